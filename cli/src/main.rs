@@ -1,0 +1,2 @@
+//! `vuicc`: an emulated SIM and eUICC, its LPA and its SM-DP+.
+fn main() {}

@@ -1,0 +1,1 @@
+//! How a card meets the world, and how a host meets a card.

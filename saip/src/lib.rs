@@ -1,0 +1,1 @@
+//! TCA profile package.
