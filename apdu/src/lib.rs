@@ -1,1 +1,23 @@
-//! Bytes to commands and responses.
+//! Bytes to commands and responses, and back.
+//!
+//! The wire as TS 102 221 §10 and ISO/IEC 7816-4 §5 define it: [`Command`] (cases 1 to 4, short and
+//! extended), [`Class`] (logical channels 0 to 19), [`Ins`], [`Response`] with its [`StatusWord`],
+//! [`Aid`], and [`tlv`] (BER and COMPREHENSION-TLV, borrowing and depth-limited).
+//!
+//! No I/O, no allocation on the way in, and nothing that knows what a USIM or an eUICC is.
+
+mod aid;
+pub mod bcd;
+mod class;
+mod command;
+mod ins;
+mod response;
+mod status_word;
+pub mod tlv;
+
+pub use aid::{Aid, InvalidAid};
+pub use class::{Class, SecureMessaging};
+pub use command::{Command, CommandBuf, MalformedCommand};
+pub use ins::Ins;
+pub use response::Response;
+pub use status_word::StatusWord;
