@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         let (length, rest) = match rest {
             [length @ 0..=0x7F, rest @ ..] | [0x81, length, rest @ ..] => (usize::from(*length), rest),
             [0x82, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
-            [] | [0x81] | [0x82] | [0x82, _] => return Err(TlvError::Truncated),
+            [] | [0x81 | 0x82] | [0x82, _] => return Err(TlvError::Truncated),
             _ => return Err(TlvError::Length),
         };
         let (value, rest) = rest.split_at_checked(length).ok_or(TlvError::Truncated)?;

@@ -1,0 +1,22 @@
+//! The card, seen from its contacts.
+
+/// An integrated circuit card: what a reader can do to it, and nothing more.
+///
+/// The emulated card implements this; whatever drives a card (the virtual reader, an in-process host) needs only this.
+/// ISO/IEC 7816-3 §6.
+pub trait Icc {
+    /// Applies power: a cold reset. Returns the answer to reset.
+    fn power_on(&mut self) -> Vec<u8>;
+
+    /// Pulls RST while powered: a warm reset. Returns the answer to reset.
+    fn warm_reset(&mut self) -> Vec<u8>;
+
+    /// Takes the power away. What was not committed is gone.
+    fn power_off(&mut self);
+
+    /// The answer to reset, without resetting.
+    fn atr(&self) -> Vec<u8>;
+
+    /// Carries one command APDU to the card and appends its response APDU (data, SW1, SW2) to `response`.
+    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>);
+}

@@ -1,0 +1,1 @@
+//! The emulated card, put together: operating system, applications, memory on disk, personalisation.
