@@ -1,1 +1,31 @@
-//! The cryptography of UICC and eUICC.
+//! The cryptography of UICC and eUICC, without input or output: randomness and keys come in as arguments.
+//!
+//! One module per specification:
+//!
+//! | module | what | specification |
+//! |---|---|---|
+//! | [`aka`] | the face all authentication algorithms share; SQN, AUTN, AUTS, authentication vectors | TS 33.102 |
+//! | [`milenage`], [`tuak`], [`xor`] | the three algorithm sets behind it | TS 35.206, TS 35.231, TS 34.108 |
+//! | [`suci`] | concealment of the subscriber's permanent identity | TS 33.501 annex C |
+//! | [`ec`] | curves, private and public keys | SEC 1 |
+//! | [`ecka`] | key agreement and key derivation | TR-03111, X9.63 |
+//! | [`ecdsa`] | signatures, raw as in SGP.22 and DER as in X.509 | FIPS 186-5, RFC 6979 |
+//! | [`bsp`] | protection of a bound profile package | SGP.22 section 2.5 |
+//! | [`confirmation`] | hash of the confirmation code | SGP.22 section 4.7 |
+//!
+//! Published known answers stand at the foot of each file.
+
+pub mod aka;
+pub mod bsp;
+pub mod confirmation;
+pub mod ec;
+pub mod ecdsa;
+pub mod ecka;
+pub mod milenage;
+pub mod suci;
+pub mod tuak;
+pub mod xor;
+
+mod octets;
+
+pub use octets::Octets;
