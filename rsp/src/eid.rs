@@ -1,0 +1,137 @@
+//! EID: the number of an eUICC, 32 digits with two check digits. SGP.29, SGP.02 section 2.2.2.
+
+use core::fmt;
+use core::str::FromStr;
+
+use rasn::types::{Constraints, Identifier, Tag};
+use rasn::{AsnType, Decode, Decoder, Encode, Encoder};
+
+use crate::ids::ParseError;
+
+/// `Octet16`: 32 decimal digits, two to an octet, first digit in the high half; no nibble swap.
+///
+/// The type holds any 16 octets, so that what a card answers can be shown; [`Eid::is_valid`] tells digits and check
+/// digits, and parsing from text insists on both.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Eid([u8; 16]);
+
+impl Eid {
+    /// The EID in these octets, unchecked.
+    pub const fn from_octets(octets: [u8; 16]) -> Self {
+        Self(octets)
+    }
+
+    /// The 16 octets on the wire.
+    pub const fn octets(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Appends the two check digits to 30 digits: the whole number leaves 1 when divided by 97 (ISO 7064 MOD 97-10).
+    pub fn with_check_digits(thirty_digits: &str) -> Result<Self, ParseError> {
+        if thirty_digits.len() != 30 || !thirty_digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(ParseError("an EID has 30 digits before its check digits"));
+        }
+        let check = 98 - remainder(thirty_digits.bytes().chain(*b"00").map(|digit| digit - b'0'));
+        pack(&format!("{thirty_digits}{check:02}")).ok_or(ParseError("an EID has 32 digits"))
+    }
+
+    /// Whether all 32 are decimal digits and the check digits are right.
+    pub fn is_valid(&self) -> bool {
+        self.digits().all(|digit| digit < 10) && remainder(self.digits()) == 1
+    }
+
+    /// The first eight digits: the EUM Identification Number (EIN) by which the EUM certificate permits it.
+    pub fn ein(&self) -> String {
+        self.to_string().chars().take(8).collect()
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.iter().flat_map(|octet| [octet >> 4, octet & 0xF])
+    }
+}
+
+/// The number with these digits, modulo 97.
+fn remainder(digits: impl Iterator<Item = u8>) -> u32 {
+    digits.fold(0, |remainder, digit| (remainder * 10 + u32::from(digit)) % 97)
+}
+
+fn pack(digits: &str) -> Option<Eid> {
+    crate::ids::parse_hex(digits)?.try_into().ok().map(Eid)
+}
+
+impl FromStr for Eid {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(ParseError("an EID has 32 digits"));
+        }
+        let eid = pack(text).ok_or(ParseError("an EID has 32 digits"))?;
+        if eid.is_valid() { Ok(eid) } else { Err(ParseError("the check digits of this EID are wrong")) }
+    }
+}
+
+impl fmt::Display for Eid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02X}"))
+    }
+}
+
+impl fmt::Debug for Eid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Eid({self})")
+    }
+}
+
+impl AsnType for Eid {
+    const TAG: Tag = Tag::OCTET_STRING;
+}
+
+impl Decode for Eid {
+    fn decode_with_tag_and_constraints<D: Decoder>(d: &mut D, tag: Tag, _: &Constraints) -> Result<Self, D::Error> {
+        let octets = rasn::types::FixedOctetString::<16>::decode_with_tag(d, tag)?;
+        Ok(Self(*octets))
+    }
+}
+
+impl Encode for Eid {
+    fn encode_with_tag_and_constraints<'b, E: Encoder<'b>>(
+        &self,
+        encoder: &mut E,
+        tag: Tag,
+        _: &Constraints,
+        identifier: Identifier,
+    ) -> Result<(), E::Error> {
+        encoder.encode_octet_string(tag, &Constraints::NONE, &self.0, identifier).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hex_literal::hex;
+
+    /// EID of the SGP.26 test eUICC.
+    const TEST: &str = "89049032123451234512345678901235";
+
+    #[test]
+    fn check_digits() {
+        let eid: Eid = TEST.parse().unwrap();
+        assert_eq!(eid.octets(), &hex!("89049032123451234512345678901235"));
+        assert_eq!(eid.to_string(), TEST);
+        assert_eq!(eid.ein(), "89049032");
+        assert_eq!(Eid::with_check_digits(&TEST[..30]), Ok(eid));
+        assert!("89049032123451234512345678901299".parse::<Eid>().is_err());
+        assert!("8904903212345123451234567890123".parse::<Eid>().is_err());
+        assert!("8904903212345123451234567890123A".parse::<Eid>().is_err());
+        assert!(!Eid::from_octets([0xFF; 16]).is_valid());
+    }
+
+    #[test]
+    fn generated_ones_are_valid() {
+        for n in 0..200 {
+            let eid = Eid::with_check_digits(&format!("8904903200000000000000{n:08}")).unwrap();
+            assert!(eid.is_valid(), "{eid}");
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! ES8+: what the SM-DP+ says to the eUICC inside a bound profile package. SGP.22 section 5.5
+
+use rasn::types::{FixedOctetString, OctetString, Utf8String};
+use rasn::{AsnType, Decode, Decoder as _, Encode};
+
+use crate::code::integer_codes;
+use crate::metadata::{
+    DpProprietaryData, IconType, NotificationConfigurationInformation, OperatorId, PprIds, ProfileClass,
+};
+use crate::raw::Raw;
+use crate::{DecodeError, Iccid, OneTimePublicKey, Signature, TransactionId, ids, tlv};
+
+/// Longest protected segment, tag, length and MAC included, that an eUICC has to take. SGP.22 section 2.5.3
+pub const MAX_SEGMENT: usize = 1020;
+
+/// Tag of segments with encrypted and MACed commands.
+pub const TAG_87: u32 = 0x87;
+/// Tag of segments with MACed metadata.
+pub const TAG_88: u32 = 0x88;
+/// Tag of segments with the encrypted and MACed profile.
+pub const TAG_86: u32 = 0x86;
+
+const FIRST_SEQUENCE_OF_87: u32 = 0xA0;
+const SEQUENCE_OF_88: u32 = 0xA1;
+const SECOND_SEQUENCE_OF_87: u32 = 0xA2;
+const SEQUENCE_OF_86: u32 = 0xA3;
+
+integer_codes! {
+    /// `RemoteOpId ::= [2] INTEGER`
+    pub struct RemoteOpId {
+        INSTALL_BOUND_PROFILE_PACKAGE = 1 "installBoundProfilePackage",
+    }
+}
+
+/// `InitialiseSecureChannelRequest ::= [35] SEQUENCE`, BF23. SGP.22 section 5.5.1
+#[derive(AsnType, Decode, Encode, Debug, Clone, PartialEq, Eq)]
+#[rasn(tag(35))]
+pub struct InitialiseSecureChannelRequest {
+    /// What the channel is for.
+    #[rasn(tag(2))]
+    pub remote_op_id: RemoteOpId,
+    /// The session.
+    #[rasn(tag(0))]
+    pub transaction_id: TransactionId,
+    /// How keys are derived.
+    #[rasn(tag(6))]
+    pub control_ref_template: ControlRefTemplate,
+    /// otPK.DP.ECKA
+    pub smdp_otpk: OneTimePublicKey,
+    /// By SK.DPpb, over [`InitialiseSecureChannelRequest::smdp_sign_input`].
+    pub smdp_sign: Signature,
+}
+
+/// `ControlRefTemplate ::= SEQUENCE`
+#[derive(AsnType, Decode, Encode, Debug, Clone, PartialEq, Eq)]
+pub struct ControlRefTemplate {
+    /// 88 is AES; no other is defined.
+    #[rasn(tag(0))]
+    pub key_type: FixedOctetString<1>,
+    /// Length of the keys in octets; 10 (16) is the only one defined.
+    #[rasn(tag(1))]
+    pub key_len: FixedOctetString<1>,
+    /// Any name of the SM-DP+; enters key derivation.
+    #[rasn(tag(4), size("1..=16"))]
+    pub host_id: OctetString,
+}
+
+impl ControlRefTemplate {
+    /// Key type AES.
+    pub const KEY_TYPE_AES: u8 = 0x88;
+    /// Key length 16 octets.
+    pub const KEY_LEN_16: u8 = 0x10;
+
+    /// AES-128 with this host identifier, 1 to 16 octets.
+    pub fn aes_128(host_id: &[u8]) -> Self {
+        Self {
+            key_type: FixedOctetString::new([Self::KEY_TYPE_AES]),
+            key_len: FixedOctetString::new([Self::KEY_LEN_16]),
+            host_id: host_id.into(),
+        }
+    }
+
+    /// Whether this is AES-128, which is all there is.
+    pub fn is_supported(&self) -> bool {
+        *self.key_type == [Self::KEY_TYPE_AES] && *self.key_len == [Self::KEY_LEN_16]
+    }
+
+    /// `sharedInfo` of the key derivation: key type, key length, host identifier and EID, the last two with length.
+    /// SGP.22 Annex G
+    pub fn shared_info(&self, eid: &crate::Eid) -> Vec<u8> {
+        let mut info = vec![self.key_type[0], self.key_len[0]];
+        for part in [self.host_id.as_ref(), eid.octets().as_slice()] {
+            info.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
+            info.extend_from_slice(part);
+        }
+        info
+    }
+}
+
+impl InitialiseSecureChannelRequest {
+    /// What `smdpSign` covers: the data objects before it as they stand in the message, then the one-time public key of
+    /// the eUICC, which is not sent again. SGP.22 section 2.6.7.2
+    pub fn smdp_sign_input(request: &Raw<Self>, euicc_otpk: &OneTimePublicKey) -> Result<Vec<u8>, DecodeError> {
+        let fields = tlv::split_all(request.contents()).ok_or_else(|| DecodeError::new("truncated value"))?;
+        let before = |field: &&tlv::Tlv<'_>| matches!(field.tag, 0x82 | 0x80 | 0xA6 | 0x5F49);
+        let mut input: Vec<u8> = fields.iter().filter(before).flat_map(|field| field.octets).copied().collect();
+        input.extend(euicc_otpk.tlv());
+        Ok(input)
+    }
+}
+
+/// `ConfigureISDPRequest ::= [36] SEQUENCE`, BF24. SGP.22 section 5.5.2
+#[derive(AsnType, Decode, Encode, Debug, Clone, Default, PartialEq, Eq)]
+#[rasn(tag(36))]
+pub struct ConfigureIsdpRequest {
+    /// Kept with the profile, shown in `ProfileInfo`.
+    #[rasn(tag(24))]
+    pub dp_proprietary_data: Option<Raw<DpProprietaryData>>,
+}
+
+/// `StoreMetadataRequest ::= [37] SEQUENCE`, BF25. SGP.22 section 5.5.3
+///
+/// Also `profileMetadata` of ES9+.AuthenticateClient, which shows the LPA what the eUICC will get.
+#[derive(AsnType, Decode, Encode, Debug, Clone, PartialEq, Eq)]
+#[rasn(tag(37))]
+pub struct StoreMetadataRequest {
+    /// ICCID of the profile.
+    pub iccid: Iccid,
+    /// Up to 32 octets of UTF-8.
+    #[rasn(tag(17), size("0..=32"))]
+    pub service_provider_name: Utf8String,
+    /// Up to 64 octets of UTF-8.
+    #[rasn(tag(18), size("0..=64"))]
+    pub profile_name: Utf8String,
+    /// Format of `icon`.
+    #[rasn(tag(19))]
+    pub icon_type: Option<IconType>,
+    /// 64 × 64 pixels, up to 1024 octets.
+    #[rasn(tag(20), size("0..=1024"))]
+    pub icon: Option<OctetString>,
+    /// `operational` when absent.
+    #[rasn(tag(21))]
+    pub profile_class: Option<ProfileClass>,
+    /// Recipients of notifications.
+    #[rasn(tag(22))]
+    pub notification_configuration_info: Option<Vec<NotificationConfigurationInformation>>,
+    /// The operator; present if policy rules are.
+    #[rasn(tag(23))]
+    pub profile_owner: Option<OperatorId>,
+    /// Policy rules.
+    #[rasn(tag(25))]
+    pub profile_policy_rules: Option<PprIds>,
+}
+
+/// `UpdateMetadataRequest ::= [42] SEQUENCE`, BF2A: the operator changes metadata over ES6. SGP.22 section 5.4.1
+#[derive(AsnType, Decode, Encode, Debug, Clone, Default, PartialEq, Eq)]
+#[rasn(tag(42))]
+pub struct UpdateMetadataRequest {
+    /// Up to 32 octets of UTF-8.
+    #[rasn(tag(17), size("0..=32"))]
+    pub service_provider_name: Option<Utf8String>,
+    /// Up to 64 octets of UTF-8.
+    #[rasn(tag(18), size("0..=64"))]
+    pub profile_name: Option<Utf8String>,
+    /// Format of `icon`.
+    #[rasn(tag(19))]
+    pub icon_type: Option<IconType>,
+    /// Up to 1024 octets; empty removes it.
+    #[rasn(tag(20), size("0..=1024"))]
+    pub icon: Option<OctetString>,
+    /// The rules that stay; can only unset.
+    #[rasn(tag(25))]
+    pub profile_policy_rules: Option<PprIds>,
+}
+
+/// `ReplaceSessionKeysRequest ::= [38] SEQUENCE`, BF26: the keys the profile was protected with beforehand. SGP.22 section 5.5.4
+///
+/// Holds keys: not printed by `Debug`; erased when dropped is left to whoever takes them out.
+#[derive(AsnType, Decode, Encode, Clone, PartialEq, Eq)]
+#[rasn(tag(38))]
+pub struct ReplaceSessionKeysRequest {
+    /// MAC chaining value before the first segment 86.
+    #[rasn(tag(0))]
+    pub initial_mac_chaining_value: OctetString,
+    /// PPK-ENC
+    #[rasn(tag(1))]
+    pub ppk_enc: OctetString,
+    /// PPK-MAC
+    #[rasn(tag(2))]
+    pub ppk_cmac: OctetString,
+}
+
+impl core::fmt::Debug for ReplaceSessionKeysRequest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ReplaceSessionKeysRequest { .. }")
+    }
+}
+
+/// `BoundProfilePackage ::= [54] SEQUENCE`, BF36: cut at its segments, nothing decrypted. SGP.22 section 2.5.4
+///
+/// Segments are whole TLVs (tag 86, 87 or 88), borrowed where the package was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundProfilePackage<'a> {
+    /// Tag and length of the package as received.
+    pub header: &'a [u8],
+    /// BF23 whole.
+    pub initialise_secure_channel_request: &'a [u8],
+    /// ConfigureISDP, in segments 87.
+    pub first_sequence_of_87: Sequence<'a>,
+    /// StoreMetadata, in segments 88.
+    pub sequence_of_88: Sequence<'a>,
+    /// ReplaceSessionKeys, in segments 87; absent if session keys protect the profile.
+    pub second_sequence_of_87: Option<Sequence<'a>>,
+    /// The profile package, in segments 86.
+    pub sequence_of_86: Sequence<'a>,
+}
+
+/// One of the four containers of a bound profile package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence<'a> {
+    /// Tag and length as received.
+    pub header: &'a [u8],
+    /// Header and segments as received.
+    pub octets: &'a [u8],
+    /// The segments.
+    pub segments: Vec<&'a [u8]>,
+}
+
+impl<'a> BoundProfilePackage<'a> {
+    /// Cuts a package. Containers of a newer release, after those known, are skipped.
+    pub fn parse(octets: &'a [u8]) -> Result<Self, DecodeError> {
+        let wrong = |what: &str| DecodeError::new(format!("bound profile package: {what}"));
+        let (package, rest) = tlv::split(octets).ok_or_else(|| wrong("truncated"))?;
+        if package.tag != ids::tag::BOUND_PROFILE_PACKAGE {
+            return Err(wrong("does not start with BF36"));
+        }
+        if !rest.is_empty() {
+            return Err(wrong("octets after its end"));
+        }
+        let parts = tlv::split_all(package.value).ok_or_else(|| wrong("a part is truncated"))?;
+        let mut parts = parts.into_iter().peekable();
+        let request = parts
+            .next_if(|part| part.tag == ids::tag::INITIALISE_SECURE_CHANNEL)
+            .ok_or_else(|| wrong("InitialiseSecureChannel is missing"))?;
+        let mut sequence = |tag: u32, of: u32| -> Result<Option<Sequence<'a>>, DecodeError> {
+            let Some(part) = parts.next_if(|part| part.tag == tag) else { return Ok(None) };
+            let segments = tlv::split_all(part.value).ok_or_else(|| wrong("a segment is truncated"))?;
+            if let Some(stray) = segments.iter().find(|segment| segment.tag != of) {
+                return Err(wrong(&format!("tag {:02X} among segments {of:02X}", stray.tag)));
+            }
+            let segments = segments.into_iter().map(|segment| segment.octets).collect();
+            Ok(Some(Sequence { header: part.header, octets: part.octets, segments }))
+        };
+        let missing = |what: &str| wrong(&format!("{what} is missing"));
+        Ok(Self {
+            header: package.header,
+            initialise_secure_channel_request: request.octets,
+            first_sequence_of_87: sequence(FIRST_SEQUENCE_OF_87, TAG_87)?.ok_or_else(|| missing("ConfigureISDP"))?,
+            sequence_of_88: sequence(SEQUENCE_OF_88, TAG_88)?.ok_or_else(|| missing("StoreMetadata"))?,
+            second_sequence_of_87: sequence(SECOND_SEQUENCE_OF_87, TAG_87)?,
+            sequence_of_86: sequence(SEQUENCE_OF_86, TAG_86)?.ok_or_else(|| missing("the profile"))?,
+        })
+    }
+
+    /// Puts a package together from the encoded request and whole segments; none of `second_87` leaves that part out.
+    pub fn assemble<S: AsRef<[u8]>>(
+        request: &Raw<InitialiseSecureChannelRequest>,
+        first_87: &[S],
+        of_88: &[S],
+        second_87: &[S],
+        of_86: &[S],
+    ) -> Vec<u8> {
+        let mut body = request.octets().to_vec();
+        let mut part = |tag: u32, segments: &[S]| {
+            body.extend(tlv::header(tag, segments.iter().map(|segment| segment.as_ref().len()).sum()));
+            for segment in segments {
+                body.extend_from_slice(segment.as_ref());
+            }
+        };
+        part(FIRST_SEQUENCE_OF_87, first_87);
+        part(SEQUENCE_OF_88, of_88);
+        if !second_87.is_empty() {
+            part(SECOND_SEQUENCE_OF_87, second_87);
+        }
+        part(SEQUENCE_OF_86, of_86);
+        let mut package = tlv::header(ids::tag::BOUND_PROFILE_PACKAGE, body.len());
+        package.append(&mut body);
+        package
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::both_ways;
+    use crate::metadata::NotificationEvent;
+    use hex_literal::hex;
+
+    fn request() -> InitialiseSecureChannelRequest {
+        let mut point = [0; 65];
+        point[0] = 4;
+        InitialiseSecureChannelRequest {
+            remote_op_id: RemoteOpId::INSTALL_BOUND_PROFILE_PACKAGE,
+            transaction_id: hex!("0123456789ABCDEF").into(),
+            control_ref_template: ControlRefTemplate::aes_128(&[0x80; 8]),
+            smdp_otpk: point.into(),
+            smdp_sign: [0xBB; 64].into(),
+        }
+    }
+
+    #[test]
+    fn initialise_secure_channel() {
+        both_ways(
+            &format!(
+                "BF2381A682010180080123456789ABCDEFA610800188810110840880808080808080805F494104{}5F3740{}",
+                "00".repeat(64),
+                "BB".repeat(64)
+            ),
+            &request(),
+        );
+        let mut own_point = [1; 65];
+        own_point[0] = 4;
+        let own: OneTimePublicKey = own_point.into();
+        let raw = Raw::encode(&request()).unwrap();
+        let input = InitialiseSecureChannelRequest::smdp_sign_input(&raw, &own).unwrap();
+        assert_eq!(input.len(), raw.contents().len() - 67 + 68);
+        assert!(raw.contents().starts_with(&input[..input.len() - 68]));
+        assert!(input.ends_with(&own.tlv()));
+    }
+
+    /// As recorded in an ES9+ transcript: host "mahlzeit".
+    #[test]
+    fn shared_info() {
+        let eid = "89049032123451234512345678901235".parse().unwrap();
+        assert_eq!(
+            ControlRefTemplate::aes_128(b"mahlzeit").shared_info(&eid),
+            hex!("8810 08 6d61686c7a656974 10 89049032123451234512345678901235")
+        );
+    }
+
+    #[test]
+    fn configure_isdp() {
+        both_ways("BF2400", &ConfigureIsdpRequest::default());
+        let with_oid: ConfigureIsdpRequest = crate::golden::round_trip("BF2407B805800388370A");
+        let data = with_oid.dp_proprietary_data.unwrap().decode().unwrap();
+        assert_eq!(data.dp_oid, "2.999.10".parse().unwrap());
+    }
+
+    #[test]
+    fn store_metadata() {
+        both_ways(
+            "BF25335A0A98001032547698103214910353504E9202504E950102B60B30098002047081036E2E78B708800392F8018101019902\
+             0520",
+            &StoreMetadataRequest {
+                iccid: "89000123456789012341".parse().unwrap(),
+                service_provider_name: "SPN".into(),
+                profile_name: "PN".into(),
+                icon_type: None,
+                icon: None,
+                profile_class: Some(ProfileClass::OPERATIONAL),
+                notification_configuration_info: Some(vec![NotificationConfigurationInformation {
+                    profile_management_operation: NotificationEvent::ENABLE
+                        | NotificationEvent::DISABLE
+                        | NotificationEvent::DELETE,
+                    notification_address: "n.x".into(),
+                }]),
+                profile_owner: Some(OperatorId {
+                    mcc_mnc: FixedOctetString::new([0x92, 0xF8, 0x01]),
+                    gid1: Some(vec![1].into()),
+                    gid2: None,
+                }),
+                profile_policy_rules: Some(PprIds::PPR2),
+            },
+        );
+        let long_name = format!("BF2533 5A0A98001032547698103214 9121{} 9200", "41".repeat(33)).replace(' ', "");
+        assert!(crate::decode::<StoreMetadataRequest>(&hex::decode(long_name).unwrap()).is_err());
+    }
+
+    #[test]
+    fn update_metadata() {
+        both_ways(
+            "BF2A0592034E6577",
+            &UpdateMetadataRequest { profile_name: Some("New".into()), ..UpdateMetadataRequest::default() },
+        );
+    }
+
+    #[test]
+    fn replace_session_keys() {
+        let keys = ReplaceSessionKeysRequest {
+            initial_mac_chaining_value: vec![0; 16].into(),
+            ppk_enc: vec![0x11; 16].into(),
+            ppk_cmac: vec![0x22; 16].into(),
+        };
+        both_ways(
+            "BF2636801000000000000000000000000000000000811011111111111111111111111111111111821022222222222222222222222222222222",
+            &keys,
+        );
+        assert!(!format!("{keys:?}").contains("17"));
+    }
+
+    #[test]
+    fn package_is_cut_and_assembled() {
+        let request = Raw::encode(&request()).unwrap();
+        let package = BoundProfilePackage::assemble(
+            &request,
+            &[hex!("870101")],
+            &[hex!("880102"), hex!("880103")],
+            &[],
+            &[hex!("860104")],
+        );
+        let cut = BoundProfilePackage::parse(&package).unwrap();
+        assert_eq!(cut.initialise_secure_channel_request, request.octets());
+        assert_eq!(cut.sequence_of_88.segments, [hex!("880102"), hex!("880103")]);
+        assert_eq!(cut.sequence_of_88.header, hex!("A106"));
+        assert_eq!(cut.second_sequence_of_87, None);
+        assert!(BoundProfilePackage::parse(&package[..package.len() - 1]).is_err());
+        for wrong in ["", "BF3600", "BF3605BF2300A000", "BF3609BF2300A003860101A100"] {
+            assert!(BoundProfilePackage::parse(&hex::decode(wrong).unwrap()).is_err(), "{wrong}");
+        }
+    }
+
+    /// A package recorded from another SM-DP+.
+    #[test]
+    fn recorded_package() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors/es9p-transcript/nist");
+        let Ok(octets) = std::fs::read(format!("{folder}/bpp.der")) else {
+            println!("skipped: no {folder}");
+            return;
+        };
+        let cut = BoundProfilePackage::parse(&octets).unwrap();
+        assert_eq!(cut.first_sequence_of_87.octets.len(), 28);
+        assert_eq!(cut.second_sequence_of_87.as_ref().map(|part| part.octets.len()), Some(76));
+        assert_eq!(cut.sequence_of_86.segments.len(), 13);
+        let request =
+            Raw::<InitialiseSecureChannelRequest>::from_octets(cut.initialise_secure_channel_request).unwrap();
+        let again = BoundProfilePackage::assemble(
+            &request,
+            &cut.first_sequence_of_87.segments,
+            &cut.sequence_of_88.segments,
+            &cut.second_sequence_of_87.as_ref().unwrap().segments,
+            &cut.sequence_of_86.segments,
+        );
+        assert_eq!(again, octets);
+        assert!(request.decode().unwrap().control_ref_template.is_supported());
+    }
+}

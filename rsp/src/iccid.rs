@@ -1,0 +1,156 @@
+//! ICCID: the number of a profile, in the octet order of EF.ICCID. ITU-T E.118, TS 102 221 section 13.2.
+
+use core::fmt;
+use core::str::FromStr;
+
+use rasn::types::OctetString;
+use rasn::{AsnType, Decode, Encode};
+
+use crate::ids::ParseError;
+
+/// `Iccid ::= [APPLICATION 26] OCTET STRING (SIZE(10))`, 5A: digits swapped in pairs, padded with F.
+///
+/// Any length decodes. Deployed LPAs send the nine octets of an 18-digit number; that names no profile, and the eUICC
+/// says so with a result code (`iccidOrAidNotFound`), not by refusing the whole command. What creates a profile checks
+/// [`Iccid::is_well_formed`].
+#[derive(AsnType, Decode, Encode, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[rasn(delegate, tag(application, 26))]
+pub struct Iccid(pub OctetString);
+
+impl Iccid {
+    /// The octets on the wire and in EF.ICCID.
+    pub fn octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The ten octets, if there are ten.
+    pub fn to_array(&self) -> Option<[u8; 10]> {
+        self.0.as_ref().try_into().ok()
+    }
+
+    /// Whether these are ten octets of decimal digits with nothing but F after the last one.
+    pub fn is_well_formed(&self) -> bool {
+        let padding = self.nibbles().skip_while(|&nibble| nibble < 10);
+        self.0.len() == 10
+            && self.nibbles().next().is_some_and(|first| first < 10)
+            && padding.into_iter().all(|n| n == 0xF)
+    }
+
+    /// Whether the last digit is the Luhn check digit of the others. Not every issuer writes one.
+    pub fn has_check_digit(&self) -> bool {
+        let digits: Vec<u8> = self.nibbles().take_while(|&nibble| nibble < 10).collect();
+        match digits.split_last() {
+            Some((&last, rest)) => luhn(rest) == last,
+            None => false,
+        }
+    }
+
+    /// Appends the Luhn check digit to `digits` (18 or 19 of them).
+    pub fn with_check_digit(digits: &str) -> Result<Self, ParseError> {
+        let values: Option<Vec<u8>> =
+            digits.chars().map(|digit| digit.to_digit(10).and_then(|digit| u8::try_from(digit).ok())).collect();
+        match values {
+            Some(values) if (18..=19).contains(&values.len()) => format!("{digits}{}", luhn(&values)).parse(),
+            _ => Err(ParseError("an ICCID has 18 or 19 digits before its check digit")),
+        }
+    }
+
+    fn nibbles(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.iter().flat_map(|octet| [octet & 0xF, octet >> 4])
+    }
+}
+
+/// The check digit for `digits`. ISO/IEC 7812-1 Annex B.
+fn luhn(digits: &[u8]) -> u8 {
+    let doubled = |digit: u8| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
+    let sum: u32 =
+        digits.iter().rev().enumerate().map(|(i, &d)| u32::from(if i % 2 == 0 { doubled(d) } else { d })).sum();
+    u8::try_from((10 - sum % 10) % 10).unwrap_or(0)
+}
+
+impl From<[u8; 10]> for Iccid {
+    fn from(octets: [u8; 10]) -> Self {
+        Self(octets.into())
+    }
+}
+
+impl From<&[u8]> for Iccid {
+    fn from(octets: &[u8]) -> Self {
+        Self(octets.into())
+    }
+}
+
+impl FromStr for Iccid {
+    type Err = ParseError;
+
+    /// From 18 to 20 digits; shorter ones are padded with F to ten octets. The check digit is not insisted on.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if !(18..=20).contains(&text.len()) || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(ParseError("an ICCID has 18 to 20 digits"));
+        }
+        let mut octets = [0xFF; 10];
+        for (octet, pair) in octets.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let nibble = |at: usize| pair.get(at).map_or(0xF, |digit| digit - b'0');
+            *octet = nibble(1) << 4 | nibble(0);
+        }
+        Ok(octets.into())
+    }
+}
+
+impl fmt::Display for Iccid {
+    /// The digits, without padding.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits: Vec<u8> = self.nibbles().collect();
+        let end = digits.iter().rposition(|&nibble| nibble != 0xF).map_or(0, |last| last + 1);
+        digits.iter().take(end).try_for_each(|nibble| write!(f, "{nibble:X}"))
+    }
+}
+
+impl fmt::Debug for Iccid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Iccid({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::both_ways;
+    use hex_literal::hex;
+
+    #[test]
+    fn octet_order_and_padding() {
+        let twenty: Iccid = "89000123456789012341".parse().unwrap();
+        both_ways("5A0A98001032547698103214", &twenty);
+        assert_eq!(twenty.to_string(), "89000123456789012341");
+        let nineteen: Iccid = "8949449999999990163".parse().unwrap();
+        assert_eq!(nineteen.octets(), hex!("989444999999990961F3"));
+        assert_eq!(nineteen.to_string(), "8949449999999990163");
+        let eighteen: Iccid = "890001234567890123".parse().unwrap();
+        assert_eq!(eighteen.octets(), hex!("980010325476981032FF"));
+        assert!(twenty.is_well_formed() && nineteen.is_well_formed() && eighteen.is_well_formed());
+        for wrong in ["", "89", "8900012345678901234A", "890001234567890123411"] {
+            assert!(wrong.parse::<Iccid>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn luhn_for_19_and_20_digits() {
+        let nineteen = Iccid::with_check_digit("894944999999999016").unwrap();
+        assert!(nineteen.has_check_digit());
+        assert_eq!(nineteen.to_string(), "8949449999999990163");
+        let twenty = Iccid::with_check_digit("8900012345678901234").unwrap();
+        assert!(twenty.has_check_digit());
+        assert_eq!(twenty.to_string().len(), 20);
+        assert!(Iccid::with_check_digit("8900").is_err());
+        assert!(!"8949449999999990164".parse::<Iccid>().unwrap().has_check_digit());
+    }
+
+    /// What lpac sends for an 18-digit number.
+    #[test]
+    fn nine_octets_decode_and_are_not_well_formed() {
+        let short: Iccid = crate::decode(&hex!("5A09980010325476981032")).unwrap();
+        assert!(!short.is_well_formed());
+        assert_eq!(short.to_array(), None);
+    }
+}

@@ -1,0 +1,357 @@
+//! Identities: AIDs on the card, policy OIDs in certificates, and the small octet strings messages are tied together by.
+
+use core::fmt;
+use core::str::FromStr;
+
+use rasn::types::{FixedOctetString, OctetString};
+use rasn::{AsnType, Decode, Encode};
+
+/// ISD-R, the security domain that answers ES10. SGP.02 Annex H.
+pub const AID_ISD_R: [u8; 16] = [0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0x00, 0x00, 0x01, 0x00];
+/// ECASD, the security domain that holds the eUICC's certificate. SGP.02 Annex H.
+pub const AID_ECASD: [u8; 16] = [0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0x00, 0x00, 0x02, 0x00];
+/// Executable load file of every ISD-P. SGP.02 Annex H.
+pub const AID_ISD_P_FILE: [u8; 16] =
+    [0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0x00, 0x00, 0x0D, 0x00];
+/// Executable module of every ISD-P. SGP.02 Annex H.
+pub const AID_ISD_P_MODULE: [u8; 16] =
+    [0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0x00, 0x00, 0x0E, 0x00];
+/// First AID given to an ISD-P; the octets before the last one count up. SGP.02 Annex H.
+pub const AID_ISD_P_FIRST: [u8; 16] =
+    [0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0x00, 0x00, 0x10, 0x00];
+/// AID of the `n`th ISD-P, counted from 0: …89 00 00 10 00, …11 00, and so on.
+pub const fn isd_p_aid(n: u16) -> [u8; 16] {
+    let mut aid = AID_ISD_P_FIRST;
+    let [_, high, middle, low] = (0x10 + n as u32).to_be_bytes();
+    aid[12] = high;
+    aid[13] = middle;
+    aid[14] = low;
+    aid
+}
+
+/// First octets of the ES10 functions, in the order of SGP.22 section 5.7.
+pub mod tag {
+    /// `EuiccInfo1`, ES10b.GetEUICCInfo
+    pub const EUICC_INFO1: u32 = 0xBF20;
+    /// `PrepareDownload`, ES10b
+    pub const PREPARE_DOWNLOAD: u32 = 0xBF21;
+    /// `EuiccInfo2`, ES10b.GetEUICCInfo
+    pub const EUICC_INFO2: u32 = 0xBF22;
+    /// `InitialiseSecureChannelRequest`, ES8+
+    pub const INITIALISE_SECURE_CHANNEL: u32 = 0xBF23;
+    /// `ConfigureISDPRequest`, ES8+
+    pub const CONFIGURE_ISDP: u32 = 0xBF24;
+    /// `StoreMetadataRequest`, ES8+
+    pub const STORE_METADATA: u32 = 0xBF25;
+    /// `ReplaceSessionKeysRequest`, ES8+
+    pub const REPLACE_SESSION_KEYS: u32 = 0xBF26;
+    /// `ProfileInstallationResultData`
+    pub const PROFILE_INSTALLATION_RESULT_DATA: u32 = 0xBF27;
+    /// `ListNotification`, ES10b
+    pub const LIST_NOTIFICATION: u32 = 0xBF28;
+    /// `SetNickname`, ES10c
+    pub const SET_NICKNAME: u32 = 0xBF29;
+    /// `UpdateMetadataRequest`, ES6
+    pub const UPDATE_METADATA: u32 = 0xBF2A;
+    /// `RetrieveNotificationsList`, ES10b
+    pub const RETRIEVE_NOTIFICATIONS_LIST: u32 = 0xBF2B;
+    /// `ProfileInfoList`, ES10c.GetProfilesInfo
+    pub const PROFILE_INFO_LIST: u32 = 0xBF2D;
+    /// `GetEuiccChallenge`, ES10b
+    pub const GET_EUICC_CHALLENGE: u32 = 0xBF2E;
+    /// `NotificationMetadata`
+    pub const NOTIFICATION_METADATA: u32 = 0xBF2F;
+    /// `NotificationSent`, ES10b.RemoveNotificationFromList
+    pub const NOTIFICATION_SENT: u32 = 0xBF30;
+    /// `EnableProfile`, ES10c
+    pub const ENABLE_PROFILE: u32 = 0xBF31;
+    /// `DisableProfile`, ES10c
+    pub const DISABLE_PROFILE: u32 = 0xBF32;
+    /// `DeleteProfile`, ES10c
+    pub const DELETE_PROFILE: u32 = 0xBF33;
+    /// `EuiccMemoryReset`, ES10c
+    pub const EUICC_MEMORY_RESET: u32 = 0xBF34;
+    /// `LoadCRL`, ES10b
+    pub const LOAD_CRL: u32 = 0xBF35;
+    /// `BoundProfilePackage`, ES10b.LoadBoundProfilePackage
+    pub const BOUND_PROFILE_PACKAGE: u32 = 0xBF36;
+    /// `ProfileInstallationResult`
+    pub const PROFILE_INSTALLATION_RESULT: u32 = 0xBF37;
+    /// `AuthenticateServer`, ES10b
+    pub const AUTHENTICATE_SERVER: u32 = 0xBF38;
+    /// `EuiccConfiguredAddresses`, ES10a
+    pub const EUICC_CONFIGURED_ADDRESSES: u32 = 0xBF3C;
+    /// `GetEuiccData`, ES10c.GetEID
+    pub const GET_EUICC_DATA: u32 = 0xBF3E;
+    /// `SetDefaultDpAddress`, ES10a
+    pub const SET_DEFAULT_DP_ADDRESS: u32 = 0xBF3F;
+    /// `CancelSession`, ES10b
+    pub const CANCEL_SESSION: u32 = 0xBF41;
+    /// `GetRat`, ES10b
+    pub const GET_RAT: u32 = 0xBF43;
+}
+
+/// Wraps octets in a type of their own, printed as upper-case hexadecimal.
+macro_rules! octet_types {
+    ($($(#[$meta:meta])* $name:ident;)+) => { $(
+        #[derive(AsnType, Decode, Encode, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $(#[$meta])*
+        pub struct $name(pub OctetString);
+
+        impl $name {
+            /// The octets without tag and length.
+            pub fn octets(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl From<&[u8]> for $name {
+            fn from(octets: &[u8]) -> Self {
+                Self(OctetString::from_slice(octets))
+            }
+        }
+
+        impl<const N: usize> From<[u8; N]> for $name {
+            fn from(octets: [u8; N]) -> Self {
+                Self(OctetString::from_slice(&octets))
+            }
+        }
+
+        impl From<Vec<u8>> for $name {
+            fn from(octets: Vec<u8>) -> Self {
+                Self(octets.into())
+            }
+        }
+
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|octet| write!(f, "{octet:02X}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    )+ };
+}
+
+octet_types! {
+    /// `TransactionId ::= OCTET STRING (SIZE(1..16))`, given by the SM-DP+ to one RSP session.
+    ///
+    /// Printed and parsed as hexadecimal, as the JSON binding of ES9+ carries it; parsing ignores case.
+    #[rasn(delegate, size("1..=16"))]
+    TransactionId;
+
+    /// `SubjectKeyIdentifier ::= OCTET STRING`: names a CI public key.
+    #[rasn(delegate)]
+    SubjectKeyIdentifier;
+
+    /// `[APPLICATION 55] OCTET STRING`, 5F37: an ECDSA signature as r ‖ s, 64 octets, never DER. SGP.22 section 2.6.7.2
+    #[rasn(delegate, tag(application, 55))]
+    Signature;
+
+    /// `[APPLICATION 73] OCTET STRING`, 5F49: a one-time public key as uncompressed point 04 ‖ X ‖ Y.
+    #[rasn(delegate, tag(application, 73))]
+    OneTimePublicKey;
+
+    /// `OctetTo16`: the AID of an ISD-P. 1 to 16 octets, not checked here, so that a wrong one is "not found".
+    #[rasn(delegate)]
+    Aid;
+
+    /// `OBJECT IDENTIFIER` as its contents octets; printed and parsed in dotted form by [`Oid::dotted`] and `FromStr`.
+    #[rasn(delegate, tag(universal, 6))]
+    Oid;
+}
+
+impl Signature {
+    /// The whole data object, `5F37 40 …`: as it enters the signatures that cover another signature.
+    pub fn tlv(&self) -> Vec<u8> {
+        let mut tlv = crate::tlv::header(0x5F37, self.0.len());
+        tlv.extend_from_slice(&self.0);
+        tlv
+    }
+}
+
+impl OneTimePublicKey {
+    /// The whole data object, `5F49 41 …`: as it enters `smdpSign`.
+    pub fn tlv(&self) -> Vec<u8> {
+        let mut tlv = crate::tlv::header(0x5F49, self.0.len());
+        tlv.extend_from_slice(&self.0);
+        tlv
+    }
+}
+
+/// Not a text form of the value wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(pub(crate) &'static str);
+
+impl FromStr for TransactionId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let octets = parse_hex(text).ok_or(ParseError("a transactionId is hexadecimal"))?;
+        if (1..=16).contains(&octets.len()) {
+            Ok(octets.into())
+        } else {
+            Err(ParseError("a transactionId has 1 to 16 octets"))
+        }
+    }
+}
+
+pub(crate) fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut pairs = text.as_bytes().chunks_exact(2);
+    let octets = pairs.by_ref().map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect();
+    if pairs.remainder().is_empty() { octets } else { None }
+}
+
+impl Oid {
+    /// Builds the contents octets from arcs; at least two, the first below 3.
+    pub fn from_arcs(arcs: &[u64]) -> Option<Self> {
+        let (&[first, second], rest) = arcs.split_first_chunk()?;
+        if first > 2 || (first < 2 && second > 39) {
+            return None;
+        }
+        let mut octets = Vec::new();
+        for arc in core::iter::once((first * 40).checked_add(second)?).chain(rest.iter().copied()) {
+            let groups = (u64::BITS - arc.leading_zeros()).div_ceil(7).max(1);
+            for group in (0..groups).rev() {
+                let more = if group == 0 { 0 } else { 0x80 };
+                octets.push(more | u8::try_from(arc >> (7 * group) & 0x7F).unwrap_or(0));
+            }
+        }
+        Some(octets.into())
+    }
+
+    /// `2.999.10`; `None` if the octets are no object identifier or an arc exceeds 64 bits.
+    pub fn dotted(&self) -> Option<String> {
+        let (mut arcs, mut arc, mut open) = (Vec::new(), 0_u64, true);
+        for &octet in self.0.iter() {
+            arc = arc.checked_mul(0x80)? | u64::from(octet & 0x7F);
+            open = octet & 0x80 != 0;
+            if !open {
+                arcs.push(arc);
+                arc = 0;
+            }
+        }
+        let (&head, rest) = arcs.split_first().filter(|_| !open)?;
+        let first = (head / 40).min(2);
+        let mut text = format!("{first}.{}", head - first * 40);
+        for arc in rest {
+            text.push('.');
+            text.push_str(&arc.to_string());
+        }
+        Some(text)
+    }
+}
+
+impl FromStr for Oid {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        text.split('.')
+            .map(|arc| if arc.bytes().all(|digit| digit.is_ascii_digit()) { arc.parse().ok() } else { None })
+            .collect::<Option<Vec<u64>>>()
+            .and_then(|arcs| Self::from_arcs(&arcs))
+            .ok_or(ParseError("an object identifier is written as numbers with dots, like 2.999.10"))
+    }
+}
+
+/// `VersionType ::= OCTET STRING (SIZE(3))`: major, minor, revision.
+#[derive(AsnType, Decode, Encode, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[rasn(delegate)]
+pub struct VersionType(FixedOctetString<3>);
+
+impl VersionType {
+    /// Version `major.minor.revision`.
+    pub fn new(major: u8, minor: u8, revision: u8) -> Self {
+        Self(FixedOctetString::new([major, minor, revision]))
+    }
+
+    /// The three numbers, major first.
+    pub fn octets(self) -> [u8; 3] {
+        *self.0
+    }
+}
+
+impl FromStr for VersionType {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let wrong = ParseError("a version has three numbers with dots, like 2.5.0");
+        let mut parts = text.split('.').map(|part| part.parse().ok());
+        match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten(), parts.next()) {
+            (Some(major), Some(minor), Some(revision), None) => Ok(Self::new(major, minor, revision)),
+            _ => Err(wrong),
+        }
+    }
+}
+
+impl fmt::Display for VersionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, revision] = self.octets();
+        write!(f, "{major}.{minor}.{revision}")
+    }
+}
+
+impl fmt::Debug for VersionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VersionType({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::both_ways;
+
+    #[test]
+    fn isd_p_aids_count_up() {
+        assert_eq!(isd_p_aid(0), AID_ISD_P_FIRST);
+        assert_eq!(isd_p_aid(1)[11..], [0x89, 0, 0, 0x11, 0]);
+        assert_eq!(isd_p_aid(0xF0)[11..], [0x89, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn object_identifiers() {
+        for (text, hex) in [
+            ("2.999.10", "060388370A"),
+            ("2.23.146.1.2.1.4", "060767811201020104"),
+            ("1.2.840.10045.3.1.7", "06082A8648CE3D030107"),
+        ] {
+            let oid: Oid = text.parse().unwrap();
+            both_ways(hex, &oid);
+            assert_eq!(oid.dotted().unwrap(), text);
+        }
+        for wrong in ["", "1", "1.x.3", "3.1", "1.40", "1.2.", "1.+2", "1.2.99999999999999999999"] {
+            assert!(wrong.parse::<Oid>().is_err(), "{wrong}");
+        }
+        assert_eq!(Oid::from([0x88]).dotted(), None);
+        assert_eq!(Oid::from([0; 0]).dotted(), None);
+    }
+
+    #[test]
+    fn transaction_ids_ignore_case() {
+        let id: TransactionId = "0123456789abcdef".parse().unwrap();
+        assert_eq!(id.to_string(), "0123456789ABCDEF");
+        for wrong in ["", "0", "0g", "00112233445566778899AABBCCDDEEFF00"] {
+            assert!(wrong.parse::<TransactionId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        both_ways("0403020500", &VersionType::new(2, 5, 0));
+        assert_eq!("2.3.1".parse(), Ok(VersionType::new(2, 3, 1)));
+        assert!("2.3".parse::<VersionType>().is_err());
+    }
+}

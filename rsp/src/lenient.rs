@@ -1,0 +1,380 @@
+//! A DER decoder that skips elements it does not know.
+//!
+//! The ASN.1 module of SGP.22 is `EXTENSIBILITY IMPLIED`: a card built to one release must accept the messages of a
+//! newer one (X.680 section 52.2). rasn's own decoder refuses an unknown element of a SEQUENCE; this one skips it and
+//! leaves everything else to rasn. It also takes what deployed peers send against DER: any non-zero BOOLEAN as TRUE,
+//! lengths longer than needed, BIT STRINGs with trailing zero bits.
+//!
+//! What it does not take: indefinite lengths, a missing mandatory element, an unknown alternative of a CHOICE, octets
+//! after the end of the message, nesting deeper than [`MAX_DEPTH`].
+
+use rasn::ber::de::{Decoder as Ber, DecoderOptions};
+use rasn::error::{BerDecodeErrorKind, DecodeErrorKind};
+use rasn::types::fields::Field;
+use rasn::types::{self, Any, Constraints, Constructed, DecodeChoice, Enumerated, Tag, TagTree};
+use rasn::{Decode, Decoder};
+
+use crate::tlv;
+
+/// Levels of constructed values accepted; SGP.22 messages need eleven.
+pub const MAX_DEPTH: u8 = 32;
+
+/// The message is not what its type says: the sender's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not decodable: {0}")]
+pub struct DecodeError(String);
+
+impl DecodeError {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+/// Decodes exactly one value from `input`.
+pub fn decode<T: Decode>(input: &[u8]) -> Result<T, DecodeError> {
+    decode_one(input, T::decode)
+}
+
+/// As [`decode`], for a value that carries another tag than its type's own.
+pub(crate) fn decode_with_tag<T: Decode>(input: &[u8], tag: Tag) -> Result<T, DecodeError> {
+    decode_one(input, |decoder| T::decode_with_tag(decoder, tag))
+}
+
+fn decode_one<'a, T>(input: &'a [u8], read: impl FnOnce(&mut Lenient<'a>) -> RasnResult<T>) -> Result<T, DecodeError> {
+    let mut decoder = Lenient { input, depth: MAX_DEPTH, known: None };
+    read(&mut decoder)
+        .and_then(|value| decoder.finish().map(|()| value))
+        .map_err(|error| DecodeError(error.kind.to_string()))
+}
+
+type RasnResult<T> = Result<T, rasn::error::DecodeError>;
+
+/// What remains of one constructed value, or of the whole message.
+struct Lenient<'a> {
+    input: &'a [u8],
+    depth: u8,
+    /// Tags of the SEQUENCE this is the inside of; elements with others are skipped. `None` outside of a SEQUENCE.
+    known: Option<Vec<Tag>>,
+}
+
+impl<'a> Lenient<'a> {
+    /// Has rasn read one value, after unknown elements before it were skipped.
+    fn ber<T>(&mut self, read: impl FnOnce(&mut Ber<'a>) -> RasnResult<T>) -> RasnResult<T> {
+        self.skip_unknown()?;
+        self.ber_here(read)
+    }
+
+    fn ber_here<T>(&mut self, read: impl FnOnce(&mut Ber<'a>) -> RasnResult<T>) -> RasnResult<T> {
+        let mut ber = Ber::new(self.input, DecoderOptions::der());
+        let value = read(&mut ber)?;
+        self.input = ber.remaining();
+        Ok(value)
+    }
+
+    fn peek(&self) -> RasnResult<Tag> {
+        Ber::new(self.input, DecoderOptions::der()).peek_tag()
+    }
+
+    /// Splits off the inside of the value tagged `tag`.
+    fn enter(&mut self, tag: Tag, known: Option<Vec<Tag>>) -> RasnResult<Lenient<'a>> {
+        self.skip_unknown()?;
+        let depth = self.depth.checked_sub(1).ok_or_else(|| self.error(DecodeErrorKind::ExceedsMaxParseDepth))?;
+        let actual = self.peek()?;
+        if actual != tag {
+            return Err(BerDecodeErrorKind::MismatchedTag { expected: tag, actual }.into());
+        }
+        let (tlv, rest) = tlv::split(self.input).ok_or_else(|| self.custom("truncated value"))?;
+        if tlv.header.first().is_some_and(|first| first & 0x20 == 0) {
+            return Err(BerDecodeErrorKind::InvalidConstructedIdentifier.into());
+        }
+        self.input = rest;
+        Ok(Lenient { input: tlv.value, depth, known })
+    }
+
+    fn skip_unknown(&mut self) -> RasnResult<()> {
+        while let (false, Some(known)) = (self.input.is_empty(), &self.known) {
+            if known.contains(&self.peek()?) {
+                break;
+            }
+            self.ber_here(|ber| ber.decode_any(Tag::EOC).map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing but unknown elements may be left.
+    fn finish(&mut self) -> RasnResult<()> {
+        self.skip_unknown()?;
+        match self.input.len() {
+            0 => Ok(()),
+            left => Err(rasn::error::DecodeError::unexpected_extra_data(left, self.codec())),
+        }
+    }
+
+    /// Reads the value if it is there. `tag` is EOC for a CHOICE, whose alternatives are the `leaves` of `tree`.
+    fn optional<T>(
+        &mut self,
+        tag: Tag,
+        tree: &TagTree,
+        read: impl FnOnce(&mut Self) -> RasnResult<T>,
+    ) -> RasnResult<Option<T>> {
+        self.skip_unknown()?;
+        if self.input.is_empty() {
+            return Ok(None);
+        }
+        let next = self.peek()?;
+        let here = if tag == Tag::EOC { leaves(tree).contains(&next) } else { next == tag };
+        if here { read(self).map(Some) } else { Ok(None) }
+    }
+
+    fn error(&self, kind: DecodeErrorKind) -> rasn::error::DecodeError {
+        rasn::error::DecodeError::from_kind(kind, self.codec())
+    }
+
+    fn custom(&self, why: &str) -> rasn::error::DecodeError {
+        self.error(DecodeErrorKind::Custom { msg: why.into() })
+    }
+}
+
+/// The tags a value of this type may start with.
+pub(crate) fn leaves(tree: &TagTree) -> Vec<Tag> {
+    match tree {
+        TagTree::Leaf(tag) => vec![*tag],
+        TagTree::Choice(alternatives) => alternatives.iter().flat_map(leaves).collect(),
+    }
+}
+
+fn tags(fields: impl Iterator<Item = Field>) -> Vec<Tag> {
+    fields.flat_map(|field| if field.tag == Tag::EOC { leaves(&field.tag_tree) } else { vec![field.tag] }).collect()
+}
+
+/// Primitive types rasn reads as they are.
+macro_rules! by_rasn {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => { $(
+        fn $name(&mut self, $($argument: $type),*) -> RasnResult<$result> {
+            self.ber(|ber| ber.$name($($argument),*))
+        }
+    )* };
+}
+
+impl<'a> Decoder for Lenient<'a> {
+    type Ok = ();
+    type Error = rasn::error::DecodeError;
+    type AnyDecoder<const R: usize, const E: usize> = Lenient<'a>;
+
+    fn codec(&self) -> rasn::Codec {
+        rasn::Codec::Der
+    }
+
+    by_rasn! {
+        decode_any(tag: Tag) -> Any;
+        decode_bit_string(tag: Tag, c: &Constraints) -> types::BitString;
+        decode_null(tag: Tag) -> ();
+        decode_object_identifier(tag: Tag) -> types::ObjectIdentifier;
+        decode_utf8_string(tag: Tag, c: &Constraints) -> types::Utf8String;
+        decode_visible_string(tag: Tag, c: &Constraints) -> types::VisibleString;
+        decode_general_string(tag: Tag, c: &Constraints) -> types::GeneralString;
+        decode_graphic_string(tag: Tag, c: &Constraints) -> types::GraphicString;
+        decode_ia5_string(tag: Tag, c: &Constraints) -> types::Ia5String;
+        decode_printable_string(tag: Tag, c: &Constraints) -> types::PrintableString;
+        decode_numeric_string(tag: Tag, c: &Constraints) -> types::NumericString;
+        decode_teletex_string(tag: Tag, c: &Constraints) -> types::TeletexString;
+        decode_bmp_string(tag: Tag, c: &Constraints) -> types::BmpString;
+        decode_utc_time(tag: Tag) -> types::UtcTime;
+        decode_generalized_time(tag: Tag) -> types::GeneralizedTime;
+        decode_date(tag: Tag) -> types::Date;
+    }
+
+    fn decode_bool(&mut self, tag: Tag) -> RasnResult<bool> {
+        let octets: Vec<u8> = self.ber(|ber| ber.decode_octet_string(tag, &Constraints::NONE))?;
+        match octets[..] {
+            [octet] => Ok(octet != 0),
+            _ => Err(self.custom("a BOOLEAN has one octet")),
+        }
+    }
+
+    fn decode_enumerated<E: Enumerated>(&mut self, tag: Tag) -> RasnResult<E> {
+        self.ber(|ber| ber.decode_enumerated(tag))
+    }
+
+    fn decode_integer<I: types::IntegerType>(&mut self, tag: Tag, c: &Constraints) -> RasnResult<I> {
+        self.ber(|ber| ber.decode_integer(tag, c))
+    }
+
+    fn decode_real<R: types::RealType>(&mut self, tag: Tag, c: &Constraints) -> RasnResult<R> {
+        self.ber(|ber| ber.decode_real(tag, c))
+    }
+
+    fn decode_octet_string<'b, T: From<&'b [u8]> + From<Vec<u8>>>(
+        &'b mut self,
+        tag: Tag,
+        c: &Constraints,
+    ) -> RasnResult<T> {
+        self.ber(|ber| ber.decode_octet_string::<Vec<u8>>(tag, c)).map(T::from)
+    }
+
+    fn decode_sequence<const RC: usize, const EC: usize, D, DF, F>(
+        &mut self,
+        tag: Tag,
+        default: Option<DF>,
+        read: F,
+    ) -> RasnResult<D>
+    where
+        D: Constructed<RC, EC>,
+        DF: FnOnce() -> D,
+        F: FnOnce(&mut Self::AnyDecoder<RC, EC>) -> RasnResult<D>,
+    {
+        let fields = D::FIELDS.iter().chain(D::EXTENDED_FIELDS.iter().flat_map(types::fields::Fields::iter));
+        let mut inner = self.enter(tag, Some(tags(fields)))?;
+        inner.skip_unknown()?;
+        if let (true, Some(default)) = (inner.input.is_empty(), default) {
+            return Ok(default());
+        }
+        let value = read(&mut inner)?;
+        inner.finish()?;
+        Ok(value)
+    }
+
+    fn decode_sequence_of<D: Decode>(&mut self, tag: Tag, _: &Constraints) -> RasnResult<Vec<D>> {
+        let mut inner = self.enter(tag, None)?;
+        let mut items = Vec::new();
+        while !inner.input.is_empty() {
+            items.push(D::decode(&mut inner)?);
+        }
+        Ok(items)
+    }
+
+    fn decode_set_of<D: Decode + Eq + core::hash::Hash>(
+        &mut self,
+        tag: Tag,
+        c: &Constraints,
+    ) -> RasnResult<types::SetOf<D>> {
+        Ok(self.decode_sequence_of(tag, c)?.into())
+    }
+
+    fn decode_explicit_prefix<D: Decode>(&mut self, tag: Tag) -> RasnResult<D> {
+        let mut inner = self.enter(tag, None)?;
+        let value = D::decode(&mut inner)?;
+        inner.finish()?;
+        Ok(value)
+    }
+
+    fn decode_optional_with_explicit_prefix<D: Decode>(&mut self, tag: Tag) -> RasnResult<Option<D>> {
+        self.optional(tag, &D::TAG_TREE, |decoder| decoder.decode_explicit_prefix(tag))
+    }
+
+    fn decode_set<const RC: usize, const EC: usize, FIELDS, SET, D, F>(
+        &mut self,
+        tag: Tag,
+        _: D,
+        collect: F,
+    ) -> RasnResult<SET>
+    where
+        SET: Decode + Constructed<RC, EC>,
+        FIELDS: Decode,
+        D: Fn(&mut Self::AnyDecoder<RC, EC>, usize, Tag) -> RasnResult<FIELDS>,
+        F: FnOnce(Vec<FIELDS>) -> RasnResult<SET>,
+    {
+        collect(self.decode_sequence_of(tag, &Constraints::NONE)?)
+    }
+
+    fn decode_choice<D: DecodeChoice>(&mut self, _: &Constraints) -> RasnResult<D> {
+        self.skip_unknown()?;
+        let tag = self.peek()?;
+        D::from_tag(self, tag)
+    }
+
+    fn decode_optional<D: Decode>(&mut self) -> RasnResult<Option<D>> {
+        self.optional(D::TAG, &D::TAG_TREE, D::decode)
+    }
+
+    fn decode_optional_with_tag<D: Decode>(&mut self, tag: Tag) -> RasnResult<Option<D>> {
+        self.optional(tag, &D::TAG_TREE, |decoder| D::decode_with_tag(decoder, tag))
+    }
+
+    fn decode_optional_with_constraints<D: Decode>(&mut self, c: &Constraints) -> RasnResult<Option<D>> {
+        self.optional(D::TAG, &D::TAG_TREE, |decoder| D::decode_with_constraints(decoder, c))
+    }
+
+    fn decode_optional_with_tag_and_constraints<D: Decode>(
+        &mut self,
+        tag: Tag,
+        c: &Constraints,
+    ) -> RasnResult<Option<D>> {
+        self.optional(tag, &D::TAG_TREE, |decoder| D::decode_with_tag_and_constraints(decoder, tag, c))
+    }
+
+    fn decode_extension_addition_with_explicit_tag_and_constraints<D: Decode>(
+        &mut self,
+        tag: Tag,
+        _: &Constraints,
+    ) -> RasnResult<Option<D>> {
+        self.decode_optional_with_explicit_prefix(tag)
+    }
+
+    fn decode_extension_addition_with_tag_and_constraints<D: Decode>(
+        &mut self,
+        tag: Tag,
+        _: &Constraints,
+    ) -> RasnResult<Option<D>> {
+        self.decode_optional_with_tag(tag)
+    }
+
+    fn decode_extension_addition_group<const RL: usize, const EL: usize, D: Decode + Constructed<RL, EL>>(
+        &mut self,
+    ) -> RasnResult<Option<D>> {
+        self.decode_optional()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::es10c::{EnableProfileRequest, ProfileInfoListResponse};
+    use crate::metadata::{PprIds, ProfileInfo};
+    use hex_literal::hex;
+
+    #[test]
+    fn unknown_elements_are_skipped_anywhere() {
+        let at_the_end: ProfileInfo = decode(&hex!("E314 5A0A98001032547698103214 9F700100 9B020102")).unwrap();
+        assert_eq!(at_the_end.profile_policy_rules, None);
+        let in_the_middle: ProfileInfo =
+            decode(&hex!("E318 5A0A98001032547698103214 9F700101 9B020102 99020560")).unwrap();
+        assert_eq!(in_the_middle.profile_policy_rules, Some(PprIds::PPR1 | PprIds::PPR2));
+        let before_a_mandatory_one: EnableProfileRequest =
+            decode(&hex!("BF3115 9900 A00C5A0A98001032547698103214 9C00 8101FF")).unwrap();
+        assert!(before_a_mandatory_one.refresh_flag);
+    }
+
+    #[test]
+    fn non_der_spellings_are_taken() {
+        let request: EnableProfileRequest = decode(&hex!("BF318111 A00C5A0A98001032547698103214 810101")).unwrap();
+        assert!(request.refresh_flag);
+    }
+
+    #[test]
+    fn broken_messages_are_refused() {
+        assert!(decode::<EnableProfileRequest>(&hex!("BF3103 8101FF")).is_err(), "mandatory element missing");
+        assert!(decode::<ProfileInfo>(&hex!("E300 00")).is_err(), "surplus");
+        assert!(decode::<ProfileInfo>(&hex!("E3 80 0000")).is_err(), "indefinite");
+        assert!(decode::<ProfileInfo>(&hex!("E301")).is_err(), "cut");
+        assert!(decode::<ProfileInfoListResponse>(&hex!("BF2D02 A500")).is_err(), "unknown alternative");
+        let deep: Vec<u8> = core::iter::repeat_n([0xA0, 0x80], 30_000).flatten().collect();
+        assert!(decode::<ProfileInfoListResponse>(&deep).is_err());
+    }
+
+    /// Every one-octet mutation of a list of profiles decodes or is refused; none panics.
+    #[test]
+    fn mutations_do_not_panic() {
+        let list = hex!(
+            "BF2D32A030E32E5A0A980010325476981032144F10A0000005591010FFFFFFFF89000010009F700100910353504E9202504E950102"
+        );
+        for at in 0..list.len() {
+            for octet in 0..=0xFF {
+                let mut mutated = list;
+                mutated[at] = octet;
+                let _ = decode::<ProfileInfoListResponse>(&mutated);
+                let _ = decode::<EnableProfileRequest>(&mutated);
+            }
+        }
+    }
+}
