@@ -72,7 +72,7 @@ pub struct FileElement {
     pub kind: FileElementKind,
     /// The header.
     pub header: PeHeader,
-    /// The file template, see `templates`.
+    /// The file template, see [`templates`](crate::templates).
     pub template_id: Oid,
     /// The files present, with the tag of their field, in ascending order.
     pub files: Vec<(u32, File)>,

@@ -2,7 +2,7 @@
 //!
 //! A package is a row of [`ProfileElement`]s in DER, nothing around them: a header, files, PINs, keys, security domains, an end.
 //! It arrives in segments of any size; [`Splitter`] cuts it into elements, [`ProfileElement::decode`] reads one, and
-//! `FileResolver` turns the files in it, with the `templates` of Annex A, into files with every size, identifier,
+//! [`FileResolver`] turns the files in it, with the [`templates`] of Annex A, into files with every size, identifier,
 //! access rule and content byte decided. [`EuiccResponse`] is what the card answers.
 //!
 //! The other way round, `builder` makes a whole package from a few lines about a `Subscriber`.
@@ -13,6 +13,7 @@
 mod codec;
 mod secret;
 
+pub mod access_rules;
 pub mod aka;
 pub mod application;
 pub mod cdma;
@@ -24,15 +25,18 @@ pub mod header;
 pub mod non_standard;
 mod oid;
 pub mod pin;
+mod resolve;
 mod response;
 pub mod rfm;
 pub mod security_domain;
 mod splitter;
+pub mod templates;
 
 pub use codec::Error;
 pub use element::{PeHeader, ProfileElement, decode_package, encode_package};
 pub use end::End;
 pub use oid::Oid;
+pub use resolve::{AccessRuleReference, FileChange, FileKind, FilePath, FileResolver, MAX_FILE_SIZE, ResolvedFile};
 pub use response::{EuiccResponse, PeStatus, Status};
 pub use secret::Secret;
 pub use splitter::Splitter;
