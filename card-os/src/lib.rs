@@ -1,1 +1,42 @@
-//! The kernel of the emulated card.
+//! The kernel of the emulated card: a UICC operating system that knows no USIM and no eUICC.
+//!
+//! ```text
+//! bytes ─► Card::transmit ─► channel ─► GET RESPONSE, MANAGE CHANNEL, SELECT          card.rs, select.rs
+//!                              │
+//!                              ├─► the selected application, if it claims the command  application.rs
+//!                              └─► files, PINs, toolkit                                fs/, cat.rs
+//!                                       │
+//!                          one transaction on non-volatile memory: commit on Ok, drop on Err   nvm/
+//! ```
+//!
+//! * [`Card`] is the machine. One way in: [`Card::transmit`]. **Answered means committed**: a handler's `Ok` commits
+//!   its transaction whatever the status word, its `Err` drops it; the power may go at any point.
+//! * [`Application`] is what runs on it. Applications never meet each other; they meet what [`Context`] offers.
+//! * A [`DomainId`] is a compartment with a file tree, PINs and applications of its own. Domain 0, the platform, is
+//!   always there; at most one other is *active*, and its tree is what the channels see.
+//!   [`DomainImage`] is a domain before it is installed: staged in memory, visible in one commit.
+//! * [`nvm`] is everything that survives. `Card::power_on` rebuilds all else from it, so that a cold reset, a warm
+//!   reset and a change of the active domain are one path.
+//!
+//! No sockets, files, clocks, threads, and no randomness but what [`Entropy`] brings in.
+
+mod application;
+mod card;
+mod cat;
+mod channel;
+mod domain;
+pub mod fs;
+mod kernel;
+pub mod nvm;
+mod select;
+
+pub use application::{Application, ApplicationKind, Context, Factory, Platform};
+pub use card::{Card, CardProfile};
+pub use cat::{ProactiveCommand, TerminalResponse};
+pub use domain::{ApplicationRecord, DomainId, DomainImage, Memory, NewApplication, OutOfMemory, Privileges};
+
+/// Where a card's random bytes come from. Tests pass a seeded source, so that every run can be replayed.
+pub trait Entropy: Send {
+    /// Fills `out` with random bytes.
+    fn fill(&mut self, out: &mut [u8]);
+}

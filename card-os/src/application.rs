@@ -1,0 +1,254 @@
+//! What runs on the card, and what the card offers it.
+
+use crate::cat::{ProactiveCommand, TerminalResponse};
+use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory};
+use crate::fs::{FileId, FileKind, FileNumber, KeyReference, Pins, Structure};
+use crate::kernel::Kernel;
+use crate::nvm::{Key, NvmError, Partition, Transaction, data_index};
+use crate::{Entropy, card::CardProfile};
+use apdu::{Command, Response, StatusWord};
+
+/// What an application is. The number is part of the image on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ApplicationKind(pub u16);
+
+/// Builds applications by kind. `None`: files only, no commands of its own.
+pub type Factory = fn(ApplicationKind) -> Option<Box<dyn Application>>;
+
+/// One selectable application. TS 102 221 §8.4, GlobalPlatform Card Specification §4.
+///
+/// Nothing that must survive is kept in an implementation's fields: they hold session state and what can be worked
+/// out from non-volatile memory. After a reset an application is built anew and [`start`](Self::start)ed.
+pub trait Application: Send {
+    /// Prepares for work after a reset, or when its domain becomes active.
+    fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// The answer to SELECT by AID, for an application without files; those with files answer their ADF's FCP.
+    fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+        let _ = cx;
+        Ok(Vec::new())
+    }
+
+    /// Whether a command is this application's. What it does not claim the operating system carries out.
+    ///
+    /// SELECT by file, MANAGE CHANNEL, GET RESPONSE and the toolkit's commands are never asked about.
+    fn claims(&self, command: &Command<'_>) -> bool;
+
+    /// Carries out a command it claimed. `Ok` commits what it wrote, whatever the status word; `Err` drops it.
+    fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord>;
+
+    /// Takes note that its session on a channel has ended.
+    fn deselect(&mut self, channel: u8) {
+        let _ = channel;
+    }
+
+    /// Takes note that any other command was processed on a channel where it is selected: a chain is broken.
+    fn interrupted(&mut self, channel: u8) {
+        let _ = channel;
+    }
+
+    /// The terminal's answer to a proactive command of this application.
+    fn terminal_response(
+        &mut self,
+        command: &ProactiveCommand,
+        response: TerminalResponse<'_>,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<(), StatusWord> {
+        let _ = (command, response, cx);
+        Ok(())
+    }
+}
+
+/// What an application sees while it serves one command.
+pub struct Context<'k, 'n> {
+    pub(crate) nvm: Transaction<'n>,
+    pub(crate) kernel: &'k mut Kernel,
+    pub(crate) entropy: &'n mut dyn Entropy,
+    pub(crate) profile: &'k CardProfile,
+    pub(crate) application: ApplicationId,
+    pub(crate) record: &'k ApplicationRecord,
+    pub(crate) channel: u8,
+}
+
+impl<'n> Context<'_, 'n> {
+    /// The logical channel the command came on.
+    pub const fn channel(&self) -> u8 {
+        self.channel
+    }
+
+    /// This application's registry entry.
+    pub const fn record(&self) -> &ApplicationRecord {
+        self.record
+    }
+
+    /// Fills `out` with random bytes.
+    pub fn random(&mut self, out: &mut [u8]) {
+        self.entropy.fill(out);
+    }
+
+    /// The parameters this application was installed with.
+    pub fn parameters(&self) -> &[u8] {
+        let key = Key::new(Partition::Application, self.application.domain.0, u32::from(self.application.number));
+        self.nvm.get(key).and_then(ApplicationRecord::from_bytes).map(|(_, parameters)| parameters).unwrap_or_default()
+    }
+
+    /// A value this application keeps.
+    pub fn get(&self, item: u16) -> Option<&[u8]> {
+        self.nvm.get(self.data_key(item))
+    }
+
+    /// Keeps a value.
+    pub fn put(&mut self, item: u16, value: impl Into<Vec<u8>>) {
+        self.nvm.insert(self.data_key(item), value);
+    }
+
+    /// Removes a value.
+    pub fn remove(&mut self, item: u16) {
+        self.nvm.remove(self.data_key(item));
+    }
+
+    /// The numbers within `range` that have a value, ascending.
+    pub fn items(&self, range: core::ops::RangeInclusive<u16>) -> Vec<u16> {
+        let keys = self.data_key(*range.start())..=self.data_key(*range.end());
+        self.nvm.keys(keys).into_iter().filter_map(|key| u16::try_from(key.index() & 0xFFFF).ok()).collect()
+    }
+
+    /// Makes the writes so far permanent at once, for what must not be undone by cutting the power.
+    pub fn checkpoint(&mut self) -> Result<(), NvmError> {
+        self.nvm.checkpoint()
+    }
+
+    /// The content of an EF below this application's ADF, or below the MF where `path` starts with `3F00`.
+    ///
+    /// An application reads its own files without asking the access rules.
+    pub fn file(&self, path: &[FileId]) -> Option<&[u8]> {
+        let number = self.find_file(path)?;
+        let body = self.kernel.tree.body(number);
+        self.nvm.get(Key::new(Partition::Content, self.kernel.tree_domain.0, u32::from(body.0)))
+    }
+
+    /// The structure of an EF, found like [`file`](Self::file).
+    pub fn file_structure(&self, path: &[FileId]) -> Option<Structure> {
+        let number = self.find_file(path)?;
+        match self.kernel.tree.get(self.kernel.tree.body(number))?.kind {
+            FileKind::Ef(structure) => Some(structure),
+            _ => None,
+        }
+    }
+
+    fn find_file(&self, path: &[FileId]) -> Option<FileNumber> {
+        if self.application.domain != self.kernel.tree_domain {
+            return None;
+        }
+        let (start, path) = match path.split_first() {
+            Some((&FileId::MF, rest)) => (FileNumber::MF, rest),
+            _ => (self.record.adf?, path),
+        };
+        path.iter().try_fold(start, |df, fid| self.kernel.tree.child(df, *fid))
+    }
+
+    /// Whether a key is verified (or its PIN disabled) from the point of view of this application's ADF.
+    pub fn key_satisfied(&self, reference: KeyReference) -> bool {
+        let df = self.record.adf.unwrap_or(FileNumber::MF);
+        let pins = Pins { nvm: &self.nvm, tree: &self.kernel.tree, domain: self.kernel.tree_domain };
+        pins.satisfied(&self.kernel.verified, df, reference)
+    }
+
+    /// Whether the terminal sent TERMINAL PROFILE, and so fetches proactive commands.
+    pub const fn toolkit_available(&self) -> bool {
+        self.kernel.toolkit.is_available()
+    }
+
+    /// What TERMINAL PROFILE announced.
+    pub fn terminal_profile(&self) -> Option<&[u8]> {
+        self.kernel.toolkit.profile()
+    }
+
+    /// What TERMINAL CAPABILITY announced: the value of template `A9`. TS 102 221 §11.1.19.
+    pub fn terminal_capability(&self) -> Option<&[u8]> {
+        self.kernel.terminal_capability.as_deref()
+    }
+
+    /// Whether a proactive session is under way.
+    pub fn toolkit_busy(&self) -> bool {
+        self.kernel.toolkit.is_busy()
+    }
+
+    /// Queues a proactive command. Its answer comes to [`Application::terminal_response`].
+    pub fn proactive(&mut self, command: ProactiveCommand) {
+        self.kernel.toolkit.push(self.application, command);
+    }
+
+    /// The card's domains, for an application of the platform with the privilege to manage them.
+    pub fn platform(&mut self) -> Option<Platform<'_, 'n>> {
+        let allowed = self.application.domain == DomainId::PLATFORM && self.record.privileges.may_manage_domains();
+        allowed.then_some(Platform { nvm: &mut self.nvm, kernel: self.kernel, profile: self.profile })
+    }
+
+    fn data_key(&self, item: u16) -> Key {
+        let index = data_index(self.application.number, item);
+        Key::new(Partition::ApplicationData, self.application.domain.0, index)
+    }
+}
+
+/// Installing, activating and deleting domains. All of it is part of the command's transaction; a change of the
+/// active domain takes effect when that is committed, before the answer leaves the card.
+pub struct Platform<'a, 'n> {
+    nvm: &'a mut Transaction<'n>,
+    kernel: &'a mut Kernel,
+    profile: &'a CardProfile,
+}
+
+impl Platform<'_, '_> {
+    /// The active domain.
+    pub fn active(&self) -> Option<DomainId> {
+        domain::active(self.nvm)
+    }
+
+    /// Makes another domain active, or none. Channels with an application of the outgoing domain are closed (the
+    /// basic one falls back to the MF), PIN states and the proactive session end.
+    pub fn activate(&mut self, domain: Option<DomainId>) {
+        if self.active() != domain {
+            domain::set_active(self.nvm, domain);
+            self.kernel.reload = true;
+        }
+    }
+
+    /// Writes a staged domain. It is not active yet.
+    pub fn install(&mut self, image: DomainImage) -> Result<DomainId, OutOfMemory> {
+        if image.size() > self.memory().free_non_volatile {
+            return Err(OutOfMemory);
+        }
+        let domain = domain::allocate(self.nvm);
+        image.write(domain, self.nvm);
+        Ok(domain)
+    }
+
+    /// Erases a domain. If it was active, none is afterwards.
+    pub fn delete(&mut self, domain: DomainId) {
+        if self.active() == Some(domain) {
+            self.activate(None);
+        }
+        domain::erase(self.nvm, domain);
+    }
+
+    /// What is left of the card's memory.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            free_non_volatile: self.profile.non_volatile_memory.saturating_sub(self.nvm.used()),
+            free_volatile: self.profile.volatile_memory,
+            applications: self
+                .nvm
+                .keys(Key::new(Partition::Application, 0, 0)..=Key::new(Partition::Application, u16::MAX, u32::MAX))
+                .len(),
+        }
+    }
+
+    /// The applications of a domain.
+    pub fn applications(&self, domain: DomainId) -> Vec<ApplicationRecord> {
+        domain::load_applications(self.nvm, domain).into_iter().map(|(_, record)| record).collect()
+    }
+}

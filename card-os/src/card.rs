@@ -1,0 +1,487 @@
+//! The machine: from a command's bytes to the response's.
+
+use crate::Entropy;
+use crate::application::{Application, Context, Factory};
+use crate::channel::Channel;
+use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage};
+use crate::fs::FileSession;
+use crate::kernel::Kernel;
+use crate::nvm::{Nvm, NvmError, Transaction};
+use apdu::tlv::{Tag, Tlv};
+use apdu::{Command, Icc, Ins, Response, SecureMessaging, StatusWord};
+
+/// What a card is before anything is installed on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardProfile {
+    /// Answer to reset.
+    pub atr: Vec<u8>,
+    /// Bytes of non-volatile memory.
+    pub non_volatile_memory: usize,
+    /// Bytes of working memory the card reports as free.
+    pub volatile_memory: usize,
+}
+
+impl Default for CardProfile {
+    /// T=0 with T=15 global bytes, classes A to C, clock stop, eUICC functions supported (TB after T=15, bits 8 and
+    /// 2), 20 logical channels; 512 KiB. TS 102 221 §6.3, SGP.22 §5.7.
+    fn default() -> Self {
+        const ATR: [u8; 22] = [
+            0x3B, 0x9F, 0x96, 0x80, 0x3F, 0xC7, 0x82, 0x80, 0x31, 0xE0, 0x73, 0xFE, 0x21, 0x1F, 0x57, 0x56, 0x55, 0x49,
+            0x43, 0x43, 0x31, 0x00,
+        ];
+        let mut atr = ATR.to_vec();
+        if let Some((check, rest)) = atr.split_last_mut() {
+            // TCK: everything from T0 on XORs to zero.
+            *check = rest.iter().skip(1).fold(0, |sum, byte| sum ^ byte);
+        }
+        Self { atr, non_volatile_memory: 512 * 1024, volatile_memory: 9_241 }
+    }
+}
+
+/// An emulated card: operating system, memory and applications.
+pub struct Card {
+    pub(crate) profile: CardProfile,
+    pub(crate) nvm: Box<dyn Nvm>,
+    entropy: Box<dyn Entropy>,
+    factory: Factory,
+    pub(crate) kernel: Kernel,
+    pub(crate) slots: Vec<Slot>,
+    powered: bool,
+}
+
+/// An application of the platform or of the active domain.
+pub(crate) struct Slot {
+    pub(crate) id: ApplicationId,
+    pub(crate) record: ApplicationRecord,
+    application: Option<Box<dyn Application>>,
+}
+
+impl Card {
+    /// A card without power, on a memory that [`format`](Self::format) prepared.
+    pub fn new(profile: CardProfile, nvm: Box<dyn Nvm>, entropy: Box<dyn Entropy>, factory: Factory) -> Self {
+        Self { profile, nvm, entropy, factory, kernel: Kernel::new(), slots: Vec::new(), powered: false }
+    }
+
+    /// Writes the platform domain to an empty memory.
+    pub fn format(nvm: &mut dyn Nvm, platform: DomainImage) -> Result<(), NvmError> {
+        let mut transaction = Transaction::new(nvm);
+        domain::erase(&mut transaction, DomainId::PLATFORM);
+        platform.write(DomainId::PLATFORM, &mut transaction);
+        transaction.commit()
+    }
+
+    /// Carries out one command APDU and returns the response APDU. The only way in.
+    pub fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
+        let mut response = Vec::new();
+        self.transmit_into(command, &mut response);
+        response
+    }
+
+    /// [`transmit`](Self::transmit) into the caller's buffer, which is appended to.
+    pub fn transmit_into(&mut self, command: &[u8], out: &mut Vec<u8>) {
+        let response = match Command::parse(command) {
+            Ok(command) => self.dispatch(&command).unwrap_or_else(Response::from),
+            Err(reason) => StatusWord::from(reason).into(),
+        };
+        out.extend_from_slice(&response.data);
+        out.extend(response.sw.0.to_be_bytes());
+    }
+
+    /// Applies power: everything volatile is rebuilt from memory. Returns the answer to reset.
+    ///
+    /// A cold and a warm reset are the same to the operating system.
+    pub fn reset(&mut self) -> Vec<u8> {
+        self.kernel = Kernel::new();
+        self.slots.clear();
+        self.powered = true;
+        self.load_applications(DomainId::PLATFORM);
+        self.load_active();
+        self.profile.atr.clone()
+    }
+
+    /// Takes the power away.
+    pub fn power_off(&mut self) {
+        self.powered = false;
+        self.slots.clear();
+        self.kernel = Kernel::new();
+    }
+
+    /// What the card was made with.
+    pub const fn profile(&self) -> &CardProfile {
+        &self.profile
+    }
+
+    /// The memory, to look at.
+    pub fn nvm(&self) -> &dyn Nvm {
+        &*self.nvm
+    }
+
+    /// Takes the card apart; what remains is its memory.
+    pub fn into_nvm(self) -> Box<dyn Nvm> {
+        self.nvm
+    }
+
+    fn dispatch(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if !self.powered {
+            return Err(StatusWord::TECHNICAL_PROBLEM);
+        }
+        let class = command.class;
+        if class.is_gsm() {
+            return Err(StatusWord::CLA_NOT_SUPPORTED);
+        }
+        let number = class.channel();
+        self.kernel.channel(number)?;
+        if class.is_chained() {
+            return Err(StatusWord::COMMAND_CHAINING_NOT_SUPPORTED);
+        }
+        if command.extended {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        if command.ins == Ins::GET_RESPONSE {
+            return self.get_response(command);
+        }
+        self.kernel.channel_mut(number)?.response = None;
+        let response = self.execute(command)?;
+        self.finish(command, response)
+    }
+
+    fn execute(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let number = command.class.channel();
+        let selected = self.kernel.channel(number)?.application;
+        if let Some(slot) = selected.and_then(|id| self.slots.iter_mut().find(|slot| slot.id == id))
+            && let Some(application) = &mut slot.application
+        {
+            let toolkit = matches!(
+                command.ins,
+                Ins::SELECT | Ins::MANAGE_CHANNEL | Ins::TERMINAL_PROFILE | Ins::FETCH | Ins::TERMINAL_RESPONSE
+            );
+            if !toolkit && application.claims(command) {
+                let id = slot.id;
+                return self.run(id, number, |application, cx| application.process(command, cx));
+            }
+            application.interrupted(number);
+        }
+        if command.class.secure_messaging() != SecureMessaging::None {
+            return Err(StatusWord::SECURE_MESSAGING_NOT_SUPPORTED);
+        }
+        match (command.class.is_proprietary(), command.ins) {
+            (false, Ins::SELECT) => self.select(command),
+            (false, Ins::MANAGE_CHANNEL) => self.manage_channel(command),
+            (true, Ins::STATUS) => self.status(command),
+            (true, Ins::TERMINAL_CAPABILITY) => self.terminal_capability(command),
+            (true, Ins::TERMINAL_PROFILE | Ins::FETCH | Ins::TERMINAL_RESPONSE | Ins::ENVELOPE) if number != 0 => {
+                Err(StatusWord::CLA_NOT_SUPPORTED)
+            }
+            (true, Ins::TERMINAL_PROFILE) => self.terminal_profile(command),
+            (true, Ins::FETCH) => self.fetch(command),
+            (true, Ins::TERMINAL_RESPONSE) => self.terminal_response(command),
+            (true, Ins::ENVELOPE) => self.envelope(command),
+            (false, Ins::GET_CHALLENGE) => self.get_challenge(command),
+            _ => self.file_command(command),
+        }
+    }
+
+    /// File and PIN commands, in one transaction.
+    fn file_command(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let number = command.class.channel();
+        let mut channel = core::mem::take(self.kernel.channel_mut(number)?);
+        let mut nvm = Transaction::new(&mut *self.nvm);
+        let kernel = &mut self.kernel;
+        let mut session = FileSession {
+            nvm: &mut nvm,
+            tree: &mut kernel.tree,
+            domain: kernel.tree_domain,
+            channel: &mut channel,
+            verified: &mut kernel.verified,
+        };
+        let outcome = session.process(command);
+        let outcome = match outcome {
+            Some(Ok(response)) => nvm.commit().map(|()| response).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
+            Some(Err(refusal)) => Err(refusal),
+            None => Err(unknown(command)),
+        };
+        *self.kernel.channel_mut(number)? = channel;
+        outcome
+    }
+
+    /// Runs an application's code in a transaction: committed on `Ok`, dropped on `Err`.
+    pub(crate) fn run<T>(
+        &mut self,
+        id: ApplicationId,
+        channel: u8,
+        code: impl FnOnce(&mut dyn Application, &mut Context<'_, '_>) -> Result<T, StatusWord>,
+    ) -> Result<T, StatusWord> {
+        let slot = self.slots.iter_mut().find(|slot| slot.id == id).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let Some(application) = &mut slot.application else { return Err(StatusWord::CONDITIONS_NOT_SATISFIED) };
+        let mut cx = Context {
+            nvm: Transaction::new(&mut *self.nvm),
+            kernel: &mut self.kernel,
+            entropy: &mut *self.entropy,
+            profile: &self.profile,
+            application: id,
+            record: &slot.record,
+            channel,
+        };
+        let outcome = code(&mut **application, &mut cx);
+        let value = match outcome {
+            Ok(value) => cx.nvm.commit().map(|()| value).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
+            Err(refusal) => Err(refusal),
+        };
+        if core::mem::take(&mut self.kernel.reload) && value.is_ok() {
+            self.load_active();
+        }
+        value
+    }
+
+    /// Builds and starts the applications of a domain.
+    fn load_applications(&mut self, domain: DomainId) {
+        let records = domain::load_applications(&Transaction::new(&mut *self.nvm), domain);
+        let ids: Vec<ApplicationId> = records.iter().map(|(id, _)| *id).collect();
+        for (id, record) in records {
+            let application = (self.factory)(record.kind);
+            self.slots.push(Slot { id, record, application });
+        }
+        for id in ids {
+            // An application that cannot start answers nothing; the others, and the files, are not its hostages.
+            if self.run(id, 0, |application, cx| application.start(cx)).is_err()
+                && let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
+            {
+                slot.application = None;
+            }
+        }
+    }
+
+    /// Loads the active domain's files and applications; without one, the platform's files.
+    fn load_active(&mut self) {
+        let (active, tree) = {
+            let nvm = Transaction::new(&mut *self.nvm);
+            let active = domain::active(&nvm);
+            (active, domain::load_tree(&nvm, active.unwrap_or(DomainId::PLATFORM)))
+        };
+        self.slots.retain(|slot| slot.id.domain == DomainId::PLATFORM);
+        self.kernel.switch_tree(tree, active.unwrap_or(DomainId::PLATFORM));
+        if let Some(domain) = active {
+            self.load_applications(domain);
+        }
+    }
+
+    pub(crate) fn slot(&self, id: ApplicationId) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.id == id)
+    }
+
+    /// An application's session has ended on a channel.
+    pub(crate) fn session_ended(&mut self, channel: u8, id: ApplicationId) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
+            if let Some(application) = &mut slot.application {
+                application.deselect(channel);
+            }
+            if let Some(adf) = slot.record.adf
+                && !self.kernel.is_selected(id)
+            {
+                self.kernel.verified.end_session(&self.kernel.tree, adf);
+            }
+        }
+    }
+
+    /// MANAGE CHANNEL. TS 102 221 §11.1.17.
+    fn manage_channel(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        const OPEN: u8 = 0x00;
+        const CLOSE: u8 = 0x80;
+        let origin = command.class.channel();
+        match (command.p1, command.p2) {
+            (OPEN, asked @ 0..=19) => {
+                let channel = match origin {
+                    0 => Channel::default(),
+                    _ => self.kernel.channel(origin)?.opened_from(),
+                };
+                let number = match asked {
+                    0 => self.kernel.free_channel().ok_or(StatusWord::FUNCTION_NOT_SUPPORTED)?,
+                    taken if self.kernel.is_open(taken) => return Err(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED),
+                    free => free,
+                };
+                if asked == 0 && command.ne > 1 {
+                    return Err(StatusWord::exact_length(1));
+                }
+                self.kernel.open(number, channel);
+                Ok(if asked == 0 { Response::ok([number]) } else { Response::done() })
+            }
+            (CLOSE, number @ 1..=19) => {
+                let closed = self.kernel.close(number).ok_or(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED)?;
+                if let Some(application) = closed.application {
+                    self.session_ended(number, application);
+                }
+                Ok(Response::done())
+            }
+            _ => Err(StatusWord::WRONG_P1_P2),
+        }
+    }
+
+    /// TERMINAL CAPABILITY. TS 102 221 §11.1.19.
+    fn terminal_capability(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        const TERMINAL_CAPABILITY_TEMPLATE: Tag = Tag(0xA9);
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        let template = Tlv::parse(command.data).map_err(|_| StatusWord::WRONG_DATA)?;
+        if template.tag != TERMINAL_CAPABILITY_TEMPLATE || apdu::tlv::check_depth(template.value, 2).is_err() {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        self.kernel.terminal_capability = Some(template.value.to_vec());
+        Ok(Response::done())
+    }
+
+    /// TERMINAL PROFILE. TS 102 221 §11.2.1.
+    fn terminal_profile(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        if command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        self.kernel.toolkit.terminal_profile(command.data);
+        Ok(Response::done())
+    }
+
+    /// FETCH. TS 102 221 §11.2.3.
+    fn fetch(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        self.kernel.toolkit.fetch(command.ne).map(Response::ok)
+    }
+
+    /// TERMINAL RESPONSE. TS 102 221 §11.2.4.
+    fn terminal_response(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        let (owner, proactive, response) = self.kernel.toolkit.terminal_response(command.data)?;
+        self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx))?;
+        Ok(Response::done())
+    }
+
+    /// ENVELOPE. TS 102 221 §11.2.2. No application here takes one yet; a well-formed one is acknowledged.
+    fn envelope(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        Tlv::parse(command.data).map_err(|_| StatusWord::WRONG_DATA)?;
+        if self.kernel.toolkit.is_busy() { Ok(StatusWord::BUSY.into()) } else { Ok(Response::done()) }
+    }
+
+    /// GET CHALLENGE. TS 102 221 §11.1.18.
+    fn get_challenge(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        let mut challenge = vec![0; if command.ne == 0 { 8 } else { command.ne }];
+        self.entropy.fill(&mut challenge);
+        Ok(Response::ok(challenge))
+    }
+
+    /// GET RESPONSE, under either class. TS 102 221 §11.3.
+    fn get_response(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        let channel = self.kernel.channel_mut(command.class.channel())?;
+        let Response { mut data, sw } = channel.response.take().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
+        let wanted = if command.ne == 0 { data.len().min(256) } else { command.ne };
+        if wanted > data.len() {
+            let exact = StatusWord::exact_length(data.len());
+            channel.response = Some(Response { data, sw });
+            return Err(exact);
+        }
+        let rest = data.split_off(wanted);
+        if rest.is_empty() {
+            return Ok(Response { data, sw });
+        }
+        let sw_more = StatusWord::bytes_available(rest.len());
+        channel.response = Some(Response { data: rest, sw });
+        Ok(Response { data, sw: sw_more })
+    }
+
+    /// Fits a response to the transport: `91XX` where a proactive command waits, `61XX` where data has to be fetched,
+    /// `6CXX` where Le is not what there is. TS 102 221 §7.3.1.1.
+    fn finish(&mut self, command: &Command<'_>, mut response: Response) -> Result<Response, StatusWord> {
+        if response.sw == StatusWord::OK
+            && let Some(length) = self.kernel.toolkit.pending()
+        {
+            response.sw = StatusWord::proactive(length);
+        }
+        let available = response.data.len();
+        if available == 0 || available == command.ne || (available < command.ne && !command.data.is_empty()) {
+            return Ok(response);
+        }
+        if command.ne > available {
+            return Err(StatusWord::exact_length(available));
+        }
+        let more = StatusWord::bytes_available(available);
+        // A channel that its own command closed has nothing to fetch.
+        self.kernel.channel_mut(command.class.channel())?.response = Some(response);
+        Ok(more.into())
+    }
+}
+
+impl Icc for Card {
+    fn power_on(&mut self) -> Vec<u8> {
+        self.reset()
+    }
+
+    fn warm_reset(&mut self) -> Vec<u8> {
+        self.reset()
+    }
+
+    fn power_off(&mut self) {
+        Self::power_off(self);
+    }
+
+    fn atr(&self) -> Vec<u8> {
+        self.profile.atr.clone()
+    }
+
+    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+        self.transmit_into(command, response);
+    }
+}
+
+/// The refusal of a command nobody carries out: wrong class if the instruction exists, else wrong instruction.
+const fn unknown(command: &Command<'_>) -> StatusWord {
+    const INTERINDUSTRY: &[Ins] = &[
+        Ins::SELECT,
+        Ins::READ_BINARY,
+        Ins::UPDATE_BINARY,
+        Ins::READ_RECORD,
+        Ins::UPDATE_RECORD,
+        Ins::SEARCH_RECORD,
+        Ins::VERIFY_PIN,
+        Ins::CHANGE_PIN,
+        Ins::DISABLE_PIN,
+        Ins::ENABLE_PIN,
+        Ins::UNBLOCK_PIN,
+        Ins::DEACTIVATE_FILE,
+        Ins::ACTIVATE_FILE,
+        Ins::MANAGE_CHANNEL,
+        Ins::GET_CHALLENGE,
+    ];
+    const PROPRIETARY: &[Ins] = &[
+        Ins::STATUS,
+        Ins::INCREASE,
+        Ins::RETRIEVE_DATA,
+        Ins::SET_DATA,
+        Ins::TERMINAL_CAPABILITY,
+        Ins::TERMINAL_PROFILE,
+        Ins::FETCH,
+        Ins::TERMINAL_RESPONSE,
+        Ins::ENVELOPE,
+    ];
+    let other = if command.class.is_proprietary() { INTERINDUSTRY } else { PROPRIETARY };
+    let mut i = 0;
+    while i < other.len() {
+        if other[i].0 == command.ins.0 {
+            return StatusWord::CLA_NOT_SUPPORTED;
+        }
+        i += 1;
+    }
+    StatusWord::INS_NOT_SUPPORTED
+}

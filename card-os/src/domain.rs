@@ -1,0 +1,283 @@
+//! Domains: compartments with files, PINs and applications of their own.
+
+use crate::application::ApplicationKind;
+use crate::fs::{File, FileNumber, FileTree, PathError, PinConfiguration};
+use crate::nvm::{Key, Partition, Transaction, data_index, system};
+use apdu::Aid;
+
+/// Number of a domain. It is not given out again after the domain is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DomainId(pub u16);
+
+impl DomainId {
+    /// The domain that is always there: the card issuer's, and on an eUICC the ISD-R's and the ECASD's.
+    pub const PLATFORM: Self = Self(0);
+}
+
+/// An application on the card: its domain and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ApplicationId {
+    pub(crate) domain: DomainId,
+    pub(crate) number: u16,
+}
+
+/// What an application may do beyond its own data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Privileges(pub u8);
+
+impl Privileges {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// May install, activate and delete domains. Effective in the platform domain only.
+    pub const MANAGE_DOMAINS: Self = Self(1);
+
+    pub(crate) const fn may_manage_domains(self) -> bool {
+        self.0 & Self::MANAGE_DOMAINS.0 != 0
+    }
+}
+
+/// An application's entry in the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationRecord {
+    /// The name it is selected by.
+    pub aid: Aid,
+    /// What it is; the composition root knows how to build it.
+    pub kind: ApplicationKind,
+    /// Its directory, for an application that has files.
+    pub adf: Option<FileNumber>,
+    /// GlobalPlatform life cycle state, `07` selectable.
+    pub life_cycle: u8,
+    /// What it may do beyond its own data.
+    pub privileges: Privileges,
+}
+
+impl ApplicationRecord {
+    fn to_bytes(&self, parameters: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(self.kind.0.to_be_bytes());
+        bytes.extend(self.adf.map_or(NO_ADF, |adf| adf.0).to_be_bytes());
+        bytes.extend([self.life_cycle, self.privileges.0]);
+        bytes.push(u8::try_from(self.aid.len()).unwrap_or_default());
+        bytes.extend_from_slice(&self.aid);
+        bytes.extend_from_slice(parameters);
+        bytes
+    }
+
+    /// The entry, and the install parameters behind it.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let mut at = crate::fs::Bytes(bytes);
+        if at.u8()? != FORMAT {
+            return None;
+        }
+        let (kind, adf) = (ApplicationKind(at.u16()?), at.u16()?);
+        let (life_cycle, privileges) = (at.u8()?, Privileges(at.u8()?));
+        let aid = Aid::new(at.counted()?).ok()?;
+        let adf = (adf != NO_ADF).then_some(FileNumber(adf));
+        Some((Self { aid, kind, adf, life_cycle, privileges }, at.0))
+    }
+}
+
+/// First byte of a stored entry; changes with its layout.
+const FORMAT: u8 = 1;
+const NO_ADF: u16 = 0xFFFF;
+
+/// An application to be installed with its domain.
+#[derive(Clone)]
+pub struct NewApplication {
+    /// Its registry entry.
+    pub record: ApplicationRecord,
+    /// Install parameters, in the application's own format; it reads them with `Context::parameters`.
+    pub parameters: Vec<u8>,
+    /// Initial data under the application's own numbers.
+    pub data: Vec<(u16, Vec<u8>)>,
+}
+
+/// A domain that is not installed yet: staged in working memory, written in one transaction.
+///
+/// Nothing of it is on the card before `Platform::install`, so whatever interrupts its making leaves no trace.
+#[derive(Clone, Default)]
+pub struct DomainImage {
+    tree: FileTree,
+    contents: Vec<(FileNumber, Vec<u8>)>,
+    pins: Vec<(FileNumber, PinConfiguration)>,
+    applications: Vec<NewApplication>,
+    size: usize,
+}
+
+impl DomainImage {
+    /// An image with nothing in it, not even an MF.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The files so far.
+    pub const fn tree(&self) -> &FileTree {
+        &self.tree
+    }
+
+    /// Adds a file with its content, which must be as long as its structure says (BER-TLV: at most the maximum; a DF
+    /// or a link: empty). The first file must be the MF.
+    pub fn add_file(&mut self, file: File, content: Vec<u8>) -> Result<FileNumber, PathError> {
+        self.size += 2 * Key::SIZE + file.to_bytes().len() + content.len();
+        let number = self.tree.insert(file)?;
+        if !content.is_empty() {
+            self.contents.push((number, content));
+        }
+        Ok(number)
+    }
+
+    /// A file's content.
+    pub fn content(&self, number: FileNumber) -> Option<&[u8]> {
+        self.contents.iter().find(|(file, _)| *file == number).map(|(_, content)| content.as_slice())
+    }
+
+    /// A file's content, to be changed in place.
+    pub fn content_mut(&mut self, number: FileNumber) -> Option<&mut Vec<u8>> {
+        self.contents.iter_mut().find(|(file, _)| *file == number).map(|(_, content)| content)
+    }
+
+    /// A file's descriptor, to be changed in place.
+    pub fn file_mut(&mut self, number: FileNumber) -> Option<&mut File> {
+        self.tree.get_mut(number)
+    }
+
+    /// Adds a PIN, a PUK, or the sharing of another DF's PINs, to the DF `context`. A later entry replaces an
+    /// earlier one of the same kind and reference.
+    pub fn add_pin(&mut self, context: FileNumber, pin: PinConfiguration) {
+        self.size += Key::SIZE + pin.to_bytes().len();
+        self.pins.retain(|(file, old)| *file != context || old.index(context) != pin.index(context));
+        self.pins.push((context, pin));
+    }
+
+    /// Whether a PIN or PUK with this entry's kind and reference is defined for `context`.
+    pub fn has_pin(&self, context: FileNumber, unblocking: bool, reference: crate::fs::KeyReference) -> bool {
+        self.pins.iter().any(|(file, pin)| {
+            *file == context
+                && match pin {
+                    PinConfiguration::Pin(r, _) => !unblocking && *r == reference,
+                    PinConfiguration::Puk(r, _) => unblocking && *r == reference,
+                    PinConfiguration::SharedWith(_) => false,
+                }
+        })
+    }
+
+    /// Adds an application.
+    pub fn add_application(&mut self, application: NewApplication) {
+        self.size += Key::SIZE + application.parameters.len() + 32;
+        self.size += application.data.iter().map(|(_, value)| Key::SIZE + value.len()).sum::<usize>();
+        self.applications.push(application);
+    }
+
+    /// The applications so far.
+    pub fn applications(&self) -> &[NewApplication] {
+        &self.applications
+    }
+
+    /// The applications so far, to be changed in place.
+    pub fn applications_mut(&mut self) -> &mut [NewApplication] {
+        &mut self.applications
+    }
+
+    /// Bytes of non-volatile memory the domain will take, about.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Writes the domain into a transaction.
+    pub(crate) fn write(self, domain: DomainId, nvm: &mut Transaction<'_>) {
+        let key = |partition, index| Key::new(partition, domain.0, index);
+        for number in self.tree.numbers() {
+            if let Some(file) = self.tree.get(number) {
+                nvm.insert(key(Partition::File, u32::from(number.0)), file.to_bytes());
+            }
+        }
+        for (number, content) in self.contents {
+            nvm.insert(key(Partition::Content, u32::from(number.0)), content);
+        }
+        for (context, pin) in &self.pins {
+            nvm.insert(key(Partition::Pin, pin.index(*context)), pin.to_bytes());
+        }
+        for (number, application) in (0_u16..).zip(self.applications) {
+            let record = application.record.to_bytes(&application.parameters);
+            nvm.insert(key(Partition::Application, u32::from(number)), record);
+            for (item, value) in application.data {
+                nvm.insert(key(Partition::ApplicationData, data_index(number, item)), value);
+            }
+        }
+    }
+}
+
+/// There is not enough non-volatile memory for the domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+/// The card's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Non-volatile bytes free.
+    pub free_non_volatile: usize,
+    /// Working memory bytes free.
+    pub free_volatile: usize,
+    /// Applications installed, the platform's included.
+    pub applications: usize,
+}
+
+/// The domain whose files and applications the channels see.
+pub(crate) fn active(nvm: &Transaction<'_>) -> Option<DomainId> {
+    match nvm.get(system::ACTIVE_DOMAIN) {
+        Some([high, low]) => Some(DomainId(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
+}
+
+/// Changes the active domain.
+pub(crate) fn set_active(nvm: &mut Transaction<'_>, domain: Option<DomainId>) {
+    match domain {
+        Some(domain) => nvm.insert(system::ACTIVE_DOMAIN, domain.0.to_be_bytes()),
+        None => nvm.remove(system::ACTIVE_DOMAIN),
+    }
+}
+
+/// A number for a new domain.
+pub(crate) fn allocate(nvm: &mut Transaction<'_>) -> DomainId {
+    let next = match nvm.get(system::NEXT_DOMAIN) {
+        Some([high, low]) => u16::from_be_bytes([*high, *low]),
+        _ => 1,
+    };
+    nvm.insert(system::NEXT_DOMAIN, next.wrapping_add(1).max(1).to_be_bytes());
+    DomainId(next)
+}
+
+/// Removes everything a domain has.
+pub(crate) fn erase(nvm: &mut Transaction<'_>, domain: DomainId) {
+    for partition in
+        [Partition::File, Partition::Content, Partition::Pin, Partition::Application, Partition::ApplicationData]
+    {
+        nvm.remove_all(Key::all(partition, domain.0));
+    }
+}
+
+/// The file tree of a domain, with access rules worked out.
+pub(crate) fn load_tree(nvm: &Transaction<'_>, domain: DomainId) -> FileTree {
+    let files = nvm.keys(Key::all(Partition::File, domain.0)).into_iter().filter_map(|key| {
+        let number = FileNumber(u16::try_from(key.index()).ok()?);
+        Some((number, File::from_bytes(nvm.get(key)?)?))
+    });
+    let mut tree = FileTree::from_stored(files);
+    tree.link_up(|number| {
+        nvm.get(Key::new(Partition::Content, domain.0, u32::from(number.0))).unwrap_or_default().to_vec()
+    });
+    tree
+}
+
+/// The applications of a domain.
+pub(crate) fn load_applications(nvm: &Transaction<'_>, domain: DomainId) -> Vec<(ApplicationId, ApplicationRecord)> {
+    nvm.keys(Key::all(Partition::Application, domain.0))
+        .into_iter()
+        .filter_map(|key| {
+            let number = u16::try_from(key.index()).ok()?;
+            let (record, _) = ApplicationRecord::from_bytes(nvm.get(key)?)?;
+            Some((ApplicationId { domain, number }, record))
+        })
+        .collect()
+}

@@ -1,0 +1,330 @@
+//! One file: what its descriptor says.
+
+use apdu::Aid;
+use core::fmt;
+
+/// File identifier. TS 102 221 §8.3.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u16);
+
+impl FileId {
+    /// The root.
+    pub const MF: Self = Self(0x3F00);
+    /// The ADF of the application active on a channel.
+    pub const CURRENT_ADF: Self = Self(0x7FFF);
+    /// EF.ARR directly under the MF.
+    pub const MF_ARR: Self = Self(0x2F06);
+    /// EF.ARR elsewhere.
+    pub const DF_ARR: Self = Self(0x6F06);
+    /// EF.DIR.
+    pub const DIR: Self = Self(0x2F00);
+    /// EF.ICCID.
+    pub const ICCID: Self = Self(0x2FE2);
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04X}", self.0)
+    }
+}
+
+impl fmt::Debug for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A file's number within its domain: its address in non-volatile memory. The MF is number 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileNumber(pub u16);
+
+impl FileNumber {
+    /// The root of every tree.
+    pub const MF: Self = Self(0);
+}
+
+/// How an EF's content is organised. TS 102 221 §8.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Structure {
+    /// A sequence of bytes.
+    Transparent {
+        /// Bytes.
+        size: u32,
+    },
+    /// Records of one length, addressed by number.
+    LinearFixed {
+        /// Bytes of a record.
+        record_length: u8,
+        /// Number of records, 1 to 254.
+        records: u8,
+    },
+    /// Records of one length in a ring; record 1 is the one written last.
+    Cyclic {
+        /// Bytes of a record.
+        record_length: u8,
+        /// Number of records, 1 to 254.
+        records: u8,
+    },
+    /// Data objects under BER tags.
+    BerTlv {
+        /// Bytes the content may take at most.
+        maximum: u32,
+    },
+}
+
+impl Structure {
+    /// Bytes of content when the file is created, 0 for an empty BER-TLV structure.
+    pub const fn size(self) -> u32 {
+        match self {
+            Self::Transparent { size } => size,
+            Self::LinearFixed { record_length, records } | Self::Cyclic { record_length, records } => {
+                record_length as u32 * records as u32
+            }
+            Self::BerTlv { .. } => 0,
+        }
+    }
+}
+
+/// What kind of file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// The root.
+    Mf,
+    /// A directory.
+    Df,
+    /// An application's directory. Its file identifier is internal: hosts select it by AID or `7FFF`.
+    Adf(Aid),
+    /// An elementary file.
+    Ef(Structure),
+}
+
+impl FileKind {
+    /// Whether the file holds other files.
+    pub const fn is_df(&self) -> bool {
+        !matches!(self, Self::Ef(_))
+    }
+}
+
+/// Life cycle status, tag `8A` of the FCP. ISO/IEC 7816-4 table 14.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LifeCycle(pub u8);
+
+impl LifeCycle {
+    /// Operational state, activated.
+    pub const ACTIVATED: Self = Self(0x05);
+    /// Operational state, deactivated.
+    pub const DEACTIVATED: Self = Self(0x04);
+
+    /// Operational and activated, or not yet operational (creation, initialisation).
+    pub const fn is_activated(self) -> bool {
+        matches!(self.0, 0x01 | 0x03 | 0x05 | 0x07)
+    }
+
+    /// Termination state.
+    pub const fn is_terminated(self) -> bool {
+        matches!(self.0, 0x0C..=0x0F)
+    }
+}
+
+/// Where a file's access rules stand: an EF.ARR and a record of it. TS 102 221 §9.2.7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccessReference {
+    /// The EF.ARR, looked for in the file's DF and then upwards.
+    pub arr: FileId,
+    /// Record number, from 1.
+    pub record: u8,
+}
+
+/// A file's descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// File identifier; of an ADF, the profile's internal one.
+    pub fid: FileId,
+    /// The DF it lies in; the MF's own number for the MF.
+    pub parent: FileNumber,
+    /// What kind it is.
+    pub kind: FileKind,
+    /// Short file identifier, 1 to 30.
+    pub sfi: Option<u8>,
+    /// Life cycle status.
+    pub life_cycle: LifeCycle,
+    /// Access rules.
+    pub access: AccessReference,
+    /// Special file information, tag `C0`: bit 7 set for a high update activity.
+    pub special: u8,
+    /// Whether several channels may have it current at once.
+    pub shareable: bool,
+    /// Key references whose status the FCP of a DF shows, tag `C6`.
+    pub pin_status: Vec<u8>,
+    /// The file whose content (or children) this one shows instead of its own.
+    pub link: Option<FileNumber>,
+}
+
+impl File {
+    /// A file with the values most have: activated, shareable, no SFI, no link.
+    pub const fn new(fid: FileId, parent: FileNumber, kind: FileKind, access: AccessReference) -> Self {
+        Self {
+            fid,
+            parent,
+            kind,
+            sfi: None,
+            life_cycle: LifeCycle::ACTIVATED,
+            access,
+            special: 0,
+            shareable: true,
+            pin_status: Vec::new(),
+            link: None,
+        }
+    }
+
+    /// The descriptor as it lies in non-volatile memory.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(self.fid.0.to_be_bytes());
+        bytes.extend(self.parent.0.to_be_bytes());
+        bytes.extend([self.sfi.unwrap_or(0), self.life_cycle.0]);
+        bytes.extend(self.access.arr.0.to_be_bytes());
+        bytes.extend([self.access.record, self.special, u8::from(self.shareable)]);
+        bytes.extend(self.link.map_or(NO_LINK, |link| link.0).to_be_bytes());
+        let counted = |bytes: &mut Vec<u8>, value: &[u8]| {
+            bytes.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+            bytes.extend(value.iter().take(usize::from(u8::MAX)));
+        };
+        counted(&mut bytes, &self.pin_status);
+        match &self.kind {
+            FileKind::Mf => bytes.push(kind::MF),
+            FileKind::Df => bytes.push(kind::DF),
+            FileKind::Adf(aid) => {
+                bytes.push(kind::ADF);
+                counted(&mut bytes, aid);
+            }
+            FileKind::Ef(Structure::Transparent { size }) => {
+                bytes.push(kind::TRANSPARENT);
+                bytes.extend(size.to_be_bytes());
+            }
+            FileKind::Ef(Structure::LinearFixed { record_length, records }) => {
+                bytes.extend([kind::LINEAR_FIXED, *record_length, *records]);
+            }
+            FileKind::Ef(Structure::Cyclic { record_length, records }) => {
+                bytes.extend([kind::CYCLIC, *record_length, *records]);
+            }
+            FileKind::Ef(Structure::BerTlv { maximum }) => {
+                bytes.push(kind::BER_TLV);
+                bytes.extend(maximum.to_be_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote; `None` for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut at = Bytes(bytes);
+        if at.u8()? != FORMAT {
+            return None;
+        }
+        let (fid, parent) = (FileId(at.u16()?), FileNumber(at.u16()?));
+        let (sfi, life_cycle) = (at.u8()?, LifeCycle(at.u8()?));
+        let access = AccessReference { arr: FileId(at.u16()?), record: at.u8()? };
+        let (special, shareable) = (at.u8()?, at.u8()? != 0);
+        let link = at.u16()?;
+        let pin_status = at.counted()?.to_vec();
+        let kind = match at.u8()? {
+            kind::MF => FileKind::Mf,
+            kind::DF => FileKind::Df,
+            kind::ADF => FileKind::Adf(Aid::new(at.counted()?).ok()?),
+            kind::TRANSPARENT => FileKind::Ef(Structure::Transparent { size: at.u32()? }),
+            kind::LINEAR_FIXED => FileKind::Ef(Structure::LinearFixed { record_length: at.u8()?, records: at.u8()? }),
+            kind::CYCLIC => FileKind::Ef(Structure::Cyclic { record_length: at.u8()?, records: at.u8()? }),
+            kind::BER_TLV => FileKind::Ef(Structure::BerTlv { maximum: at.u32()? }),
+            _ => return None,
+        };
+        Some(Self {
+            fid,
+            parent,
+            kind,
+            sfi: (sfi != 0).then_some(sfi),
+            life_cycle,
+            access,
+            special,
+            shareable,
+            pin_status,
+            link: (link != NO_LINK).then_some(FileNumber(link)),
+        })
+    }
+}
+
+/// First byte of a stored descriptor; changes with its layout.
+const FORMAT: u8 = 1;
+const NO_LINK: u16 = 0xFFFF;
+
+mod kind {
+    pub(super) const MF: u8 = 0;
+    pub(super) const DF: u8 = 1;
+    pub(super) const ADF: u8 = 2;
+    pub(super) const TRANSPARENT: u8 = 3;
+    pub(super) const LINEAR_FIXED: u8 = 4;
+    pub(super) const CYCLIC: u8 = 5;
+    pub(super) const BER_TLV: u8 = 6;
+}
+
+/// A cursor over stored bytes.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(count)?;
+        self.0 = tail;
+        Some(head)
+    }
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+    pub(crate) fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+    pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
+        let count = self.u8()?;
+        self.take(usize::from(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_survive_storage() {
+        let access = AccessReference { arr: FileId::DF_ARR, record: 3 };
+        let kinds = [
+            FileKind::Mf,
+            FileKind::Df,
+            FileKind::Adf(Aid::new(&[0xA0, 0, 0, 0, 0x87, 0x10, 2]).unwrap()),
+            FileKind::Ef(Structure::Transparent { size: 70_000 }),
+            FileKind::Ef(Structure::LinearFixed { record_length: 255, records: 254 }),
+            FileKind::Ef(Structure::Cyclic { record_length: 3, records: 1 }),
+            FileKind::Ef(Structure::BerTlv { maximum: 4096 }),
+        ];
+        for kind in kinds {
+            let file = File {
+                sfi: Some(7),
+                life_cycle: LifeCycle::DEACTIVATED,
+                special: 0x40,
+                shareable: false,
+                pin_status: vec![1, 0x0A],
+                link: Some(FileNumber(9)),
+                ..File::new(FileId(0x6F07), FileNumber(4), kind, access)
+            };
+            let bytes = file.to_bytes();
+            assert_eq!(File::from_bytes(&bytes), Some(file));
+            for end in 0..bytes.len() {
+                assert_eq!(File::from_bytes(&bytes[..end]), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! PINs: VERIFY, CHANGE, DISABLE, ENABLE, UNBLOCK. TS 102 221 §9.5, §11.1.9 to §11.1.13.
+//!
+//! A try is used up, in non-volatile memory, before the value is compared; cutting the power buys no further one.
+
+use super::{FileNumber, FileSession, FileTree};
+use crate::domain::DomainId;
+use crate::nvm::{Key, Partition, Transaction};
+use apdu::{Command, Response, StatusWord};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// Reference to a PIN or an administrative key. TS 102 221 table 9.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyReference(pub u8);
+
+impl KeyReference {
+    /// PIN of application 1, known as PIN1.
+    pub const PIN_APPL_1: Self = Self(0x01);
+    /// First administrative key.
+    pub const ADM1: Self = Self(0x0A);
+    /// Universal PIN.
+    pub const UNIVERSAL_PIN: Self = Self(0x11);
+    /// Second PIN of application 1, known as PIN2.
+    pub const SECOND_PIN_APPL_1: Self = Self(0x81);
+
+    /// Whether each DF may have a key of its own under this reference; the others are the card's.
+    pub const fn is_local(self) -> bool {
+        self.0 & 0x80 != 0
+    }
+}
+
+/// What may be done to a PIN: the `pinAttributes` of a profile package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinAttributes(pub u8);
+
+impl PinAttributes {
+    /// The PIN is enabled when the profile is installed.
+    pub const ENABLED: u8 = 0x01;
+    /// CHANGE PIN is allowed.
+    pub const CHANGEABLE: u8 = 0x02;
+    /// DISABLE PIN and ENABLE PIN are allowed.
+    pub const DISABLEABLE: u8 = 0x04;
+
+    const fn has(self, attribute: u8) -> bool {
+        self.0 & attribute != 0
+    }
+}
+
+/// A PIN.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Value, padded with `FF`.
+    pub value: Zeroizing<[u8; 8]>,
+    /// Whether it is asked for.
+    pub enabled: bool,
+    /// What may be done to it.
+    pub attributes: PinAttributes,
+    /// Tries left.
+    pub tries: u8,
+    /// Tries after a success.
+    pub maximum_tries: u8,
+    /// The PUK that unblocks it.
+    pub unblocking: Option<KeyReference>,
+}
+
+/// An unblocking PIN.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Puk {
+    /// Value.
+    pub value: Zeroizing<[u8; 8]>,
+    /// Tries left.
+    pub tries: u8,
+    /// Tries after a success.
+    pub maximum_tries: u8,
+}
+
+/// One entry of a DF's PIN configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PinConfiguration {
+    /// A PIN of this DF.
+    Pin(KeyReference, Pin),
+    /// A PUK of this DF.
+    Puk(KeyReference, Puk),
+    /// This DF shares the local PINs of another.
+    SharedWith(FileNumber),
+}
+
+impl PinConfiguration {
+    /// Index of the stored entry, for the DF `context`.
+    pub(crate) const fn index(&self, context: FileNumber) -> u32 {
+        match self {
+            Self::Pin(reference, _) => crate::nvm::pin_index(context.0, false, reference.0),
+            Self::Puk(reference, _) => crate::nvm::pin_index(context.0, true, reference.0),
+            Self::SharedWith(_) => crate::nvm::pin_index(context.0, false, SHARED),
+        }
+    }
+
+    /// The stored entry.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Pin(_, pin) => pin.to_bytes(),
+            Self::Puk(_, puk) => puk.to_bytes(),
+            Self::SharedWith(context) => context.0.to_be_bytes().to_vec(),
+        }
+    }
+}
+
+/// The key reference no PIN has; its entry names the DF whose PINs are shared.
+const SHARED: u8 = 0x00;
+
+impl Pin {
+    fn to_bytes(&self) -> Vec<u8> {
+        let unblocking = self.unblocking.map_or(0, |reference| reference.0);
+        let mut bytes = self.value.to_vec();
+        bytes.extend([u8::from(self.enabled), self.attributes.0, self.tries, self.maximum_tries, unblocking]);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (value, rest) = bytes.split_first_chunk::<8>()?;
+        let [enabled, attributes, tries, maximum_tries, unblocking] = *rest else { return None };
+        Some(Self {
+            value: Zeroizing::new(*value),
+            enabled: enabled != 0,
+            attributes: PinAttributes(attributes),
+            tries,
+            maximum_tries,
+            unblocking: (unblocking != 0).then_some(KeyReference(unblocking)),
+        })
+    }
+}
+
+impl Puk {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.value.to_vec();
+        bytes.extend([self.tries, self.maximum_tries]);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (value, rest) = bytes.split_first_chunk::<8>()?;
+        let [tries, maximum_tries] = *rest else { return None };
+        Some(Self { value: Zeroizing::new(*value), tries, maximum_tries })
+    }
+}
+
+impl core::fmt::Debug for PinConfiguration {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Pin(reference, _) => write!(f, "Pin({reference:?})"),
+            Self::Puk(reference, _) => write!(f, "Puk({reference:?})"),
+            Self::SharedWith(context) => write!(f, "SharedWith({context:?})"),
+        }
+    }
+}
+
+/// The keys verified since the last reset: by DF that defines them and reference. They hold on every channel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verified(Vec<(FileNumber, KeyReference)>);
+
+impl Verified {
+    fn contains(&self, context: FileNumber, reference: KeyReference) -> bool {
+        self.0.contains(&(context, reference))
+    }
+    fn insert(&mut self, context: FileNumber, reference: KeyReference) {
+        if !self.contains(context, reference) {
+            self.0.push((context, reference));
+        }
+    }
+    fn remove(&mut self, context: FileNumber, reference: KeyReference) {
+        self.0.retain(|entry| *entry != (context, reference));
+    }
+    /// Forgets the local keys below an ADF whose application session has ended on its last channel.
+    pub(crate) fn end_session(&mut self, tree: &FileTree, adf: FileNumber) {
+        self.0.retain(|(context, reference)| {
+            let mut at = *context;
+            while at != FileNumber::MF && at != adf {
+                at = tree.get(at).map_or(FileNumber::MF, |file| file.parent);
+            }
+            !(reference.is_local() && at == adf)
+        });
+    }
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The PINs of a domain, read from memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Pins<'a, 'nvm> {
+    pub(crate) nvm: &'a Transaction<'nvm>,
+    pub(crate) tree: &'a FileTree,
+    pub(crate) domain: DomainId,
+}
+
+impl Pins<'_, '_> {
+    /// The PIN a reference means for files of `df`, and the DF that defines it: the nearest one upwards for a local
+    /// reference, the MF for a global one.
+    pub(crate) fn find(&self, df: FileNumber, reference: KeyReference) -> Option<(FileNumber, Pin)> {
+        let mut context = if reference.is_local() { df } else { FileNumber::MF };
+        loop {
+            let owner = self.shared_with(context);
+            if let Some(pin) = self.entry(owner, false, reference).and_then(Pin::from_bytes) {
+                return Some((owner, pin));
+            }
+            if context == FileNumber::MF {
+                return None;
+            }
+            context = self.tree.get(context)?.parent;
+        }
+    }
+
+    fn find_puk(&self, mut context: FileNumber, reference: KeyReference) -> Option<(FileNumber, Puk)> {
+        loop {
+            if let Some(puk) = self.entry(context, true, reference).and_then(Puk::from_bytes) {
+                return Some((context, puk));
+            }
+            if context == FileNumber::MF {
+                return None;
+            }
+            context = self.tree.get(context)?.parent;
+        }
+    }
+
+    /// Whether the key is verified, or needs no verification because its PIN is disabled.
+    pub(crate) fn satisfied(&self, verified: &Verified, df: FileNumber, reference: KeyReference) -> bool {
+        self.find(df, reference)
+            .is_some_and(|(context, pin)| verified.contains(context, reference) || (!pin.enabled && pin.tries > 0))
+    }
+
+    fn shared_with(&self, context: FileNumber) -> FileNumber {
+        match self.entry(context, false, KeyReference(SHARED)) {
+            Some([high, low]) => FileNumber(u16::from_be_bytes([*high, *low])),
+            _ => context,
+        }
+    }
+
+    fn entry(&self, context: FileNumber, unblocking: bool, reference: KeyReference) -> Option<&[u8]> {
+        self.nvm.get(pin_key(self.domain, context, unblocking, reference))
+    }
+}
+
+fn pin_key(domain: DomainId, context: FileNumber, unblocking: bool, reference: KeyReference) -> Key {
+    Key::new(Partition::Pin, domain.0, crate::nvm::pin_index(context.0, unblocking, reference.0))
+}
+
+impl<'nvm> FileSession<'_, 'nvm> {
+    fn pins(&self) -> Pins<'_, 'nvm> {
+        Pins { nvm: self.nvm, tree: self.tree, domain: self.domain }
+    }
+
+    /// Whether `reference` is satisfied for files of `df`.
+    pub(super) fn key_satisfied(&self, df: FileNumber, reference: KeyReference) -> bool {
+        self.pins().satisfied(self.verified, df, reference)
+    }
+
+    /// VERIFY PIN. Without data it asks for the tries left.
+    pub(super) fn verify_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let (reference, context, mut pin) = self.referenced(command)?;
+        let value = match command.data {
+            [] if pin.tries == 0 => return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED),
+            [] => return Ok(StatusWord::tries_left(pin.tries).into()),
+            data => <[u8; 8]>::try_from(data).map_err(|_| StatusWord::WRONG_LENGTH)?,
+        };
+        if pin.tries == 0 {
+            return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED);
+        }
+        if !pin.enabled {
+            return Err(StatusWord::REFERENCED_DATA_INVALIDATED);
+        }
+        self.compare(reference, context, &mut pin, value)
+    }
+
+    /// CHANGE PIN: old value, new value.
+    pub(super) fn change_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let (reference, context, mut pin) = self.referenced(command)?;
+        let (old, new) = two_values(command.data)?;
+        if pin.tries == 0 {
+            return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED);
+        }
+        if !pin.enabled {
+            return Err(StatusWord::REFERENCED_DATA_INVALIDATED);
+        }
+        if !pin.attributes.has(PinAttributes::CHANGEABLE) {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let response = self.compare(reference, context, &mut pin, *old)?;
+        if response.sw == StatusWord::OK {
+            pin.value = Zeroizing::new(*new);
+            self.store_pin(context, reference, &pin);
+        }
+        Ok(response)
+    }
+
+    /// DISABLE PIN: after it the PIN counts as verified.
+    pub(super) fn disable_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        self.switch_pin(command, false)
+    }
+
+    /// ENABLE PIN.
+    pub(super) fn enable_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        self.switch_pin(command, true)
+    }
+
+    fn switch_pin(&mut self, command: &Command<'_>, enable: bool) -> Result<Response, StatusWord> {
+        let (reference, context, mut pin) = self.referenced(command)?;
+        let value = <[u8; 8]>::try_from(command.data).map_err(|_| StatusWord::WRONG_LENGTH)?;
+        if pin.tries == 0 {
+            return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED);
+        }
+        if pin.enabled == enable {
+            return Err(StatusWord::REFERENCED_DATA_INVALIDATED);
+        }
+        if !pin.attributes.has(PinAttributes::DISABLEABLE) {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let response = self.compare(reference, context, &mut pin, value)?;
+        if response.sw == StatusWord::OK {
+            pin.enabled = enable;
+            self.store_pin(context, reference, &pin);
+        }
+        Ok(response)
+    }
+
+    /// UNBLOCK PIN: PUK, new value. Without data it asks for the tries left. The PIN is enabled afterwards.
+    pub(super) fn unblock_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let (reference, context, mut pin) = self.referenced(command)?;
+        let unblocking = pin.unblocking.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+        let (puk_context, mut puk) =
+            self.pins().find_puk(context, unblocking).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+        if puk.tries == 0 {
+            return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED);
+        }
+        if command.data.is_empty() {
+            return Ok(StatusWord::tries_left(puk.tries).into());
+        }
+        let (value, new) = two_values(command.data)?;
+        puk.tries -= 1;
+        self.store_puk(puk_context, unblocking, &puk);
+        self.nvm.checkpoint().map_err(|_| StatusWord::MEMORY_PROBLEM)?;
+        if !bool::from(value.ct_eq(&*puk.value)) {
+            return Ok(refusal(puk.tries));
+        }
+        puk.tries = puk.maximum_tries;
+        self.store_puk(puk_context, unblocking, &puk);
+        pin.value = Zeroizing::new(*new);
+        pin.tries = pin.maximum_tries;
+        pin.enabled = true;
+        self.store_pin(context, reference, &pin);
+        self.verified.insert(context, reference);
+        Ok(Response::done())
+    }
+
+    /// The PIN that P2 names, in the current directory.
+    fn referenced(&self, command: &Command<'_>) -> Result<(KeyReference, FileNumber, Pin), StatusWord> {
+        if command.p1 != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        let reference = match command.p2 {
+            0x00 => return Err(StatusWord::REFERENCED_DATA_NOT_FOUND),
+            reference => KeyReference(reference),
+        };
+        let (context, pin) =
+            self.pins().find(self.channel.current_df, reference).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+        Ok((reference, context, pin))
+    }
+
+    /// Uses up a try, compares, and gives the tries back on success.
+    fn compare(
+        &mut self,
+        reference: KeyReference,
+        context: FileNumber,
+        pin: &mut Pin,
+        value: [u8; 8],
+    ) -> Result<Response, StatusWord> {
+        pin.tries = pin.tries.saturating_sub(1);
+        self.store_pin(context, reference, pin);
+        self.nvm.checkpoint().map_err(|_| StatusWord::MEMORY_PROBLEM)?;
+        if !bool::from(value.ct_eq(&*pin.value)) {
+            self.verified.remove(context, reference);
+            return Ok(refusal(pin.tries));
+        }
+        pin.tries = pin.maximum_tries;
+        self.store_pin(context, reference, pin);
+        self.verified.insert(context, reference);
+        Ok(Response::done())
+    }
+
+    fn store_pin(&mut self, context: FileNumber, reference: KeyReference, pin: &Pin) {
+        self.nvm.insert(pin_key(self.domain, context, false, reference), pin.to_bytes());
+    }
+
+    fn store_puk(&mut self, context: FileNumber, reference: KeyReference, puk: &Puk) {
+        self.nvm.insert(pin_key(self.domain, context, true, reference), puk.to_bytes());
+    }
+}
+
+/// The answer to a wrong value.
+fn refusal(tries: u8) -> Response {
+    StatusWord::tries_left(tries).into()
+}
+
+fn two_values(data: &[u8]) -> Result<(&[u8; 8], &[u8; 8]), StatusWord> {
+    match data.split_first_chunk::<8>() {
+        Some((first, second)) => Ok((first, second.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?)),
+        None => Err(StatusWord::WRONG_LENGTH),
+    }
+}

@@ -1,0 +1,289 @@
+//! The index over a domain's files.
+
+use super::fcp;
+use super::{AccessReference, AccessRules, File, FileId, FileKind, FileNumber};
+use apdu::Aid;
+use std::sync::Arc;
+
+/// A domain's files, indexed for selection. The contents stay in non-volatile memory.
+#[derive(Clone, Debug, Default)]
+pub struct FileTree {
+    nodes: Vec<Option<Node>>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    file: File,
+    /// EFs and DFs below, not ADFs.
+    children: Vec<(FileId, FileNumber)>,
+    /// The FCP of an EF; that of a DF shows PIN states and is made when asked for.
+    fcp: Vec<u8>,
+    rules: Arc<AccessRules>,
+}
+
+/// Why a file does not fit into a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// The parent is not there or is no DF.
+    NoParent,
+    /// The parent already holds a file with this identifier, or the tree an ADF with this AID.
+    Exists,
+    /// The tree holds 65,535 files.
+    Full,
+}
+
+impl FileTree {
+    /// Puts a file into the tree. The first must be the MF.
+    pub fn insert(&mut self, file: File) -> Result<FileNumber, PathError> {
+        let number = u16::try_from(self.nodes.len()).map(FileNumber).map_err(|_| PathError::Full)?;
+        self.place(number, file)?;
+        Ok(number)
+    }
+
+    /// Rebuilds a tree from stored descriptors.
+    pub(crate) fn from_stored(files: impl Iterator<Item = (FileNumber, File)>) -> Self {
+        let mut tree = Self::default();
+        for (number, file) in files {
+            // A descriptor that does not fit is out of reach, no reason to lose the others.
+            let _ = tree.place(number, file);
+        }
+        tree
+    }
+
+    fn place(&mut self, number: FileNumber, file: File) -> Result<(), PathError> {
+        let is_root = number == FileNumber::MF;
+        if is_root != matches!(file.kind, FileKind::Mf) {
+            return Err(PathError::NoParent);
+        }
+        if !is_root {
+            let parent = self.node(file.parent).filter(|node| node.file.kind.is_df()).ok_or(PathError::NoParent)?;
+            let exists = match file.kind {
+                FileKind::Adf(aid) => self.adf(&aid).is_some(),
+                _ => parent.children.iter().any(|(fid, _)| *fid == file.fid),
+            };
+            if exists {
+                return Err(PathError::Exists);
+            }
+        }
+        let at = usize::from(number.0);
+        if self.nodes.len() <= at {
+            self.nodes.resize_with(at + 1, || None);
+        }
+        if !is_root && !matches!(file.kind, FileKind::Adf(_)) {
+            let (fid, parent) = (file.fid, file.parent);
+            if let Some(parent) = self.node_mut(parent) {
+                parent.children.push((fid, number));
+            }
+        }
+        if let Some(slot) = self.nodes.get_mut(at) {
+            *slot = Some(Node { file, children: Vec::new(), fcp: Vec::new(), rules: Arc::default() });
+        }
+        Ok(())
+    }
+
+    /// Works out access rules and FCPs; `content` gives a file's content by number.
+    pub(crate) fn link_up(&mut self, content: impl Fn(FileNumber) -> Vec<u8>) {
+        let mut known: Vec<((FileNumber, u8), Arc<AccessRules>)> = Vec::new();
+        for number in self.numbers() {
+            let Some(file) = self.get(number) else { continue };
+            let AccessReference { arr, record } = file.access;
+            let rules = self.arr_of(number, arr).map_or_else(Arc::default, |arr| {
+                if let Some((_, rules)) = known.iter().find(|(key, _)| *key == (arr, record)) {
+                    return rules.clone();
+                }
+                let rules = Arc::new(self.parse_rules(arr, record, &content));
+                known.push(((arr, record), rules.clone()));
+                rules
+            });
+            let fcp = fcp::of_ef(self, number);
+            if let Some(node) = self.node_mut(number) {
+                (node.rules, node.fcp) = (rules, fcp);
+            }
+        }
+    }
+
+    fn parse_rules(&self, arr: FileNumber, record: u8, content: &impl Fn(FileNumber) -> Vec<u8>) -> AccessRules {
+        let Some(FileKind::Ef(super::Structure::LinearFixed { record_length, .. })) = self.get(arr).map(|f| f.kind)
+        else {
+            return AccessRules::default();
+        };
+        let content = content(self.body(arr));
+        let record = usize::from(record).checked_sub(1);
+        record
+            .and_then(|record| content.chunks(usize::from(record_length).max(1)).nth(record))
+            .map(AccessRules::parse)
+            .unwrap_or_default()
+    }
+
+    /// The EF.ARR a file refers to: in its DF (a DF's own directory first), then upwards.
+    fn arr_of(&self, number: FileNumber, arr: FileId) -> Option<FileNumber> {
+        let mut df = self.containing_df(number);
+        loop {
+            if let Some(found) = self.child(df, arr) {
+                return Some(found);
+            }
+            if df == FileNumber::MF {
+                return None;
+            }
+            df = self.get(df)?.parent;
+        }
+    }
+
+    /// Takes note that a file's content changed: if it is an EF.ARR, rules change with it.
+    pub(crate) fn content_changed(&mut self, number: FileNumber, content: impl Fn(FileNumber) -> Vec<u8>) {
+        let body = self.body(number);
+        let is_arr = |fid| fid == FileId::MF_ARR || fid == FileId::DF_ARR;
+        if [number, body].iter().any(|n| self.get(*n).is_some_and(|file| is_arr(file.fid))) {
+            self.link_up(content);
+        }
+    }
+
+    /// Changes a file's life cycle status.
+    pub(crate) fn set_life_cycle(&mut self, number: FileNumber, life_cycle: super::LifeCycle) {
+        if let Some(node) = self.node_mut(number) {
+            node.file.life_cycle = life_cycle;
+        }
+        let fcp = fcp::of_ef(self, number);
+        if let Some(node) = self.node_mut(number) {
+            node.fcp = fcp;
+        }
+    }
+
+    /// A file's descriptor.
+    pub fn get(&self, number: FileNumber) -> Option<&File> {
+        self.node(number).map(|node| &node.file)
+    }
+
+    /// A file's descriptor, to change while the tree is staged.
+    pub fn get_mut(&mut self, number: FileNumber) -> Option<&mut File> {
+        self.node_mut(number).map(|node| &mut node.file)
+    }
+
+    /// The numbers of all files, ascending.
+    pub fn numbers(&self) -> Vec<FileNumber> {
+        (0_u16..).zip(&self.nodes).filter(|(_, node)| node.is_some()).map(|(number, _)| FileNumber(number)).collect()
+    }
+
+    /// The file named `fid` directly below `df`. An ADF has no name there.
+    pub fn child(&self, df: FileNumber, fid: FileId) -> Option<FileNumber> {
+        let node = self.node(self.body(df))?;
+        node.children.iter().find(|(name, _)| *name == fid).map(|(_, number)| *number)
+    }
+
+    /// The DF named `fid` directly below `df`.
+    pub(crate) fn child_df(&self, df: FileNumber, fid: FileId) -> Option<FileNumber> {
+        self.child(df, fid).filter(|number| self.is_df(*number))
+    }
+
+    /// The files directly below `df`, in the order they were created.
+    pub fn children(&self, df: FileNumber) -> impl Iterator<Item = FileNumber> {
+        self.node(self.body(df)).into_iter().flat_map(|node| node.children.iter().map(|(_, number)| *number))
+    }
+
+    /// The EF with this short file identifier directly below `df`.
+    pub fn by_sfi(&self, df: FileNumber, sfi: u8) -> Option<FileNumber> {
+        self.children(df).find(|number| self.get(*number).is_some_and(|file| file.sfi == Some(sfi)))
+    }
+
+    /// The ADF of an application.
+    pub fn adf(&self, aid: &[u8]) -> Option<FileNumber> {
+        self.adfs().find(|(name, _)| &**name == aid).map(|(_, number)| number)
+    }
+
+    /// All ADFs.
+    pub fn adfs(&self) -> impl Iterator<Item = (Aid, FileNumber)> {
+        (0_u16..).zip(&self.nodes).filter_map(|(number, node)| match node.as_ref()?.file.kind {
+            FileKind::Adf(aid) => Some((aid, FileNumber(number))),
+            _ => None,
+        })
+    }
+
+    /// The file a profile package names by path from the MF, where an ADF goes by its internal identifier.
+    pub fn by_path(&self, path: &[FileId]) -> Option<FileNumber> {
+        let path = path.strip_prefix(&[FileId::MF]).unwrap_or(path);
+        path.iter().try_fold(FileNumber::MF, |df, fid| {
+            self.child(df, *fid).or_else(|| {
+                let adf = |file: &File| matches!(file.kind, FileKind::Adf(_)) && file.fid == *fid;
+                self.numbers().into_iter().find(|number| df == FileNumber::MF && self.get(*number).is_some_and(adf))
+            })
+        })
+    }
+
+    /// The file that holds the content or the children of `number`: itself, or what it links to.
+    pub fn body(&self, number: FileNumber) -> FileNumber {
+        self.get(number).and_then(|file| file.link).unwrap_or(number)
+    }
+
+    /// The DF whose PINs and rules apply to a file: itself for a DF, its parent for an EF.
+    pub fn containing_df(&self, number: FileNumber) -> FileNumber {
+        match self.get(number) {
+            Some(file) if !file.kind.is_df() => file.parent,
+            _ => number,
+        }
+    }
+
+    /// Whether `number` is a DF.
+    pub fn is_df(&self, number: FileNumber) -> bool {
+        self.get(number).is_some_and(|file| file.kind.is_df())
+    }
+
+    /// The access rules of a file.
+    pub fn rules(&self, number: FileNumber) -> &AccessRules {
+        static NONE: AccessRules = AccessRules::none();
+        self.node(number).map_or(&NONE, |node| &node.rules)
+    }
+
+    /// The FCP of an EF.
+    pub(crate) fn ef_fcp(&self, number: FileNumber) -> &[u8] {
+        self.node(number).map_or(&[], |node| &node.fcp)
+    }
+
+    fn node(&self, number: FileNumber) -> Option<&Node> {
+        self.nodes.get(usize::from(number.0))?.as_ref()
+    }
+
+    fn node_mut(&mut self, number: FileNumber) -> Option<&mut Node> {
+        self.nodes.get_mut(usize::from(number.0))?.as_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Structure;
+    use super::*;
+
+    const RULE: AccessReference = AccessReference { arr: FileId::MF_ARR, record: 1 };
+
+    fn tree() -> FileTree {
+        let mut tree = FileTree::default();
+        let mf = tree.insert(File::new(FileId::MF, FileNumber::MF, FileKind::Mf, RULE)).unwrap();
+        let df = tree.insert(File::new(FileId(0x7F10), mf, FileKind::Df, RULE)).unwrap();
+        let ef = FileKind::Ef(Structure::Transparent { size: 2 });
+        tree.insert(File { sfi: Some(5), ..File::new(FileId(0x6F3A), df, ef, RULE) }).unwrap();
+        let adf = FileKind::Adf(Aid::new(&[0xA0, 0, 0, 0, 0x87]).unwrap());
+        let adf = tree.insert(File::new(FileId(0x7FD0), mf, adf, RULE)).unwrap();
+        tree.insert(File::new(FileId(0x6F07), adf, ef, RULE)).unwrap();
+        tree
+    }
+
+    #[test]
+    fn names_lead_to_files() {
+        let tree = tree();
+        assert_eq!(tree.child(FileNumber::MF, FileId(0x7F10)), Some(FileNumber(1)));
+        assert_eq!(tree.by_sfi(FileNumber(1), 5), Some(FileNumber(2)));
+        assert_eq!(tree.by_path(&[FileId::MF, FileId(0x7FD0), FileId(0x6F07)]), Some(FileNumber(4)));
+        assert_eq!(tree.adf(&[0xA0, 0, 0, 0, 0x87]), Some(FileNumber(3)));
+        assert_eq!(tree.child(FileNumber::MF, FileId(0x7FD0)), None, "an ADF has no file identifier");
+    }
+
+    #[test]
+    fn doubles_and_orphans_are_refused() {
+        let mut tree = tree();
+        let again = File::new(FileId(0x7F10), FileNumber::MF, FileKind::Df, RULE);
+        assert_eq!(tree.insert(again), Err(PathError::Exists));
+        let orphan = File::new(FileId(1), FileNumber(77), FileKind::Df, RULE);
+        assert_eq!(tree.insert(orphan), Err(PathError::NoParent));
+        let below_an_ef = File::new(FileId(1), FileNumber(2), FileKind::Df, RULE);
+        assert_eq!(tree.insert(below_an_ef), Err(PathError::NoParent));
+    }
+}

@@ -1,0 +1,112 @@
+//! Every key of the memory, in one partition.
+
+/// What a value belongs to. The number is part of the image on disk: a retired one is never given out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Partition {
+    /// Card-wide values: which domain is active.
+    System = 0x01,
+    /// One file's descriptor; index: file number in its domain.
+    File = 0x03,
+    /// One file's content; index: file number in its domain.
+    Content = 0x04,
+    /// One PIN or PUK; index: file number of the DF that defines it, kind, key reference.
+    Pin = 0x05,
+    /// One application's registry entry; index: application number in its domain.
+    Application = 0x06,
+    /// What an application keeps; index: application number, then a number the application chose.
+    ApplicationData = 0x07,
+}
+
+/// Address of one value: partition, domain, index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(u64);
+
+impl Key {
+    /// Bytes a key takes in the memory accounts.
+    pub const SIZE: usize = 8;
+
+    /// The key of `index` in `domain`.
+    pub const fn new(partition: Partition, domain: u16, index: u32) -> Self {
+        Self((partition as u64) << 56 | (domain as u64) << 40 | index as u64)
+    }
+
+    /// All keys of `partition` in `domain`.
+    pub const fn all(partition: Partition, domain: u16) -> core::ops::RangeInclusive<Self> {
+        Self::new(partition, domain, 0)..=Self::new(partition, domain, u32::MAX)
+    }
+
+    /// The index within partition and domain.
+    pub const fn index(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are the index")]
+        {
+            self.0 as u32
+        }
+    }
+
+    /// The domain.
+    pub const fn domain(self) -> u16 {
+        (self.0 >> 40 & 0xFFFF) as u16
+    }
+
+    /// The key as a number, for a memory that stores it.
+    pub const fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The key a memory stored.
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Card-wide values.
+pub(crate) mod system {
+    use super::{Key, Partition};
+
+    /// Number of the active domain, two bytes; absent: none.
+    pub(crate) const ACTIVE_DOMAIN: Key = Key::new(Partition::System, 0, 0);
+    /// Number the next domain gets, two bytes.
+    pub(crate) const NEXT_DOMAIN: Key = Key::new(Partition::System, 0, 1);
+}
+
+/// Number the last byte of a PIN key keeps for the key reference; the bit above tells PINs from PUKs.
+pub(crate) const fn pin_index(context: u16, unblocking: bool, reference: u8) -> u32 {
+    (context as u32) << 9 | (unblocking as u32) << 8 | reference as u32
+}
+
+/// An application's own number space within its domain.
+pub(crate) const fn data_index(application: u16, item: u16) -> u32 {
+    (application as u32) << 16 | item as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_domains_and_indices_are_disjoint() {
+        let partitions = [
+            Partition::System,
+            Partition::File,
+            Partition::Content,
+            Partition::Pin,
+            Partition::Application,
+            Partition::ApplicationData,
+        ];
+        let mut last = None;
+        for partition in partitions {
+            for domain in [0, 1, u16::MAX] {
+                let range = Key::all(partition, domain);
+                assert!(last < Some(*range.start()) && range.start() < range.end());
+                last = Some(*range.end());
+                let key = Key::new(partition, domain, 0x1234_5678);
+                assert!(range.contains(&key) && key.index() == 0x1234_5678 && key.domain() == domain);
+                assert_eq!(Key::from_u64(key.to_u64()), key);
+            }
+        }
+        assert_ne!(pin_index(0, true, 1), pin_index(0, false, 1));
+        assert_ne!(pin_index(1, false, 1), pin_index(0, true, 1));
+        assert_eq!(data_index(1, 2), 0x0001_0002);
+    }
+}
