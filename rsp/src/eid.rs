@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use apdu::bcd;
 use rasn::types::{Constraints, Identifier, Tag};
 use rasn::{AsnType, Decode, Decoder, Encode, Encoder};
 
@@ -56,7 +57,7 @@ fn remainder(digits: impl Iterator<Item = u8>) -> u32 {
 }
 
 fn pack(digits: &str) -> Option<Eid> {
-    crate::ids::parse_hex(digits)?.try_into().ok().map(Eid)
+    bcd::pack_straight(digits)?.try_into().ok().map(Eid)
 }
 
 impl FromStr for Eid {

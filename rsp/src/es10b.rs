@@ -1,5 +1,7 @@
 //! ES10b: profile download and notifications, between LPA and eUICC. SGP.22 sections 5.7.5 to 5.7.14
 
+use apdu::bcd;
+use apdu::tlv::{Tag, Writer};
 use rasn::types::{FixedOctetString, OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode, Encoder as _};
 
@@ -214,7 +216,7 @@ pub struct PrepareDownloadRequest {
     pub smdp_signed2: Raw<SmdpSigned2>,
     /// By SK.DPpb, over the octets of `smdp_signed2` and then `euiccSignature1` with its tag.
     pub smdp_signature2: Signature,
-    /// Hash of the confirmation code; see [`hash_cc`].
+    /// Hash of the confirmation code, `crypto::confirmation::hash_cc`.
     pub hash_cc: Option<Octet32>,
     /// CERT.DPpb.ECDSA
     pub smdp_certificate: CertificateDer,
@@ -230,14 +232,6 @@ pub struct SmdpSigned2 {
     pub cc_required_flag: bool,
     /// One-time key this package was bound to before; the eUICC may use it again.
     pub bpp_euicc_otpk: Option<OneTimePublicKey>,
-}
-
-/// `hashCc`: SHA-256 over the SHA-256 of the confirmation code (its UTF-8 octets) and the transactionId. SGP.22 section 4.7
-pub fn hash_cc(confirmation_code: &str, transaction_id: &TransactionId) -> Octet32 {
-    use sha2::{Digest, Sha256};
-    let inner = Sha256::digest(confirmation_code.as_bytes());
-    let outer = Sha256::new().chain_update(inner).chain_update(transaction_id.octets()).finalize();
-    FixedOctetString::new(outer.into())
 }
 
 /// `PrepareDownloadResponse ::= [33] CHOICE`
@@ -497,14 +491,9 @@ integer_codes! {
 impl DeviceInfo {
     /// A device by its IMEI, 14 to 16 digits; `None` if it is none. SGP.22 section 4.2
     pub fn from_imei(imei: &str) -> Option<Self> {
-        if !(14..=16).contains(&imei.len()) || !imei.bytes().all(|digit| digit.is_ascii_digit()) {
-            return None;
-        }
-        let mut octets = [0xFF; 8];
-        for (octet, pair) in octets.iter_mut().zip(imei.as_bytes().chunks(2)) {
-            let nibble = |at: usize| pair.get(at).map_or(0xF, |digit| digit - b'0');
-            *octet = nibble(1) << 4 | nibble(0);
-        }
+        let mut octets = bcd::pack_swapped(imei).filter(|_| (14..=16).contains(&imei.len()))?;
+        octets.resize(8, 0xFF);
+        let octets: [u8; 8] = octets.try_into().ok()?;
         let [a, b, c, d, ..] = octets;
         Some(Self {
             tac: FixedOctetString::new([a, b, c, d]),
@@ -517,10 +506,7 @@ impl DeviceInfo {
 impl LoadCrlRequest {
     /// The CRL as X.509 tools read it, tag 30.
     pub fn certificate_list(&self) -> OctetString {
-        let contents = self.crl.contents();
-        let mut der = crate::tlv::header(0x30, contents.len());
-        der.extend_from_slice(contents);
-        der.into()
+        Writer::new().primitive(Tag(0x30), self.crl.contents()).as_bytes().into()
     }
 }
 
@@ -620,13 +606,6 @@ mod tests {
         let with_hash = format!("BF2137 300D80080123456789ABCDEF0101FF 5F3701AA 0420{} 3000", "CC".repeat(32));
         let request: PrepareDownloadRequest = round_trip(&with_hash.replace(' ', ""));
         assert_eq!(request.hash_cc, Some(FixedOctetString::new([0xCC; 32])));
-    }
-
-    /// As sent by lpac for code 1234.
-    #[test]
-    fn confirmation_code_hash() {
-        let hash = hash_cc("1234", &hex!("0102030405060708090a0b0c0d0e0f10").into());
-        assert_eq!(*hash, hex!("94e57b8cdfe3eb0a8510f18898add0b1e67b48fafd39892796d6f65f9ce3cc40"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! ES8+: what the SM-DP+ says to the eUICC inside a bound profile package. SGP.22 section 5.5
 
+use apdu::tlv::{Reader, Tag, Tlv, TlvError, Writer};
+use crypto::bsp::{self, SharedInfo};
 use rasn::types::{FixedOctetString, OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode};
 
@@ -8,22 +10,16 @@ use crate::metadata::{
     DpProprietaryData, IconType, NotificationConfigurationInformation, OperatorId, PprIds, ProfileClass,
 };
 use crate::raw::Raw;
-use crate::{DecodeError, Iccid, OneTimePublicKey, Signature, TransactionId, ids, tlv};
+use crate::{DecodeError, Iccid, OneTimePublicKey, Signature, TransactionId, ids};
 
-/// Longest protected segment, tag, length and MAC included, that an eUICC has to take. SGP.22 section 2.5.3
-pub const MAX_SEGMENT: usize = 1020;
+const TAG_86: Tag = Tag(0x86);
+const TAG_87: Tag = Tag(0x87);
+const TAG_88: Tag = Tag(0x88);
 
-/// Tag of segments with encrypted and MACed commands.
-pub const TAG_87: u32 = 0x87;
-/// Tag of segments with MACed metadata.
-pub const TAG_88: u32 = 0x88;
-/// Tag of segments with the encrypted and MACed profile.
-pub const TAG_86: u32 = 0x86;
-
-const FIRST_SEQUENCE_OF_87: u32 = 0xA0;
-const SEQUENCE_OF_88: u32 = 0xA1;
-const SECOND_SEQUENCE_OF_87: u32 = 0xA2;
-const SEQUENCE_OF_86: u32 = 0xA3;
+const FIRST_SEQUENCE_OF_87: Tag = Tag(0xA0);
+const SEQUENCE_OF_88: Tag = Tag(0xA1);
+const SECOND_SEQUENCE_OF_87: Tag = Tag(0xA2);
+const SEQUENCE_OF_86: Tag = Tag(0xA3);
 
 integer_codes! {
     /// `RemoteOpId ::= [2] INTEGER`
@@ -66,44 +62,41 @@ pub struct ControlRefTemplate {
 }
 
 impl ControlRefTemplate {
-    /// Key type AES.
-    pub const KEY_TYPE_AES: u8 = 0x88;
-    /// Key length 16 octets.
-    pub const KEY_LEN_16: u8 = 0x10;
-
     /// AES-128 with this host identifier, 1 to 16 octets.
     pub fn aes_128(host_id: &[u8]) -> Self {
         Self {
-            key_type: FixedOctetString::new([Self::KEY_TYPE_AES]),
-            key_len: FixedOctetString::new([Self::KEY_LEN_16]),
+            key_type: FixedOctetString::new([bsp::KEY_TYPE_AES]),
+            key_len: FixedOctetString::new([bsp::KEY_LENGTH_128]),
             host_id: host_id.into(),
         }
     }
 
     /// Whether this is AES-128, which is all there is.
     pub fn is_supported(&self) -> bool {
-        *self.key_type == [Self::KEY_TYPE_AES] && *self.key_len == [Self::KEY_LEN_16]
+        *self.key_type == [bsp::KEY_TYPE_AES] && *self.key_len == [bsp::KEY_LENGTH_128]
     }
 
-    /// `sharedInfo` of the key derivation: key type, key length, host identifier and EID, the last two with length.
-    /// SGP.22 Annex G
-    pub fn shared_info(&self, eid: &crate::Eid) -> Vec<u8> {
-        let mut info = vec![self.key_type[0], self.key_len[0]];
-        for part in [self.host_id.as_ref(), eid.octets().as_slice()] {
-            info.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
-            info.extend_from_slice(part);
-        }
-        info
+    /// `sharedInfo` of the key derivation.
+    pub fn shared_info<'a>(&'a self, eid: &'a crate::Eid) -> SharedInfo<'a> {
+        let (&[key_type], &[key_length]) = (&*self.key_type, &*self.key_len);
+        SharedInfo { key_type, key_length, host_id: &self.host_id, eid: eid.octets() }
     }
 }
 
 impl InitialiseSecureChannelRequest {
+    const SMDP_SIGN: Tag = Tag(0x5F37);
+
     /// What `smdpSign` covers: the data objects before it as they stand in the message, then the one-time public key of
     /// the eUICC, which is not sent again. SGP.22 section 2.6.7.2
     pub fn smdp_sign_input(request: &Raw<Self>, euicc_otpk: &OneTimePublicKey) -> Result<Vec<u8>, DecodeError> {
-        let fields = tlv::split_all(request.contents()).ok_or_else(|| DecodeError::new("truncated value"))?;
-        let before = |field: &&tlv::Tlv<'_>| matches!(field.tag, 0x82 | 0x80 | 0xA6 | 0x5F49);
-        let mut input: Vec<u8> = fields.iter().filter(before).flat_map(|field| field.octets).copied().collect();
+        let mut fields = Reader::new(request.contents());
+        let mut input = Vec::new();
+        while let Some(field) = fields.next().map_err(|error| DecodeError::new(error.to_string()))? {
+            if field.tag == Self::SMDP_SIGN {
+                break;
+            }
+            input.extend_from_slice(field.raw);
+        }
         input.extend(euicc_otpk.tlv());
         Ok(input)
     }
@@ -230,31 +223,28 @@ impl<'a> BoundProfilePackage<'a> {
     /// Cuts a package. Containers of a newer release, after those known, are skipped.
     pub fn parse(octets: &'a [u8]) -> Result<Self, DecodeError> {
         let wrong = |what: &str| DecodeError::new(format!("bound profile package: {what}"));
-        let (package, rest) = tlv::split(octets).ok_or_else(|| wrong("truncated"))?;
+        let cut = |error: TlvError| wrong(&error.to_string());
+        let package = Tlv::parse(octets).map_err(cut)?;
         if package.tag != ids::tag::BOUND_PROFILE_PACKAGE {
             return Err(wrong("does not start with BF36"));
         }
-        if !rest.is_empty() {
-            return Err(wrong("octets after its end"));
-        }
-        let parts = tlv::split_all(package.value).ok_or_else(|| wrong("a part is truncated"))?;
-        let mut parts = parts.into_iter().peekable();
-        let request = parts
-            .next_if(|part| part.tag == ids::tag::INITIALISE_SECURE_CHANNEL)
-            .ok_or_else(|| wrong("InitialiseSecureChannel is missing"))?;
-        let mut sequence = |tag: u32, of: u32| -> Result<Option<Sequence<'a>>, DecodeError> {
-            let Some(part) = parts.next_if(|part| part.tag == tag) else { return Ok(None) };
-            let segments = tlv::split_all(part.value).ok_or_else(|| wrong("a segment is truncated"))?;
-            if let Some(stray) = segments.iter().find(|segment| segment.tag != of) {
-                return Err(wrong(&format!("tag {:02X} among segments {of:02X}", stray.tag)));
+        let mut parts = package.children();
+        let request = parts.expect(ids::tag::INITIALISE_SECURE_CHANNEL).map_err(cut)?;
+        let mut sequence = |tag: Tag, of: Tag| -> Result<Option<Sequence<'a>>, DecodeError> {
+            let Some(part) = parts.optional(tag).map_err(cut)? else { return Ok(None) };
+            let (mut segments, mut reader) = (Vec::new(), part.children());
+            while let Some(segment) = reader.next().map_err(cut)? {
+                if segment.tag != of {
+                    return Err(wrong(&format!("tag {} among segments {of}", segment.tag)));
+                }
+                segments.push(segment.raw);
             }
-            let segments = segments.into_iter().map(|segment| segment.octets).collect();
-            Ok(Some(Sequence { header: part.header, octets: part.octets, segments }))
+            Ok(Some(Sequence { header: header(&part), octets: part.raw, segments }))
         };
         let missing = |what: &str| wrong(&format!("{what} is missing"));
         Ok(Self {
-            header: package.header,
-            initialise_secure_channel_request: request.octets,
+            header: header(&package),
+            initialise_secure_channel_request: request.raw,
             first_sequence_of_87: sequence(FIRST_SEQUENCE_OF_87, TAG_87)?.ok_or_else(|| missing("ConfigureISDP"))?,
             sequence_of_88: sequence(SEQUENCE_OF_88, TAG_88)?.ok_or_else(|| missing("StoreMetadata"))?,
             second_sequence_of_87: sequence(SECOND_SEQUENCE_OF_87, TAG_87)?,
@@ -270,23 +260,30 @@ impl<'a> BoundProfilePackage<'a> {
         second_87: &[S],
         of_86: &[S],
     ) -> Vec<u8> {
-        let mut body = request.octets().to_vec();
-        let mut part = |tag: u32, segments: &[S]| {
-            body.extend(tlv::header(tag, segments.iter().map(|segment| segment.as_ref().len()).sum()));
-            for segment in segments {
-                body.extend_from_slice(segment.as_ref());
+        let mut package = Writer::new();
+        package.constructed(ids::tag::BOUND_PROFILE_PACKAGE, |body| {
+            body.raw(request.octets());
+            let mut part = |tag: Tag, segments: &[S]| {
+                body.constructed(tag, |part| {
+                    for segment in segments {
+                        part.raw(segment.as_ref());
+                    }
+                });
+            };
+            part(FIRST_SEQUENCE_OF_87, first_87);
+            part(SEQUENCE_OF_88, of_88);
+            if !second_87.is_empty() {
+                part(SECOND_SEQUENCE_OF_87, second_87);
             }
-        };
-        part(FIRST_SEQUENCE_OF_87, first_87);
-        part(SEQUENCE_OF_88, of_88);
-        if !second_87.is_empty() {
-            part(SECOND_SEQUENCE_OF_87, second_87);
-        }
-        part(SEQUENCE_OF_86, of_86);
-        let mut package = tlv::header(ids::tag::BOUND_PROFILE_PACKAGE, body.len());
-        package.append(&mut body);
-        package
+            part(SEQUENCE_OF_86, of_86);
+        });
+        package.into_bytes()
     }
+}
+
+/// Tag and length of a TLV as received.
+fn header<'a>(tlv: &Tlv<'a>) -> &'a [u8] {
+    tlv.raw.get(..tlv.raw.len() - tlv.value.len()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -333,7 +330,7 @@ mod tests {
     fn shared_info() {
         let eid = "89049032123451234512345678901235".parse().unwrap();
         assert_eq!(
-            ControlRefTemplate::aes_128(b"mahlzeit").shared_info(&eid),
+            ControlRefTemplate::aes_128(b"mahlzeit").shared_info(&eid).to_bytes(),
             hex!("8810 08 6d61686c7a656974 10 89049032123451234512345678901235")
         );
     }

@@ -1,11 +1,12 @@
 //! What an eUICC says about itself. SGP.22 section 5.7.8
 
+use apdu::tlv::{Reader, Tag, Writer};
 use rasn::types::{OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode};
 
 use crate::code::{integer_codes, named_bits};
 use crate::metadata::PprIds;
-use crate::{SubjectKeyIdentifier, VersionType, tlv};
+use crate::{SubjectKeyIdentifier, VersionType};
 
 named_bits! {
     /// `UICCCapability ::= BIT STRING`: what profiles may ask of this eUICC.
@@ -168,19 +169,21 @@ pub struct ExtCardResource {
 }
 
 impl ExtCardResource {
+    const APPLICATIONS: Tag = Tag(0x81);
+    const NON_VOLATILE: Tag = Tag(0x82);
+    const VOLATILE: Tag = Tag(0x83);
+
     /// Reads the three counters; `None` if one is missing or longer than four octets.
     pub fn parse(octets: &[u8]) -> Option<Self> {
-        let fields = tlv::split_all(octets)?;
-        let counter = |tag: u32| {
-            let field = fields.iter().find(|field| field.tag == tag)?;
-            let value = field.value;
+        let counter = |tag: Tag| {
+            let value = Reader::new(octets).find(tag).ok()??.value;
             (!value.is_empty() && value.len() <= 4)
                 .then(|| value.iter().fold(0_u32, |number, &octet| number << 8 | u32::from(octet)))
         };
         Some(Self {
-            installed_applications: counter(0x81)?,
-            free_non_volatile_memory: counter(0x82)?,
-            free_volatile_memory: counter(0x83)?,
+            installed_applications: counter(Self::APPLICATIONS)?,
+            free_non_volatile_memory: counter(Self::NON_VOLATILE)?,
+            free_volatile_memory: counter(Self::VOLATILE)?,
         })
     }
 
@@ -188,16 +191,11 @@ impl ExtCardResource {
     pub fn to_octets(self) -> Vec<u8> {
         let applications = self.installed_applications.to_be_bytes();
         let leading = applications.iter().take(3).take_while(|&&octet| octet == 0).count();
-        let mut out = Vec::new();
-        for (tag, value) in [
-            (0x81, &applications[leading..]),
-            (0x82, &self.free_non_volatile_memory.to_be_bytes()[..]),
-            (0x83, &self.free_volatile_memory.to_be_bytes()[..]),
-        ] {
-            out.extend(tlv::header(tag, value.len()));
-            out.extend_from_slice(value);
-        }
-        out
+        let mut out = Writer::new();
+        out.primitive(Self::APPLICATIONS, &applications[leading..])
+            .primitive(Self::NON_VOLATILE, &self.free_non_volatile_memory.to_be_bytes())
+            .primitive(Self::VOLATILE, &self.free_volatile_memory.to_be_bytes());
+        out.into_bytes()
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use apdu::bcd;
 use rasn::types::OctetString;
 use rasn::{AsnType, Decode, Encode};
 
@@ -85,24 +86,17 @@ impl FromStr for Iccid {
 
     /// From 18 to 20 digits; shorter ones are padded with F to ten octets. The check digit is not insisted on.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        if !(18..=20).contains(&text.len()) || !text.bytes().all(|digit| digit.is_ascii_digit()) {
-            return Err(ParseError("an ICCID has 18 to 20 digits"));
-        }
-        let mut octets = [0xFF; 10];
-        for (octet, pair) in octets.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let nibble = |at: usize| pair.get(at).map_or(0xF, |digit| digit - b'0');
-            *octet = nibble(1) << 4 | nibble(0);
-        }
-        Ok(octets.into())
+        let wrong = ParseError("an ICCID has 18 to 20 digits");
+        let mut octets = bcd::pack_swapped(text).filter(|_| (18..=20).contains(&text.len())).ok_or(wrong)?;
+        octets.resize(10, 0xFF);
+        Ok(Self(octets.into()))
     }
 }
 
 impl fmt::Display for Iccid {
     /// The digits, without padding.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits: Vec<u8> = self.nibbles().collect();
-        let end = digits.iter().rposition(|&nibble| nibble != 0xF).map_or(0, |last| last + 1);
-        digits.iter().take(end).try_for_each(|nibble| write!(f, "{nibble:X}"))
+        f.write_str(&bcd::unpack_swapped(&self.0))
     }
 }
 

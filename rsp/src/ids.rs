@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use apdu::tlv::{Tag, Writer};
 use rasn::types::{FixedOctetString, OctetString};
 use rasn::{AsnType, Decode, Encode};
 
@@ -29,66 +30,68 @@ pub const fn isd_p_aid(n: u16) -> [u8; 16] {
     aid
 }
 
-/// First octets of the ES10 functions, in the order of SGP.22 section 5.7.
+/// Tags of ES8+ and ES10 messages, by which ISD-R tells its functions apart. SGP.22 section 5.7
 pub mod tag {
+    use apdu::tlv::Tag;
+
     /// `EuiccInfo1`, ES10b.GetEUICCInfo
-    pub const EUICC_INFO1: u32 = 0xBF20;
+    pub const EUICC_INFO1: Tag = Tag(0xBF20);
     /// `PrepareDownload`, ES10b
-    pub const PREPARE_DOWNLOAD: u32 = 0xBF21;
+    pub const PREPARE_DOWNLOAD: Tag = Tag(0xBF21);
     /// `EuiccInfo2`, ES10b.GetEUICCInfo
-    pub const EUICC_INFO2: u32 = 0xBF22;
+    pub const EUICC_INFO2: Tag = Tag(0xBF22);
     /// `InitialiseSecureChannelRequest`, ES8+
-    pub const INITIALISE_SECURE_CHANNEL: u32 = 0xBF23;
+    pub const INITIALISE_SECURE_CHANNEL: Tag = Tag(0xBF23);
     /// `ConfigureISDPRequest`, ES8+
-    pub const CONFIGURE_ISDP: u32 = 0xBF24;
+    pub const CONFIGURE_ISDP: Tag = Tag(0xBF24);
     /// `StoreMetadataRequest`, ES8+
-    pub const STORE_METADATA: u32 = 0xBF25;
+    pub const STORE_METADATA: Tag = Tag(0xBF25);
     /// `ReplaceSessionKeysRequest`, ES8+
-    pub const REPLACE_SESSION_KEYS: u32 = 0xBF26;
+    pub const REPLACE_SESSION_KEYS: Tag = Tag(0xBF26);
     /// `ProfileInstallationResultData`
-    pub const PROFILE_INSTALLATION_RESULT_DATA: u32 = 0xBF27;
+    pub const PROFILE_INSTALLATION_RESULT_DATA: Tag = Tag(0xBF27);
     /// `ListNotification`, ES10b
-    pub const LIST_NOTIFICATION: u32 = 0xBF28;
+    pub const LIST_NOTIFICATION: Tag = Tag(0xBF28);
     /// `SetNickname`, ES10c
-    pub const SET_NICKNAME: u32 = 0xBF29;
+    pub const SET_NICKNAME: Tag = Tag(0xBF29);
     /// `UpdateMetadataRequest`, ES6
-    pub const UPDATE_METADATA: u32 = 0xBF2A;
+    pub const UPDATE_METADATA: Tag = Tag(0xBF2A);
     /// `RetrieveNotificationsList`, ES10b
-    pub const RETRIEVE_NOTIFICATIONS_LIST: u32 = 0xBF2B;
+    pub const RETRIEVE_NOTIFICATIONS_LIST: Tag = Tag(0xBF2B);
     /// `ProfileInfoList`, ES10c.GetProfilesInfo
-    pub const PROFILE_INFO_LIST: u32 = 0xBF2D;
+    pub const PROFILE_INFO_LIST: Tag = Tag(0xBF2D);
     /// `GetEuiccChallenge`, ES10b
-    pub const GET_EUICC_CHALLENGE: u32 = 0xBF2E;
+    pub const GET_EUICC_CHALLENGE: Tag = Tag(0xBF2E);
     /// `NotificationMetadata`
-    pub const NOTIFICATION_METADATA: u32 = 0xBF2F;
+    pub const NOTIFICATION_METADATA: Tag = Tag(0xBF2F);
     /// `NotificationSent`, ES10b.RemoveNotificationFromList
-    pub const NOTIFICATION_SENT: u32 = 0xBF30;
+    pub const NOTIFICATION_SENT: Tag = Tag(0xBF30);
     /// `EnableProfile`, ES10c
-    pub const ENABLE_PROFILE: u32 = 0xBF31;
+    pub const ENABLE_PROFILE: Tag = Tag(0xBF31);
     /// `DisableProfile`, ES10c
-    pub const DISABLE_PROFILE: u32 = 0xBF32;
+    pub const DISABLE_PROFILE: Tag = Tag(0xBF32);
     /// `DeleteProfile`, ES10c
-    pub const DELETE_PROFILE: u32 = 0xBF33;
+    pub const DELETE_PROFILE: Tag = Tag(0xBF33);
     /// `EuiccMemoryReset`, ES10c
-    pub const EUICC_MEMORY_RESET: u32 = 0xBF34;
+    pub const EUICC_MEMORY_RESET: Tag = Tag(0xBF34);
     /// `LoadCRL`, ES10b
-    pub const LOAD_CRL: u32 = 0xBF35;
+    pub const LOAD_CRL: Tag = Tag(0xBF35);
     /// `BoundProfilePackage`, ES10b.LoadBoundProfilePackage
-    pub const BOUND_PROFILE_PACKAGE: u32 = 0xBF36;
+    pub const BOUND_PROFILE_PACKAGE: Tag = Tag(0xBF36);
     /// `ProfileInstallationResult`
-    pub const PROFILE_INSTALLATION_RESULT: u32 = 0xBF37;
+    pub const PROFILE_INSTALLATION_RESULT: Tag = Tag(0xBF37);
     /// `AuthenticateServer`, ES10b
-    pub const AUTHENTICATE_SERVER: u32 = 0xBF38;
+    pub const AUTHENTICATE_SERVER: Tag = Tag(0xBF38);
     /// `EuiccConfiguredAddresses`, ES10a
-    pub const EUICC_CONFIGURED_ADDRESSES: u32 = 0xBF3C;
+    pub const EUICC_CONFIGURED_ADDRESSES: Tag = Tag(0xBF3C);
     /// `GetEuiccData`, ES10c.GetEID
-    pub const GET_EUICC_DATA: u32 = 0xBF3E;
+    pub const GET_EUICC_DATA: Tag = Tag(0xBF3E);
     /// `SetDefaultDpAddress`, ES10a
-    pub const SET_DEFAULT_DP_ADDRESS: u32 = 0xBF3F;
+    pub const SET_DEFAULT_DP_ADDRESS: Tag = Tag(0xBF3F);
     /// `CancelSession`, ES10b
-    pub const CANCEL_SESSION: u32 = 0xBF41;
+    pub const CANCEL_SESSION: Tag = Tag(0xBF41);
     /// `GetRat`, ES10b
-    pub const GET_RAT: u32 = 0xBF43;
+    pub const GET_RAT: Tag = Tag(0xBF43);
 }
 
 /// Wraps octets in a type of their own, printed as upper-case hexadecimal.
@@ -174,18 +177,14 @@ octet_types! {
 impl Signature {
     /// The whole data object, `5F37 40 …`: as it enters the signatures that cover another signature.
     pub fn tlv(&self) -> Vec<u8> {
-        let mut tlv = crate::tlv::header(0x5F37, self.0.len());
-        tlv.extend_from_slice(&self.0);
-        tlv
+        Writer::new().primitive(Tag(0x5F37), &self.0).as_bytes().to_vec()
     }
 }
 
 impl OneTimePublicKey {
     /// The whole data object, `5F49 41 …`: as it enters `smdpSign`.
     pub fn tlv(&self) -> Vec<u8> {
-        let mut tlv = crate::tlv::header(0x5F49, self.0.len());
-        tlv.extend_from_slice(&self.0);
-        tlv
+        Writer::new().primitive(Tag(0x5F49), &self.0).as_bytes().to_vec()
     }
 }
 

@@ -14,7 +14,7 @@ use rasn::types::fields::Field;
 use rasn::types::{self, Any, Constraints, Constructed, DecodeChoice, Enumerated, Tag, TagTree};
 use rasn::{Decode, Decoder};
 
-use crate::tlv;
+use apdu::tlv::Reader;
 
 /// Levels of constructed values accepted; SGP.22 messages need eleven.
 pub const MAX_DEPTH: u8 = 32;
@@ -83,11 +83,12 @@ impl<'a> Lenient<'a> {
         if actual != tag {
             return Err(BerDecodeErrorKind::MismatchedTag { expected: tag, actual }.into());
         }
-        let (tlv, rest) = tlv::split(self.input).ok_or_else(|| self.custom("truncated value"))?;
-        if tlv.header.first().is_some_and(|first| first & 0x20 == 0) {
+        let mut reader = Reader::new(self.input);
+        let tlv = reader.next().map_err(|error| self.custom(&error.to_string()))?;
+        let Some(tlv) = tlv.filter(|tlv| tlv.tag.is_constructed()) else {
             return Err(BerDecodeErrorKind::InvalidConstructedIdentifier.into());
-        }
-        self.input = rest;
+        };
+        self.input = reader.rest();
         Ok(Lenient { input: tlv.value, depth, known })
     }
 

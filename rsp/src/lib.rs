@@ -42,7 +42,6 @@ pub mod metadata;
 pub mod notification;
 pub mod rat;
 pub mod raw;
-mod tlv;
 
 pub use eid::Eid;
 pub use iccid::Iccid;

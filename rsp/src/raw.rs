@@ -7,7 +7,9 @@ use rasn::error::DecodeErrorKind;
 use rasn::types::{Any, Class, Constraints, Identifier, Tag, TagTree};
 use rasn::{AsnType, Decode, Decoder, Encode, Encoder};
 
-use crate::{DecodeError, EncodeError, lenient, tlv};
+use apdu::tlv::Tlv;
+
+use crate::{DecodeError, EncodeError, lenient};
 
 /// One complete TLV of type `T`, octet for octet as it was received or signed.
 ///
@@ -51,7 +53,7 @@ impl<T> Raw<T> {
 
     /// The contents octets without identifier and length.
     pub fn contents(&self) -> &[u8] {
-        tlv::split(&self.octets).map_or(&[], |(tlv, _)| tlv.value)
+        Tlv::parse(&self.octets).map_or(&[], |tlv| tlv.value)
     }
 }
 
@@ -59,13 +61,11 @@ impl<T: AsnType> Raw<T> {
     /// Takes one complete TLV, for instance from a base64 field; refuses another tag than `T`'s, a cut, or a surplus.
     pub fn from_octets(octets: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let octets = octets.into();
-        match tlv::split(&octets) {
-            Some((_, [])) if leading_tag(&octets).is_some_and(|tag| belongs(tag, T::TAG, &T::TAG_TREE)) => {
-                Ok(Self { octets, of: PhantomData })
-            }
-            Some((_, [])) => Err(DecodeError::new("unexpected tag")),
-            Some(_) => Err(DecodeError::new("octets after the end of the value")),
-            None => Err(DecodeError::new("truncated value")),
+        Tlv::parse(&octets).map_err(|error| DecodeError::new(error.to_string()))?;
+        if leading_tag(&octets).is_some_and(|tag| belongs(tag, T::TAG, &T::TAG_TREE)) {
+            Ok(Self { octets, of: PhantomData })
+        } else {
+            Err(DecodeError::new("unexpected tag"))
         }
     }
 }
