@@ -1,0 +1,305 @@
+//! A card in a real or virtual reader, reached through the PC/SC service.
+
+use std::ffi::{CStr, CString};
+use std::time::{Duration, Instant};
+
+use pcsc::{Card, Context, Disposition, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, State};
+
+use crate::transport::{Transport, TransportError};
+
+/// How long [`PcscReader::connect`] waits for another program to let go of the card. pcscd keeps a card for up to half
+/// a second after its last user crashed.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// One reader of the PC/SC service and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Number by which [`PcscReader::connect`] finds it.
+    pub index: usize,
+    /// The service's name for it.
+    pub name: String,
+    /// Answer to reset of the card in it; `None` when it is empty, empty when the card is mute.
+    pub card: Option<Vec<u8>>,
+    /// Whether a program holds the card for itself.
+    pub in_use: bool,
+}
+
+/// All readers of the PC/SC service, in its order.
+pub fn list_readers() -> Result<Vec<Reader>, TransportError> {
+    let context = establish()?;
+    let names = names(&context)?;
+    let states = states(&context, &names)?;
+    Ok(states
+        .iter()
+        .enumerate()
+        .map(|(index, state)| Reader {
+            index,
+            name: state.name().to_string_lossy().into_owned(),
+            card: state.event_state().contains(State::PRESENT).then(|| state.atr().to_vec()),
+            in_use: state.event_state().contains(State::EXCLUSIVE),
+        })
+        .collect())
+}
+
+/// Waits until the reader chosen by `wanted` (see [`PcscReader::connect`]) exists and holds a card.
+///
+/// Gives up after `limit` with the reason of the last look.
+pub fn wait_for_card(wanted: &str, limit: Duration) -> Result<Reader, TransportError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let found = list_readers().and_then(|readers| {
+            let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
+            let index = choose(&names, wanted)?;
+            let reader = readers.get(index).cloned().ok_or(TransportError::NoReaders)?;
+            if reader.card.is_some() { Ok(reader) } else { Err(TransportError::NoCard { reader: reader.name }) }
+        });
+        match found {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A [`Transport`] over PC/SC, holding the card for itself until it is dropped.
+///
+/// Under T=0 a command with both data and Le goes out without its Le, as ISO/IEC 7816-3 §12.2.4 maps it; the card then
+/// announces its response by `61XX`.
+///
+/// Dropping it takes the power from the card, so the next program finds a fresh one.
+pub struct PcscReader {
+    card: Option<Card>,
+    reader: CString,
+    atr: Vec<u8>,
+    protocol: Option<Protocol>,
+    received: Vec<u8>,
+}
+
+impl PcscReader {
+    /// Connects to the card in the reader that `wanted` names: its number in [`list_readers`], its whole name, or a
+    /// part of its name that no other reader has (upper and lower case count as equal).
+    pub fn connect(wanted: &str) -> Result<Self, TransportError> {
+        let context = establish()?;
+        let names = names(&context)?;
+        let texts: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        let index = choose(&texts, wanted)?;
+        let reader = names.get(index).ok_or(TransportError::NoReaders)?;
+        Self::connect_exactly(&context, reader)
+    }
+
+    /// Connects to the first reader that holds a card.
+    pub fn connect_first() -> Result<Self, TransportError> {
+        let context = establish()?;
+        let names = names(&context)?;
+        let states = states(&context, &names)?;
+        match states.iter().find(|state| state.event_state().contains(State::PRESENT)) {
+            Some(state) => Self::connect_exactly(&context, state.name()),
+            None => Err(TransportError::NoCard { reader: list_names(&names) }),
+        }
+    }
+
+    fn connect_exactly(context: &Context, reader: &CStr) -> Result<Self, TransportError> {
+        let deadline = Instant::now() + PATIENCE;
+        let card = loop {
+            match context.connect(reader, ShareMode::Exclusive, Protocols::ANY) {
+                Err(Error::SharingViolation) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                outcome => break outcome.map_err(|error| explain(error, &reader.to_string_lossy()))?,
+            }
+        };
+        let mut connected = Self {
+            card: Some(card),
+            reader: reader.to_owned(),
+            atr: Vec::new(),
+            protocol: None,
+            received: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED],
+        };
+        connected.look()?;
+        Ok(connected)
+    }
+
+    /// The reader's name.
+    pub fn reader(&self) -> String {
+        self.reader.to_string_lossy().into_owned()
+    }
+
+    /// The protocol agreed on: `T=0`, `T=1`, or `raw`.
+    pub const fn protocol(&self) -> &'static str {
+        match self.protocol {
+            Some(Protocol::T0) => "T=0",
+            Some(Protocol::T1) => "T=1",
+            _ => "raw",
+        }
+    }
+
+    /// Asks the service for the answer to reset and the protocol.
+    fn look(&mut self) -> Result<(), TransportError> {
+        let card = self.card.as_ref().ok_or(TransportError::CardRemoved)?;
+        let status = card.status2_owned().map_err(|error| explain(error, &self.reader.to_string_lossy()))?;
+        self.atr = status.atr().to_vec();
+        self.protocol = status.protocol2();
+        Ok(())
+    }
+
+    fn reconnect(&mut self, disposition: Disposition) -> Result<Vec<u8>, TransportError> {
+        let card = self.card.as_mut().ok_or(TransportError::CardRemoved)?;
+        card.reconnect(ShareMode::Exclusive, Protocols::ANY, disposition)
+            .map_err(|error| explain(error, &self.reader.to_string_lossy()))?;
+        self.look()?;
+        Ok(self.atr.clone())
+    }
+}
+
+impl Transport for PcscReader {
+    fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.reconnect(Disposition::UnpowerCard)
+    }
+
+    fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.reconnect(Disposition::ResetCard)
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let reader = &self.reader;
+        let card = self.card.as_ref().ok_or(TransportError::CardRemoved)?;
+        let command = if self.protocol == Some(Protocol::T0) { without_le(command) } else { command };
+        let response = card.transmit(command, &mut self.received).map_err(|error| match error {
+            Error::InvalidParameter | Error::InsufficientBuffer => TransportError::CommandTooLong(command.len()),
+            error => explain(error, &reader.to_string_lossy()),
+        })?;
+        match response.len() {
+            0 => Err(TransportError::Mute),
+            1 => Err(TransportError::ShortResponse(1)),
+            _ => Ok(response.to_vec()),
+        }
+    }
+
+    fn atr(&self) -> &[u8] {
+        &self.atr
+    }
+}
+
+impl Drop for PcscReader {
+    fn drop(&mut self) {
+        if let Some(card) = self.card.take() {
+            // The card may be gone already; there is nobody left to tell.
+            let _ = card.disconnect(Disposition::UnpowerCard);
+        }
+    }
+}
+
+impl std::fmt::Debug for PcscReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PcscReader").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+/// The command without the Le of case 4, which T=0 has no room for.
+fn without_le(command: &[u8]) -> &[u8] {
+    match command.split_last() {
+        Some((_, rest)) if command.get(4).is_some_and(|lc| *lc > 0 && command.len() == usize::from(*lc) + 6) => rest,
+        _ => command,
+    }
+}
+
+fn establish() -> Result<Context, TransportError> {
+    Context::establish(Scope::User).map_err(|error| explain(error, "all"))
+}
+
+fn names(context: &Context) -> Result<Vec<CString>, TransportError> {
+    match context.list_readers_owned() {
+        Ok(names) if names.is_empty() => Err(TransportError::NoReaders),
+        outcome => outcome.map_err(|error| explain(error, "all")),
+    }
+}
+
+fn states(context: &Context, names: &[CString]) -> Result<Vec<ReaderState>, TransportError> {
+    let mut states: Vec<_> = names.iter().map(|name| ReaderState::new(name.as_c_str(), State::UNAWARE)).collect();
+    // With UNAWARE the call returns at once with what is there.
+    context.get_status_change(Duration::from_secs(2), &mut states).map_err(|error| explain(error, "all"))?;
+    Ok(states)
+}
+
+fn list_names(names: &[CString]) -> String {
+    names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ")
+}
+
+/// Finds the reader `wanted` names among `names`: a number, a whole name, or a part of exactly one name.
+fn choose(names: &[&str], wanted: &str) -> Result<usize, TransportError> {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    if let Some(exact) = names.iter().position(|name| *name == wanted) {
+        return Ok(exact);
+    }
+    if let Ok(index) = wanted.parse::<usize>()
+        && index < names.len()
+    {
+        return Ok(index);
+    }
+    let part = wanted.to_lowercase();
+    let matching: Vec<usize> =
+        (0..names.len()).filter(|index| names.get(*index).is_some_and(|n| n.to_lowercase().contains(&part))).collect();
+    match matching.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(TransportError::ReaderNotFound { wanted: wanted.into(), present: owned(names) }),
+        several => {
+            let matching = several.iter().filter_map(|index| names.get(*index)).copied().collect::<Vec<_>>();
+            Err(TransportError::ReaderAmbiguous { wanted: wanted.into(), matching: owned(&matching) })
+        }
+    }
+}
+
+/// The table from the service's error codes to ours.
+fn explain(error: Error, reader: &str) -> TransportError {
+    let reader = reader.to_owned();
+    match error {
+        Error::NoService | Error::ServiceStopped | Error::Shutdown => TransportError::NoService,
+        Error::NoReadersAvailable => TransportError::NoReaders,
+        Error::UnknownReader | Error::ReaderUnavailable => {
+            TransportError::ReaderNotFound { wanted: reader, present: Vec::new() }
+        }
+        Error::NoSmartcard => TransportError::NoCard { reader },
+        Error::SharingViolation => TransportError::Busy { reader },
+        Error::NoAccess | Error::SecurityViolation => TransportError::AccessDenied { reader },
+        Error::UnresponsiveCard | Error::UnpoweredCard | Error::InvalidAtr => TransportError::Unresponsive { reader },
+        Error::ProtoMismatch | Error::UnsupportedCard => TransportError::ProtocolMismatch { reader },
+        Error::ResetCard => TransportError::CardReset,
+        Error::RemovedCard => TransportError::CardRemoved,
+        Error::NotTransacted | Error::CommError | Error::CommDataLost => TransportError::Mute,
+        other => TransportError::Service { reader, cause: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READERS: [&str; 3] = ["Virtual PCD 00 00", "Virtual PCD 00 01", "ACS ACR38U 02 00"];
+
+    #[test]
+    fn readers_are_found_by_name_part_and_number() {
+        assert_eq!(choose(&READERS, "Virtual PCD 00 01"), Ok(1));
+        assert_eq!(choose(&READERS, "acr38"), Ok(2));
+        assert_eq!(choose(&READERS, "0"), Ok(0));
+        assert_eq!(choose(&READERS, "00 01"), Ok(1));
+    }
+
+    #[test]
+    fn only_case_4_loses_its_le() {
+        assert_eq!(without_le(&[0, 0xA4, 0, 4, 2, 0x3F, 0, 0]), [0, 0xA4, 0, 4, 2, 0x3F, 0]);
+        for command in
+            [&[0, 0xA4, 0, 4, 2, 0x3F, 0][..], &[0, 0xB0, 0, 0, 0], &[0, 0x70, 0, 0], &[0, 0xB0, 0, 0, 0, 1, 0]]
+        {
+            assert_eq!(without_le(command), command);
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_told_when_nothing_matches() {
+        let error = choose(&READERS, "Gemalto").unwrap_err().to_string();
+        assert!(error.contains("2: ACS ACR38U 02 00"), "{error}");
+        let error = choose(&READERS, "virtual").unwrap_err().to_string();
+        assert!(error.contains("several") && !error.contains("ACS"), "{error}");
+        assert!(matches!(choose(&READERS, "7"), Err(TransportError::ReaderNotFound { .. })));
+    }
+}

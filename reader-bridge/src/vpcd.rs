@@ -1,0 +1,380 @@
+//! The card's side of vsmartcard's virtual reader: a card in a PC/SC reader made of software.
+//!
+//! The reader (`vpcd`, a driver inside pcscd) listens on TCP, 35963 for its first slot and 35964 for its second; a card
+//! is a client that connects. Every message is a length, two bytes big-endian, and a body. From the reader a body of
+//! one byte is a control: [`POWER_OFF`], [`POWER_ON`], [`RESET`] (no answer), [`GET_ATR`] (answered by the answer to
+//! reset). Any other body is a command APDU, answered by its response APDU.
+//!
+//! The reader sends length and body in two writes. Its kernel holds the second back until the first is acknowledged,
+//! and ours delays that acknowledgement by 40 ms to save a packet. Asking for quick acknowledgements
+//! (`TCP_QUICKACK`), which the kernel forgets again and again, before *every* read lifts this from 20 commands a second
+//! to thousands.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use apdu::Icc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The port of the reader's first slot; the second slot has the next one.
+pub const DEFAULT_PORT: u16 = 35963;
+
+const POWER_OFF: u8 = 0;
+const POWER_ON: u8 = 1;
+const RESET: u8 = 2;
+const GET_ATR: u8 = 4;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What happens to the connection between card and reader.
+#[derive(Debug)]
+pub enum Link<'a> {
+    /// The card is in the slot.
+    Inserted,
+    /// The reader is not there (yet, or any more); the card tries again after `pause`.
+    Waiting {
+        /// What went wrong.
+        cause: &'a io::Error,
+        /// Time until the next try.
+        pause: Duration,
+    },
+    /// The card was taken out of the slot.
+    Ejected,
+}
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inserted => f.write_str("card inserted"),
+            Self::Waiting { cause, pause } => {
+                write!(f, "no reader ({cause}); is pcscd running, with vsmartcard-vpcd? trying again in {pause:?}")
+            }
+            Self::Ejected => f.write_str("card ejected"),
+        }
+    }
+}
+
+/// Keeps `card` in the slot at `address` (`HOST:PORT`) until `shutdown` completes, then ejects it.
+///
+/// When the reader goes away, as with a restart of pcscd, the card loses power and is inserted again as soon as the
+/// reader is back. `on_link` hears of every insertion, wait and ejection; to see the commands, wrap the card in a
+/// [`Tracer`](crate::trace::Tracer). One call serves one slot; several can run in one process.
+pub async fn serve<C, S>(card: &mut C, address: &str, shutdown: S, mut on_link: impl FnMut(Link<'_>))
+where
+    C: Icc + ?Sized,
+    S: Future<Output = ()>,
+{
+    let stay = async {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let cause = match connect(address).await {
+                Ok(mut slot) => {
+                    on_link(Link::Inserted);
+                    let end = attend(card, &mut slot).await;
+                    card.power_off();
+                    if slot.messages > 0 {
+                        pause = SHORTEST_PAUSE;
+                    }
+                    end
+                }
+                Err(cause) => cause,
+            };
+            on_link(Link::Waiting { cause: &cause, pause });
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown => {}
+        () = stay => {}
+    }
+    card.power_off();
+    on_link(Link::Ejected);
+}
+
+async fn connect(address: &str) -> io::Result<Slot> {
+    let stream = tokio::time::timeout(LONGEST_PAUSE, TcpStream::connect(address)).await??;
+    stream.set_nodelay(true)?;
+    Slot::new(stream)
+}
+
+/// Answers the reader until it goes away, and says how it went.
+async fn attend<C: Icc + ?Sized>(card: &mut C, slot: &mut Slot) -> io::Error {
+    let mut answer = Vec::with_capacity(512);
+    loop {
+        match slot.receive().await {
+            Ok(message) => {
+                answer.clear();
+                answer.extend([0, 0]);
+                if !respond(card, message, &mut answer) {
+                    continue;
+                }
+                seal(&mut answer);
+            }
+            Err(cause) => return cause,
+        }
+        if let Err(cause) = slot.stream.write_all(&answer).await {
+            return cause;
+        }
+    }
+}
+
+/// Carries one message to the card; `true` if what it appended to `answer` is to be sent.
+fn respond<C: Icc + ?Sized>(card: &mut C, message: &[u8], answer: &mut Vec<u8>) -> bool {
+    match message {
+        // The reader asks for nothing and waits for something: no card would take this for a command.
+        [] => answer.extend(apdu::StatusWord::WRONG_LENGTH.0.to_be_bytes()),
+        [POWER_OFF] => {
+            card.power_off();
+            return false;
+        }
+        [POWER_ON] => {
+            card.power_on();
+            return false;
+        }
+        [RESET] => {
+            card.warm_reset();
+            return false;
+        }
+        [GET_ATR] => answer.extend(card.atr()),
+        [_] => return false,
+        command => card.transmit(command, answer),
+    }
+    true
+}
+
+/// Writes the length into the two bytes kept free at the front.
+fn seal(answer: &mut Vec<u8>) {
+    let mut length = answer.len().saturating_sub(2);
+    if length > usize::from(u16::MAX) {
+        // No response may be longer than 65,538 bytes, and a message holds three fewer.
+        answer.truncate(2);
+        answer.extend(apdu::StatusWord::TECHNICAL_PROBLEM.0.to_be_bytes());
+        length = 2;
+    }
+    if let (Some(front), Ok(length)) = (answer.first_chunk_mut::<2>(), u16::try_from(length)) {
+        *front = length.to_be_bytes();
+    }
+}
+
+/// The card's end of one connection: a stream and the bytes that arrived and are not used yet.
+struct Slot {
+    stream: TcpStream,
+    #[cfg(target_os = "linux")]
+    quick: std::net::TcpStream,
+    inbox: Inbox,
+    messages: u64,
+}
+
+impl Slot {
+    #[cfg(target_os = "linux")]
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        // A second handle on the same socket: the option is set through std, the data flows through tokio.
+        let stream = stream.into_std()?;
+        let quick = stream.try_clone()?;
+        Ok(Self { stream: TcpStream::from_std(stream)?, quick, inbox: Inbox::new(), messages: 0 })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        Ok(Self { stream, inbox: Inbox::new(), messages: 0 })
+    }
+
+    /// The body of the next message.
+    async fn receive(&mut self) -> io::Result<&[u8]> {
+        while !self.inbox.holds_message() {
+            self.acknowledge_quickly();
+            if self.stream.read(self.inbox.space()).await.map(|count| self.inbox.filled(count))? == 0 {
+                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the reader closed the connection"));
+            }
+        }
+        self.messages += 1;
+        Ok(self.inbox.take())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn acknowledge_quickly(&self) {
+        use std::os::linux::net::TcpStreamExt;
+        // Without it the exchange is slow, not wrong.
+        let _ = self.quick.set_quickack(true);
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(clippy::unused_self, reason = "the option is Linux's own")]
+    fn acknowledge_quickly(&self) {}
+}
+
+/// Bytes received, cut into messages. Large enough for the longest message, so any length is a good one.
+struct Inbox {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    const CAPACITY: usize = 2 + u16::MAX as usize;
+
+    fn new() -> Self {
+        Self { bytes: vec![0; Self::CAPACITY].into_boxed_slice(), start: 0, end: 0 }
+    }
+
+    /// Bytes of the message at the front, with its length field; `None` if that field is not there yet.
+    fn front_length(&self) -> Option<usize> {
+        let length = self.bytes.get(self.start..self.end)?.first_chunk::<2>()?;
+        Some(2 + usize::from(u16::from_be_bytes(*length)))
+    }
+
+    fn holds_message(&self) -> bool {
+        self.front_length().is_some_and(|length| self.end - self.start >= length)
+    }
+
+    /// Room behind what has arrived. Never empty while the message at the front is incomplete.
+    fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Notes that `count` bytes of [`Inbox::space`] were filled.
+    fn filled(&mut self, count: usize) -> usize {
+        self.end = (self.end + count).min(Self::CAPACITY);
+        count
+    }
+
+    /// Takes the message at the front, empty if it is incomplete.
+    fn take(&mut self) -> &[u8] {
+        let from = self.start + 2;
+        let to = self.start + self.front_length().unwrap_or(2);
+        self.start = to;
+        self.bytes.get(from..to).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::testing::FakeCard;
+
+    async fn reader() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        (listener, address)
+    }
+
+    async fn ask(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(message.len()).unwrap();
+        stream.write_all(&length.to_be_bytes()).await.unwrap();
+        stream.write_all(message).await.unwrap();
+        let length = stream.read_u16().await.unwrap();
+        let mut body = vec![0; length.into()];
+        stream.read_exact(&mut body).await.unwrap();
+        body
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_served_until_shutdown() {
+        let (listener, address) = reader().await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let mut card = FakeCard::default();
+        let mut links = Vec::new();
+        let reader = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&[0, 1, POWER_ON, 0, 1, RESET]).await.unwrap();
+            assert_eq!(ask(&mut stream, &[GET_ATR]).await, FakeCard::ATR);
+            assert_eq!(ask(&mut stream, &[0, 0xB0, 0, 0, 2]).await, [0, 1, 0x90, 0]);
+            assert_eq!(ask(&mut stream, &[0, 0xB0, 0, 0, 0]).await.len(), 258);
+            assert_eq!(ask(&mut stream, &[]).await, [0x67, 0x00], "an empty message is answered");
+            assert_eq!(ask(&mut stream, &vec![1; 65_535]).await, [0x90, 0], "the longest message");
+            stream.write_all(&[0, 1, 0x77, 0, 1, POWER_OFF]).await.unwrap();
+            assert_eq!(ask(&mut stream, &[GET_ATR]).await, FakeCard::ATR, "an unknown control is passed over");
+            stop.send(()).unwrap();
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "ejected");
+        };
+        let card_side =
+            serve(&mut card, &address, async { stopped.await.unwrap() }, |link| links.push(link.to_string()));
+        tokio::join!(card_side, reader);
+        assert_eq!(links, ["card inserted", "card ejected"]);
+        assert_eq!(card.log.first().map(String::as_str), Some("power on"));
+        assert_eq!(card.log.get(1).map(String::as_str), Some("warm reset"));
+        assert_eq!(card.log.iter().filter(|entry| *entry == "power off").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_card_comes_back_when_the_reader_does() {
+        let (listener, address) = reader().await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let mut card = FakeCard::default();
+        let mut links = Vec::new();
+        let reader = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&[0, 1, POWER_ON, 0]).await.unwrap();
+            drop(stream);
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert_eq!(ask(&mut stream, &[0, 0xA4, 0, 4]).await, [0x90, 0]);
+            stop.send(()).unwrap();
+        };
+        let card_side =
+            serve(&mut card, &address, async { stopped.await.unwrap() }, |link| links.push(format!("{link:?}")));
+        tokio::join!(card_side, reader);
+        assert!(links.iter().any(|link| link.starts_with("Waiting")), "{links:?}");
+        assert!(card.log.contains(&"power off".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn two_cards_in_one_process() {
+        let (first_slot, first_address) = reader().await;
+        let (second_slot, second_address) = reader().await;
+        let (mut first, mut second) = (FakeCard::default(), FakeCard::default());
+        let (stop, stopped) = tokio::sync::watch::channel(());
+        let wait = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
+            let _ = stopped.changed().await;
+        };
+        let readers = async {
+            for (slot, command) in [(&first_slot, [0, 0xA4, 0, 1]), (&second_slot, [0, 0xA4, 0, 2])] {
+                let (mut stream, _) = slot.accept().await.unwrap();
+                assert_eq!(ask(&mut stream, &command).await, [0x90, 0]);
+            }
+            stop.send(()).unwrap();
+        };
+        tokio::join!(
+            serve(&mut first, &first_address, wait(stopped.clone()), |_| {}),
+            serve(&mut second, &second_address, wait(stopped), |_| {}),
+            readers
+        );
+        assert!(first.log.contains(&"00A40001".into()) && second.log.contains(&"00A40002".into()));
+    }
+
+    #[test]
+    fn messages_are_cut_wherever_the_network_cuts() {
+        let stream = [0, 3, 1, 2, 3, 0, 0, 0, 1, 9];
+        for cut in 1..stream.len() {
+            let mut inbox = Inbox::new();
+            let mut messages = Vec::new();
+            for part in stream.chunks(cut) {
+                inbox.space()[..part.len()].copy_from_slice(part);
+                inbox.filled(part.len());
+                while inbox.holds_message() {
+                    messages.push(inbox.take().to_vec());
+                }
+            }
+            assert_eq!(messages, [vec![1, 2, 3], vec![], vec![9]], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_response_too_long_for_a_message_is_a_technical_problem() {
+        let mut answer = vec![0; 2 + 65_536];
+        seal(&mut answer);
+        assert_eq!(answer, [0, 2, 0x6F, 0]);
+    }
+}
