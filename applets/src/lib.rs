@@ -1,1 +1,44 @@
-//! The applications of the card.
+//! The applications of the emulated card.
+//!
+//! One folder each; none knows another. They meet through what card-os offers: domains, files, the registry.
+//!
+//! | module | what | selected by |
+//! |---|---|---|
+//! | `isd_r` | ES10: profiles, downloads, notifications | `A0000005591010FFFFFFFF8900000100` |
+//! | [`ecasd`] | who the eUICC is | `A0000005591010FFFFFFFF8900000200` |
+//! | [`profile`] | from a profile package to a domain with files, PINs and applications | – |
+//!
+//! [`kind`] numbers them; [`build`] makes one from its number.
+
+pub mod ecasd;
+pub mod profile;
+
+use card_os::{Application, ApplicationKind};
+
+/// What each application is. The numbers are part of card images: a retired one is never given out again.
+pub mod kind {
+    use card_os::ApplicationKind;
+
+    /// ISD-R, the eUICC's root security domain.
+    pub const ISD_R: ApplicationKind = ApplicationKind(0x0001);
+    /// ECASD, the eUICC's controlling authority security domain.
+    pub const ECASD: ApplicationKind = ApplicationKind(0x0002);
+    /// USIM.
+    pub const USIM: ApplicationKind = ApplicationKind(0x0010);
+    /// ISIM.
+    pub const ISIM: ApplicationKind = ApplicationKind(0x0011);
+    /// CSIM.
+    pub const CSIM: ApplicationKind = ApplicationKind(0x0012);
+    /// A profile's security domain: MNO-SD or a supplementary one.
+    pub const SECURITY_DOMAIN: ApplicationKind = ApplicationKind(0x0020);
+    /// Remote file management.
+    pub const RFM: ApplicationKind = ApplicationKind(0x0021);
+}
+
+/// Builds an application by its kind: the factory of a [`card_os::Card`].
+pub fn build(kind: ApplicationKind) -> Option<Box<dyn Application>> {
+    match kind {
+        kind::ECASD => Some(Box::new(ecasd::Ecasd)),
+        _ => None,
+    }
+}

@@ -1,0 +1,67 @@
+//! ECASD, the eUICC Controlling Authority Security Domain. SGP.22 §2.4.2.
+
+use apdu::tlv::{Tag, Writer};
+use apdu::{Aid, Command, Ins, Response, StatusWord};
+use card_os::{Application, ApplicationRecord, Context, NewApplication, Privileges};
+use rsp::Eid;
+
+/// The EUM's domain: it holds who the eUICC is. What is signed with its keys ISD-R signs.
+#[derive(Debug)]
+pub struct Ecasd;
+
+/// AID of ECASD. SGP.02 Annex H.
+pub const AID: Aid = Aid::full(rsp::ids::AID_ECASD);
+
+/// GET DATA tag of the EID.
+const EID: u16 = 0x005A;
+
+/// ECASD, to be installed in the platform domain.
+pub fn new_application(eid: &Eid) -> NewApplication {
+    NewApplication {
+        record: ApplicationRecord {
+            aid: AID,
+            kind: crate::kind::ECASD,
+            adf: None,
+            life_cycle: 0x0F,
+            privileges: Privileges::NONE,
+        },
+        parameters: eid.octets().to_vec(),
+        data: Vec::new(),
+    }
+}
+
+impl Application for Ecasd {
+    fn select(&mut self, _: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+        Ok(security_domain_fci(&AID, &[]))
+    }
+
+    fn claims(&self, command: &Command<'_>) -> bool {
+        command.ins == Ins::GET_DATA || (command.class.is_proprietary() && command.ins == Ins::STORE_DATA)
+    }
+
+    fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        match (command.ins, command.p1_p2()) {
+            // The bare number, as cards in the field answer.
+            (Ins::GET_DATA, EID) => Ok(Response::ok(cx.parameters())),
+            (Ins::GET_DATA, _) => Err(StatusWord::REFERENCED_DATA_NOT_FOUND),
+            _ => Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED),
+        }
+    }
+}
+
+/// The FCI of a security domain: name, longest command data, and what else it has to say.
+pub(crate) fn security_domain_fci(aid: &Aid, more: &[u8]) -> Vec<u8> {
+    const FCI_TEMPLATE: Tag = Tag(0x6F);
+    const DF_NAME: Tag = Tag(0x84);
+    const PROPRIETARY: Tag = Tag(0xA5);
+    const MAXIMUM_COMMAND_DATA: Tag = Tag(0x9F65);
+    let mut fci = Writer::new();
+    fci.constructed(FCI_TEMPLATE, |fci| {
+        fci.primitive(DF_NAME, aid);
+        fci.constructed(PROPRIETARY, |properties| {
+            properties.primitive(MAXIMUM_COMMAND_DATA, &[0xFF]);
+        });
+        fci.raw(more);
+    });
+    fci.into_bytes()
+}

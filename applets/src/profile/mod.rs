@@ -1,0 +1,37 @@
+//! From a profile package to a domain: what happens to the octets of ES8+.LoadProfileElements.
+//!
+//! The interpreter takes the package in whatever pieces it arrives and stages a [`DomainImage`] in working memory.
+//! Nothing is on the card until ISD-R installs the image, in the same transaction as the notification.
+
+use card_os::DomainImage;
+use rsp::Iccid;
+use rsp::notification::ErrorReason;
+use saip::EuiccResponse;
+
+/// What a profile may use, and what its metadata said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Free non-volatile memory, bytes.
+    pub memory: usize,
+    /// The profile's class is test: its network keys must be known test keys.
+    pub test_profile: bool,
+}
+
+/// A profile package interpreted to its end.
+pub struct Profile {
+    /// ICCID of the profile header, in the byte order of EF.ICCID.
+    pub iccid: Iccid,
+    /// Files, PINs and applications.
+    pub image: DomainImage,
+    /// What to tell the SM-DP+.
+    pub response: EuiccResponse,
+}
+
+/// A profile package that cannot be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why, for the profile installation result.
+    pub reason: ErrorReason,
+    /// Which element, and what is wrong with it.
+    pub response: Option<EuiccResponse>,
+}
