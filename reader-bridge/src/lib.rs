@@ -1,10 +1,13 @@
 //! How a card meets the world, and how a host meets a card.
 //!
 //! Host side: [`transport`] is the one trait; [`in_process`] reaches an emulated card directly, [`pcsc_reader`] any
-//! card in a reader. Card side: [`vpcd`] puts an emulated card into a virtual reader.
+//! card in a reader. Card side: [`vpcd`] puts an emulated card into a virtual reader. On either side [`trace`] watches
+//! and [`faults`] spoils what passes, by wrapping.
 
+pub mod faults;
 pub mod in_process;
 pub mod pcsc_reader;
+pub mod trace;
 pub mod transport;
 pub mod vpcd;
 

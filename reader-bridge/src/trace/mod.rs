@@ -1,0 +1,197 @@
+//! Watching a card: a wrapper that reports every reset and every command, whichever side of the reader it sits on.
+
+mod describe;
+mod json;
+mod text;
+
+use std::time::{Duration, Instant};
+
+use apdu::Icc;
+
+pub use describe::{describe_command, describe_response, pretty_tlv, secret_part};
+pub use json::JsonTrace;
+pub use text::TextTrace;
+
+use crate::transport::{Transport, TransportError};
+
+/// What was seen to happen to a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A cold reset.
+    PowerOn {
+        /// Answer to reset.
+        atr: &'a [u8],
+    },
+    /// A warm reset.
+    WarmReset {
+        /// Answer to reset.
+        atr: &'a [u8],
+    },
+    /// The power was taken away.
+    PowerOff,
+    /// A command was answered.
+    Exchange {
+        /// Command APDU.
+        command: &'a [u8],
+        /// Response APDU: data, SW1, SW2. Empty if the card stayed mute.
+        response: &'a [u8],
+        /// Time between the two, as seen from here.
+        took: Duration,
+    },
+    /// A command was not answered, or a reset failed.
+    Failed {
+        /// Command APDU; empty for a reset.
+        command: &'a [u8],
+        /// What went wrong.
+        cause: &'a str,
+    },
+}
+
+/// Whoever wants to hear of [`Event`]s. Closures of the right shape are observers.
+pub trait Observer {
+    /// Hears of one event, in order.
+    fn observe(&mut self, event: Event<'_>);
+}
+
+impl<F: FnMut(Event<'_>)> Observer for F {
+    fn observe(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}
+
+/// A card (as [`Icc`]) or a connection to one (as [`Transport`]) with an observer.
+#[derive(Debug)]
+pub struct Tracer<T, O> {
+    inner: T,
+    observer: O,
+}
+
+impl<T, O> Tracer<T, O> {
+    /// Lets `observer` watch `inner` from now on.
+    pub const fn new(inner: T, observer: O) -> Self {
+        Self { inner, observer }
+    }
+
+    /// What is watched.
+    pub const fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    /// What is watched, to be changed behind the observer's back.
+    pub const fn inner_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
+    /// Who watches.
+    pub const fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// Ends the watch.
+    pub fn into_parts(self) -> (T, O) {
+        (self.inner, self.observer)
+    }
+}
+
+impl<T, O: Observer> Tracer<T, O> {
+    fn report(&mut self, command: &[u8], took: Duration, outcome: &Result<Vec<u8>, TransportError>) {
+        match outcome {
+            Ok(response) => self.observer.observe(Event::Exchange { command, response, took }),
+            Err(error) => self.observer.observe(Event::Failed { command, cause: &error.to_string() }),
+        }
+    }
+}
+
+impl<T: Transport, O: Observer + Send> Transport for Tracer<T, O> {
+    fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        let outcome = self.inner.reset();
+        match &outcome {
+            Ok(atr) => self.observer.observe(Event::PowerOn { atr }),
+            Err(_) => self.report(&[], Duration::ZERO, &outcome),
+        }
+        outcome
+    }
+
+    fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        let outcome = self.inner.warm_reset();
+        match &outcome {
+            Ok(atr) => self.observer.observe(Event::WarmReset { atr }),
+            Err(_) => self.report(&[], Duration::ZERO, &outcome),
+        }
+        outcome
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let start = Instant::now();
+        let outcome = self.inner.transmit(command);
+        self.report(command, start.elapsed(), &outcome);
+        outcome
+    }
+
+    fn atr(&self) -> &[u8] {
+        self.inner.atr()
+    }
+}
+
+impl<T: Icc, O: Observer> Icc for Tracer<T, O> {
+    fn power_on(&mut self) -> Vec<u8> {
+        let atr = self.inner.power_on();
+        self.observer.observe(Event::PowerOn { atr: &atr });
+        atr
+    }
+
+    fn warm_reset(&mut self) -> Vec<u8> {
+        let atr = self.inner.warm_reset();
+        self.observer.observe(Event::WarmReset { atr: &atr });
+        atr
+    }
+
+    fn power_off(&mut self) {
+        self.inner.power_off();
+        self.observer.observe(Event::PowerOff);
+    }
+
+    fn atr(&self) -> Vec<u8> {
+        self.inner.atr()
+    }
+
+    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+        let before = response.len();
+        let start = Instant::now();
+        self.inner.transmit(command, response);
+        let response = response.get(before..).unwrap_or_default();
+        self.observer.observe(Event::Exchange { command, response, took: start.elapsed() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InProcess;
+    use crate::testing::FakeCard;
+
+    fn name(event: Event<'_>) -> String {
+        match event {
+            Event::Exchange { command, response, .. } => {
+                format!("{}: {}", hex::encode_upper(command), hex::encode_upper(response))
+            }
+            Event::Failed { cause, .. } => format!("failed: {cause}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn host_and_card_side_see_the_same_commands() {
+        let (mut host_saw, mut card_saw) = (Vec::new(), Vec::new());
+        let card = Tracer::new(FakeCard::default(), |event: Event<'_>| card_saw.push(name(event)));
+        let mut host = Tracer::new(InProcess::connect(card), |event: Event<'_>| host_saw.push(name(event)));
+        host.reset().unwrap();
+        host.transmit(&[0, 0xB0, 0, 0, 1]).unwrap();
+        host.transmit(FakeCard::SILENT).unwrap_err();
+        drop(host);
+        assert_eq!(host_saw[1], "00B0000001: 009000");
+        assert!(host_saw[2].starts_with("failed: the card did not answer"));
+        assert_eq!(card_saw[1..3], ["PowerOff", "PowerOn { atr: [59, 2, 20, 80] }"]);
+        assert_eq!(card_saw[3..], ["00B0000001: 009000", "00FE0000: "]);
+    }
+}
