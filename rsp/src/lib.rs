@@ -29,11 +29,13 @@
 
 mod code;
 
+pub mod activation_code;
 pub mod eid;
 pub mod es10a;
 pub mod es10b;
 pub mod es10c;
 pub mod es8;
+pub mod es9;
 pub mod euicc_info;
 pub mod iccid;
 pub mod ids;
