@@ -26,7 +26,7 @@ impl Default for CardProfile {
     /// 2), 20 logical channels; 512 KiB. TS 102 221 §6.3, SGP.22 §5.7.
     fn default() -> Self {
         const ATR: [u8; 22] = [
-            0x3B, 0x9F, 0x96, 0x80, 0x3F, 0xC7, 0x82, 0x80, 0x31, 0xE0, 0x73, 0xFE, 0x21, 0x1F, 0x57, 0x56, 0x55, 0x49,
+            0x3B, 0x9E, 0x96, 0x80, 0x3F, 0xC7, 0x82, 0x80, 0x31, 0xE0, 0x73, 0xFE, 0x21, 0x1F, 0x56, 0x56, 0x55, 0x49,
             0x43, 0x43, 0x31, 0x00,
         ];
         let mut atr = ATR.to_vec();
@@ -484,4 +484,30 @@ const fn unknown(command: &Command<'_>) -> StatusWord {
         i += 1;
     }
     StatusWord::INS_NOT_SUPPORTED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ISO/IEC 7816-3 §8.2: interface bytes as the Y nibbles say, K historical bytes, and TCK as T=15 is indicated.
+    #[test]
+    fn the_answer_to_reset_is_as_long_as_it_says() {
+        let atr = CardProfile::default().atr;
+        let mut interface = 0;
+        let mut indicator = usize::from(atr[1]);
+        let historical = indicator & 0x0F;
+        let mut at = 1;
+        loop {
+            let present = (indicator >> 4).count_ones() as usize;
+            interface += present;
+            at += present;
+            if indicator & 0x80 == 0 {
+                break;
+            }
+            indicator = usize::from(atr[at]);
+        }
+        assert_eq!(atr.len(), 2 + interface + historical + 1);
+        assert_eq!(atr[1..].iter().fold(0, |sum, byte| sum ^ byte), 0);
+    }
 }
