@@ -159,6 +159,46 @@ sequence! {
     }
 }
 
+/// Octets that each TUAK option stands for; the place in the list is the option.
+const TUAK_RES: [usize; 4] = [4, 8, 16, 32];
+const TUAK_MAC: [usize; 3] = [8, 16, 32];
+const TUAK_KEY: [usize; 2] = [16, 32];
+
+impl AlgoParameter {
+    /// `algorithmOptions` for TUAK from octets of RES, MAC, CK and IK; `None` if TS 35.231 has no such length.
+    ///
+    /// Bits 1 and 2 are RES, 3 and 4 MAC, 5 CK, 6 IK.
+    pub fn tuak_options(res: usize, mac: usize, ck: usize, ik: usize) -> Option<u8> {
+        let place =
+            |lengths: &[usize], length| (0..).zip(lengths).find(|(_, known)| **known == length).map(|(at, _)| at);
+        let (res, mac): (u8, u8) = (place(&TUAK_RES, res)?, place(&TUAK_MAC, mac)?);
+        let (ck, ik): (u8, u8) = (place(&TUAK_KEY, ck)?, place(&TUAK_KEY, ik)?);
+        Some(res | mac << 2 | ck << 4 | ik << 5)
+    }
+
+    /// Octets of RES, MAC, CK and IK that `algorithmOptions` state for TUAK.
+    pub fn tuak_lengths(&self) -> Option<(usize, usize, usize, usize)> {
+        let [options] = self.algorithm_options;
+        let length = |lengths: &[usize], option: u8| lengths.get(usize::from(option)).copied();
+        Some((
+            length(&TUAK_RES, options & 3)?,
+            length(&TUAK_MAC, options >> 2 & 3)?,
+            length(&TUAK_KEY, options >> 4 & 1)?,
+            length(&TUAK_KEY, options >> 5 & 1)?,
+        ))
+    }
+
+    /// Octets of RES that `algorithmOptions` state for XOR.
+    pub fn xor_res_length(&self) -> Option<usize> {
+        match self.algorithm_options {
+            [0] => Some(4),
+            [1] => Some(8),
+            [2] => Some(16),
+            _ => None,
+        }
+    }
+}
+
 sequence! {
     /// `ssimParameters`.
     #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! [`FileResolver`] turns the files in it, with the [`templates`] of Annex A, into files with every size, identifier,
 //! access rule and content byte decided. [`EuiccResponse`] is what the card answers.
 //!
-//! The other way round, `builder` makes a whole package from a few lines about a `Subscriber`.
+//! The other way round, [`builder`] makes a whole package from a few lines about a [`Subscriber`](builder::Subscriber).
 //!
 //! Names are those of the interoperable format specification, version 2.3.1 to 3.4. Nothing here reads files, clocks or
 //! random numbers: the same input gives the same octets.
@@ -16,6 +16,7 @@ mod secret;
 pub mod access_rules;
 pub mod aka;
 pub mod application;
+pub mod builder;
 pub mod cdma;
 mod element;
 mod end;

@@ -1,7 +1,5 @@
 //! The GSMA TS.48 generic test profile, version 7.0, from the reference shelf.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test wants to hear of it")]
-
 mod normative;
 
 use normative::Kind;

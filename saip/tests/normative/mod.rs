@@ -141,7 +141,7 @@ fn complete(mut content: Vec<u8>, size: usize, record_length: Option<usize>, nam
     let period = (1..=content.len()).find(|period| content.iter().zip(&content[*period..]).all(|(a, b)| a == b));
     match (record_length, period) {
         (Some(length), _) if content.len() == length => content = content.repeat(size / length),
-        (None, Some(period)) if period < content.len() || size % period == 0 => {
+        (None, Some(period)) if period < content.len() || size.is_multiple_of(period) => {
             content = content[..period].iter().copied().cycle().take(size).collect();
         }
         _ => {}

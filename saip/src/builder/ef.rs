@@ -1,0 +1,285 @@
+//! Contents of elementary files from what people write: digits, names, networks.
+
+use super::SubscriberError;
+
+type Result<T> = std::result::Result<T, SubscriberError>;
+
+fn digits(field: &'static str, text: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<()> {
+    if lengths.contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        Ok(())
+    } else {
+        Err(SubscriberError::new(field, format!("wants {} to {} digits", lengths.start(), lengths.end())))
+    }
+}
+
+fn pack(field: &'static str, text: &str) -> Result<Vec<u8>> {
+    apdu::bcd::pack_swapped(text).ok_or_else(|| SubscriberError::new(field, "has something else than digits in it"))
+}
+
+/// EF.ICCID, TS 102 221 §13.2.
+pub(super) fn iccid(field: &'static str, text: &str) -> Result<[u8; 10]> {
+    digits(field, text, 18..=20)?;
+    if !text.starts_with("89") {
+        return Err(SubscriberError::new(field, "begins with 89 in telecommunication"));
+    }
+    let mut iccid = [0xFF; 10];
+    iccid.iter_mut().zip(pack(field, text)?).for_each(|(octet, value)| *octet = value);
+    Ok(iccid)
+}
+
+/// EF.IMSI, TS 31.102 §4.2.2: length, then identity type 1 with its parity, then the digits.
+pub(super) fn imsi(field: &'static str, text: &str) -> Result<Vec<u8>> {
+    digits(field, text, 14..=15)?;
+    // The first half octet: odd number of digits, identity type IMSI.
+    let parity = if text.len() % 2 == 1 { '9' } else { '1' };
+    let mut packed = pack(field, &format!("{parity}{text}"))?;
+    let mut content = vec![u8::try_from(packed.len()).unwrap_or(8)];
+    content.append(&mut packed);
+    content.resize(9, 0xFF);
+    Ok(content)
+}
+
+/// Three octets of a network, TS 24.008 §10.5.1.3.
+pub(super) fn plmn(field: &'static str, text: &str) -> Result<[u8; 3]> {
+    digits(field, text, 5..=6)?;
+    let (mcc, mnc) = text.split_at_checked(3).unwrap_or_default();
+    // The third digit of the MNC, or F, goes between the two codes: pack in that order.
+    let mut digits: Vec<u8> = mcc.bytes().map(|digit| digit - b'0').collect();
+    digits.push(mnc.as_bytes().get(2).map_or(0xF, |digit| digit - b'0'));
+    digits.extend(mnc.bytes().take(2).map(|digit| digit - b'0'));
+    let mut plmn = [0; 3];
+    plmn.iter_mut().zip(digits.chunks_exact(2)).for_each(|(octet, pair)| *octet = pair[1] << 4 | pair[0]);
+    Ok(plmn)
+}
+
+/// UTRAN, E-UTRAN, NG-RAN, GSM: access technologies of EF.PLMNwAcT, TS 31.102 §4.2.5.
+const ANY_ACCESS_TECHNOLOGY: [u8; 2] = [0xC8, 0x80];
+
+/// EF.PLMNwAcT and its like: networks with any access technology.
+pub(super) fn plmns_with_act(field: &'static str, plmns: &[String]) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    for text in plmns {
+        content.extend_from_slice(&plmn(field, text)?);
+        content.extend_from_slice(&ANY_ACCESS_TECHNOLOGY);
+    }
+    Ok(content)
+}
+
+/// A number as length, type and ten octets of digits, TS 31.102 §4.2.26.
+fn dialling_number(field: &'static str, text: &str, digits_wanted: usize) -> Result<Vec<u8>> {
+    let (kind, number) = text.strip_prefix('+').map_or((0x81, text), |number| (0x91, number));
+    digits(field, number, 1..=digits_wanted)?;
+    let packed = pack(field, number)?;
+    let mut content = vec![u8::try_from(packed.len() + 1).unwrap_or(0xFF), kind];
+    content.extend(packed);
+    content.resize(12, 0xFF);
+    Ok(content)
+}
+
+/// Octets before the number in a record of EF.MSISDN of `record_length` octets.
+pub(super) fn msisdn(field: &'static str, text: &str, record_length: usize) -> Result<Vec<u8>> {
+    let mut record = vec![0xFF; record_length.saturating_sub(14)];
+    record.extend(dialling_number(field, text, 15)?);
+    record.extend([0xFF, 0xFF]);
+    Ok(record)
+}
+
+/// A record of EF.SMSP, TS 31.102 §4.2.27, that has nothing but the service centre.
+pub(super) fn smsp(field: &'static str, smsc: &str, record_length: usize) -> Result<Vec<u8>> {
+    /// Parameter indicators: a bit is 0 for what is present; bit 2 is the service centre.
+    const SERVICE_CENTRE_ONLY: u8 = 0xFD;
+    let mut record = vec![0xFF; record_length.saturating_sub(28)];
+    record.push(SERVICE_CENTRE_ONLY);
+    record.extend([0xFF; 12]);
+    record.extend(dialling_number(field, smsc, 20)?);
+    record.resize(record_length, 0xFF);
+    Ok(record)
+}
+
+/// A record of EF.ECC, TS 31.102 §4.2.21: the call code, no name, any service.
+pub(super) fn ecc(field: &'static str, text: &str) -> Result<Vec<u8>> {
+    digits(field, text, 1..=6)?;
+    let mut record = pack(field, text)?;
+    record.resize(3, 0xFF);
+    record.push(0x00);
+    Ok(record)
+}
+
+/// EF.SPN, TS 31.102 §4.2.12: display condition, then 16 octets.
+pub(super) fn spn(field: &'static str, name: &str) -> Result<Vec<u8>> {
+    /// Show the network's name in the home network too.
+    const DISPLAY_CONDITION: u8 = 0x01;
+    let mut content = vec![DISPLAY_CONDITION];
+    content.extend(alpha_identifier(name));
+    if content.len() > 17 || name.is_empty() {
+        return Err(SubscriberError::new(field, "wants 1 to 16 characters, or 7 outside the GSM alphabet"));
+    }
+    content.resize(17, 0xFF);
+    Ok(content)
+}
+
+/// A name in the GSM alphabet, one character per octet, or else in UCS2 behind 80; TS 102 221 annex A.
+fn alpha_identifier(name: &str) -> Vec<u8> {
+    name.chars().map(gsm).collect::<Option<Vec<u8>>>().unwrap_or_else(|| {
+        let ucs2 = name.encode_utf16().flat_map(u16::to_be_bytes);
+        [0x80].into_iter().chain(ucs2).collect()
+    })
+}
+
+/// A character in the GSM default alphabet, TS 23.038 §6.2.1, without its extension.
+fn gsm(character: char) -> Option<u8> {
+    /// Where the alphabet differs from ASCII.
+    const OTHERS: &[(char, u8)] = &[
+        ('@', 0x00),
+        ('£', 0x01),
+        ('$', 0x02),
+        ('¥', 0x03),
+        ('è', 0x04),
+        ('é', 0x05),
+        ('ù', 0x06),
+        ('ì', 0x07),
+        ('ò', 0x08),
+        ('Ç', 0x09),
+        ('Ø', 0x0B),
+        ('ø', 0x0C),
+        ('Å', 0x0E),
+        ('å', 0x0F),
+        ('_', 0x11),
+        ('Æ', 0x1C),
+        ('æ', 0x1D),
+        ('ß', 0x1E),
+        ('É', 0x1F),
+        ('¤', 0x24),
+        ('¡', 0x40),
+        ('Ä', 0x5B),
+        ('Ö', 0x5C),
+        ('Ñ', 0x5D),
+        ('Ü', 0x5E),
+        ('§', 0x5F),
+        ('¿', 0x60),
+        ('ä', 0x7B),
+        ('ö', 0x7C),
+        ('ñ', 0x7D),
+        ('ü', 0x7E),
+        ('à', 0x7F),
+    ];
+    match character {
+        'A'..='Z' | 'a'..='z' | ' '..='#' | '%'..='?' => u8::try_from(character).ok(),
+        _ => OTHERS.iter().find(|(other, _)| *other == character).map(|(_, code)| *code),
+    }
+}
+
+/// EF.ACC, TS 31.102 §4.2.15: the access class is the last digit of the IMSI.
+pub(super) fn acc(imsi: &str) -> [u8; 2] {
+    let class = imsi.bytes().last().map_or(0, |digit| digit.wrapping_sub(b'0') % 10);
+    (1u16 << class).to_be_bytes()
+}
+
+/// Languages of EF.PL and EF.LI: two letters each.
+pub(super) fn languages(field: &'static str, codes: &[String]) -> Result<Vec<u8>> {
+    if codes.len() > 3 {
+        return Err(SubscriberError::new(field, "there is room for three"));
+    }
+    let mut content = Vec::new();
+    for code in codes {
+        if code.len() != 2 || !code.bytes().all(|letter| letter.is_ascii_lowercase()) {
+            return Err(SubscriberError::new(field, format!("{code:?} is no language of two small letters")));
+        }
+        content.extend_from_slice(code.as_bytes());
+    }
+    Ok(content)
+}
+
+/// A service table: service n is bit n, counted from 1 at the low end of the first octet.
+pub(super) fn service_table(services: &[usize], length: usize) -> Vec<u8> {
+    let mut table = vec![0; length];
+    for service in services.iter().filter_map(|service| service.checked_sub(1)) {
+        if let Some(octet) = table.get_mut(service / 8) {
+            *octet |= 1 << (service % 8);
+        }
+    }
+    table
+}
+
+/// The two octets of a routing indicator, TS 24.501 §9.11.3.4.
+pub(super) fn routing_indicator(field: &'static str, text: &str) -> Result<Vec<u8>> {
+    digits(field, text, 1..=4)?;
+    let mut content = pack(field, text)?;
+    content.resize(4, 0xFF);
+    Ok(content)
+}
+
+/// A text in data object 80, as the files of an ISIM have it.
+pub(super) fn text_object(field: &'static str, text: &str) -> Result<Vec<u8>> {
+    if text.is_empty() || text.len() > 255 {
+        return Err(SubscriberError::new(field, "wants 1 to 255 octets"));
+    }
+    let mut object = apdu::tlv::Writer::new();
+    object.primitive(apdu::tlv::Tag(0x80), text.as_bytes());
+    Ok(object.into_bytes())
+}
+
+/// A PIN or PUK in eight octets.
+pub(super) fn code(field: &'static str, code: &[u8], lengths: std::ops::RangeInclusive<usize>) -> Result<[u8; 8]> {
+    let mut value = [0xFF; 8];
+    if !lengths.contains(&code.len()) || !code.iter().all(u8::is_ascii_digit) {
+        return Err(SubscriberError::new(field, format!("wants {} to {} digits", lengths.start(), lengths.end())));
+    }
+    value.iter_mut().zip(code).for_each(|(octet, digit)| *octet = *digit);
+    Ok(value)
+}
+
+/// ADM1: digits as of a PIN, or eight octets in hexadecimal.
+pub(super) fn adm(field: &'static str, text: &[u8]) -> Result<[u8; 8]> {
+    let mut value = [0; 8];
+    if text.len() == 16 && hex::decode_to_slice(text, &mut value).is_ok() {
+        return Ok(value);
+    }
+    code(field, text, 4..=8).map_err(|_| SubscriberError::new(field, "wants 4 to 8 digits or 16 hexadecimal digits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hex_literal::hex;
+
+    #[test]
+    fn golden() {
+        assert_eq!(iccid("", "89000123456789012341").unwrap(), hex!("98001032547698103214"));
+        assert_eq!(iccid("", "8988211000000000017").unwrap(), hex!("988812010000000010F7"));
+        assert_eq!(imsi("", "001010123456789").unwrap(), hex!("080910101032547698"));
+        assert_eq!(imsi("", "00101012345678").unwrap(), hex!("0801101010325476F8"));
+        assert_eq!(plmn("", "246081").unwrap(), hex!("421680"));
+        assert_eq!(plmn("", "24081").unwrap(), hex!("42F018"));
+        assert_eq!(acc("001010000000003"), [0x00, 0x08]);
+        assert_eq!(spn("", "GSMA_TEST").unwrap(), hex!("0147534D411154455354FFFFFFFFFFFFFF"));
+        assert_eq!(spn("", "Связь").unwrap()[..4], hex!("01800421"));
+        assert_eq!(ecc("", "112").unwrap(), hex!("11F2FF00"));
+        assert_eq!(service_table(&[1, 8, 9, 125], 17)[..2], hex!("8101"));
+        assert_eq!(service_table(&[125], 16)[15], 0x10);
+        assert_eq!(routing_indicator("", "0").unwrap(), hex!("F0FFFFFF"));
+        assert_eq!(routing_indicator("", "6").unwrap(), hex!("F6FFFFFF"));
+        assert_eq!(
+            msisdn("", "+15551234567", 24).unwrap(),
+            hex!("FFFFFFFFFFFFFFFFFFFF 07 91 5155214365F7 FFFFFFFF FFFF")
+        );
+        assert_eq!(
+            smsp("", "+46708001122", 38).unwrap(),
+            hex!("FFFFFFFFFFFFFFFFFFFF FD FFFFFFFFFFFFFFFFFFFFFFFF 07 91 6407081021F2 FFFFFFFF FFFFFF")
+        );
+        assert_eq!(text_object("", "a@b").unwrap(), hex!("8003614062"));
+        assert_eq!(adm("", b"0011223344556677").unwrap(), hex!("0011223344556677"));
+        assert_eq!(code("", b"1234", 4..=8).unwrap(), hex!("31323334FFFFFFFF"));
+    }
+
+    #[test]
+    fn refusals_carry_the_field() {
+        assert_eq!(imsi("imsi", "0010101").unwrap_err().to_string(), "imsi: wants 14 to 15 digits");
+        assert!(iccid("iccid", "7700012345678901234").is_err());
+        assert!(plmn("ehplmns", "0011x").is_err());
+        assert!(spn("spn", "Seventeen letters").is_err());
+        assert!(code("codes.puk1", b"1234567", 8..=8).is_err());
+        assert!(languages("languages", &["EN".to_owned()]).is_err());
+        assert!(adm("codes.adm1", b"xyz").is_err());
+    }
+}

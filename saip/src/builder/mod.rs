@@ -1,0 +1,33 @@
+//! Makes a complete, consistent profile package from a few lines about a subscriber.
+//!
+//! ```
+//! use saip::builder::{Subscriber, build};
+//!
+//! let mut subscriber = Subscriber::new(
+//!     "8988211000000000017",
+//!     "001010000000001",
+//!     "465b5ce8b199b49faa5f0a2ee238a6bc".parse().unwrap(),
+//!     "cd63cb71954a9f4e48a5994e37a02baf".parse().unwrap(),
+//! );
+//! subscriber.msisdn = Some("+15551234567".to_owned());
+//! let package = saip::encode_package(&build(&subscriber).unwrap());
+//! assert_eq!(saip::decode_package(&package).unwrap().len(), 13);
+//! ```
+//!
+//! What is built: MF with PL, ICCID, DIR, ARR and UMPC; PUKs, PINs, ADM1; DF.TELECOM with a phonebook; a USIM with its optional
+//! files, DF.GSM-ACCESS, DF.5GS and DF.SAIP as wanted; an ISIM if wanted; the operator's security domain, and remote file
+//! management if there are keys for it. Service tables say what is there and nothing else. The same subscriber gives the
+//! same octets.
+
+mod ef;
+mod profile;
+mod subscriber;
+
+pub use profile::{
+    ISIM_AID, ISIM_FILE_ID, MNO_SD_AID, RFM_UICC_AID, RFM_USIM_AID, TAR_RFM_UICC, TAR_RFM_USIM, USIM_AID, USIM_FILE_ID,
+    build,
+};
+pub use subscriber::{
+    Algorithm, Code, Codes, HomeNetworkKey, Ims, Key, OtaKeys, Subscriber, SubscriberError, Suci, SuciCalculation,
+    SuciProfile,
+};

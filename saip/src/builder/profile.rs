@@ -1,0 +1,917 @@
+//! From a subscriber to the elements of a profile.
+
+use hex_literal::hex;
+
+use super::ef;
+use super::subscriber::{
+    Algorithm, HomeNetworkKey, Ims, OtaKeys, Subscriber, SubscriberError, SuciCalculation, SuciProfile,
+};
+use crate::aka::{AkaParameter, AlgoConfiguration, AlgoParameter, AlgorithmId, ROTATION_CONSTANTS, XORING_CONSTANTS};
+use crate::application::{ApplicationInstance, UiccApplicationParameters};
+use crate::file_management::Fcp;
+use crate::files::{File, FileElement, FileStep};
+use crate::header::{ProfileHeader, Service, ServicesList};
+use crate::pin::{PIN_ATTEMPTS, PUK_ATTEMPTS, PinCodes, PinConfig, PinConfiguration, PukCodes, PukConfiguration};
+use crate::rfm::{AdfRfmAccess, Rfm};
+use crate::security_domain::{KeyComponent, KeyObject, SecurityDomain};
+use crate::templates::{self, Template};
+use crate::{End, PeHeader, ProfileElement, Secret, access_rules};
+
+/// AID of the USIM.
+pub const USIM_AID: [u8; 16] = hex!("A0000000871002FFFFFFFF8907010000");
+/// AID of the ISIM.
+pub const ISIM_AID: [u8; 16] = hex!("A0000000871004FFFFFFFF8907010000");
+/// AID of the operator's security domain, and the package and class it is an instance of.
+pub const MNO_SD_AID: [u8; 8] = hex!("A000000151000000");
+const SD_PACKAGE_AID: [u8; 7] = hex!("A0000001515350");
+const SD_CLASS_AID: [u8; 8] = hex!("A000000151535041");
+/// AID of remote management of the files below the MF.
+pub const RFM_UICC_AID: [u8; 9] = hex!("A00000055910100001");
+/// AID of remote management of the files of the USIM.
+pub const RFM_USIM_AID: [u8; 9] = hex!("A00000055910100002");
+/// Toolkit application reference of [`RFM_UICC_AID`], TS 101 220 annex D.
+pub const TAR_RFM_UICC: [u8; 3] = hex!("B00010");
+/// Toolkit application reference of [`RFM_USIM_AID`].
+pub const TAR_RFM_USIM: [u8; 3] = hex!("B00020");
+/// Temporary file identifier of ADF.USIM.
+pub const USIM_FILE_ID: u16 = 0x7FD0;
+/// Temporary file identifier of ADF.ISIM.
+pub const ISIM_FILE_ID: u16 = 0x7FB0;
+
+/// PIN1, PUK1.
+const PIN1: u8 = 0x01;
+/// PIN2, PUK2: the first local PIN.
+const PIN2: u8 = 0x81;
+/// ADM1.
+const ADM1: u8 = 0x0A;
+/// What the MF and DFs at its level show in their PIN status.
+const GLOBAL_PINS: &[u8] = &[PIN1, ADM1];
+/// What an ADF shows.
+const APPLICATION_PINS: &[u8] = &[PIN1, PIN2, ADM1];
+
+/// The profile of a subscriber, element by element.
+pub fn build(subscriber: &Subscriber) -> Result<Vec<ProfileElement>, SubscriberError> {
+    let mut profile = Profile::new(header(subscriber)?);
+    profile.mf(subscriber)?;
+    profile.codes(subscriber)?;
+    profile.telecom(subscriber.phonebook_entries);
+    profile.usim(subscriber)?;
+    if let Some(ims) = &subscriber.ims {
+        profile.isim(subscriber, ims)?;
+    }
+    profile.security_domain(subscriber.ota.as_ref())?;
+    Ok(profile.end())
+}
+
+/// Elements so far; numbers and template list follow from them.
+struct Profile {
+    header: Box<ProfileHeader>,
+    elements: Vec<ProfileElement>,
+}
+
+fn header(subscriber: &Subscriber) -> Result<ProfileHeader, SubscriberError> {
+    let mut services = vec![
+        Service::USIM,
+        match (subscriber.algorithm, subscriber.key.expose().len()) {
+            (Algorithm::Milenage, _) => Service::MILENAGE,
+            (Algorithm::Tuak, 32) => Service::TUAK256,
+            (Algorithm::Tuak, _) => Service::TUAK128,
+            (Algorithm::Xor, _) => Service::USIM_TEST_ALGORITHM,
+        },
+    ];
+    if subscriber.ims.is_some() {
+        services.push(Service::ISIM);
+    }
+    if let Some(suci) = subscriber.suci.as_ref().filter(|suci| suci.calculation == SuciCalculation::Usim) {
+        services.push(Service::GET_IDENTITY);
+        services.extend(suci.keys.iter().map(|key| match key.profile {
+            SuciProfile::A => Service::PROFILE_A_X25519,
+            SuciProfile::B => Service::PROFILE_B_P256,
+        }));
+    }
+    if let Some(name) = &subscriber.profile_name
+        && !(1..=100).contains(&name.chars().count())
+    {
+        return Err(SubscriberError::new("profile_name", "wants 1 to 100 characters"));
+    }
+    Ok(ProfileHeader {
+        major_version: 2,
+        minor_version: 3,
+        profile_type: subscriber.profile_name.clone(),
+        iccid: ef::iccid("iccid", &subscriber.iccid)?,
+        pol: None,
+        mandatory_services: ServicesList::new(services),
+        mandatory_templates: Vec::new(),
+        connectivity_parameters: None,
+        mandatory_aids: None,
+        iot_options: None,
+    })
+}
+
+impl Profile {
+    fn new(header: ProfileHeader) -> Self {
+        Self { header: Box::new(header), elements: Vec::new() }
+    }
+
+    fn add(&mut self, element: impl FnOnce(PeHeader) -> ProfileElement) {
+        let identification = u16::try_from(self.elements.len() + 1).unwrap_or(u16::MAX);
+        self.elements.push(element(PeHeader::mandated(identification)));
+    }
+
+    fn files(&mut self, template: &'static Template, files: Vec<(&'static str, File)>) {
+        let id = template.oid();
+        if !self.header.mandatory_templates.contains(&id) {
+            self.header.mandatory_templates.push(id);
+        }
+        let mut files: Vec<(u32, File)> =
+            files.into_iter().filter_map(|(name, file)| Some((template.row_named(name)?.tag, file))).collect();
+        files.sort_by_key(|(tag, _)| *tag);
+        self.add(|header| {
+            ProfileElement::Files(FileElement { kind: template.element, header, template_id: template.oid(), files })
+        });
+    }
+
+    fn mf(&mut self, subscriber: &Subscriber) -> Result<(), SubscriberError> {
+        let mut applications = vec![directory_entry(&USIM_AID, "USIM")];
+        if subscriber.ims.is_some() {
+            applications.push(directory_entry(&ISIM_AID, "ISIM"));
+        }
+        let mut languages = ef::languages("languages", &subscriber.languages)?;
+        languages.resize(languages.len().max(2), 0xFF);
+        let iccid = self.header.iccid.to_vec();
+        self.files(
+            &templates::MF,
+            vec![
+                ("MF", with_pins(GLOBAL_PINS)),
+                ("EF.PL", sized(languages)),
+                ("EF.ICCID", change(|fcp| fcp.short_ef_id = Some(vec![0x02 << 3])).filled(iccid)),
+                ("EF.DIR", records(&applications)),
+                ("EF.ARR", ef_arr(0x06)),
+                ("EF.UMPC", filled(hex!("3C3C000000").to_vec())),
+            ],
+        );
+        Ok(())
+    }
+
+    fn codes(&mut self, subscriber: &Subscriber) -> Result<(), SubscriberError> {
+        let codes = &subscriber.codes;
+        let puk1 = ef::code("codes.puk1", codes.puk1.expose(), 8..=8)?;
+        let puk2 = ef::code("codes.puk2", codes.puk2.expose(), 8..=8)?;
+        let pin1 = ef::code("codes.pin1", codes.pin1.expose(), 4..=8)?;
+        let adm1 = ef::adm("codes.adm1", codes.adm1.expose())?;
+        let puk = |key_reference, value: [u8; 8]| PukConfiguration {
+            key_reference,
+            puk_value: Secret::new(&value),
+            max_attempts_and_left: PUK_ATTEMPTS,
+        };
+        self.add(|header| {
+            ProfileElement::PukCodes(PukCodes { header, puk_codes: vec![puk(PIN1, puk1), puk(PIN2, puk2)] })
+        });
+        let enabled = if codes.pin1_enabled { PinConfiguration::ENABLED } else { 0 };
+        let own = vec![
+            PinConfiguration {
+                pin_attributes: enabled | PinConfiguration::CHANGEABLE | PinConfiguration::CAN_BE_DISABLED,
+                ..pin(PIN1, pin1)
+            },
+            PinConfiguration { unblocking_pin_reference: None, max_attempts_and_left: PUK_ATTEMPTS, ..pin(ADM1, adm1) },
+        ];
+        self.add(|header| ProfileElement::PinCodes(PinCodes { header, pin_codes: PinConfig::Own(own) }));
+        Ok(())
+    }
+
+    fn telecom(&mut self, phonebook_entries: u8) {
+        let mut files = vec![("DF.TELECOM", with_pins(GLOBAL_PINS)), ("EF.ARR", ef_arr(0x17))];
+        if phonebook_entries > 0 {
+            let entries = usize::from(phonebook_entries);
+            let table = |record_length: usize, count: usize, sfi: u8| {
+                change(|fcp| {
+                    of_records(fcp, record_length, count);
+                    fcp.short_ef_id = Some(vec![sfi << 3]);
+                })
+            };
+            files.extend([
+                ("DF.PHONEBOOK", with_pins(GLOBAL_PINS)),
+                ("EF.PBR", records(&[PHONEBOOK_REFERENCE.to_vec()])),
+                ("EF.EXT1", table(13, 10, 0x03)),
+                ("EF.ADN", table(28, entries, 0x0A)),
+                ("EF.PBC", table(2, entries, 0x01)),
+                ("EF.UID", table(2, entries, 0x06)),
+                ("EF.PSC", change(|fcp| fcp.short_ef_id = Some(vec![0x0D << 3]))),
+                ("EF.CC", change(|fcp| fcp.short_ef_id = Some(vec![0x0E << 3]))),
+                ("EF.PUID", change(|fcp| fcp.short_ef_id = Some(vec![0x0F << 3]))),
+            ]);
+        }
+        self.files(&templates::TELECOM, files);
+    }
+
+    fn usim(&mut self, subscriber: &Subscriber) -> Result<(), SubscriberError> {
+        let Subscriber { imsi, mnc_length, gsm_access, .. } = subscriber;
+        let imsi_content = ef::imsi("imsi", imsi)?;
+        if !matches!(mnc_length, 2 | 3) {
+            return Err(SubscriberError::new("mnc_length", "is 2 or 3"));
+        }
+        let home = imsi.get(..3 + usize::from(*mnc_length)).unwrap_or_default().to_owned();
+        if let Some(doubled) = subscriber.ehplmns.iter().find(|plmn| **plmn == home) {
+            return Err(SubscriberError::new("ehplmns", format!("{doubled} is the home network itself")));
+        }
+        let suci_by_usim = subscriber.suci.as_ref().is_some_and(|suci| suci.calculation == SuciCalculation::Usim);
+
+        let mut services = vec![
+            2, 10, 12, 20, // FDN, SMS, SMS parameters, user controlled PLMNs
+            33, 42, 43, // always set; operator controlled and home PLMNs
+            71, 85, 122, 123, // equivalent home PLMNs, EPS and 5GS mobility management, 5G keys
+        ];
+        if subscriber.spn.is_some() {
+            services.push(19);
+        }
+        if subscriber.msisdn.is_some() {
+            services.push(21);
+        }
+        if *gsm_access {
+            services.extend([27, 38]);
+        }
+        if subscriber.suci.is_some() {
+            services.push(124);
+        }
+        if suci_by_usim {
+            services.push(125);
+        }
+
+        let spn = subscriber.spn.as_ref().map_or_else(|| Ok(vec![0xFF; 17]), |name| ef::spn("spn", name))?;
+        if subscriber.emergency_numbers.is_empty() {
+            return Err(SubscriberError::new("emergency_numbers", "wants at least one"));
+        }
+        let emergency = subscriber.emergency_numbers.iter().map(|number| ef::ecc("emergency_numbers", number));
+        let smsp = match &subscriber.smsc {
+            Some(smsc) => filled(ef::smsp("smsc", smsc, 38)?),
+            None => File::default(),
+        };
+        self.files(
+            &templates::USIM,
+            vec![
+                ("ADF.USIM", adf(USIM_FILE_ID, &USIM_AID)),
+                ("EF.IMSI", filled(imsi_content)),
+                ("EF.ARR", ef_arr(0x17)),
+                ("EF.UST", sized(ef::service_table(&services, 17))),
+                ("EF.SMSP", smsp),
+                ("EF.SPN", filled(spn)),
+                ("EF.EST", filled(vec![0])),
+                ("EF.ACC", filled(ef::acc(imsi).to_vec())),
+                ("EF.AD", filled(vec![0, 0, 0, *mnc_length])),
+                ("EF.ECC", records(&emergency.collect::<Result<Vec<_>, _>>()?)),
+            ],
+        );
+
+        let mut home_first = vec![home];
+        let home_act = ef::plmns_with_act("imsi", &home_first)?;
+        home_first.extend(subscriber.ehplmns.iter().cloned());
+        let equivalent: Vec<[u8; 3]> =
+            home_first.iter().map(|plmn| ef::plmn("ehplmns", plmn)).collect::<Result<_, _>>()?;
+        let mut optional = vec![
+            ("EF.PLMNwAcT", plmn_list(ef::plmns_with_act("user_plmns", &subscriber.user_plmns)?)),
+            ("EF.OPLMNwAcT", plmn_list(ef::plmns_with_act("operator_plmns", &subscriber.operator_plmns)?)),
+            ("EF.HPLMNwAcT", filled(home_act)),
+            ("EF.EHPLMN", at_least(15, equivalent.concat())),
+        ];
+        if !subscriber.languages.is_empty() {
+            optional.push(("EF.LI", filled(ef::languages("languages", &subscriber.languages)?)));
+        }
+        if let Some(msisdn) = &subscriber.msisdn {
+            optional.push(("EF.MSISDN", filled(ef::msisdn("msisdn", msisdn, 24)?)));
+        }
+        self.files(&templates::OPT_USIM, optional);
+
+        let pin2 = ef::code("codes.pin2", subscriber.codes.pin2.expose(), 4..=8)?;
+        self.add(|header| {
+            ProfileElement::PinCodes(PinCodes { header, pin_codes: PinConfig::Own(vec![pin(PIN2, pin2)]) })
+        });
+        let algo = algo_parameter(subscriber)?;
+        self.add(|header| {
+            ProfileElement::AkaParameter(Box::new(AkaParameter::new(header, AlgoConfiguration::Algo(algo))))
+        });
+        if *gsm_access {
+            let files = vec![
+                ("DF.GSM-ACCESS", with_pins(APPLICATION_PINS)),
+                ("EF.Kc", File::default()),
+                ("EF.KcGPRS", File::default()),
+            ];
+            self.files(&templates::GSM_ACCESS, files);
+        }
+        self.five_gs(subscriber)
+    }
+
+    fn five_gs(&mut self, subscriber: &Subscriber) -> Result<(), SubscriberError> {
+        let mut files = vec![
+            ("DF.5GS", with_pins(APPLICATION_PINS)),
+            ("EF.5GS3GPPLOCI", File::default()),
+            ("EF.5GSN3GPPLOCI", File::default()),
+            ("EF.5GS3GPPNSC", File::default()),
+            ("EF.5GSN3GPPNSC", File::default()),
+            ("EF.5GAUTHKEYS", filled(vec![0xFF])),
+        ];
+        let Some(suci) = &subscriber.suci else {
+            self.files(&templates::DF_5GS, files);
+            return Ok(());
+        };
+        let info = suci_calc_info(&suci.keys)?;
+        let indicator = ef::routing_indicator("suci.routing_indicator", &suci.routing_indicator)?;
+        files.push(("EF.Routing_Indicator", filled(indicator)));
+        match suci.calculation {
+            SuciCalculation::Me => {
+                files.push(("EF.SUCI_Calc_Info", sized(info)));
+                self.files(&templates::DF_5GS, files);
+            }
+            SuciCalculation::Usim => {
+                self.files(&templates::DF_5GS, files);
+                let files = vec![("DF.SAIP", with_pins(APPLICATION_PINS)), ("EF.SUCICalcInfo", sized(info))];
+                self.files(&templates::DF_SAIP, files);
+            }
+        }
+        Ok(())
+    }
+
+    fn isim(&mut self, subscriber: &Subscriber, ims: &Ims) -> Result<(), SubscriberError> {
+        let Subscriber { imsi, mnc_length, .. } = subscriber;
+        let (mcc, rest) = imsi.split_at_checked(3).unwrap_or_default();
+        let mnc = rest.get(..usize::from(*mnc_length)).unwrap_or_default();
+        let derived_domain = format!("ims.mnc{mnc:0>3}.mcc{mcc}.3gppnetwork.org");
+        let domain = ims.domain.clone().unwrap_or(derived_domain);
+        let impi = ims.impi.clone().unwrap_or_else(|| format!("{imsi}@{domain}"));
+        if !impi.contains('@') {
+            return Err(SubscriberError::new("ims.impi", "has the form user@realm"));
+        }
+        let impus = if ims.impus.is_empty() { vec![format!("sip:{impi}")] } else { ims.impus.clone() };
+        if impus.iter().any(|impu| !["sip:", "sips:", "tel:"].iter().any(|scheme| impu.starts_with(scheme))) {
+            return Err(SubscriberError::new("ims.impus", "each is a sip:, sips: or tel: URI"));
+        }
+        let impus: Vec<_> = impus.iter().map(|impu| ef::text_object("ims.impus", impu)).collect::<Result<_, _>>()?;
+        let services: &[usize] = if ims.pcscfs.is_empty() { &[] } else { &[1] };
+        self.files(
+            &templates::ISIM,
+            vec![
+                ("ADF.ISIM", adf(ISIM_FILE_ID, &ISIM_AID)),
+                ("EF.IMPI", sized(ef::text_object("ims.impi", &impi)?)),
+                ("EF.IMPU", records(&impus)),
+                ("EF.Domain", sized(ef::text_object("ims.domain", &domain)?)),
+                ("EF.IST", filled(ef::service_table(services, 14))),
+                ("EF.ARR", ef_arr(0x06)),
+            ],
+        );
+        if !ims.pcscfs.is_empty() {
+            let addresses = ims.pcscfs.iter().map(|pcscf| pcscf_address("ims.pcscfs", pcscf));
+            let files = vec![("EF.P-CSCF", records(&addresses.collect::<Result<Vec<_>, _>>()?))];
+            self.files(&templates::OPT_ISIM, files);
+        }
+        let pin2 = ef::code("codes.pin2", subscriber.codes.pin2.expose(), 4..=8)?;
+        self.add(|header| {
+            ProfileElement::PinCodes(PinCodes { header, pin_codes: PinConfig::Own(vec![pin(PIN2, pin2)]) })
+        });
+        let algo = algo_parameter(subscriber)?;
+        self.add(|header| {
+            ProfileElement::AkaParameter(Box::new(AkaParameter::new(header, AlgoConfiguration::Algo(algo))))
+        });
+        Ok(())
+    }
+
+    fn security_domain(&mut self, ota: Option<&OtaKeys>) -> Result<(), SubscriberError> {
+        let key_list = ota.map(key_list).transpose()?;
+        self.add(|header| {
+            ProfileElement::SecurityDomain(Box::new(SecurityDomain {
+                header,
+                instance: ApplicationInstance {
+                    application_load_package_aid: SD_PACKAGE_AID.to_vec(),
+                    class_aid: SD_CLASS_AID.to_vec(),
+                    instance_aid: MNO_SD_AID.to_vec(),
+                    extradite_security_domain_aid: None,
+                    application_privileges: hex!("82DC00").to_vec(),
+                    life_cycle_state: [0x0F],
+                    application_specific_parameters: hex!("810280008201F08301F08701F0").to_vec(),
+                    system_specific_parameters: None,
+                    application_parameters: ota.map(|_| UiccApplicationParameters {
+                        toolkit: Some(SD_TOOLKIT_PARAMETERS.to_vec()),
+                        ..UiccApplicationParameters::default()
+                    }),
+                    process_data: None,
+                    control_reference_template: None,
+                },
+                key_list,
+                sd_perso_data: Some(vec![CARD_RECOGNITION_DATA.to_vec()]),
+                open_perso_data: None,
+                cat_tp_parameters: None,
+            }))
+        });
+        if ota.is_none() {
+            return Ok(());
+        }
+        let full_access = || vec![0x00];
+        let rfm = |header, aid: [u8; 9], tar, adf_rfm_access| {
+            ProfileElement::Rfm(Rfm {
+                header,
+                instance_aid: aid.to_vec(),
+                security_domain_aid: None,
+                tar_list: Some(vec![tar]),
+                minimum_security_level: [MINIMUM_SECURITY_LEVEL],
+                uicc_access_domain: full_access(),
+                uicc_admin_access_domain: full_access(),
+                adf_rfm_access,
+            })
+        };
+        self.add(|header| rfm(header, RFM_UICC_AID, TAR_RFM_UICC, None));
+        let access = AdfRfmAccess {
+            adf_aid: USIM_AID.to_vec(),
+            adf_access_domain: full_access(),
+            adf_admin_access_domain: full_access(),
+        };
+        self.add(|header| rfm(header, RFM_USIM_AID, TAR_RFM_USIM, Some(access)));
+        Ok(())
+    }
+
+    fn end(mut self) -> Vec<ProfileElement> {
+        self.add(|header| ProfileElement::End(End { header }));
+        self.elements.insert(0, ProfileElement::Header(self.header));
+        self.elements
+    }
+}
+
+/// Ciphered, cryptographic checksum, counter higher: SPI1 of TS 102 225 §5.1.1.
+const MINIMUM_SECURITY_LEVEL: u8 = 0x16;
+
+/// Toolkit parameters of the security domain, TS 102 226 §8.2.1.3.2.2.1: no timers, no menu, the security level above, TARs
+/// B20100 and 000000 for remote application management.
+const SD_TOOLKIT_PARAMETERS: [u8; 18] = hex!("010000000000 02 01 16 06 B20100 000000 0000");
+
+/// DGI 0070 with card recognition data, GlobalPlatform §H.2: GlobalPlatform 2.2, SCP80.
+const CARD_RECOGNITION_DATA: [u8; 53] = hex!(
+    "0070 32 66 30 73 2E 06072A864886FC6B01 600B06092A864886FC6B020202 630906072A864886FC6B03 640B06092A864886FC6B048000"
+);
+
+/// EF.PBR, TS 31.102 §4.4.2.1: names, their control bytes and unique identifiers; extensions.
+const PHONEBOOK_REFERENCE: [u8; 24] = hex!("A80F C003 4F58 0A C503 4F60 01 C903 4F88 06 AA05 C203 4F38 03");
+
+/// A record of EF.DIR, TS 102 221 §13.1.
+fn directory_entry(aid: &[u8], label: &str) -> Vec<u8> {
+    let mut entry = apdu::tlv::Writer::new();
+    entry.constructed(apdu::tlv::Tag(0x61), |template| {
+        template.primitive(apdu::tlv::Tag(0x4F), aid);
+        template.primitive(apdu::tlv::Tag(0x50), label.as_bytes());
+    });
+    entry.into_bytes()
+}
+
+fn pin(key_reference: u8, value: [u8; 8]) -> PinConfiguration {
+    PinConfiguration {
+        key_reference,
+        pin_value: Secret::new(&value),
+        unblocking_pin_reference: Some(key_reference),
+        pin_attributes: PinConfiguration::ENABLED | PinConfiguration::CHANGEABLE,
+        max_attempts_and_left: PIN_ATTEMPTS,
+    }
+}
+
+/// K, OPc and options as the algorithm wants them.
+fn algo_parameter(subscriber: &Subscriber) -> Result<AlgoParameter, SubscriberError> {
+    let key = subscriber.key.expose();
+    let wrong_key = || SubscriberError::new("key", "is 16 octets; with TUAK also 32");
+    let key128 = || <&[u8; 16]>::try_from(key).map_err(|_| wrong_key());
+    let (id, options, opc) = match subscriber.algorithm {
+        Algorithm::Xor => {
+            if subscriber.op.is_some() || subscriber.opc.is_some() {
+                return Err(SubscriberError::new("opc", "the XOR algorithm has none"));
+            }
+            key128()?;
+            let options = match subscriber.res_length.unwrap_or(16) {
+                4 => 0,
+                8 => 1,
+                16 => 2,
+                _ => return Err(SubscriberError::new("res_length", "with XOR it is 4, 8 or 16")),
+            };
+            (AlgorithmId::UsimTestAlgorithm, options, Secret::new(&[0; 16]))
+        }
+        Algorithm::Milenage => {
+            if subscriber.res_length.is_some_and(|length| length != 8) {
+                return Err(SubscriberError::new("res_length", "with Milenage it is 8"));
+            }
+            let key = key128()?;
+            let opc = operator_variant(subscriber, |op: &[u8; 16]| crypto::milenage::opc(key, op))?;
+            (AlgorithmId::Milenage, 0, opc)
+        }
+        Algorithm::Tuak => {
+            let parameters = crypto::tuak::Parameters {
+                res: subscriber.res_length.unwrap_or(8).into(),
+                ..crypto::tuak::Parameters::default()
+            };
+            let options = AlgoParameter::tuak_options(parameters.res, parameters.mac, parameters.ck, parameters.ik)
+                .ok_or_else(|| SubscriberError::new("res_length", "with TUAK it is 4, 8, 16 or 32"))?;
+            if !matches!(key.len(), 16 | 32) {
+                return Err(wrong_key());
+            }
+            let opc = operator_variant(subscriber, |top: &[u8; 32]| {
+                crypto::tuak::Tuak::with_top(key, top, parameters).map_or([0; 32], |tuak| *tuak.topc())
+            })?;
+            (AlgorithmId::Tuak, options, opc)
+        }
+    };
+    Ok(AlgoParameter {
+        algorithm_id: id,
+        algorithm_options: [options],
+        key: Secret::new(key),
+        opc,
+        rotation_constants: ROTATION_CONSTANTS,
+        xoring_constants: XORING_CONSTANTS,
+        auth_counter_max: None,
+        number_of_keccak: 1,
+    })
+}
+
+/// OPc or TOPc: as given, or computed from OP or TOP.
+fn operator_variant<const N: usize>(
+    subscriber: &Subscriber,
+    derive: impl FnOnce(&[u8; N]) -> [u8; N],
+) -> Result<Secret, SubscriberError> {
+    let octets = |field, octets: &[u8]| {
+        <[u8; N]>::try_from(octets).map_err(|_| SubscriberError::new(field, format!("is {N} octets")))
+    };
+    match (&subscriber.op, &subscriber.opc) {
+        (None, Some(opc)) => Ok(Secret::new(&octets("opc", opc.expose())?)),
+        (Some(op), None) => Ok(Secret::new(&derive(&octets("op", op.expose())?))),
+        (Some(_), Some(_)) => Err(SubscriberError::new("op", "either op or opc, not both")),
+        (None, None) => Err(SubscriberError::new("opc", "op or opc is missing")),
+    }
+}
+
+/// EF.SUCI_Calc_Info, TS 31.102 §4.4.11.8: the schemes in order of preference, then the keys. Without keys the null scheme.
+fn suci_calc_info(keys: &[HomeNetworkKey]) -> Result<Vec<u8>, SubscriberError> {
+    use apdu::tlv::{Tag, Writer};
+    if keys.len() > 60 {
+        return Err(SubscriberError::new("suci.keys", "more than 60"));
+    }
+    let mut schemes = Vec::new();
+    let mut list = Writer::new();
+    for (index, HomeNetworkKey { id, profile, key }) in (1..).zip(keys) {
+        let scheme = match profile {
+            SuciProfile::A => crypto::suci::ProtectionScheme::ProfileA,
+            SuciProfile::B => crypto::suci::ProtectionScheme::ProfileB,
+        };
+        // Concealing once proves the key is one of its curve.
+        crypto::suci::conceal(scheme, key.expose(), &[0], |random| random.fill(1))
+            .map_err(|error| SubscriberError::new("suci.keys", error.to_string()))?;
+        schemes.extend([scheme as u8, index]);
+        list.primitive(Tag(0x80), &[*id]).primitive(Tag(0x81), key.expose());
+    }
+    if keys.is_empty() {
+        schemes.extend([crypto::suci::ProtectionScheme::Null as u8, 0]);
+    }
+    let mut info = Writer::new();
+    info.primitive(Tag(0xA0), &schemes);
+    if !keys.is_empty() {
+        info.primitive(Tag(0xA1), list.as_bytes());
+    }
+    Ok(info.into_bytes())
+}
+
+/// A record of EF.P-CSCF, TS 31.103 §4.2.8: type of address (FQDN, IPv4, IPv6), address.
+fn pcscf_address(field: &'static str, text: &str) -> Result<Vec<u8>, SubscriberError> {
+    use core::net::IpAddr;
+    let (kind, address) = match text.parse() {
+        Ok(IpAddr::V4(address)) => (1, address.octets().to_vec()),
+        Ok(IpAddr::V6(address)) => (2, address.octets().to_vec()),
+        Err(_) => (0, text.as_bytes().to_vec()),
+    };
+    if address.is_empty() || address.len() > 254 {
+        return Err(SubscriberError::new(field, "wants a name or an address"));
+    }
+    let mut object = apdu::tlv::Writer::new();
+    object.primitive(apdu::tlv::Tag(0x80), &[&[kind], address.as_slice()].concat());
+    Ok(object.into_bytes())
+}
+
+/// KIc, KID and KIK with identifiers 1, 2, 3 and their usage, GlobalPlatform §11.1.9.
+fn key_list(ota: &OtaKeys) -> Result<Vec<KeyObject>, SubscriberError> {
+    const AES: u8 = 0x88;
+    if !(1..=0x0F).contains(&ota.version) {
+        return Err(SubscriberError::new("ota.version", "is 1 to 15"));
+    }
+    [("ota.kic", &ota.kic, 1, 0x18), ("ota.kid", &ota.kid, 2, 0x14), ("ota.kik", &ota.kik, 3, 0x48)]
+        .into_iter()
+        .map(|(field, key, identifier, usage)| {
+            if key.expose().len() != 16 {
+                return Err(SubscriberError::new(field, "is 16 octets, for AES"));
+            }
+            Ok(KeyObject {
+                key_usage_qualifier: vec![usage],
+                key_access: [0],
+                key_identifier: [identifier],
+                key_version_number: [ota.version],
+                key_counter_value: None,
+                key_components: vec![KeyComponent {
+                    key_type: vec![AES],
+                    key_data: Secret::new(key.expose()),
+                    mac_length: 8,
+                }],
+            })
+        })
+        .collect()
+}
+
+impl File {
+    /// The same with content from its start.
+    fn filled(mut self, content: Vec<u8>) -> Self {
+        self.0.push(FileStep::FillFileContent(content));
+        self
+    }
+}
+
+/// The template's file with this content.
+fn filled(content: Vec<u8>) -> File {
+    File::default().filled(content)
+}
+
+/// The template's file but for some parameters.
+fn change(change: impl FnOnce(&mut Fcp)) -> File {
+    let mut fcp = Fcp::default();
+    change(&mut fcp);
+    File(vec![FileStep::FileDescriptor(Box::new(fcp))])
+}
+
+/// A file just as large as its content.
+fn sized(content: Vec<u8>) -> File {
+    change(|fcp| fcp.ef_file_size = Some(size(content.len()))).filled(content)
+}
+
+/// A file as large as its content, but not smaller than the template's.
+fn at_least(minimum: usize, mut content: Vec<u8>) -> File {
+    content.resize(content.len().max(minimum), 0xFF);
+    sized(content)
+}
+
+/// EF.PLMNwAcT and its like: the networks, and empty entries up to eight.
+fn plmn_list(mut content: Vec<u8>) -> File {
+    while content.len() < 40 {
+        content.extend(hex!("FFFFFF0000"));
+    }
+    sized(content)
+}
+
+/// A linear fixed file of these records, as long as the longest.
+fn records(records: &[Vec<u8>]) -> File {
+    let length = records.iter().map(Vec::len).max().unwrap_or(1);
+    let mut content = Vec::with_capacity(length * records.len());
+    for (number, record) in (1..).zip(records) {
+        content.extend_from_slice(record);
+        content.resize(number * length, 0xFF);
+    }
+    change(|fcp| of_records(fcp, length, records.len())).filled(content)
+}
+
+fn of_records(fcp: &mut Fcp, length: usize, count: usize) {
+    /// Shareable, linear fixed; data coding as usual.
+    const LINEAR_FIXED: [u8; 2] = [0x42, 0x21];
+    let [.., high, low] = length.to_be_bytes();
+    fcp.file_descriptor = Some([&LINEAR_FIXED[..], &[high, low]].concat());
+    fcp.ef_file_size = Some(size(length * count));
+}
+
+/// A size without leading zeros.
+fn size(octets: usize) -> Vec<u8> {
+    octets.to_be_bytes().into_iter().skip_while(|octet| *octet == 0).collect()
+}
+
+/// EF.ARR with the rules that the templates refer to.
+fn ef_arr(sfi: u8) -> File {
+    change(|fcp| {
+        of_records(fcp, access_rules::RECORD_LENGTH, access_rules::RECORDS.len());
+        fcp.short_ef_id = Some(vec![sfi << 3]);
+    })
+    .filled(access_rules::ef_arr())
+}
+
+/// An MF or DF that shows these PINs.
+fn with_pins(pins: &[u8]) -> File {
+    change(|fcp| fcp.pin_status_template_do = Some(pins.to_vec()))
+}
+
+fn adf(file_id: u16, aid: &[u8]) -> File {
+    change(|fcp| {
+        fcp.file_id = Some(file_id.to_be_bytes());
+        fcp.df_name = Some(aid.to_vec());
+        fcp.pin_status_template_do = Some(APPLICATION_PINS.to_vec());
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aka::AlgoConfiguration;
+    use crate::{FileChange, FileKind, FileResolver, ResolvedFile, decode_package, encode_package};
+
+    fn subscriber() -> Subscriber {
+        let key = |hex: &str| hex.parse().unwrap();
+        Subscriber {
+            msisdn: Some("+15551234567".to_owned()),
+            spn: Some("Test".to_owned()),
+            smsc: Some("+15550000000".to_owned()),
+            languages: vec!["en".to_owned(), "de".to_owned()],
+            ehplmns: vec!["00102".to_owned()],
+            operator_plmns: vec!["310410".to_owned()],
+            ims: Some(Ims { pcscfs: vec!["192.0.2.1".to_owned(), "pcscf.example".to_owned()], ..Ims::default() }),
+            suci: Some(super::super::Suci {
+                calculation: SuciCalculation::Usim,
+                routing_indicator: "0".to_owned(),
+                keys: vec![HomeNetworkKey {
+                    id: 27,
+                    profile: SuciProfile::A,
+                    // TS 33.501 annex C.4.3.1
+                    key: key("5a8d38864820197c3394b92613b20b91633cbd897119273bf8e4a6f4eec0a650"),
+                }],
+            }),
+            ota: Some(OtaKeys {
+                version: 1,
+                kic: key("00112233445566778899aabbccddeeff"),
+                kid: key("00112233445566778899aabbccddee00"),
+                kik: key("00112233445566778899aabbccddee11"),
+            }),
+            ..Subscriber::new(
+                "8988211000000000017",
+                "001010000000001",
+                key("465b5ce8b199b49faa5f0a2ee238a6bc"),
+                key("cd63cb71954a9f4e48a5994e37a02baf"),
+            )
+        }
+    }
+
+    fn resolve(elements: &[ProfileElement]) -> Vec<ResolvedFile> {
+        let mut resolver = FileResolver::new();
+        let mut files = Vec::new();
+        for element in elements {
+            match element {
+                ProfileElement::Files(element) => files.extend(resolver.template(element).unwrap()),
+                ProfileElement::GenericFileManagement(element) => {
+                    files.extend(resolver.generic(element).unwrap().into_iter().filter_map(|change| match change {
+                        FileChange::Create(file) => Some(file),
+                        FileChange::Write { .. } => None,
+                    }));
+                }
+                _ => {}
+            }
+        }
+        files
+    }
+
+    #[test]
+    fn round_trip_and_order() {
+        let elements = build(&subscriber()).unwrap();
+        let package = encode_package(&elements);
+        assert_eq!(decode_package(&package).unwrap(), elements);
+        assert_eq!(encode_package(&build(&subscriber()).unwrap()), package, "the same octets again");
+        let tags: Vec<u32> = elements.iter().map(ProfileElement::tag).collect();
+        assert_eq!(
+            tags,
+            [
+                0xA0, 0xB0, 0xA3, 0xA2, 0xB2, 0xB3, 0xB4, 0xA2, 0xA4, 0xB8, 0xBC, 0xBD, 0xB5, 0xB6, 0xA2, 0xA4, 0xA6,
+                0xA7, 0xA7, 0xAA
+            ]
+        );
+        let numbers: Vec<u16> = elements.iter().filter_map(|element| Some(element.header()?.identification)).collect();
+        assert_eq!(numbers, (1..20).collect::<Vec<_>>());
+        let ProfileElement::Header(header) = &elements[0] else { panic!() };
+        let services: Vec<_> = header.mandatory_services.iter().filter_map(Service::name).collect();
+        assert_eq!(services, ["usim", "isim", "milenage", "get-identity", "profile-a-x25519"]);
+        assert_eq!(header.mandatory_templates.len(), 9);
+    }
+
+    #[test]
+    fn files_say_what_the_subscriber_says() {
+        let files = resolve(&build(&subscriber()).unwrap());
+        let file = |path: &str| files.iter().find(|file| file.path().to_string() == path).unwrap();
+        let content = |path: &str| hex::encode_upper(&file(path).content);
+        assert_eq!(content("3F00/2FE2"), "988812010000000010F7");
+        assert_eq!(content("3F00/2F05"), "656E6465");
+        assert_eq!(file("3F00/2F00").records(), 2);
+        assert_eq!(content("3F00/7FD0/6F07"), "080910100000000010");
+        assert_eq!(content("3F00/7FD0/6F78"), "0002");
+        assert_eq!(content("3F00/7FD0/6FAD"), "00000002");
+        assert!(content("3F00/7FD0/6FD9").starts_with("00F11000F120FFFFFF"));
+        assert!(content("3F00/7FD0/6F61").starts_with("130014C880FFFFFF0000"));
+        assert_eq!(content("3F00/7FD0/6FB7"), "11F2FF0019F1FF00");
+        assert_eq!(
+            content("3F00/7FD0/5FD0/4F01"),
+            "A0020101A12580011B81205A8D38864820197C3394B92613B20B91633CBD897119273BF8E4A6F4EEC0A650"
+        );
+        assert_eq!(file("3F00/7FB0/6F09").records(), 2);
+        let impi = String::from_utf8_lossy(&file("3F00/7FB0/6F02").content[2..]).into_owned();
+        assert_eq!(impi, "001010000000001@ims.mnc001.mcc001.3gppnetwork.org");
+        // Every access rule that is referred to exists, in a file that exists.
+        for file in &files {
+            let mut dirs =
+                (0..=file.parent.0.len()).rev().map(|depth| crate::FilePath(file.parent.0[..depth].to_vec()));
+            let arr = dirs
+                .find_map(|dir| files.iter().find(|other| other.path() == dir.join(file.access_rule.file_id)))
+                .unwrap_or_else(|| panic!("{} has no EF.ARR", file.path()));
+            assert!(usize::from(file.access_rule.record) <= arr.records(), "{}", file.path());
+            assert_eq!(arr.kind, FileKind::LinearFixed { record_length: access_rules::RECORD_LENGTH });
+        }
+    }
+
+    /// Services of EF.UST and the files they promise, TS 31.102 §4.2.8.
+    #[test]
+    fn service_table_and_files_agree() {
+        let promised: &[(usize, &str)] = &[
+            (2, "6F3B"),
+            (10, "6F3C"),
+            (12, "6F42"),
+            (17, "6F3E"),
+            (19, "6F46"),
+            (20, "6F60"),
+            (21, "6F40"),
+            (27, "5F3B/4F20"),
+            (42, "6F61"),
+            (43, "6F62"),
+            (71, "6FD9"),
+            (85, "6FE3"),
+            (122, "5FC0/4F01"),
+            (123, "5FC0/4F05"),
+            (124, "5FC0/4F0A"),
+            (125, "5FD0/4F01"),
+        ];
+        let bare = Subscriber { gsm_access: false, msisdn: None, suci: None, ..subscriber() };
+        for subscriber in [subscriber(), bare] {
+            let files = resolve(&build(&subscriber).unwrap());
+            let find = |id: &str| files.iter().find(|file| file.path().to_string() == format!("3F00/7FD0/{id}"));
+            let table = &find("6F38").unwrap().content;
+            for (service, id) in promised {
+                let available = table[(service - 1) / 8] >> ((service - 1) % 8) & 1 == 1;
+                // SPN is mandatory in the template, so it may be there, empty, without its service.
+                assert_eq!(available, find(id).is_some(), "service {service}");
+            }
+        }
+    }
+
+    #[test]
+    fn op_becomes_opc() {
+        // TS 35.208 test set 1.
+        let op =
+            Subscriber { opc: None, op: Some("cdc202d5123e20f62b6d676ac72cb318".parse().unwrap()), ..subscriber() };
+        assert_eq!(build(&op).unwrap(), build(&subscriber()).unwrap());
+    }
+
+    #[test]
+    fn algorithms() {
+        let algo = |subscriber: &Subscriber| {
+            build(subscriber).unwrap().into_iter().find_map(|element| match element {
+                ProfileElement::AkaParameter(aka) => match aka.algo_configuration {
+                    AlgoConfiguration::Algo(algo) => Some(algo),
+                    AlgoConfiguration::Mapping(_) => None,
+                },
+                _ => None,
+            })
+        };
+        let xor = Subscriber { algorithm: Algorithm::Xor, opc: None, ..subscriber() };
+        assert_eq!(algo(&xor).unwrap().algorithm_options, [2]);
+        let tuak = Subscriber {
+            algorithm: Algorithm::Tuak,
+            opc: None,
+            op: Some(super::super::Key::new(&[0x55; 32])),
+            res_length: Some(16),
+            ..subscriber()
+        };
+        let tuak = algo(&tuak).unwrap();
+        assert_eq!((tuak.opc.expose().len(), tuak.tuak_lengths().unwrap().0), (32, 16));
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_field() {
+        let key = |octets| Some(super::super::Key::new(&vec![1; octets]));
+        let refused = |change: &dyn Fn(&mut Subscriber)| {
+            let mut subscriber = subscriber();
+            change(&mut subscriber);
+            build(&subscriber).unwrap_err().field
+        };
+        assert_eq!(refused(&|s| s.op = key(16)), "op");
+        assert_eq!(refused(&|s| s.opc = None), "opc");
+        assert_eq!(refused(&|s| s.opc = key(32)), "opc");
+        assert_eq!(refused(&|s| s.algorithm = Algorithm::Xor), "opc");
+        assert_eq!(refused(&|s| s.key = super::super::Key::new(&[1; 32])), "key");
+        assert_eq!(refused(&|s| s.res_length = Some(4)), "res_length");
+        assert_eq!(refused(&|s| s.mnc_length = 4), "mnc_length");
+        assert_eq!(refused(&|s| s.ehplmns.push("00101".to_owned())), "ehplmns");
+        assert_eq!(refused(&|s| s.codes.puk1 = super::super::Code::new("123")), "codes.puk1");
+        assert_eq!(refused(&|s| s.emergency_numbers.clear()), "emergency_numbers");
+        assert_eq!(refused(&|s| s.ims.as_mut().unwrap().impus.push("user".to_owned())), "ims.impus");
+        assert_eq!(refused(&|s| s.suci.as_mut().unwrap().keys[0].profile = SuciProfile::B), "suci.keys");
+        assert_eq!(refused(&|s| s.ota.as_mut().unwrap().version = 16), "ota.version");
+    }
+
+    #[test]
+    fn reads_and_writes_text_formats() {
+        let text = r#"{
+            "iccid": "8988211000000000017", "imsi": "001010000000001",
+            "key": "465b5ce8b199b49faa5f0a2ee238a6bc", "opc": "cd63cb71954a9f4e48a5994e37a02baf",
+            "codes": { "pin1": "1234", "pin1_enabled": true }
+        }"#;
+        let read: Subscriber = serde_json::from_str(text).unwrap();
+        assert_eq!(read.codes.pin1.expose(), b"1234");
+        assert_eq!(serde_json::from_str::<Subscriber>(&serde_json::to_string(&read).unwrap()).unwrap(), read);
+        assert!(serde_json::from_str::<Subscriber>(&text.replace("imsi", "ismi")).is_err());
+        assert!(!format!("{read:?}").contains("465b"), "keys are not shown");
+    }
+}

@@ -1,0 +1,336 @@
+//! The description of a subscriber, as a person writes it down.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Secret;
+
+/// Everything a profile needs to know about its subscriber.
+///
+/// What is left out takes a default that suits a test network; what contradicts itself is refused by [`build`](super::build)
+/// with the name of the field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriber {
+    /// ICCID, 18 to 20 digits beginning with 89.
+    pub iccid: String,
+    /// IMSI, 14 or 15 digits.
+    pub imsi: String,
+    /// Digits of the MNC in the IMSI: 2 or 3.
+    #[serde(default = "default_mnc_length")]
+    pub mnc_length: u8,
+    /// Name of the profile type in the header.
+    #[serde(default)]
+    pub profile_name: Option<String>,
+    /// Own number, with or without `+`.
+    #[serde(default)]
+    pub msisdn: Option<String>,
+    /// Service provider name, at most 16 characters (7 outside the GSM alphabet).
+    #[serde(default)]
+    pub spn: Option<String>,
+    /// Authentication algorithm.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// K: 16 octets; with TUAK 16 or 32.
+    pub key: Key,
+    /// OP (Milenage, 16 octets) or TOP (TUAK, 32): OPc is computed. Either this or `opc`.
+    #[serde(default)]
+    pub op: Option<Key>,
+    /// OPc or TOPc.
+    #[serde(default)]
+    pub opc: Option<Key>,
+    /// Octets of RES: Milenage 8; XOR 4, 8 or 16; TUAK 4, 8, 16 or 32.
+    #[serde(default)]
+    pub res_length: Option<u8>,
+    /// PINs, PUKs, ADM1.
+    #[serde(default)]
+    pub codes: Codes,
+    /// Short message service centre, with or without `+`.
+    #[serde(default)]
+    pub smsc: Option<String>,
+    /// Languages by their two letters, the preferred one first; at most three.
+    #[serde(default)]
+    pub languages: Vec<String>,
+    /// Emergency call numbers.
+    #[serde(default = "default_emergency_numbers")]
+    pub emergency_numbers: Vec<String>,
+    /// Further networks that count as home: MCC and MNC, `00101` or `310410`.
+    #[serde(default)]
+    pub ehplmns: Vec<String>,
+    /// Networks the user prefers.
+    #[serde(default)]
+    pub user_plmns: Vec<String>,
+    /// Networks the operator prefers.
+    #[serde(default)]
+    pub operator_plmns: Vec<String>,
+    /// Entries of the phonebook; 0 for none.
+    #[serde(default = "default_phonebook_entries")]
+    pub phonebook_entries: u8,
+    /// GSM: Kc, DF.GSM-ACCESS, the GSM security context.
+    #[serde(default = "yes")]
+    pub gsm_access: bool,
+    /// An ISIM.
+    #[serde(default)]
+    pub ims: Option<Ims>,
+    /// Concealment of the IMSI in 5G.
+    #[serde(default)]
+    pub suci: Option<Suci>,
+    /// Keys for remote file and application management over SMS.
+    #[serde(default)]
+    pub ota: Option<OtaKeys>,
+}
+
+impl Subscriber {
+    /// A Milenage subscriber with defaults for everything else.
+    pub fn new(iccid: &str, imsi: &str, key: Key, opc: Key) -> Self {
+        Self {
+            iccid: iccid.to_owned(),
+            imsi: imsi.to_owned(),
+            mnc_length: default_mnc_length(),
+            profile_name: None,
+            msisdn: None,
+            spn: None,
+            algorithm: Algorithm::Milenage,
+            key,
+            op: None,
+            opc: Some(opc),
+            res_length: None,
+            codes: Codes::default(),
+            smsc: None,
+            languages: Vec::new(),
+            emergency_numbers: default_emergency_numbers(),
+            ehplmns: Vec::new(),
+            user_plmns: Vec::new(),
+            operator_plmns: Vec::new(),
+            phonebook_entries: default_phonebook_entries(),
+            gsm_access: true,
+            ims: None,
+            suci: None,
+            ota: None,
+        }
+    }
+}
+
+fn default_mnc_length() -> u8 {
+    2
+}
+
+fn default_emergency_numbers() -> Vec<String> {
+    ["112", "911"].map(ToOwned::to_owned).to_vec()
+}
+
+fn default_phonebook_entries() -> u8 {
+    50
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Authentication algorithm of a subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// TS 35.206.
+    #[default]
+    Milenage,
+    /// TS 35.231.
+    Tuak,
+    /// The USIM test algorithm, TS 34.108 §8.1.2.
+    Xor,
+}
+
+/// PINs and PUKs. The defaults are public: a profile for more than tests states its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Codes {
+    /// PIN1, 4 to 8 digits; `0000`.
+    pub pin1: Code,
+    /// Whether PIN1 has to be entered; it need not.
+    pub pin1_enabled: bool,
+    /// PUK1, 8 digits; `12345678`.
+    pub puk1: Code,
+    /// PIN2, 4 to 8 digits; `0000`.
+    pub pin2: Code,
+    /// PUK2, 8 digits; `12345678`.
+    pub puk2: Code,
+    /// ADM1, 4 to 8 digits or 16 hexadecimal digits; `88888888`.
+    pub adm1: Code,
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        Self {
+            pin1: Code::new("0000"),
+            pin1_enabled: false,
+            puk1: Code::new("12345678"),
+            pin2: Code::new("0000"),
+            puk2: Code::new("12345678"),
+            adm1: Code::new("88888888"),
+        }
+    }
+}
+
+/// IP multimedia subsystem. What is left out follows from the IMSI, TS 23.003 §13.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ims {
+    /// Private identity, `user@realm`.
+    pub impi: Option<String>,
+    /// Public identities, SIP or tel URIs.
+    pub impus: Vec<String>,
+    /// Home network domain.
+    pub domain: Option<String>,
+    /// Proxies, by name or address.
+    pub pcscfs: Vec<String>,
+}
+
+/// Concealment of the IMSI, TS 33.501 §6.12.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suci {
+    /// Who conceals it.
+    #[serde(default)]
+    pub calculation: SuciCalculation,
+    /// One to four digits.
+    #[serde(default = "default_routing_indicator")]
+    pub routing_indicator: String,
+    /// Keys of the home network, the preferred one first. None: the null scheme.
+    #[serde(default)]
+    pub keys: Vec<HomeNetworkKey>,
+}
+
+fn default_routing_indicator() -> String {
+    "0".to_owned()
+}
+
+/// Who conceals the IMSI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SuciCalculation {
+    /// The USIM, with GET IDENTITY.
+    #[default]
+    Usim,
+    /// The terminal, with EF.SUCI_Calc_Info.
+    Me,
+}
+
+/// A public key of the home network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomeNetworkKey {
+    /// Its identifier, 0 to 255.
+    pub id: u8,
+    /// The protection scheme it is for.
+    pub profile: SuciProfile,
+    /// The key in hexadecimal: 32 octets for A; 33, or 65 uncompressed, for B.
+    pub key: Key,
+}
+
+/// Protection scheme, TS 33.501 annex C.3.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SuciProfile {
+    /// X25519.
+    A,
+    /// P-256.
+    B,
+}
+
+/// AES-128 keys of the operator's security domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtaKeys {
+    /// Key version number, 1 to 15.
+    #[serde(default = "default_key_version")]
+    pub version: u8,
+    /// KIc, ciphering.
+    pub kic: Key,
+    /// KID, integrity.
+    pub kid: Key,
+    /// KIK, encryption of keys.
+    pub kik: Key,
+}
+
+fn default_key_version() -> u8 {
+    1
+}
+
+/// A key, written in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(Secret);
+
+impl Key {
+    /// From octets.
+    pub fn new(octets: &[u8]) -> Self {
+        Self(Secret::new(octets))
+    }
+
+    /// The octets.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+impl FromStr for Key {
+    type Err = hex::FromHexError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        hex::decode(text).map(|octets| Self(octets.into()))
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.expose()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A PIN or PUK, written as its digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code(Secret);
+
+impl Code {
+    /// From its digits.
+    pub fn new(digits: &str) -> Self {
+        Self(Secret::new(digits.as_bytes()))
+    }
+
+    /// The digits.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(self.expose()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|digits| Self::new(&digits))
+    }
+}
+
+/// A subscriber that no profile can be made for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct SubscriberError {
+    /// The field, as it is written: `codes.pin1`.
+    pub field: &'static str,
+    /// What is wrong with it, or how it contradicts another.
+    pub reason: String,
+}
+
+impl SubscriberError {
+    pub(super) fn new(field: &'static str, reason: impl Into<String>) -> Self {
+        Self { field, reason: reason.into() }
+    }
+}
