@@ -1,0 +1,86 @@
+//! What can be wrong with a card image, and the way out.
+
+use super::FORMAT;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A card image cannot be made, opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// Nothing is there.
+    #[error("{0}: there is no card image here")]
+    NotFound(PathBuf),
+    /// Something is there already; a card is never overwritten.
+    #[error("{0} exists already; choose another path, or remove it first")]
+    Exists(PathBuf),
+    /// Another process has the card.
+    #[error("{0} is in use by another process: a card can be in one reader only; eject it there first")]
+    InUse(PathBuf),
+    /// The file is something else.
+    #[error("{0} is not a card image")]
+    NotACardImage(PathBuf),
+    /// A later release made the image.
+    #[error("{path} has layout {found}, this release knows layouts up to {FORMAT}; use the release that made it")]
+    NewerFormat {
+        /// The image.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+    },
+    /// The file was a card image once.
+    #[error("{path} is damaged ({reason}); restore it from a copy, or make a new card")]
+    Damaged {
+        /// The image.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The disk is full.
+    #[error("{0}: no space left on the disk")]
+    NoSpace(PathBuf),
+    /// The user may not.
+    #[error("{0}: permission denied; a card needs read and write access to its image")]
+    Permission(PathBuf),
+    /// The operating system says no for another reason.
+    #[error("{path}: {cause}")]
+    Io {
+        /// The image.
+        path: PathBuf,
+        /// The reason.
+        cause: io::Error,
+    },
+}
+
+impl ImageError {
+    pub(super) fn io(path: &Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        match cause.kind() {
+            io::ErrorKind::NotFound => Self::NotFound(path),
+            io::ErrorKind::AlreadyExists => Self::Exists(path),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::NoSpace(path)
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Permission(path),
+            io::ErrorKind::IsADirectory => Self::NotACardImage(path),
+            io::ErrorKind::UnexpectedEof => Self::Damaged { path, reason: "it ends too early".into() },
+            _ => Self::Io { path, cause },
+        }
+    }
+
+    pub(super) fn damaged(path: &Path, reason: &dyn core::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    /// The database's errors, from opening to committing.
+    pub(super) fn database(path: &Path, error: impl Into<redb::Error>) -> Self {
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::InUse(path.to_owned()),
+            redb::Error::TableDoesNotExist(_) => Self::NotACardImage(path.to_owned()),
+            redb::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => {
+                Self::NotACardImage(path.to_owned())
+            }
+            redb::Error::Io(cause) => Self::io(path, cause),
+            other => Self::damaged(path, &other),
+        }
+    }
+}

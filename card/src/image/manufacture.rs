@@ -1,0 +1,118 @@
+//! What a card was made as: the part of an image that no command changes.
+
+use card_os::CardProfile;
+use std::collections::BTreeMap;
+
+/// What the card is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardType {
+    /// A UICC with profiles of its own choosing: SGP.22.
+    Euicc,
+    /// A UICC personalised once: TS 102 221 alone.
+    Uicc,
+}
+
+/// What a card was made as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manufacture {
+    /// What the card is.
+    pub card_type: CardType,
+    /// Answer to reset and memory sizes.
+    pub profile: CardProfile,
+    /// Program and version that made it.
+    pub made_by: String,
+    /// When, in seconds since 1970; `None` for a card that must come out the same every time it is made.
+    pub made_at: Option<u64>,
+}
+
+impl Manufacture {
+    /// A card of this type and profile, made by this release, at no particular time.
+    pub fn new(card_type: CardType, profile: CardProfile) -> Self {
+        let made_by = concat!("vuicc ", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { card_type, profile, made_by, made_at: None }
+    }
+}
+
+/// Names of the entries.
+pub(super) mod name {
+    pub(in super::super) const FORMAT: &str = "format";
+    pub(super) const CARD_TYPE: &str = "card type";
+    pub(super) const ATR: &str = "answer to reset";
+    pub(super) const NON_VOLATILE_MEMORY: &str = "non-volatile memory";
+    pub(super) const VOLATILE_MEMORY: &str = "volatile memory";
+    pub(super) const MADE_BY: &str = "made by";
+    pub(super) const MADE_AT: &str = "made at";
+}
+
+/// How the card types are called in an image.
+const TYPES: [(CardType, &str); 2] = [(CardType::Euicc, "eUICC"), (CardType::Uicc, "UICC")];
+
+/// Entries by name. Numbers are eight bytes, the most significant first; entries of other names are left alone.
+pub(super) type Entries = BTreeMap<String, Vec<u8>>;
+
+impl Manufacture {
+    pub(super) fn to_entries(&self) -> Entries {
+        let card_type = TYPES.iter().find(|(card_type, _)| *card_type == self.card_type).map_or("", |(_, text)| text);
+        let mut entries = Entries::new();
+        let mut put = |name: &str, value: &[u8]| drop(entries.insert(name.to_owned(), value.to_vec()));
+        put(name::FORMAT, &u64::from(super::FORMAT).to_be_bytes());
+        put(name::CARD_TYPE, card_type.as_bytes());
+        put(name::ATR, &self.profile.atr);
+        put(name::NON_VOLATILE_MEMORY, &(self.profile.non_volatile_memory as u64).to_be_bytes());
+        put(name::VOLATILE_MEMORY, &(self.profile.volatile_memory as u64).to_be_bytes());
+        put(name::MADE_BY, self.made_by.as_bytes());
+        if let Some(made_at) = self.made_at {
+            put(name::MADE_AT, &made_at.to_be_bytes());
+        }
+        entries
+    }
+
+    /// Reads the entries; the error is the name of one that is missing or not understood.
+    pub(super) fn from_entries(entries: &Entries) -> Result<Self, &'static str> {
+        let text = |name| entries.get(name).and_then(|value| core::str::from_utf8(value).ok()).ok_or(name);
+        let size = |name| number(entries, name).and_then(|size| usize::try_from(size).map_err(|_| name));
+        let card_type = text(name::CARD_TYPE)?;
+        let (card_type, _) = TYPES.iter().find(|(_, text)| *text == card_type).ok_or(name::CARD_TYPE)?;
+        Ok(Self {
+            card_type: *card_type,
+            profile: CardProfile {
+                atr: entries.get(name::ATR).cloned().ok_or(name::ATR)?,
+                non_volatile_memory: size(name::NON_VOLATILE_MEMORY)?,
+                volatile_memory: size(name::VOLATILE_MEMORY)?,
+            },
+            made_by: text(name::MADE_BY)?.to_owned(),
+            made_at: entries.contains_key(name::MADE_AT).then(|| number(entries, name::MADE_AT)).transpose()?,
+        })
+    }
+}
+
+pub(super) fn number(entries: &Entries, name: &'static str) -> Result<u64, &'static str> {
+    let value = entries.get(name).ok_or(name)?;
+    value.as_slice().try_into().map(u64::from_be_bytes).map_err(|_| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_say_all_of_it() {
+        for (card_type, made_at) in [(CardType::Euicc, Some(1_700_000_000)), (CardType::Uicc, None)] {
+            let card = Manufacture { made_at, ..Manufacture::new(card_type, CardProfile::default()) };
+            assert_eq!(Manufacture::from_entries(&card.to_entries()), Ok(card));
+        }
+    }
+
+    #[test]
+    fn every_entry_but_the_date_is_needed() {
+        let whole = Manufacture::new(CardType::Euicc, CardProfile::default()).to_entries();
+        for name in whole.keys().filter(|name| *name != name::FORMAT) {
+            let mut entries = whole.clone();
+            entries.remove(name);
+            assert_eq!(Manufacture::from_entries(&entries).map_err(str::to_owned), Err(name.clone()));
+        }
+        let mut odd = whole.clone();
+        odd.insert(name::VOLATILE_MEMORY.into(), vec![1, 2, 3]);
+        assert_eq!(Manufacture::from_entries(&odd), Err(name::VOLATILE_MEMORY));
+    }
+}
