@@ -27,13 +27,21 @@ impl Eid {
         &self.0
     }
 
+    /// The EID with these 32 digits, its check digits unchecked; `None` for any other text.
+    pub fn from_digits(digits: &str) -> Option<Self> {
+        if digits.len() != 32 {
+            return None;
+        }
+        bcd::pack_straight(digits)?.try_into().ok().map(Self)
+    }
+
     /// Appends the two check digits to 30 digits: the whole number leaves 1 when divided by 97 (ISO 7064 MOD 97-10).
     pub fn with_check_digits(thirty_digits: &str) -> Result<Self, ParseError> {
         if thirty_digits.len() != 30 || !thirty_digits.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(ParseError("an EID has 30 digits before its check digits"));
         }
         let check = 98 - remainder(thirty_digits.bytes().chain(*b"00").map(|digit| digit - b'0'));
-        pack(&format!("{thirty_digits}{check:02}")).ok_or(ParseError("an EID has 32 digits"))
+        Self::from_digits(&format!("{thirty_digits}{check:02}")).ok_or(ParseError("an EID has 32 digits"))
     }
 
     /// Whether all 32 are decimal digits and the check digits are right.
@@ -56,18 +64,11 @@ fn remainder(digits: impl Iterator<Item = u8>) -> u32 {
     digits.fold(0, |remainder, digit| (remainder * 10 + u32::from(digit)) % 97)
 }
 
-fn pack(digits: &str) -> Option<Eid> {
-    bcd::pack_straight(digits)?.try_into().ok().map(Eid)
-}
-
 impl FromStr for Eid {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_digit()) {
-            return Err(ParseError("an EID has 32 digits"));
-        }
-        let eid = pack(text).ok_or(ParseError("an EID has 32 digits"))?;
+        let eid = Self::from_digits(text).ok_or(ParseError("an EID has 32 digits"))?;
         if eid.is_valid() { Ok(eid) } else { Err(ParseError("the check digits of this EID are wrong")) }
     }
 }

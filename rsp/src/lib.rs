@@ -30,6 +30,8 @@
 mod code;
 
 pub mod activation_code;
+pub mod certificate;
+pub mod chain;
 pub mod eid;
 pub mod es10a;
 pub mod es10b;
