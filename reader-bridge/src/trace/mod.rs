@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use apdu::Icc;
 
+pub(crate) use describe::hex;
 pub use describe::{describe_command, describe_response, pretty_tlv, secret_part};
 pub use json::JsonTrace;
 pub use text::TextTrace;
+pub(crate) use text::shown;
 
 use crate::transport::{Transport, TransportError};
 

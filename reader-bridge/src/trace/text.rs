@@ -7,7 +7,7 @@ use super::{Event, Observer, describe_command, describe_response, pretty_tlv, se
 
 /// Writes events as lines: `>` commands, `<` responses, everything else behind `#`.
 ///
-/// What it writes is an APDU script in `raw` mode that expects what was seen. PINs and PUKs are
+/// What it writes is an APDU script (see [`crate::script`]) in `raw` mode that expects what was seen. PINs and PUKs are
 /// left out: `${secret}` stands in their place, to be given when the script is run.
 #[derive(Debug)]
 pub struct TextTrace<W> {

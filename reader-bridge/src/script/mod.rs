@@ -1,0 +1,124 @@
+//! APDU scripts: a dialogue with a card, written down, replayed, compared.
+//!
+//! A script is lines of text: `>` a command, `<` the response that is expected, with wildcards, captures and
+//! alternatives where cards may differ. The format is described in `docs/apdu-scripts.md`.
+//!
+//! [`Script::parse`] reads one; [`Run`] plays it step by step over any [`Transport`](crate::Transport);
+//! [`Mismatch`] says where a response differs, to the nibble; [`Recorder`] writes a script from what it sees;
+//! [`diff`] lays two runs side by side.
+
+mod compare;
+mod parse;
+mod pattern;
+mod record;
+mod run;
+mod template;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use compare::{Difference, diff};
+pub use parse::ScriptError;
+pub use pattern::{Expectation, Mismatch};
+pub use record::Recorder;
+pub use run::{Done, Outcome, Run, RunError};
+pub use template::{Template, Variables};
+
+/// A script, read and checked, its includes in place.
+#[derive(Clone, Debug)]
+pub struct Script {
+    steps: Vec<Step>,
+}
+
+impl Script {
+    /// Reads a script. `name` stands for it in messages; `resolve` finds what it includes.
+    pub fn parse(name: &str, text: &str, resolve: &mut Resolve<'_>) -> Result<Self, ScriptError> {
+        parse::script(name, text, resolve)
+    }
+
+    /// What it does, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// Finds an included script, given the name of the including one and the path as written; the error says why not.
+pub type Resolve<'a> = dyn FnMut(&str, &str) -> Result<Included, String> + 'a;
+
+/// A script that another one includes.
+#[derive(Clone, Debug)]
+pub struct Included {
+    /// Its name, which stands for it in messages and in further calls of [`Resolve`].
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// One thing a script does.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Where it is written.
+    pub location: Location,
+    /// What it does.
+    pub action: Action,
+    /// The comment at the end of its line.
+    pub note: Option<String>,
+}
+
+/// A line of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The script's name.
+    pub file: Arc<str>,
+    /// Line, counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `>`, with the `<` behind it.
+    Send {
+        /// The command.
+        command: Template,
+        /// What must come back; `None` if anything may.
+        expected: Option<Expectation>,
+    },
+    /// `reset`, `reset warm`.
+    Reset {
+        /// Whether power stays on.
+        warm: bool,
+    },
+    /// `auto`, `raw`.
+    Mode(Mode),
+    /// `set NAME VALUE`.
+    Set {
+        /// The variable.
+        name: String,
+        /// Its value.
+        value: Template,
+    },
+    /// `skip unless PATTERN`: goes on at step `to` if the last response is another.
+    SkipUnless {
+        /// What the last response must be like.
+        expected: Expectation,
+        /// Index of the step behind the script (or included script) that the line is in.
+        to: usize,
+    },
+}
+
+/// Who follows `61XX` and `6CXX`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The runner: a response is all its data and the last status word.
+    #[default]
+    Auto,
+    /// The script: a response is what the card sent.
+    Raw,
+}

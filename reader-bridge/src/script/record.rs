@@ -1,0 +1,147 @@
+//! From a dialogue that was watched to a script that expects the same.
+
+use std::fmt::Write as _;
+
+use super::Mode;
+use crate::trace::{Event, Observer, describe_command, describe_response, hex, shown};
+
+/// An [`Observer`] that writes a script of what it sees.
+///
+/// The script expects the very bytes that were seen. PINs and PUKs are left out: `${secret}` stands in their place.
+#[derive(Debug)]
+pub struct Recorder {
+    mode: Mode,
+    script: String,
+    /// In [`Mode::Auto`]: a command whose response is still coming, and the data that came.
+    open: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Recorder {
+    /// Records as it was ([`Mode::Raw`]), or with GET RESPONSE and corrected Le folded into the command they belong to
+    /// ([`Mode::Auto`]): then it can be played on a card, or through a reader, that cuts its responses differently.
+    pub fn new(mode: Mode) -> Self {
+        let script = match mode {
+            Mode::Raw => "raw\n".into(),
+            Mode::Auto => String::new(),
+        };
+        Self { mode, script, open: None }
+    }
+
+    /// The script.
+    pub fn into_script(mut self) -> String {
+        self.close(&[]);
+        self.script
+    }
+
+    fn write(&mut self, line: &str, comment: &str) {
+        let _ = writeln!(self.script, "{line:<44}  # {comment}");
+    }
+
+    fn write_exchange(&mut self, command: &[u8], response: &[u8]) {
+        self.write(&format!("> {}", shown(command)), &describe_command(command));
+        if response.len() < 2 {
+            let _ = writeln!(self.script, "# no answer");
+        } else {
+            self.write(&format!("< {}", hex(response)), &describe_response(response));
+        }
+    }
+
+    /// Writes the command still open, its last response being `response`.
+    fn close(&mut self, response: &[u8]) {
+        if let Some((command, mut data)) = self.open.take() {
+            data.extend(response);
+            self.write_exchange(&command, &data);
+        }
+    }
+
+    fn fold(&mut self, command: &[u8], response: &[u8]) {
+        let continues = match &self.open {
+            Some((first, data)) => {
+                matches!(command, [_, 0xC0, 0, 0, _])
+                    || data.is_empty() && command.get(..4) == first.get(..4) && command != first
+            }
+            None => false,
+        };
+        if !continues {
+            self.close(&[]);
+        }
+        match response {
+            [data @ .., 0x61, _] => {
+                let open = self.open.get_or_insert_with(|| (command.to_vec(), Vec::new()));
+                open.1.extend(data);
+            }
+            [0x6C, _] if !continues => self.open = Some((command.to_vec(), Vec::new())),
+            _ if continues => self.close(response),
+            _ => self.write_exchange(command, response),
+        }
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&mut self, event: Event<'_>) {
+        match event {
+            Event::Exchange { command, response, .. } if self.mode == Mode::Auto => self.fold(command, response),
+            Event::Exchange { command, response, .. } => self.write_exchange(command, response),
+            Event::PowerOn { atr } => {
+                self.close(&[]);
+                self.write("reset", &format!("ATR {}", hex(atr)));
+            }
+            Event::WarmReset { atr } => {
+                self.close(&[]);
+                self.write("reset warm", &format!("ATR {}", hex(atr)));
+            }
+            Event::PowerOff => {}
+            Event::Failed { command, cause } => {
+                self.close(&[]);
+                let _ = writeln!(self.script, "# {}: {cause}", shown(command));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::{Outcome, Run, Script, Variables};
+    use crate::testing::Dialogue;
+    use crate::trace::Tracer;
+    use crate::transport::{Transport, exchange};
+
+    const DIALOGUE: &[(&str, &str)] = &[
+        ("00A40004023F00", "6102"),
+        ("00C0000002", "62009000"),
+        ("00B0000000", "6C01"),
+        ("00B0000001", "AA9000"),
+        ("00A40004022F00", "6A82"),
+        ("002000010831323334FFFFFFFF", "9000"),
+    ];
+
+    fn record(mode: Mode) -> String {
+        let mut card = Tracer::new(Dialogue::new(DIALOGUE), Recorder::new(mode));
+        card.reset().unwrap();
+        for command in ["00A40004023F00", "00B0000000", "00A40004022F00", "002000010831323334FFFFFFFF"] {
+            exchange(&mut card, &hex::decode(command).unwrap()).unwrap();
+        }
+        card.into_parts().1.into_script()
+    }
+
+    #[test]
+    fn a_recorded_script_replays() {
+        for mode in [Mode::Raw, Mode::Auto] {
+            let text = record(mode);
+            assert!(!text.contains("31323334"), "{text}");
+            let script = Script::parse("recorded", &text, &mut |_, _| Err(String::new())).unwrap();
+            let secret = Variables::from([("secret".to_owned(), hex::decode("31323334FFFFFFFF").unwrap())]);
+            let done = Run::new(&script, secret).finish(&mut Dialogue::new(DIALOGUE)).unwrap();
+            assert!(done[1..].iter().all(|done| done.outcome == Outcome::AsExpected), "{text}\n{done:#?}");
+        }
+    }
+
+    #[test]
+    fn folded_responses_are_whole() {
+        let text = record(Mode::Auto);
+        let lines: Vec<_> = text.lines().map(|line| line.split("  #").next().unwrap().trim()).collect();
+        let expected = ["reset", "> 00A40004023F00", "< 62009000", "> 00B0000000", "< AA9000"];
+        assert_eq!(lines[..5], expected);
+    }
+}

@@ -1,0 +1,102 @@
+//! What a script sends: bytes, variables, and lengths that count themselves.
+
+use std::collections::BTreeMap;
+
+/// Values by name: set by the script, captured from responses, given by the caller.
+pub type Variables = BTreeMap<String, Vec<u8>>;
+
+/// Bytes to be, once the variables have values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    pub(super) parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// `00A4`.
+    Bytes(Vec<u8>),
+    /// `${name}`.
+    Variable(String),
+    /// `#( … )`: the length of what is inside, then what is inside.
+    Counted(Template),
+}
+
+/// Why a template has no bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfilled {
+    /// A variable nobody has set or captured.
+    #[error("the variable `{0}` has no value; set it before this line, or with --set {0}=HEX")]
+    Variable(String),
+    /// A `#( … )` longer than two length bytes can say.
+    #[error("the contents of #( … ) have {0} bytes, more than a command carries")]
+    TooLong(usize),
+}
+
+impl Template {
+    /// The bytes.
+    ///
+    /// An outermost `#( … )` counts as Lc does: one byte, or `00` and two above 255. One within another counts as BER
+    /// does: one byte up to 127, then `81` or `82` and the length.
+    pub fn fill(&self, variables: &Variables) -> Result<Vec<u8>, Unfilled> {
+        self.fill_at(variables, 0)
+    }
+
+    fn fill_at(&self, variables: &Variables, depth: usize) -> Result<Vec<u8>, Unfilled> {
+        let mut filled = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Bytes(bytes) => filled.extend(bytes),
+                Part::Variable(name) => {
+                    filled.extend(variables.get(name).ok_or_else(|| Unfilled::Variable(name.clone()))?);
+                }
+                Part::Counted(inner) => {
+                    let inner = inner.fill_at(variables, depth + 1)?;
+                    let length = u16::try_from(inner.len()).map_err(|_| Unfilled::TooLong(inner.len()))?;
+                    let [high, low] = length.to_be_bytes();
+                    match (depth, length) {
+                        (0, ..=255) | (_, ..=127) => filled.push(low),
+                        (0, _) => filled.extend([0, high, low]),
+                        (_, ..=255) => filled.extend([0x81, low]),
+                        _ => filled.extend([0x82, high, low]),
+                    }
+                    filled.extend(inner);
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(length: usize) -> Template {
+        Template { parts: vec![Part::Bytes(vec![0xAA; length])] }
+    }
+
+    fn counted(inner: Template) -> Template {
+        Template { parts: vec![Part::Counted(inner)] }
+    }
+
+    #[test]
+    fn lengths_count_themselves() {
+        let none = Variables::new();
+        let front = |template: &Template| template.fill(&none).unwrap()[..4].to_vec();
+        assert_eq!(front(&counted(bytes(3))), [3, 0xAA, 0xAA, 0xAA]);
+        assert_eq!(front(&counted(bytes(200)))[0], 200);
+        assert_eq!(front(&counted(bytes(300))), [0, 1, 44, 0xAA]);
+        assert_eq!(front(&counted(counted(bytes(3)))), [4, 3, 0xAA, 0xAA]);
+        assert_eq!(front(&counted(counted(bytes(200)))), [202, 0x81, 200, 0xAA]);
+        assert_eq!(front(&counted(counted(bytes(300))))[3..], [0x82]);
+        assert_eq!(counted(bytes(70_000)).fill(&none), Err(Unfilled::TooLong(70_000)));
+    }
+
+    #[test]
+    fn variables_need_values() {
+        let template = Template { parts: vec![Part::Variable("pin".into())] };
+        let error = template.fill(&Variables::new()).unwrap_err();
+        assert!(error.to_string().contains("--set pin=HEX"));
+        assert_eq!(template.fill(&Variables::from([("pin".into(), vec![1, 2])])), Ok(vec![1, 2]));
+    }
+}
