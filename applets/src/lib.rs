@@ -10,6 +10,8 @@
 //!
 //! [`kind`] numbers them; [`build`] makes one from its number.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
+
 pub mod ecasd;
 pub mod profile;
 

@@ -15,6 +15,8 @@
 //!
 //! Published known answers stand at the foot of each file.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
+
 pub mod aka;
 pub mod bsp;
 pub mod confirmation;

@@ -24,6 +24,7 @@
 //!
 //! Nothing here reads a clock, a file or a random source: time, octets and randomness are arguments.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 #![expect(clippy::no_effect_underscore_binding, reason = "rasn's derive binds fields it then ignores")]
 #![expect(elided_lifetimes_in_paths, reason = "rasn's derive writes them for a CHOICE with a tag of its own")]
 

@@ -10,6 +10,8 @@
 //! Names are those of the interoperable format specification, version 2.3.1 to 3.4. Nothing here reads files, clocks or
 //! random numbers: the same input gives the same octets.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
+
 mod codec;
 mod secret;
 

@@ -1,5 +1,7 @@
 //! The GSMA TS.48 generic test profile, version 7.0, from the reference shelf.
 
+#![allow(clippy::disallowed_methods, reason = "tests read vectors from files")]
+
 mod normative;
 
 use normative::Kind;

@@ -1,0 +1,175 @@
+//! What must never depend on what: the walls of ARCHITECTURE.md, checked over what Cargo resolved.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Each member of the workspace, and the members it may depend on, for its tests too. A member that is not listed, or
+/// listed but gone, fails: whoever builds a room says here which doors it has.
+const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
+    ("apdu", &[]),
+    ("crypto", &[]),
+    ("rsp", &["apdu", "crypto"]),
+    ("saip", &["apdu", "crypto"]),
+    ("card-os", &["apdu"]),
+    ("applets", &["apdu", "crypto", "rsp", "saip", "card-os"]),
+    ("card", &["apdu", "crypto", "rsp", "saip", "card-os", "applets"]),
+    ("reader-bridge", &["apdu"]),
+    // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
+    ("lpa", &["apdu", "crypto", "rsp", "reader-bridge"]),
+    ("smdp", &["apdu", "crypto", "rsp", "saip"]),
+    // They assemble everything.
+    ("vuicc", ANY),
+    ("vuicc-tests", ANY),
+];
+const ANY: &[&str] = &["*"];
+
+/// Crates without input and output: bytes, randomness and time come in as arguments.
+const SANS_IO: &[&str] = &["apdu", "crypto", "rsp", "saip", "card-os", "applets"];
+
+/// What a sans-IO crate never contains, however deep: executors, sockets, readers, files, clocks, global randomness.
+const INPUT_AND_OUTPUT: &[&str] = &[
+    "async-std",
+    "axum",
+    "fastrand",
+    "futures-executor",
+    "getrandom",
+    "hyper",
+    "hyper-util",
+    "iana-time-zone",
+    "libsqlite3-sys",
+    "mio",
+    "pcsc",
+    "pcsc-sys",
+    "rand",
+    "rayon",
+    "redb",
+    "reqwest",
+    "rustix",
+    "rustls",
+    "smol",
+    "socket2",
+    "sqlx",
+    "sqlx-core",
+    "tempfile",
+    "tokio",
+    "tokio-rustls",
+    "tracing-subscriber",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn cargo(arguments: &[&str]) -> String {
+    let output =
+        Command::new(env!("CARGO")).args(arguments).args(["--offline", "--locked"]).current_dir(root()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The members, and the names of all packages each asks for, in whatever role.
+fn members() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps"])).unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| (name(package), package["dependencies"].as_array().unwrap().iter().map(name).collect()))
+        .collect()
+}
+
+/// All that is linked into `member` when it is built alone, with the way there. What runs at compile time does not count.
+fn linked(member: &str) -> BTreeMap<String, String> {
+    let tree = cargo(&["tree", "-p", member, "-e", "normal,no-proc-macro", "--prefix", "depth"]);
+    let (mut found, mut way) = (BTreeMap::new(), Vec::new());
+    for line in tree.lines() {
+        let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+        let (depth, rest) = line.split_at(digits);
+        let name = rest.split(' ').next().unwrap().to_owned();
+        way.truncate(depth.parse().unwrap());
+        way.push(name.clone());
+        found.entry(name).or_insert_with(|| way.join(" → "));
+    }
+    found
+}
+
+#[test]
+fn members_depend_on_what_they_may() {
+    let members = members();
+    let listed: BTreeSet<&str> = MAY_DEPEND_ON.iter().map(|(name, _)| *name).collect();
+    assert_eq!(members.keys().map(String::as_str).collect::<BTreeSet<_>>(), listed, "every member has its line");
+    for (name, allowed) in MAY_DEPEND_ON {
+        for dependency in members[*name].iter().filter(|dependency| members.contains_key(*dependency)) {
+            let may = *allowed == ANY || allowed.contains(&dependency.as_str());
+            assert!(may, "{name} must not depend on {dependency}");
+            assert!(dependency != "vuicc-tests" && dependency != "vuicc", "{name}: nothing depends on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn sans_io_crates_contain_no_input_or_output() {
+    for member in SANS_IO {
+        for (dependency, way) in linked(member) {
+            assert!(!INPUT_AND_OUTPUT.contains(&dependency.as_str()), "{member} is sans-IO: {way}");
+        }
+    }
+    // The search does see what is there.
+    assert!(linked("card").contains_key("redb"));
+}
+
+#[test]
+fn sans_io_crates_carry_the_same_prohibitions() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name).join("clippy.toml")).expect(name);
+    let prohibitions = read(SANS_IO.first().unwrap());
+    for method in ["std::fs::read", "std::time::Instant::now", "std::thread::spawn", "getrandom::fill"] {
+        assert!(prohibitions.contains(&format!("path = \"{method}\"")), "{method}");
+    }
+    for name in SANS_IO {
+        assert_eq!(read(name), prohibitions, "{name}/clippy.toml");
+    }
+    // What the root allows in tests, they allow too: a member's file replaces the root's.
+    let root_file = std::fs::read_to_string(root().join("clippy.toml")).unwrap();
+    assert!(root_file.lines().all(|line| prohibitions.lines().any(|other| other == line)), "{root_file}");
+}
+
+#[test]
+fn applets_do_not_know_each_other() {
+    let folder = root().join("applets/src");
+    // Shared tables are no application.
+    let is_application = |path: &Path| {
+        let source = std::fs::read_to_string(path).unwrap();
+        source.contains("impl Application for")
+    };
+    let mut sources = Vec::new();
+    let mut open = vec![folder.clone()];
+    while let Some(at) = open.pop() {
+        for entry in std::fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(path);
+            }
+        }
+    }
+    let room = |path: &Path| {
+        let first = path.strip_prefix(&folder).unwrap().components().next().unwrap();
+        Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned()
+    };
+    let applications: BTreeSet<String> =
+        sources.iter().filter(|path| is_application(path)).map(|path| room(path)).collect();
+    assert!(!applications.is_empty());
+    for path in sources.iter().filter(|path| applications.contains(&room(path))) {
+        let source = std::fs::read_to_string(path).unwrap();
+        for other in applications.iter().filter(|other| **other != room(path)) {
+            let meets = source.contains(&format!("crate::{other}::")) || source.contains(&format!("super::{other}::"));
+            assert!(!meets, "{}: applications meet through card-os, not {other}", path.display());
+        }
+    }
+}
