@@ -4,7 +4,7 @@
 //!
 //! | module | what | selected by |
 //! |---|---|---|
-//! | `isd_r` | ES10: profiles, downloads, notifications | `A0000005591010FFFFFFFF8900000100` |
+//! | [`isd_r`] | ES10: profiles, downloads, notifications | `A0000005591010FFFFFFFF8900000100` |
 //! | [`ecasd`] | who the eUICC is | `A0000005591010FFFFFFFF8900000200` |
 //! | [`profile`] | from a profile package to a domain with files, PINs and applications | – |
 //!
@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 
 pub mod ecasd;
+pub mod isd_r;
 pub mod profile;
 
 use card_os::{Application, ApplicationKind};
@@ -40,6 +41,7 @@ pub mod kind {
 /// Builds an application by its kind: the factory of a [`card_os::Card`].
 pub fn build(kind: ApplicationKind) -> Option<Box<dyn Application>> {
     match kind {
+        kind::ISD_R => Some(Box::new(isd_r::IsdR::default())),
         kind::ECASD => Some(Box::new(ecasd::Ecasd)),
         _ => None,
     }

@@ -213,6 +213,8 @@ impl Platform<'_, '_> {
     pub fn activate(&mut self, domain: Option<DomainId>) {
         if self.active() != domain {
             domain::set_active(self.nvm, domain);
+            // Before the tree is switched, so that a REFRESH queued for this very change outlives it.
+            self.kernel.toolkit.end_session();
             self.kernel.reload = true;
         }
     }

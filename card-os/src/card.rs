@@ -62,11 +62,21 @@ impl Card {
         Self { profile, nvm, entropy, factory, kernel: Kernel::new(), slots: Vec::new(), powered: false }
     }
 
-    /// Writes the platform domain to an empty memory.
-    pub fn format(nvm: &mut dyn Nvm, platform: DomainImage) -> Result<(), NvmError> {
+    /// Writes an empty memory: the platform, and domains that are there from the start, numbered from 1 in their
+    /// order. `active` is one of these numbers.
+    pub fn format(
+        nvm: &mut dyn Nvm,
+        platform: DomainImage,
+        domains: Vec<DomainImage>,
+        active: Option<DomainId>,
+    ) -> Result<(), NvmError> {
         let mut transaction = Transaction::new(nvm);
-        domain::erase(&mut transaction, DomainId::PLATFORM);
         platform.write(DomainId::PLATFORM, &mut transaction);
+        for image in domains {
+            let domain = domain::allocate(&mut transaction);
+            image.write(domain, &mut transaction);
+        }
+        domain::set_active(&mut transaction, active);
         transaction.commit()
     }
 

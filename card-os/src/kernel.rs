@@ -83,7 +83,6 @@ impl Kernel {
         self.tree = tree;
         self.tree_domain = domain;
         self.verified.clear();
-        self.toolkit.end_session();
         for (number, slot) in self.channels.iter_mut().enumerate() {
             let Some(channel) = slot else { continue };
             let outgoing = channel.application.is_some_and(|application| application.domain != DomainId::PLATFORM);

@@ -152,7 +152,7 @@ fn card_on(nvm: Box<dyn Nvm>) -> Card {
 
 fn formatted() -> MemoryNvm {
     let mut nvm = MemoryNvm::default();
-    Card::format(&mut nvm, image()).unwrap();
+    Card::format(&mut nvm, image(), vec![], None).unwrap();
     nvm
 }
 

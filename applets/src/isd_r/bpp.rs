@@ -1,0 +1,505 @@
+//! ES10b.LoadBoundProfilePackage: the package as it arrives, from secure channel to installed profile. SGP.22 §2.5.4,
+//! §5.5, §5.7.6.
+//!
+//! Pieces may be cut anywhere: what counts are complete TLVs. Every segment is verified, decrypted and used at once;
+//! the profile is staged by the interpreter and appears in one transaction with the installation result.
+
+use super::no_interpreter::Interpreter;
+use super::notifications::{self, keep};
+use super::profiles::{self, ProfileRecord};
+use super::session::{Prepared, Server, Session};
+use super::{IsdR, item, keys};
+use crate::profile::{self, Limits};
+use apdu::StatusWord;
+use apdu::tlv::{Header, Tag};
+use card_os::Context;
+use crypto::bsp::{BspError, SessionKeys, Unprotector};
+use crypto::ec::{Curve, PublicKey};
+use rasn::types::OctetString;
+use rsp::es8::{
+    ConfigureIsdpRequest, InitialiseSecureChannelRequest, RemoteOpId, ReplaceSessionKeysRequest, StoreMetadataRequest,
+};
+use rsp::ids::tag;
+use rsp::metadata::{NotificationEvent, PprIds, ProfileClass};
+use rsp::notification::{
+    BppCommandId, ErrorReason, ErrorResult, FinalResult, PendingNotification, ProfileInstallationResult,
+    ProfileInstallationResultData, SuccessResult,
+};
+use rsp::rat::{Authorisation, GetRatResponse};
+use rsp::{Iccid, Raw};
+use saip::EuiccResponse;
+use zeroize::Zeroizing;
+
+/// The longest segment taken. The specification says 1020 bytes; servers in the field send 1036.
+const LONGEST_SEGMENT: usize = 4096;
+/// Bytes the metadata may have; its largest part is an icon of 1024.
+const LONGEST_METADATA: usize = 4096;
+/// Bytes `DpProprietaryData` may have. SGP.22 §5.5.2.
+const LONGEST_DP_PROPRIETARY_DATA: usize = 128;
+/// Bytes an icon may have. SGP.22 §5.5.3.
+const LONGEST_ICON: usize = 1024;
+
+const SEGMENT_86: Tag = Tag(0x86);
+const SEGMENT_87: Tag = Tag(0x87);
+const SEGMENT_88: Tag = Tag(0x88);
+
+/// The four parts of a package behind the secure channel request: container, segments, name in results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    ConfigureIsdp,
+    StoreMetadata,
+    ReplaceSessionKeys,
+    LoadProfileElements,
+}
+
+impl Part {
+    const fn container(self) -> Tag {
+        match self {
+            Self::ConfigureIsdp => Tag(0xA0),
+            Self::StoreMetadata => Tag(0xA1),
+            Self::ReplaceSessionKeys => Tag(0xA2),
+            Self::LoadProfileElements => Tag(0xA3),
+        }
+    }
+
+    const fn segment(self) -> Tag {
+        match self {
+            Self::ConfigureIsdp | Self::ReplaceSessionKeys => SEGMENT_87,
+            Self::StoreMetadata => SEGMENT_88,
+            Self::LoadProfileElements => SEGMENT_86,
+        }
+    }
+
+    const fn command_id(self) -> BppCommandId {
+        match self {
+            Self::ConfigureIsdp => BppCommandId::CONFIGURE_ISDP,
+            Self::StoreMetadata => BppCommandId::STORE_METADATA,
+            Self::ReplaceSessionKeys => BppCommandId::REPLACE_SESSION_KEYS,
+            Self::LoadProfileElements => BppCommandId::LOAD_PROFILE_ELEMENTS,
+        }
+    }
+
+    /// The parts that may follow.
+    const fn next(self) -> &'static [Self] {
+        match self {
+            Self::ConfigureIsdp => &[Self::StoreMetadata],
+            Self::StoreMetadata => &[Self::ReplaceSessionKeys, Self::LoadProfileElements],
+            Self::ReplaceSessionKeys => &[Self::LoadProfileElements],
+            Self::LoadProfileElements => &[],
+        }
+    }
+}
+
+/// Whether a tag begins an element of a bound profile package.
+pub(super) const fn is_part_of_package(tag: Tag) -> bool {
+    matches!(tag.0, 0x86..=0x88 | 0xA0..=0xA3 | 0xBF23 | 0xBF36)
+}
+
+/// What the stream is at.
+enum At {
+    /// Tag and length of the package.
+    Package,
+    /// The secure channel request.
+    Channel,
+    /// Tag and length of one of these parts.
+    Container(&'static [Part]),
+    /// The segments of a part, so many bytes of it still to come.
+    Segments(Part, usize),
+}
+
+/// A bound profile package under way.
+pub(super) struct Loading {
+    server: Box<Server>,
+    prepared: Box<Prepared>,
+    at: At,
+    /// Bytes of the package still to come.
+    package_left: usize,
+    /// What has arrived of an element that is not complete.
+    buffer: Vec<u8>,
+    channel: Option<Unprotector>,
+    /// Data of the part under way.
+    collected: Zeroizing<Vec<u8>>,
+    /// Segments of the part under way.
+    segments: usize,
+    dp_proprietary_data: Option<Vec<u8>>,
+    metadata: Option<(StoreMetadataRequest, Vec<u8>)>,
+    interpreter: Option<Interpreter>,
+}
+
+/// Why and where a package failed.
+#[derive(Debug)]
+struct Failed {
+    command: BppCommandId,
+    reason: ErrorReason,
+    response: Option<EuiccResponse>,
+}
+
+impl Failed {
+    const fn new(command: BppCommandId, reason: ErrorReason) -> Self {
+        Self { command, reason, response: None }
+    }
+}
+
+impl Loading {
+    fn new(server: Box<Server>, prepared: Box<Prepared>) -> Self {
+        Self {
+            server,
+            prepared,
+            at: At::Package,
+            package_left: 0,
+            buffer: Vec::new(),
+            channel: None,
+            collected: Zeroizing::default(),
+            segments: 0,
+            dp_proprietary_data: None,
+            metadata: None,
+            interpreter: None,
+        }
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether the last piece ended within an element, so that the next one is its continuation whatever it looks like.
+    pub(super) fn is_within_element(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Takes a piece; gives the profile when the package is complete.
+    fn take(&mut self, piece: &[u8], cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
+        self.buffer.extend_from_slice(piece);
+        while !self.buffer.is_empty() {
+            let (command, malformed) = self.whose_fault();
+            let fault = || Failed::new(command, malformed);
+            let Some(header) = Header::parse(&self.buffer).map_err(|_| fault())? else { break };
+            match self.at {
+                At::Package => {
+                    if header.tag != tag::BOUND_PROFILE_PACKAGE {
+                        return Err(fault());
+                    }
+                    self.package_left = header.value_length;
+                    self.buffer.drain(..header.header_length);
+                    self.at = At::Channel;
+                }
+                At::Channel => {
+                    let Some(element) = self.element(header, tag::INITIALISE_SECURE_CHANNEL, usize::MAX)? else {
+                        break;
+                    };
+                    self.initialise_secure_channel(&element, cx)?;
+                    self.at = At::Container(&[Part::ConfigureIsdp]);
+                }
+                At::Container(parts) => {
+                    let part = parts.iter().find(|part| part.container() == header.tag).ok_or_else(fault)?;
+                    if header.total_length() > self.package_left {
+                        return Err(Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR));
+                    }
+                    self.package_left -= header.header_length;
+                    self.buffer.drain(..header.header_length);
+                    self.collected.clear();
+                    self.segments = 0;
+                    if *part == Part::LoadProfileElements {
+                        self.start_interpreter(cx)?;
+                    }
+                    self.at = At::Segments(*part, header.value_length);
+                    if header.value_length == 0 {
+                        return Err(Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR));
+                    }
+                }
+                At::Segments(part, left) => {
+                    let Some(segment) = self.element(header, part.segment(), left)? else { break };
+                    self.open_segment(part, &segment)?;
+                    let left = left - segment.len();
+                    self.at = At::Segments(part, left);
+                    if left == 0 {
+                        if let Some(profile) = self.part_complete(part, cx)? {
+                            return Ok(Some(profile));
+                        }
+                        self.at = At::Container(part.next());
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where a malformed element would be reported, and how.
+    fn whose_fault(&self) -> (BppCommandId, ErrorReason) {
+        match self.at {
+            At::Package | At::Channel => (BppCommandId::INITIALISE_SECURE_CHANNEL, ErrorReason::INCORRECT_INPUT_VALUES),
+            At::Container(parts) => {
+                let part = parts.first().copied().unwrap_or(Part::LoadProfileElements);
+                (part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR)
+            }
+            At::Segments(Part::StoreMetadata, _) if self.segments > 0 => {
+                (BppCommandId::STORE_METADATA2, ErrorReason::SCP03T_STRUCTURE_ERROR)
+            }
+            At::Segments(part, _) => (part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR),
+        }
+    }
+
+    /// Takes a complete element off the buffer; `None` while it is not complete.
+    fn element(&mut self, header: Header, tag: Tag, room: usize) -> Result<Option<Vec<u8>>, Failed> {
+        let length = header.total_length();
+        if header.tag != tag || length > LONGEST_SEGMENT || length > room || length > self.package_left {
+            let (command, reason) = self.whose_fault();
+            return Err(Failed::new(command, reason));
+        }
+        if length > self.buffer.len() {
+            return Ok(None);
+        }
+        self.package_left -= length;
+        Ok(Some(self.buffer.drain(..length).collect()))
+    }
+
+    /// ES8+.InitialiseSecureChannel, SGP.22 §5.5.1.
+    fn initialise_secure_channel(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<(), Failed> {
+        let fail = |reason| Failed::new(BppCommandId::INITIALISE_SECURE_CHANNEL, reason);
+        let incorrect = || fail(ErrorReason::INCORRECT_INPUT_VALUES);
+        let raw = Raw::<InitialiseSecureChannelRequest>::from_octets(request).map_err(|_| incorrect())?;
+        let request = raw.decode().map_err(|_| incorrect())?;
+        let signed =
+            InitialiseSecureChannelRequest::smdp_sign_input(&raw, &self.prepared.otpk).map_err(|_| incorrect())?;
+        crypto::ecdsa::verify(&self.prepared.smdp_key, &signed, request.smdp_sign.octets())
+            .map_err(|_| fail(ErrorReason::INVALID_SIGNATURE))?;
+        if request.transaction_id != self.server.transaction_id {
+            return Err(fail(ErrorReason::INVALID_TRANSACTION_ID));
+        }
+        if !request.control_ref_template.is_supported() {
+            return Err(fail(ErrorReason::UNSUPPORTED_CRT_VALUES));
+        }
+        if request.remote_op_id != RemoteOpId::INSTALL_BOUND_PROFILE_PACKAGE {
+            return Err(fail(ErrorReason::UNSUPPORTED_REMOTE_OPERATION_TYPE));
+        }
+        let otpk = PublicKey::from_sec1(Curve::P256, request.smdp_otpk.octets()).map_err(|_| incorrect())?;
+        let eid = keys::eid(cx).map_err(|_| fail(ErrorReason::UNKNOWN_ERROR))?;
+        let secret = self.prepared.one_time_key.agree(&otpk);
+        let session_keys = SessionKeys::derive(&secret, &request.control_ref_template.shared_info(&eid));
+        self.channel = Some(Unprotector::new(&session_keys));
+        // Used once: whatever becomes of this package, the next one needs another key.
+        cx.remove(item::ONE_TIME_KEY);
+        Ok(())
+    }
+
+    fn start_interpreter(&mut self, cx: &mut Context<'_, '_>) -> Result<(), Failed> {
+        let unknown = Failed::new(BppCommandId::LOAD_PROFILE_ELEMENTS, ErrorReason::UNKNOWN_ERROR);
+        let Some(memory) = cx.platform().map(|platform| platform.memory()) else { return Err(unknown) };
+        let class = self.metadata.as_ref().and_then(|(metadata, _)| metadata.profile_class).unwrap_or_default();
+        let limits = Limits { memory: memory.free_non_volatile, test_profile: class == ProfileClass::TEST };
+        self.interpreter = Some(Interpreter::new(limits));
+        Ok(())
+    }
+
+    fn open_segment(&mut self, part: Part, segment: &[u8]) -> Result<(), Failed> {
+        let command = match part {
+            Part::StoreMetadata if self.segments > 0 => BppCommandId::STORE_METADATA2,
+            _ => part.command_id(),
+        };
+        let channel = self.channel.as_mut().ok_or(Failed::new(command, ErrorReason::UNKNOWN_ERROR))?;
+        let opened = channel.open(segment).map_err(|error| match error {
+            BspError::Structure => Failed::new(command, ErrorReason::SCP03T_STRUCTURE_ERROR),
+            BspError::Security => Failed::new(command, ErrorReason::SCP03T_SECURITY_ERROR),
+        })?;
+        self.segments += 1;
+        match (part, &mut self.interpreter) {
+            (Part::LoadProfileElements, Some(interpreter)) => interpreter.push(&opened.data).map_err(profile_failed),
+            _ if self.collected.len() + opened.data.len() > LONGEST_METADATA => {
+                Err(Failed::new(command, ErrorReason::INCORRECT_INPUT_VALUES))
+            }
+            _ => {
+                self.collected.extend_from_slice(&opened.data);
+                Ok(())
+            }
+        }
+    }
+
+    /// The last segment of a part was opened: now it means something.
+    fn part_complete(&mut self, part: Part, cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
+        let data = core::mem::take(&mut self.collected);
+        match part {
+            Part::ConfigureIsdp => self.configure_isdp(&data)?,
+            Part::StoreMetadata => self.store_metadata(&data, cx)?,
+            Part::ReplaceSessionKeys => self.replace_session_keys(&data)?,
+            Part::LoadProfileElements => {
+                let structure = Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR);
+                if self.package_left != 0 || !self.buffer.is_empty() {
+                    return Err(structure);
+                }
+                let profile = self.interpreter.take().ok_or(structure)?.finish().map_err(profile_failed)?;
+                return Ok(Some(profile));
+            }
+        }
+        Ok(None)
+    }
+
+    /// ES8+.ConfigureISDP, SGP.22 §5.5.2.
+    fn configure_isdp(&mut self, data: &[u8]) -> Result<(), Failed> {
+        let incorrect = || Failed::new(BppCommandId::CONFIGURE_ISDP, ErrorReason::INCORRECT_INPUT_VALUES);
+        let request: ConfigureIsdpRequest = rsp::decode(data).map_err(|_| incorrect())?;
+        if let Some(data) = request.dp_proprietary_data {
+            let dp_oid = data.decode().map_err(|_| incorrect())?.dp_oid;
+            if dp_oid != self.server.oid || data.contents().len() > LONGEST_DP_PROPRIETARY_DATA {
+                return Err(incorrect());
+            }
+            self.dp_proprietary_data = Some(data.into_octets());
+        }
+        Ok(())
+    }
+
+    /// ES8+.StoreMetadata, SGP.22 §5.5.3.
+    fn store_metadata(&mut self, data: &[u8], cx: &mut Context<'_, '_>) -> Result<(), Failed> {
+        let fail = |reason| Failed::new(BppCommandId::STORE_METADATA, reason);
+        let metadata: StoreMetadataRequest =
+            rsp::decode(data).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))?;
+        let icon_is_odd = metadata.icon_type.is_some() != metadata.icon.is_some()
+            || metadata.icon.as_ref().is_some_and(|icon| icon.len() > LONGEST_ICON);
+        let too_long = metadata.service_provider_name.len() > 32 || metadata.profile_name.len() > 64;
+        if !metadata.iccid.is_well_formed() || icon_is_odd || too_long {
+            return Err(fail(ErrorReason::INCORRECT_INPUT_VALUES));
+        }
+        let profiles = profiles::profiles(cx);
+        // From here on results name the profile.
+        self.metadata = Some((metadata.clone(), data.to_vec()));
+        if profiles.iter().any(|profile| profile.metadata.iccid == metadata.iccid) {
+            return Err(fail(ErrorReason::ICCID_ALREADY_EXISTS_ON_EUICC));
+        }
+        let info = keys::euicc_info2_template(cx).map_err(|_| fail(ErrorReason::UNKNOWN_ERROR))?;
+        let class = metadata.profile_class.unwrap_or_default();
+        let supported = match class {
+            ProfileClass::OPERATIONAL => true,
+            ProfileClass::TEST => info.rsp_capability.contains(rsp::euicc_info::RspCapability::TEST_PROFILE_SUPPORT),
+            _ => false,
+        };
+        if !supported {
+            return Err(fail(ErrorReason::UNSUPPORTED_PROFILE_CLASS));
+        }
+        if let Some(rules) = metadata.profile_policy_rules {
+            let rat = cx.get(item::RAT).and_then(|rat| rsp::decode::<GetRatResponse>(rat).ok()).unwrap_or_default();
+            let forbidden = info.forbidden_profile_policy_rules.is_some_and(|forbidden| forbidden.intersects(rules));
+            let allowed = rat.authorise(rules, metadata.profile_owner.as_ref()) != Authorisation::NotAllowed;
+            // PPR1 would lock an operational profile out that is already there. SGP.22 §2.9.2.4.
+            let locks_out = rules.contains(PprIds::PPR1) && profiles.iter().any(profiles::Profile::is_operational);
+            if forbidden || !allowed || locks_out {
+                return Err(fail(ErrorReason::PPR_NOT_ALLOWED));
+            }
+        }
+        Ok(())
+    }
+
+    /// ES8+.ReplaceSessionKeys, SGP.22 §5.5.4.
+    fn replace_session_keys(&mut self, data: &[u8]) -> Result<(), Failed> {
+        let fail = |reason| Failed::new(BppCommandId::REPLACE_SESSION_KEYS, reason);
+        let request: ReplaceSessionKeysRequest =
+            rsp::decode(data).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))?;
+        let key = |octets: &OctetString| {
+            <[u8; 16]>::try_from(octets.as_ref()).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))
+        };
+        let (chaining_value, enc, mac) =
+            (key(&request.initial_mac_chaining_value)?, key(&request.ppk_enc)?, key(&request.ppk_cmac)?);
+        let channel = self.channel.as_mut().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
+        channel.replace_session_keys(&SessionKeys::new(chaining_value, enc, mac));
+        Ok(())
+    }
+
+    fn iccid(&self) -> Option<Iccid> {
+        self.metadata.as_ref().map(|(metadata, _)| metadata.iccid.clone())
+    }
+}
+
+fn profile_failed(failure: profile::Failure) -> Failed {
+    Failed { command: BppCommandId::LOAD_PROFILE_ELEMENTS, reason: failure.reason, response: failure.response }
+}
+
+impl IsdR {
+    /// ES10b.LoadBoundProfilePackage, SGP.22 §5.7.6: nothing to say until the package is complete or has failed.
+    pub(super) fn load_bound_profile_package(
+        &mut self,
+        piece: &[u8],
+        cx: &mut Context<'_, '_>,
+    ) -> Result<Vec<u8>, StatusWord> {
+        let mut loading = match core::mem::take(&mut self.session) {
+            Session::Prepared(server, prepared) => Box::new(Loading::new(server, prepared)),
+            Session::Loading(loading) => loading,
+            other => {
+                self.session = other;
+                return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+            }
+        };
+        let installed = match loading.take(piece, cx) {
+            Ok(None) => {
+                self.session = Session::Loading(loading);
+                return Ok(Vec::new());
+            }
+            Ok(Some(profile)) => install(&loading, profile, cx),
+            Err(failed) => Err(failed),
+        };
+        match installed {
+            Ok((success, profile)) => {
+                let result = conclude(&loading, FinalResult::SuccessResult(success), cx)?;
+                let knows_already = Some(loading.server.address.as_str());
+                notifications::notify(cx, &profile, NotificationEvent::INSTALL, knows_already)?;
+                Ok(result)
+            }
+            Err(Failed { command, reason, response }) => {
+                let error = ErrorResult {
+                    bpp_command_id: command,
+                    error_reason: reason,
+                    sima_response: response.map(|response| response.encode().into()),
+                };
+                conclude(&loading, FinalResult::ErrorResult(error), cx)
+            }
+        }
+    }
+}
+
+/// Writes the staged profile and its record.
+fn install(
+    loading: &Loading,
+    profile: profile::Profile,
+    cx: &mut Context<'_, '_>,
+) -> Result<(SuccessResult, profiles::Profile), Failed> {
+    let fail = |reason| Failed::new(BppCommandId::LOAD_PROFILE_ELEMENTS, reason);
+    let Some((metadata, raw_metadata)) = loading.metadata.clone() else {
+        return Err(fail(ErrorReason::UNKNOWN_ERROR));
+    };
+    if profile.iccid != metadata.iccid {
+        return Err(fail(ErrorReason::DATA_MISMATCH));
+    }
+    let others = profiles::profiles(cx);
+    let no_room = || fail(ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE);
+    let item = profiles::free_item(&others).ok_or_else(no_room)?;
+    let isdp_aid = profiles::free_isdp_aid(&others);
+    let mut platform = cx.platform().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
+    let domain = platform.install(profile.image).map_err(|_| no_room())?;
+    let record = ProfileRecord {
+        domain,
+        isdp_aid: isdp_aid.clone(),
+        ci: loading.server.certification.ci.clone(),
+        nickname: String::new(),
+        metadata: raw_metadata,
+        dp_proprietary_data: loading.dp_proprietary_data.clone(),
+        preloaded: false,
+    };
+    let installed = profiles::Profile { item, record, metadata, enabled: false };
+    installed.store(cx);
+    Ok((SuccessResult { aid: isdp_aid, sima_response: profile.response.encode().into() }, installed))
+}
+
+/// Signs the result, keeps it as a notification, and gives it to the LPA.
+fn conclude(loading: &Loading, final_result: FinalResult, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+    let server = &loading.server;
+    let metadata = notifications::metadata(cx, NotificationEvent::INSTALL, &server.address, loading.iccid());
+    let technical = |_| StatusWord::TECHNICAL_PROBLEM;
+    let data = ProfileInstallationResultData {
+        transaction_id: server.transaction_id.clone(),
+        notification_metadata: Raw::encode(&metadata).map_err(technical)?,
+        smdp_oid: loading.prepared.smdp_oid.clone(),
+        final_result,
+    };
+    let data = Raw::encode(&data).map_err(technical)?;
+    let euicc_sign_pir = server.certification.sign(data.octets());
+    let result = ProfileInstallationResult { profile_installation_result_data: data, euicc_sign_pir };
+    let result = rsp::encode(&PendingNotification::ProfileInstallationResult(result)).map_err(technical)?;
+    keep(cx, metadata.seq_number, result.clone());
+    Ok(result)
+}

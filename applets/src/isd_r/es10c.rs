@@ -1,0 +1,294 @@
+//! ES10c: managing the profiles. SGP.22 §5.7.15 to §5.7.21.
+
+use super::notifications::notify;
+use super::profiles::{self, Profile};
+use super::{IsdR, item, keys};
+use apdu::StatusWord;
+use card_os::{Context, DomainId, ProactiveCommand};
+use rsp::es10c::{
+    DeleteProfileRequest, DeleteProfileResponse, DeleteProfileResult, DisableProfileRequest, DisableProfileResponse,
+    DisableProfileResult, EnableProfileRequest, EnableProfileResponse, EnableProfileResult, EuiccMemoryResetRequest,
+    EuiccMemoryResetResponse, GetEuiccDataRequest, GetEuiccDataResponse, ProfileIdentifier, ProfileInfoListError,
+    ProfileInfoListRequest, ProfileInfoListResponse, ResetOptions, ResetResult, SearchCriteria, SetNicknameRequest,
+    SetNicknameResponse, SetNicknameResult,
+};
+use rsp::metadata::{NotificationEvent, PprIds, ProfileClass};
+
+impl IsdR {
+    /// ES10c.GetProfilesInfo, SGP.22 §5.7.15.
+    pub(super) fn get_profiles_info(
+        &mut self,
+        request: &ProfileInfoListRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<ProfileInfoListResponse, StatusWord> {
+        let Some(tags) = request.tags() else {
+            return Ok(ProfileInfoListResponse::ProfileInfoListError(ProfileInfoListError::INCORRECT_INPUT_VALUES));
+        };
+        let wanted = |profile: &Profile| match &request.search_criteria {
+            None => true,
+            Some(SearchCriteria::IsdpAid(aid)) => profile.record.isdp_aid == *aid,
+            Some(SearchCriteria::Iccid(iccid)) => profile.metadata.iccid == *iccid,
+            Some(SearchCriteria::ProfileClass(class)) => profile.class() == *class,
+        };
+        let found = profiles::profiles(cx).into_iter().filter(wanted).map(|profile| profile.info(&tags)).collect();
+        Ok(ProfileInfoListResponse::ProfileInfoListOk(found))
+    }
+
+    /// ES10c.EnableProfile, SGP.22 §5.7.16.
+    pub(super) fn enable_profile(
+        &mut self,
+        request: &EnableProfileRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<EnableProfileResponse, StatusWord> {
+        let enable_result = match self.may_enable(request, cx) {
+            Ok(target) => {
+                self.change(Some(target.record.domain), request.refresh_flag, cx)?;
+                EnableProfileResult::OK
+            }
+            Err(refusal) => refusal,
+        };
+        Ok(EnableProfileResponse { enable_result })
+    }
+
+    fn may_enable(
+        &self,
+        request: &EnableProfileRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<Profile, EnableProfileResult> {
+        let target =
+            profiles::find(cx, &request.profile_identifier).ok_or(EnableProfileResult::ICCID_OR_AID_NOT_FOUND)?;
+        if target.enabled {
+            return Err(EnableProfileResult::PROFILE_NOT_IN_DISABLED_STATE);
+        }
+        if let Some(current) = profiles::enabled(cx) {
+            if current.has(PprIds::PPR1) && current.is_operational() && target.is_operational() {
+                return Err(EnableProfileResult::DISALLOWED_BY_POLICY);
+            }
+            // A test profile gives way only to the profile it displaced.
+            let displaced = displaced(cx);
+            if current.class() == ProfileClass::TEST
+                && target.is_operational()
+                && displaced.is_some_and(|domain| domain != target.record.domain)
+            {
+                return Err(EnableProfileResult::WRONG_PROFILE_REENABLING);
+            }
+        }
+        if is_busy(request.refresh_flag, cx) { Err(EnableProfileResult::CAT_BUSY) } else { Ok(target) }
+    }
+
+    /// ES10c.DisableProfile, SGP.22 §5.7.17.
+    pub(super) fn disable_profile(
+        &mut self,
+        request: &DisableProfileRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<DisableProfileResponse, StatusWord> {
+        let disable_result = match profiles::find(cx, &request.profile_identifier) {
+            None => DisableProfileResult::ICCID_OR_AID_NOT_FOUND,
+            Some(target) if !target.enabled => DisableProfileResult::PROFILE_NOT_IN_ENABLED_STATE,
+            Some(target) if target.has(PprIds::PPR1) => DisableProfileResult::DISALLOWED_BY_POLICY,
+            Some(_) if is_busy(request.refresh_flag, cx) => DisableProfileResult::CAT_BUSY,
+            Some(target) => {
+                // The operational profile a test profile displaced comes back.
+                let next = if target.class() == ProfileClass::TEST { displaced(cx) } else { None };
+                self.change(next, request.refresh_flag, cx)?;
+                DisableProfileResult::OK
+            }
+        };
+        Ok(DisableProfileResponse { disable_result })
+    }
+
+    /// ES10c.DeleteProfile, SGP.22 §5.7.18.
+    pub(super) fn delete_profile(
+        &mut self,
+        request: DeleteProfileRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<DeleteProfileResponse, StatusWord> {
+        let delete_result = match profiles::find(cx, &ProfileIdentifier::from(request)) {
+            None => DeleteProfileResult::ICCID_OR_AID_NOT_FOUND,
+            Some(target)
+                if target.enabled
+                    || pending_change(cx).is_some_and(|change| change.target == Some(target.record.domain)) =>
+            {
+                DeleteProfileResult::PROFILE_NOT_IN_DISABLED_STATE
+            }
+            Some(target) if target.has(PprIds::PPR2) => DeleteProfileResult::DISALLOWED_BY_POLICY,
+            Some(target) => {
+                erase(&target, cx)?;
+                DeleteProfileResult::OK
+            }
+        };
+        Ok(DeleteProfileResponse { delete_result })
+    }
+
+    /// ES10c.eUICCMemoryReset, SGP.22 §5.7.19. Policy rules do not protect from it.
+    pub(super) fn euicc_memory_reset(
+        &mut self,
+        request: &EuiccMemoryResetRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<EuiccMemoryResetResponse, StatusWord> {
+        let options = request.reset_options;
+        let doomed: Vec<Profile> = profiles::profiles(cx)
+            .into_iter()
+            .filter(|profile| {
+                let operational =
+                    profile.is_operational() && options.contains(ResetOptions::DELETE_OPERATIONAL_PROFILES);
+                let test = profile.class() == ProfileClass::TEST
+                    && !profile.record.preloaded
+                    && options.contains(ResetOptions::DELETE_FIELD_LOADED_TEST_PROFILES);
+                operational || test
+            })
+            .collect();
+        let reset_address = options.contains(ResetOptions::RESET_DEFAULT_SMDP_ADDRESS)
+            && cx.get(item::DEFAULT_DP_ADDRESS) != cx.get(item::FACTORY_DP_ADDRESS);
+        let reset_result = if doomed.is_empty() && !reset_address {
+            ResetResult::NOTHING_TO_DELETE
+        } else if is_busy(true, cx) {
+            ResetResult::CAT_BUSY
+        } else {
+            let was_enabled = doomed.iter().any(|profile| profile.enabled);
+            for profile in &doomed {
+                erase(profile, cx)?;
+            }
+            if was_enabled {
+                if let Some(domain) = displaced(cx) {
+                    activate(Some(domain), cx)?;
+                }
+                if cx.toolkit_available() {
+                    cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
+                }
+            }
+            if reset_address {
+                match cx.get(item::FACTORY_DP_ADDRESS).map(<[u8]>::to_vec) {
+                    Some(address) => cx.put(item::DEFAULT_DP_ADDRESS, address),
+                    None => cx.remove(item::DEFAULT_DP_ADDRESS),
+                }
+            }
+            ResetResult::OK
+        };
+        Ok(EuiccMemoryResetResponse { reset_result })
+    }
+
+    /// ES10c.GetEID, SGP.22 §5.7.20.
+    pub(super) fn get_eid(
+        &mut self,
+        request: &GetEuiccDataRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<GetEuiccDataResponse, StatusWord> {
+        if *request != GetEuiccDataRequest::eid() {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        Ok(GetEuiccDataResponse { eid_value: keys::eid(cx)? })
+    }
+
+    /// ES10c.SetNickname, SGP.22 §5.7.21. An empty nickname removes the one that is set.
+    pub(super) fn set_nickname(
+        &mut self,
+        request: &SetNicknameRequest,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<SetNicknameResponse, StatusWord> {
+        const LONGEST: usize = 64;
+        let nickname: &str = &request.profile_nickname;
+        if nickname.len() > LONGEST {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        let set_nickname_result = match profiles::by_iccid(cx, &request.iccid) {
+            Some(mut profile) => {
+                profile.record.nickname = nickname.into();
+                profile.store(cx);
+                SetNicknameResult::OK
+            }
+            None => SetNicknameResult::ICCID_NOT_FOUND,
+        };
+        Ok(SetNicknameResponse { set_nickname_result })
+    }
+
+    /// Enables `target`, or no profile. With a REFRESH, and a terminal that fetches it, the change waits for the
+    /// terminal to start over; otherwise it is part of this command.
+    fn change(&mut self, target: Option<DomainId>, refresh: bool, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        if refresh && cx.toolkit_available() {
+            let target = target.map_or(NO_PROFILE, |domain| domain.0);
+            cx.put(item::PENDING_CHANGE, target.to_be_bytes());
+            cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
+            return Ok(());
+        }
+        switch(target, cx)
+    }
+
+    /// Carries out the change that waited for the terminal to start over, if there is one.
+    pub(super) fn complete_pending_change(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        if let Some(change) = pending_change(cx) {
+            cx.remove(item::PENDING_CHANGE);
+            switch(change.target, cx)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the change: the terminal refused to start over.
+    pub(super) fn abandon_pending_change(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        cx.remove(item::PENDING_CHANGE);
+        Ok(())
+    }
+}
+
+/// In a pending change: the enabled profile is disabled, none takes its place. No profile lives in the platform domain.
+const NO_PROFILE: u16 = DomainId::PLATFORM.0;
+
+/// A change of the enabled profile that waits for the terminal to start over.
+struct PendingChange {
+    /// The domain to be active, or none.
+    target: Option<DomainId>,
+}
+
+fn pending_change(cx: &Context<'_, '_>) -> Option<PendingChange> {
+    let domain = u16::from_be_bytes(cx.get(item::PENDING_CHANGE)?.try_into().ok()?);
+    Some(PendingChange { target: (domain != NO_PROFILE).then_some(DomainId(domain)) })
+}
+
+/// Whether a change of the enabled profile has to be put off: another one waits, or the terminal is busy with a
+/// proactive command and this one would need one too.
+fn is_busy(refresh: bool, cx: &Context<'_, '_>) -> bool {
+    pending_change(cx).is_some() || (refresh && cx.toolkit_busy())
+}
+
+fn displaced(cx: &Context<'_, '_>) -> Option<DomainId> {
+    let domain = cx.get(item::DISPLACED)?.try_into().ok()?;
+    Some(DomainId(u16::from_be_bytes(domain)))
+}
+
+/// Changes the enabled profile, with the notifications of both.
+fn switch(target: Option<DomainId>, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+    let profiles = profiles::profiles(cx);
+    let outgoing = profiles.iter().find(|profile| profile.enabled);
+    let incoming = profiles.iter().find(|profile| Some(profile.record.domain) == target);
+    if let Some(outgoing) = outgoing {
+        notify(cx, outgoing, NotificationEvent::DISABLE, None)?;
+    }
+    match (outgoing, incoming) {
+        (Some(outgoing), Some(incoming)) if outgoing.is_operational() && incoming.class() == ProfileClass::TEST => {
+            cx.put(item::DISPLACED, outgoing.record.domain.0.to_be_bytes());
+        }
+        (_, Some(incoming)) if incoming.class() == ProfileClass::TEST => {}
+        _ => cx.remove(item::DISPLACED),
+    }
+    activate(incoming.map(|profile| profile.record.domain), cx)?;
+    if let Some(incoming) = incoming {
+        notify(cx, incoming, NotificationEvent::ENABLE, None)?;
+    }
+    Ok(())
+}
+
+fn activate(domain: Option<DomainId>, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+    cx.platform().ok_or(StatusWord::TECHNICAL_PROBLEM)?.activate(domain);
+    Ok(())
+}
+
+/// Removes a profile with everything in it; what remains is the notification.
+fn erase(profile: &Profile, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+    notify(cx, profile, NotificationEvent::DELETE, None)?;
+    if displaced(cx) == Some(profile.record.domain) {
+        cx.remove(item::DISPLACED);
+    }
+    cx.platform().ok_or(StatusWord::TECHNICAL_PROBLEM)?.delete(profile.record.domain);
+    cx.remove(profile.item);
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! ISD-R, the eUICC's root security domain: everything an LPA asks of the card. SGP.22 §5.7.
+//!
+//! STORE DATA blocks are joined ([`store_data`]), the first tag picks the function from [`FUNCTIONS`], and the
+//! function is a method in the file of its interface: `es10a`, `es10b`, `es10c`. A download is a [`session`] whose
+//! states own what they know; its last state feeds the bound profile package, as it arrives, through `bpp`.
+//!
+//! What must last is in non-volatile memory under the numbers of [`item`]: who the eUICC is, profiles, notifications.
+
+#![expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "every ES10 function has the same shape")]
+
+mod bpp;
+mod es10a;
+mod es10b;
+mod es10c;
+mod item;
+mod keys;
+mod no_interpreter;
+mod notifications;
+mod personalisation;
+mod profiles;
+mod session;
+mod store_data;
+
+pub use keys::{Certification, CertificationError};
+pub use personalisation::{Personalisation, Preloaded};
+
+use crate::ecasd::security_domain_fci;
+use apdu::tlv::{Header, Tag, Writer};
+use apdu::{Aid, Command, Ins, Response, StatusWord};
+use card_os::{Application, Context, ProactiveCommand, TerminalResponse};
+use rasn::{Decode, Encode};
+use rsp::ids::tag;
+use session::Session;
+use store_data::Chains;
+
+/// AID of ISD-R. SGP.02 Annex H.
+pub const AID: Aid = Aid::full(rsp::ids::AID_ISD_R);
+
+/// ISD-R.
+#[derive(Default)]
+pub struct IsdR {
+    chains: Chains,
+    session: Session,
+}
+
+/// One ES10 function: from the command's octets to the response's.
+type Function = fn(&mut IsdR, &[u8], &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord>;
+
+/// The ES10 functions by the tag their request starts with. SGP.22 §5.7.
+const FUNCTIONS: &[(Tag, Function)] = &[
+    (tag::EUICC_CONFIGURED_ADDRESSES, |isd_r, request, cx| {
+        answer(request, |request| isd_r.get_euicc_configured_addresses(&request, cx))
+    }),
+    (tag::SET_DEFAULT_DP_ADDRESS, |isd_r, request, cx| {
+        answer(request, |request| isd_r.set_default_dp_address(request, cx))
+    }),
+    (tag::EUICC_INFO1, |isd_r, request, cx| answer(request, |request| isd_r.get_euicc_info1(&request, cx))),
+    (tag::EUICC_INFO2, |isd_r, request, cx| answer(request, |request| isd_r.get_euicc_info2(&request, cx))),
+    (tag::GET_EUICC_CHALLENGE, |isd_r, request, cx| answer(request, |request| isd_r.get_euicc_challenge(&request, cx))),
+    (tag::GET_RAT, |isd_r, request, cx| answer(request, |request| isd_r.get_rat(&request, cx))),
+    (tag::AUTHENTICATE_SERVER, |isd_r, request, cx| answer(request, |request| isd_r.authenticate_server(&request, cx))),
+    (tag::PREPARE_DOWNLOAD, |isd_r, request, cx| answer(request, |request| isd_r.prepare_download(&request, cx))),
+    (tag::CANCEL_SESSION, |isd_r, request, cx| answer(request, |request| isd_r.cancel_session(&request, cx))),
+    (tag::LIST_NOTIFICATION, |isd_r, request, cx| answer(request, |request| isd_r.list_notification(&request, cx))),
+    (tag::RETRIEVE_NOTIFICATIONS_LIST, |isd_r, request, cx| {
+        answer(request, |request| isd_r.retrieve_notifications_list(&request, cx))
+    }),
+    (tag::NOTIFICATION_SENT, |isd_r, request, cx| {
+        answer(request, |request| isd_r.remove_notification_from_list(&request, cx))
+    }),
+    (tag::PROFILE_INFO_LIST, |isd_r, request, cx| answer(request, |request| isd_r.get_profiles_info(&request, cx))),
+    (tag::ENABLE_PROFILE, |isd_r, request, cx| answer(request, |request| isd_r.enable_profile(&request, cx))),
+    (tag::DISABLE_PROFILE, |isd_r, request, cx| answer(request, |request| isd_r.disable_profile(&request, cx))),
+    (tag::DELETE_PROFILE, |isd_r, request, cx| answer(request, |request| isd_r.delete_profile(request, cx))),
+    (tag::EUICC_MEMORY_RESET, |isd_r, request, cx| answer(request, |request| isd_r.euicc_memory_reset(&request, cx))),
+    (tag::GET_EUICC_DATA, |isd_r, request, cx| answer(request, |request| isd_r.get_eid(&request, cx))),
+    (tag::SET_NICKNAME, |isd_r, request, cx| answer(request, |request| isd_r.set_nickname(&request, cx))),
+];
+
+/// Decodes a request, calls its function, encodes the response. What does not decode is `6A80`.
+fn answer<Q: Decode, A: Encode>(
+    request: &[u8],
+    function: impl FnOnce(Q) -> Result<A, StatusWord>,
+) -> Result<Vec<u8>, StatusWord> {
+    let request = rsp::decode(request).map_err(|_| StatusWord::WRONG_DATA)?;
+    rsp::encode(&function(request)?).map_err(|_| StatusWord::TECHNICAL_PROBLEM)
+}
+
+impl Application for IsdR {
+    /// A change of state that a REFRESH announced takes place at the latest now. SGP.22 §3.2.1.
+    fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        self.complete_pending_change(cx)
+    }
+
+    fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+        const ISDR_PROPRIETARY_APPLICATION_TEMPLATE: Tag = Tag(0xE0);
+        const SVN: Tag = Tag(0x82);
+        let info = keys::euicc_info2_template(cx)?;
+        let mut template = Writer::new();
+        template.constructed(ISDR_PROPRIETARY_APPLICATION_TEMPLATE, |template| {
+            template.primitive(SVN, &info.svn.octets());
+        });
+        Ok(security_domain_fci(&AID, template.as_bytes()))
+    }
+
+    fn claims(&self, command: &Command<'_>) -> bool {
+        command.class.is_proprietary() && command.ins == Ins::STORE_DATA
+    }
+
+    fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        match self.chains.take(command)? {
+            None => Ok(Response::done()),
+            Some(request) => self.es10(&request, cx).map(Response::ok),
+        }
+    }
+
+    fn interrupted(&mut self, channel: u8) {
+        self.chains.drop_chain(channel);
+    }
+
+    fn deselect(&mut self, channel: u8) {
+        self.chains.drop_chain(channel);
+    }
+
+    fn terminal_response(
+        &mut self,
+        _: &ProactiveCommand,
+        response: TerminalResponse<'_>,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<(), StatusWord> {
+        if response.performed() { self.complete_pending_change(cx) } else { self.abandon_pending_change(cx) }
+    }
+}
+
+impl IsdR {
+    /// One ES10 command, or one piece of a bound profile package.
+    fn es10(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+        if self.session.takes_package(request) {
+            return self.load_bound_profile_package(request, cx);
+        }
+        let Ok(Some(header)) = Header::parse(request) else { return Err(StatusWord::WRONG_DATA) };
+        if bpp::is_part_of_package(header.tag) {
+            // No session that would take it.
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let function = FUNCTIONS.iter().find(|(tag, _)| *tag == header.tag).map(|(_, function)| function);
+        let function = function.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+        if header.total_length() != request.len() {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        function(self, request, cx)
+    }
+}

@@ -1,0 +1,279 @@
+//! ES10 in dialogue: what an LPA sends, what ISD-R answers, and what it remembers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use applets::isd_r::{Personalisation, Preloaded};
+use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber, Structure};
+use card_os::nvm::MemoryNvm;
+use card_os::{Card, CardProfile, DomainImage, Entropy};
+use hex_literal::hex;
+use rsp::euicc_info::{EuiccInfo2, RspCapability, UiccCapability};
+use rsp::rat::GetRatResponse;
+use rsp::{Eid, VersionType};
+
+struct Counting(u8);
+impl Entropy for Counting {
+    fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+fn files(iccid: Option<[u8; 10]>) -> DomainImage {
+    let mut image = DomainImage::new();
+    let rule = AccessReference { arr: FileId::MF_ARR, record: 1 };
+    let mf = image.add_file(File::new(FileId::MF, FileNumber::MF, FileKind::Mf, rule), vec![]).unwrap();
+    let arr = FileKind::Ef(Structure::LinearFixed { record_length: 5, records: 1 });
+    image.add_file(File::new(FileId::MF_ARR, mf, arr, rule), hex!("8001019000").to_vec()).unwrap();
+    if let Some(iccid) = iccid {
+        let ef = FileKind::Ef(Structure::Transparent { size: 10 });
+        image.add_file(File::new(FileId::ICCID, mf, ef, rule), iccid.to_vec()).unwrap();
+    }
+    image
+}
+
+const FIRST: [u8; 10] = hex!("98001032547698103214");
+const SECOND: [u8; 10] = hex!("98001032547698103224");
+
+/// An eUICC with two profiles, neither enabled; notifications need certificates and are not configured.
+fn nvm() -> MemoryNvm {
+    let eid: Eid = "89049032123451234512345678901235".parse().unwrap();
+    let info = EuiccInfo2 {
+        profile_version: VersionType::new(2, 3, 1),
+        svn: VersionType::new(2, 5, 0),
+        euicc_firmware_ver: VersionType::new(1, 0, 0),
+        ext_card_resource: vec![].into(),
+        uicc_capability: UiccCapability::USIM_SUPPORT,
+        ts102241_version: None,
+        globalplatform_version: None,
+        rsp_capability: RspCapability::ADDITIONAL_PROFILE,
+        euicc_ci_pk_id_list_for_verification: vec![],
+        euicc_ci_pk_id_list_for_signing: vec![],
+        euicc_category: None,
+        forbidden_profile_policy_rules: None,
+        pp_version: VersionType::new(1, 0, 0),
+        sas_acreditation_number: "XX-YY-UP-0000".into(),
+        certification_data_object: None,
+    };
+    let preloaded = |iccid: &[u8], class: &[u8]| {
+        let body = [&hex!("5A0A")[..], iccid, &hex!("91035350 4E 92025031"), class].concat();
+        let metadata = [&[0xBF, 0x25, u8::try_from(body.len()).unwrap()][..], &body].concat();
+        Preloaded { metadata, ci: [1; 20].into() }
+    };
+    let isd_r = Personalisation {
+        eid,
+        info,
+        rat: GetRatResponse::default(),
+        root_ds_address: "ds.example".into(),
+        default_dp_address: None,
+        certifications: vec![],
+        profiles: vec![preloaded(&FIRST, &[]), preloaded(&SECOND, &hex!("990205 40"))],
+    };
+    let mut platform = files(None);
+    platform.add_application(isd_r.new_application().unwrap());
+    platform.add_application(applets::ecasd::new_application(&eid));
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, platform, vec![files(Some(FIRST)), files(Some(SECOND))], None).unwrap();
+    nvm
+}
+
+fn card_on(nvm: MemoryNvm) -> Card {
+    let mut card = Card::new(CardProfile::default(), Box::new(nvm), Box::new(Counting(0)), applets::build);
+    card.reset();
+    card
+}
+
+/// Lines of `command > response`, in hexadecimal, spaces free.
+fn dialogue(card: &mut Card, lines: &str) {
+    let bytes = |text: &str| {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(byte).collect::<Vec<u8>>()
+    };
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (command, expected) = line.split_once('>').expect("command > response");
+        let answer = card.transmit(&bytes(command));
+        assert_eq!(format!("{answer:02X?}"), format!("{:02X?}", bytes(expected)), "{line}");
+    }
+}
+
+/// One ES10 command on channel 1: its response, over STORE DATA and GET RESPONSE.
+fn es10(card: &mut Card, request: &[u8]) -> Vec<u8> {
+    let command = [&[0x81, 0xE2, 0x91, 0x00, u8::try_from(request.len()).unwrap()][..], request].concat();
+    let mut answer = card.transmit(&command);
+    let mut data = Vec::new();
+    while answer[answer.len() - 2] == 0x61 {
+        data.extend_from_slice(&answer[..answer.len() - 2]);
+        answer = card.transmit(&[0x81, 0xC0, 0, 0, answer[answer.len() - 1]]);
+    }
+    data.extend(answer);
+    data
+}
+
+fn open(card: &mut Card) {
+    dialogue(
+        card,
+        "0070000001 > 01 9000
+         01A40400 10 A0000005591010FFFFFFFF8900000100 > 6121",
+    );
+}
+
+#[test]
+fn selection_and_identity() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    dialogue(
+        &mut card,
+        "01C0000021 > 6F1F 8410 A0000005591010FFFFFFFF8900000100 A504 9F6501FF E005 8203 020500 9000
+         81E2910006 BF3E035C015A > 6115
+         81C0000015 > BF3E125A10 89049032123451234512345678901235 9000
+         # in two blocks, and on the basic channel too
+         81E2110002 BF3E > 9000
+         81E2910104 035C015A > 6115
+         00A40400 10 A0000005591010FFFFFFFF8900000100 > 6121
+         80E2910006 BF3E035C015A > 6115
+         # malformed and unknown
+         81E2910003 BF3E00 > 6A80
+         81E2910006 BF3E035C015B > 6A80
+         81E2910002 BF3E > 6A80
+         81E2910003 BF5600 > 6A88
+         81E2910000 > 6A80
+         81E2910003 BF2401 > 6A88
+         81E2910003 880100 > 6985
+         81E2920006 BF3E035C015A > 6A86
+         81E2110002 BF3E > 9000
+         01A4000C023F00 > 9000
+         81E2910104 035C015A > 6A86
+         # ECASD
+         01A40400 10 A0000005591010FFFFFFFF8900000200 > 611A
+         01CA005A10 > 89049032123451234512345678901235 9000
+         81E2910006 BF3E035C015A > 6982",
+    );
+}
+
+#[test]
+fn addresses_and_information() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    assert_eq!(es10(&mut card, &hex!("BF3C00")), hex!("BF3C0C 810A 64732E6578616D706C65 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF3F058003612E62")), hex!("BF3F03800100 9000"));
+    card.reset();
+    open(&mut card);
+    assert_eq!(es10(&mut card, &hex!("BF3C00")), hex!("BF3C11 8003612E62 810A 64732E6578616D706C65 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF3404820205 20")), hex!("BF3403800100 9000"), "back to what it was made with");
+    assert_eq!(es10(&mut card, &hex!("BF3C00")), hex!("BF3C0C 810A 64732E6578616D706C65 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF340482020520")), hex!("BF3403800101 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF4300")), hex!("BF4302A000 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF2000")), hex!("BF2009 8203020500 A900 AA00 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF2800")), hex!("BF2802A000 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF2B00")), hex!("BF2B02A000 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF3003800107")), hex!("BF3003800101 9000"));
+    let first = es10(&mut card, &hex!("BF2E00"));
+    let second = es10(&mut card, &hex!("BF2E00"));
+    assert!(first[..5] == hex!("BF2E128010") && first != second);
+    assert_eq!(es10(&mut card, &hex!("BF4106800101 810100")), hex!("BF4103810105 9000"));
+}
+
+#[test]
+fn profiles_change_state() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    let by_iccid = |tag: u8, iccid: [u8; 10], refresh: u8| {
+        [&[0xBF, tag, 0x11, 0xA0, 0x0C, 0x5A, 0x0A][..], &iccid, &[0x81, 0x01, refresh]].concat()
+    };
+    let state = |card: &mut Card| {
+        let list = es10(card, &hex!("BF2D045C029F70"));
+        list.windows(4).filter(|w| w[..3] == hex!("9F7001")).map(|w| w[3]).collect::<Vec<_>>()
+    };
+    assert_eq!(state(&mut card), [0, 0]);
+    dialogue(&mut card, "00A4000C022FE2 > 6A82");
+    // Without a toolkit the change is immediate, refreshFlag or not.
+    assert_eq!(es10(&mut card, &by_iccid(0x31, FIRST, 0xFF)), hex!("BF3103800100 9000"));
+    assert_eq!(state(&mut card), [1, 0]);
+    dialogue(
+        &mut card,
+        "00A4000C022FE2 > 9000
+         00B000000A > 98001032547698103214 9000",
+    );
+    assert_eq!(es10(&mut card, &by_iccid(0x31, FIRST, 0)), hex!("BF3103800102 9000"));
+    assert_eq!(es10(&mut card, &by_iccid(0x31, [0x99; 10], 0)), hex!("BF3103800101 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF3110A00B5A099800103254769810328101 00")), hex!("BF3103800101 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF330C5A0A98001032547698103214")), hex!("BF3303800102 9000"));
+    card.reset();
+    open(&mut card);
+    assert_eq!(state(&mut card), [1, 0], "it lasts");
+    // By AID, with a toolkit: the terminal starts over first.
+    dialogue(&mut card, "8010000002FFFF > 9000");
+    let by_aid = hex!("BF3117A0124F10A0000005591010FFFFFFFF89000011008101FF");
+    assert_eq!(es10(&mut card, &by_aid), hex!("BF3103800100 910B"));
+    assert_eq!(state(&mut card), [1, 0]);
+    assert_eq!(es10(&mut card, &by_aid), hex!("BF3103800105 910B"), "catBusy");
+    dialogue(
+        &mut card,
+        "801200000B > D009 8103010104 82028182 9000
+         801400000C 8103010104 82028281 830100 > 9000",
+    );
+    assert_eq!(state(&mut card), [0, 1]);
+    // PPR1 keeps the second profile enabled.
+    assert_eq!(es10(&mut card, &by_iccid(0x32, SECOND, 0)), hex!("BF3203800103 9000"));
+    assert_eq!(es10(&mut card, &by_iccid(0x31, FIRST, 0)), hex!("BF3103800103 9000"));
+    assert_eq!(es10(&mut card, &by_iccid(0x32, FIRST, 0)), hex!("BF3203800102 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF330C5A0A98001032547698103214")), hex!("BF3303800100 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF330C5A0A98001032547698103214")), hex!("BF3303800101 9000"));
+    assert_eq!(state(&mut card), [1]);
+    // Memory reset does not ask PPR1.
+    assert_eq!(es10(&mut card, &hex!("BF34048202 0780")), hex!("BF3403800100 910B"));
+    assert_eq!(es10(&mut card, &hex!("BF2D00")), hex!("BF2D02A000 910B"));
+    dialogue(&mut card, "00A4000C022FE2 > 6A82");
+}
+
+#[test]
+fn a_reset_completes_what_a_refresh_announced() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    dialogue(&mut card, "8010000002FFFF > 9000");
+    let enable = hex!("BF3111A00C5A0A980010325476981032148101FF");
+    assert_eq!(es10(&mut card, &enable), hex!("BF3103800100 910B"));
+    dialogue(&mut card, "00A4000C022FE2 > 6A82");
+    card.reset();
+    dialogue(&mut card, "00A4000C022FE2 > 9000");
+    // The terminal refuses: nothing changes, and the next try is not busy.
+    open(&mut card);
+    dialogue(&mut card, "8010000002FFFF > 9000");
+    let disable = hex!("BF3211A00C5A0A980010325476981032148101FF");
+    assert_eq!(es10(&mut card, &disable), hex!("BF3203800100 910B"));
+    dialogue(
+        &mut card,
+        "801200000B > D009 8103010104 82028182 9000
+         801400000C 8103010104 82028281 830120 > 9000
+         00A4000C022FE2 > 9000",
+    );
+    assert_eq!(es10(&mut card, &hex!("BF3211A00C5A0A98001032547698103214810100")), hex!("BF3203800100 9000"));
+    dialogue(&mut card, "00A4000C022FE2 > 6A82");
+}
+
+#[test]
+fn nicknames_and_tag_lists() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    assert_eq!(es10(&mut card, &hex!("BF29125A0A980010325476981032149004576F726B")), hex!("BF2903800100 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF29125A0A990010325476981032149004576F726B")), hex!("BF2903800101 9000"));
+    let too_long = [&hex!("BF294F5A0A980010325476981032149041")[..], &[b'x'; 65]].concat();
+    assert_eq!(es10(&mut card, &too_long), hex!("6A80"));
+    card.reset();
+    open(&mut card);
+    let named = hex!("BF2D14A00C5A0A980010325476981032145C045A909F70");
+    assert_eq!(
+        es10(&mut card, &named),
+        hex!("BF2D1AA018E316 5A0A98001032547698103214 9F700100 9004576F726B 9000"),
+        "in the order of the ASN.1 module"
+    );
+    assert_eq!(
+        es10(&mut card, &hex!("BF2D14A00C5A0A980010325476981032245C045A909F70")),
+        hex!("BF2D14A012E310 5A0A98001032547698103224 9F700100 9000")
+    );
+    assert_eq!(es10(&mut card, &hex!("BF2D05A003950100")), hex!("BF2D02A000 9000"));
+    assert_eq!(es10(&mut card, &hex!("BF2D03 5C019F")), hex!("BF2D03810101 9000"));
+}
