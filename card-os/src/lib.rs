@@ -31,11 +31,13 @@ pub mod fs;
 mod kernel;
 pub mod nvm;
 mod select;
+mod view;
 
 pub use application::{Application, ApplicationKind, Context, Factory, Platform};
 pub use card::{Card, CardProfile};
 pub use cat::{ProactiveCommand, TerminalResponse};
 pub use domain::{ApplicationRecord, DomainId, DomainImage, Memory, NewApplication, OutOfMemory, Privileges};
+pub use view::{ApplicationView, DomainView};
 
 /// Where a card's random bytes come from. Tests pass a seeded source, so that every run can be replayed.
 pub trait Entropy: Send {

@@ -9,8 +9,8 @@ use card_os::fs::{
 };
 use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
 use card_os::{
-    Application, ApplicationKind, ApplicationRecord, Card, CardProfile, Context, DomainImage, Entropy, NewApplication,
-    Privileges, ProactiveCommand, TerminalResponse,
+    Application, ApplicationKind, ApplicationRecord, Card, CardProfile, Context, DomainId, DomainImage, DomainView,
+    Entropy, NewApplication, Privileges, ProactiveCommand, TerminalResponse,
 };
 use hex_literal::hex;
 use std::sync::{Arc, Mutex};
@@ -462,6 +462,39 @@ fn malformed_commands() {
          80AA000003 A90381 > 6A80
          00C0000000 > 6985",
     );
+}
+
+#[test]
+fn a_memory_can_be_looked_at() {
+    let mut memory = MemoryNvm::default();
+    Card::format(&mut memory, DomainImage::new(), vec![image(), image()], Some(DomainId(2))).unwrap();
+    let domains = DomainView::all(&memory);
+    assert_eq!(
+        domains.iter().map(|domain| (domain.id.0, domain.active)).collect::<Vec<_>>(),
+        [(0, false), (1, false), (2, true)]
+    );
+    assert_eq!(domains.iter().map(|domain| domain.used).sum::<usize>(), memory.used());
+    for domain in &domains[1..] {
+        let imsi = domain.tree.by_path(&[FileId::MF, FileId(0x7FD0), FileId(0x6F07)]).unwrap();
+        assert_eq!(domain.content(imsi), Some(&hex!("080910101032547698")[..]));
+        let adf = domain.tree.containing_df(imsi);
+        assert_eq!(
+            domain.pins.iter().map(|(df, pin)| (*df, format!("{pin:?}"))).collect::<Vec<_>>(),
+            [
+                (FileNumber::MF, "Pin(KeyReference(1))".into()),
+                (FileNumber::MF, "Pin(KeyReference(10))".into()),
+                (FileNumber::MF, "Puk(KeyReference(1))".into()),
+                (FileNumber::MF, "Puk(KeyReference(129))".into()),
+                (adf, "Pin(KeyReference(129))".into()),
+            ]
+        );
+        let echo = domain.applications.iter().find(|application| application.record.kind == ECHO).unwrap();
+        assert_eq!(echo.data.iter().collect::<Vec<_>>(), [(&1, &vec![0x2A])]);
+        assert!(!format!("{domain:?}").contains("48, 48"), "no PIN or content is shown");
+    }
+    // The active domain is what a reset loads.
+    let mut card = card_on(Box::new(memory));
+    dialogue(&mut card, "00A4040C07A0000000871002 > 9000");
 }
 
 /// Cuts the power after the n-th update of memory, for every n: state is as before or as after, never between.

@@ -95,6 +95,18 @@ impl PinConfiguration {
         }
     }
 
+    /// The DF and the entry stored under an index.
+    pub(crate) fn from_stored(index: u32, bytes: &[u8]) -> Option<(FileNumber, Self)> {
+        let context = FileNumber(u16::try_from(index >> 9).ok()?);
+        let [.., reference] = index.to_be_bytes();
+        let entry = match (index & 0x100 != 0, reference) {
+            (true, _) => Self::Puk(KeyReference(reference), Puk::from_bytes(bytes)?),
+            (false, SHARED) => Self::SharedWith(FileNumber(u16::from_be_bytes(bytes.try_into().ok()?))),
+            (false, _) => Self::Pin(KeyReference(reference), Pin::from_bytes(bytes)?),
+        };
+        Some((context, entry))
+    }
+
     /// The stored entry.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
