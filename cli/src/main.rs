@@ -1,2 +1,101 @@
-//! `vuicc`: an emulated SIM and eUICC, its LPA and its SM-DP+.
-fn main() {}
+//! `vuicc`: an emulated SIM and eUICC, its LPA and its SM-DP+, on the command line.
+//!
+//! This crate assembles the rooms of the house and holds no knowledge of its own: one module per command, besides
+//! [`target`] (which card is meant), [`output`] (for people or for programs) and [`failure`].
+
+mod apdu;
+mod failure;
+mod hexadecimal;
+mod output;
+mod reader;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Output;
+
+/// An emulated SIM and eUICC that a host cannot tell from hardware, and what belongs around it.
+#[derive(Debug, Parser)]
+#[command(name = "vuicc", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    /// Print JSON, one object per line, instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Tell on stderr what goes on inside; twice: in detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vuicc reader list                                      which readers are there, and what is in them
+  vuicc apdu run scripts/apdu/select-mf.apdu --reader 0  a first dialogue with a card
+
+Every command has examples of its own: vuicc reader --help";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Smart card readers
+    #[command(subcommand)]
+    Reader(reader::Command),
+    /// APDU scripts: play, record, compare
+    #[command(subcommand)]
+    Apdu(apdu::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(cli.verbose);
+    let context = Context { output: Output::new(cli.json) };
+    let outcome = match cli.command {
+        Command::Reader(command) => reader::run(&command, &context),
+        Command::Apdu(command) => apdu::run(&command, &context),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// What every command gets besides its own arguments.
+#[derive(Debug)]
+struct Context {
+    output: Output,
+}
+
+/// Messages of the libraries go to stderr: warnings always, more on request or by `RUST_LOG`.
+fn log(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let level = ["warn", "info", "debug"].get(usize::from(verbose)).copied().unwrap_or("trace");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself() {
+        fn visit(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path} has no description");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{path} {} has no description", argument.get_id());
+            }
+            command.get_subcommands().for_each(|sub| visit(sub, &path));
+        }
+        visit(&Cli::command(), "");
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Mode;
-use crate::trace::{Event, Observer, describe_command, describe_response, hex, shown};
+use crate::trace::{Event, Observer, describe_command, describe_response, hex, shown_command};
 
 /// An [`Observer`] that writes a script of what it sees.
 ///
@@ -38,7 +38,7 @@ impl Recorder {
     }
 
     fn write_exchange(&mut self, command: &[u8], response: &[u8]) {
-        self.write(&format!("> {}", shown(command)), &describe_command(command));
+        self.write(&format!("> {}", shown_command(command)), &describe_command(command));
         if response.len() < 2 {
             let _ = writeln!(self.script, "# no answer");
         } else {
@@ -93,7 +93,7 @@ impl Observer for Recorder {
             Event::PowerOff => {}
             Event::Failed { command, cause } => {
                 self.close(&[]);
-                let _ = writeln!(self.script, "# {}: {cause}", shown(command));
+                let _ = writeln!(self.script, "# {}: {cause}", shown_command(command));
             }
         }
     }

@@ -11,8 +11,7 @@ use apdu::Icc;
 pub(crate) use describe::hex;
 pub use describe::{describe_command, describe_response, pretty_tlv, secret_part};
 pub use json::JsonTrace;
-pub use text::TextTrace;
-pub(crate) use text::shown;
+pub use text::{TextTrace, shown_command};
 
 use crate::transport::{Transport, TransportError};
 

@@ -62,7 +62,7 @@ impl<W: Write> Observer for TextTrace<W> {
             Event::WarmReset { atr } => self.commented("reset warm", &format!("ATR {}", hex(atr))),
             Event::PowerOff => self.line("# power off"),
             Event::Exchange { command, response, took } => {
-                self.commented(&format!("> {}", shown(command)), &describe_command(command));
+                self.commented(&format!("> {}", shown_command(command)), &describe_command(command));
                 let comment = format!("{} ({} µs)", describe_response(response), took.as_micros());
                 if response.len() < 2 {
                     self.line(&format!("# {comment} {}", hex(response)));
@@ -78,7 +78,7 @@ impl<W: Write> Observer for TextTrace<W> {
             }
             Event::Failed { command, cause } => {
                 if !command.is_empty() {
-                    self.commented(&format!("# > {}", shown(command)), &describe_command(command));
+                    self.commented(&format!("# > {}", shown_command(command)), &describe_command(command));
                 }
                 self.line(&format!("# {cause}"));
             }
@@ -87,8 +87,8 @@ impl<W: Write> Observer for TextTrace<W> {
     }
 }
 
-/// A command in hexadecimal, a PIN or PUK replaced.
-pub(crate) fn shown(command: &[u8]) -> String {
+/// A command in hexadecimal; `${secret}` stands for a PIN or PUK.
+pub fn shown_command(command: &[u8]) -> String {
     match secret_part(command) {
         Some(secret) => format!("{} ${{secret}}", hex(command.get(..secret.start).unwrap_or_default())),
         None => hex(command),

@@ -1,0 +1,94 @@
+//! `vuicc apdu`: scripts of APDUs, played, recorded, compared. The format: `docs/apdu-scripts.md`.
+
+mod diff;
+mod play;
+mod record;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use reader_bridge::script::{Included, Script, Variables};
+
+use crate::failure::{AtPath, Failure};
+use crate::{Context, hexadecimal};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play scripts on a card; succeeds if every response is as the scripts expect
+    #[command(after_help = "\
+Examples:
+  vuicc apdu run scripts/apdu/select-mf.apdu                      on the first card found
+  vuicc apdu run scripts/apdu/*.apdu --reader ACS                 all examples, on a card of plastic
+  vuicc apdu run my.apdu --set secret=31323334FFFFFFFF --show     with a PIN, every byte shown
+  echo '> 00A40004023F00' | vuicc apdu run -                      a script from a pipe
+
+A script stops at its first mismatch, which is shown with its line and a mark under the half-byte that differs.
+The format is described in docs/apdu-scripts.md.")]
+    Run(play::Arguments),
+    /// Play the commands of scripts and write a script that expects what came back
+    #[command(after_help = "\
+Examples:
+  vuicc apdu record scripts/apdu/pin.apdu --reader ACS --out pin-of-my-card.apdu
+  vuicc apdu run pin-of-my-card.apdu                              does another card do the same?
+
+PINs and PUKs are not written down; ${secret} stands in their place.")]
+    Record(record::Arguments),
+    /// Play the same scripts on two cards and show where they differ
+    #[command(after_help = "\
+Examples:
+  vuicc apdu diff scripts/apdu/*.apdu --reader ACS --reader \"Virtual PCD 00 00\"
+
+Succeeds if the two did the same, step by step. A difference that the script allows to both is shown and does not count.")]
+    Diff(diff::Arguments),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Run(arguments) => play::run(arguments, context),
+        Command::Record(arguments) => record::run(arguments, context),
+        Command::Diff(arguments) => diff::run(arguments, context),
+    }
+}
+
+/// Scripts and what they are given.
+#[derive(Debug, Args)]
+struct Scripts {
+    /// Scripts to play, in this order; `-` is stdin
+    #[arg(value_name = "SCRIPT", required = true)]
+    scripts: Vec<PathBuf>,
+    /// Give a variable a value; wins over the script's own `set`
+    #[arg(long = "set", value_name = "NAME=HEX", value_parser = assignment)]
+    variables: Vec<(String, Vec<u8>)>,
+}
+
+impl Scripts {
+    fn load(&self) -> Result<Vec<Script>, Failure> {
+        self.scripts.iter().map(|path| load(path)).collect()
+    }
+
+    fn variables(&self) -> Variables {
+        self.variables.iter().cloned().collect()
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, Vec<u8>), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=HEX, as in pin=31323334FFFFFFFF")?;
+    Ok((name.to_owned(), hexadecimal::parse(value)?))
+}
+
+fn load(path: &Path) -> Result<Script, Failure> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    }
+    .at("read the script", path)?;
+    let mut include = |from: &str, included: &str| {
+        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(included);
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        Ok(Included { name: path.to_string_lossy().into_owned(), text })
+    };
+    Ok(Script::parse(&path.to_string_lossy(), &text, &mut include)?)
+}

@@ -1,0 +1,97 @@
+//! How a command fails: one line on stderr, cause and way out, and an exit code that is not 0.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Cause and way out, to be told.
+    Because(String),
+    /// All has been told already.
+    Told,
+}
+
+impl Failure {
+    /// A failure with this cause and way out.
+    pub(crate) fn because(text: impl Into<String>) -> Self {
+        Self::Because(text.into())
+    }
+
+    /// Tells the user, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        if let Self::Because(text) = self {
+            let text = text.replace('\n', " ");
+            eprintln!("vuicc: {text}");
+        }
+        ExitCode::FAILURE
+    }
+}
+
+/// Errors say their cause and way out themselves; here the ones below them are added.
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        if let Some(error) = (&error as &dyn Error).downcast_ref::<io::Error>()
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            // Whoever read our output has seen enough.
+            return Self::Told;
+        }
+        let mut text = error.to_string();
+        let mut below = error.source();
+        while let Some(cause) = below {
+            let words = cause.to_string();
+            if !text.contains(&words) {
+                let _ = write!(text, ": {words}");
+            }
+            below = cause.source();
+        }
+        Self::Because(text)
+    }
+}
+
+/// Names the file in the failure of a file operation.
+pub(crate) trait AtPath<T> {
+    /// Puts what was done to which file in front of the cause.
+    fn at(self, doing: &str, path: &std::path::Path) -> Result<T, Failure>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at(self, doing: &str, path: &std::path::Path) -> Result<T, Failure> {
+        self.map_err(|error| Failure::because(format!("cannot {doing} {}: {error}", path.display())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Above(io::Error);
+
+    impl std::fmt::Display for Above {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the image cannot be read")
+        }
+    }
+
+    impl Error for Above {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn causes_are_joined_once() {
+        let failure = Failure::from(Above(io::Error::other("disk on fire")));
+        let Failure::Because(text) = failure else { panic!() };
+        assert_eq!(text, "the image cannot be read: disk on fire");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_news() {
+        assert!(matches!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)), Failure::Told));
+    }
+}
