@@ -207,14 +207,11 @@ impl Protector {
         segment
     }
 
-    /// `data` cut into as few segments as the limit allows, one after the other. Empty data still makes one segment.
-    pub fn segments(&mut self, tag: SegmentTag, data: &[u8]) -> Vec<u8> {
-        let mut segments = Vec::with_capacity(data.len() + data.len() / 64 + 32);
+    /// `data` cut into as few segments as the limit allows. Empty data still makes one segment.
+    pub fn segments(&mut self, tag: SegmentTag, data: &[u8]) -> Vec<Vec<u8>> {
         let (first, rest) = data.split_at(data.len().min(tag.max_data()));
-        segments.extend(self.segment(tag, first));
-        for data in rest.chunks(tag.max_data()) {
-            segments.extend(self.segment(tag, data));
-        }
+        let mut segments = vec![self.segment(tag, first)];
+        segments.extend(rest.chunks(tag.max_data()).map(|data| self.segment(tag, data)));
         segments
     }
 }
@@ -388,15 +385,11 @@ mod tests {
             let data: Vec<u8> = (0..5000u32).map(|n| n.to_be_bytes()[3]).collect();
             let mut protector = Protector::new(&session());
             let mut unprotector = Unprotector::new(&session());
-            let stream = protector.segments(tag, &data);
-            let (mut rest, mut opened) = (&stream[..], Vec::new());
-            while !rest.is_empty() {
-                let length = rest.len().min(MAX_SEGMENT);
-                // All but the last are full, of 1020 octets for data of the maximum length.
-                let (segment, after) = rest.split_at(length);
-                opened.extend_from_slice(&unprotector.open(segment).unwrap().data);
-                rest = after;
-            }
+            let segments = protector.segments(tag, &data);
+            let (last, full) = segments.split_last().unwrap();
+            assert!(full.iter().all(|segment| segment.len() == MAX_SEGMENT) && last.len() < MAX_SEGMENT);
+            let opened: Vec<u8> =
+                segments.iter().flat_map(|segment| unprotector.open(segment).unwrap().data.to_vec()).collect();
             assert_eq!(opened, data);
         }
     }

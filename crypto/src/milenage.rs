@@ -57,7 +57,7 @@ impl Milenage {
         u128::from_be_bytes(block.into())
     }
 
-    /// TEMP = E[RAND xor OPc].
+    /// TEMP: RAND and OPc added, encrypted.
     fn temp(&self, rand: &Rand) -> u128 {
         self.encrypt(u128::from_be_bytes(*rand) ^ self.opc)
     }
@@ -72,7 +72,7 @@ impl Milenage {
         (self.encrypt(self.temp(rand) ^ rotated ^ u128::from_be_bytes(c)) ^ self.opc).to_be_bytes()
     }
 
-    /// OUT2 to OUT5 share one form: E[rot(TEMP xor OPc, r) xor c] xor OPc.
+    /// OUT2 to OUT5 share one form: TEMP and OPc rotated by r, c added, encrypted, OPc added.
     fn out(&self, temp: u128, r: u8, c: [u8; 16]) -> [u8; 16] {
         let block = (temp ^ self.opc).rotate_left(r.into()) ^ u128::from_be_bytes(c);
         (self.encrypt(block) ^ self.opc).to_be_bytes()
@@ -115,7 +115,7 @@ impl Aka for Milenage {
     }
 }
 
-/// OPc = E[OP] xor OP: the operator variant bound to one subscriber (TS 35.206 section 4.1).
+/// OPc, which is OP encrypted under K and added to itself: the operator variant bound to one subscriber (TS 35.206 section 4.1).
 pub fn opc(k: &[u8; 16], op: &[u8; 16]) -> [u8; 16] {
     let mut block = (*op).into();
     Aes128Enc::new(k.into()).encrypt_block(&mut block);
