@@ -1,0 +1,112 @@
+//! Binding: a profile package made for one eUICC and one session (SGP.22 sections 2.5 and 3.1.3.2).
+
+use crypto::bsp::{Protector, SegmentTag, SessionKeys};
+use crypto::ec::{Curve, InvalidKey, PublicKey};
+use crypto::ecka::OneTimeKeyPair;
+use rsp::es8::{
+    BoundProfilePackage, ConfigureIsdpRequest, ControlRefTemplate, InitialiseSecureChannelRequest, RemoteOpId,
+    ReplaceSessionKeysRequest, StoreMetadataRequest,
+};
+use rsp::{DecodeError, Eid, EncodeError, OneTimePublicKey, Raw, Signature, TransactionId};
+
+use crate::identity::Signer;
+
+/// Under which keys the profile itself travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProfileProtection {
+    /// Fresh random keys per download, told to the eUICC by ReplaceSessionKeys.
+    #[default]
+    RandomKeys,
+    /// The session keys, without ReplaceSessionKeys.
+    SessionKeys,
+}
+
+/// What is bound, and to whom.
+#[derive(Debug)]
+pub struct Binding<'a> {
+    /// The session.
+    pub transaction_id: &'a TransactionId,
+    /// The eUICC.
+    pub eid: &'a Eid,
+    /// Its one-time public key.
+    pub euicc_otpk: &'a OneTimePublicKey,
+    /// Name of this server in the key derivation, 1 to 16 octets.
+    pub host_id: &'a [u8],
+    /// What the eUICC stores beside the profile.
+    pub metadata: &'a StoreMetadataRequest,
+    /// The unprotected profile package.
+    pub package: &'a [u8],
+    /// How the package is protected.
+    pub protection: ProfileProtection,
+}
+
+/// Nothing could be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The eUICC's one-time public key is not a point of the curve: the eUICC's fault.
+    #[error("otPK.EUICC: {0}")]
+    OneTimeKey(#[from] InvalidKey),
+    /// A part cannot be encoded: the profile's metadata break a limit.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A part just encoded does not read back.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl Binding<'_> {
+    /// The BoundProfilePackage, signed by `dp_pb`. Every segment keeps to 1020 octets.
+    pub fn bind(&self, dp_pb: &Signer, fill_random: &mut impl FnMut(&mut [u8])) -> Result<Vec<u8>, BindError> {
+        let theirs = PublicKey::from_sec1(Curve::P256, self.euicc_otpk.octets())?;
+        let ours = OneTimeKeyPair::generate(Curve::P256, &mut *fill_random);
+        let template = ControlRefTemplate::aes_128(self.host_id);
+        let session_keys = SessionKeys::derive(&ours.agree(&theirs), &template.shared_info(self.eid));
+
+        let mut protector = Protector::new(&session_keys);
+        let configure_isdp = rsp::encode(&ConfigureIsdpRequest::default())?;
+        let configure_isdp = protector.segments(SegmentTag::Tag87, &configure_isdp);
+        let store_metadata = protector.segments(SegmentTag::Tag88, &rsp::encode(self.metadata)?);
+        let replace_session_keys = match self.protection {
+            ProfileProtection::RandomKeys => {
+                let mut random = || {
+                    let mut octets = [0; 16];
+                    fill_random(&mut octets);
+                    octets
+                };
+                let keys = SessionKeys::new(random(), random(), random());
+                let request = zeroize::Zeroizing::new(rsp::encode(&ReplaceSessionKeysRequest {
+                    initial_mac_chaining_value: keys.initial_mac_chaining_value().as_slice().into(),
+                    ppk_enc: keys.enc().as_slice().into(),
+                    ppk_cmac: keys.mac().as_slice().into(),
+                })?);
+                let segments = protector.segments(SegmentTag::Tag87, &request);
+                protector.replace_session_keys(&keys);
+                segments
+            }
+            ProfileProtection::SessionKeys => Vec::new(),
+        };
+        let package = protector.segments(SegmentTag::Tag86, self.package);
+
+        let request = self.initialise_secure_channel(template, &ours, dp_pb)?;
+        Ok(BoundProfilePackage::assemble(&request, &configure_isdp, &store_metadata, &replace_session_keys, &package))
+    }
+
+    fn initialise_secure_channel(
+        &self,
+        control_ref_template: ControlRefTemplate,
+        ours: &OneTimeKeyPair,
+        dp_pb: &Signer,
+    ) -> Result<Raw<InitialiseSecureChannelRequest>, BindError> {
+        let mut request = InitialiseSecureChannelRequest {
+            remote_op_id: RemoteOpId::INSTALL_BOUND_PROFILE_PACKAGE,
+            transaction_id: self.transaction_id.clone(),
+            control_ref_template,
+            smdp_otpk: OneTimePublicKey::from(ours.public_key().to_uncompressed()),
+            smdp_sign: Signature::from([0; 64]),
+        };
+        let unsigned = Raw::encode(&request)?;
+        let input = InitialiseSecureChannelRequest::smdp_sign_input(&unsigned, self.euicc_otpk)?;
+        request.smdp_sign = dp_pb.sign(&input);
+        Ok(Raw::encode(&request)?)
+    }
+}

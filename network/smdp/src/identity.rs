@@ -1,0 +1,106 @@
+//! How this server proves itself under one CI: CERT.DPauth and CERT.DPpb with their keys, checked once, when it starts.
+
+use crypto::ec::PrivateKey;
+use crypto::ecdsa;
+use rsp::certificate::{CertificateError, Role};
+use rsp::chain::{TrustAnchor, verify_server};
+use rsp::pki::{Pki, PkiError};
+use rsp::{CertificateDer, Oid, Signature, SubjectKeyIdentifier};
+
+/// The certificates and private keys under one CI.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    ci: SubjectKeyIdentifier,
+    oid: Oid,
+    dp_auth: Signer,
+    dp_pb: Signer,
+}
+
+/// A certificate and the key it certifies.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    certificate: CertificateDer,
+    key: PrivateKey,
+}
+
+/// Certificates and keys that an eUICC would not accept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A certificate is not what its role demands.
+    #[error("{0} cannot be used: {1}")]
+    Certificate(Role, CertificateError),
+    /// The private key does not belong to the certificate.
+    #[error("the private key does not belong to {0}")]
+    Key(Role),
+    /// The two certificates are of different servers.
+    #[error("CERT.DPauth and CERT.DPpb have different object identifiers")]
+    Oid,
+    /// The PKI does not have what is needed.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+}
+
+impl Identity {
+    /// Checks CERT.DPauth and CERT.DPpb (DER) as an eUICC would, and that the keys fit.
+    pub fn new(
+        ci: &TrustAnchor,
+        (dp_auth_certificate, dp_auth_key): (&[u8], PrivateKey),
+        (dp_pb_certificate, dp_pb_key): (&[u8], PrivateKey),
+    ) -> Result<Self, IdentityError> {
+        let (dp_auth, oid) = signer(ci, Role::DpAuth, dp_auth_certificate, dp_auth_key)?;
+        let (dp_pb, oid_of_dp_pb) = signer(ci, Role::DpPb, dp_pb_certificate, dp_pb_key)?;
+        if oid != oid_of_dp_pb {
+            return Err(IdentityError::Oid);
+        }
+        Ok(Self { ci: ci.subject_key_identifier.clone(), oid, dp_auth, dp_pb })
+    }
+
+    /// The identity an SM-DP+ has in a PKI.
+    pub fn from_pki(pki: &Pki) -> Result<Self, IdentityError> {
+        let signer = |role| Ok::<_, PkiError>((pki.get(role)?.der(), pki.key(role)?.clone()));
+        Self::new(&pki.trust_anchor()?, signer(Role::DpAuth)?, signer(Role::DpPb)?)
+    }
+
+    /// The CI.
+    pub fn ci(&self) -> &SubjectKeyIdentifier {
+        &self.ci
+    }
+
+    /// Object identifier of the SM-DP+.
+    pub fn oid(&self) -> &Oid {
+        &self.oid
+    }
+
+    /// CERT.DPauth and its key.
+    pub fn dp_auth(&self) -> &Signer {
+        &self.dp_auth
+    }
+
+    /// CERT.DPpb and its key.
+    pub fn dp_pb(&self) -> &Signer {
+        &self.dp_pb
+    }
+}
+
+impl Signer {
+    /// The certificate.
+    pub fn certificate(&self) -> &CertificateDer {
+        &self.certificate
+    }
+
+    /// Signs `message`.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        Signature::from(ecdsa::sign(&self.key, message))
+    }
+}
+
+/// The signer, and the object identifier in its certificate.
+fn signer(ci: &TrustAnchor, role: Role, der: &[u8], key: PrivateKey) -> Result<(Signer, Oid), IdentityError> {
+    let unusable = |error| IdentityError::Certificate(role, error);
+    let certificate = verify_server(der, ci, role).map_err(unusable)?;
+    if certificate.public_key().map_err(unusable)? != key.public_key() {
+        return Err(IdentityError::Key(role));
+    }
+    let oid = certificate.oid().map_err(unusable)?.clone();
+    Ok((Signer { certificate: certificate.der().clone(), key }, oid))
+}

@@ -1,0 +1,390 @@
+//! What the operator does: put profiles in, order, confirm, release and cancel them (SGP.22 sections 3.1.1 and 5.3).
+//!
+//! Every function takes the store it works on; the profile it returns is as the store now has it.
+
+use std::fmt::Write as _;
+
+use crypto::confirmation::ConfirmationCodeHash;
+use rsp::activation_code::ActivationCode;
+use rsp::es8::StoreMetadataRequest;
+use rsp::{Eid, Iccid};
+
+use crate::profile::{ConfirmationCode, Order, Profile, ProfileError, ProfileState, UnixTime};
+use crate::store::{Store, StoreError};
+
+/// What the operator asked for cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// Package or metadata are not in order.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// No profile has this ICCID.
+    #[error("there is no profile {0}")]
+    UnknownProfile(Iccid),
+    /// Every profile of the type is taken, or there never was one.
+    #[error("no profile of type `{0}` is available")]
+    NoneOfType(String),
+    /// The profile is in a state in which this cannot be done.
+    #[error("profile {iccid} is {state}")]
+    WrongState {
+        /// The profile.
+        iccid: Iccid,
+        /// Its state.
+        state: ProfileState,
+    },
+    /// The profile is reserved for another eUICC.
+    #[error("profile {iccid} is reserved for EID {reserved_for}")]
+    OtherEid {
+        /// The profile.
+        iccid: Iccid,
+        /// Whom it is reserved for.
+        reserved_for: Eid,
+    },
+    /// A matchingId that no activation code can carry.
+    #[error("`{0}` is no matchingId: use letters, digits and hyphens, at most 255")]
+    BadMatchingId(String),
+    /// Another order has this matchingId.
+    #[error("matchingId `{0}` is in use")]
+    MatchingIdInUse(String),
+    /// Without a matchingId only the EID can lead an eUICC to its profile.
+    #[error("an order without matchingId needs an EID")]
+    EidMissing,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Puts a profile in: an unprotected package and the metadata to go with it.
+pub async fn add_profile(
+    store: &impl Store,
+    metadata: StoreMetadataRequest,
+    package: &[u8],
+    now: UnixTime,
+) -> Result<Profile, OrderError> {
+    let profile = Profile::new(metadata, package, now)?;
+    store.add_profile(&profile, package).await?;
+    Ok(profile)
+}
+
+/// Which profile is ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// This one.
+    Iccid(Iccid),
+    /// Any available one of a type.
+    Type(String),
+}
+
+/// How an order is to be found by an eUICC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MatchingId {
+    /// A fresh one, hard to guess.
+    #[default]
+    Generate,
+    /// This one.
+    Given(String),
+    /// None: the eUICC is known by its EID and asks its default SM-DP+.
+    ByEid,
+}
+
+/// All an operator says about an order.
+#[derive(Clone, Debug)]
+pub struct OrderRequest {
+    /// The profile.
+    pub wanted: Wanted,
+    /// The only eUICC that may have it, if decided already.
+    pub eid: Option<Eid>,
+    /// How it is found.
+    pub matching_id: MatchingId,
+    /// A confirmation code the user will be asked for.
+    pub confirmation_code: Option<String>,
+    /// Until when it may be downloaded.
+    pub expires_at: Option<UnixTime>,
+}
+
+impl OrderRequest {
+    /// An order for this profile: any eUICC, a fresh matchingId, no confirmation code, no end.
+    pub fn new(wanted: Wanted) -> Self {
+        Self { wanted, eid: None, matching_id: MatchingId::Generate, confirmation_code: None, expires_at: None }
+    }
+}
+
+/// Orders, confirms and releases in one go: afterwards the profile can be downloaded.
+pub async fn order(
+    store: &impl Store,
+    request: OrderRequest,
+    fill_random: &mut (impl FnMut(&mut [u8]) + Send),
+    now: UnixTime,
+) -> Result<Profile, OrderError> {
+    let OrderRequest { wanted, eid, matching_id, confirmation_code, expires_at } = request;
+    // What would fail later fails before anything is reserved.
+    if let MatchingId::Given(text) = &matching_id {
+        check_matching_id(text)?;
+        if store.profile_by_matching_id(text).await?.is_some() {
+            return Err(OrderError::MatchingIdInUse(text.clone()));
+        }
+    }
+    if matching_id == MatchingId::ByEid && eid.is_none() {
+        return Err(OrderError::EidMissing);
+    }
+    let profile = download_order(store, wanted, eid, now).await?;
+    let iccid = profile.iccid().clone();
+    let details = Confirmation { eid, matching_id, confirmation_code, expires_at };
+    confirm_order(store, &iccid, details, fill_random, now).await?;
+    release_profile(store, &iccid, now).await
+}
+
+/// Reserves a profile (ES2+.DownloadOrder): Available becomes Linked if an EID is given, else Allocated.
+pub async fn download_order(
+    store: &impl Store,
+    wanted: Wanted,
+    eid: Option<Eid>,
+    now: UnixTime,
+) -> Result<Profile, OrderError> {
+    let mut profile = match wanted {
+        Wanted::Iccid(iccid) => store.profile(&iccid).await?.ok_or(OrderError::UnknownProfile(iccid))?,
+        Wanted::Type(name) => store.available_profile(&name).await?.ok_or(OrderError::NoneOfType(name))?,
+    };
+    in_state(&profile, &[ProfileState::Available])?;
+    profile.order = Order { eid, ..Order::default() };
+    profile.enter(if eid.is_some() { ProfileState::Linked } else { ProfileState::Allocated }, now);
+    written(store, profile).await
+}
+
+/// What a confirmation settles.
+#[derive(Clone, Debug, Default)]
+pub struct Confirmation {
+    /// The only eUICC that may have the profile; must not contradict the download order.
+    pub eid: Option<Eid>,
+    /// How the order is found.
+    pub matching_id: MatchingId,
+    /// A confirmation code the user will be asked for.
+    pub confirmation_code: Option<String>,
+    /// Until when it may be downloaded.
+    pub expires_at: Option<UnixTime>,
+}
+
+/// Settles matchingId and confirmation code (ES2+.ConfirmOrder): Allocated or Linked becomes Confirmed.
+pub async fn confirm_order(
+    store: &impl Store,
+    iccid: &Iccid,
+    confirmation: Confirmation,
+    fill_random: &mut (impl FnMut(&mut [u8]) + Send),
+    now: UnixTime,
+) -> Result<Profile, OrderError> {
+    let mut profile = known(store, iccid).await?;
+    in_state(&profile, &[ProfileState::Allocated, ProfileState::Linked])?;
+    match (profile.order.eid, confirmation.eid) {
+        (Some(reserved_for), Some(eid)) if reserved_for != eid => {
+            return Err(OrderError::OtherEid { iccid: iccid.clone(), reserved_for });
+        }
+        (None, eid) => profile.order.eid = eid,
+        _ => {}
+    }
+    profile.order.matching_id = match confirmation.matching_id {
+        MatchingId::Generate => Some(generate_matching_id(fill_random)),
+        MatchingId::Given(text) => {
+            check_matching_id(&text)?;
+            Some(text)
+        }
+        MatchingId::ByEid if profile.order.eid.is_none() => return Err(OrderError::EidMissing),
+        MatchingId::ByEid => None,
+    };
+    profile.order.confirmation_code = confirmation
+        .confirmation_code
+        .map(|code| ConfirmationCode { hash: ConfirmationCodeHash::of_code(&code), failures: 0 });
+    profile.order.expires_at = confirmation.expires_at;
+    profile.enter(ProfileState::Confirmed, now);
+    written(store, profile).await
+}
+
+/// Opens a profile for download (ES2+.ReleaseProfile): Confirmed becomes Released.
+pub async fn release_profile(store: &impl Store, iccid: &Iccid, now: UnixTime) -> Result<Profile, OrderError> {
+    let mut profile = known(store, iccid).await?;
+    in_state(&profile, &[ProfileState::Confirmed])?;
+    profile.enter(ProfileState::Released, now);
+    written(store, profile).await
+}
+
+/// What becomes of a profile whose order is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinalProfileStatus {
+    /// It may be ordered again.
+    Available,
+    /// It is not to be used any more.
+    Unavailable,
+}
+
+/// Ends the order of a profile (ES2+.CancelOrder), whatever has become of it but an installation.
+pub async fn cancel_order(
+    store: &impl Store,
+    iccid: &Iccid,
+    status: FinalProfileStatus,
+    now: UnixTime,
+) -> Result<Profile, OrderError> {
+    let mut profile = known(store, iccid).await?;
+    let cancellable = [
+        ProfileState::Allocated,
+        ProfileState::Linked,
+        ProfileState::Confirmed,
+        ProfileState::Released,
+        ProfileState::Downloaded,
+        ProfileState::Error,
+    ];
+    in_state(&profile, &cancellable)?;
+    profile.order = Order::default();
+    let state = match status {
+        FinalProfileStatus::Available => ProfileState::Available,
+        FinalProfileStatus::Unavailable => ProfileState::Unavailable,
+    };
+    profile.enter(state, now);
+    written(store, profile).await
+}
+
+/// The activation code that leads an LPA to the order (SGP.22 section 4.1).
+pub fn activation_code(profile: &Profile, smdp_address: &str) -> ActivationCode {
+    ActivationCode {
+        smdp_address: smdp_address.to_owned(),
+        matching_id: profile.order.matching_id.clone().unwrap_or_default(),
+        smdp_oid: None,
+        confirmation_code_required: profile.order.confirmation_code.is_some(),
+    }
+}
+
+async fn known(store: &impl Store, iccid: &Iccid) -> Result<Profile, OrderError> {
+    store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))
+}
+
+fn in_state(profile: &Profile, states: &[ProfileState]) -> Result<(), OrderError> {
+    if states.contains(&profile.state) {
+        return Ok(());
+    }
+    Err(OrderError::WrongState { iccid: profile.iccid().clone(), state: profile.state })
+}
+
+async fn written(store: &impl Store, mut profile: Profile) -> Result<Profile, OrderError> {
+    match (store.update_profile(&profile).await, &profile.order.matching_id) {
+        (Err(StoreError::Exists(_)), Some(taken)) => return Err(OrderError::MatchingIdInUse(taken.clone())),
+        (result, _) => result?,
+    }
+    profile.revision += 1;
+    Ok(profile)
+}
+
+fn check_matching_id(text: &str) -> Result<(), OrderError> {
+    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
+    if (1..=255).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(OrderError::BadMatchingId(text.to_owned()))
+}
+
+/// Four groups of five out of 32 letters and digits that are not mistaken for one another: 100 bits.
+fn generate_matching_id(fill_random: &mut (impl FnMut(&mut [u8]) + Send)) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut octets = [0; 20];
+    fill_random(&mut octets);
+    let mut text = String::new();
+    for (at, octet) in octets.iter().enumerate() {
+        let letter = ALPHABET.get(usize::from(octet % 32)).copied().unwrap_or(b'0');
+        let separator = if at > 0 && at % 5 == 0 { "-" } else { "" };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{separator}{}", char::from(letter));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::tests::{iccid, metadata, package};
+    use crate::sqlite::SqliteStore;
+
+    fn fill_random(octets: &mut [u8]) {
+        getrandom::fill(octets).unwrap();
+    }
+
+    async fn store_of(count: u32) -> SqliteStore {
+        let store = SqliteStore::open(":memory:").await.unwrap();
+        for number in 0..count {
+            add_profile(&store, metadata(number), &package(number), 7).await.unwrap();
+        }
+        store
+    }
+
+    fn eid(last: char) -> Eid {
+        Eid::with_check_digits(&format!("89049032{}{last}", "0".repeat(21))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_order_goes_through_its_states() {
+        let store = store_of(1).await;
+        let ordered = download_order(&store, Wanted::Iccid(iccid(0)), None, 10).await.unwrap();
+        assert_eq!((ordered.state, ordered.changed_at), (ProfileState::Allocated, 10));
+        let early = release_profile(&store, &iccid(0), 11).await.unwrap_err();
+        assert_eq!(early.to_string(), format!("profile {} is Allocated", iccid(0)));
+        let confirmation = Confirmation { confirmation_code: Some("1234".into()), ..Confirmation::default() };
+        let confirmed = confirm_order(&store, &iccid(0), confirmation, &mut fill_random, 12).await.unwrap();
+        assert_eq!(confirmed.state, ProfileState::Confirmed);
+        let released = release_profile(&store, &iccid(0), 13).await.unwrap();
+        assert_eq!(released, store.profile(&iccid(0)).await.unwrap().unwrap());
+        let code = activation_code(&released, "smdp.example.com").to_string();
+        let matching_id = released.order.matching_id.unwrap();
+        assert_eq!(code, format!("LPA:1$smdp.example.com${matching_id}$$1"));
+        assert_eq!(matching_id.split('-').map(str::len).collect::<Vec<_>>(), [5; 4]);
+
+        let cancelled = cancel_order(&store, &iccid(0), FinalProfileStatus::Available, 14).await.unwrap();
+        assert_eq!((cancelled.state, &cancelled.order), (ProfileState::Available, &Order::default()));
+        assert!(store.profile_by_matching_id(&matching_id).await.unwrap().is_none());
+        assert!(cancel_order(&store, &iccid(0), FinalProfileStatus::Available, 15).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn orders_by_type_take_what_is_left() {
+        let store = store_of(2).await;
+        let mut request = OrderRequest::new(Wanted::Type("Test Type".into()));
+        request.matching_id = MatchingId::Given("FIRST".into());
+        let first = order(&store, request.clone(), &mut fill_random, 1).await.unwrap();
+        let taken = order(&store, request, &mut fill_random, 1).await.unwrap_err();
+        assert!(matches!(taken, OrderError::MatchingIdInUse(_)), "{taken}");
+        let second =
+            order(&store, OrderRequest::new(Wanted::Type("Test Type".into())), &mut fill_random, 1).await.unwrap();
+        assert_ne!(first.iccid(), second.iccid());
+        let none = download_order(&store, Wanted::Type("Test Type".into()), None, 1).await.unwrap_err();
+        assert!(matches!(none, OrderError::NoneOfType(_)), "{none}");
+    }
+
+    #[tokio::test]
+    async fn eids_and_matching_ids_are_checked() {
+        let store = store_of(1).await;
+        let mut request = OrderRequest::new(Wanted::Iccid(iccid(0)));
+        for bad in ["", "a b", "$1", "ä"] {
+            request.matching_id = MatchingId::Given(bad.into());
+            let error = order(&store, request.clone(), &mut fill_random, 1).await.unwrap_err();
+            assert!(matches!(error, OrderError::BadMatchingId(_)), "{error}");
+        }
+        request.matching_id = MatchingId::ByEid;
+        let error = order(&store, request, &mut fill_random, 1).await.unwrap_err();
+        assert!(matches!(error, OrderError::EidMissing), "{error}");
+        // All that left the profile as it was.
+        let linked = download_order(&store, Wanted::Iccid(iccid(0)), Some(eid('1')), 1).await.unwrap();
+        assert_eq!(linked.state, ProfileState::Linked);
+        let confirmation = Confirmation { eid: Some(eid('2')), ..Confirmation::default() };
+        let error = confirm_order(&store, &iccid(0), confirmation, &mut fill_random, 1).await.unwrap_err();
+        assert!(matches!(error, OrderError::OtherEid { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn two_changes_at_once_are_noticed() {
+        let store = store_of(1).await;
+        let profile = store.profile(&iccid(0)).await.unwrap().unwrap();
+        store.update_profile(&profile).await.unwrap();
+        assert!(matches!(store.update_profile(&profile).await, Err(StoreError::Conflict(_))));
+        let twice = add_profile(&store, metadata(0), &package(0), 7).await.unwrap_err();
+        assert!(matches!(twice, OrderError::Store(StoreError::Exists(_))), "{twice}");
+        assert!(store.remove_profile(&iccid(0)).await.unwrap());
+        assert!(!store.remove_profile(&iccid(0)).await.unwrap());
+        let unknown = release_profile(&store, &iccid(0), 1).await.unwrap_err();
+        assert!(matches!(unknown, OrderError::UnknownProfile(_)), "{unknown}");
+    }
+}

@@ -1,0 +1,422 @@
+//! A profile in the hands of the SM-DP+: its state, the order it is reserved by, and what it demands of an eUICC.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crypto::confirmation::ConfirmationCodeHash;
+use rsp::es8::StoreMetadataRequest;
+use rsp::es10b::CancelSessionReason;
+use rsp::euicc_info::UiccCapability;
+use rsp::notification::ErrorReason;
+use rsp::{Eid, Iccid, OneTimePublicKey};
+use saip::ProfileElement;
+use saip::header::Service;
+
+/// Seconds since 1970-01-01 00:00 UTC.
+pub type UnixTime = u64;
+
+/// Where a profile is on its way from the operator's order onto an eUICC (SGP.22 section 3.1.6).
+///
+/// ```text
+/// Available ── download order ──▶ Allocated | Linked ── confirm ──▶ Confirmed ── release ──▶ Released
+///                                                                                              │
+///                     Error ◀── rejected, failed for good, too many tries ──┬── Downloaded ◀── package handed out
+///                                                                           │       │
+///                                                                           │       └──▶ Installed
+///                                              cancel order ──▶ Available | Unavailable
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProfileState {
+    /// Nobody has ordered it.
+    Available,
+    /// Reserved, for whichever eUICC.
+    Allocated,
+    /// Reserved for one eUICC.
+    Linked,
+    /// Reserved, with matchingId and confirmation code settled.
+    Confirmed,
+    /// Ready to be downloaded.
+    Released,
+    /// A bound profile package was handed out; what came of it is not known yet.
+    Downloaded,
+    /// On an eUICC.
+    Installed,
+    /// Not installed, and not to be tried again under this order.
+    Error,
+    /// Withdrawn by the operator.
+    Unavailable,
+}
+
+impl ProfileState {
+    const NAMES: [(Self, &'static str); 9] = [
+        (Self::Available, "Available"),
+        (Self::Allocated, "Allocated"),
+        (Self::Linked, "Linked"),
+        (Self::Confirmed, "Confirmed"),
+        (Self::Released, "Released"),
+        (Self::Downloaded, "Downloaded"),
+        (Self::Installed, "Installed"),
+        (Self::Error, "Error"),
+        (Self::Unavailable, "Unavailable"),
+    ];
+
+    /// The specification's name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(state, _)| *state == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether an LPA may be given the profile.
+    pub fn is_downloadable(self) -> bool {
+        matches!(self, Self::Released | Self::Downloaded)
+    }
+}
+
+impl fmt::Display for ProfileState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text names no profile state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no profile state")]
+pub struct UnknownState(String);
+
+impl FromStr for ProfileState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
+        named.map(|(state, _)| *state).ok_or_else(|| UnknownState(text.to_owned()))
+    }
+}
+
+/// A profile as the store keeps it, its package aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// What the LPA shows and the eUICC stores.
+    pub metadata: StoreMetadataRequest,
+    /// Type by which an operator orders any profile of a kind; from the package header unless given.
+    pub profile_type: Option<String>,
+    /// What an eUICC must offer.
+    pub requirements: Requirements,
+    /// Where it is.
+    pub state: ProfileState,
+    /// The order it is reserved by; empty when [`ProfileState::Available`].
+    pub order: Order,
+    /// When it was put in.
+    pub added_at: UnixTime,
+    /// When its state changed last.
+    pub changed_at: UnixTime,
+    /// Counts updates, so that two at once are noticed.
+    pub revision: i64,
+}
+
+/// The download order a profile is reserved by, and how the download goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Order {
+    /// matchingId, by which an activation code names the order; without one the EID does (default SM-DP+).
+    pub matching_id: Option<String>,
+    /// The only eUICC that may have it; the first one to ask, once it was handed out.
+    pub eid: Option<Eid>,
+    /// Hash of the confirmation code, if one is required.
+    pub confirmation_code: Option<ConfirmationCode>,
+    /// Until when it may be downloaded; for ever if absent.
+    pub expires_at: Option<UnixTime>,
+    /// How often a package was handed out.
+    pub downloads: u32,
+    /// otPK.EUICC the last package was bound to, offered to the eUICC for the next try.
+    pub euicc_otpk: Option<OneTimePublicKey>,
+}
+
+/// The confirmation code of an order: its hash, and how often it was missed.
+#[derive(Clone, Debug)]
+pub struct ConfirmationCode {
+    /// SHA-256 of the code.
+    pub hash: ConfirmationCodeHash,
+    /// Wrong ones so far.
+    pub failures: u32,
+}
+
+impl PartialEq for ConfirmationCode {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash.as_bytes() == other.hash.as_bytes() && self.failures == other.failures
+    }
+}
+
+/// ICCID of a profile package, in the octet order of EF.ICCID; nothing if it does not start with a header.
+///
+/// Published packages write the header's ICCID in the order of its digits.
+pub fn iccid_of_package(package: &[u8]) -> Option<Iccid> {
+    match saip::decode_package(package).ok()?.first()? {
+        ProfileElement::Header(header) => Some(in_digit_order(header.iccid)),
+        _ => None,
+    }
+}
+
+fn in_digit_order(octets: [u8; 10]) -> Iccid {
+    Iccid::from(octets.map(|octet| octet.rotate_left(4)))
+}
+
+impl Profile {
+    /// A new profile out of its package and the metadata to go with it. Reads the package once, whole.
+    pub fn new(metadata: StoreMetadataRequest, package: &[u8], now: UnixTime) -> Result<Self, ProfileError> {
+        let (profile_type, requirements) = read_package(&metadata, package)?;
+        check_metadata(&metadata)?;
+        Ok(Self {
+            metadata,
+            profile_type,
+            requirements,
+            state: ProfileState::Available,
+            order: Order::default(),
+            added_at: now,
+            changed_at: now,
+            revision: 0,
+        })
+    }
+
+    /// ICCID.
+    pub fn iccid(&self) -> &Iccid {
+        &self.metadata.iccid
+    }
+
+    /// The state follows from how an installation ended.
+    pub fn installation_ended(&mut self, error: Option<ErrorReason>, now: UnixTime) {
+        match error {
+            None => self.enter(ProfileState::Installed, now),
+            Some(reason) if is_temporary(reason) => self.enter(ProfileState::Released, now),
+            Some(_) => self.enter(ProfileState::Error, now),
+        }
+    }
+
+    /// The state follows from a session the LPA gave up (SGP.22 section 3.1.3.1).
+    pub fn session_cancelled(&mut self, reason: CancelSessionReason, now: UnixTime) {
+        match reason {
+            CancelSessionReason::POSTPONED | CancelSessionReason::TIMEOUT => self.enter(ProfileState::Released, now),
+            _ => self.enter(ProfileState::Error, now),
+        }
+    }
+
+    /// Changes the state.
+    pub fn enter(&mut self, state: ProfileState, now: UnixTime) {
+        self.state = state;
+        self.changed_at = now;
+    }
+}
+
+/// Whether another try with the same profile and eUICC can succeed.
+fn is_temporary(reason: ErrorReason) -> bool {
+    matches!(
+        reason,
+        ErrorReason::INVALID_SIGNATURE
+            | ErrorReason::INVALID_TRANSACTION_ID
+            | ErrorReason::SCP03T_STRUCTURE_ERROR
+            | ErrorReason::SCP03T_SECURITY_ERROR
+            | ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE
+            | ErrorReason::INTERRUPTION
+            | ErrorReason::UNKNOWN_ERROR
+    )
+}
+
+/// What the operator handed in cannot be offered for download.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// The package is not what TCA's specification calls one.
+    #[error("the profile package cannot be read: {0}")]
+    Package(#[from] saip::Error),
+    /// The package does not start with a header or does not finish with an end.
+    #[error("the profile package has no {0}")]
+    Incomplete(&'static str),
+    /// Metadata and package are of different profiles.
+    #[error("the metadata are for ICCID {metadata}, the package has {package}")]
+    IccidMismatch {
+        /// ICCID of the metadata.
+        metadata: Iccid,
+        /// ICCID of the package header.
+        package: Iccid,
+    },
+    /// The metadata break a rule of SGP.22 section 5.5.3.
+    #[error("metadata: {0}")]
+    Metadata(&'static str),
+}
+
+fn check_metadata(metadata: &StoreMetadataRequest) -> Result<(), ProfileError> {
+    let wrong = |what| Err(ProfileError::Metadata(what));
+    if !metadata.iccid.is_well_formed() {
+        return wrong("the ICCID is not ten octets of digits");
+    }
+    if metadata.icon.is_some() != metadata.icon_type.is_some() {
+        return wrong("an icon and its type go together");
+    }
+    let rules = metadata.profile_policy_rules.unwrap_or_default();
+    if !rules.is_empty() && metadata.profile_owner.is_none() {
+        return wrong("policy rules need a profile owner");
+    }
+    // Sizes are the encoder's business.
+    match rsp::encode(metadata) {
+        Ok(_) => Ok(()),
+        Err(_) => wrong("a name or the icon is too long"),
+    }
+}
+
+/// What an eUICC must offer for the profile to work, as far as it tells the SM-DP+.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// Capabilities that mandatory services of the package stand for.
+    pub uicc_capability: UiccCapability,
+    /// Octets of the package: it takes at least that much memory.
+    pub package_size: u32,
+}
+
+/// The capability that a service demanded by a package stands for; some have none.
+const SERVICE_CAPABILITY: [(Service, UiccCapability); 24] = [
+    (Service::CONTACTLESS, UiccCapability::CONTACTLESS_SUPPORT),
+    (Service::USIM, UiccCapability::USIM_SUPPORT),
+    (Service::ISIM, UiccCapability::ISIM_SUPPORT),
+    (Service::CSIM, UiccCapability::CSIM_SUPPORT),
+    (Service::MILENAGE, UiccCapability::AKA_MILENAGE),
+    (Service::TUAK128, UiccCapability::AKA_TUAK128),
+    (Service::CAVE, UiccCapability::AKA_CAVE),
+    (Service::GBA_USIM, UiccCapability::GBA_AUTHEN_USIM),
+    (Service::GBA_ISIM, UiccCapability::GBA_AUTHEN_ISIM),
+    (Service::MBMS, UiccCapability::MBMS_AUTHEN_USIM),
+    (Service::EAP, UiccCapability::EAP_CLIENT),
+    (Service::JAVACARD, UiccCapability::JAVACARD),
+    (Service::MULTOS, UiccCapability::MULTOS),
+    (Service::MULTIPLE_USIM, UiccCapability::MULTIPLE_USIM_SUPPORT),
+    (Service::MULTIPLE_ISIM, UiccCapability::MULTIPLE_ISIM_SUPPORT),
+    (Service::MULTIPLE_CSIM, UiccCapability::MULTIPLE_CSIM_SUPPORT),
+    (Service::TUAK256, UiccCapability::AKA_TUAK256),
+    (Service::BER_TLV, UiccCapability::BER_TLV_FILE_SUPPORT),
+    (Service::DF_LINK, UiccCapability::DF_LINK_SUPPORT),
+    (Service::CAT_TP, UiccCapability::CAT_TP),
+    (Service::GET_IDENTITY, UiccCapability::GET_IDENTITY),
+    (Service::PROFILE_A_X25519, UiccCapability::PROFILE_A_X25519),
+    (Service::PROFILE_B_P256, UiccCapability::PROFILE_B_P256),
+    (Service::SUCI_CALCULATOR_API, UiccCapability::SUCI_CALCULATOR_API),
+];
+
+/// Profile type and demands, from the elements of `package`.
+fn read_package(
+    metadata: &StoreMetadataRequest,
+    package: &[u8],
+) -> Result<(Option<String>, Requirements), ProfileError> {
+    let elements = saip::decode_package(package)?;
+    let Some(ProfileElement::Header(header)) = elements.first() else {
+        return Err(ProfileError::Incomplete("header at its start"));
+    };
+    if !matches!(elements.last(), Some(ProfileElement::End(_))) {
+        return Err(ProfileError::Incomplete("end element at its end"));
+    }
+    // Published packages write the header's ICCID in the order of its digits, others as EF.ICCID does: either will do.
+    let as_in_file = Iccid::from(header.iccid);
+    let in_digit_order = in_digit_order(header.iccid);
+    if metadata.iccid != in_digit_order && metadata.iccid != as_in_file {
+        return Err(ProfileError::IccidMismatch { metadata: metadata.iccid.clone(), package: in_digit_order });
+    }
+    let demanded = SERVICE_CAPABILITY.iter().filter(|(service, _)| header.mandatory_services.contains(*service));
+    let requirements = Requirements {
+        uicc_capability: demanded.fold(UiccCapability::EMPTY, |all, (_, capability)| all | *capability),
+        package_size: u32::try_from(package.len()).unwrap_or(u32::MAX),
+    };
+    Ok((header.profile_type.clone(), requirements))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use rsp::metadata::{OperatorId, PprIds};
+    use saip::header::{ProfileHeader, ServicesList};
+    use saip::{End, PeHeader};
+
+    pub(crate) fn iccid(number: u32) -> Iccid {
+        Iccid::with_check_digit(&format!("8944{number:014}")).unwrap()
+    }
+
+    pub(crate) fn metadata(number: u32) -> StoreMetadataRequest {
+        StoreMetadataRequest {
+            iccid: iccid(number),
+            service_provider_name: "Example Telecom".into(),
+            profile_name: "Example".into(),
+            icon_type: None,
+            icon: None,
+            profile_class: None,
+            notification_configuration_info: None,
+            profile_owner: None,
+            profile_policy_rules: None,
+        }
+    }
+
+    pub(crate) fn package(number: u32) -> Vec<u8> {
+        let header = ProfileHeader {
+            major_version: 2,
+            minor_version: 3,
+            profile_type: Some("Test Type".into()),
+            iccid: iccid(number).to_array().unwrap().map(|octet| octet.rotate_left(4)),
+            pol: None,
+            mandatory_services: ServicesList::new([Service::USIM, Service::MILENAGE, Service::USIM_TEST_ALGORITHM]),
+            mandatory_templates: Vec::new(),
+            connectivity_parameters: None,
+            mandatory_aids: None,
+            iot_options: None,
+        };
+        let end = ProfileElement::End(End { header: PeHeader::mandated(1) });
+        saip::encode_package(&[ProfileElement::Header(Box::new(header)), end])
+    }
+
+    #[test]
+    fn states_have_their_names() {
+        for (state, name) in ProfileState::NAMES {
+            assert_eq!(state.to_string(), name);
+            assert_eq!(name.parse(), Ok(state));
+        }
+        assert!("Lost".parse::<ProfileState>().is_err());
+    }
+
+    #[test]
+    fn a_package_tells_what_it_needs() {
+        let profile = Profile::new(metadata(1), &package(1), 5).unwrap();
+        assert_eq!(iccid_of_package(&package(1)), Some(iccid(1)));
+        assert_eq!(profile.profile_type.as_deref(), Some("Test Type"));
+        let needed = UiccCapability::USIM_SUPPORT | UiccCapability::AKA_MILENAGE;
+        assert_eq!(profile.requirements.uicc_capability, needed);
+        assert_eq!(profile.requirements.package_size as usize, package(1).len());
+    }
+
+    #[test]
+    fn what_cannot_be_offered_is_refused() {
+        let refused = |metadata, package: &[u8]| Profile::new(metadata, package, 0).unwrap_err().to_string();
+        assert!(refused(metadata(1), &package(2)).contains("the package has"));
+        assert!(refused(metadata(1), &[]).contains("no header"));
+        let whole = package(1);
+        assert!(refused(metadata(1), &whole[..whole.len() - 9]).contains("no end"));
+        assert!(refused(metadata(1), &whole[..whole.len() - 1]).contains("cannot be read"));
+        let mut bent = metadata(1);
+        bent.icon = Some(vec![0; 10].into());
+        assert!(refused(bent, &whole).contains("an icon and its type"));
+        let mut bent = metadata(1);
+        bent.profile_policy_rules = Some(PprIds::PPR1);
+        assert!(refused(bent.clone(), &whole).contains("profile owner"));
+        bent.profile_owner = OperatorId::new("001", "01");
+        Profile::new(bent.clone(), &whole, 0).unwrap();
+        bent.service_provider_name = "x".repeat(33);
+        assert!(refused(bent, &whole).contains("too long"));
+    }
+
+    /// The generic test profile of TS.48.
+    #[test]
+    fn a_published_package() {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/ts48/TS48_v7.0_SAIP2.3_BERTLV_SUCI.der");
+        let Ok(package) = std::fs::read(path) else {
+            println!("skipped: no {path}");
+            return;
+        };
+        let iccid = iccid_of_package(&package).unwrap();
+        assert_eq!(iccid.to_string(), "89000123456789012341");
+        let profile = Profile::new(StoreMetadataRequest { iccid, ..metadata(0) }, &package, 0).unwrap();
+        let needed = profile.requirements.uicc_capability;
+        assert!(needed.contains(UiccCapability::CSIM_SUPPORT | UiccCapability::GET_IDENTITY));
+        assert!(!needed.contains(UiccCapability::AKA_MILENAGE));
+    }
+}

@@ -1,0 +1,453 @@
+//! The five functions of ES9+, without input or output of their own: messages, entropy and time come in, messages go out.
+//! What has to be remembered goes through the [`Store`].
+
+use std::collections::BTreeSet;
+
+use crypto::ec::PublicKey;
+use crypto::ecdsa;
+use rsp::certificate::Certificate;
+use rsp::chain::{ChainError, EuiccChain, TrustAnchor, verify_euicc};
+use rsp::es9::{
+    AuthenticateClientRequest, AuthenticateClientResponse, Base64, CancelSessionRequest, Empty,
+    GetBoundProfilePackageRequest, GetBoundProfilePackageResponse, InitiateAuthenticationRequest,
+    InitiateAuthenticationResponse, status,
+};
+use rsp::es10b::{
+    AuthenticateServerResponse, CancelSessionResponse, CtxParams1, EuiccSigned1, PrepareDownloadResponse,
+    ServerSigned1, SmdpSigned2,
+};
+use rsp::{CertificateDer, Eid, Raw, Signature, SubjectKeyIdentifier, TransactionId, VersionType};
+
+use crate::bind::{Binding, ProfileProtection};
+use crate::eligibility;
+use crate::identity::Identity;
+use crate::profile::{Profile, ProfileState, UnixTime};
+use crate::status::{Because, EUICC_ERROR, EXECUTION_ERROR, MALFORMED_REQUEST, Refusal};
+use crate::store::{Peer, Session, SessionState, Store};
+
+/// How an SM-DP+ behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The SM-DP+ address: FQDN, with `:port` unless that is 443.
+    pub address: String,
+    /// Other addresses it answers to.
+    pub aliases: Vec<String>,
+    /// How long an RSP session may take, in seconds.
+    pub session_lifetime: UnixTime,
+    /// Wrong confirmation codes after which an order is lost.
+    pub confirmation_code_tries: u32,
+    /// Packages handed out after which an order is lost.
+    pub download_tries: u32,
+    /// Under which keys profiles travel.
+    pub protection: ProfileProtection,
+    /// Whether profiles are held back from an eUICC on which they would not work.
+    pub check_eligibility: bool,
+    /// Name of the server in key derivations, 1 to 16 octets.
+    pub host_id: Vec<u8>,
+}
+
+impl Settings {
+    /// The usual behaviour at this address.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            aliases: Vec::new(),
+            session_lifetime: 30 * 60,
+            confirmation_code_tries: 3,
+            download_tries: 10,
+            protection: ProfileProtection::default(),
+            check_eligibility: true,
+            host_id: b"vuicc-smdp".to_vec(),
+        }
+    }
+}
+
+/// Lowest release of SGP.22 an eUICC must support.
+const LOWEST_SVN: (u8, u8, u8) = (2, 0, 0);
+
+/// An SM-DP+: identities, trust and settings, over a store.
+#[derive(Debug)]
+pub struct SmDp<S> {
+    store: S,
+    settings: Settings,
+    identities: Vec<Identity>,
+    trust: Vec<TrustAnchor>,
+    addresses: BTreeSet<String>,
+}
+
+impl<S: Store> SmDp<S> {
+    /// An SM-DP+ with these identities, trusting these CIs.
+    pub fn new(store: S, settings: Settings, identities: Vec<Identity>, trust: Vec<TrustAnchor>) -> Self {
+        let addresses = settings.aliases.iter().chain([&settings.address]).map(|address| normalised(address)).collect();
+        Self { store, settings, identities, trust, addresses }
+    }
+
+    /// Where it remembers.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// How it behaves.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// ES9+.InitiateAuthentication: opens a session and shows the eUICC a signature under a CI it knows.
+    pub async fn initiate_authentication(
+        &self,
+        request: &InitiateAuthenticationRequest,
+        fill_random: &mut (impl FnMut(&mut [u8]) + Send),
+        now: UnixTime,
+    ) -> Result<InitiateAuthenticationResponse, Refusal> {
+        let InitiateAuthenticationRequest { euicc_challenge, euicc_info1, smdp_address } = request;
+        let euicc_challenge: [u8; 16] = euicc_challenge
+            .0
+            .as_slice()
+            .try_into()
+            .map_err(|_| MALFORMED_REQUEST.because("euiccChallenge has not 16 octets"))?;
+        let euicc_info1 = euicc_info1.decode()?;
+        if !self.addresses.contains(&normalised(smdp_address)) {
+            return Err(status::SMDP_ADDRESS_REFUSED.because(format!("asked for `{smdp_address}`")));
+        }
+        let (major, minor, revision) = LOWEST_SVN;
+        if euicc_info1.svn < VersionType::new(major, minor, revision) {
+            return Err(status::SVN_NOT_SUPPORTED.because(euicc_info1.svn));
+        }
+        let identity = self
+            .identity_for(&euicc_info1.euicc_ci_pk_id_list_for_verification)
+            .ok_or(status::NO_SERVER_CERTIFICATE)?;
+        let signing = &euicc_info1.euicc_ci_pk_id_list_for_signing;
+        let euicc_ci = signing.iter().find(|ci| self.trusts(ci)).ok_or(status::CI_NOT_SUPPORTED)?;
+
+        let transaction_id = TransactionId::from(random(fill_random));
+        let server_challenge = random(fill_random);
+        // The LPA compares this with the address it called, so it gets its own spelling back.
+        let server_address = smdp_address.trim().to_owned();
+        let server_signed1 = Raw::encode(&ServerSigned1 {
+            transaction_id: transaction_id.clone(),
+            euicc_challenge: euicc_challenge.into(),
+            server_address: server_address.clone(),
+            server_challenge: server_challenge.into(),
+        })?;
+        let session = Session {
+            transaction_id: transaction_id.clone(),
+            state: SessionState::Initiated,
+            expires_at: now.saturating_add(self.settings.session_lifetime),
+            server_address,
+            server_challenge,
+            ci: identity.ci().clone(),
+            revision: 0,
+        };
+        self.store.add_session(&session).await?;
+        Ok(InitiateAuthenticationResponse {
+            transaction_id,
+            server_signature1: Raw::encode(&identity.dp_auth().sign(server_signed1.octets()))?,
+            server_signed1,
+            euicc_ci_pk_id_to_be_used: Raw::encode(euicc_ci)?,
+            server_certificate: identity.dp_auth().certificate().clone(),
+        })
+    }
+
+    /// ES9+.AuthenticateClient: verifies the eUICC and finds the profile ordered for it.
+    ///
+    /// A refusal ends the session.
+    pub async fn authenticate_client(
+        &self,
+        request: &AuthenticateClientRequest,
+        now: UnixTime,
+    ) -> Result<AuthenticateClientResponse, Refusal> {
+        let response = request.authenticate_server_response.decode()?;
+        let mut session = self.open_session(&request.transaction_id, now).await?;
+        if session.state != SessionState::Initiated {
+            return Err(status::TRANSACTION_UNKNOWN.because("the session is past this step"));
+        }
+        match self.authenticated(&session, &response, now).await {
+            Ok((answer, peer)) => {
+                session.state = SessionState::Authenticated(peer);
+                self.store.update_session(&session).await?;
+                Ok(answer)
+            }
+            Err(refusal) => {
+                session.state = SessionState::Ended(None);
+                self.store.update_session(&session).await?;
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn authenticated(
+        &self,
+        session: &Session,
+        response: &AuthenticateServerResponse,
+        now: UnixTime,
+    ) -> Result<(AuthenticateClientResponse, Peer), Refusal> {
+        let ok = match response {
+            AuthenticateServerResponse::AuthenticateResponseOk(ok) => ok,
+            AuthenticateServerResponse::AuthenticateResponseError(error) => {
+                return Err(EUICC_ERROR.because(error.authenticate_error_code.to_string()));
+            }
+        };
+        let euicc = self.verify_euicc(&ok.euicc_certificate, &ok.eum_certificate, now)?;
+        verify(&euicc.public_key, ok.euicc_signed1.octets(), &ok.euicc_signature1)?;
+        let signed = ok.euicc_signed1.decode()?;
+        check_signed1(&signed, session)?;
+        let info = signed.euicc_info2.decode()?;
+        let CtxParams1::CtxParamsForCommonAuthentication(context) = signed.ctx_params1.decode()?;
+
+        let mut profile = self.ordered_profile(context.matching_id.as_deref(), &euicc.eid).await?;
+        self.check_order(&mut profile, &euicc.eid, now).await?;
+        if self.settings.check_eligibility {
+            eligibility::check(&profile, &info)?;
+        }
+
+        let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
+        let smdp_signed2 = Raw::encode(&SmdpSigned2 {
+            transaction_id: session.transaction_id.clone(),
+            cc_required_flag: profile.order.confirmation_code.is_some(),
+            bpp_euicc_otpk: profile.order.euicc_otpk.clone(),
+        })?;
+        let input = [smdp_signed2.octets(), &ok.euicc_signature1.tlv()].concat();
+        let smdp_signature2 = identity.dp_pb().sign(&input);
+        let peer = Peer {
+            eid: euicc.eid,
+            euicc_certificate: ok.euicc_certificate.clone(),
+            iccid: profile.iccid().clone(),
+            smdp_signature2: smdp_signature2.clone(),
+        };
+        let answer = AuthenticateClientResponse {
+            transaction_id: session.transaction_id.clone(),
+            profile_metadata: Raw::encode(&profile.metadata)?,
+            smdp_signed2,
+            smdp_signature2: Raw::encode(&smdp_signature2)?,
+            smdp_certificate: identity.dp_pb().certificate().clone(),
+        };
+        Ok((answer, peer))
+    }
+
+    /// The profile that a matchingId, or in its absence the EID, leads to.
+    async fn ordered_profile(&self, matching_id: Option<&str>, eid: &Eid) -> Result<Profile, Refusal> {
+        let found = match matching_id {
+            Some(matching_id) if !matching_id.is_empty() => self.store.profile_by_matching_id(matching_id).await?,
+            _ => self.store.profile_by_eid(eid).await?,
+        };
+        found.ok_or_else(|| status::MATCHING_ID_REFUSED.because("no such order"))
+    }
+
+    /// Whether the order still lets this eUICC download.
+    async fn check_order(&self, profile: &mut Profile, eid: &Eid, now: UnixTime) -> Result<(), Refusal> {
+        match profile.state {
+            ProfileState::Released | ProfileState::Downloaded => {}
+            ProfileState::Allocated | ProfileState::Linked | ProfileState::Confirmed => {
+                return Err(status::PROFILE_NOT_RELEASED.into());
+            }
+            state => return Err(status::MATCHING_ID_REFUSED.because(format!("the profile is {state}"))),
+        }
+        if profile.order.eid.is_some_and(|reserved_for| reserved_for != *eid) {
+            return Err(status::EID_REFUSED.because(eid.to_string()));
+        }
+        if profile.order.expires_at.is_some_and(|end| now >= end) {
+            self.give_up(profile, now).await?;
+            return Err(status::DOWNLOAD_ORDER_EXPIRED.into());
+        }
+        if profile.order.downloads >= self.settings.download_tries {
+            self.give_up(profile, now).await?;
+            return Err(status::DOWNLOAD_RETRIES_EXCEEDED.into());
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, profile: &mut Profile, now: UnixTime) -> Result<(), Refusal> {
+        profile.enter(ProfileState::Error, now);
+        Ok(self.store.update_profile(profile).await?)
+    }
+
+    /// ES9+.GetBoundProfilePackage: binds the profile to the eUICC's one-time key. May be asked again in one session.
+    pub async fn get_bound_profile_package(
+        &self,
+        request: &GetBoundProfilePackageRequest,
+        fill_random: &mut (impl FnMut(&mut [u8]) + Send),
+        now: UnixTime,
+    ) -> Result<GetBoundProfilePackageResponse, Refusal> {
+        let response = request.prepare_download_response.decode()?;
+        let mut session = self.open_session(&request.transaction_id, now).await?;
+        let (SessionState::Authenticated(peer) | SessionState::Delivered(peer)) = session.state.clone() else {
+            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC has not been authenticated"));
+        };
+        let ok = match &response {
+            PrepareDownloadResponse::DownloadResponseOk(ok) => ok,
+            PrepareDownloadResponse::DownloadResponseError(error) => {
+                session.state = SessionState::Ended(Some(peer));
+                self.store.update_session(&session).await?;
+                return Err(EUICC_ERROR.because(error.download_error_code.to_string()));
+            }
+        };
+        let input = [ok.euicc_signed2.octets(), &peer.smdp_signature2.tlv()].concat();
+        verify(&public_key(&peer)?, &input, &ok.euicc_signature2)?;
+        let signed = ok.euicc_signed2.decode()?;
+        if signed.transaction_id != session.transaction_id {
+            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC signed another transactionId"));
+        }
+
+        let mut profile = self.store.profile(&peer.iccid).await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+        self.check_order(&mut profile, &peer.eid, now).await.map_err(|refusal| match refusal.status {
+            // The order was cancelled or used up since the client was authenticated.
+            status::MATCHING_ID_REFUSED | status::PROFILE_NOT_RELEASED | status::EID_REFUSED => {
+                status::PROFILE_NOT_REBINDABLE.because(refusal.to_string())
+            }
+            _ => refusal,
+        })?;
+        let hash_cc = signed.hash_cc.as_ref().map(|hash| hash.as_slice());
+        self.check_confirmation_code(&mut profile, &session.transaction_id, hash_cc, now).await?;
+
+        let package = self.store.package(&peer.iccid).await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+        let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
+        let binding = Binding {
+            transaction_id: &session.transaction_id,
+            eid: &peer.eid,
+            euicc_otpk: &signed.euicc_otpk,
+            host_id: &self.settings.host_id,
+            metadata: &profile.metadata,
+            package: &package,
+            protection: self.settings.protection,
+        };
+        let bound = binding.bind(identity.dp_pb(), fill_random)?;
+
+        profile.order.eid = Some(peer.eid);
+        profile.order.downloads += 1;
+        profile.order.euicc_otpk = Some(signed.euicc_otpk);
+        profile.enter(ProfileState::Downloaded, now);
+        self.store.update_profile(&profile).await?;
+        session.state = SessionState::Delivered(peer);
+        self.store.update_session(&session).await?;
+        Ok(GetBoundProfilePackageResponse {
+            transaction_id: session.transaction_id,
+            bound_profile_package: Base64(bound),
+        })
+    }
+
+    /// Compares the confirmation code, counting misses before anything else happens.
+    async fn check_confirmation_code(
+        &self,
+        profile: &mut Profile,
+        transaction_id: &TransactionId,
+        hash_cc: Option<&[u8]>,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let Some(code) = &mut profile.order.confirmation_code else { return Ok(()) };
+        let hash_cc = hash_cc.ok_or(status::CONFIRMATION_CODE_MISSING)?;
+        if code.hash.matches(transaction_id.octets(), hash_cc) {
+            code.failures = 0;
+            return Ok(());
+        }
+        code.failures += 1;
+        if code.failures >= self.settings.confirmation_code_tries {
+            self.give_up(profile, now).await?;
+            return Err(status::CONFIRMATION_CODE_RETRIES_EXCEEDED.into());
+        }
+        self.store.update_profile(profile).await?;
+        Err(status::CONFIRMATION_CODE_REFUSED.into())
+    }
+
+    /// ES9+.CancelSession: the eUICC gives a session up, and says why.
+    pub async fn cancel_session(&self, request: &CancelSessionRequest, now: UnixTime) -> Result<Empty, Refusal> {
+        let response = request.cancel_session_response.decode()?;
+        let mut session = self.open_session(&request.transaction_id, now).await?;
+        let ok = match &response {
+            CancelSessionResponse::CancelSessionResponseOk(ok) => ok,
+            CancelSessionResponse::CancelSessionResponseError(error) => {
+                return Err(EUICC_ERROR.because(error));
+            }
+        };
+        let (SessionState::Authenticated(peer) | SessionState::Delivered(peer)) = session.state.clone() else {
+            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC has not been authenticated"));
+        };
+        let key = public_key(&peer)?;
+        verify(&key, ok.euicc_cancel_session_signed.octets(), &ok.euicc_cancel_session_signature)?;
+        let signed = ok.euicc_cancel_session_signed.decode()?;
+        if signed.transaction_id != session.transaction_id {
+            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC signed another transactionId"));
+        }
+        let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
+        if signed.smdp_oid != *identity.oid() {
+            return Err(status::SMDP_OID_INVALID.because(format!("{:?}", signed.smdp_oid)));
+        }
+        tracing::info!(transaction = %session.transaction_id, reason = %signed.reason, "session cancelled");
+        let profile = self.store.profile(&peer.iccid).await?;
+        if let Some(mut profile) = profile.filter(|profile| profile.state.is_downloadable()) {
+            profile.session_cancelled(signed.reason, now);
+            self.store.update_profile(&profile).await?;
+        }
+        session.state = SessionState::Ended(Some(peer));
+        self.store.update_session(&session).await?;
+        Ok(Empty {})
+    }
+
+    async fn open_session(&self, id: &TransactionId, now: UnixTime) -> Result<Session, Refusal> {
+        match self.store.session(id).await? {
+            Some(Session { state: SessionState::Ended(_), .. }) => {
+                Err(status::TRANSACTION_UNKNOWN.because("the session has ended"))
+            }
+            Some(session) if now < session.expires_at => Ok(session),
+            Some(_) => Err(status::TRANSACTION_UNKNOWN.because("the session has expired")),
+            None => Err(status::TRANSACTION_UNKNOWN.because("no such session")),
+        }
+    }
+
+    /// Our identity under the first of these CIs under which there is one.
+    fn identity_for<'c>(&self, cis: impl IntoIterator<Item = &'c SubjectKeyIdentifier>) -> Option<&Identity> {
+        cis.into_iter().find_map(|ci| self.identities.iter().find(|identity| identity.ci() == ci))
+    }
+
+    fn trusts(&self, ci: &SubjectKeyIdentifier) -> bool {
+        self.trust.iter().any(|anchor| anchor.subject_key_identifier == *ci)
+    }
+
+    /// Who an eUICC is, if its certificates lead to a CI trusted here.
+    pub(crate) fn verify_euicc(
+        &self,
+        euicc: &CertificateDer,
+        eum: &CertificateDer,
+        now: UnixTime,
+    ) -> Result<EuiccChain, Refusal> {
+        verify_euicc(euicc.octets(), eum.octets(), &self.trust, now)
+            .map_err(|error: ChainError| error.status().because(error))
+    }
+}
+
+fn check_signed1(signed: &EuiccSigned1, session: &Session) -> Result<(), Refusal> {
+    let mismatch = |what| Err(status::EUICC_SIGNATURE_INVALID.because(format!("the eUICC signed another {what}")));
+    if signed.transaction_id != session.transaction_id {
+        return mismatch("transactionId");
+    }
+    if *signed.server_challenge != session.server_challenge {
+        return mismatch("serverChallenge");
+    }
+    if signed.server_address != session.server_address {
+        return mismatch("serverAddress");
+    }
+    Ok(())
+}
+
+/// The key of an eUICC whose chain was verified when its session began.
+pub(crate) fn public_key(peer: &Peer) -> Result<PublicKey, Refusal> {
+    Certificate::parse(peer.euicc_certificate.octets())
+        .and_then(|certificate| certificate.public_key())
+        .map_err(|error| EXECUTION_ERROR.because(error))
+}
+
+/// Verifies a signature of the eUICC.
+pub(crate) fn verify(key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Refusal> {
+    ecdsa::verify(key, message, signature.octets()).map_err(|error| status::EUICC_SIGNATURE_INVALID.because(error))
+}
+
+/// Host names ignore case, and the port of HTTPS may be left out.
+fn normalised(address: &str) -> String {
+    let address = address.trim().to_ascii_lowercase();
+    address.strip_suffix(":443").map(str::to_owned).unwrap_or(address)
+}
+
+fn random(fill_random: &mut impl FnMut(&mut [u8])) -> [u8; 16] {
+    let mut octets = [0; 16];
+    fill_random(&mut octets);
+    octets
+}

@@ -1,0 +1,361 @@
+//! The store in SQLite: a file, or memory for as long as the server runs.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crypto::confirmation::ConfirmationCodeHash;
+use rsp::euicc_info::UiccCapability;
+use rsp::metadata::NotificationEvent;
+use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, TransactionId};
+use sha2::{Digest, Sha256};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row, query};
+
+use crate::profile::{ConfirmationCode, Order, Profile, Requirements, UnixTime};
+use crate::store::{Notification, Peer, Session, SessionState, Store, StoreError};
+
+/// Profiles, sessions and notifications in SQLite.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, or `:memory:`.
+    /// A file that is not there is made.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+        let in_memory = path == ":memory:";
+        let options = if in_memory {
+            SqliteConnectOptions::from_str("sqlite::memory:")?
+        } else {
+            SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Normal)
+                .busy_timeout(Duration::from_secs(5))
+        };
+        let pool = SqlitePoolOptions::new();
+        // A database in memory lives exactly as long as its one connection.
+        let pool = if in_memory {
+            pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
+        } else {
+            pool.max_connections(8)
+        };
+        let pool = pool.connect_with(options).await?;
+        sqlx::migrate!().run(&pool).await.map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    /// Closes all connections, the database file being whole afterwards.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+const PROFILE: &str = "profile_type, metadata, length(package) AS package_size, required_capability, state, \
+    matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
+    added_at, changed_at, revision FROM profile";
+const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
+    eid, iccid, euicc_certificate, smdp_signature2, revision FROM session";
+const NOTIFICATION: &str = "received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
+    remark, der FROM notification";
+
+impl Store for SqliteStore {
+    async fn profile(&self, iccid: &Iccid) -> Result<Option<Profile>, StoreError> {
+        let sql = format!("SELECT {PROFILE} WHERE iccid = ?");
+        query(&sql).bind(iccid.octets()).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+    }
+
+    async fn profile_by_matching_id(&self, matching_id: &str) -> Result<Option<Profile>, StoreError> {
+        let sql = format!("SELECT {PROFILE} WHERE matching_id = ?");
+        query(&sql).bind(matching_id).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+    }
+
+    async fn profile_by_eid(&self, eid: &Eid) -> Result<Option<Profile>, StoreError> {
+        let sql = format!(
+            "SELECT {PROFILE} WHERE eid = ? AND matching_id IS NULL AND state IN ('Released', 'Downloaded') \
+             ORDER BY changed_at, iccid LIMIT 1"
+        );
+        query(&sql).bind(eid.octets().as_slice()).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+    }
+
+    async fn available_profile(&self, profile_type: &str) -> Result<Option<Profile>, StoreError> {
+        let sql =
+            format!("SELECT {PROFILE} WHERE profile_type = ? AND state = 'Available' ORDER BY added_at, iccid LIMIT 1");
+        query(&sql).bind(profile_type).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+    }
+
+    async fn profiles(&self) -> Result<Vec<Profile>, StoreError> {
+        let sql = format!("SELECT {PROFILE} ORDER BY added_at, iccid");
+        query(&sql).fetch_all(&self.pool).await?.iter().map(profile).collect()
+    }
+
+    async fn package(&self, iccid: &Iccid) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = query("SELECT package FROM profile WHERE iccid = ?").bind(iccid.octets());
+        Ok(row.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    async fn add_profile(&self, profile: &Profile, package: &[u8]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO profile (iccid, profile_type, metadata, package, required_capability, state, \
+                   matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, \
+                   euicc_otpk, added_at, changed_at, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let Order { matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
+        let inserted = query(sql)
+            .bind(profile.iccid().octets())
+            .bind(&profile.profile_type)
+            .bind(metadata_der(profile)?)
+            .bind(package)
+            .bind(integer(profile.requirements.uicc_capability.bits()))
+            .bind(profile.state.name())
+            .bind(matching_id)
+            .bind(eid.map(|eid| eid.octets().to_vec()))
+            .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
+            .bind(confirmation_code.as_ref().map_or(0, |code| code.failures))
+            .bind(expires_at.map(integer))
+            .bind(downloads)
+            .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
+            .bind(integer(profile.added_at))
+            .bind(integer(profile.changed_at))
+            .bind(profile.revision)
+            .execute(&self.pool)
+            .await;
+        unique(inserted, "a profile with this ICCID or matchingId").map(drop)
+    }
+
+    async fn update_profile(&self, profile: &Profile) -> Result<(), StoreError> {
+        let sql = "UPDATE profile SET profile_type = ?, metadata = ?, state = ?, matching_id = ?, eid = ?, \
+                   confirmation_code_hash = ?, confirmation_code_failures = ?, expires_at = ?, downloads = ?, \
+                   euicc_otpk = ?, changed_at = ?, revision = revision + 1 WHERE iccid = ? AND revision = ?";
+        let Order { matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
+        let updated = query(sql)
+            .bind(&profile.profile_type)
+            .bind(metadata_der(profile)?)
+            .bind(profile.state.name())
+            .bind(matching_id)
+            .bind(eid.map(|eid| eid.octets().to_vec()))
+            .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
+            .bind(confirmation_code.as_ref().map_or(0, |code| code.failures))
+            .bind(expires_at.map(integer))
+            .bind(downloads)
+            .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
+            .bind(integer(profile.changed_at))
+            .bind(profile.iccid().octets())
+            .bind(profile.revision)
+            .execute(&self.pool)
+            .await;
+        match unique(updated, "a profile with this matchingId")?.rows_affected() {
+            0 => Err(StoreError::Conflict("the profile")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_profile(&self, iccid: &Iccid) -> Result<bool, StoreError> {
+        let removed = query("DELETE FROM profile WHERE iccid = ?").bind(iccid.octets()).execute(&self.pool);
+        Ok(removed.await?.rows_affected() > 0)
+    }
+
+    async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
+        let sql = "INSERT INTO session (state, expires_at, eid, iccid, euicc_certificate, smdp_signature2, \
+                   transaction_id, revision, server_address, server_challenge, ci) \
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let inserted = bind_session(query(sql), session)
+            .bind(&session.server_address)
+            .bind(session.server_challenge.to_vec())
+            .bind(session.ci.octets())
+            .execute(&self.pool)
+            .await;
+        unique(inserted, "a session with this transactionId").map(drop)
+    }
+
+    async fn session(&self, id: &TransactionId) -> Result<Option<Session>, StoreError> {
+        let sql = format!("SELECT {SESSION} WHERE transaction_id = ?");
+        query(&sql).bind(id.octets()).fetch_optional(&self.pool).await?.as_ref().map(session).transpose()
+    }
+
+    async fn update_session(&self, session: &Session) -> Result<(), StoreError> {
+        let sql = "UPDATE session SET state = ?, expires_at = ?, eid = ?, iccid = ?, euicc_certificate = ?, \
+                   smdp_signature2 = ?, revision = revision + 1 WHERE transaction_id = ? AND revision = ?";
+        match bind_session(query(sql), session).execute(&self.pool).await?.rows_affected() {
+            0 => Err(StoreError::Conflict("the session")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn forget_sessions(&self, time: UnixTime) -> Result<(), StoreError> {
+        let sql = "DELETE FROM session WHERE expires_at < ? AND state IN ('Initiated', 'Authenticated')";
+        query(sql).bind(integer(time)).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn add_notification(&self, notification: &Notification) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO notification (digest, received_at, event, seq_number, address, iccid, eid, \
+                   transaction_id, result, verified, remark, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                   ON CONFLICT (digest) DO NOTHING";
+        let digest = Sha256::digest(&notification.der);
+        let inserted = query(sql)
+            .bind(digest.as_slice())
+            .bind(integer(notification.received_at))
+            .bind(integer(notification.event.bits()))
+            .bind(integer(notification.seq_number))
+            .bind(&notification.address)
+            .bind(notification.iccid.as_ref().map(Iccid::octets))
+            .bind(notification.eid.map(|eid| eid.octets().to_vec()))
+            .bind(notification.transaction_id.as_ref().map(TransactionId::octets))
+            .bind(&notification.result)
+            .bind(notification.distrusted.is_none())
+            .bind(notification.distrusted.as_deref().unwrap_or_default())
+            .bind(&notification.der)
+            .execute(&self.pool)
+            .await?;
+        Ok(inserted.rows_affected() > 0)
+    }
+
+    async fn notifications(&self) -> Result<Vec<Notification>, StoreError> {
+        let sql = format!("SELECT {NOTIFICATION} ORDER BY id");
+        query(&sql).fetch_all(&self.pool).await?.iter().map(notification).collect()
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments<'q>>;
+
+/// Binds state, expiry, peer, identifier and revision, in this order.
+fn bind_session<'q>(query: Query<'q>, session: &'q Session) -> Query<'q> {
+    let peer = session.state.peer();
+    query
+        .bind(state_name(&session.state))
+        .bind(integer(session.expires_at))
+        .bind(peer.map(|peer| peer.eid.octets().as_slice()))
+        .bind(peer.map(|peer| peer.iccid.octets()))
+        .bind(peer.map(|peer| peer.euicc_certificate.octets()))
+        .bind(peer.map(|peer| peer.smdp_signature2.octets()))
+        .bind(session.transaction_id.octets())
+        .bind(session.revision)
+}
+
+fn state_name(state: &SessionState) -> &'static str {
+    match state {
+        SessionState::Initiated => "Initiated",
+        SessionState::Authenticated(_) => "Authenticated",
+        SessionState::Delivered(_) => "Delivered",
+        SessionState::Ended(_) => "Ended",
+    }
+}
+
+fn profile(row: &SqliteRow) -> Result<Profile, StoreError> {
+    let damaged = || StoreError::Damaged("profile");
+    let confirmation_code = match row.try_get::<Option<Vec<u8>>, _>("confirmation_code_hash")? {
+        Some(hash) => Some(ConfirmationCode {
+            hash: ConfirmationCodeHash::new(hash.try_into().map_err(|_| damaged())?),
+            failures: row.try_get("confirmation_code_failures")?,
+        }),
+        None => None,
+    };
+    Ok(Profile {
+        metadata: rsp::decode(row.try_get("metadata")?).map_err(|_| damaged())?,
+        profile_type: row.try_get("profile_type")?,
+        requirements: Requirements {
+            uicc_capability: UiccCapability::from_bits(number(row, "required_capability")?),
+            package_size: row.try_get("package_size")?,
+        },
+        state: row.try_get::<&str, _>("state")?.parse().map_err(|_| damaged())?,
+        order: Order {
+            matching_id: row.try_get("matching_id")?,
+            eid: eid(row)?,
+            confirmation_code,
+            expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(i64::cast_unsigned),
+            downloads: row.try_get("downloads")?,
+            euicc_otpk: row.try_get::<Option<Vec<u8>>, _>("euicc_otpk")?.map(Into::into),
+        },
+        added_at: number(row, "added_at")?,
+        changed_at: number(row, "changed_at")?,
+        revision: row.try_get("revision")?,
+    })
+}
+
+fn session(row: &SqliteRow) -> Result<Session, StoreError> {
+    let damaged = || StoreError::Damaged("session");
+    let signature: Option<Vec<u8>> = row.try_get("smdp_signature2")?;
+    let certificate: Option<Vec<u8>> = row.try_get("euicc_certificate")?;
+    let peer = match (eid(row)?, iccid(row)?, certificate, signature) {
+        (Some(eid), Some(iccid), Some(certificate), Some(signature)) => Some(Peer {
+            eid,
+            euicc_certificate: CertificateDer::from_octets(certificate).map_err(|_| damaged())?,
+            iccid,
+            smdp_signature2: Signature::from(signature),
+        }),
+        _ => None,
+    };
+    let state = match (row.try_get("state")?, peer) {
+        ("Initiated", None) => SessionState::Initiated,
+        ("Authenticated", Some(peer)) => SessionState::Authenticated(peer),
+        ("Delivered", Some(peer)) => SessionState::Delivered(peer),
+        ("Ended", peer) => SessionState::Ended(peer),
+        _ => return Err(damaged()),
+    };
+    let server_challenge: Vec<u8> = row.try_get("server_challenge")?;
+    Ok(Session {
+        transaction_id: TransactionId::from(row.try_get::<Vec<u8>, _>("transaction_id")?),
+        state,
+        expires_at: number(row, "expires_at")?,
+        server_address: row.try_get("server_address")?,
+        server_challenge: server_challenge.try_into().map_err(|_| damaged())?,
+        ci: SubjectKeyIdentifier::from(row.try_get::<Vec<u8>, _>("ci")?),
+        revision: row.try_get("revision")?,
+    })
+}
+
+fn notification(row: &SqliteRow) -> Result<Notification, StoreError> {
+    let verified: bool = row.try_get("verified")?;
+    let remark: String = row.try_get("remark")?;
+    Ok(Notification {
+        received_at: number(row, "received_at")?,
+        event: NotificationEvent::from_bits(number(row, "event")?),
+        seq_number: number(row, "seq_number")?,
+        address: row.try_get("address")?,
+        iccid: iccid(row)?,
+        eid: eid(row)?,
+        transaction_id: row.try_get::<Option<Vec<u8>>, _>("transaction_id")?.map(TransactionId::from),
+        result: row.try_get("result")?,
+        distrusted: (!verified).then_some(remark),
+        der: row.try_get("der")?,
+    })
+}
+
+fn eid(row: &SqliteRow) -> Result<Option<Eid>, StoreError> {
+    let Some(octets) = row.try_get::<Option<Vec<u8>>, _>("eid")? else { return Ok(None) };
+    octets.try_into().map(|octets| Some(Eid::from_octets(octets))).map_err(|_| StoreError::Damaged("EID"))
+}
+
+fn iccid(row: &SqliteRow) -> Result<Option<Iccid>, StoreError> {
+    Ok(row.try_get::<Option<&[u8]>, _>("iccid")?.map(Iccid::from))
+}
+
+fn metadata_der(profile: &Profile) -> Result<Vec<u8>, StoreError> {
+    rsp::encode(&profile.metadata).map_err(|_| StoreError::Damaged("profile"))
+}
+
+/// SQLite has signed integers only: the same 64 bits go in and come out.
+fn integer(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+fn number(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
+    Ok(row.try_get::<i64, _>(column)?.cast_unsigned())
+}
+
+fn unique<T>(result: Result<T, sqlx::Error>, what: &'static str) -> Result<T, StoreError> {
+    result.map_err(|error| match error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => StoreError::Exists(what),
+        other => other.into(),
+    })
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}

@@ -1,0 +1,104 @@
+//! Refusals: the status code a client is told, and what the operator reads in the log about it.
+//!
+//! The codes of ES9+ stand in [`rsp::es9::status`]; here are those that no function of ES9+ names for itself
+//! (SGP.22 section 5.2.6).
+
+use rsp::es9::{Status, StatusCodeData, status};
+use rsp::{DecodeError, EncodeError};
+
+use crate::bind::BindError;
+use crate::store::StoreError;
+
+/// 1.3.1/2.1: the request is no JSON, no base64 or no ASN.1 where it has to be.
+pub const MALFORMED_REQUEST: Status = Status { subject: "1.3.1", reason: "2.1", text: "the request is malformed" };
+/// 1.3.2/3.1: the release of SGP.22 in the header is not spoken here.
+pub const UNSUPPORTED_PROTOCOL: Status =
+    Status { subject: "1.3.2", reason: "3.1", text: "the protocol version is not supported" };
+/// 8.1/4.2: the eUICC answered with an error of its own, which the LPA passed on.
+pub const EUICC_ERROR: Status = Status { subject: "8.1", reason: "4.2", text: "the eUICC reports an error" };
+/// 8.8/4.2: the server's own fault.
+pub const EXECUTION_ERROR: Status =
+    Status { subject: "8.8", reason: "4.2", text: "the SM-DP+ could not carry out the function" };
+
+/// Why a function was not executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}/{} {}{}{remark}", status.subject, status.reason, status.text, if remark.is_empty() { "" } else { ": " })]
+pub struct Refusal {
+    /// What the client is told.
+    pub status: Status,
+    /// What led to it, for the log. Never contains secrets.
+    pub remark: String,
+}
+
+impl Refusal {
+    /// What goes into the response.
+    pub fn status_code_data(&self) -> StatusCodeData {
+        self.status.into()
+    }
+}
+
+/// Makes a [`Refusal`] of a status code.
+pub(crate) trait Because {
+    /// This code with a remark for the log.
+    fn because(self, remark: impl ToString) -> Refusal;
+}
+
+impl Because for Status {
+    fn because(self, remark: impl ToString) -> Refusal {
+        Refusal { status: self, remark: remark.to_string() }
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self { status, remark: String::new() }
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        MALFORMED_REQUEST.because(error)
+    }
+}
+
+impl From<EncodeError> for Refusal {
+    fn from(error: EncodeError) -> Self {
+        EXECUTION_ERROR.because(error)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        EXECUTION_ERROR.because(error)
+    }
+}
+
+impl From<BindError> for Refusal {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::OneTimeKey(_) => status::EUICC_SIGNATURE_INVALID.because(error),
+            BindError::Encode(_) | BindError::Decode(_) => EXECUTION_ERROR.because(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_codes_are_not_those_of_es9() {
+        for own in [MALFORMED_REQUEST, UNSUPPORTED_PROTOCOL, EUICC_ERROR, EXECUTION_ERROR] {
+            assert!(StatusCodeData::from(own).status().is_none(), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn a_remark_follows_the_code() {
+        assert_eq!(
+            Refusal::from(status::EID_REFUSED).to_string(),
+            "8.1.1/3.8 the profile is reserved for another eUICC"
+        );
+        assert!(status::NO_ELIGIBLE_PROFILE.because("no CSIM").to_string().ends_with("eUICC: no CSIM"));
+    }
+}

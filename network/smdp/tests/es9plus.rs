@@ -1,0 +1,816 @@
+//! Every function of ES9+ over HTTP, driven by a software eUICC: what has to work, and what has to be refused.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
+
+mod client;
+mod euicc;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use client::{call, post, post_over};
+use crypto::ec::{Curve, PrivateKey};
+use euicc::{Euicc, Installed, Prepared, Session};
+use rsp::certificate::Role;
+use rsp::es8::StoreMetadataRequest;
+use rsp::es9::{
+    AuthenticateClientRequest, AuthenticateClientResponse, Base64, CancelSessionRequest, Function,
+    GetBoundProfilePackageRequest, HandleNotificationRequest, InitiateAuthenticationRequest, Status, StatusCodeData,
+    status,
+};
+use rsp::es10b::{
+    AuthenticateErrorCode, AuthenticateResponseError, AuthenticateServerResponse, CancelSessionReason,
+    CancelSessionResponse, CancelSessionResponseError, DownloadErrorCode, EuiccSigned1, EuiccSigned2,
+    PrepareDownloadResponse, PrepareDownloadResponseError,
+};
+use rsp::euicc_info::{ExtCardResource, RspCapability, UiccCapability};
+use rsp::metadata::{
+    IconType, NotificationConfigurationInformation, NotificationEvent, OperatorId, PprIds, ProfileClass,
+};
+use rsp::notification::ErrorReason;
+use rsp::pki::{Parameters, Pki};
+use rsp::{CertificateDer, Eid, Iccid, Oid, OneTimePublicKey, Raw, TransactionId, VersionType};
+use saip::header::{ProfileHeader, Service, ServicesList};
+use saip::{PeHeader, ProfileElement};
+use smdp::bind::ProfileProtection;
+use smdp::order::{self, MatchingId, OrderRequest, Wanted};
+use smdp::profile::{Profile, ProfileState};
+use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST};
+use smdp::store::Store;
+use smdp::{Config, Server, serve};
+
+/// A running server and the PKI it lives in.
+struct Bench {
+    pki: Pki,
+    server: Server,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(bend: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(mint(now()), bend).await
+    }
+
+    /// In plain HTTP unless `bend` says otherwise.
+    async fn start_in(pki: Pki, bend: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { tls: None, ..Config::from_pki(&pki).unwrap() };
+        bend(&mut config);
+        Self { server: serve(config).await.unwrap(), pki }
+    }
+
+    /// The eUICC of the PKI.
+    fn euicc(&self) -> Euicc {
+        Euicc::new(&self.pki, self.pki.get(Role::Euicc).unwrap())
+    }
+
+    /// Another eUICC of the same maker.
+    fn other_euicc(&self) -> Euicc {
+        let eid = Eid::with_check_digits("890490321234512345123456789099").unwrap();
+        Euicc::new(&self.pki, &self.pki.issue_euicc(eid, now(), &mut fill_random).unwrap())
+    }
+
+    fn at(&self) -> SocketAddr {
+        self.server.listening_at()
+    }
+
+    async fn add(&self, number: u32) -> Iccid {
+        let (metadata, package) = (metadata(number), package(number));
+        let profile = order::add_profile(self.server.store(), metadata, &package, 0).await.unwrap();
+        profile.iccid().clone()
+    }
+
+    /// Adds and orders a profile; returns its ICCID and matchingId.
+    async fn order(&self, number: u32, bend: impl FnOnce(&mut OrderRequest)) -> (Iccid, String) {
+        let iccid = self.add(number).await;
+        let mut request = OrderRequest::new(Wanted::Iccid(iccid.clone()));
+        bend(&mut request);
+        let profile = order::order(self.server.store(), request, &mut fill_random, 0).await.unwrap();
+        (iccid, profile.order.matching_id.unwrap_or_default())
+    }
+
+    async fn profile(&self, iccid: &Iccid) -> Profile {
+        self.server.store().profile(iccid).await.unwrap().unwrap()
+    }
+
+    async fn state(&self, iccid: &Iccid) -> ProfileState {
+        self.profile(iccid).await.state
+    }
+
+    async fn authenticate(
+        &self,
+        euicc: &Euicc,
+        matching_id: &str,
+    ) -> Result<(Session, AuthenticateClientResponse), StatusCodeData> {
+        let answer = call(self.at(), &euicc.initiate(self.server.address())).await?;
+        let (session, request) = euicc.authenticate(&answer, Some(matching_id), |_| {});
+        Ok((session, call(self.at(), &request).await?))
+    }
+
+    /// Up to and including the package; the installation result is left to the caller.
+    async fn download(
+        &self,
+        euicc: &mut Euicc,
+        matching_id: &str,
+        confirmation_code: Option<&str>,
+    ) -> Result<(Session, Prepared, Installed), StatusCodeData> {
+        let (session, answer) = self.authenticate(euicc, matching_id).await?;
+        let prepared = euicc.prepare(&session, &answer, confirmation_code, None);
+        let answer = call(self.at(), &prepared.request).await?;
+        let installed = euicc.load(&session, &prepared, &answer.bound_profile_package.0);
+        Ok((session, prepared, installed))
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn fill_random(octets: &mut [u8]) {
+    getrandom::fill(octets).unwrap();
+}
+
+fn mint(now: u64) -> Pki {
+    let eid = "89049032123451234512345678901235".parse().unwrap();
+    Pki::mint(&Parameters::new(now, eid), &mut fill_random).unwrap()
+}
+
+/// Metadata with every field in use.
+fn metadata(number: u32) -> StoreMetadataRequest {
+    let recipient = |operation| NotificationConfigurationInformation {
+        profile_management_operation: operation,
+        notification_address: "smdp.example.com".into(),
+    };
+    StoreMetadataRequest {
+        iccid: iccid(number),
+        service_provider_name: "Example Telecom".into(),
+        profile_name: "Reise – Tarif".into(),
+        icon_type: Some(IconType::PNG),
+        icon: Some(vec![0x89; 1024].into()),
+        profile_class: Some(ProfileClass::OPERATIONAL),
+        notification_configuration_info: Some(vec![
+            recipient(NotificationEvent::ENABLE | NotificationEvent::DISABLE),
+            recipient(NotificationEvent::DELETE),
+        ]),
+        profile_owner: OperatorId::new("001", "01"),
+        profile_policy_rules: Some(PprIds::PPR2),
+    }
+}
+
+fn iccid(number: u32) -> Iccid {
+    Iccid::with_check_digit(&format!("8944{number:014}")).unwrap()
+}
+
+/// A profile package of several segments: a header, something large, an end.
+fn package(number: u32) -> Vec<u8> {
+    let iccid = iccid(number).to_array().unwrap().map(|octet| octet.rotate_left(4));
+    let header = ProfileHeader {
+        major_version: 2,
+        minor_version: 3,
+        profile_type: Some("Test Type".into()),
+        iccid,
+        pol: None,
+        mandatory_services: ServicesList::new([Service::USIM, Service::CSIM]),
+        mandatory_templates: Vec::new(),
+        connectivity_parameters: None,
+        mandatory_aids: None,
+        iot_options: None,
+    };
+    let filler = ProfileElement::Unknown {
+        tag: 0xBF40,
+        header: None,
+        content: [&[0x80, 0x82, 0x0F, 0xA0][..], &[7; 4000]].concat(),
+    };
+    let end = ProfileElement::End(saip::End { header: PeHeader::mandated(2) });
+    saip::encode_package(&[ProfileElement::Header(Box::new(header)), filler, end])
+}
+
+#[track_caller]
+fn refused<T: core::fmt::Debug>(answer: Result<T, StatusCodeData>, status: Status) {
+    match answer {
+        Err(data) => assert!(data.is(status), "{data} instead of {status:?}"),
+        Ok(answer) => panic!("{answer:?} instead of {status:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_profile_is_downloaded_and_installed() {
+    for protection in [ProfileProtection::RandomKeys, ProfileProtection::SessionKeys] {
+        let bench = Bench::start_with(|config| config.settings.protection = protection).await;
+        let (iccid, matching_id) = bench.order(1, |_| {}).await;
+        let mut euicc = bench.euicc();
+        assert_eq!(bench.state(&iccid).await, ProfileState::Released);
+
+        let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+        assert_eq!(answer.profile_metadata.decode().unwrap(), metadata(1));
+        assert!(!answer.smdp_signed2.decode().unwrap().cc_required_flag);
+        let prepared = euicc.prepare(&session, &answer, None, None);
+        let answer = call(bench.at(), &prepared.request).await.unwrap();
+        let installed = euicc.load(&session, &prepared, &answer.bound_profile_package.0);
+        assert_eq!(installed.metadata, metadata(1));
+        assert_eq!(installed.package, package(1));
+        assert_eq!(installed.replaced_keys, protection == ProfileProtection::RandomKeys);
+        assert!(installed.segments >= 8, "{}", installed.segments);
+        assert_eq!(bench.state(&iccid).await, ProfileState::Downloaded);
+
+        let result = euicc.installation_result(&session, &iccid, None);
+        call(bench.at(), &result).await.unwrap();
+        assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
+        call(bench.at(), &result).await.unwrap();
+        for event in [NotificationEvent::INSTALL, NotificationEvent::ENABLE, NotificationEvent::DELETE] {
+            call(bench.at(), &euicc.notification(event, &iccid)).await.unwrap();
+        }
+        let notifications = bench.server.store().notifications().await.unwrap();
+        assert_eq!(notifications.len(), 4, "the second copy of the result is not kept");
+        assert!(notifications.iter().all(|notification| {
+            notification.distrusted.is_none()
+                && notification.eid == Some(euicc.eid)
+                && notification.iccid.as_ref() == Some(&iccid)
+        }));
+        assert_eq!(notifications[0].result.as_deref(), Some("success"));
+        assert_eq!(notifications[3].event, NotificationEvent::DELETE);
+
+        refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
+        refused(call(bench.at(), &prepared.request).await, status::TRANSACTION_UNKNOWN);
+        bench.server.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn keys_differ_from_download_to_download() {
+    let bench = Bench::start().await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let mut euicc = bench.euicc();
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    let first = call(bench.at(), &prepared.request).await.unwrap();
+    let second = call(bench.at(), &prepared.request).await.unwrap();
+    let tail = |package: &[u8]| package[package.len() - 500..].to_vec();
+    assert_ne!(tail(&first.bound_profile_package.0), tail(&second.bound_profile_package.0));
+    for package in [first, second] {
+        assert_eq!(euicc.load(&session, &prepared, &package.bound_profile_package.0).package, self::package(1));
+    }
+}
+
+#[tokio::test]
+async fn the_server_answers_to_its_addresses() {
+    let bench = Bench::start_with(|config| {
+        config.address = Some("smdp.example.com".into());
+        config.settings.aliases.push("rsp.example.net:8443".into());
+    })
+    .await;
+    let euicc = bench.euicc();
+    let port = bench.at().port();
+    for address in [
+        "smdp.example.com".to_owned(),
+        "SMDP.Example.COM".to_owned(),
+        "smdp.example.com:443".to_owned(),
+        "rsp.example.net:8443".to_owned(),
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+    ] {
+        let answer = call(bench.at(), &euicc.initiate(&address)).await.unwrap();
+        assert_eq!(answer.server_signed1.decode().unwrap().server_address, address);
+    }
+    for address in ["example.com", "smdp.example.com:8443", "rsp.example.net", "localhost", ""] {
+        refused(call(bench.at(), &euicc.initiate(address)).await, status::SMDP_ADDRESS_REFUSED);
+    }
+}
+
+#[tokio::test]
+async fn the_ci_and_the_release_have_to_suit_both() {
+    let bench = Bench::start().await;
+    let foreign = vec![[9; 20].into()];
+    let mut euicc = bench.euicc();
+    euicc.info.svn = VersionType::new(1, 1, 0);
+    refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::SVN_NOT_SUPPORTED);
+    let mut euicc = bench.euicc();
+    euicc.info.euicc_ci_pk_id_list_for_verification = foreign.clone();
+    refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::NO_SERVER_CERTIFICATE);
+    let mut euicc = bench.euicc();
+    euicc.info.euicc_ci_pk_id_list_for_signing = foreign;
+    refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::CI_NOT_SUPPORTED);
+    let mut request = bench.euicc().initiate(bench.server.address());
+    request.euicc_challenge = Base64(vec![1; 15]);
+    refused(call(bench.at(), &request).await, MALFORMED_REQUEST);
+}
+
+#[tokio::test]
+async fn what_the_euicc_signs_has_to_be_right() {
+    let bench = Bench::start().await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let euicc = bench.euicc();
+    let bends: [fn(&mut EuiccSigned1); 3] = [
+        |signed| signed.server_challenge = [0; 16].into(),
+        |signed| signed.transaction_id = TransactionId::from([0; 16]),
+        |signed| signed.server_address = "other.example.com".into(),
+    ];
+    for bend in bends {
+        let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
+        let (_, request) = euicc.authenticate(&answer, Some(&matching_id), bend);
+        refused(call(bench.at(), &request).await, status::EUICC_SIGNATURE_INVALID);
+        refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
+    }
+    // Signed by another key than the certificate's.
+    let mut forger = bench.euicc();
+    forger.key = PrivateKey::from_bytes(Curve::P256, &[0x55; 32]).unwrap();
+    refused(bench.authenticate(&forger, &matching_id).await, status::EUICC_SIGNATURE_INVALID);
+
+    // The second signature, and what it covers.
+    let mut euicc = bench.euicc();
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    let signature2 = answer.smdp_signature2.decode().unwrap();
+    let signed = |transaction_id: TransactionId, otpk: OneTimePublicKey| EuiccSigned2 {
+        transaction_id,
+        euicc_otpk: otpk,
+        hash_cc: None,
+    };
+    let other = TransactionId::from([0; 16]);
+    let right = signed(session.transaction_id.clone(), prepared.otpk.clone());
+    refused(call(bench.at(), &forger.sign2(&right, &signature2)).await, status::EUICC_SIGNATURE_INVALID);
+    refused(call(bench.at(), &euicc.sign2(&right, &[1; 64].into())).await, status::EUICC_SIGNATURE_INVALID);
+    let mut request = euicc.sign2(&signed(other, prepared.otpk.clone()), &signature2);
+    request.transaction_id = session.transaction_id.clone();
+    refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
+    let mut beside = prepared.otpk.octets().to_vec();
+    beside[64] ^= 1;
+    let request = euicc.sign2(&signed(session.transaction_id.clone(), beside.into()), &signature2);
+    refused(call(bench.at(), &request).await, status::EUICC_SIGNATURE_INVALID);
+    // After all that the right answer still counts.
+    call(bench.at(), &prepared.request).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_certified_euiccs_are_served() {
+    let bench = Bench::start().await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let foreign = mint(now());
+    let mut euicc = Euicc::new(&foreign, foreign.get(Role::Euicc).unwrap());
+    euicc.info = bench.euicc().info;
+    refused(bench.authenticate(&euicc, &matching_id).await, status::CI_UNKNOWN);
+
+    // The certificate of one maker under another one of the same CI, and no certificate at all.
+    let mut euicc = bench.euicc();
+    euicc.certificate = foreign.get(Role::Euicc).unwrap().certificate().der().clone();
+    refused(bench.authenticate(&euicc, &matching_id).await, status::EUICC_CERTIFICATE_INVALID);
+    euicc.certificate = CertificateDer::from_octets([0x30, 0]).unwrap();
+    refused(bench.authenticate(&euicc, &matching_id).await, status::EUICC_CERTIFICATE_INVALID);
+    let mut euicc = bench.euicc();
+    euicc.eum_certificate = bench.pki.get(Role::DpAuth).unwrap().certificate().der().clone();
+    refused(bench.authenticate(&euicc, &matching_id).await, status::EUM_CERTIFICATE_INVALID);
+
+    // Of long ago: the EUM's certificate has expired.
+    let old = Bench::start_in(mint(0), |_| {}).await;
+    let (_, matching_id) = old.order(1, |_| {}).await;
+    refused(old.authenticate(&old.euicc(), &matching_id).await, status::EUM_CERTIFICATE_EXPIRED);
+    // Of the future: not valid yet.
+    let new = Bench::start_in(mint(now() + 1_000_000), |_| {}).await;
+    let (_, matching_id) = new.order(1, |_| {}).await;
+    refused(new.authenticate(&new.euicc(), &matching_id).await, status::EUM_CERTIFICATE_INVALID);
+}
+
+/// The certificates of SGP.26, and those made to be refused.
+#[tokio::test]
+async fn the_certificates_of_sgp26() {
+    let shelf = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/sgp26");
+    let file = |name: &str| std::fs::read(format!("{shelf}/{name}")).ok();
+    let pki = Pki::load(file).unwrap();
+    if pki.get(Role::Euicc).is_err() {
+        println!("skipped: no {shelf}");
+        return;
+    }
+    let bench = Bench::start_in(pki, |_| {}).await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    bench.authenticate(&bench.euicc(), &matching_id).await.unwrap();
+    let invalid =
+        |name: &str| CertificateDer::from_octets(file(&format!("InvalidTestCases/CERT_{name}.der")).unwrap()).unwrap();
+    for (certificate, expected) in [
+        ("EUICC_ECDSA_NIST_EXPIRED", status::EUICC_CERTIFICATE_EXPIRED),
+        ("EUICC_ECDSA_NIST_INVALID", status::EUICC_CERTIFICATE_INVALID),
+        ("EUICC_ECDSA_NIST_INVALID_EID", status::EUICC_CERTIFICATE_INVALID),
+    ] {
+        let mut euicc = bench.euicc();
+        euicc.certificate = invalid(certificate);
+        refused(bench.authenticate(&euicc, &matching_id).await, expected);
+    }
+    for (certificate, expected) in [
+        ("EUM_ECDSA_NIST_EXPIRED", status::EUM_CERTIFICATE_EXPIRED),
+        ("EUM_ECDSA_NIST_INVALID", status::EUM_CERTIFICATE_INVALID),
+        ("EUM_ECDSA_NIST_UNKNOWN_CI", status::CI_UNKNOWN),
+    ] {
+        let mut euicc = bench.euicc();
+        euicc.eum_certificate = invalid(certificate);
+        refused(bench.authenticate(&euicc, &matching_id).await, expected);
+    }
+    // Permitted by its maker, but not the one ordered for.
+    let euicc = bench.euicc();
+    let (_, reserved) = bench.order(2, |request| request.eid = Some(euicc.eid)).await;
+    let mut unmatched = euicc.clone();
+    unmatched.certificate = invalid("EUICC_ECDSA_NIST_UNMATCHED_EID");
+    refused(bench.authenticate(&unmatched, &reserved).await, status::EID_REFUSED);
+    bench.authenticate(&euicc, &reserved).await.unwrap();
+}
+
+#[tokio::test]
+async fn orders_lead_only_where_they_should() {
+    let bench = Bench::start().await;
+    let mut euicc = bench.euicc();
+    for unknown in ["NO-SUCH-ORDER", "", "../../etc/passwd", "' OR 1=1 --"] {
+        refused(bench.authenticate(&euicc, unknown).await, status::MATCHING_ID_REFUSED);
+    }
+
+    // Not released yet.
+    let iccid = bench.add(1).await;
+    order::download_order(bench.server.store(), Wanted::Type("Test Type".into()), None, 0).await.unwrap();
+    let confirmation = order::Confirmation { matching_id: MatchingId::Given("EARLY".into()), ..Default::default() };
+    let store = bench.server.store();
+    order::confirm_order(store, &iccid, confirmation, &mut fill_random, 0).await.unwrap();
+    refused(bench.authenticate(&euicc, "EARLY").await, status::PROFILE_NOT_RELEASED);
+    order::release_profile(store, &iccid, 0).await.unwrap();
+    bench.authenticate(&euicc, "EARLY").await.unwrap();
+
+    // For another eUICC.
+    let other = bench.other_euicc();
+    let (_, reserved) = bench.order(2, |request| request.eid = Some(euicc.eid)).await;
+    refused(bench.authenticate(&other, &reserved).await, status::EID_REFUSED);
+    bench.authenticate(&euicc, &reserved).await.unwrap();
+
+    // For whoever comes first.
+    let (_, first_come) = bench.order(3, |_| {}).await;
+    bench.authenticate(&other, &first_come).await.unwrap();
+    bench.download(&mut euicc, &first_come, None).await.unwrap();
+    refused(bench.authenticate(&other, &first_come).await, status::EID_REFUSED);
+
+    // Default SM-DP+: no matchingId, the EID decides.
+    let (by_eid, _) = bench
+        .order(4, |request| {
+            request.eid = Some(euicc.eid);
+            request.matching_id = MatchingId::ByEid;
+        })
+        .await;
+    refused(bench.authenticate(&other, "").await, status::MATCHING_ID_REFUSED);
+    let (_, answer) = bench.authenticate(&euicc, "").await.unwrap();
+    assert_eq!(answer.profile_metadata.decode().unwrap().iccid, by_eid);
+    let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
+    let (_, request) = euicc.authenticate(&answer, None, |_| {});
+    call(bench.at(), &request).await.unwrap();
+
+    // Too late.
+    let (late, expired) = bench.order(5, |request| request.expires_at = Some(1)).await;
+    refused(bench.authenticate(&euicc, &expired).await, status::DOWNLOAD_ORDER_EXPIRED);
+    assert_eq!(bench.state(&late).await, ProfileState::Error);
+    refused(bench.authenticate(&euicc, &expired).await, status::MATCHING_ID_REFUSED);
+
+    // Cancelled between the steps.
+    let (gone, matching_id) = bench.order(6, |_| {}).await;
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    order::cancel_order(bench.server.store(), &gone, order::FinalProfileStatus::Available, 0).await.unwrap();
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    refused(call(bench.at(), &prepared.request).await, status::PROFILE_NOT_REBINDABLE);
+    assert_eq!(bench.state(&gone).await, ProfileState::Available);
+}
+
+#[tokio::test]
+async fn the_confirmation_code_is_asked_for_and_counted() {
+    let bench = Bench::start().await;
+    let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
+    let mut euicc = bench.euicc();
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    assert!(answer.smdp_signed2.decode().unwrap().cc_required_flag);
+    let missing = euicc.prepare(&session, &answer, None, None).request;
+    let wrong = euicc.prepare(&session, &answer, Some("4712"), None).request;
+    let right = euicc.prepare(&session, &answer, Some("4711"), None).request;
+    refused(call(bench.at(), &missing).await, status::CONFIRMATION_CODE_MISSING);
+    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_REFUSED);
+    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_REFUSED);
+    call(bench.at(), &right).await.unwrap();
+    // A right one clears the count; then a new session guesses until the order is lost.
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let wrong = euicc.prepare(&session, &answer, Some("0000"), None).request;
+    let right = euicc.prepare(&session, &answer, Some("4711"), None).request;
+    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_REFUSED);
+    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_REFUSED);
+    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_RETRIES_EXCEEDED);
+    refused(call(bench.at(), &right).await, status::PROFILE_NOT_REBINDABLE);
+    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
+    refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
+}
+
+#[tokio::test]
+async fn an_interrupted_download_is_tried_again() {
+    let bench = Bench::start_with(|config| config.settings.download_tries = 3).await;
+    let (iccid, matching_id) = bench.order(1, |_| {}).await;
+    let mut euicc = bench.euicc();
+    let (session, prepared, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
+    let interrupted = euicc.installation_result(&session, &iccid, Some(ErrorReason::INTERRUPTION));
+    call(bench.at(), &interrupted).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
+
+    // The eUICC still has the one-time key it is offered.
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    assert_eq!(answer.smdp_signed2.decode().unwrap().bpp_euicc_otpk, Some(prepared.otpk.clone()));
+    let again = euicc.prepare(&session, &answer, None, Some(&prepared.one_time_keys));
+    assert_eq!(again.otpk, prepared.otpk);
+    let answer = call(bench.at(), &again.request).await.unwrap();
+    assert_eq!(euicc.load(&session, &again, &answer.bound_profile_package.0).package, package(1));
+
+    // Or it has not, and makes another. No result came of the time before.
+    let (session, _, installed) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
+    assert_eq!(installed.package, package(1));
+    refused(bench.authenticate(&euicc, &matching_id).await, status::DOWNLOAD_RETRIES_EXCEEDED);
+    // Given up here, but the third try did succeed.
+    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
+    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
+
+    // Some failures are for good.
+    let (iccid, matching_id) = bench.order(2, |_| {}).await;
+    let (session, _, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
+    let failed = euicc.installation_result(&session, &iccid, Some(ErrorReason::PE_PROCESSING_ERROR));
+    call(bench.at(), &failed).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
+    let notifications = bench.server.store().notifications().await.unwrap();
+    let result = notifications.last().unwrap().result.clone().unwrap();
+    assert_eq!(result, "loadProfileElements(5): installFailedDueToPEProcessingError(12)");
+}
+
+#[tokio::test]
+async fn sessions_are_cancelled_by_the_euicc_only() {
+    let bench = Bench::start().await;
+    let mut euicc = bench.euicc();
+    let (iccid, matching_id) = bench.order(1, |_| {}).await;
+
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let own = session.server_oid.clone();
+    let wrong_oid: Oid = "2.5.29.17".parse().unwrap();
+    let rejection = CancelSessionReason::END_USER_REJECTION;
+    refused(call(bench.at(), &euicc.cancel(&session, &wrong_oid, rejection)).await, status::SMDP_OID_INVALID);
+    let mut forger = euicc.clone();
+    forger.key = PrivateKey::from_bytes(Curve::P256, &[0x55; 32]).unwrap();
+    refused(call(bench.at(), &forger.cancel(&session, &own, rejection)).await, status::EUICC_SIGNATURE_INVALID);
+    let error = CancelSessionResponse::CancelSessionResponseError(CancelSessionResponseError::INVALID_TRANSACTION_ID);
+    let request = CancelSessionRequest {
+        transaction_id: session.transaction_id.clone(),
+        cancel_session_response: Raw::encode(&error).unwrap(),
+    };
+    refused(call(bench.at(), &request).await, EUICC_ERROR);
+    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
+
+    call(bench.at(), &euicc.cancel(&session, &own, CancelSessionReason::POSTPONED)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
+    refused(call(bench.at(), &euicc.cancel(&session, &own, rejection)).await, status::TRANSACTION_UNKNOWN);
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    refused(call(bench.at(), &prepared.request).await, status::TRANSACTION_UNKNOWN);
+
+    let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    call(bench.at(), &euicc.cancel(&session, &own, rejection)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
+    refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
+
+    // Cancelled before the eUICC has shown itself: nobody can tell who it was.
+    let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
+    let (session, _) = euicc.authenticate(&answer, None, |_| {});
+    refused(call(bench.at(), &euicc.cancel(&session, &own, rejection)).await, status::TRANSACTION_UNKNOWN);
+}
+
+#[tokio::test]
+async fn steps_out_of_order_are_refused() {
+    let bench = Bench::start().await;
+    let mut euicc = bench.euicc();
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let initiated = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
+    let (session, request) = euicc.authenticate(&initiated, Some(&matching_id), |_| {});
+    // The package before the authentication.
+    let early = EuiccSigned2 {
+        transaction_id: session.transaction_id.clone(),
+        euicc_otpk: OneTimePublicKey::from(euicc.key.public_key().to_uncompressed()),
+        hash_cc: None,
+    };
+    refused(call(bench.at(), &euicc.sign2(&early, &[1; 64].into())).await, status::TRANSACTION_UNKNOWN);
+    // A replay.
+    let answer = call(bench.at(), &request).await.unwrap();
+    refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
+    // A session of another server.
+    let mut foreign = request.clone();
+    foreign.transaction_id = TransactionId::from([7; 16]);
+    refused(call(bench.at(), &foreign).await, status::TRANSACTION_UNKNOWN);
+    // One session's answer in another session.
+    let (_, other) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    let mut swapped = prepared.request.clone();
+    swapped.transaction_id = other.transaction_id;
+    refused(call(bench.at(), &swapped).await, status::EUICC_SIGNATURE_INVALID);
+    // Lower case is as good as upper case.
+    let text = rsp::es9::request(&prepared.request)
+        .replace(&session.transaction_id.to_string(), &session.transaction_id.to_string().to_lowercase());
+    let answer = post(bench.at(), GetBoundProfilePackageRequest::PATH, text.as_bytes()).await;
+    assert!(String::from_utf8(answer.body).unwrap().contains("Executed-Success"));
+}
+
+#[tokio::test]
+async fn sessions_expire() {
+    let bench = Bench::start_with(|config| config.settings.session_lifetime = 0).await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    refused(bench.authenticate(&bench.euicc(), &matching_id).await, status::TRANSACTION_UNKNOWN);
+}
+
+#[tokio::test]
+async fn errors_of_the_euicc_are_passed_on() {
+    let bench = Bench::start().await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let euicc = bench.euicc();
+    let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
+    let error = AuthenticateServerResponse::AuthenticateResponseError(AuthenticateResponseError {
+        transaction_id: answer.transaction_id.clone(),
+        authenticate_error_code: AuthenticateErrorCode::INVALID_CERTIFICATE,
+    });
+    let request = AuthenticateClientRequest {
+        transaction_id: answer.transaction_id,
+        authenticate_server_response: Raw::encode(&error).unwrap(),
+    };
+    refused(call(bench.at(), &request).await, EUICC_ERROR);
+    refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
+
+    let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let error = PrepareDownloadResponse::DownloadResponseError(PrepareDownloadResponseError {
+        transaction_id: session.transaction_id.clone(),
+        download_error_code: DownloadErrorCode::UNSUPPORTED_CURVE,
+    });
+    let request = GetBoundProfilePackageRequest {
+        transaction_id: session.transaction_id.clone(),
+        prepare_download_response: Raw::encode(&error).unwrap(),
+    };
+    refused(call(bench.at(), &request).await, EUICC_ERROR);
+    refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
+}
+
+#[tokio::test]
+async fn a_profile_has_to_fit_the_euicc() {
+    let bench = Bench::start().await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let mut euicc = bench.euicc();
+    euicc.info.uicc_capability = UiccCapability::USIM_SUPPORT;
+    refused(bench.authenticate(&euicc, &matching_id).await, status::NO_ELIGIBLE_PROFILE);
+    let mut euicc = bench.euicc();
+    euicc.info.forbidden_profile_policy_rules = Some(PprIds::PPR2);
+    refused(bench.authenticate(&euicc, &matching_id).await, status::NO_ELIGIBLE_PROFILE);
+    let mut euicc = bench.euicc();
+    let full = ExtCardResource { installed_applications: 0, free_non_volatile_memory: 3000, free_volatile_memory: 0 };
+    euicc.info.ext_card_resource = full.to_octets().into();
+    refused(bench.authenticate(&euicc, &matching_id).await, status::EUICC_INSUFFICIENT_MEMORY);
+
+    let mut test_profile = metadata(2);
+    test_profile.profile_class = Some(ProfileClass::TEST);
+    let store = bench.server.store();
+    order::add_profile(store, test_profile, &package(2), 0).await.unwrap();
+    let mut request = OrderRequest::new(Wanted::Iccid(iccid(2)));
+    request.matching_id = MatchingId::Given("TEST".into());
+    order::order(store, request, &mut fill_random, 0).await.unwrap();
+    let mut euicc = bench.euicc();
+    euicc.info.rsp_capability = RspCapability::ADDITIONAL_PROFILE;
+    refused(bench.authenticate(&euicc, "TEST").await, status::NO_ELIGIBLE_PROFILE);
+    bench.authenticate(&bench.euicc(), "TEST").await.unwrap();
+
+    // Whoever wants to see what the card says can have it unchecked.
+    let lax = Bench::start_with(|config| config.settings.check_eligibility = false).await;
+    let (_, matching_id) = lax.order(1, |_| {}).await;
+    let mut euicc = lax.euicc();
+    euicc.info.uicc_capability = UiccCapability::EMPTY;
+    lax.authenticate(&euicc, &matching_id).await.unwrap();
+}
+
+#[tokio::test]
+async fn notifications_are_kept_but_not_all_believed() {
+    let bench = Bench::start().await;
+    let mut euicc = bench.euicc();
+    let (iccid, matching_id) = bench.order(1, |_| {}).await;
+    let (session, _, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
+    let mut forger = euicc.clone();
+    forger.key = PrivateKey::from_bytes(Curve::P256, &[0x55; 32]).unwrap();
+    call(bench.at(), &forger.installation_result(&session, &iccid, None)).await.unwrap();
+    call(bench.at(), &forger.notification(NotificationEvent::DELETE, &iccid)).await.unwrap();
+    let stranger = Session { transaction_id: TransactionId::from([7; 16]), ..session };
+    call(bench.at(), &euicc.installation_result(&stranger, &iccid, None)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Downloaded);
+    let notifications = bench.server.store().notifications().await.unwrap();
+    assert_eq!(notifications.len(), 3);
+    assert!(notifications.iter().all(|notification| notification.distrusted.is_some() && notification.eid.is_none()));
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused_properly() {
+    let bench = Bench::start().await;
+    let paths = [
+        InitiateAuthenticationRequest::PATH,
+        AuthenticateClientRequest::PATH,
+        GetBoundProfilePackageRequest::PATH,
+        CancelSessionRequest::PATH,
+        HandleNotificationRequest::PATH,
+    ];
+    let tid = "\"transactionId\":\"00112233445566778899AABBCCDDEEFF\"";
+    let bodies = [
+        String::new(),
+        "{".into(),
+        "[]".into(),
+        "null".into(),
+        "\u{0}\u{1}".into(),
+        "{}".into(),
+        format!("{{{tid}}}"),
+        "{\"transactionId\":\"not hex\"}".into(),
+        format!(
+            "{{{tid},\"authenticateServerResponse\":\"*\",\"prepareDownloadResponse\":\"*\",\"cancelSessionResponse\":\"*\",\"pendingNotification\":\"*\"}}"
+        ),
+        // Base64 of a TLV cut short, and of a right tag with nonsense in it.
+        format!(
+            "{{{tid},\"authenticateServerResponse\":\"vzgF\",\"prepareDownloadResponse\":\"vyEF\",\"cancelSessionResponse\":\"v0EF\",\"pendingNotification\":\"vzcF\"}}"
+        ),
+        format!(
+            "{{{tid},\"authenticateServerResponse\":\"vzgBAA==\",\"prepareDownloadResponse\":\"vyEBAA==\",\"cancelSessionResponse\":\"v0EBAA==\",\"pendingNotification\":\"vzcBAA==\"}}"
+        ),
+        "{\"smdpAddress\":\"x\",\"euiccChallenge\":\"AAECAwQFBgcICQoLDA0ODw==\",\"euiccInfo1\":\"AAAA\"}".into(),
+    ];
+    for path in paths {
+        for body in &bodies {
+            let answer = post(bench.at(), path, body.as_bytes()).await;
+            assert_eq!(answer.status, 200, "{path} {body}: {answer:?}");
+            let text = String::from_utf8(answer.body).unwrap();
+            assert!(
+                text.contains("\"Failed\"") && text.contains("\"1.3.1\"") && text.contains("\"2.1\""),
+                "{path} {body}: {text}"
+            );
+        }
+        assert_eq!(post(bench.at(), path, &vec![b' '; 300_000]).await.status, 413);
+    }
+    assert_eq!(post(bench.at(), "/gsma/rsp2/es9plus/noSuchFunction", b"{}").await.status, 404);
+    assert_eq!(post(bench.at(), "/", b"{}").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_database_file_outlives_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("smdp.db").to_str().unwrap().to_owned();
+    let pki = mint(now());
+    let restart = || {
+        Bench::start_in(pki.clone(), |config| {
+            config.database.clone_from(&path);
+            config.address = Some("smdp.example.com".into());
+        })
+    };
+    let bench = restart().await;
+    let (iccid, matching_id) = bench.order(1, |_| {}).await;
+    let mut euicc = bench.euicc();
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    bench.server.shutdown().await;
+
+    // The session goes on where it stood.
+    let bench = restart().await;
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    let answer = call(bench.at(), &prepared.request).await.unwrap();
+    euicc.load(&session, &prepared, &answer.bound_profile_package.0);
+    bench.server.shutdown().await;
+
+    let bench = restart().await;
+    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
+    assert!(tokio::net::TcpStream::connect(bench.at()).await.is_ok());
+    let at = bench.at();
+    bench.server.shutdown().await;
+    assert!(tokio::net::TcpStream::connect(at).await.is_err(), "the port is free again");
+}
+
+#[tokio::test]
+async fn https_with_the_certificate_of_the_pki() {
+    let pki = mint(now());
+    let server = serve(Config::from_pki(&pki).unwrap()).await.unwrap();
+    let bench = Bench { pki, server };
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(bench.pki.get(Role::Ci).unwrap().der().to_vec().into()).unwrap();
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let euicc = bench.euicc();
+    let stream = tokio::net::TcpStream::connect(bench.at()).await.unwrap();
+    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let request = euicc.initiate(bench.server.address());
+    let body = rsp::es9::request(&request);
+    let answer = post_over(stream, InitiateAuthenticationRequest::PATH, body.as_bytes()).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("Content-Type: application/json"), "{}", answer.head);
+    let answer = rsp::es9::read_response(&answer.body).unwrap();
+    euicc.authenticate(&answer, Some(&matching_id), |_| {});
+
+    // Whoever does not speak TLS is cut off, and harms nobody else.
+    let mut stream = tokio::net::TcpStream::connect(bench.at()).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+    bench.server.shutdown().await;
+}
