@@ -224,7 +224,7 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn manufacture() -> Manufacture {
-        Manufacture::new(super::super::CardType::Euicc, CardProfile::default())
+        Manufacture::new(super::super::CardType::Euicc, CardProfile::default(), 1_767_225_600)
     }
 
     /// A transaction such as a card makes: a few values of very different sizes, some removed.

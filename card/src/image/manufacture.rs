@@ -21,15 +21,15 @@ pub struct Manufacture {
     pub profile: CardProfile,
     /// Program and version that made it.
     pub made_by: String,
-    /// When, in seconds since 1970; `None` for a card that must come out the same every time it is made.
-    pub made_at: Option<u64>,
+    /// When, in seconds since 1970.
+    pub made_at: u64,
 }
 
 impl Manufacture {
-    /// A card of this type and profile, made by this release, at no particular time.
-    pub fn new(card_type: CardType, profile: CardProfile) -> Self {
+    /// A card of this type and profile, made by this release at this time.
+    pub fn new(card_type: CardType, profile: CardProfile, made_at: u64) -> Self {
         let made_by = concat!("vuicc ", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { card_type, profile, made_by, made_at: None }
+        Self { card_type, profile, made_by, made_at }
     }
 }
 
@@ -61,9 +61,7 @@ impl Manufacture {
         put(name::NON_VOLATILE_MEMORY, &(self.profile.non_volatile_memory as u64).to_be_bytes());
         put(name::VOLATILE_MEMORY, &(self.profile.volatile_memory as u64).to_be_bytes());
         put(name::MADE_BY, self.made_by.as_bytes());
-        if let Some(made_at) = self.made_at {
-            put(name::MADE_AT, &made_at.to_be_bytes());
-        }
+        put(name::MADE_AT, &self.made_at.to_be_bytes());
         entries
     }
 
@@ -81,7 +79,7 @@ impl Manufacture {
                 volatile_memory: size(name::VOLATILE_MEMORY)?,
             },
             made_by: text(name::MADE_BY)?.to_owned(),
-            made_at: entries.contains_key(name::MADE_AT).then(|| number(entries, name::MADE_AT)).transpose()?,
+            made_at: number(entries, name::MADE_AT)?,
         })
     }
 }
@@ -97,15 +95,15 @@ mod tests {
 
     #[test]
     fn entries_say_all_of_it() {
-        for (card_type, made_at) in [(CardType::Euicc, Some(1_700_000_000)), (CardType::Uicc, None)] {
-            let card = Manufacture { made_at, ..Manufacture::new(card_type, CardProfile::default()) };
+        for card_type in [CardType::Euicc, CardType::Uicc] {
+            let card = Manufacture::new(card_type, CardProfile::default(), 1_767_225_600);
             assert_eq!(Manufacture::from_entries(&card.to_entries()), Ok(card));
         }
     }
 
     #[test]
-    fn every_entry_but_the_date_is_needed() {
-        let whole = Manufacture::new(CardType::Euicc, CardProfile::default()).to_entries();
+    fn every_entry_is_needed() {
+        let whole = Manufacture::new(CardType::Euicc, CardProfile::default(), 0).to_entries();
         for name in whole.keys().filter(|name| *name != name::FORMAT) {
             let mut entries = whole.clone();
             entries.remove(name);

@@ -1,0 +1,43 @@
+//! Putting a card together: memory, operating system, applications, randomness.
+
+use crate::entropy::{ChaCha, NoRandomness};
+use crate::image::{FileNvm, ImageError, Manufacture};
+use card_os::nvm::Nvm;
+use card_os::{Card, Entropy};
+use std::path::Path;
+
+/// A card on any memory that personalisation prepared, without power.
+///
+/// Every application that exists on this card is built by [`applets::build`], by the number in its registry entry.
+pub fn card(manufacture: &Manufacture, nvm: Box<dyn Nvm>, entropy: Box<dyn Entropy>) -> Card {
+    Card::new(manufacture.profile.clone(), nvm, entropy, applets::build)
+}
+
+/// The card in an image, without power. The image belongs to it until it is dropped.
+///
+/// ```no_run
+/// use apdu::Icc;
+///
+/// let mut card = card::open("my.card".as_ref())?;
+/// let atr = card.power_on();
+/// let answer = Card::transmit(&mut card, &[0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]);
+/// # use card_os::Card;
+/// # Ok::<(), card::OpenError>(())
+/// ```
+pub fn open(image: &Path) -> Result<Card, OpenError> {
+    let nvm = FileNvm::open(image)?;
+    let entropy = ChaCha::from_operating_system()?;
+    let manufacture = nvm.manufacture().clone();
+    Ok(card(&manufacture, Box::new(nvm), Box::new(entropy)))
+}
+
+/// A card cannot be taken out of its image.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The machine.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
