@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 
 pub mod ecasd;
+mod fci;
 pub mod isd_r;
 pub mod profile;
 

@@ -1,6 +1,6 @@
 //! ECASD, the eUICC Controlling Authority Security Domain. SGP.22 §2.4.2.
 
-use apdu::tlv::{Tag, Writer};
+use crate::fci::security_domain_fci;
 use apdu::{Aid, Command, Ins, Response, StatusWord};
 use card_os::{Application, ApplicationRecord, Context, NewApplication, Privileges};
 use rsp::Eid;
@@ -47,21 +47,4 @@ impl Application for Ecasd {
             _ => Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED),
         }
     }
-}
-
-/// The FCI of a security domain: name, longest command data, and what else it has to say.
-pub(crate) fn security_domain_fci(aid: &Aid, more: &[u8]) -> Vec<u8> {
-    const FCI_TEMPLATE: Tag = Tag(0x6F);
-    const DF_NAME: Tag = Tag(0x84);
-    const PROPRIETARY: Tag = Tag(0xA5);
-    const MAXIMUM_COMMAND_DATA: Tag = Tag(0x9F65);
-    let mut fci = Writer::new();
-    fci.constructed(FCI_TEMPLATE, |fci| {
-        fci.primitive(DF_NAME, aid);
-        fci.constructed(PROPRIETARY, |properties| {
-            properties.primitive(MAXIMUM_COMMAND_DATA, &[0xFF]);
-        });
-        fci.raw(more);
-    });
-    fci.into_bytes()
 }

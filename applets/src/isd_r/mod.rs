@@ -24,7 +24,7 @@ mod store_data;
 pub use keys::{Certification, CertificationError};
 pub use personalisation::{Personalisation, Preloaded};
 
-use crate::ecasd::security_domain_fci;
+use crate::fci::security_domain_fci;
 use apdu::tlv::{Header, Tag, Writer};
 use apdu::{Aid, Command, Ins, Response, StatusWord};
 use card_os::{Application, Context, ProactiveCommand, TerminalResponse};
