@@ -1,1 +1,37 @@
-//! What needs more than one crate to be tested.
+//! What the tests that need more than one crate have in common.
+//!
+//! `tests/clients_*.rs` put foreign programs in front of our card and our servers, one file per program:
+//!
+//! ```text
+//! cargo test ── scripts/private-pcscd -n ── the same test again, now beside a PC/SC service and a network of its own
+//!                                             ├─ vuicc card run, vuicc smdp serve     vuicc.rs
+//!                                             └─ the foreign program                  peer.rs
+//! ```
+//!
+//! A program that is absent is skipped aloud; with `VUICC_PEERS=required` in the environment its absence is a failure.
+//! Whatever a test starts ends with it ([`process`]), and nothing leaves the loopback of its own network ([`reader`]).
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub mod peer;
+pub mod process;
+pub mod reader;
+pub mod subscriber;
+pub mod vuicc;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A file of the shelf of test vectors beside the repository; `None`, said aloud, where there is no such shelf.
+pub fn vector(name: &str) -> Option<PathBuf> {
+    let path = repository().join("../shared/vectors").join(name);
+    if path.exists() {
+        return path.canonicalize().ok();
+    }
+    peer::say(&format!("{}: not there, what needs it is skipped", path.display()));
+    None
+}

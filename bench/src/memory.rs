@@ -1,0 +1,33 @@
+//! What a card costs while it lies in the reader.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use reader_bridge::{PcscReader, Transport};
+use vuicc_tests::reader::Reader;
+use vuicc_tests::subscriber::ts48;
+use vuicc_tests::vuicc::Card;
+
+use crate::figure::{Figure, Target};
+use crate::in_process::SELECT_AND_READ;
+use crate::reader::reader;
+
+/// Resident memory of `vuicc card run` with three TS.48 profiles on the card, after it has answered.
+pub(crate) fn three_profiles() -> Result<Vec<Figure>, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let Some(packages) = (1..=3).map(|number| ts48(folder.path(), number)).collect::<Option<Vec<_>>>() else {
+        return Ok(Vec::new());
+    };
+    let packages: Vec<_> = packages.iter().map(PathBuf::as_path).collect();
+    let card = Card::new(folder.path(), &packages);
+    let process = card.insert(&reader()?, 0);
+    let mut host = PcscReader::connect(Reader::FIRST)?;
+    for command in SELECT_AND_READ {
+        host.transmit(command)?;
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    let kibibytes: f64 = kibibytes.ok_or("the kernel does not say how much memory a process has")?.parse()?;
+    Ok(vec![Figure::new("card_run.resident_memory", kibibytes / 1024.0, "MiB").target(Target::Below(20.0))])
+}

@@ -1,0 +1,190 @@
+//! Programs: run to their end, or beside the test until it ends.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// No program here takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Time between two looks at a program.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The exit code; `None` if a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// This, if the program was successful.
+    ///
+    /// # Panics
+    /// If it was not, with all it said.
+    #[must_use]
+    pub fn success(self) -> Self {
+        assert!(self.status.success(), "{self:#?}");
+        self
+    }
+}
+
+/// Runs a program to its end.
+///
+/// # Panics
+/// If it cannot be started or does not end.
+pub fn run(command: &mut Command) -> Finished {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, err) = (folder.path().join("stdout"), folder.path().join("stderr"));
+    let mut child = spawn(command, &out, &err);
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{command:?} does not end; it printed:\n{}\n{}", text(&out), text(&err));
+        }
+        thread::sleep(GLANCE);
+    };
+    Finished { status, stdout: text(&out), stderr: text(&err) }
+}
+
+/// A program that runs beside the test. It ends when this is dropped, also when the test fails.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program; what it prints goes to a file in `folder`.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(command: &mut Command, folder: &Path) -> Self {
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = unused(folder, &format!("{program}.log"));
+        let child = spawn(command, &log, &log);
+        Self { name: program, child, log }
+    }
+
+    /// All it has printed so far.
+    pub fn log(&self) -> String {
+        text(&self.log)
+    }
+
+    /// The number the operating system knows it by.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `ready` holds.
+    ///
+    /// # Panics
+    /// If the program ends before that, or nothing happens.
+    pub fn wait_until(&mut self, what: &str, mut ready: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !ready(self) {
+            let ended = self.child.try_wait().expect("a child can be waited for");
+            let name = &self.name;
+            assert!(ended.is_none(), "{name} ended ({ended:?}) before {what}:\n{}", self.log());
+            assert!(Instant::now() < deadline, "{name}: no sign of {what}:\n{}", self.log());
+            thread::sleep(GLANCE);
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.end().unwrap_or_else(|| panic!("{} does not end when asked to:\n{}", self.name, self.log()))
+    }
+
+    /// Takes it away as a power cut would: no last word, no tidying.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn end(&mut self) -> Option<ExitStatus> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(status);
+        }
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            thread::sleep(GLANCE);
+        }
+        None
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.end().is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("--- {} printed:\n{}", self.name, self.log());
+        }
+    }
+}
+
+fn spawn(command: &mut Command, out: &Path, err: &Path) -> Child {
+    let file = |path: &Path| File::options().create(true).append(true).open(path).expect("a log file");
+    command.stdin(Stdio::null()).stdout(file(out)).stderr(file(err));
+    command.spawn().unwrap_or_else(|cause| panic!("{command:?} cannot be started: {cause}"))
+}
+
+/// A file that is not there yet: `1-NAME`, `2-NAME`, and so on.
+pub(crate) fn unused(folder: &Path, name: &str) -> PathBuf {
+    let free = (1..u16::MAX).map(|n| folder.join(format!("{n}-{name}"))).find(|path| !path.exists());
+    free.expect("a test has fewer files than there are numbers")
+}
+
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_heard_to_its_end() {
+        let finished = run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"]));
+        assert_eq!((finished.code(), &*finished.stdout, &*finished.stderr), (Some(3), "out\n", "err\n"));
+    }
+
+    #[test]
+    fn a_companion_ends_with_the_test() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut companion = Process::start(Command::new("sh").args(["-c", "echo up; exec sleep 1000"]), folder.path());
+        companion.wait_until("its greeting", |process| process.log() == "up\n");
+        let status = Path::new("/proc").join(companion.id().to_string()).join("status");
+        assert!(status.exists());
+        drop(companion);
+        assert!(!status.exists());
+    }
+}

@@ -1,0 +1,74 @@
+//! A PC/SC service for one test alone.
+
+use std::env;
+use std::process::Command;
+use std::thread;
+
+use crate::{peer, repository, vuicc};
+
+/// Set in the environment of a test that runs beside its private reader.
+const BESIDE_READER: &str = "VUICC_TEST_BESIDE_READER";
+/// Where `scripts/private-pcscd` tells the port of the first slot.
+const PORT: &str = "VPCD_PORT";
+
+/// The virtual reader of a test: two slots and nothing else in sight.
+#[derive(Debug)]
+pub struct Reader {
+    port: u16,
+}
+
+impl Reader {
+    /// The name the PC/SC service gives the first slot.
+    pub const FIRST: &str = "Virtual PCD 00 00";
+    /// The name the PC/SC service gives the second slot.
+    pub const SECOND: &str = "Virtual PCD 00 01";
+
+    /// The reader this process was started beside, if it was.
+    pub fn here() -> Option<Self> {
+        let port = env::var(PORT).ok()?.parse().ok()?;
+        Some(Self { port })
+    }
+
+    /// Where a card connects to be in slot 0 or 1.
+    pub fn slot(&self, slot: u16) -> String {
+        format!("127.0.0.1:{}", self.port + slot)
+    }
+}
+
+/// Runs `test` beside a PC/SC service in a network of its own, of which only loopback exists.
+///
+/// The test is started a second time, as the command of `scripts/private-pcscd`; only that second run calls `test`.
+/// Must be called on the thread of a `#[test]`, whose name says which test to start.
+///
+/// # Panics
+/// If the test fails in there.
+pub fn beside_private_reader(test: impl FnOnce(&Reader)) {
+    if env::var_os(BESIDE_READER).is_some() {
+        return test(&Reader::here().expect("scripts/private-pcscd sets VPCD_PORT"));
+    }
+    let current = thread::current();
+    let name = current.name().expect("a test's thread carries its name");
+    let script = repository().join("scripts/private-pcscd");
+    let probe = Command::new(&script).args(["-n", "true"]).output().expect("scripts/private-pcscd can be started");
+    if !probe.status.success() {
+        return peer::skip(name, String::from_utf8_lossy(&probe.stderr).trim());
+    }
+    let mut inner = Command::new(&script);
+    inner.arg("-n").arg(env::current_exe().expect("a running program is a file")).args([
+        name,
+        "--exact",
+        "--nocapture",
+    ]);
+    inner.env(BESIDE_READER, "1").env(vuicc::PROGRAM, vuicc::program());
+    // A proxy of this machine is out of reach in there.
+    for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        inner.env_remove(proxy);
+    }
+    let outcome = inner.output().expect("scripts/private-pcscd can be started");
+    let (out, err) = (String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&outcome.stderr));
+    for line in err.lines().filter(|line| line.contains(" ... skipped: ")) {
+        peer::say(line);
+    }
+    println!("{out}{err}");
+    assert!(outcome.status.success() && out.contains("1 passed"), "{name} failed beside its private reader");
+}
