@@ -7,15 +7,24 @@
 //! | [`isd_r`] | ES10: profiles, downloads, notifications | `A0000005591010FFFFFFFF8900000100` |
 //! | [`ecasd`] | who the eUICC is | `A0000005591010FFFFFFFF8900000200` |
 //! | [`profile`] | from a profile package to a domain with files, PINs and applications | – |
+//! | [`usim`] | authentication in 3G, LTE and 5G, concealment of the IMSI | the profile's AID |
+//! | [`isim`] | authentication in the IP multimedia subsystem | the profile's AID |
+//! | [`csim`] | files of a cdma2000 subscriber | the profile's AID |
+//! | [`mno_sd`] | the security domains of a profile, the operator's first | the profile's AID |
 //!
 //! [`kind`] numbers them; [`build`] makes one from its number.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 
+pub mod csim;
 pub mod ecasd;
 mod fci;
 pub mod isd_r;
+pub mod isim;
+pub mod mno_sd;
+mod naa;
 pub mod profile;
+pub mod usim;
 
 use card_os::{Application, ApplicationKind};
 
@@ -44,6 +53,10 @@ pub fn build(kind: ApplicationKind) -> Option<Box<dyn Application>> {
     match kind {
         kind::ISD_R => Some(Box::new(isd_r::IsdR::default())),
         kind::ECASD => Some(Box::new(ecasd::Ecasd)),
+        kind::USIM => Some(Box::new(usim::Usim::default())),
+        kind::ISIM => Some(Box::new(isim::Isim::default())),
+        kind::CSIM => Some(Box::new(csim::Csim)),
+        kind::SECURITY_DOMAIN => Some(Box::new(mno_sd::SecurityDomain::default())),
         _ => None,
     }
 }

@@ -95,6 +95,12 @@ impl<'n> Context<'_, 'n> {
         self.nvm.get(key).and_then(ApplicationRecord::from_bytes).map(|(_, parameters)| parameters).unwrap_or_default()
     }
 
+    /// The applications of this application's domain, itself included, in the order of their installation.
+    pub fn applications(&self) -> Vec<ApplicationRecord> {
+        let applications = domain::load_applications(&self.nvm, self.application.domain);
+        applications.into_iter().map(|(_, record)| record).collect()
+    }
+
     /// A value this application keeps.
     pub fn get(&self, item: u16) -> Option<&[u8]> {
         self.nvm.get(self.data_key(item))

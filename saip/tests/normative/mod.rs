@@ -8,6 +8,7 @@ const WORKBOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vector
 
 /// One file of the workbook.
 #[derive(Debug)]
+#[allow(dead_code, reason = "each test that includes this module looks at other columns")]
 pub(crate) struct Expected {
     /// Path by identifiers, an ADF by the name the workbook gives it: `3F00/7F10/6F3A`, `USIM/6F07`.
     pub(crate) path: String,
@@ -21,6 +22,9 @@ pub(crate) struct Expected {
     pub(crate) content: Option<Vec<u8>>,
     /// The file is another's link.
     pub(crate) shared: bool,
+    /// Who may read and update an EF: `ALWAYS`, `PIN`, `PIN2`, `ADM`, `NEVER`.
+    pub(crate) read: String,
+    pub(crate) update: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,8 @@ fn file(row: &Value) -> Expected {
             _ => complete(content, size, is_record.then_some(record_length), &name),
         }),
         shared,
+        read: row["read"].as_str().unwrap_or_default().to_owned(),
+        update: row["update"].as_str().unwrap_or_default().to_owned(),
         name,
     }
 }

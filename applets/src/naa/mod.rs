@@ -1,0 +1,31 @@
+//! What USIM and ISIM have in common: the shape of AUTHENTICATE, service tables, the PIN in front, authentication.
+
+pub(crate) mod aka;
+
+use apdu::StatusWord;
+use card_os::Context;
+use card_os::fs::{FileId, KeyReference};
+
+/// Whether service `number` (from 1) of a service table is available.
+pub(crate) fn service(cx: &Context<'_, '_>, table: FileId, number: usize) -> bool {
+    let Some(at) = number.checked_sub(1) else { return false };
+    cx.file(&[table]).and_then(|table| table.get(at / 8)).is_some_and(|octet| octet >> (at % 8) & 1 == 1)
+}
+
+/// The PIN of the application has to be verified, or disabled.
+pub(crate) fn require_pin(cx: &Context<'_, '_>) -> Result<(), StatusWord> {
+    let satisfied = cx.key_satisfied(KeyReference::PIN_APPL_1);
+    satisfied.then_some(()).ok_or(StatusWord::SECURITY_STATUS_NOT_SATISFIED)
+}
+
+/// Splits a value with its length before it off `data`.
+pub(crate) fn counted(data: &[u8]) -> Result<(&[u8], &[u8]), StatusWord> {
+    let (length, rest) = data.split_first().ok_or(StatusWord::WRONG_LENGTH)?;
+    rest.split_at_checked(usize::from(*length)).ok_or(StatusWord::WRONG_LENGTH)
+}
+
+/// Appends a value with its length before it.
+pub(crate) fn push_counted(out: &mut Vec<u8>, value: &[u8]) {
+    out.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(value);
+}
