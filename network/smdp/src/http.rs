@@ -14,9 +14,9 @@ use rsp::es9::{
     HandleNotificationRequest, InitiateAuthenticationRequest,
 };
 
+use crate::es9plus::SmDp;
 use crate::serve::unix_now;
-use crate::smdp::SmDp;
-use crate::status::{Because, MALFORMED_REQUEST, Refusal, UNSUPPORTED_PROTOCOL};
+use crate::status::{Because, EXECUTION_ERROR, MALFORMED_REQUEST, Refusal, UNSUPPORTED_PROTOCOL};
 use crate::store::Store;
 
 /// The release of SGP.22 this server speaks.
@@ -78,6 +78,11 @@ async fn handle_notification<S: Store>(State(smdp): Shared<S>, headers: HeaderMa
     };
     match answer.await {
         Ok(_) => (StatusCode::NO_CONTENT, [protocol_header()]).into_response(),
+        // Any success makes the LPA forget the notification: this one has to come again.
+        Err(refusal) if refusal.status == EXECUTION_ERROR => {
+            tracing::warn!(%refusal, "notification not taken");
+            (StatusCode::SERVICE_UNAVAILABLE, [protocol_header()]).into_response()
+        }
         Err(refusal) => refused::<HandleNotificationRequest>(&refusal),
     }
 }

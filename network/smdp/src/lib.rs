@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`smdp`], [`notification`] | the functions an LPA calls |
+//! | [`es9plus`], [`notification`] | the functions an LPA calls |
 //! | [`order`] | the functions the operator calls |
 //! | [`profile`] | a profile: state, order, demands |
 //! | [`eligibility`] | whether a profile fits an eUICC |
@@ -17,17 +17,17 @@
 
 pub mod bind;
 pub mod eligibility;
+pub mod es9plus;
 pub mod http;
 pub mod identity;
 pub mod notification;
 pub mod order;
 pub mod profile;
 pub mod serve;
-pub mod smdp;
 pub mod sqlite;
 pub mod status;
 pub mod store;
 
+pub use es9plus::{Settings, SmDp};
 pub use serve::{Config, ServeError, Server, TlsIdentity, serve};
-pub use smdp::{Settings, SmDp};
 pub use sqlite::SqliteStore;

@@ -2,13 +2,14 @@
 
 use rsp::es9::{HandleNotificationRequest, status};
 use rsp::notification::{
-    FinalResult, NotificationMetadata, OtherSignedNotification, PendingNotification, ProfileInstallationResult,
+    ErrorReason, FinalResult, NotificationMetadata, OtherSignedNotification, PendingNotification,
+    ProfileInstallationResult,
 };
 
+use crate::es9plus::{SmDp, public_key, verify};
 use crate::profile::{ProfileState, UnixTime};
-use crate::smdp::{SmDp, public_key, verify};
 use crate::status::Refusal;
-use crate::store::{Notification, SessionState, Store, StoreError};
+use crate::store::{Notification, Peer, Session, SessionState, Store, StoreError};
 
 impl<S: Store> SmDp<S> {
     /// Takes a notification in. It is kept whether or not its signature is right, but only a right one has consequences.
@@ -89,19 +90,7 @@ impl<S: Store> SmDp<S> {
         }
         notification.eid = Some(peer.eid);
 
-        if let Some(mut profile) = self.store().profile(&peer.iccid).await? {
-            let ours = profile.order.eid == Some(peer.eid);
-            // A success counts whenever it comes; a failure only while nothing better is known.
-            let matters = match (profile.state, error) {
-                (ProfileState::Released | ProfileState::Downloaded | ProfileState::Error, None) => true,
-                (ProfileState::Downloaded, Some(_)) => matches!(session.state, SessionState::Delivered(_)),
-                _ => false,
-            };
-            if ours && matters {
-                profile.installation_ended(error, now);
-                self.store().update_profile(&profile).await?;
-            }
-        }
+        self.conclude(&session, &peer, error, now).await?;
         if !matches!(session.state, SessionState::Ended(_)) {
             session.state = SessionState::Ended(Some(peer));
             match self.store().update_session(&session).await {
@@ -112,7 +101,39 @@ impl<S: Store> SmDp<S> {
         }
         Ok(notification)
     }
+
+    /// Draws the consequence of an installation result for the profile.
+    async fn conclude(
+        &self,
+        session: &Session,
+        peer: &Peer,
+        error: Option<ErrorReason>,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        for _ in 0..PERSISTENCE {
+            let Some(mut profile) = self.store().profile(&peer.iccid).await? else { return Ok(()) };
+            let ours = profile.order.eid == Some(peer.eid);
+            // A success counts whenever it comes; a failure only while nothing better is known.
+            let matters = match (profile.state, error) {
+                (ProfileState::Released | ProfileState::Downloaded | ProfileState::Error, None) => true,
+                (ProfileState::Downloaded, Some(_)) => matches!(session.state, SessionState::Delivered(_)),
+                _ => false,
+            };
+            if !ours || !matters {
+                return Ok(());
+            }
+            profile.installation_ended(error, now);
+            match self.store().update_profile(&profile).await {
+                Err(StoreError::Conflict(_)) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(StoreError::Conflict("the profile").into())
+    }
 }
+
+/// Times to begin again when somebody else writes to the same profile.
+const PERSISTENCE: u32 = 5;
 
 fn without_judgement(metadata: NotificationMetadata, now: UnixTime) -> Notification {
     Notification {

@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::es9plus::{Settings, SmDp};
 use crate::http;
 use crate::identity::{Identity, IdentityError};
 use crate::profile::UnixTime;
-use crate::smdp::{Settings, SmDp};
 use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
@@ -38,11 +38,9 @@ const SWEEP: Duration = Duration::from_mins(1);
 pub struct Config {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The SM-DP+ address as LPAs know it; without one, the address listened at.
-    pub address: Option<String>,
     /// The database: a path, or `:memory:`.
     pub database: String,
-    /// Behaviour; its address is overruled by the one above.
+    /// Behaviour. An empty SM-DP+ address becomes the one listened at.
     pub settings: Settings,
     /// CERT.DPauth and CERT.DPpb with their keys, one pair per CI.
     pub identities: Vec<Identity>,
@@ -57,9 +55,8 @@ impl Config {
     pub fn new(identities: Vec<Identity>, trust: Vec<TrustAnchor>, tls: Option<TlsIdentity>) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            address: None,
             database: ":memory:".to_owned(),
-            settings: Settings::new(""),
+            settings: Settings::default(),
             identities,
             trust,
             tls,
@@ -162,10 +159,11 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
     let listening_at = listener.local_addr().map_err(refused)?;
 
     let mut settings = config.settings;
-    let here = listening_at.to_string();
-    settings.address = config.address.unwrap_or_else(|| here.clone());
+    if settings.address.is_empty() {
+        settings.address = listening_at.to_string();
+    }
     if listening_at.ip().is_loopback() {
-        settings.aliases.push(here);
+        settings.aliases.push(listening_at.to_string());
         settings.aliases.push(format!("localhost:{}", listening_at.port()));
     }
     let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust));

@@ -258,7 +258,7 @@ async fn keys_differ_from_download_to_download() {
 #[tokio::test]
 async fn the_server_answers_to_its_addresses() {
     let bench = Bench::start_with(|config| {
-        config.address = Some("smdp.example.com".into());
+        config.settings.address = "smdp.example.com".into();
         config.settings.aliases.push("rsp.example.net:8443".into());
     })
     .await;
@@ -757,7 +757,7 @@ async fn a_database_file_outlives_the_server() {
     let restart = || {
         Bench::start_in(pki.clone(), |config| {
             config.database.clone_from(&path);
-            config.address = Some("smdp.example.com".into());
+            config.settings.address = "smdp.example.com".into();
         })
     };
     let bench = restart().await;

@@ -46,11 +46,10 @@ pub struct Settings {
     pub host_id: Vec<u8>,
 }
 
-impl Settings {
-    /// The usual behaviour at this address.
-    pub fn new(address: impl Into<String>) -> Self {
+impl Default for Settings {
+    fn default() -> Self {
         Self {
-            address: address.into(),
+            address: String::new(),
             aliases: Vec::new(),
             session_lifetime: 30 * 60,
             confirmation_code_tries: 3,
