@@ -557,9 +557,9 @@ fn a_download_is_prepared_for_the_authenticated_server_only() {
 #[test]
 fn a_secure_channel_with_a_fault_is_refused() {
     use BppCommandId as Command;
+    type Change = fn(&mut InitialiseSecureChannelRequest);
     let pki = pki(1);
     let mut device = Device::new(Box::new(personalised(&pki)));
-    type Change = fn(&mut InitialiseSecureChannelRequest);
     let faults: [(Change, ErrorReason); 5] = [
         (|request| request.transaction_id = vec![9; 4].into(), ErrorReason::INVALID_TRANSACTION_ID),
         (|request| request.control_ref_template.key_type = [0x80].into(), ErrorReason::UNSUPPORTED_CRT_VALUES),

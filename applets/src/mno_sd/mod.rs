@@ -8,7 +8,7 @@ use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, ApplicationRecord, Context};
 use saip::security_domain;
 
-use crate::ecasd::security_domain_fci;
+use crate::fci::security_domain_fci;
 use crate::kind;
 
 /// GET DATA, P1 and P2: the tag asked for.
