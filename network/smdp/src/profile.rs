@@ -145,17 +145,11 @@ impl PartialEq for ConfirmationCode {
 }
 
 /// ICCID of a profile package, in the octet order of EF.ICCID; nothing if it does not start with a header.
-///
-/// Published packages write the header's ICCID in the order of its digits.
 pub fn iccid_of_package(package: &[u8]) -> Option<Iccid> {
     match saip::decode_package(package).ok()?.first()? {
-        ProfileElement::Header(header) => Some(in_digit_order(header.iccid)),
+        ProfileElement::Header(header) => Some(header.ef_iccid().into()),
         _ => None,
     }
-}
-
-fn in_digit_order(octets: [u8; 10]) -> Iccid {
-    Iccid::from(octets.map(|octet| octet.rotate_left(4)))
 }
 
 impl Profile {
@@ -308,11 +302,9 @@ fn read_package(
     if !matches!(elements.last(), Some(ProfileElement::End(_))) {
         return Err(ProfileError::Incomplete("end element at its end"));
     }
-    // Published packages write the header's ICCID in the order of its digits, others as EF.ICCID does: either will do.
-    let as_in_file = Iccid::from(header.iccid);
-    let in_digit_order = in_digit_order(header.iccid);
-    if metadata.iccid != in_digit_order && metadata.iccid != as_in_file {
-        return Err(ProfileError::IccidMismatch { metadata: metadata.iccid.clone(), package: in_digit_order });
+    let iccid = Iccid::from(header.ef_iccid());
+    if metadata.iccid != iccid {
+        return Err(ProfileError::IccidMismatch { metadata: metadata.iccid.clone(), package: iccid });
     }
     let demanded = SERVICE_CAPABILITY.iter().filter(|(service, _)| header.mandatory_services.contains(*service));
     let requirements = Requirements {
