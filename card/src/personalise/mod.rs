@@ -8,7 +8,7 @@
 //! let now = 1_767_225_600;
 //! let pki = personalise::mint_pki(None, now, &mut entropy)?;
 //! let card = personalise::euicc(&Euicc::new(pki, now), &mut entropy)?;
-//! assert!(card.eid.to_string().starts_with("89049032"));
+//! assert!(card.eid.expect("an eUICC").to_string().starts_with("89049032"));
 //! let mut card = card.insert(Box::new(entropy));
 //! assert_eq!(card.reset()[0], 0x3B);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -16,20 +16,23 @@
 
 mod identity;
 mod platform;
+mod profiles;
 
 pub use identity::{invent_eid, load_pki, mint_pki};
+pub use profiles::ProfileToLoad;
 
 use crate::image::{self, CardType, ImageError, Manufacture};
 use applets::isd_r::{Certification, Personalisation};
-use card_os::nvm::{MemoryNvm, NvmError};
-use card_os::{Card, CardProfile, Entropy};
+use applets::profile::{Limits, uicc_capability};
+use card_os::nvm::{MemoryNvm, Nvm, NvmError};
+use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
 use rsp::certificate::Role;
 use rsp::chain::{ChainError, verify_euicc};
-use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability, UiccCapability};
+use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability};
 use rsp::metadata::PprIds;
 use rsp::pki::{Pki, PkiError};
 use rsp::rat::GetRatResponse;
-use rsp::{Eid, EncodeError, VersionType};
+use rsp::{Eid, EncodeError, Iccid, VersionType};
 use std::path::{Path, PathBuf};
 
 /// An eUICC to be made.
@@ -40,6 +43,10 @@ pub struct Euicc {
     pub eid: Option<Eid>,
     /// Whom it believes and who vouches for it, one PKI per CI, preferred first; 1 to 16.
     pub pkis: Vec<Pki>,
+    /// Profiles that are there from the start, in the order they get their ISD-P.
+    pub profiles: Vec<ProfileToLoad>,
+    /// Whether the first of them is enabled; otherwise none is.
+    pub enable_first: bool,
     /// Default SM-DP+.
     pub default_dp_address: Option<String>,
     /// Root SM-DS.
@@ -66,6 +73,8 @@ impl Euicc {
         Self {
             eid: None,
             pkis: vec![pki],
+            profiles: Vec::new(),
+            enable_first: false,
             default_dp_address: None,
             root_ds_address: ROOT_DS_ADDRESS.into(),
             rat: GetRatResponse::any_operator_with_consent(),
@@ -95,8 +104,8 @@ pub struct NewCard {
     pub manufacture: Manufacture,
     /// Everything it remembers.
     pub memory: MemoryNvm,
-    /// Its EID.
-    pub eid: Eid,
+    /// Its EID, if it is an eUICC.
+    pub eid: Option<Eid>,
 }
 
 impl NewCard {
@@ -130,7 +139,13 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
             private_key: euicc.key().ok_or(PkiError::MissingKey(Role::Euicc))?.clone(),
         });
     }
+    let mut platform = platform::files();
+    platform.add_application(applets::ecasd::new_application(&eid));
+    let free = description.card.non_volatile_memory.saturating_sub(platform.size());
     let cis: Vec<_> = certifications.iter().map(|certification| certification.ci.clone()).collect();
+    let preferred = cis.first().ok_or(PersonalisationError::Pkis(0))?;
+    let (images, preloaded) = profiles::load(&description.profiles, preferred, free)?;
+    let enabled = (description.enable_first && !images.is_empty()).then_some(FIRST_PROFILE);
     let isd_r = Personalisation {
         eid,
         info: EuiccInfo2 {
@@ -138,7 +153,7 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
             svn: description.svn,
             euicc_firmware_ver: description.firmware_version,
             ext_card_resource: Vec::new().into(),
-            uicc_capability: UICC_CAPABILITY,
+            uicc_capability: uicc_capability(),
             ts102241_version: None,
             globalplatform_version: Some(VersionType::new(2, 3, 0)),
             rsp_capability: RspCapability::ADDITIONAL_PROFILE
@@ -157,18 +172,69 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
         root_ds_address: description.root_ds_address.clone(),
         default_dp_address: description.default_dp_address.clone(),
         certifications,
-        profiles: Vec::new(),
+        profiles: preloaded,
     };
-    let mut platform = platform::files();
     platform.add_application(isd_r.new_application()?);
-    platform.add_application(applets::ecasd::new_application(&eid));
-    let mut memory = MemoryNvm::default();
-    Card::format(&mut memory, platform, Vec::new(), None)?;
-    Ok(NewCard { manufacture: Manufacture::new(CardType::Euicc, description.card.clone(), now), memory, eid })
+    finish(CardType::Euicc, &description.card, now, Some(eid), (platform, images, enabled))
 }
 
-/// Capabilities that profiles may ask for.
-const UICC_CAPABILITY: UiccCapability = UiccCapability::USIM_SUPPORT;
+/// A UICC to be made: one subscription for good, no ISD-R.
+#[derive(Clone, Debug)]
+pub struct Uicc {
+    /// What is on it, as a profile package; its files are the card's.
+    pub profile: ProfileToLoad,
+    /// Answer to reset and memory sizes.
+    pub card: CardProfile,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+impl Uicc {
+    /// The usual UICC with this profile.
+    pub fn new(profile: ProfileToLoad, now: u64) -> Self {
+        Self { profile, card: not_an_euicc(CardProfile::default()), now }
+    }
+}
+
+/// Makes a UICC.
+pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
+    let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false };
+    let (files, _) = profiles::install(1, &description.profile.package, limits)?;
+    finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))
+}
+
+/// Domain of the first profile.
+const FIRST_PROFILE: DomainId = DomainId(1);
+
+/// Writes it all to a memory, if it fits.
+fn finish(
+    card_type: CardType,
+    card: &CardProfile,
+    now: u64,
+    eid: Option<Eid>,
+    (platform, profiles, enabled): (DomainImage, Vec<DomainImage>, Option<DomainId>),
+) -> Result<NewCard, PersonalisationError> {
+    let mut memory = MemoryNvm::default();
+    Card::format(&mut memory, platform, profiles, enabled)?;
+    if memory.used() > card.non_volatile_memory {
+        return Err(PersonalisationError::TooSmall { needed: memory.used(), memory: card.non_volatile_memory });
+    }
+    Ok(NewCard { manufacture: Manufacture::new(card_type, card.clone(), now), memory, eid })
+}
+
+/// The answer to reset without the bit that promises eUICC functions: b2 of TB after T=15. TS 102 221 §6.3.3.
+fn not_an_euicc(mut card: CardProfile) -> CardProfile {
+    const FIRST_TB_FOR_T15: usize = 6;
+    const EUICC_FUNCTIONS: u8 = 0x02;
+    if let Some(tb) = card.atr.get_mut(FIRST_TB_FOR_T15).filter(|tb| **tb & EUICC_FUNCTIONS != 0) {
+        *tb &= !EUICC_FUNCTIONS;
+        if let Some(check) = card.atr.last_mut() {
+            *check ^= EUICC_FUNCTIONS;
+        }
+    }
+    card
+}
+
 /// Nobody accredited the site this card is made at.
 const SAS_ACCREDITATION_NUMBER: &str = "VU-IC-UP-0000";
 
@@ -214,7 +280,125 @@ pub enum PersonalisationError {
     /// Something is longer than its ASN.1 type allows.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The memory is too small for it all.
+    /// A profile package cannot be installed.
+    #[error("profile {number} cannot be installed: {reason}")]
+    Profile {
+        /// Which one, from 1.
+        number: usize,
+        /// What the card would report to an SM-DP+.
+        reason: String,
+    },
+    /// Metadata of another profile.
+    #[error("profile {number} has ICCID {package}, its metadata says {metadata}")]
+    OtherIccid {
+        /// Which one, from 1.
+        number: usize,
+        /// ICCID in the package.
+        package: Iccid,
+        /// ICCID in the metadata.
+        metadata: Iccid,
+    },
+    /// The same profile twice.
+    #[error("profile {number} has ICCID {iccid}, as one before it")]
+    SameIccid {
+        /// Which one, from 1.
+        number: usize,
+        /// Its ICCID.
+        iccid: Iccid,
+    },
+    /// It does not fit.
+    #[error("the card's memory of {memory} bytes is too small: {needed} are needed")]
+    TooSmall {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes the card has.
+        memory: usize,
+    },
+    /// The memory did not take it.
     #[error(transparent)]
     Memory(#[from] NvmError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::ChaCha;
+    use hex_literal::hex;
+    use saip::builder::{Key, Subscriber, build};
+
+    const NOW: u64 = 1_767_225_600;
+    const ICCIDS: [&str; 2] = ["89000000000000000014", "89000000000000000022"];
+
+    fn package(iccid: &str) -> ProfileToLoad {
+        let (key, opc) = (Key::new(&[1; 16]), Key::new(&[2; 16]));
+        let subscriber = Subscriber {
+            profile_name: Some("A first profile".into()),
+            spn: Some("Example Mobile".into()),
+            ..Subscriber::new(iccid, "001010123456789", key, opc)
+        };
+        saip::encode_package(&build(&subscriber).unwrap()).into()
+    }
+
+    fn describe(profiles: Vec<ProfileToLoad>) -> (Euicc, ChaCha) {
+        let mut entropy = ChaCha::from_number(1);
+        let pki = mint_pki(None, NOW, &mut entropy).unwrap();
+        (Euicc { profiles, ..Euicc::new(pki, NOW) }, entropy)
+    }
+
+    /// What SELECT of EF.ICCID on a card fresh from the factory answers.
+    fn select_iccid(card: NewCard) -> Vec<u8> {
+        let mut card = card.insert(Box::new(ChaCha::from_number(2)));
+        card.reset();
+        card.transmit(&hex!("00A4000C022FE2"))
+    }
+
+    #[test]
+    fn profiles_are_there_disabled_or_the_first_enabled() {
+        let (description, mut entropy) = describe(ICCIDS.map(package).to_vec());
+        let card = euicc(&description, &mut entropy).unwrap();
+        assert_eq!(select_iccid(card), hex!("6A82"));
+        let card = euicc(&Euicc { enable_first: true, ..description }, &mut entropy).unwrap();
+        assert_eq!(select_iccid(card), hex!("9000"));
+    }
+
+    #[test]
+    fn a_card_is_the_same_for_the_same_description_and_seed() {
+        let (description, mut entropy) = describe(vec![package(ICCIDS[0])]);
+        let (again, mut same_entropy) = describe(vec![package(ICCIDS[0])]);
+        let (one, other) = (euicc(&description, &mut entropy).unwrap(), euicc(&again, &mut same_entropy).unwrap());
+        assert!(one.memory == other.memory && one.manufacture == other.manufacture);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let refusal = |change: &dyn Fn(&mut Euicc)| {
+            let (mut description, mut entropy) = describe(vec![package(ICCIDS[0])]);
+            change(&mut description);
+            euicc(&description, &mut entropy).map(|_| ()).unwrap_err()
+        };
+        let same = refusal(&|description| description.profiles.push(package(ICCIDS[0])));
+        assert!(matches!(same, PersonalisationError::SameIccid { number: 2, .. }), "{same}");
+        let broken = refusal(&|description| description.profiles[0].package.truncate(500));
+        assert!(matches!(broken, PersonalisationError::Profile { number: 1, .. }), "{broken}");
+        let small = refusal(&|description| description.card.non_volatile_memory = 9_000);
+        assert!(matches!(small, PersonalisationError::Profile { number: 1, .. }), "{small}");
+        let none = refusal(&|description| description.pkis.clear());
+        assert!(matches!(none, PersonalisationError::Pkis(0)), "{none}");
+        for address in ["", "http://smdp.example", "smdp.example/path", "a b"] {
+            let refusal = refusal(&|description| description.default_dp_address = Some(address.into()));
+            assert!(matches!(refusal, PersonalisationError::Address(_)), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_uicc_has_its_files_and_no_isd_r() {
+        let new = uicc(&Uicc::new(package(ICCIDS[0]), NOW)).unwrap();
+        assert_eq!(new.eid, None);
+        let mut card = new.insert(Box::new(ChaCha::from_number(3)));
+        let atr = card.reset();
+        assert_eq!(atr[6], 0x80, "no eUICC functions are promised");
+        assert_eq!(atr[1..].iter().fold(0, |sum, octet| sum ^ octet), 0);
+        assert_eq!(card.transmit(&hex!("00A4040C07A0000000871002")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00A4040C10A0000005591010FFFFFFFF8900000100")), hex!("6A82"));
+    }
 }
