@@ -20,6 +20,14 @@ impl Failure {
         Self::Because(text.into())
     }
 
+    /// Puts what was being done in front of the cause.
+    pub(crate) fn while_doing(self, what: &str) -> Self {
+        match self {
+            Self::Because(text) => Self::Because(format!("{what}: {text}")),
+            Self::Told => Self::Told,
+        }
+    }
+
     /// Tells the user, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Self::Because(text) = self {
@@ -85,9 +93,9 @@ mod tests {
 
     #[test]
     fn causes_are_joined_once() {
-        let failure = Failure::from(Above(io::Error::other("disk on fire")));
+        let failure = Failure::from(Above(io::Error::other("disk on fire"))).while_doing("card show");
         let Failure::Because(text) = failure else { panic!() };
-        assert_eq!(text, "the image cannot be read: disk on fire");
+        assert_eq!(text, "card show: the image cannot be read: disk on fire");
     }
 
     #[test]

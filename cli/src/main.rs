@@ -1,20 +1,27 @@
 //! `vuicc`: an emulated SIM and eUICC, its LPA and its SM-DP+, on the command line.
 //!
 //! This crate assembles the rooms of the house and holds no knowledge of its own: one module per command, besides
-//! [`target`] (which card is meant), [`output`] (for people or for programs) and [`failure`].
+//! [`target`] (which card is meant), [`output`] (for people or for programs), [`failure`] and [`state`] (where things are kept).
 
 mod apdu;
+mod asynchronous;
 mod failure;
 mod hexadecimal;
 mod output;
+mod pki;
+mod random;
 mod reader;
+mod smdp;
+mod state;
 mod target;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;
+use crate::state::State;
 
 /// An emulated SIM and eUICC that a host cannot tell from hardware, and what belongs around it.
 #[derive(Debug, Parser)]
@@ -23,6 +30,9 @@ struct Cli {
     /// Print JSON, one object per line, instead of text
     #[arg(long, global = true)]
     json: bool,
+    /// Where to keep databases and keys [default: the platform's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Tell on stderr what goes on inside; twice: in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -32,8 +42,9 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  vuicc reader list                                      which readers are there, and what is in them
-  vuicc apdu run scripts/apdu/select-mf.apdu --reader 0  a first dialogue with a card
+  vuicc reader list                                 which readers are there, and what is in them
+  vuicc apdu run scripts/apdu/select-mf.apdu        a first dialogue with a card
+  vuicc smdp serve                                  a server to download profiles from
 
 Every command has examples of its own: vuicc reader --help";
 
@@ -45,15 +56,19 @@ enum Command {
     /// APDU scripts: play, record, compare
     #[command(subcommand)]
     Apdu(apdu::Command),
+    /// The SM-DP+: the server that profiles are downloaded from
+    #[command(subcommand)]
+    Smdp(smdp::Command),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.verbose);
-    let context = Context { output: Output::new(cli.json) };
+    let context = Context { output: Output::new(cli.json), state: State::new(cli.state) };
     let outcome = match cli.command {
         Command::Reader(command) => reader::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
+        Command::Smdp(command) => smdp::run(&command, &context),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +80,7 @@ fn main() -> ExitCode {
 #[derive(Debug)]
 struct Context {
     output: Output,
+    state: State,
 }
 
 /// Messages of the libraries go to stderr: warnings always, more on request or by `RUST_LOG`.

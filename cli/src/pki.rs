@@ -1,0 +1,136 @@
+//! Certificates and keys that the cards and the SM-DP+ of one machine share: a folder in the shape of SGP.26.
+//!
+//! Without `--pki` it is `pki` in the state directory, minted when it is first needed: a test CI of one's own, which
+//! the cards personalised here trust, and which vouches for them and for the SM-DP+ run here.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rsp::Eid;
+use rsp::certificate::Role;
+use rsp::pki::{Parameters, Pki};
+
+use crate::failure::{AtPath, Failure};
+use crate::{Context, random, state};
+
+/// The first eight digits of EIDs made here: the number range of SGP.26's test EUM.
+pub(crate) const TEST_EIN: &str = "89049032";
+
+/// The option that names a PKI folder.
+#[derive(Debug, Args)]
+pub(crate) struct PkiArguments {
+    /// Folder of certificates and keys, laid out as in SGP.26 [default: one minted in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pki: Option<PathBuf>,
+}
+
+impl PkiArguments {
+    /// The PKI of the folder chosen, or the machine's own.
+    pub(crate) fn open(&self, context: &Context) -> Result<Pki, Failure> {
+        match &self.pki {
+            Some(directory) => load(directory),
+            None => own(&context.state.directory()?.join("pki")),
+        }
+    }
+}
+
+/// Reads a PKI folder. It must hold a CI at least.
+pub(crate) fn load(directory: &Path) -> Result<Pki, Failure> {
+    let named = |failure: Failure| failure.while_doing(&format!("PKI in {}", directory.display()));
+    let mut unreadable = None;
+    let pki = Pki::load(|path| {
+        let path = directory.join(path);
+        match std::fs::read(&path) {
+            Ok(contents) => Some(contents),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                unreadable = Some(Failure::because(format!("cannot read {}: {error}", path.display())));
+                None
+            }
+        }
+    });
+    if let Some(failure) = unreadable {
+        return Err(failure);
+    }
+    let pki = pki.map_err(|error| named(error.into()))?;
+    pki.get(Role::Ci).map_err(|error| named(error.into()))?;
+    Ok(pki)
+}
+
+/// The machine's own PKI, minted if it is not there yet.
+fn own(directory: &Path) -> Result<Pki, Failure> {
+    if !directory.exists() {
+        let pki = mint()?;
+        // Written beside and moved into place: whole or not at all, and if another process was faster, its PKI counts.
+        let beside = directory.with_extension(format!("new-{}", std::process::id()));
+        write(&pki, &beside)?;
+        if let Err(error) = std::fs::rename(&beside, directory) {
+            // Left behind it would be a second set of keys nobody uses.
+            let _ = std::fs::remove_dir_all(&beside);
+            if !directory.exists() {
+                return Err(error).at("make the directory", directory);
+            }
+        } else {
+            tracing::info!("minted a test PKI in {}", directory.display());
+        }
+    }
+    load(directory)
+}
+
+/// A PKI for tests and demonstrations on this machine.
+pub(crate) fn mint() -> Result<Pki, Failure> {
+    Ok(Pki::mint(&Parameters::new(random::now(), fresh_eid()?), &mut random::fill)?)
+}
+
+/// An EID nobody else is likely to have, under [`TEST_EIN`].
+pub(crate) fn fresh_eid() -> Result<Eid, Failure> {
+    Ok(Eid::with_check_digits(&format!("{TEST_EIN}{}", random::digits(22)))?)
+}
+
+fn write(pki: &Pki, directory: &Path) -> Result<(), Failure> {
+    state::create_private(directory)?;
+    for file in pki.files() {
+        let path = directory.join(&file.path);
+        if let Some(parent) = path.parent() {
+            state::create_private(parent)?;
+        }
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, if file.is_secret { 0o600 } else { 0o644 });
+        options.open(&path).and_then(|mut open| open.write_all(&file.contents)).at("write", &path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_pki_is_minted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("pki");
+        let first = own(&directory).unwrap();
+        let second = own(&directory).unwrap();
+        assert_eq!(first.get(Role::Ci).unwrap().der(), second.get(Role::Ci).unwrap().der());
+        assert!(second.key(Role::Eum).is_ok() && second.key(Role::DpPb).is_ok());
+        let strays: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(strays, ["pki"]);
+    }
+
+    #[test]
+    fn an_empty_folder_is_no_pki() {
+        let folder = tempfile::tempdir().unwrap();
+        let Err(Failure::Because(text)) = load(folder.path()) else { panic!() };
+        assert!(text.contains("CertificateIssuer"), "{text}");
+    }
+
+    #[test]
+    fn eids_are_fresh_and_valid() {
+        let (one, other) = (fresh_eid().unwrap(), fresh_eid().unwrap());
+        assert!(one.is_valid() && one != other);
+    }
+}

@@ -1,0 +1,83 @@
+//! `vuicc smdp`: the SM-DP+, its profiles and their orders.
+
+mod notification;
+mod profile;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use smdp::SqliteStore;
+
+use crate::failure::{AtPath, Failure};
+use crate::{Context, asynchronous};
+
+/// Where `serve` listens unless told otherwise, and so the address in activation codes.
+const DEFAULT_LISTEN: &str = "127.0.0.1:8443";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve ES9+ over HTTPS until interrupted
+    #[command(after_help = "\
+Examples:
+  vuicc smdp serve                                        on this machine, with a test PKI of its own
+  vuicc smdp serve --listen 0.0.0.0:443 --address smdp.example.com --pki DIR
+  vuicc smdp serve --plain                                HTTP, behind a TLS proxy
+
+Profiles and orders may change while it runs: vuicc smdp profile --help")]
+    Serve(serve::Arguments),
+    /// Profiles and their orders
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// Notifications that eUICCs sent
+    #[command(subcommand)]
+    Notification(notification::Command),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    asynchronous::run(async {
+        match command {
+            Command::Serve(arguments) => serve::run(arguments, context).await,
+            Command::Profile(command) => profile::run(command, context).await,
+            Command::Notification(command) => notification::run(command, context).await,
+        }
+    })
+}
+
+/// The option that names a database.
+#[derive(Debug, Args)]
+pub(crate) struct DatabaseArguments {
+    /// The database: a file [default: smdp.db in the state directory]
+    #[arg(long, value_name = "URL")]
+    db: Option<String>,
+}
+
+impl DatabaseArguments {
+    fn url(&self, context: &Context) -> Result<String, Failure> {
+        match &self.db {
+            Some(url) => Ok(url.clone()),
+            None => Ok(context.state.directory()?.join("smdp.db").to_string_lossy().into_owned()),
+        }
+    }
+
+    async fn open(&self, context: &Context) -> Result<SqliteStore, Failure> {
+        let url = self.url(context)?;
+        SqliteStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&url))
+    }
+}
+
+/// The file in which `serve` leaves its address for those who write activation codes.
+fn address_file(context: &Context) -> Result<PathBuf, Failure> {
+    Ok(context.state.directory()?.join("smdp-address"))
+}
+
+fn remember_address(context: &Context, address: &str) -> Result<(), Failure> {
+    let path = address_file(context)?;
+    std::fs::write(&path, address).at("write", &path)
+}
+
+/// The address a server of this state directory was last reached at.
+fn last_address(context: &Context) -> Result<String, Failure> {
+    let remembered = std::fs::read_to_string(address_file(context)?).map(|text| text.trim().to_owned());
+    Ok(remembered.unwrap_or_else(|_| DEFAULT_LISTEN.into()))
+}

@@ -1,0 +1,73 @@
+//! `vuicc smdp notification`: what eUICCs reported.
+
+use std::fmt;
+
+use clap::Subcommand;
+use serde::Serialize;
+use smdp::store::{Notification, Store};
+
+use super::DatabaseArguments;
+use crate::Context;
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List notifications in the order they came, and whether their signatures are right
+    #[command(after_help = "\
+Examples:
+  vuicc smdp notification list
+  vuicc smdp notification list --json | jq 'select(.verified | not)'")]
+    List(DatabaseArguments),
+}
+
+pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    let Command::List(database) = command;
+    for notification in database.open(context).await?.notifications().await? {
+        context.output.put(&Line::from(notification))?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Line {
+    received_at: u64,
+    event: String,
+    seq_number: u64,
+    iccid: Option<String>,
+    eid: Option<String>,
+    address: String,
+    result: Option<String>,
+    verified: bool,
+    distrusted: Option<String>,
+}
+
+impl From<Notification> for Line {
+    fn from(notification: Notification) -> Self {
+        Self {
+            received_at: notification.received_at,
+            event: notification.event.to_string(),
+            seq_number: notification.seq_number,
+            iccid: notification.iccid.map(|iccid| iccid.to_string()),
+            eid: notification.eid.map(|eid| eid.to_string()),
+            address: notification.address,
+            result: notification.result,
+            verified: notification.distrusted.is_none(),
+            distrusted: notification.distrusted,
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nobody = String::from("-");
+        let (eid, iccid) = (self.eid.as_ref().unwrap_or(&nobody), self.iccid.as_ref().unwrap_or(&nobody));
+        write!(f, "{:>4}  {:<20}  {iccid:<20}  EID {eid}", self.seq_number, self.event)?;
+        if let Some(result) = &self.result {
+            write!(f, "  {result}")?;
+        }
+        match &self.distrusted {
+            None => f.write_str("  verified"),
+            Some(reason) => write!(f, "  NOT VERIFIED: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! `vuicc smdp profile`: profiles put in, ordered, confirmed, released, listed.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use rsp::es8::StoreMetadataRequest;
+use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, ProfileClass};
+use rsp::{Eid, Iccid};
+use serde::Serialize;
+use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderRequest, Wanted};
+use smdp::profile::{Profile, ProfileState, UnixTime, iccid_of_package};
+use smdp::store::Store;
+
+use super::{DatabaseArguments, last_address};
+use crate::failure::{AtPath, Failure};
+use crate::{Context, random};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Put profile packages in
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile add test-profile.der
+  vuicc smdp profile add travel.der --name \"Travel 5 GB\" --provider \"Example Telecom\"
+
+A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type.")]
+    Add(Add),
+    /// Order a profile and open it for download; prints the activation code
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile order --iccid 8988211000000000017
+  vuicc smdp profile order --type \"Travel 5 GB\" --confirmation-code 1234
+  vuicc smdp profile order --iccid 8988211000000000017 --eid 89049032… --by-eid   for the default SM-DP+ case
+  vuicc smdp profile order --iccid 8988211000000000017 --reserve                  confirm and release come later")]
+    Order(OrderArguments),
+    /// Confirm an order that was only reserved: settle how it is found
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile confirm 8988211000000000017 --matching-id GIFT-2024")]
+    Confirm(Confirm),
+    /// Open a confirmed order for download; prints the activation code
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile release 8988211000000000017")]
+    Release(Named),
+    /// End an order; the profile may be ordered again
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile cancel 8988211000000000017
+  vuicc smdp profile cancel 8988211000000000017 --withdraw       nobody is to have it any more")]
+    Cancel(Cancel),
+    /// List profiles, their states and activation codes
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile list
+  vuicc smdp profile list --json | jq -r 'select(.state == \"Available\") | .iccid'")]
+    List(Whose),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    #[command(flatten)]
+    database: DatabaseArguments,
+    /// The SM-DP+ address in activation codes [default: that of the server run last]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    address: Option<String>,
+}
+
+impl Whose {
+    fn address(&self, context: &Context) -> Result<String, Failure> {
+        self.address.clone().map_or_else(|| last_address(context), Ok)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// ICCID of the profile
+    iccid: Iccid,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// Profile packages
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Name of the profile, as the user sees it [default: the name of the file]
+    #[arg(long)]
+    name: Option<String>,
+    /// Name of the service provider, as the user sees it
+    #[arg(long, default_value = "vuicc")]
+    provider: String,
+    /// Class of the profile
+    #[arg(long, value_enum, default_value_t = Class::Operational)]
+    class: Class,
+    /// Who is to hear of installation, enabling, disabling and deletion [default: this SM-DP+]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    notify: Vec<String>,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Class {
+    /// For use in the operator's network
+    Operational,
+    /// For fetching other profiles only
+    Provisioning,
+    /// For tests, with keys everybody knows
+    Test,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrderArguments {
+    /// Order this profile
+    #[arg(long, required_unless_present = "kind", conflicts_with = "kind")]
+    iccid: Option<Iccid>,
+    /// Order any available profile of this type
+    #[arg(long = "type", id = "kind", value_name = "TYPE")]
+    kind: Option<String>,
+    #[command(flatten)]
+    details: Details,
+    /// Reserve only; `confirm` and `release` follow
+    #[arg(long)]
+    reserve: bool,
+    #[command(flatten)]
+    whose: Whose,
+}
+
+#[derive(Debug, Args)]
+struct Details {
+    /// The only eUICC that may have it
+    #[arg(long)]
+    eid: Option<Eid>,
+    /// The matchingId by which the activation code finds it [default: a fresh one, hard to guess]
+    #[arg(long, value_name = "TEXT", conflicts_with = "by_eid")]
+    matching_id: Option<String>,
+    /// Without a matchingId: the eUICC is known by its EID
+    #[arg(long, requires = "eid")]
+    by_eid: bool,
+    /// A code that the user has to enter
+    #[arg(long, value_name = "CODE")]
+    confirmation_code: Option<String>,
+    /// For how many hours it may be downloaded [default: for ever]
+    #[arg(long, value_name = "HOURS")]
+    expires_in: Option<u32>,
+}
+
+impl Details {
+    fn matching_id(&self) -> MatchingId {
+        match &self.matching_id {
+            _ if self.by_eid => MatchingId::ByEid,
+            Some(text) => MatchingId::Given(text.clone()),
+            None => MatchingId::Generate,
+        }
+    }
+
+    fn expires_at(&self, now: UnixTime) -> Option<UnixTime> {
+        self.expires_in.map(|hours| now + 3600 * UnixTime::from(hours))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    details: Details,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    named: Named,
+    /// Nobody is to order it again
+    #[arg(long)]
+    withdraw: bool,
+}
+
+pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Add(arguments) => add(arguments, context).await,
+        Command::Order(arguments) => {
+            let store = arguments.whose.database.open(context).await?;
+            let profile = place(arguments, &store).await?;
+            show(&profile, &arguments.whose, context)
+        }
+        Command::Confirm(Confirm { named, details }) => {
+            let now = random::now();
+            let confirmation = Confirmation {
+                eid: details.eid,
+                matching_id: details.matching_id(),
+                confirmation_code: details.confirmation_code.clone(),
+                expires_at: details.expires_at(now),
+            };
+            let store = named.whose.database.open(context).await?;
+            let profile = order::confirm_order(&store, &named.iccid, confirmation, &mut random::fill, now).await?;
+            show(&profile, &named.whose, context)
+        }
+        Command::Release(named) => {
+            let store = named.whose.database.open(context).await?;
+            let profile = order::release_profile(&store, &named.iccid, random::now()).await?;
+            show(&profile, &named.whose, context)
+        }
+        Command::Cancel(Cancel { named, withdraw }) => {
+            let store = named.whose.database.open(context).await?;
+            let status = if *withdraw { FinalProfileStatus::Unavailable } else { FinalProfileStatus::Available };
+            let profile = order::cancel_order(&store, &named.iccid, status, random::now()).await?;
+            show(&profile, &named.whose, context)
+        }
+        Command::List(whose) => {
+            for profile in whose.database.open(context).await?.profiles().await? {
+                show(&profile, whose, context)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
+    let store = arguments.whose.database.open(context).await?;
+    let recipients =
+        if arguments.notify.is_empty() { vec![arguments.whose.address(context)?] } else { arguments.notify.clone() };
+    for file in &arguments.files {
+        let package = std::fs::read(file).at("read the profile package", file)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let name = arguments.name.as_deref().unwrap_or(&stem);
+        let class = match arguments.class {
+            Class::Operational => ProfileClass::OPERATIONAL,
+            Class::Provisioning => ProfileClass::PROVISIONING,
+            Class::Test => ProfileClass::TEST,
+        };
+        let profile = put_in(&store, &package, name, &arguments.provider, class, &recipients).await;
+        let profile = profile.map_err(|failure| failure.while_doing(&file.display().to_string()))?;
+        show(&profile, &arguments.whose, context)?;
+    }
+    Ok(())
+}
+
+/// Puts a package in, with metadata that say who is to hear of everything that happens to the profile.
+pub(crate) async fn put_in(
+    store: &impl Store,
+    package: &[u8],
+    name: &str,
+    provider: &str,
+    class: ProfileClass,
+    recipients: &[String],
+) -> Result<Profile, Failure> {
+    let iccid = iccid_of_package(package).ok_or_else(|| {
+        Failure::because("this is no profile package; it begins with a ProfileHeader, in DER, without protection")
+    })?;
+    let every_event =
+        NotificationEvent::INSTALL | NotificationEvent::ENABLE | NotificationEvent::DISABLE | NotificationEvent::DELETE;
+    let recipients = recipients.iter().map(|address| NotificationConfigurationInformation {
+        profile_management_operation: every_event,
+        notification_address: address.clone(),
+    });
+    let metadata = StoreMetadataRequest {
+        iccid,
+        service_provider_name: provider.into(),
+        profile_name: name.into(),
+        icon_type: None,
+        icon: None,
+        profile_class: Some(class),
+        notification_configuration_info: Some(recipients.collect()),
+        profile_owner: None,
+        profile_policy_rules: None,
+    };
+    Ok(order::add_profile(store, metadata, package, random::now()).await?)
+}
+
+async fn place(arguments: &OrderArguments, store: &impl Store) -> Result<Profile, Failure> {
+    let now = random::now();
+    let details = &arguments.details;
+    let wanted = match (&arguments.iccid, &arguments.kind) {
+        (Some(iccid), _) => Wanted::Iccid(iccid.clone()),
+        (None, kind) => Wanted::Type(kind.clone().unwrap_or_default()),
+    };
+    if arguments.reserve {
+        return Ok(order::download_order(store, wanted, details.eid, now).await?);
+    }
+    let request = OrderRequest {
+        wanted,
+        eid: details.eid,
+        matching_id: details.matching_id(),
+        confirmation_code: details.confirmation_code.clone(),
+        expires_at: details.expires_at(now),
+    };
+    Ok(order::order(store, request, &mut random::fill, now).await?)
+}
+
+fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failure> {
+    let address = whose.address(context)?;
+    let order = &profile.order;
+    let findable = matches!(profile.state, ProfileState::Confirmed) || profile.state.is_downloadable();
+    Ok(context.output.put(&Line {
+        iccid: profile.iccid().to_string(),
+        state: profile.state.name(),
+        name: profile.metadata.profile_name.clone(),
+        provider: profile.metadata.service_provider_name.clone(),
+        profile_type: profile.profile_type.clone(),
+        eid: order.eid.map(|eid| eid.to_string()),
+        matching_id: order.matching_id.clone(),
+        activation_code: findable.then(|| order::activation_code(profile, &address).to_string()),
+        confirmation_code_required: order.confirmation_code.is_some(),
+        downloads: order.downloads,
+    })?)
+}
+
+/// A profile, printed.
+#[derive(Serialize)]
+struct Line {
+    iccid: String,
+    state: &'static str,
+    name: String,
+    provider: String,
+    profile_type: Option<String>,
+    eid: Option<String>,
+    matching_id: Option<String>,
+    activation_code: Option<String>,
+    confirmation_code_required: bool,
+    downloads: u32,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<20}  {:<11}  {} ({})", self.iccid, self.state, self.name, self.provider)?;
+        if let Some(eid) = &self.eid {
+            write!(f, "\n  for EID          {eid}")?;
+        }
+        if let Some(code) = &self.activation_code {
+            write!(f, "\n  activation code  {code}")?;
+        }
+        if self.confirmation_code_required {
+            write!(f, "\n  with a confirmation code")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! Where databases and keys live: one directory, and nothing is written elsewhere unasked.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{AtPath, Failure};
+
+/// The state directory.
+#[derive(Debug)]
+pub(crate) struct State {
+    chosen: Option<PathBuf>,
+}
+
+impl State {
+    /// The directory of `--state`, or the platform's.
+    pub(crate) const fn new(chosen: Option<PathBuf>) -> Self {
+        Self { chosen }
+    }
+
+    /// The directory, made if it was not there. Only its owner may look inside: it holds keys.
+    pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
+        let directory = match &self.chosen {
+            Some(chosen) => chosen.clone(),
+            None => platform_directory()
+                .ok_or_else(|| Failure::because("neither HOME nor XDG_DATA_HOME is set; say --state DIR"))?,
+        };
+        create_private(&directory)?;
+        Ok(directory)
+    }
+}
+
+/// Makes a directory that only its owner can look into; one that is there already stays as it is.
+pub(crate) fn create_private(directory: &Path) -> Result<(), Failure> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory).at("make the directory", directory)
+}
+
+fn platform_directory() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(target_os = "macos") {
+        return absolute("HOME").map(|home| home.join("Library/Application Support/vuicc"));
+    }
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("vuicc"))
+}
