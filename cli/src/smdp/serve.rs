@@ -37,7 +37,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let tls = if arguments.plain { None } else { Some(tls_identity(&pki, &host)?) };
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
     config.listen = arguments.listen;
-    config.address.clone_from(&arguments.address);
+    config.settings.address = arguments.address.clone().unwrap_or_default();
     config.database = arguments.database.url(context)?;
     let server = smdp::serve(config).await?;
     remember_address(context, server.address())?;
