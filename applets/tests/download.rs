@@ -400,6 +400,7 @@ fn error(result: &FinalResult) -> (BppCommandId, ErrorReason) {
     }
 }
 
+/// TC_eUICC_ES10b.LoadBoundProfilePackage (SGP.23 4.2.11), RetrieveNotificationsList (4.2.15).
 #[test]
 fn a_profile_is_installed_reported_and_usable() {
     let pki = pki(1);
@@ -435,6 +436,7 @@ fn a_profile_is_installed_reported_and_usable() {
     assert_eq!(device.card.transmit(&[0, 0xB0, 0, 0, 10])[..10], *metadata().iccid.octets());
 }
 
+/// TC_eUICC_ES10b.AuthenticateServer, error cases (4.2.18).
 #[test]
 fn a_forged_or_foreign_server_is_refused() {
     let (pki, foreign) = (pki(1), pki(2));
@@ -512,6 +514,7 @@ fn a_forged_or_foreign_server_is_refused() {
     assert_eq!(dump(&device), before, "nothing is left behind");
 }
 
+/// TC_eUICC_ES10b.PrepareDownload, error cases and retry (4.2.10, 5.2.1).
 #[test]
 fn a_download_is_prepared_for_the_authenticated_server_only() {
     let pki = pki(1);
@@ -554,6 +557,7 @@ fn a_download_is_prepared_for_the_authenticated_server_only() {
     assert!(matches!(device.load(&server.package(&second, &contents())), FinalResult::SuccessResult(_)));
 }
 
+/// TC_eUICC_ES8+.InitialiseSecureChannel, error cases (4.2.3).
 #[test]
 fn a_secure_channel_with_a_fault_is_refused() {
     use BppCommandId as Command;
@@ -584,6 +588,8 @@ fn a_secure_channel_with_a_fault_is_refused() {
     assert_eq!(device.try_es10(&pieces(&package)[0]).1, [0x69, 0x85]);
 }
 
+/// TC_eUICC_ES8+.ConfigureISDP (4.2.4), StoreMetadata (4.2.5), ReplaceSessionKeys (4.2.6), LoadProfileElements (4.2.7),
+/// error cases; RemoveNotificationFromList (4.2.16).
 #[test]
 fn faults_in_the_package_are_named_and_leave_nothing() {
     use BppCommandId as Command;
@@ -673,6 +679,7 @@ fn faults_in_the_package_are_named_and_leave_nothing() {
     assert_eq!(memory(&device), used + Key::SIZE + 8);
 }
 
+/// TC_eUICC_ES8+.LoadProfileElements: MAC, structure, interruption (4.2.7).
 #[test]
 fn every_flipped_bit_and_every_cut_is_noticed() {
     let pki = pki(1);
@@ -760,6 +767,7 @@ fn session_keys_alone_and_cuts_anywhere_will_do() {
     }
 }
 
+/// TC_eUICC_ES10b.CancelSession (4.2.19).
 #[test]
 fn a_session_is_cancelled_with_proof() {
     let pki = pki(1);

@@ -120,6 +120,7 @@ fn open(card: &mut Card) {
     );
 }
 
+/// TC_eUICC_ATR_And_ISDR_Selection (SGP.23 4.2.1), TC_eUICC_ES10c.GetEID (4.2.25).
 #[test]
 fn selection_and_identity() {
     let mut card = card_on(nvm());
@@ -153,6 +154,8 @@ fn selection_and_identity() {
     );
 }
 
+/// TC_eUICC_ES10a.GetEuiccConfiguredAddresses (4.2.8), SetDefaultDpAddress (4.2.9), ES10b.GetEUICCChallenge (4.2.12),
+/// GetEUICCInfo (4.2.13), ListNotification (4.2.14), GetRAT (4.2.27); ES10c.eUICCMemoryReset of the address (4.2.24).
 #[test]
 fn addresses_and_information() {
     let mut card = card_on(nvm());
@@ -176,6 +179,7 @@ fn addresses_and_information() {
     assert_eq!(es10(&mut card, &hex!("BF4106800101 810100")), hex!("BF4103810105 9000"));
 }
 
+/// TC_eUICC_ES10c.EnableProfile (4.2.21), DisableProfile (4.2.22), DeleteProfile (4.2.23), eUICCMemoryReset (4.2.24).
 #[test]
 fn profiles_change_state() {
     let mut card = card_on(nvm());
@@ -229,6 +233,7 @@ fn profiles_change_state() {
     dialogue(&mut card, "00A4000C022FE2 > 6A82");
 }
 
+/// TC_eUICC_ES10c.EnableProfile with refreshFlag: reset instead of, and failure in, TERMINAL RESPONSE (4.2.21).
 #[test]
 fn a_reset_completes_what_a_refresh_announced() {
     let mut card = card_on(nvm());
@@ -254,6 +259,7 @@ fn a_reset_completes_what_a_refresh_announced() {
     dialogue(&mut card, "00A4000C022FE2 > 6A82");
 }
 
+/// TC_eUICC_ES10c.SetNickname (4.2.26), GetProfilesInfo (4.2.20).
 #[test]
 fn nicknames_and_tag_lists() {
     let mut card = card_on(nvm());
