@@ -1,1 +1,47 @@
-//! The host LPA.
+//! The host LPA: it manages the profiles of an eUICC in a reader, and downloads new ones.
+//!
+//! From the card upwards:
+//!
+//! * [`isd_r`] – a logical channel to the ISD-R, STORE DATA in blocks, REFRESH.
+//! * [`euicc`] – every ES10a, ES10b and ES10c function as a method with a typed result.
+//! * [`server`] – ES9+ and ES11 over any [`Es9Client`]; [`https`] is the real one.
+//! * [`download`], [`notification`], [`discovery`] – the procedures of SGP.22 section 3.
+//!
+//! Procedures talk to the user through [`User`]: progress, consent, confirmation codes. Everything that goes wrong is an
+//! [`LpaError`], whose text is for people: the cause, and the way out.
+//!
+//! ```no_run
+//! use lpa::{Euicc, Options};
+//! use reader_bridge::PcscReader;
+//!
+//! let mut euicc = Euicc::open(PcscReader::connect_first()?, Options::default())?;
+//! println!("EID {}", euicc.eid()?);
+//! for profile in euicc.profiles()? {
+//!     println!("{:?}", profile.iccid);
+//! }
+//! # Ok::<(), lpa::LpaError>(())
+//! ```
+
+pub mod discovery;
+pub mod download;
+mod error;
+pub mod euicc;
+mod explanation;
+pub mod https;
+pub mod isd_r;
+pub mod notification;
+pub mod segmentation;
+pub mod server;
+mod toolkit;
+mod user;
+
+#[cfg(test)]
+mod testing;
+
+pub use download::{ConfirmationCode, Installed, Order, download};
+pub use error::{CardError, LpaError, ServerError};
+pub use euicc::Euicc;
+pub use https::{HttpsClient, HttpsError, Trust};
+pub use isd_r::Options;
+pub use server::{Es9Client, HttpResponse};
+pub use user::{Decision, Offer, Progress, Unattended, User};

@@ -1,0 +1,24 @@
+//! Asking an SM-DS for profiles that wait. SGP.22 section 3.6.2
+
+use reader_bridge::Transport;
+use rsp::es9::{Es11AuthenticateClientRequest, EventEntry};
+
+use crate::download::{Order, ask, authenticate};
+use crate::error::LpaError;
+use crate::euicc::Euicc;
+use crate::server::{Es9Client, call};
+use crate::user::User;
+
+/// The events an SM-DS has for this eUICC, perhaps none. `order` names the SM-DS; for one found in an event of another
+/// SM-DS it carries that event's identifier. Each event becomes the [`Order`] of a download.
+pub fn discover<T: Transport>(
+    euicc: &mut Euicc<T>,
+    server: &mut dyn Es9Client,
+    order: &Order,
+    user: &mut dyn User,
+) -> Result<Vec<EventEntry>, LpaError> {
+    let session = authenticate(euicc, server, order, user)?;
+    ask::<Es11AuthenticateClientRequest, T>(euicc, user, &order.smdp_address);
+    let request = Es11AuthenticateClientRequest(session.authenticate_client());
+    Ok(call(server, &order.smdp_address, &request)?.event_entries)
+}

@@ -1,0 +1,262 @@
+//! What can go wrong, told to people: the cause, and the way out.
+
+use apdu::StatusWord;
+use reader_bridge::TransportError;
+use rsp::activation_code::ActivationCodeError;
+use rsp::es9::{ResponseError, StatusCodeData};
+use rsp::es10b::CancelSessionReason;
+use rsp::metadata::PprIds;
+use rsp::notification::{BppCommandId, ErrorReason};
+use rsp::{DecodeError, EncodeError};
+
+use crate::explanation;
+use crate::https::HttpsError;
+
+/// Why something did not work.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LpaError {
+    /// The card could not be reached.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The eUICC refused, or answered nonsense.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// The server could not be reached, refused, or answered nonsense.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// What the user gave breaks a limit.
+    #[error(transparent)]
+    Input(#[from] EncodeError),
+    /// The text is no activation code.
+    #[error(transparent)]
+    ActivationCode(#[from] ActivationCodeError),
+    /// Neither the user nor the eUICC names a server.
+    #[error("no server to ask: give an activation code, or set a default SM-DP+ on the eUICC first")]
+    NoServerAddress,
+    /// The server signs for another address than the one asked.
+    #[error("the server at {asked} speaks for {answered}; use that address, or a right activation code")]
+    ServerAddress {
+        /// Address the LPA connected to.
+        asked: String,
+        /// Address in what the server signed.
+        answered: String,
+    },
+    /// The server is not the one the activation code names.
+    #[error("the server has OID {answered}, the activation code asks for {expected}; do not trust one of them")]
+    ServerOid {
+        /// OID in the activation code.
+        expected: String,
+        /// OID in the server's certificate.
+        answered: String,
+    },
+    /// The server's answer does not fit the session.
+    #[error("the server's answer does not fit this session: {0}; try again, or report it to the operator")]
+    Inconsistent(&'static str),
+    /// The profile carries policy rules this eUICC does not allow its operator.
+    #[error("the profile carries policy rules ({0}) which this eUICC does not allow; ask the operator for another one")]
+    PolicyRules(PprIds),
+    /// PPR1 allows no other operational profile beside it.
+    #[error("the profile wants to be the only one (ppr1), but others are installed; delete them first")]
+    NotTheOnlyProfile,
+    /// The user said no.
+    #[error("the profile was rejected; nothing was installed")]
+    Rejected,
+    /// The user said not now.
+    #[error("the download was put off; the activation code stays valid")]
+    Postponed,
+    /// The user did not answer.
+    #[error("nobody answered in time; the download may be tried again")]
+    TimedOut,
+    /// A confirmation code is needed and none was given.
+    #[error("the operator asks for a confirmation code; try again with it")]
+    ConfirmationCodeMissing,
+    /// The package describes another profile than the one agreed to.
+    #[error("the package describes another profile than the one announced; it was refused, report it to the operator")]
+    MetadataMismatch,
+    /// The bound profile package cannot be taken apart.
+    #[error("the profile package is damaged: {0}; report it to the operator")]
+    Package(DecodeError),
+    /// The eUICC refused a piece of the profile package.
+    #[error("the download broke off: {0}")]
+    Loading(CardError),
+    /// The eUICC could not install the profile.
+    #[error("{}", explanation::installation(*.command, *.reason))]
+    Installation {
+        /// Part of the package that failed.
+        command: BppCommandId,
+        /// Why.
+        reason: ErrorReason,
+        /// `EUICCResponse` of the profile interpreter, DER, if it got that far.
+        sima_response: Option<Vec<u8>>,
+    },
+    /// There is no notification with this number.
+    #[error("there is no notification {0}; `notification list` shows those there are")]
+    NoNotification(u64),
+    /// The HTTPS client cannot be made.
+    #[error(transparent)]
+    Https(#[from] HttpsError),
+    /// The eUICC took the whole package and said nothing.
+    #[error("the eUICC took the whole package without a result; `profile list` shows whether it is there")]
+    NoResult,
+}
+
+/// The eUICC refused, or answered nonsense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    /// The ISD-R cannot be selected.
+    #[error("the card has no ISD-R ({0}): it is no eUICC, or it needs another AID")]
+    NoIsdR(StatusWord),
+    /// A function ended with a status word other than success.
+    #[error("the eUICC refused {function}: {sw}, {}", explanation::status_word(*.sw))]
+    Status {
+        /// ES10 function, or command.
+        function: &'static str,
+        /// Status word.
+        sw: StatusWord,
+    },
+    /// A function's response is not what SGP.22 says.
+    #[error("the eUICC's answer to {function} is not understood ({cause}); its firmware may be faulty")]
+    Response {
+        /// ES10 function.
+        function: &'static str,
+        /// What is wrong with it.
+        cause: DecodeError,
+    },
+    /// A function ended with a result code other than success.
+    #[error("{} ({function}: {code})", explanation::refusal(.function, .name))]
+    Refused {
+        /// ES10 function.
+        function: &'static str,
+        /// Name of the code in SGP.22; empty for one without.
+        name: &'static str,
+        /// Name and number.
+        code: String,
+    },
+}
+
+/// The server could not be reached, refused, or answered nonsense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// No connection.
+    #[error("cannot reach {address}: {cause}; check the address and the network")]
+    Unreachable {
+        /// Server.
+        address: String,
+        /// What the network says.
+        cause: String,
+    },
+    /// Its certificate is not trusted.
+    #[error(
+        "the server {address} is not trusted: {cause}; trust its CI (a PKI folder holds the certificate), or do not use it"
+    )]
+    Untrusted {
+        /// Server.
+        address: String,
+        /// What is wrong with the certificate.
+        cause: String,
+    },
+    /// It is no address.
+    #[error("`{0}` is no server address; it is a host name, perhaps with a port, without https://")]
+    Address(String),
+    /// It answers, but not as this kind of server.
+    #[error("{address} answers HTTP {status}; it may be no SM-DP+, or out of order")]
+    Http {
+        /// Server.
+        address: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// It says why it does not do what was asked.
+    #[error("{}", explanation::server(.0))]
+    Refused(StatusCodeData),
+    /// It says no, without saying why.
+    #[error("{0} refused without a reason; ask the operator")]
+    RefusedWithoutReason(String),
+    /// Its answer is not what SGP.22 says.
+    #[error("the answer of {address} is not understood ({cause}); it may be no SM-DP+")]
+    Malformed {
+        /// Server.
+        address: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl ServerError {
+    pub(crate) fn from_response(address: &str, error: ResponseError) -> Self {
+        match error {
+            ResponseError::Malformed(cause) => Self::Malformed { address: address.into(), cause },
+            ResponseError::Refused(data) => Self::Refused(data),
+            ResponseError::RefusedWithoutReason => Self::RefusedWithoutReason(address.into()),
+        }
+    }
+
+    /// Whether trying again soon can help: the network, or a server in trouble.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Http { status, .. } => *status >= 500 || *status == 429 || *status == 408,
+            _ => false,
+        }
+    }
+}
+
+impl LpaError {
+    /// The reason by which a running session is cancelled because of this. SGP.22 section 5.7.14
+    pub fn cancel_session_reason(&self) -> CancelSessionReason {
+        match self {
+            Self::Rejected => CancelSessionReason::END_USER_REJECTION,
+            Self::Postponed | Self::ConfirmationCodeMissing => CancelSessionReason::POSTPONED,
+            Self::TimedOut => CancelSessionReason::TIMEOUT,
+            Self::PolicyRules(_) | Self::NotTheOnlyProfile => CancelSessionReason::PPR_NOT_ALLOWED,
+            Self::MetadataMismatch => CancelSessionReason::METADATA_MISMATCH,
+            Self::Package(_) | Self::Loading(_) | Self::NoResult => CancelSessionReason::LOAD_BPP_EXECUTION_ERROR,
+            _ => CancelSessionReason::UNDEFINED_REASON,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsp::es9::status;
+
+    #[test]
+    fn texts_have_cause_and_way_out() {
+        let refused: LpaError = ServerError::Refused(status::MATCHING_ID_REFUSED.into()).into();
+        assert_eq!(
+            refused.to_string(),
+            "the server refused: no profile is waiting under this matching identifier; check the activation code, it \
+             may be used up (8.2.6/3.8)"
+        );
+        let sw: LpaError = CardError::Status { function: "GetEID", sw: StatusWord(0x6A88) }.into();
+        assert_eq!(
+            sw.to_string(),
+            "the eUICC refused GetEID: 6A88, it does not know this function; it may be of another release of SGP.22"
+        );
+        let full = LpaError::Installation {
+            command: BppCommandId::CONFIGURE_ISDP,
+            reason: ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE,
+            sima_response: None,
+        };
+        assert_eq!(
+            full.to_string(),
+            "the eUICC could not install the profile: its memory is full; delete a profile and try again \
+             (configureISDP(1): installFailedDueToInsufficientMemoryForProfile(10))"
+        );
+    }
+
+    #[test]
+    fn cancel_reasons() {
+        assert_eq!(LpaError::ConfirmationCodeMissing.cancel_session_reason(), CancelSessionReason::POSTPONED);
+        assert_eq!(LpaError::Rejected.cancel_session_reason(), CancelSessionReason::END_USER_REJECTION);
+        assert_eq!(LpaError::Inconsistent("").cancel_session_reason(), CancelSessionReason::UNDEFINED_REASON);
+    }
+
+    #[test]
+    fn what_may_be_retried() {
+        let http = |status| ServerError::Http { address: "a".into(), status };
+        assert!(http(503).is_temporary() && http(429).is_temporary() && !http(404).is_temporary());
+        assert!(!ServerError::Refused(status::EVENT_UNKNOWN.into()).is_temporary());
+    }
+}

@@ -1,0 +1,427 @@
+//! The functions of an eUICC, each a method. SGP.22 section 5.7
+
+use rasn::types::{FixedOctetString, OctetString};
+use reader_bridge::Transport;
+use rsp::es8::BoundProfilePackage;
+use rsp::es10a::{
+    EuiccConfiguredAddressesRequest, EuiccConfiguredAddressesResponse, SetDefaultDpAddressRequest,
+    SetDefaultDpAddressResponse, SetDefaultDpAddressResult,
+};
+use rsp::es10b::{
+    AuthenticateServerRequest, AuthenticateServerResponse, CancelSessionReason, CancelSessionRequest,
+    CancelSessionResponse, DeleteNotificationStatus, GetEuiccChallengeRequest, GetEuiccChallengeResponse,
+    ListNotificationRequest, ListNotificationResponse, LoadCrlRequest, LoadCrlResponse, NotificationSearchCriteria,
+    NotificationSentRequest, NotificationSentResponse, NotificationsListResultError, PrepareDownloadRequest,
+    PrepareDownloadResponse, RetrieveNotificationsListRequest, RetrieveNotificationsListResponse,
+};
+use rsp::es10c::{
+    DeleteProfileRequest, DeleteProfileResponse, DeleteProfileResult, DisableProfileRequest, DisableProfileResponse,
+    DisableProfileResult, EnableProfileRequest, EnableProfileResponse, EnableProfileResult, EuiccMemoryResetRequest,
+    EuiccMemoryResetResponse, GetEuiccDataRequest, GetEuiccDataResponse, ProfileIdentifier, ProfileInfoListRequest,
+    ProfileInfoListResponse, ResetOptions, ResetResult, SearchCriteria, SetNicknameRequest, SetNicknameResponse,
+    SetNicknameResult,
+};
+use rsp::euicc_info::{EuiccInfo1, EuiccInfo2, GetEuiccInfo1Request, GetEuiccInfo2Request};
+use rsp::metadata::ProfileInfo;
+use rsp::notification::{NotificationMetadata, PendingNotification, ProfileInstallationResult};
+use rsp::rat::{GetRatRequest, GetRatResponse};
+use rsp::{Eid, Iccid, Raw, TransactionId};
+
+use crate::error::{CardError, LpaError};
+use crate::isd_r::{IsdR, Options};
+use crate::segmentation::segments;
+
+/// One function of the eUICC: its request knows its name and its response.
+pub trait Es10Function: rasn::Encode {
+    /// Name in SGP.22, without its interface.
+    const NAME: &'static str;
+    /// The answer.
+    type Response: rasn::Decode;
+}
+
+macro_rules! functions {
+    ($($request:ident => $response:ident, $name:literal;)+) => { $(
+        impl Es10Function for $request {
+            const NAME: &'static str = $name;
+            type Response = $response;
+        }
+    )+ };
+}
+
+functions! {
+    EuiccConfiguredAddressesRequest => EuiccConfiguredAddressesResponse, "GetEuiccConfiguredAddresses";
+    SetDefaultDpAddressRequest => SetDefaultDpAddressResponse, "SetDefaultDpAddress";
+    GetEuiccInfo1Request => EuiccInfo1, "GetEUICCInfo";
+    GetEuiccInfo2Request => EuiccInfo2, "GetEUICCInfo";
+    GetEuiccChallengeRequest => GetEuiccChallengeResponse, "GetEUICCChallenge";
+    GetRatRequest => GetRatResponse, "GetRAT";
+    AuthenticateServerRequest => AuthenticateServerResponse, "AuthenticateServer";
+    PrepareDownloadRequest => PrepareDownloadResponse, "PrepareDownload";
+    CancelSessionRequest => CancelSessionResponse, "CancelSession";
+    ListNotificationRequest => ListNotificationResponse, "ListNotification";
+    RetrieveNotificationsListRequest => RetrieveNotificationsListResponse, "RetrieveNotificationsList";
+    NotificationSentRequest => NotificationSentResponse, "RemoveNotificationFromList";
+    LoadCrlRequest => LoadCrlResponse, "LoadCRL";
+    ProfileInfoListRequest => ProfileInfoListResponse, "GetProfilesInfo";
+    EnableProfileRequest => EnableProfileResponse, "EnableProfile";
+    DisableProfileRequest => DisableProfileResponse, "DisableProfile";
+    DeleteProfileRequest => DeleteProfileResponse, "DeleteProfile";
+    EuiccMemoryResetRequest => EuiccMemoryResetResponse, "eUICCMemoryReset";
+    GetEuiccDataRequest => GetEuiccDataResponse, "GetEID";
+    SetNicknameRequest => SetNicknameResponse, "SetNickname";
+}
+
+/// Name of the function that takes the pieces of a bound profile package.
+const LOAD_BOUND_PROFILE_PACKAGE: &str = "LoadBoundProfilePackage";
+
+/// An error for a result code of some function.
+macro_rules! refused {
+    ($request:ty, $code:expr) => {{
+        let code = $code;
+        LpaError::from(CardError::Refused {
+            function: <$request as Es10Function>::NAME,
+            name: code.name().unwrap_or_default(),
+            code: code.to_string(),
+        })
+    }};
+}
+
+/// An eUICC, reached through its ISD-R.
+#[derive(Debug)]
+pub struct Euicc<T> {
+    isd_r: IsdR<T>,
+}
+
+impl<T: Transport> Euicc<T> {
+    /// Opens the ISD-R of the card behind `transport`.
+    pub fn open(transport: T, options: Options) -> Result<Self, LpaError> {
+        Ok(Self { isd_r: IsdR::open(transport, options)? })
+    }
+
+    /// The way to the card.
+    pub fn isd_r(&mut self) -> &mut IsdR<T> {
+        &mut self.isd_r
+    }
+
+    /// Command APDUs sent so far.
+    pub fn apdus(&self) -> u64 {
+        self.isd_r.apdus()
+    }
+
+    /// Closes the channel and gives the card back.
+    pub fn close(self) -> T {
+        self.isd_r.close()
+    }
+
+    /// Executes one function.
+    pub fn call<F: Es10Function>(&mut self, request: &F) -> Result<F::Response, LpaError> {
+        let answer = self.isd_r.es10(F::NAME, &rsp::encode(request)?)?;
+        rsp::decode(&answer).map_err(|cause| CardError::Response { function: F::NAME, cause }.into())
+    }
+
+    /// Executes one function whose response goes on to a server, octet for octet.
+    fn call_raw<F: Es10Function>(&mut self, request: &F) -> Result<Raw<F::Response>, LpaError> {
+        let answer = self.isd_r.es10(F::NAME, &rsp::encode(request)?)?;
+        Raw::from_octets(answer).map_err(|cause| CardError::Response { function: F::NAME, cause }.into())
+    }
+
+    /// ES10c.GetEID
+    pub fn eid(&mut self) -> Result<Eid, LpaError> {
+        Ok(self.call(&GetEuiccDataRequest::eid())?.eid_value)
+    }
+
+    /// ES10b.GetEUICCInfo, the short one, as the eUICC writes it.
+    pub fn info1(&mut self) -> Result<Raw<EuiccInfo1>, LpaError> {
+        self.call_raw(&GetEuiccInfo1Request {})
+    }
+
+    /// ES10b.GetEUICCInfo, the long one.
+    pub fn info2(&mut self) -> Result<EuiccInfo2, LpaError> {
+        self.call(&GetEuiccInfo2Request {})
+    }
+
+    /// ES10b.GetRAT
+    pub fn rat(&mut self) -> Result<GetRatResponse, LpaError> {
+        self.call(&GetRatRequest {})
+    }
+
+    /// ES10a.GetEuiccConfiguredAddresses
+    pub fn configured_addresses(&mut self) -> Result<EuiccConfiguredAddressesResponse, LpaError> {
+        self.call(&EuiccConfiguredAddressesRequest {})
+    }
+
+    /// ES10a.SetDefaultDpAddress; an empty address removes it.
+    pub fn set_default_dp_address(&mut self, address: &str) -> Result<(), LpaError> {
+        let request = SetDefaultDpAddressRequest { default_dp_address: address.into() };
+        match self.call(&request)?.set_default_dp_address_result {
+            SetDefaultDpAddressResult::OK => Ok(()),
+            code => Err(refused!(SetDefaultDpAddressRequest, code)),
+        }
+    }
+
+    /// ES10c.GetProfilesInfo: every profile, with the elements cards show by themselves.
+    pub fn profiles(&mut self) -> Result<Vec<ProfileInfo>, LpaError> {
+        self.profiles_info(&ProfileInfoListRequest::default())
+    }
+
+    /// One profile with every element there is; `None` if there is no such profile.
+    pub fn profile(&mut self, profile: &ProfileIdentifier) -> Result<Option<ProfileInfo>, LpaError> {
+        let search_criteria = match profile.clone() {
+            ProfileIdentifier::IsdpAid(aid) => SearchCriteria::IsdpAid(aid),
+            ProfileIdentifier::Iccid(iccid) => SearchCriteria::Iccid(iccid),
+        };
+        let tag_list = OctetString::from_static(ProfileInfoListRequest::ALL_TAGS);
+        let request = ProfileInfoListRequest { search_criteria: Some(search_criteria), tag_list: Some(tag_list) };
+        Ok(self.profiles_info(&request)?.into_iter().next())
+    }
+
+    /// ES10c.GetProfilesInfo
+    pub fn profiles_info(&mut self, request: &ProfileInfoListRequest) -> Result<Vec<ProfileInfo>, LpaError> {
+        match self.call(request)? {
+            ProfileInfoListResponse::ProfileInfoListOk(profiles) => Ok(profiles),
+            ProfileInfoListResponse::ProfileInfoListError(code) => Err(refused!(ProfileInfoListRequest, code)),
+        }
+    }
+
+    /// ES10c.EnableProfile; then the card is reset, so that it comes up with the profile.
+    ///
+    /// With `refresh` the card may ask the terminal for a REFRESH itself (some insist on one or the other).
+    pub fn enable_profile(&mut self, profile: ProfileIdentifier, refresh: bool) -> Result<(), LpaError> {
+        let request = EnableProfileRequest { profile_identifier: profile, refresh_flag: refresh };
+        match self.call(&request)?.enable_result {
+            EnableProfileResult::OK => self.isd_r.reset(),
+            code => Err(refused!(EnableProfileRequest, code)),
+        }
+    }
+
+    /// ES10c.DisableProfile; then the card is reset.
+    pub fn disable_profile(&mut self, profile: ProfileIdentifier, refresh: bool) -> Result<(), LpaError> {
+        let request = DisableProfileRequest { profile_identifier: profile, refresh_flag: refresh };
+        match self.call(&request)?.disable_result {
+            DisableProfileResult::OK => self.isd_r.reset(),
+            code => Err(refused!(DisableProfileRequest, code)),
+        }
+    }
+
+    /// ES10c.DeleteProfile
+    pub fn delete_profile(&mut self, profile: ProfileIdentifier) -> Result<(), LpaError> {
+        match self.call(&DeleteProfileRequest::from(profile))?.delete_result {
+            DeleteProfileResult::OK => Ok(()),
+            code => Err(refused!(DeleteProfileRequest, code)),
+        }
+    }
+
+    /// ES10c.SetNickname: up to 64 octets; an empty one removes it.
+    pub fn set_nickname(&mut self, iccid: Iccid, nickname: &str) -> Result<(), LpaError> {
+        let request = SetNicknameRequest { iccid, profile_nickname: nickname.into() };
+        match self.call(&request)?.set_nickname_result {
+            SetNicknameResult::OK => Ok(()),
+            code => Err(refused!(SetNicknameRequest, code)),
+        }
+    }
+
+    /// ES10c.eUICCMemoryReset; then the card is reset.
+    pub fn memory_reset(&mut self, options: ResetOptions) -> Result<(), LpaError> {
+        match self.call(&EuiccMemoryResetRequest { reset_options: options })?.reset_result {
+            ResetResult::OK => self.isd_r.reset(),
+            code => Err(refused!(EuiccMemoryResetRequest, code)),
+        }
+    }
+
+    /// ES10b.GetEUICCChallenge: begins a session, and ends any other.
+    pub fn challenge(&mut self) -> Result<FixedOctetString<16>, LpaError> {
+        Ok(self.call(&GetEuiccChallengeRequest {})?.euicc_challenge)
+    }
+
+    /// ES10b.AuthenticateServer; the response may report an error, and is for the server in any case.
+    pub fn authenticate_server(
+        &mut self,
+        request: &AuthenticateServerRequest,
+    ) -> Result<(Raw<AuthenticateServerResponse>, Result<(), LpaError>), LpaError> {
+        let raw = self.call_raw(request)?;
+        let response = raw.decode().map_err(|cause| CardError::Response { function: "AuthenticateServer", cause })?;
+        let outcome = match response {
+            AuthenticateServerResponse::AuthenticateResponseOk(_) => Ok(()),
+            AuthenticateServerResponse::AuthenticateResponseError(error) => {
+                Err(refused!(AuthenticateServerRequest, error.authenticate_error_code))
+            }
+        };
+        Ok((raw, outcome))
+    }
+
+    /// ES10b.PrepareDownload
+    pub fn prepare_download(
+        &mut self,
+        request: &PrepareDownloadRequest,
+    ) -> Result<Raw<PrepareDownloadResponse>, LpaError> {
+        let raw = self.call_raw(request)?;
+        match raw.decode().map_err(|cause| CardError::Response { function: "PrepareDownload", cause })? {
+            PrepareDownloadResponse::DownloadResponseOk(_) => Ok(raw),
+            PrepareDownloadResponse::DownloadResponseError(error) => {
+                Err(refused!(PrepareDownloadRequest, error.download_error_code))
+            }
+        }
+    }
+
+    /// ES10b.LoadBoundProfilePackage: all pieces, until the eUICC gives its result.
+    ///
+    /// `taken` hears how many pieces of how many were taken, and the APDUs sent so far.
+    pub fn load_bound_profile_package(
+        &mut self,
+        package: &[u8],
+        mut taken: impl FnMut(usize, usize, u64),
+    ) -> Result<Raw<ProfileInstallationResult>, LpaError> {
+        let pieces = segments(package).map_err(LpaError::Package)?;
+        for (index, piece) in pieces.iter().enumerate() {
+            let answer = self.isd_r.es10(LOAD_BOUND_PROFILE_PACKAGE, piece)?;
+            taken(index + 1, pieces.len(), self.apdus());
+            if !answer.is_empty() {
+                return Raw::from_octets(answer)
+                    .map_err(|cause| CardError::Response { function: LOAD_BOUND_PROFILE_PACKAGE, cause }.into());
+            }
+        }
+        Err(LpaError::NoResult)
+    }
+
+    /// ES10b.CancelSession; the response is for the server.
+    pub fn cancel_session(
+        &mut self,
+        transaction_id: TransactionId,
+        reason: CancelSessionReason,
+    ) -> Result<Raw<CancelSessionResponse>, LpaError> {
+        let raw = self.call_raw(&CancelSessionRequest { transaction_id, reason })?;
+        match raw.decode().map_err(|cause| CardError::Response { function: "CancelSession", cause })? {
+            CancelSessionResponse::CancelSessionResponseOk(_) => Ok(raw),
+            CancelSessionResponse::CancelSessionResponseError(code) => Err(refused!(CancelSessionRequest, code)),
+        }
+    }
+
+    /// ES10b.ListNotification: all of them, ascending by number.
+    pub fn notifications(&mut self) -> Result<Vec<NotificationMetadata>, LpaError> {
+        match self.call(&ListNotificationRequest::default())? {
+            ListNotificationResponse::NotificationMetadataList(mut list) => {
+                list.sort_by_key(|notification| notification.seq_number);
+                Ok(list)
+            }
+            ListNotificationResponse::ListNotificationsResultError(code) => {
+                Err(refused!(ListNotificationRequest, code))
+            }
+        }
+    }
+
+    /// ES10b.RetrieveNotificationsList: one notification whole; `None` if there is no such number.
+    pub fn notification(&mut self, seq_number: u64) -> Result<Option<Raw<PendingNotification>>, LpaError> {
+        let search_criteria = Some(NotificationSearchCriteria::SeqNumber(seq_number));
+        match self.call(&RetrieveNotificationsListRequest { search_criteria })? {
+            RetrieveNotificationsListResponse::NotificationList(list) => Ok(list.into_iter().next()),
+            RetrieveNotificationsListResponse::NotificationsListResultError(
+                NotificationsListResultError::NO_RESULT_AVAILABLE,
+            ) => Ok(None),
+            RetrieveNotificationsListResponse::NotificationsListResultError(code) => {
+                Err(refused!(RetrieveNotificationsListRequest, code))
+            }
+        }
+    }
+
+    /// ES10b.RemoveNotificationFromList
+    pub fn remove_notification(&mut self, seq_number: u64) -> Result<(), LpaError> {
+        match self.call(&NotificationSentRequest { seq_number })?.delete_notification_status {
+            DeleteNotificationStatus::OK => Ok(()),
+            code => Err(refused!(NotificationSentRequest, code)),
+        }
+    }
+
+    /// ES10b.LoadCRL: a revocation list in DER.
+    pub fn load_crl(&mut self, request: &LoadCrlRequest) -> Result<(), LpaError> {
+        match self.call(request)? {
+            LoadCrlResponse::LoadCrlResponseOk(_) => Ok(()),
+            LoadCrlResponse::LoadCrlResponseError(code) => Err(refused!(LoadCrlRequest, code)),
+        }
+    }
+}
+
+/// The metadata inside a bound profile package, as the eUICC will read it: the contents of its segments 88 without
+/// their MACs.
+pub(crate) fn metadata_in(package: &BoundProfilePackage<'_>) -> Option<Vec<u8>> {
+    let mut metadata = Vec::new();
+    for segment in &package.sequence_of_88.segments {
+        let contents = apdu::tlv::Tlv::parse(segment).ok()?.value;
+        let data = contents.len().checked_sub(crypto::bsp::MAC_LENGTH)?;
+        metadata.extend_from_slice(contents.get(..data)?);
+    }
+    Some(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FakeCard, vector};
+    use hex_literal::hex;
+
+    fn euicc(answer: &[u8]) -> Euicc<FakeCard> {
+        let answer = answer.to_vec();
+        Euicc::open(FakeCard::new(move |_| (answer.clone(), 0x9000)), Options::default()).unwrap()
+    }
+
+    fn iccid() -> ProfileIdentifier {
+        ProfileIdentifier::Iccid("89000123456789012341".parse().unwrap())
+    }
+
+    #[test]
+    fn results_and_refusals() {
+        let eid = euicc(&hex!("BF3E125A1089049032123451234512345678901235")).eid().unwrap();
+        assert_eq!(eid.to_string(), "89049032123451234512345678901235");
+        assert_eq!(euicc(&hex!("BF2D02A000")).profiles().unwrap(), []);
+        assert_eq!(
+            euicc(&hex!("BF3103800102")).enable_profile(iccid(), true).unwrap_err().to_string(),
+            "the profile is enabled already (EnableProfile: profileNotInDisabledState(2))"
+        );
+        assert_eq!(
+            euicc(&hex!("BF3303800102")).delete_profile(iccid()).unwrap_err().to_string(),
+            "the profile is enabled; disable it first (DeleteProfile: profileNotInDisabledState(2))"
+        );
+        assert_eq!(
+            euicc(&hex!("BF3303800163")).delete_profile(iccid()).unwrap_err().to_string(),
+            "the eUICC refused without a closer reason; reset the card and try again (DeleteProfile: unknown(99))"
+        );
+        assert!(matches!(
+            euicc(&hex!("BF3303")).delete_profile(iccid()),
+            Err(LpaError::Card(CardError::Response { function: "DeleteProfile", .. }))
+        ));
+        assert!(matches!(
+            euicc(&[]).set_nickname("89000123456789012341".parse().unwrap(), &"x".repeat(65)),
+            Err(LpaError::Input(_))
+        ));
+    }
+
+    /// A switched card is reset, so that it comes up with the new profile.
+    #[test]
+    fn switching_resets() {
+        let mut euicc = euicc(&hex!("BF3103800100"));
+        euicc.enable_profile(iccid(), false).unwrap();
+        assert_eq!(euicc.isd_r().transport().resets, 1);
+    }
+
+    #[test]
+    fn notifications_missing_in_either_way() {
+        assert_eq!(euicc(&hex!("BF2B02A000")).notification(1).unwrap(), None);
+        assert_eq!(euicc(&hex!("BF2B03810101")).notification(1).unwrap(), None);
+        assert!(euicc(&hex!("BF2B0381017F")).notification(1).is_err());
+        let list = hex!(
+            "BF284A A048 BF2F21800107810206400C0C736D64702E6578616D706C655A0A98001032547698103214"
+            "BF2F21800105810206400C0C736D64702E6578616D706C655A0A98001032547698103214"
+        );
+        let numbers: Vec<u64> = euicc(&list).notifications().unwrap().iter().map(|n| n.seq_number).collect();
+        assert_eq!(numbers, [5, 7]);
+    }
+
+    #[test]
+    fn metadata_is_read_from_a_package() {
+        let (Some(package), Some(metadata)) =
+            (vector("es9p-transcript/nist/bpp.der"), vector("es9p-transcript/nist/store-metadata.der"))
+        else {
+            return;
+        };
+        assert_eq!(metadata_in(&BoundProfilePackage::parse(&package).unwrap()).unwrap(), metadata);
+    }
+}

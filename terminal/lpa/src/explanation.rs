@@ -1,0 +1,182 @@
+//! Codes of cards and servers, said to people: one table for each kind.
+
+use apdu::StatusWord;
+use rsp::es9::{Status, StatusCodeData, status};
+use rsp::notification::{BppCommandId, ErrorReason};
+
+/// Status words that end an ES10 function, and what they mean there.
+const STATUS_WORDS: &[(StatusWord, &str)] = &[
+    (StatusWord::WRONG_DATA, "it does not understand the request; it may be of another release of SGP.22"),
+    (StatusWord::REFERENCED_DATA_NOT_FOUND, "it does not know this function; it may be of another release of SGP.22"),
+    (StatusWord::INS_NOT_SUPPORTED, "it does not know this function; it may be of another release of SGP.22"),
+    (StatusWord::CONDITIONS_NOT_SATISFIED, "this is not possible now; reset the card and start the procedure again"),
+    (StatusWord::SECURITY_STATUS_NOT_SATISFIED, "another application than the ISD-R is selected; reset the card"),
+    (StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED, "the logical channel was closed; reset the card"),
+    (StatusWord::MEMORY_PROBLEM, "its memory failed; try again, and replace the card if it stays so"),
+    (StatusWord::NOT_ENOUGH_MEMORY, "its memory is full; delete a profile"),
+    (StatusWord::TECHNICAL_PROBLEM, "it has a technical problem; reset the card and look at the profile list"),
+];
+
+/// What a status word means when it ends an ES10 function.
+pub(crate) fn status_word(sw: StatusWord) -> &'static str {
+    STATUS_WORDS.iter().find(|(known, _)| *known == sw).map_or(sw.description(), |(_, text)| text)
+}
+
+/// Result codes of ES10 functions, by function (empty: any) and name.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    ("", "iccidOrAidNotFound", "no such profile on this eUICC; `profile list` shows those there are"),
+    ("", "iccidNotFound", "no such profile on this eUICC; `profile list` shows those there are"),
+    ("EnableProfile", "profileNotInDisabledState", "the profile is enabled already"),
+    ("DeleteProfile", "profileNotInDisabledState", "the profile is enabled; disable it first"),
+    ("", "profileNotInEnabledState", "the profile is not enabled"),
+    ("DeleteProfile", "disallowedByPolicy", "a policy rule of the operator forbids to delete this profile (ppr2)"),
+    ("", "disallowedByPolicy", "a policy rule of the operator forbids to disable the enabled profile (ppr1)"),
+    (
+        "",
+        "wrongProfileReenabling",
+        "a test profile is enabled; only the profile enabled before it can follow, or disable it first",
+    ),
+    ("", "catBusy", "the card is busy with its toolkit; try again, or reset the terminal first"),
+    ("eUICCMemoryReset", "nothingToDelete", "there is nothing of what was chosen"),
+    (
+        "RemoveNotificationFromList",
+        "nothingToDelete",
+        "no such notification; `notification list` shows those there are",
+    ),
+    ("AuthenticateServer", "invalidCertificate", "the eUICC does not accept the certificate of the server"),
+    ("AuthenticateServer", "invalidSignature", "the eUICC does not accept the signature of the server"),
+    ("AuthenticateServer", "invalidOid", "the eUICC does not accept the OID in the certificate of the server"),
+    ("AuthenticateServer", "ciPKUnknown", "the server uses a CI this eUICC does not know; they do not fit together"),
+    ("AuthenticateServer", "euiccChallengeMismatch", "the session was overtaken by another one; try again"),
+    (
+        "PrepareDownload",
+        "invalidCertificate",
+        "the eUICC does not accept the profile binding certificate of the server",
+    ),
+    ("PrepareDownload", "invalidSignature", "the eUICC does not accept the signature of the server over the download"),
+    ("", "unsupportedCurve", "the server uses an elliptic curve this eUICC does not know; they do not fit together"),
+    ("", "noSessionContext", "the eUICC lost the session, perhaps by a reset; try again"),
+    ("", "invalidTransactionId", "the eUICC has no such session any more"),
+    ("", "incorrectInputValues", "the eUICC does not understand the selection"),
+];
+
+/// What a result code other than success means.
+pub(crate) fn refusal(function: &str, name: &str) -> &'static str {
+    let rows = || REFUSALS.iter().filter(|(_, code, _)| *code == name);
+    rows()
+        .find(|(of, ..)| *of == function)
+        .or_else(|| rows().find(|(of, ..)| of.is_empty()))
+        .map_or("the eUICC refused without a closer reason; reset the card and try again", |(.., text)| text)
+}
+
+/// Why an installation failed, and the way out.
+const INSTALLATION: &[(ErrorReason, &str)] = &[
+    (ErrorReason::INCORRECT_INPUT_VALUES, "it does not accept values in the package; report it to the operator"),
+    (ErrorReason::INVALID_SIGNATURE, "the signature of the server is wrong; report it to the operator"),
+    (ErrorReason::INVALID_TRANSACTION_ID, "the package belongs to another session; try again"),
+    (ErrorReason::UNSUPPORTED_CRT_VALUES, "the package is protected in a way it does not know"),
+    (ErrorReason::UNSUPPORTED_REMOTE_OPERATION_TYPE, "the package asks for an operation it does not know"),
+    (ErrorReason::UNSUPPORTED_PROFILE_CLASS, "it does not accept profiles of this class (test or provisioning)"),
+    (ErrorReason::SCP03T_STRUCTURE_ERROR, "the package is badly built; report it to the operator"),
+    (
+        ErrorReason::SCP03T_SECURITY_ERROR,
+        "the package was changed on its way or protected for another eUICC; try again",
+    ),
+    (ErrorReason::ICCID_ALREADY_EXISTS_ON_EUICC, "a profile with this ICCID is installed already; delete it first"),
+    (ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE, "its memory is full; delete a profile and try again"),
+    (ErrorReason::INTERRUPTION, "it was interrupted; try again"),
+    (
+        ErrorReason::PE_PROCESSING_ERROR,
+        "it cannot process a part of the profile; the profile may be made for another eUICC, ask the operator",
+    ),
+    (ErrorReason::DATA_MISMATCH, "the profile is not the one announced; report it to the operator"),
+    (ErrorReason::TEST_PROFILE_INVALID_NAA_KEY, "it is a test profile whose keys are no test keys"),
+    (ErrorReason::PPR_NOT_ALLOWED, "the profile carries policy rules this eUICC does not allow its operator"),
+];
+
+/// Why an installation failed, in words.
+pub(crate) fn installation(command: BppCommandId, reason: ErrorReason) -> String {
+    let why =
+        INSTALLATION.iter().find(|(known, _)| *known == reason).map_or("it gives no closer reason", |(_, why)| why);
+    format!("the eUICC could not install the profile: {why} ({command}: {reason})")
+}
+
+/// The way out for each status of ES9+ and ES11.
+const SERVER: &[(Status, &str)] = &[
+    (status::SMDP_ADDRESS_REFUSED, "check the server address"),
+    (status::CI_NOT_SUPPORTED, "the server and this eUICC do not fit together"),
+    (status::SVN_NOT_SUPPORTED, "the server and this eUICC do not fit together"),
+    (status::NO_SERVER_CERTIFICATE, "the server and this eUICC do not fit together"),
+    (status::EUM_CERTIFICATE_INVALID, "the server does not accept this maker's eUICCs"),
+    (status::EUM_CERTIFICATE_EXPIRED, "the eUICC is too old for this server"),
+    (status::EUICC_CERTIFICATE_INVALID, "the server does not accept this eUICC"),
+    (status::EUICC_CERTIFICATE_EXPIRED, "the eUICC is too old for this server"),
+    (status::EUICC_SIGNATURE_INVALID, "try again"),
+    (status::EUICC_INSUFFICIENT_MEMORY, "delete a profile first"),
+    (status::CI_UNKNOWN, "the server and this eUICC do not fit together"),
+    (status::PROFILE_NOT_RELEASED, "try again later, or ask the operator"),
+    (status::PROFILE_NOT_REBINDABLE, "ask the operator for a new activation code"),
+    (status::MATCHING_ID_REFUSED, "check the activation code, it may be used up"),
+    (status::EID_REFUSED, "use the eUICC the profile was ordered for, or ask the operator"),
+    (status::NO_ELIGIBLE_PROFILE, "ask the operator"),
+    (status::DOWNLOAD_ORDER_EXPIRED, "ask the operator for a new activation code"),
+    (status::DOWNLOAD_RETRIES_EXCEEDED, "ask the operator for a new activation code"),
+    (status::TRANSACTION_UNKNOWN, "start the download again"),
+    (status::CONFIRMATION_CODE_MISSING, "try again with the confirmation code"),
+    (status::CONFIRMATION_CODE_REFUSED, "check it and try again"),
+    (status::CONFIRMATION_CODE_RETRIES_EXCEEDED, "ask the operator for a new activation code"),
+    (status::SMDP_OID_INVALID, "start the download again"),
+    (status::EVENT_UNKNOWN, "look for events again"),
+];
+
+/// A server's refusal in words: the cause, the way out, the codes; the server's own words if they say more.
+pub(crate) fn server(data: &StatusCodeData) -> String {
+    let codes = format!("{}/{}", data.subject_code, data.reason_code);
+    let row = SERVER.iter().find(|(status, _)| data.is(*status));
+    match (row, data.message.as_deref()) {
+        (Some((status, way_out)), Some(message)) if message != status.text => {
+            format!("the server refused: {}; {way_out} ({codes}: {message})", status.text)
+        }
+        (Some((status, way_out)), _) => format!("the server refused: {}; {way_out} ({codes})", status.text),
+        (None, Some(message)) => format!("the server refused: {message} ({codes}); ask the operator"),
+        (None, None) => format!("the server refused with code {codes}; ask the operator"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_of_the_servers_has_a_way_out() {
+        for status in status::ALL {
+            assert!(SERVER.iter().any(|(known, _)| known == status), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_text() {
+        for (value, name) in ErrorReason::NAMES {
+            let known = INSTALLATION.iter().any(|(reason, _)| reason.0 == *value);
+            assert!(known || *name == "installFailedDueToUnknownError", "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_code_means_different_things() {
+        assert_eq!(refusal("EnableProfile", "profileNotInDisabledState"), "the profile is enabled already");
+        assert_eq!(refusal("DeleteProfile", "profileNotInDisabledState"), "the profile is enabled; disable it first");
+        assert!(refusal("EnableProfile", "").contains("without a closer reason"));
+    }
+
+    #[test]
+    fn servers_own_words_are_kept() {
+        let mut data = StatusCodeData::from(status::EID_REFUSED);
+        data.message = Some("EID 89… is not yours".into());
+        assert!(server(&data).ends_with("(8.1.1/3.8: EID 89… is not yours)"));
+        data.subject_code = "9.9".into();
+        assert_eq!(server(&data), "the server refused: EID 89… is not yours (9.9/3.8); ask the operator");
+        data.message = None;
+        assert_eq!(server(&data), "the server refused with code 9.9/3.8; ask the operator");
+    }
+}

@@ -1,0 +1,358 @@
+//! The way to the ISD-R: a logical channel, SELECT, and STORE DATA in blocks. SGP.22 sections 5.7.1 and 5.7.2
+//!
+//! The channel is opened when first needed, and again after the card was reset.
+
+use apdu::tlv::{Tag, Tlv};
+use apdu::{Class, CommandBuf, Ins, Response, StatusWord};
+use reader_bridge::transport::{Transport, TransportError, exchange};
+use rsp::euicc_info::IsdrProprietaryApplicationTemplate;
+use rsp::ids::AID_ISD_R;
+
+use crate::error::{CardError, LpaError};
+use crate::toolkit::{ProactiveCommand, TERMINAL_PROFILE};
+
+/// How to reach the ISD-R.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Octets of an ES10 message per STORE DATA, 1 to 255. Smaller blocks help through modems and poor readers.
+    pub block_size: u8,
+    /// AID of the ISD-R, for cards that keep it elsewhere.
+    pub aid: Vec<u8>,
+    /// Uses the basic channel instead of opening one, for cards that know no other.
+    pub on_basic_channel: bool,
+    /// Behaves like a phone: TERMINAL PROFILE, FETCH and TERMINAL RESPONSE, so that the card may ask for REFRESH.
+    ///
+    /// Otherwise the card is simply reset when a profile was switched.
+    pub toolkit: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { block_size: 255, aid: AID_ISD_R.to_vec(), on_basic_channel: false, toolkit: false }
+    }
+}
+
+/// TERMINAL CAPABILITY of an LPA: extended logical channels, additional interface, LUId LPDd LDSd.
+/// TS 102 221 section 11.1.19.2
+const TERMINAL_CAPABILITY: [u8; 10] = [0xA9, 0x08, 0x81, 0x00, 0x82, 0x01, 0x01, 0x83, 0x01, 0x07];
+
+/// P1 of STORE DATA: more blocks follow, or this is the last.
+const MORE_BLOCKS: u8 = 0x11;
+const LAST_BLOCK: u8 = 0x91;
+
+/// A card that keeps asking after this many proactive commands is not ending.
+const MAX_PROACTIVE_COMMANDS: usize = 32;
+
+/// The STORE DATA commands that carry one ES10 message. SGP.22 section 5.7.2
+///
+/// Only the last one asks for a response. A channel above 19 is taken as the basic one.
+pub fn store_data(channel: u8, message: &[u8], block_size: u8) -> Vec<CommandBuf> {
+    let blocks: Vec<&[u8]> = message.chunks(usize::from(block_size.max(1))).collect();
+    let class = class(true, channel);
+    let last = blocks.len().saturating_sub(1);
+    blocks
+        .into_iter()
+        .enumerate()
+        .map(|(number, block)| {
+            // Numbers count modulo 256, as cards do.
+            let [.., p2] = number.to_be_bytes();
+            let p1 = if number == last { LAST_BLOCK } else { MORE_BLOCKS };
+            let command = CommandBuf::new(class, Ins::STORE_DATA, p1, p2).data(block);
+            if number == last { command.le(0) } else { command }
+        })
+        .collect()
+}
+
+fn class(proprietary: bool, channel: u8) -> Class {
+    const BASIC: Class = match Class::on_channel(false, 0) {
+        Some(class) => class,
+        None => unreachable!(),
+    };
+    Class::on_channel(proprietary, channel).or(Class::on_channel(proprietary, 0)).unwrap_or(BASIC)
+}
+
+/// An open or reopenable connection to the ISD-R of one card.
+#[derive(Debug)]
+pub struct IsdR<T> {
+    transport: Counted<T>,
+    options: Options,
+    channel: Option<u8>,
+    template: Option<IsdrProprietaryApplicationTemplate>,
+}
+
+impl<T: Transport> IsdR<T> {
+    /// Opens the channel and selects the ISD-R.
+    pub fn open(transport: T, options: Options) -> Result<Self, LpaError> {
+        let transport = Counted { inner: transport, apdus: 0 };
+        let mut isd_r = Self { transport, options, channel: None, template: None };
+        isd_r.ensure_open()?;
+        Ok(isd_r)
+    }
+
+    /// What the ISD-R said of itself when it was selected.
+    pub fn template(&self) -> Option<&IsdrProprietaryApplicationTemplate> {
+        self.template.as_ref()
+    }
+
+    /// Command APDUs sent so far.
+    pub fn apdus(&self) -> u64 {
+        self.transport.apdus
+    }
+
+    /// The card, for other uses.
+    pub fn transport(&mut self) -> &mut T {
+        &mut self.transport.inner
+    }
+
+    /// Sends one ES10 message and returns the response. `function` names it in errors.
+    pub fn es10(&mut self, function: &'static str, message: &[u8]) -> Result<Vec<u8>, LpaError> {
+        let channel = self.ensure_open()?;
+        let (mut data, mut sw) = (Vec::new(), StatusWord::OK);
+        for command in store_data(channel, message, self.options.block_size) {
+            let mut response = self.exchange(&command)?;
+            data.append(&mut response.data);
+            sw = response.sw;
+            if !sw.is_ok() {
+                return Err(CardError::Status { function, sw }.into());
+            }
+        }
+        self.serve_proactive_commands(sw)?;
+        Ok(data)
+    }
+
+    /// Resets the card, so that it starts with the profile now enabled. The channel is opened again when needed.
+    pub fn reset(&mut self) -> Result<(), LpaError> {
+        self.channel = None;
+        self.transport.reset()?;
+        Ok(())
+    }
+
+    /// Closes the channel and gives the card back.
+    pub fn close(mut self) -> T {
+        if let Some(channel @ 1..) = self.channel.take() {
+            let command = CommandBuf::new(class(false, 0), Ins::MANAGE_CHANNEL, 0x80, channel);
+            // A card that is gone has no channels either.
+            let _ = self.transport.transmit(&command.to_bytes());
+        }
+        self.transport.inner
+    }
+
+    fn ensure_open(&mut self) -> Result<u8, LpaError> {
+        if let Some(channel) = self.channel {
+            return Ok(channel);
+        }
+        let capability = CommandBuf::new(class(true, 0), Ins::TERMINAL_CAPABILITY, 0, 0).data(TERMINAL_CAPABILITY);
+        // Cards that do not know the command refuse it and work without.
+        self.exchange(&capability)?;
+        if self.options.toolkit {
+            let profile = CommandBuf::new(class(true, 0), Ins::TERMINAL_PROFILE, 0, 0).data(TERMINAL_PROFILE);
+            let answer = self.exchange(&profile)?;
+            self.serve_proactive_commands(answer.sw)?;
+        }
+        let channel = if self.options.on_basic_channel { 0 } else { self.open_channel()? };
+        let select = CommandBuf::new(class(false, channel), Ins::SELECT, 0x04, 0x00);
+        let answer = self.exchange(&select.data(self.options.aid.clone()).le(0))?;
+        if !(answer.sw.is_ok() || matches!(answer.sw.sw1(), 0x62 | 0x63)) {
+            return Err(CardError::NoIsdR(answer.sw).into());
+        }
+        self.template = template(&answer.data);
+        self.channel = Some(channel);
+        Ok(channel)
+    }
+
+    /// A new logical channel; the basic one if the card has no others.
+    fn open_channel(&mut self) -> Result<u8, LpaError> {
+        let answer = self.exchange(&CommandBuf::new(class(false, 0), Ins::MANAGE_CHANNEL, 0, 0).le(1))?;
+        match (answer.sw.is_ok(), answer.data.as_slice()) {
+            (true, [channel @ 1..=19]) => Ok(*channel),
+            _ => Ok(0),
+        }
+    }
+
+    /// Fetches and answers proactive commands as long as the card has some; after a REFRESH that asks for it, resets it.
+    fn serve_proactive_commands(&mut self, sw: StatusWord) -> Result<(), LpaError> {
+        if !self.options.toolkit {
+            return Ok(());
+        }
+        let (mut sw, mut reset) = (sw, false);
+        for _ in 0..MAX_PROACTIVE_COMMANDS {
+            if sw.sw1() != 0x91 {
+                break;
+            }
+            let fetched = self.exchange(&CommandBuf::new(class(true, 0), Ins::FETCH, 0, 0).le(sw.sw2()))?;
+            let Some(command) = ProactiveCommand::parse(&fetched.data) else {
+                return Err(CardError::Status { function: "FETCH", sw: fetched.sw }.into());
+            };
+            reset |= command.asks_for_reset();
+            let response = CommandBuf::new(class(true, 0), Ins::TERMINAL_RESPONSE, 0, 0);
+            sw = self.exchange(&response.data(command.terminal_response()))?.sw;
+        }
+        if reset { self.reset() } else { Ok(()) }
+    }
+
+    fn exchange(&mut self, command: &CommandBuf) -> Result<Response, LpaError> {
+        let answer = exchange(&mut self.transport, &command.to_bytes());
+        if answer.is_err() {
+            self.channel = None;
+        }
+        Ok(answer?)
+    }
+}
+
+/// The template E0, inside the FCI 6F or right behind it.
+fn template(fci: &[u8]) -> Option<IsdrProprietaryApplicationTemplate> {
+    const FCI: Tag = Tag(0x6F);
+    const TEMPLATE: Tag = Tag(0xE0);
+    let mut outer = apdu::tlv::Reader::new(fci);
+    let inside = outer.optional(FCI).ok()?.and_then(|fci: Tlv<'_>| fci.children().find(TEMPLATE).ok()?);
+    let template = match inside {
+        Some(template) => template,
+        None => outer.find(TEMPLATE).ok()??,
+    };
+    rsp::decode(template.raw).ok()
+}
+
+/// Counts what goes to the card.
+#[derive(Debug)]
+struct Counted<T> {
+    inner: T,
+    apdus: u64,
+}
+
+impl<T: Transport> Transport for Counted<T> {
+    fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.inner.reset()
+    }
+
+    fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.inner.warm_reset()
+    }
+
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        self.apdus += 1;
+        self.inner.transmit(command)
+    }
+
+    fn atr(&self) -> &[u8] {
+        self.inner.atr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Dialogue;
+    use rsp::VersionType;
+
+    const OPEN: [(&str, &str); 3] = [
+        ("80AA00000AA9088100820101830107", "9000"),
+        ("0070000001", "019000"),
+        (
+            "01A4040010A0000005591010FFFFFFFF890000010000",
+            "6F1F8410A0000005591010FFFFFFFF8900000100A5049F6501FFE00582030205009000",
+        ),
+    ];
+
+    fn dialogue(steps: &[(&str, &str)]) -> Dialogue {
+        Dialogue::new(&[&OPEN, steps].concat())
+    }
+
+    #[test]
+    fn opening_and_closing() {
+        let isd_r = IsdR::open(dialogue(&[("00708001", "9000")]), Options::default()).unwrap();
+        assert_eq!(isd_r.template().unwrap().svn, VersionType::new(2, 5, 0));
+        assert_eq!(isd_r.apdus(), 3);
+        assert!(isd_r.close().is_finished());
+    }
+
+    #[test]
+    fn a_template_behind_the_fci_is_found_too() {
+        let svn = |hex: &str| template(&hex::decode(hex).unwrap()).map(|template| template.svn.to_string());
+        assert_eq!(svn("6F048402A000E0058203020200").as_deref(), Some("2.2.0"));
+        assert_eq!(svn("6F048402A000"), None);
+        assert_eq!(svn(""), None);
+    }
+
+    #[test]
+    fn blocks() {
+        let message = [0xAB; 250];
+        let commands: Vec<Vec<u8>> = store_data(1, &message, 120).iter().map(CommandBuf::to_bytes).collect();
+        let heads: Vec<&[u8]> = commands.iter().map(|command| &command[..5]).collect();
+        assert_eq!(heads, [&[0x81, 0xE2, 0x11, 0, 120][..], &[0x81, 0xE2, 0x11, 1, 120], &[0x81, 0xE2, 0x91, 2, 10]]);
+        assert_eq!(commands[2].len(), 16, "only the last block has an Le");
+        assert_eq!(store_data(5, &message, 255)[0].to_bytes()[..2], [0xC1, 0xE2]);
+        assert_eq!(store_data(0, &message, 0).len(), 250);
+        assert_eq!(store_data(0, &[0; 300], 1).get(257).unwrap().to_bytes()[3], 1);
+    }
+
+    #[test]
+    fn responses_are_fetched() {
+        let card = dialogue(&[
+            ("81E2910003BF2E0000", "6115"),
+            ("81C0000015", "BF2E128010000102030405060708090A0B0C0D0E0F9000"),
+        ]);
+        let mut isd_r = IsdR::open(card, Options::default()).unwrap();
+        assert_eq!(isd_r.es10("GetEuiccChallenge", &[0xBF, 0x2E, 0]).unwrap().len(), 21);
+        assert!(isd_r.transport().is_finished());
+    }
+
+    #[test]
+    fn a_refused_block_ends_the_chain() {
+        let card = dialogue(&[("81E2110002BF2E", "6985")]);
+        let mut isd_r = IsdR::open(card, Options { block_size: 2, ..Options::default() }).unwrap();
+        let error = isd_r.es10("GetEuiccChallenge", &[0xBF, 0x2E, 0]).unwrap_err();
+        assert!(matches!(error, LpaError::Card(CardError::Status { sw: StatusWord(0x6985), .. })), "{error}");
+        assert!(isd_r.transport().is_finished());
+    }
+
+    #[test]
+    fn a_card_without_isd_r_or_channels() {
+        let card = Dialogue::new(&[
+            ("80AA00000AA9088100820101830107", "6E00"),
+            ("0070000001", "6881"),
+            ("00A4040010A0000005591010FFFFFFFF890000010000", "6A82"),
+        ]);
+        let error = IsdR::open(card, Options::default()).unwrap_err();
+        assert_eq!(error.to_string(), "the card has no ISD-R (6A82): it is no eUICC, or it needs another AID");
+    }
+
+    #[test]
+    fn after_a_reset_the_channel_is_opened_again() {
+        let card = dialogue(&[&OPEN[..], &[("81E2910003BF2D0000", "BF2D02A0009000")]].concat());
+        let mut isd_r = IsdR::open(card, Options::default()).unwrap();
+        isd_r.reset().unwrap();
+        isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
+        assert_eq!(isd_r.transport().resets, 1);
+        assert!(isd_r.transport().is_finished());
+    }
+
+    /// With a toolkit, the card says REFRESH, is told it was done, and is reset.
+    #[test]
+    fn refresh() {
+        let profile = ("8010000003010080", "9000");
+        let enable = "BF3111A00C5A0A980010325476981032148101FF";
+        let card = Dialogue::new(&[
+            OPEN[0],
+            profile,
+            OPEN[1],
+            OPEN[2],
+            (&format!("81E2910014{enable}00"), "6106"),
+            ("81C0000006", "BF3103800100910B"),
+            ("801200000B", "D0098103010104820281829000"),
+            ("801400000C810301010482028281830100", "9000"),
+        ]);
+        let mut isd_r = IsdR::open(card, Options { toolkit: true, ..Options::default() }).unwrap();
+        let answer = isd_r.es10("EnableProfile", &hex::decode(enable).unwrap()).unwrap();
+        assert_eq!(hex::encode_upper(answer), "BF3103800100");
+        assert_eq!(isd_r.transport().resets, 1);
+        assert!(isd_r.transport().is_finished());
+    }
+
+    #[test]
+    fn without_a_toolkit_91xx_is_success() {
+        let card = dialogue(&[("81E2910003BF2D0000", "BF2D02A000910B")]);
+        let mut isd_r = IsdR::open(card, Options::default()).unwrap();
+        isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
+        assert_eq!(isd_r.transport().resets, 0);
+    }
+}
