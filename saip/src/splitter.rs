@@ -1,12 +1,14 @@
 //! Cuts a profile package that arrives in pieces into its elements.
 
 use apdu::tlv::Header;
+use zeroize::Zeroizing;
 
 use crate::Error;
 
 /// Takes octets in whatever cuts they come and gives complete profile elements, tag and length included.
 ///
-/// Holds at most one element, and refuses one above the limit as soon as its length is read, before memory grows.
+/// Holds at most one element, wiped when dropped, and refuses one above the limit as soon as its length is read, before
+/// memory grows.
 ///
 /// ```
 /// let mut splitter = saip::Splitter::new(65_536);
@@ -15,17 +17,16 @@ use crate::Error;
 /// splitter.push(&[0x00, 0x81, 0x01, 0x1F]);
 /// assert_eq!(splitter.next_element().unwrap().unwrap().len(), 9);
 /// ```
-#[derive(Debug)]
 pub struct Splitter {
     limit: usize,
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     start: usize,
 }
 
 impl Splitter {
     /// Accepts elements of at most `limit` octets.
     pub fn new(limit: usize) -> Self {
-        Self { limit, buffer: Vec::new(), start: 0 }
+        Self { limit, buffer: Zeroizing::default(), start: 0 }
     }
 
     /// Adds a piece. Call [`Splitter::next_element`] until it gives nothing before adding the next.

@@ -8,11 +8,15 @@ use crypto::suci::{ProtectionScheme, reveal};
 use crypto::tuak::{Parameters, Tuak};
 use hex_literal::hex;
 use rsp::notification::ErrorReason;
+use saip::aka::{AlgoConfiguration, MappingParameter};
 use saip::builder::{
     self, HomeNetworkKey, ISIM_AID, Ims, Key, Subscriber, Suci, SuciCalculation, SuciProfile, USIM_AID, build,
 };
+use saip::file_management::Fcp;
+use saip::files::{File, FileStep};
 use saip::header::Service;
-use saip::{PeHeader, ProfileElement, Status, encode_package};
+use saip::pin::PinConfig;
+use saip::{PeHeader, ProfileElement, Status, encode_package, templates};
 
 use crate::card::{LIMITS, Terminal, card};
 
@@ -249,4 +253,52 @@ fn a_failed_element_is_undone() {
     let profile = interpret(&encode_package(&elements), LIMITS).unwrap_or_else(|failure| panic!("{failure:?}"));
     assert_eq!(profile.image.size(), reference.image.size());
     assert_eq!(profile.response.pe_status[0].identification, Some(500));
+}
+
+/// What public profiles never use: the ISIM takes key and PIN2 from the USIM, a default file is left out, another is a link.
+#[test]
+fn sharing_linking_and_leaving_out() {
+    let mut elements = build(&subscriber()).unwrap();
+    let (mut akas, mut pins) = (0, 0);
+    for element in &mut elements {
+        match element {
+            ProfileElement::AkaParameter(aka) => {
+                akas += 1;
+                if akas == 2 {
+                    let mapping = MappingParameter { mapping_options: [6], mapping_source: USIM_AID.to_vec() };
+                    aka.algo_configuration = AlgoConfiguration::Mapping(mapping);
+                }
+            }
+            ProfileElement::PinCodes(codes) => {
+                pins += 1;
+                if pins == 3 {
+                    codes.pin_codes = PinConfig::Shared(builder::USIM_FILE_ID.to_be_bytes().to_vec());
+                }
+            }
+            ProfileElement::Files(files) if files.template_id == templates::USIM.oid() => {
+                let hpplmn = templates::USIM.row_named("EF.HPPLMN").unwrap().tag;
+                let at = files.files.iter().position(|(tag, _)| *tag > hpplmn).unwrap();
+                files.files.insert(at, (hpplmn, File(vec![FileStep::DoNotCreate])));
+            }
+            ProfileElement::Files(files) if files.template_id == templates::ISIM.oid() => {
+                let fcp = Fcp { link_path: Some(hex!("7FD06FAD").to_vec()), ..Fcp::default() };
+                let ad = templates::ISIM.row_named("EF.AD").unwrap().tag;
+                let at = files.files.iter().position(|(tag, _)| *tag > ad).unwrap();
+                files.files.insert(at, (ad, File(vec![FileStep::FileDescriptor(Box::new(fcp))])));
+            }
+            _ => {}
+        }
+    }
+    let mut terminal = card(&encode_package(&elements));
+    terminal.select_application(&USIM_AID);
+    assert_eq!(terminal.command([0x00, 0xA4, 0x00, 0x04], &[0x6F, 0x31]).sw, StatusWord::FILE_NOT_FOUND);
+    // A wrong PIN2 here costs a try there.
+    assert_eq!(terminal.verify(0x81, b"9999\xFF\xFF\xFF\xFF"), StatusWord::tries_left(2));
+    terminal.select_application(&ISIM_AID);
+    assert_eq!(terminal.verify(0x81, &[]), StatusWord::tries_left(2));
+    assert_eq!(terminal.verify(0x81, b"0000\xFF\xFF\xFF\xFF"), StatusWord::OK);
+    assert!(agree(&mut terminal, &Milenage::new(&K, &OPC), [0x23; 16], Sqn::new(1, 0)));
+    let ad = terminal.command([0x00, 0xA4, 0x00, 0x04], &[0x6F, 0xAD]);
+    assert_eq!(ad.sw, StatusWord::OK);
+    assert_eq!(hex::encode(terminal.send(&[0x00, 0xB0, 0x00, 0x00, 0x04]).data), "00000002");
 }

@@ -14,7 +14,7 @@ use crate::header::{ProfileHeader, Service, ServicesList};
 use crate::pin::{PIN_ATTEMPTS, PUK_ATTEMPTS, PinCodes, PinConfig, PinConfiguration, PukCodes, PukConfiguration};
 use crate::rfm::{AdfRfmAccess, Rfm};
 use crate::security_domain::{KeyComponent, KeyObject, SecurityDomain};
-use crate::templates::{self, Template};
+use crate::templates::{self, Row, Template, VAR};
 use crate::{End, PeHeader, ProfileElement, Secret, access_rules};
 
 /// AID of the USIM.
@@ -89,15 +89,14 @@ fn header(subscriber: &Subscriber) -> Result<ProfileHeader, SubscriberError> {
             SuciProfile::B => Service::PROFILE_B_P256,
         }));
     }
-    if let Some(name) = &subscriber.profile_name
-        && !(1..=100).contains(&name.chars().count())
-    {
+    let name = subscriber.profile_name.as_deref().unwrap_or("vuicc subscriber");
+    if !(1..=100).contains(&name.chars().count()) {
         return Err(SubscriberError::new("profile_name", "wants 1 to 100 characters"));
     }
     Ok(ProfileHeader {
         major_version: 2,
         minor_version: 3,
-        profile_type: subscriber.profile_name.clone(),
+        profile_type: Some(name.to_owned()),
         iccid: ef::iccid("iccid", &subscriber.iccid)?,
         pol: None,
         mandatory_services: ServicesList::new(services),
@@ -123,8 +122,10 @@ impl Profile {
         if !self.header.mandatory_templates.contains(&id) {
             self.header.mandatory_templates.push(id);
         }
-        let mut files: Vec<(u32, File)> =
-            files.into_iter().filter_map(|(name, file)| Some((template.row_named(name)?.tag, file))).collect();
+        let mut files: Vec<(u32, File)> = files
+            .into_iter()
+            .filter_map(|(name, file)| template.row_named(name).map(|row| (row.tag, file.identified(&row))))
+            .collect();
         files.sort_by_key(|(tag, _)| *tag);
         self.add(|header| {
             ProfileElement::Files(FileElement { kind: template.element, header, template_id: template.oid(), files })
@@ -194,7 +195,6 @@ impl Profile {
                 ("EF.PBR", records(&[PHONEBOOK_REFERENCE.to_vec()])),
                 ("EF.EXT1", table(13, 10, 0x03)),
                 ("EF.ADN", table(28, entries, 0x0A)),
-                ("EF.PBC", table(2, entries, 0x01)),
                 ("EF.UID", table(2, entries, 0x06)),
                 ("EF.PSC", change(|fcp| fcp.short_ef_id = Some(vec![0x0D << 3]))),
                 ("EF.CC", change(|fcp| fcp.short_ef_id = Some(vec![0x0E << 3]))),
@@ -445,8 +445,8 @@ const CARD_RECOGNITION_DATA: [u8; 53] = hex!(
     "0070 32 66 30 73 2E 06072A864886FC6B01 600B06092A864886FC6B020202 630906072A864886FC6B03 640B06092A864886FC6B048000"
 );
 
-/// EF.PBR, TS 31.102 §4.4.2.1: names, their control bytes and unique identifiers; extensions.
-const PHONEBOOK_REFERENCE: [u8; 24] = hex!("A80F C003 4F58 0A C503 4F60 01 C903 4F88 06 AA05 C203 4F38 03");
+/// EF.PBR, TS 31.102 §4.4.2.1: names and their unique identifiers; extensions.
+const PHONEBOOK_REFERENCE: [u8; 19] = hex!("A80A C003 4F58 0A C903 4F88 06 AA05 C203 4F38 03");
 
 /// A record of EF.DIR, TS 102 221 §13.1.
 fn directory_entry(aid: &[u8], label: &str) -> Vec<u8> {
@@ -614,6 +614,17 @@ fn key_list(ota: &OtaKeys) -> Result<Vec<KeyObject>, SubscriberError> {
 }
 
 impl File {
+    /// The same with its identifier said in so many words: tools that personalise profiles look for it.
+    fn identified(mut self, row: &Row) -> Self {
+        if !matches!(self.0.first(), Some(FileStep::FileDescriptor(_))) {
+            self.0.insert(0, FileStep::FileDescriptor(Box::default()));
+        }
+        if let (Some(FileStep::FileDescriptor(fcp)), true) = (self.0.first_mut(), row.file_id != VAR) {
+            fcp.file_id.get_or_insert(row.file_id.to_be_bytes());
+        }
+        self
+    }
+
     /// The same with content from its start.
     fn filled(mut self, content: Vec<u8>) -> Self {
         self.0.push(FileStep::FillFileContent(content));

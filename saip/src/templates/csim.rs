@@ -1,4 +1,5 @@
-//! Annex A.10 and A.11: ADF.CSIM and its optional files. Access rules by their kind; a profile states its own.
+//! Annex A.10 and A.11: ADF.CSIM and its optional files. Sizes and short identifiers are those
+//! that TS.48 uses; access rules go by their kind. A profile states its own wherever they differ.
 
 use super::{Template, VAR, adf, cyclic, linear, transparent};
 use crate::files::FileElementKind;

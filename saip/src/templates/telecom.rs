@@ -37,6 +37,7 @@ pub static TELECOM: Template = Template {
         transparent(0xB6, 0x4F24, "EF.PUID", 2).arr(5).default(Fill(&hex!("00"))).high_update().within(0xAF),
         linear(0xB7, 0x4F50, "EF.IAP", VAR, VAR).arr(5).within(0xAF),
         linear(0xB8, 0x4F58, "EF.ADN", VAR, VAR).arr(5).within(0xAF),
+        // Its identifier follows its neighbours; profiles state it.
         linear(0xB9, 0x4F60, "EF.PBC", VAR, 2).arr(5).default(Fill(&hex!("00"))).high_update().within(0xAF),
         linear(0xBA, 0x4F68, "EF.ANR", VAR, VAR).arr(5).within(0xAF),
         linear(0xBB, 0x4F70, "EF.PURI", VAR, VAR).arr(5).required().within(0xAF),

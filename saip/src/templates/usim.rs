@@ -214,6 +214,7 @@ pub static PHONEBOOK: Template = Template {
         transparent(0xA9, 0x4F24, "EF.PUID", 2).arr(5).default(Fill(&hex!("00"))).high_update(),
         linear(0xAA, 0x4F50, "EF.IAP", VAR, VAR).arr(5),
         linear(0xAB, 0x4F58, "EF.ADN", VAR, VAR).arr(5),
+        // Its identifier follows its neighbours; profiles state it.
         linear(0xAC, 0x4F60, "EF.PBC", VAR, 2).arr(5).default(Fill(&hex!("00"))).high_update(),
         linear(0xAD, 0x4F68, "EF.ANR", VAR, VAR).arr(5),
         linear(0xAE, 0x4F70, "EF.PURI", VAR, VAR).arr(5).required(),
