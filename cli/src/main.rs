@@ -5,6 +5,7 @@
 
 mod apdu;
 mod asynchronous;
+mod card;
 mod failure;
 mod hexadecimal;
 mod output;
@@ -42,6 +43,8 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  vuicc card new my.img                             an eUICC with an EID and keys of its own
+  vuicc card run my.img                             in the virtual reader, for any PC/SC program
   vuicc reader list                                 which readers are there, and what is in them
   vuicc apdu run scripts/apdu/select-mf.apdu        a first dialogue with a card
   vuicc smdp serve                                  a server to download profiles from
@@ -50,6 +53,9 @@ Every command has examples of its own: vuicc reader --help";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Emulated cards: make, insert, look at
+    #[command(subcommand)]
+    Card(card::Command),
     /// Smart card readers
     #[command(subcommand)]
     Reader(reader::Command),
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
     log(cli.verbose);
     let context = Context { output: Output::new(cli.json), state: State::new(cli.state) };
     let outcome = match cli.command {
+        Command::Card(command) => card::run(&command, &context),
         Command::Reader(command) => reader::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),

@@ -6,16 +6,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use card::entropy::ChaCha;
+use card::personalise::{load_pki, mint_pki};
 use clap::Args;
-use rsp::Eid;
 use rsp::certificate::Role;
-use rsp::pki::{Parameters, Pki};
+use rsp::pki::{Pki, PkiError};
 
 use crate::failure::{AtPath, Failure};
 use crate::{Context, random, state};
-
-/// The first eight digits of EIDs made here: the number range of SGP.26's test EUM.
-pub(crate) const TEST_EIN: &str = "89049032";
 
 /// The option that names a PKI folder.
 #[derive(Debug, Args)]
@@ -36,32 +34,17 @@ impl PkiArguments {
 }
 
 /// Reads a PKI folder. It must hold a CI at least.
-pub(crate) fn load(directory: &Path) -> Result<Pki, Failure> {
-    let named = |failure: Failure| failure.while_doing(&format!("PKI in {}", directory.display()));
-    let mut unreadable = None;
-    let pki = Pki::load(|path| {
-        let path = directory.join(path);
-        match std::fs::read(&path) {
-            Ok(contents) => Some(contents),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => {
-                unreadable = Some(Failure::because(format!("cannot read {}: {error}", path.display())));
-                None
-            }
-        }
-    });
-    if let Some(failure) = unreadable {
-        return Err(failure);
-    }
-    let pki = pki.map_err(|error| named(error.into()))?;
-    pki.get(Role::Ci).map_err(|error| named(error.into()))?;
+fn load(directory: &Path) -> Result<Pki, Failure> {
+    let pki = load_pki(directory)?;
+    let named = |error: PkiError| Failure::from(error).while_doing(&format!("PKI in {}", directory.display()));
+    pki.get(Role::Ci).map_err(named)?;
     Ok(pki)
 }
 
 /// The machine's own PKI, minted if it is not there yet.
 fn own(directory: &Path) -> Result<Pki, Failure> {
     if !directory.exists() {
-        let pki = mint()?;
+        let pki = mint_pki(None, random::now(), &mut ChaCha::from_operating_system()?)?;
         // Written beside and moved into place: whole or not at all, and if another process was faster, its PKI counts.
         let beside = directory.with_extension(format!("new-{}", std::process::id()));
         write(&pki, &beside)?;
@@ -76,16 +59,6 @@ fn own(directory: &Path) -> Result<Pki, Failure> {
         }
     }
     load(directory)
-}
-
-/// A PKI for tests and demonstrations on this machine.
-pub(crate) fn mint() -> Result<Pki, Failure> {
-    Ok(Pki::mint(&Parameters::new(random::now(), fresh_eid()?), &mut random::fill)?)
-}
-
-/// An EID nobody else is likely to have, under [`TEST_EIN`].
-pub(crate) fn fresh_eid() -> Result<Eid, Failure> {
-    Ok(Eid::with_check_digits(&format!("{TEST_EIN}{}", random::digits(22)))?)
 }
 
 fn write(pki: &Pki, directory: &Path) -> Result<(), Failure> {
@@ -126,11 +99,5 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let Err(Failure::Because(text)) = load(folder.path()) else { panic!() };
         assert!(text.contains("CertificateIssuer"), "{text}");
-    }
-
-    #[test]
-    fn eids_are_fresh_and_valid() {
-        let (one, other) = (fresh_eid().unwrap(), fresh_eid().unwrap());
-        assert!(one.is_valid() && one != other);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use reader_bridge::trace::{Event, JsonTrace, Observer, TextTrace, Tracer};
-use reader_bridge::{PcscReader, Transport};
+use reader_bridge::{InProcess, PcscReader, Transport};
 
 use crate::failure::{AtPath, Failure};
 
@@ -16,6 +16,9 @@ pub(crate) struct TargetArguments {
     /// The card in this reader: its number, its name or a part of it [default: the first reader with a card]
     #[arg(long, value_name = "NAME")]
     reader: Option<String>,
+    /// The card in this image, run inside this process without any reader
+    #[arg(long, value_name = "PATH", conflicts_with = "reader")]
+    card: Option<PathBuf>,
     #[command(flatten)]
     trace: TraceArguments,
 }
@@ -31,8 +34,12 @@ pub(crate) struct TraceArguments {
 impl TargetArguments {
     /// Connects to the card.
     pub(crate) fn connect(&self) -> Result<Box<dyn Transport>, Failure> {
-        let card = connect(self.reader.as_deref().map(Target::Reader))?;
-        self.trace.watch(card)
+        let target = match (&self.card, &self.reader) {
+            (Some(image), _) => Target::Image(image),
+            (None, Some(name)) => Target::Reader(name),
+            (None, None) => Target::First,
+        };
+        self.trace.watch(target.connect()?)
     }
 }
 
@@ -46,36 +53,50 @@ fn watcher(mut observer: impl Observer + Send + 'static) -> Watcher {
 /// One card.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
-    /// In a reader.
+    /// In the first reader that has one.
+    First,
+    /// In this reader.
     Reader(&'a str),
+    /// In this image.
+    Image(&'a Path),
 }
 
-/// Connects to a card, by default the one in the first reader that has one.
-pub(crate) fn connect(target: Option<Target<'_>>) -> Result<Box<dyn Transport>, Failure> {
-    Ok(match target {
-        Some(Target::Reader(name)) => Box::new(PcscReader::connect(name)?),
-        None => Box::new(PcscReader::connect_first()?),
-    })
+impl Target<'_> {
+    /// Connects to the card.
+    pub(crate) fn connect(self) -> Result<Box<dyn Transport>, Failure> {
+        Ok(match self {
+            Self::First => Box::new(PcscReader::connect_first()?),
+            Self::Reader(name) => Box::new(PcscReader::connect(name)?),
+            Self::Image(path) => Box::new(InProcess::connect(card::open(path)?)),
+        })
+    }
 }
 
 impl TraceArguments {
     /// Lets the trace, if there is to be one, watch the card.
     pub(crate) fn watch(&self, card: Box<dyn Transport>) -> Result<Box<dyn Transport>, Failure> {
-        Ok(match self.observer()? {
+        Ok(match self.observer(None)? {
             Some(observer) => Box::new(Tracer::new(card, observer)),
             None => card,
         })
     }
 
-    /// The observer that writes the trace.
-    pub(crate) fn observer(&self) -> Result<Option<Watcher>, Failure> {
+    /// The observer that writes the trace, `label` before every line. Several observers write to the same file.
+    pub(crate) fn observer(&self, label: Option<&String>) -> Result<Option<Watcher>, Failure> {
         let Some(path) = &self.trace else { return Ok(None) };
         let file: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(io::stderr())
         } else {
-            Box::new(File::create(path).at("write the trace to", path)?)
+            let mut options = File::options();
+            let options = options.create(true).write(true).append(label.is_some()).truncate(label.is_none());
+            Box::new(options.open(path).at("write the trace to", path)?)
         };
         let json = path.extension().is_some_and(|extension| extension == "json");
-        Ok(Some(if json { watcher(JsonTrace::new(file)) } else { watcher(TextTrace::new(file)) }))
+        let label = label.map_or("", String::as_str);
+        Ok(Some(if json {
+            watcher(JsonTrace::new(file).labelled(label))
+        } else {
+            watcher(TextTrace::new(file).labelled(label))
+        }))
     }
 }

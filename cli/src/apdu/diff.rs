@@ -1,6 +1,7 @@
 //! `vuicc apdu diff`: one script, two cards, side by side.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::Args;
 use reader_bridge::script::{Difference, Done, Outcome, Run, Script, Variables, diff};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::{Scripts, play};
 use crate::failure::Failure;
-use crate::target::{Target, connect};
+use crate::target::Target;
 use crate::{Context, hexadecimal};
 
 #[derive(Debug, Args)]
@@ -19,15 +20,22 @@ pub(crate) struct Arguments {
     /// One of the two cards is the one in this reader
     #[arg(long = "reader", value_name = "NAME")]
     readers: Vec<String>,
+    /// One of the two cards is the one in this image
+    #[arg(long = "card", value_name = "PATH")]
+    cards: Vec<PathBuf>,
     /// Show the steps that are equal as well
     #[arg(long)]
     all: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let targets: Vec<Target<'_>> = arguments.readers.iter().map(|name| Target::Reader(name)).collect();
+    let readers = arguments.readers.iter().map(|name| Target::Reader(name));
+    let targets: Vec<_> = readers.chain(arguments.cards.iter().map(|image| Target::Image(image))).collect();
     let [left, right] = targets.as_slice() else {
-        return Err(Failure::because(format!("two cards are compared, not {}; say --reader twice", targets.len())));
+        return Err(Failure::because(format!(
+            "two cards are compared, not {}; say --reader and --card",
+            targets.len()
+        )));
     };
     let scripts = arguments.scripts.load()?;
     let variables = arguments.scripts.variables();
@@ -56,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 }
 
 fn play_all(target: Target<'_>, scripts: &[Script], variables: &Variables) -> Result<Vec<Vec<Done>>, Failure> {
-    let mut card = connect(Some(target))?;
+    let mut card = target.connect()?;
     let play = |script| Ok(Run::new(script, variables.clone()).finish(&mut card)?);
     scripts.iter().map(play).collect()
 }

@@ -19,6 +19,7 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   vuicc apdu run scripts/apdu/select-mf.apdu                      on the first card found
+  vuicc apdu run scripts/apdu/select-mf.apdu --card my.img        on an emulated card
   vuicc apdu run scripts/apdu/*.apdu --reader ACS                 all examples, on a card of plastic
   vuicc apdu run my.apdu --set secret=31323334FFFFFFFF --show     with a PIN, every byte shown
   echo '> 00A40004023F00' | vuicc apdu run -                      a script from a pipe
@@ -37,7 +38,7 @@ PINs and PUKs are not written down; ${secret} stands in their place.")]
     /// Play the same scripts on two cards and show where they differ
     #[command(after_help = "\
 Examples:
-  vuicc apdu diff scripts/apdu/*.apdu --reader ACS --reader \"Virtual PCD 00 00\"
+  vuicc apdu diff scripts/apdu/*.apdu --reader ACS --card my.img
 
 Succeeds if the two did the same, step by step. A difference that the script allows to both is shown and does not count.")]
     Diff(diff::Arguments),

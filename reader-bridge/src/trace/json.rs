@@ -15,12 +15,20 @@ use super::{Event, Observer, describe_command, describe_response, secret_part};
 #[derive(Debug)]
 pub struct JsonTrace<W> {
     output: W,
+    label: String,
 }
 
 impl<W: Write> JsonTrace<W> {
     /// Writes to `output`.
     pub const fn new(output: W) -> Self {
-        Self { output }
+        Self { output, label: String::new() }
+    }
+
+    /// Puts `label`, unless it is empty, into every object as `card`, to tell several cards apart.
+    #[must_use]
+    pub fn labelled(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
+        self
     }
 
     /// The output.
@@ -57,6 +65,9 @@ impl<W: Write> Observer for JsonTrace<W> {
                 line.insert("secret_bytes".into(), secret.len().into());
             }
         }
+        if let Some(line) = line.as_object_mut().filter(|_| !self.label.is_empty()) {
+            line.insert("card".into(), self.label.as_str().into());
+        }
         // A trace that cannot be written must not stop the card.
         let _ = writeln!(self.output, "{line}").and_then(|()| self.output.flush());
     }
@@ -89,6 +100,11 @@ mod tests {
         assert_eq!((&lines[1]["command"], &lines[1]["secret_bytes"]), (&"0020000108".into(), &8.into()));
         assert_eq!(lines[2]["meaning"], "no answer");
         assert_eq!(lines[3]["cause"], "the card was removed");
-        assert_eq!(lines[4]["event"], "power_off");
+        assert_eq!((&lines[4]["event"], &lines[4]["card"]), (&"power_off".into(), &Value::Null));
+
+        let mut trace = JsonTrace::new(Vec::new()).labelled("one");
+        trace.observe(Event::PowerOff);
+        let line: Value = serde_json::from_slice(&trace.into_inner()).unwrap();
+        assert_eq!(line["card"], "one");
     }
 }

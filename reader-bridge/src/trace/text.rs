@@ -23,10 +23,10 @@ impl<W: Write> TextTrace<W> {
         Self { output, label: String::new(), begun: false, tlv: true }
     }
 
-    /// Puts `label` before every line, to tell several cards apart. The result is no script any more.
+    /// Puts `label`, unless it is empty, before every line, to tell several cards apart. The result is no script any more.
     #[must_use]
     pub fn labelled(mut self, label: &str) -> Self {
-        self.label = format!("{label} ");
+        self.label = if label.is_empty() { String::new() } else { format!("{label} ") };
         self
     }
 

@@ -1,0 +1,41 @@
+//! `vuicc card`: cards made, inserted, looked at.
+
+mod new;
+mod run;
+
+use clap::Subcommand;
+
+use crate::Context;
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Personalise a card: write a new card image
+    #[command(after_help = "\
+Examples:
+  vuicc card new my.img                                an eUICC with an EID of its own and no profile
+  vuicc card new my.img --profile test.der             with a profile, enabled
+  vuicc card new my.img --pki sgp26 --eid 89049032123451234512345678901235
+  vuicc card new sim.img --uicc --profile test.der     a plain SIM: one subscription for good
+
+The image holds everything the card remembers, its keys too. A card trusts the certificate issuers of the PKI it was
+made under; without --pki that is a test PKI minted in the state directory, which `vuicc smdp serve` uses as well.")]
+    New(new::Arguments),
+    /// Insert cards into the virtual reader, until interrupted
+    #[command(after_help = "\
+Examples:
+  vuicc card run my.img                                          into the first slot of the virtual reader
+  vuicc card run one.img two.img                                 into both slots
+  vuicc card run my.img --reader 192.0.2.7:35963 --trace -       into a reader elsewhere, every APDU shown
+
+The virtual reader is vpcd of vsmartcard, a driver of pcscd (Debian: apt install pcscd vsmartcard-vpcd). When pcscd
+restarts the card is inserted again; Ctrl-C ejects it.")]
+    Run(run::Arguments),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::New(arguments) => new::run(arguments, context),
+        Command::Run(arguments) => run::run(arguments, context),
+    }
+}

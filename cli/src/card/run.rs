@@ -1,0 +1,118 @@
+//! `vuicc card run`: cards in the slots of the virtual reader.
+
+use std::path::PathBuf;
+use std::thread;
+
+use card::open;
+use clap::Args;
+use reader_bridge::trace::Tracer;
+use reader_bridge::vpcd::{self, Link};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::target::{TraceArguments, Watcher};
+use crate::{Context, asynchronous};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Card images, one per slot
+    #[arg(value_name = "PATH", required = true)]
+    images: Vec<PathBuf>,
+    /// Where a slot listens, in the order of the images [default: this machine, ports 35963, 35964 …]
+    #[arg(long = "reader", value_name = "HOST:PORT")]
+    readers: Vec<String>,
+    #[command(flatten)]
+    trace: TraceArguments,
+}
+
+impl Arguments {
+    /// Where each card goes.
+    fn slots(&self) -> Result<Vec<String>, Failure> {
+        if self.readers.len() > self.images.len() {
+            return Err(Failure::because(format!(
+                "{} readers for {} cards; name an image for each",
+                self.readers.len(),
+                self.images.len()
+            )));
+        }
+        let first_port = match std::env::var("VPCD_PORT") {
+            Ok(port) => {
+                port.parse().map_err(|_| Failure::because(format!("VPCD_PORT is `{port}`, which is no port")))?
+            }
+            Err(_) => vpcd::DEFAULT_PORT,
+        };
+        let default = |slot: usize| u16::try_from(slot).ok().and_then(|slot| first_port.checked_add(slot));
+        (0..self.images.len())
+            .map(|slot| match (self.readers.get(slot), default(slot)) {
+                (Some(reader), _) if reader.contains(':') => Ok(reader.clone()),
+                (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
+                (None, Some(port)) => Ok(format!("127.0.0.1:{port}")),
+                (_, None) => Err(Failure::because("there are more cards than ports; say --reader HOST:PORT for each")),
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let slots = arguments.slots()?;
+    let several = slots.len() > 1;
+    let mut tracers = Vec::new();
+    for slot in &slots {
+        tracers.push(arguments.trace.observer(several.then_some(slot))?);
+    }
+    // All images are opened before any card is inserted: what is wrong with one is known at once.
+    let cards = arguments.images.iter().map(|image| open(image)).collect::<Result<Vec<_>, _>>()?;
+    let (stop, stopped) = watch::channel(false);
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for (((card, slot), image), tracer) in cards.into_iter().zip(&slots).zip(&arguments.images).zip(tracers) {
+            let (stopped, output) = (stopped.clone(), context.output);
+            let told = move |link: Link<'_>| tell(output, image, slot, &link);
+            running.push(scope.spawn(move || serve(card, slot, tracer, stopped, told)));
+        }
+        let interrupted = asynchronous::run(async {
+            asynchronous::interrupted().await;
+            Ok(())
+        });
+        stop.send_replace(true);
+        for card in running {
+            card.join()
+                .map_err(|_| Failure::because("a card stopped unexpectedly; run it with RUST_BACKTRACE=1"))??;
+        }
+        interrupted
+    })
+}
+
+/// One card in its slot, in a thread of its own: no card waits for another one's arithmetic.
+fn serve(
+    mut card: impl apdu::Icc,
+    slot: &str,
+    tracer: Option<Watcher>,
+    mut stopped: watch::Receiver<bool>,
+    told: impl FnMut(Link<'_>),
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = async move {
+        // An error means that the sender is gone, which is an end as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    if let Some(tracer) = tracer {
+        runtime.block_on(vpcd::serve(&mut Tracer::new(card, tracer), slot, stop, told));
+    } else {
+        runtime.block_on(vpcd::serve(&mut card, slot, stop, told));
+    }
+    Ok(())
+}
+
+fn tell(output: Output, image: &std::path::Path, slot: &str, link: &Link<'_>) {
+    let (event, cause) = match link {
+        Link::Inserted => ("inserted", None),
+        Link::Waiting { cause, .. } => ("waiting", Some(cause.to_string())),
+        Link::Ejected => ("ejected", None),
+    };
+    // Nobody listening is no reason to eject the card.
+    let _ = output.json(&json!({ "card": image, "reader": slot, "event": event, "cause": cause }));
+    let _ = output.text(format_args!("{} in {slot}: {link}", image.display()));
+}
