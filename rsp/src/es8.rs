@@ -2,8 +2,9 @@
 
 use apdu::tlv::{Reader, Tag, Tlv, TlvError, Writer};
 use crypto::bsp::{self, SharedInfo};
-use rasn::types::{FixedOctetString, OctetString, Utf8String};
+use rasn::types::{Constraints, FixedOctetString, Identifier, OctetString, Tag as RasnTag, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::code::integer_codes;
 use crate::metadata::{
@@ -167,25 +168,73 @@ pub struct UpdateMetadataRequest {
 }
 
 /// `ReplaceSessionKeysRequest ::= [38] SEQUENCE`, BF26: the keys the profile was protected with beforehand. SGP.22 section 5.5.4
-///
-/// Holds keys: not printed by `Debug`; erased when dropped is left to whoever takes them out.
-#[derive(AsnType, Decode, Encode, Clone, PartialEq, Eq)]
+#[derive(AsnType, Decode, Encode, Debug, Clone, PartialEq, Eq)]
 #[rasn(tag(38))]
 pub struct ReplaceSessionKeysRequest {
     /// MAC chaining value before the first segment 86.
     #[rasn(tag(0))]
-    pub initial_mac_chaining_value: OctetString,
+    pub initial_mac_chaining_value: KeyOctets,
     /// PPK-ENC
     #[rasn(tag(1))]
-    pub ppk_enc: OctetString,
+    pub ppk_enc: KeyOctets,
     /// PPK-MAC
     #[rasn(tag(2))]
-    pub ppk_cmac: OctetString,
+    pub ppk_cmac: KeyOctets,
 }
 
-impl core::fmt::Debug for ReplaceSessionKeysRequest {
+/// An OCTET STRING that is a key: not printed, wiped when dropped. Any length decodes.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct KeyOctets(Vec<u8>);
+
+impl core::ops::Deref for KeyOctets {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for KeyOctets {
+    fn from(octets: Vec<u8>) -> Self {
+        Self(octets)
+    }
+}
+
+impl From<&[u8]> for KeyOctets {
+    fn from(octets: &[u8]) -> Self {
+        Self(octets.to_vec())
+    }
+}
+
+impl core::fmt::Debug for KeyOctets {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("ReplaceSessionKeysRequest { .. }")
+        f.write_str("KeyOctets(secret)")
+    }
+}
+
+impl AsnType for KeyOctets {
+    const TAG: RasnTag = RasnTag::OCTET_STRING;
+}
+
+impl Decode for KeyOctets {
+    fn decode_with_tag_and_constraints<D: rasn::Decoder>(
+        decoder: &mut D,
+        tag: RasnTag,
+        constraints: &Constraints,
+    ) -> Result<Self, D::Error> {
+        decoder.decode_octet_string(tag, constraints).map(Self)
+    }
+}
+
+impl Encode for KeyOctets {
+    fn encode_with_tag_and_constraints<'b, E: rasn::Encoder<'b>>(
+        &self,
+        encoder: &mut E,
+        tag: RasnTag,
+        constraints: &Constraints,
+        identifier: Identifier,
+    ) -> Result<(), E::Error> {
+        encoder.encode_octet_string(tag, constraints, &self.0, identifier).map(drop)
     }
 }
 

@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn unknown_elements_are_skipped_anywhere() {
-        let at_the_end: ProfileInfo = decode(&hex!("E314 5A0A98001032547698103214 9F700100 9B020102")).unwrap();
+        let at_the_end: ProfileInfo = decode(&hex!("E314 5A0A98001032547698103214 9F700101 9B020102")).unwrap();
         assert_eq!(at_the_end.profile_policy_rules, None);
         let in_the_middle: ProfileInfo =
             decode(&hex!("E318 5A0A98001032547698103214 9F700101 9B020102 99020560")).unwrap();

@@ -14,7 +14,6 @@ use apdu::tlv::{Header, Tag};
 use card_os::Context;
 use crypto::bsp::{BspError, SessionKeys, Unprotector};
 use crypto::ec::{Curve, PublicKey};
-use rasn::types::OctetString;
 use rsp::es8::{
     ConfigureIsdpRequest, InitialiseSecureChannelRequest, RemoteOpId, ReplaceSessionKeysRequest, StoreMetadataRequest,
 };
@@ -390,9 +389,7 @@ impl Loading {
         let fail = |reason| Failed::new(BppCommandId::REPLACE_SESSION_KEYS, reason);
         let request: ReplaceSessionKeysRequest =
             rsp::decode(data).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))?;
-        let key = |octets: &OctetString| {
-            <[u8; 16]>::try_from(octets.as_ref()).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))
-        };
+        let key = |octets: &[u8]| <[u8; 16]>::try_from(octets).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES));
         let (chaining_value, enc, mac) =
             (key(&request.initial_mac_chaining_value)?, key(&request.ppk_enc)?, key(&request.ppk_cmac)?);
         let channel = self.channel.as_mut().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
