@@ -8,7 +8,9 @@ mod asynchronous;
 mod card;
 mod failure;
 mod hexadecimal;
+mod lpa;
 mod output;
+mod package;
 mod pki;
 mod random;
 mod reader;
@@ -48,6 +50,7 @@ Examples:
   vuicc reader list                                 which readers are there, and what is in them
   vuicc apdu run scripts/apdu/select-mf.apdu        a first dialogue with a card
   vuicc smdp serve                                  a server to download profiles from
+  vuicc lpa profile download 'LPA:1$127.0.0.1:8443$…'   and a profile from it
 
 Every command has examples of its own: vuicc reader --help";
 
@@ -59,6 +62,8 @@ enum Command {
     /// Smart card readers
     #[command(subcommand)]
     Reader(reader::Command),
+    /// The LPA: the eUICC in a reader or image, its profiles, and new ones for it
+    Lpa(lpa::Lpa),
     /// APDU scripts: play, record, compare
     #[command(subcommand)]
     Apdu(apdu::Command),
@@ -74,6 +79,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Card(command) => card::run(&command, &context),
         Command::Reader(command) => reader::run(&command, &context),
+        Command::Lpa(command) => lpa::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),
     };

@@ -17,6 +17,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a program is reading.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Prints a result: its JSON or its text.
     pub(crate) fn put(self, result: &(impl Serialize + Display)) -> io::Result<()> {
         if self.json { self.json(result) } else { self.text(result) }

@@ -19,7 +19,7 @@ use crate::{Context, random, state};
 #[derive(Debug, Args)]
 pub(crate) struct PkiArguments {
     /// Folder of certificates and keys, laid out as in SGP.26 [default: one minted in the state directory]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pki: Option<PathBuf>,
 }
 

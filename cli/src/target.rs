@@ -14,10 +14,10 @@ use crate::failure::{AtPath, Failure};
 #[derive(Debug, Args)]
 pub(crate) struct TargetArguments {
     /// The card in this reader: its number, its name or a part of it [default: the first reader with a card]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     reader: Option<String>,
     /// The card in this image, run inside this process without any reader
-    #[arg(long, value_name = "PATH", conflicts_with = "reader")]
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "reader")]
     card: Option<PathBuf>,
     #[command(flatten)]
     trace: TraceArguments,
@@ -27,7 +27,7 @@ pub(crate) struct TargetArguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TraceArguments {
     /// Write every APDU to FILE: text, or JSON lines if its name ends in .json; `-` is stderr
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
 

@@ -821,7 +821,7 @@ fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
 }
 
 /// The DER inside the first PEM certificate of `octets`, or `octets` themselves.
-fn unarmoured(octets: &[u8]) -> Vec<u8> {
+pub fn unarmoured(octets: &[u8]) -> Vec<u8> {
     let inside = core::str::from_utf8(octets).ok().and_then(|text| {
         let (_, after) = text.split_once("-----BEGIN CERTIFICATE-----")?;
         let (body, _) = after.split_once("-----END CERTIFICATE-----")?;

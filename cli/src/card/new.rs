@@ -9,9 +9,9 @@ use clap::Args;
 use rsp::Eid;
 use serde::Serialize;
 
-use crate::failure::{AtPath, Failure};
+use crate::failure::Failure;
 use crate::pki::PkiArguments;
-use crate::{Context, random};
+use crate::{Context, package, random};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     eid: Option<Eid>,
     #[command(flatten)]
     pki: PkiArguments,
-    /// A profile that is there from the start (an unprotected profile package in DER); repeat for more
+    /// A profile that is there from the start: a profile package in DER, or a subscriber in .json; repeat for more
     #[arg(long = "profile", value_name = "FILE")]
     profiles: Vec<PathBuf>,
     /// Leave all profiles disabled; otherwise the first one is enabled
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let now = random::now();
-    let profiles = arguments.profiles.iter().map(|path| std::fs::read(path).at("read the profile package", path));
+    let profiles = arguments.profiles.iter().map(|path| package::read(path));
     let mut profiles = profiles.map(|package| package.map(ProfileToLoad::from)).collect::<Result<Vec<_>, _>>()?;
     let mut entropy = ChaCha::from_operating_system()?;
     let new = if arguments.uicc {

@@ -13,16 +13,17 @@ use smdp::profile::{Profile, ProfileState, UnixTime, iccid_of_package};
 use smdp::store::Store;
 
 use super::{DatabaseArguments, last_address};
-use crate::failure::{AtPath, Failure};
-use crate::{Context, random};
+use crate::failure::Failure;
+use crate::{Context, package, random};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Put profile packages in
+    /// Put profiles in
     #[command(after_help = "\
 Examples:
   vuicc smdp profile add test-profile.der
   vuicc smdp profile add travel.der --name \"Travel 5 GB\" --provider \"Example Telecom\"
+  vuicc smdp profile add anna.json                     one made for a subscriber: docs/subscribers.md
 
 A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type.")]
     Add(Add),
@@ -83,7 +84,7 @@ pub(crate) struct Named {
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// Profile packages
+    /// Profile packages in DER, or subscribers in .json
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Name of the profile, as the user sees it [default: the name of the file]
@@ -95,7 +96,7 @@ pub(crate) struct Add {
     /// Class of the profile
     #[arg(long, value_enum, default_value_t = Class::Operational)]
     class: Class,
-    /// Who is to hear of installation, enabling, disabling and deletion [default: this SM-DP+]
+    /// Who besides this SM-DP+ is to hear of installation, enabling, disabling and deletion; repeat for more
     #[arg(long, value_name = "HOST[:PORT]")]
     notify: Vec<String>,
     #[command(flatten)]
@@ -221,10 +222,9 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
 
 async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
     let store = arguments.whose.database.open(context).await?;
-    let recipients =
-        if arguments.notify.is_empty() { vec![arguments.whose.address(context)?] } else { arguments.notify.clone() };
+    let own = arguments.whose.address(context)?;
     for file in &arguments.files {
-        let package = std::fs::read(file).at("read the profile package", file)?;
+        let package = package::read(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let name = arguments.name.as_deref().unwrap_or(&stem);
         let class = match arguments.class {
@@ -232,7 +232,7 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
             Class::Provisioning => ProfileClass::PROVISIONING,
             Class::Test => ProfileClass::TEST,
         };
-        let profile = put_in(&store, &package, name, &arguments.provider, class, &recipients).await;
+        let profile = put_in(&store, &package, name, &arguments.provider, class, &own, &arguments.notify).await;
         let profile = profile.map_err(|failure| failure.while_doing(&file.display().to_string()))?;
         show(&profile, &arguments.whose, context)?;
     }
@@ -240,23 +240,27 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
 }
 
 /// Puts a package in, with metadata that say who is to hear of everything that happens to the profile.
+///
+/// The server itself, at its address `own`, hears of the installation in any case, by its result.
 pub(crate) async fn put_in(
     store: &impl Store,
     package: &[u8],
     name: &str,
     provider: &str,
     class: ProfileClass,
-    recipients: &[String],
+    own: &str,
+    others: &[String],
 ) -> Result<Profile, Failure> {
     let iccid = iccid_of_package(package).ok_or_else(|| {
         Failure::because("this is no profile package; it begins with a ProfileHeader, in DER, without protection")
     })?;
-    let every_event =
-        NotificationEvent::INSTALL | NotificationEvent::ENABLE | NotificationEvent::DISABLE | NotificationEvent::DELETE;
-    let recipients = recipients.iter().map(|address| NotificationConfigurationInformation {
-        profile_management_operation: every_event,
-        notification_address: address.clone(),
-    });
+    let afterwards = NotificationEvent::ENABLE | NotificationEvent::DISABLE | NotificationEvent::DELETE;
+    let recipient = |events, address: &str| NotificationConfigurationInformation {
+        profile_management_operation: events,
+        notification_address: address.into(),
+    };
+    let others = others.iter().map(|address| recipient(NotificationEvent::INSTALL | afterwards, address));
+    let recipients = core::iter::once(recipient(afterwards, own)).chain(others).collect();
     let metadata = StoreMetadataRequest {
         iccid,
         service_provider_name: provider.into(),
@@ -264,7 +268,7 @@ pub(crate) async fn put_in(
         icon_type: None,
         icon: None,
         profile_class: Some(class),
-        notification_configuration_info: Some(recipients.collect()),
+        notification_configuration_info: Some(recipients),
         profile_owner: None,
         profile_policy_rules: None,
     };

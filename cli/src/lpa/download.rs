@@ -1,0 +1,86 @@
+//! `vuicc lpa profile download`: from an activation code to an installed profile.
+
+use clap::Args;
+use lpa::discovery::discover;
+use lpa::{Order, download};
+use rsp::activation_code::ActivationCode;
+use rsp::es10c::ProfileIdentifier;
+use serde_json::json;
+
+use super::user::Terminal;
+use super::{Card, Session};
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The activation code: LPA:1$address$matching-id, in quotes
+    #[arg(value_name = "ACTIVATION-CODE", conflicts_with_all = ["smdp", "matching_id", "discover"])]
+    activation_code: Option<ActivationCode>,
+    /// Ask this SM-DP+ [default: the eUICC's default SM-DP+]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    smdp: Option<String>,
+    /// The matchingId, where there is no activation code
+    #[arg(long, value_name = "TEXT", requires = "smdp")]
+    matching_id: Option<String>,
+    /// Download what the eUICC's root SM-DS knows of
+    #[arg(long, conflicts_with = "smdp")]
+    discover: bool,
+    /// The operator's confirmation code
+    #[arg(long, value_name = "CODE")]
+    confirmation_code: Option<String>,
+    /// Agree to the profile and its policy rules without being asked
+    #[arg(long)]
+    yes: bool,
+    /// Enable the profile afterwards
+    #[arg(long)]
+    enable: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Failure> {
+    let output = session.context.output;
+    let mut client = session.client()?;
+    let mut euicc = session.open()?;
+    let mut user = Terminal::new(output, arguments.yes);
+    let orders = if arguments.discover {
+        let root = Order::new(&euicc.configured_addresses()?.root_ds_address, None);
+        let events = discover(&mut euicc, &mut client, &root, &mut user)?;
+        if events.is_empty() {
+            output.text("no profile waits")?;
+        }
+        events.iter().map(Order::from).collect()
+    } else {
+        vec![order(arguments, &mut euicc)?]
+    };
+    for mut order in orders {
+        order.confirmation_code = arguments.confirmation_code.clone().map(Into::into);
+        let installed = download(&mut euicc, &mut client, &order, &mut user)?;
+        output.json(&json!({
+            "event": "installed", "iccid": installed.iccid.to_string(), "isdp_aid": installed.isdp_aid.to_string(),
+            "name": installed.metadata.profile_name, "provider": installed.metadata.service_provider_name,
+            "reported": installed.is_reported, "apdus": euicc.apdus(),
+        }))?;
+        output.text(format_args!(
+            "installed {}: {} ({}), after {} APDUs{}",
+            installed.iccid,
+            installed.metadata.profile_name,
+            installed.metadata.service_provider_name,
+            euicc.apdus(),
+            if installed.is_reported { "" } else { "; the report to the server waits on the eUICC" }
+        ))?;
+        if arguments.enable {
+            euicc.enable_profile(ProfileIdentifier::Iccid(installed.iccid.clone()), true)?;
+            output.json(&json!({ "event": "enabled", "iccid": installed.iccid.to_string() }))?;
+            output.text("enabled")?;
+        }
+    }
+    euicc.close();
+    Ok(())
+}
+
+fn order(arguments: &Arguments, euicc: &mut Card) -> Result<Order, Failure> {
+    Ok(match (&arguments.activation_code, &arguments.smdp) {
+        (Some(code), _) => Order::from(code),
+        (None, Some(address)) => Order::new(address, arguments.matching_id.clone()),
+        (None, None) => Order::of_default_smdp(&euicc.configured_addresses()?)?,
+    })
+}

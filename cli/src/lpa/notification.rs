@@ -1,0 +1,127 @@
+//! `vuicc lpa notification`: what an eUICC has to report.
+
+use clap::{Args, Subcommand};
+use lpa::notification::{Outcome, Retry, Selection, process};
+use rsp::notification::NotificationMetadata;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::user::Terminal;
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List notifications that wait on the eUICC
+    #[command(after_help = "\
+Examples:
+  vuicc lpa notification list
+  vuicc lpa notification list --json | jq .seq_number")]
+    List,
+    /// Deliver notifications to their recipients, and take them off the eUICC
+    #[command(after_help = "\
+Examples:
+  vuicc lpa notification process                all of them
+  vuicc lpa notification process 4 7 --keep     these two, and leave them there
+
+A notification leaves the eUICC only when its recipient has it.")]
+    Process(Process),
+    /// Take notifications off the eUICC without delivering them
+    #[command(after_help = "\
+Examples:
+  vuicc lpa notification remove 4
+  vuicc lpa notification remove --all
+
+The operator never hears of what they report.")]
+    Remove(Remove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Process {
+    /// Numbers of notifications [default: all]
+    #[arg(value_name = "NUMBER")]
+    numbers: Vec<u64>,
+    /// Leave them on the eUICC
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// Numbers of notifications
+    #[arg(value_name = "NUMBER", required_unless_present = "all")]
+    numbers: Vec<u64>,
+    /// All of them
+    #[arg(long, conflicts_with = "numbers")]
+    all: bool,
+}
+
+pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failure> {
+    let output = session.context.output;
+    let mut euicc = session.open()?;
+    let mut undelivered = 0;
+    match command {
+        Command::List => {
+            for notification in euicc.notifications()? {
+                output.json(&object(&notification, None))?;
+                output.text(line(&notification))?;
+            }
+        }
+        Command::Process(arguments) => {
+            let selection = match arguments.numbers.as_slice() {
+                [] => Selection::All,
+                numbers => Selection::Numbers(numbers.to_vec()),
+            };
+            let mut client = session.client()?;
+            let mut user = Terminal::new(output, false).silent();
+            let remove = !arguments.keep;
+            let deliveries = process(&mut euicc, &mut client, &selection, remove, Retry::default(), &mut user)?;
+            if deliveries.is_empty() {
+                output.text("nothing to report")?;
+            }
+            for delivery in deliveries {
+                let (outcome, told) = match &delivery.outcome {
+                    Outcome::Removed => ("delivered", "delivered".to_owned()),
+                    Outcome::Kept => ("kept", "delivered, and kept".to_owned()),
+                    Outcome::Failed(cause) => ("failed", format!("NOT DELIVERED: {cause}")),
+                    Outcome::HeldBack => ("held_back", "held back: an earlier one was not delivered".to_owned()),
+                };
+                undelivered += usize::from(matches!(delivery.outcome, Outcome::Failed(_) | Outcome::HeldBack));
+                output.json(&object(&delivery.metadata, Some(outcome)))?;
+                output.text(format_args!("{}  {told}", line(&delivery.metadata)))?;
+            }
+        }
+        Command::Remove(arguments) => {
+            let numbers = if arguments.all {
+                euicc.notifications()?.iter().map(|notification| notification.seq_number).collect()
+            } else {
+                arguments.numbers.clone()
+            };
+            for number in numbers {
+                euicc.remove_notification(number)?;
+                output.json(&json!({ "removed": number }))?;
+                output.text(format_args!("removed {number}"))?;
+            }
+        }
+    }
+    euicc.close();
+    match undelivered {
+        0 => Ok(()),
+        count => Err(Failure::because(format!("{count} notifications stay on the eUICC; process them again later"))),
+    }
+}
+
+fn object(notification: &NotificationMetadata, outcome: Option<&str>) -> Value {
+    json!({
+        "seq_number": notification.seq_number,
+        "event": notification.profile_management_operation.to_string(),
+        "address": notification.notification_address,
+        "iccid": notification.iccid.as_ref().map(ToString::to_string),
+        "outcome": outcome,
+    })
+}
+
+fn line(notification: &NotificationMetadata) -> String {
+    let iccid = notification.iccid.as_ref().map_or("-".into(), ToString::to_string);
+    let event = notification.profile_management_operation.to_string();
+    format!("{:>4}  {event:<20}  {iccid:<20}  {}", notification.seq_number, notification.notification_address)
+}

@@ -1,0 +1,197 @@
+//! `vuicc lpa profile`: the profiles of an eUICC.
+
+use std::fmt;
+
+use clap::{Args, Subcommand};
+use lpa::Order;
+use lpa::discovery::discover;
+use rsp::Iccid;
+use rsp::es10c::ProfileIdentifier;
+use rsp::metadata::{ProfileInfo, ProfileState};
+use serde::Serialize;
+use serde_json::json;
+
+use super::user::Terminal;
+use super::{Session, download, profile_identifier};
+use crate::failure::Failure;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List profiles
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile list
+  vuicc lpa profile list --json | jq -r 'select(.state == \"enabled\") | .iccid'")]
+    List,
+    /// Download and install a profile
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile download 'LPA:1$smdp.example.com$ABCD-1234'      quote it: a shell eats the $
+  vuicc lpa profile download 'LPA:1$smdp.example.com$ABCD-1234$$1' --confirmation-code 1234
+  vuicc lpa profile download                                         what the default SM-DP+ has for this eUICC
+  vuicc lpa profile download --discover                              what the SM-DS knows of
+
+The profile is installed disabled; `--enable` or `vuicc lpa profile enable` puts it to use.")]
+    Download(download::Arguments),
+    /// Enable a profile; the one enabled before is disabled
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile enable 8988211000000000017
+  vuicc lpa profile enable A0000005591010FFFFFFFF8900001000 --no-refresh")]
+    Enable(Switch),
+    /// Disable the profile that is enabled
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile disable 8988211000000000017")]
+    Disable(Switch),
+    /// Delete a profile that is disabled
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile delete 8988211000000000017
+
+It is gone for good: an operator seldom gives the same profile twice.")]
+    Delete(Which),
+    /// Give a profile a name of your own; without one, take it away
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile nickname 8988211000000000017 Work
+  vuicc lpa profile nickname 8988211000000000017")]
+    Nickname(Nickname),
+    /// Ask the SM-DS for profiles that wait
+    #[command(after_help = "\
+Examples:
+  vuicc lpa profile discover
+  vuicc lpa profile discover --smds lpa.ds.gsma.com")]
+    Discover(Discover),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The profile: its ICCID, or the AID of its ISD-P
+    #[arg(value_parser = profile_identifier)]
+    profile: ProfileIdentifier,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Switch {
+    #[command(flatten)]
+    which: Which,
+    /// Do not let the card ask for a REFRESH; the LPA resets it in either case
+    #[arg(long)]
+    no_refresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Nickname {
+    /// ICCID of the profile
+    iccid: Iccid,
+    /// The name, up to 64 bytes
+    #[arg(default_value = "", hide_default_value = true)]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discover {
+    /// The SM-DS [default: the eUICC's root SM-DS]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    smds: Option<String>,
+}
+
+pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failure> {
+    let output = session.context.output;
+    let mut euicc = match command {
+        // What the user can get wrong is found out before the card is touched.
+        Command::Download(arguments) => return download::run(arguments, session),
+        _ => session.open()?,
+    };
+    match command {
+        Command::Download(_) => {}
+        Command::List => {
+            for profile in euicc.profiles()? {
+                output.put(&Line::from(&profile))?;
+            }
+        }
+        Command::Enable(switch) => {
+            euicc.enable_profile(switch.which.profile.clone(), !switch.no_refresh)?;
+            output.json(&json!({ "enabled": name(&switch.which.profile) }))?;
+            output.text("enabled")?;
+        }
+        Command::Disable(switch) => {
+            euicc.disable_profile(switch.which.profile.clone(), !switch.no_refresh)?;
+            output.json(&json!({ "disabled": name(&switch.which.profile) }))?;
+            output.text("disabled")?;
+        }
+        Command::Delete(which) => {
+            euicc.delete_profile(which.profile.clone())?;
+            output.json(&json!({ "deleted": name(&which.profile) }))?;
+            output.text("deleted; `vuicc lpa notification process` reports it to the operator")?;
+        }
+        Command::Nickname(nickname) => {
+            euicc.set_nickname(nickname.iccid.clone(), &nickname.name)?;
+            output.json(&json!({ "iccid": nickname.iccid.to_string(), "nickname": nickname.name }))?;
+            output.text("done")?;
+        }
+        Command::Discover(arguments) => {
+            let address = match &arguments.smds {
+                Some(address) => address.clone(),
+                None => euicc.configured_addresses()?.root_ds_address,
+            };
+            let order = Order::new(&address, None);
+            let events = discover(&mut euicc, &mut session.client()?, &order, &mut Terminal::new(output, false))?;
+            if events.is_empty() {
+                output.text("no profile waits")?;
+            }
+            for event in events {
+                output.json(&json!({ "event_id": event.event_id, "address": event.rsp_server_address }))?;
+                output.text(format_args!("event {} at {}", event.event_id, event.rsp_server_address))?;
+            }
+        }
+    }
+    euicc.close();
+    Ok(())
+}
+
+fn name(profile: &ProfileIdentifier) -> String {
+    match profile {
+        ProfileIdentifier::IsdpAid(aid) => aid.to_string(),
+        ProfileIdentifier::Iccid(iccid) => iccid.to_string(),
+    }
+}
+
+/// A profile, printed.
+#[derive(Serialize)]
+struct Line {
+    iccid: Option<String>,
+    isdp_aid: Option<String>,
+    state: Option<&'static str>,
+    class: Option<&'static str>,
+    nickname: Option<String>,
+    provider: Option<String>,
+    name: Option<String>,
+}
+
+impl From<&ProfileInfo> for Line {
+    fn from(profile: &ProfileInfo) -> Self {
+        Self {
+            iccid: profile.iccid.as_ref().map(ToString::to_string),
+            isdp_aid: profile.isdp_aid.as_ref().map(ToString::to_string),
+            state: profile.profile_state.and_then(ProfileState::name),
+            class: profile.profile_class.and_then(rsp::metadata::ProfileClass::name),
+            nickname: profile.profile_nickname.clone(),
+            provider: profile.service_provider_name.clone(),
+            name: profile.profile_name.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        write!(f, "{:<20}  {:<8}  ", or_dash(&self.iccid), self.state.unwrap_or("-"))?;
+        write!(f, "{} ({})", or_dash(&self.name), or_dash(&self.provider))?;
+        if let Some(nickname) = &self.nickname {
+            write!(f, ", called “{nickname}”")?;
+        }
+        write!(f, "\n                      {}, {}", self.class.unwrap_or("-"), or_dash(&self.isdp_aid))
+    }
+}

@@ -1,0 +1,108 @@
+//! The person at the terminal: sees progress, is asked for consent and codes.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use lpa::{Decision, Offer, Progress, User};
+use serde_json::json;
+
+use crate::output::Output;
+
+/// Progress goes to stderr as text, or to stdout as JSON; questions are asked where a person sits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    output: Output,
+    agrees: bool,
+    silent: bool,
+}
+
+impl Terminal {
+    /// `agrees` to everything, or is asked.
+    pub(crate) const fn new(output: Output, agrees: bool) -> Self {
+        Self { output, agrees, silent: false }
+    }
+
+    /// Shows no progress.
+    pub(crate) const fn silent(self) -> Self {
+        Self { silent: true, ..self }
+    }
+
+    fn ask(question: &str) -> Option<String> {
+        if !io::stdin().is_terminal() {
+            return None;
+        }
+        eprint!("{question} ");
+        io::stderr().flush().ok()?;
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer).ok()?;
+        (read > 0).then(|| answer.trim().to_owned())
+    }
+}
+
+impl User for Terminal {
+    fn progress(&mut self, event: Progress<'_>, apdus: u64) {
+        if self.silent {
+            return;
+        }
+        let (kind, told) = match &event {
+            Progress::Card(function) => ("card", format!("eUICC: {function}")),
+            Progress::Server { function, address } => ("server", format!("{address}: {function}")),
+            Progress::Metadata(metadata) => {
+                ("metadata", format!("offered: {} ({})", metadata.profile_name, metadata.service_provider_name))
+            }
+            Progress::Loaded { piece, of } => ("loaded", format!("loaded {piece} of {of}")),
+            Progress::Cancel(reason) => ("cancel", format!("cancelling: {reason}")),
+            Progress::NotificationSent { seq_number, event, address } => {
+                ("notification_sent", format!("reported {event} ({seq_number}) to {address}"))
+            }
+            Progress::NotificationFailed { seq_number, address, cause } => {
+                ("notification_failed", format!("could not report {seq_number} to {address}: {cause}"))
+            }
+        };
+        if self.output.is_json() {
+            // Whoever does not read on has no interest in progress.
+            let _ = self.output.json(&json!({ "event": "progress", "kind": kind, "text": told, "apdus": apdus }));
+            return;
+        }
+        match event {
+            // A line that counts, where there is a screen to overwrite it on; otherwise its last state.
+            Progress::Loaded { piece, of } if piece < of => {
+                if io::stderr().is_terminal() {
+                    eprint!("\r  {told}");
+                }
+            }
+            Progress::Loaded { .. } if io::stderr().is_terminal() => eprintln!("\r  {told}"),
+            _ => eprintln!("  {told}"),
+        }
+    }
+
+    fn consent(&mut self, offer: Offer<'_>) -> Decision {
+        if self.agrees {
+            return Decision::Accept;
+        }
+        let rules = if offer.rules_to_agree_to.is_empty() {
+            String::new()
+        } else {
+            format!(
+                " It carries rules: {} (ppr1: cannot be disabled, ppr2: cannot be deleted).",
+                offer.rules_to_agree_to
+            )
+        };
+        let (name, provider) = (&offer.metadata.profile_name, &offer.metadata.service_provider_name);
+        match Self::ask(&format!("Install “{name}” of {provider}?{rules} [Y/n/later]")).as_deref() {
+            // Nobody is there: what needs no knowing consent is installed.
+            None if offer.rules_to_agree_to.is_empty() => Decision::Accept,
+            None => {
+                eprintln!("  nobody is there to agree to the rules {}; say --yes", offer.rules_to_agree_to);
+                Decision::Postpone
+            }
+            Some("" | "y" | "Y" | "yes") => Decision::Accept,
+            Some("n" | "N" | "no") => Decision::Reject,
+            Some(_) => Decision::Postpone,
+        }
+    }
+
+    fn confirmation_code(&mut self, after_a_wrong_one: bool) -> Option<String> {
+        let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
+        Self::ask(&format!("{wrong}Confirmation code:")).filter(|code| !code.is_empty())
+    }
+}
