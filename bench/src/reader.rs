@@ -3,10 +3,8 @@
 use std::env;
 use std::error::Error;
 use std::process::Command;
-use std::time::Duration;
 
 use apdu::Icc;
-use reader_bridge::pcsc_reader::wait_for_card;
 use reader_bridge::{PcscReader, Transport, vpcd};
 use vuicc_tests::process::Process;
 use vuicc_tests::reader::Reader;
@@ -29,7 +27,7 @@ pub(crate) fn select_and_read() -> Result<Vec<Figure>, Box<dyn Error>> {
     let _card = card.insert(&reader, 0);
     let mut constant = Command::new(env::current_exe()?);
     let mut constant = Process::start(constant.args([CONSTANT, &reader.slot(1)]), folder.path());
-    constant.wait_until("its insertion", |_| wait_for_card(Reader::SECOND, Duration::from_millis(50)).is_ok());
+    constant.wait_until("its insertion", |_| reader.holds_card(1));
 
     let mut ours = PcscReader::connect(Reader::FIRST)?;
     let mut theirs = PcscReader::connect(Reader::SECOND)?;

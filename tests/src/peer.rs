@@ -48,5 +48,6 @@ pub fn named_by(variable: &str, what: &str) -> Option<PathBuf> {
         return None;
     };
     assert!(path.exists(), "{variable} names {}, which is not there", path.display());
-    path.canonicalize().ok()
+    // Links stay: a Python environment is known by the name of its interpreter.
+    std::path::absolute(path).ok()
 }

@@ -3,6 +3,9 @@
 use std::env;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
+
+use reader_bridge::pcsc_reader::list_readers;
 
 use crate::{peer, repository, vuicc};
 
@@ -27,6 +30,29 @@ impl Reader {
     pub fn here() -> Option<Self> {
         let port = env::var(PORT).ok()?.parse().ok()?;
         Some(Self { port })
+    }
+
+    /// The name the PC/SC service gives slot 0 or 1.
+    pub const fn name(slot: u16) -> &'static str {
+        if slot == 0 { Self::FIRST } else { Self::SECOND }
+    }
+
+    /// Whether the PC/SC service sees a card in a slot.
+    pub fn holds_card(&self, slot: u16) -> bool {
+        let readers = list_readers().unwrap_or_default();
+        readers.iter().any(|reader| reader.name == Self::name(slot) && reader.card.is_some())
+    }
+
+    /// Waits until the PC/SC service has noticed that a card is gone.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn wait_until_empty(&self, slot: u16) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.holds_card(slot) {
+            assert!(Instant::now() < deadline, "{} is not empty", Self::name(slot));
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Where a card connects to be in slot 0 or 1.

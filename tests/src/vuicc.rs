@@ -4,9 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use reader_bridge::pcsc_reader::wait_for_card;
 use serde_json::Value;
 
 use crate::process::{Finished, Process, run, unused};
@@ -49,32 +47,29 @@ pub fn command<const N: usize>(state: &Path, arguments: [&str; N]) -> Command {
 pub struct Card {
     state: PathBuf,
     image: PathBuf,
+    eid: String,
 }
 
 impl Card {
-    /// Personalises a card in `folder`, with profiles installed from package files.
+    /// Personalises an eUICC in `folder`, with profiles installed from package files, the first one enabled.
     ///
     /// # Panics
     /// If that fails.
     pub fn new(folder: &Path, profiles: &[&Path]) -> Self {
-        let state = folder.join("state");
-        let card = Self { state, image: unused(folder, "card") };
-        let mut new = card.command(["card", "new"]);
-        new.arg(&card.image);
+        let (state, image) = (folder.join("state"), unused(folder, "card"));
+        let mut new = command(&state, ["--json", "card", "new"]);
+        new.arg(&image);
         for profile in profiles {
             new.arg("--profile").arg(profile);
         }
-        let _ = run(&mut new).success();
-        card
+        let made = json_lines(&run(&mut new).success());
+        let eid = made.first().and_then(|line| line["eid"].as_str()).expect("an eUICC has an EID").to_owned();
+        Self { state, image, eid }
     }
 
-    /// What `vuicc card show --json` says of it.
-    ///
-    /// # Panics
-    /// If that fails.
-    pub fn show(&self) -> Vec<Value> {
-        let shown = run(self.command(["card", "show", "--json"]).arg(&self.image)).success();
-        json_lines(&shown)
+    /// Its EID, 32 digits.
+    pub fn eid(&self) -> &str {
+        &self.eid
     }
 
     /// Puts it into a slot of the reader, and waits until a host can see it there.
@@ -82,16 +77,102 @@ impl Card {
     /// # Panics
     /// If it does not appear.
     pub fn insert(&self, reader: &Reader, slot: u16) -> Process {
-        let mut run = self.command(["card", "run"]);
+        let mut run = command(&self.state, ["card", "run"]);
         run.arg(&self.image).args(["--reader", &reader.slot(slot)]);
         let mut process = Process::start(&mut run, self.image.parent().unwrap_or(Path::new(".")));
-        let name = if slot == 0 { Reader::FIRST } else { Reader::SECOND };
-        process.wait_until("the card in the reader", |_| wait_for_card(name, Duration::from_millis(50)).is_ok());
+        process.wait_until("the card in the reader", |_| reader.holds_card(slot));
         process
     }
+}
 
-    fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
-        command(&self.state, arguments)
+/// An SM-DP+ that runs beside the test.
+#[derive(Debug)]
+pub struct SmDp {
+    state: PathBuf,
+    database: PathBuf,
+    address: String,
+    _process: Process,
+}
+
+impl SmDp {
+    /// Serves on loopback, under the same PKI as the cards in `folder`.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn serve(folder: &Path) -> Self {
+        let (state, database) = (folder.join("state"), unused(folder, "smdp.db"));
+        let mut serve = command(&state, ["smdp", "serve", "--json", "--listen", "127.0.0.1:0", "--db"]);
+        let mut process = Process::start(serve.arg(&database), folder);
+        let mut address = None;
+        process.wait_until("its address", |process| {
+            let line = process.log().lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
+            address = line.and_then(|line| Some(line.get("address")?.as_str()?.to_owned()));
+            address.is_some()
+        });
+        Self { state, database, address: address.unwrap_or_default(), _process: process }
+    }
+
+    /// Where an LPA finds it: `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Puts a profile package in and orders it; the order's matching ID, empty if there is none.
+    ///
+    /// `options` are those of `vuicc smdp profile order`.
+    ///
+    /// # Panics
+    /// If either fails.
+    pub fn offer(&self, package: &Path, options: &[&str]) -> String {
+        let package = package.to_str().expect("a plain path");
+        let added = self.profile(&["add", package]);
+        let iccid = added.first().and_then(|line| line["iccid"].as_str()).expect("an ICCID");
+        self.order(iccid, options)
+    }
+
+    /// Orders a profile that is there already; see [`offer`](Self::offer).
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn order(&self, iccid: &str, options: &[&str]) -> String {
+        let ordered = self.profile(&[&["order", "--iccid", iccid][..], options].concat());
+        ordered.first().and_then(|line| line["matching_id"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Ends an order; the profile may be ordered again.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn cancel(&self, iccid: &str) {
+        self.profile(&["cancel", iccid]);
+    }
+
+    /// The state of a profile, by its specification name.
+    ///
+    /// # Panics
+    /// If there is no such profile.
+    pub fn state_of(&self, iccid: &str) -> String {
+        let profiles = self.profile(&["list"]);
+        let profile = profiles.iter().find(|profile| profile["iccid"] == iccid);
+        profile.and_then(|profile| profile["state"].as_str()).expect("the profile is known").to_owned()
+    }
+
+    /// The notifications it has received, the first one first.
+    ///
+    /// # Panics
+    /// If they cannot be had.
+    pub fn notifications(&self) -> Vec<Value> {
+        self.ask(&["notification", "list"])
+    }
+
+    fn profile(&self, arguments: &[&str]) -> Vec<Value> {
+        let with_address = [&["profile"][..], arguments, &["--address", &self.address]].concat();
+        self.ask(&with_address)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut ask = command(&self.state, ["--json", "smdp"]);
+        json_lines(&run(ask.args(arguments).arg("--db").arg(&self.database)).success())
     }
 }
 
