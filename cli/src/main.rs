@@ -6,6 +6,7 @@
 mod apdu;
 mod asynchronous;
 mod card;
+mod demo;
 mod failure;
 mod hexadecimal;
 mod lpa;
@@ -45,6 +46,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  vuicc demo --in-process                           everything at once, explained
   vuicc card new my.img                             an eUICC with an EID and keys of its own
   vuicc card run my.img                             in the virtual reader, for any PC/SC program
   vuicc reader list                                 which readers are there, and what is in them
@@ -70,6 +72,8 @@ enum Command {
     /// The SM-DP+: the server that profiles are downloaded from
     #[command(subcommand)]
     Smdp(smdp::Command),
+    /// The main job, told step by step: a profile from the server to the card, used, and gone again
+    Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Command::Lpa(command) => lpa::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),
+        Command::Demo(arguments) => demo::run(&arguments, &context),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

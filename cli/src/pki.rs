@@ -61,7 +61,8 @@ fn own(directory: &Path) -> Result<Pki, Failure> {
     load(directory)
 }
 
-fn write(pki: &Pki, directory: &Path) -> Result<(), Failure> {
+/// Writes a PKI folder, keys readable by their owner only.
+pub(crate) fn write(pki: &Pki, directory: &Path) -> Result<(), Failure> {
     state::create_private(directory)?;
     for file in pki.files() {
         let path = directory.join(&file.path);

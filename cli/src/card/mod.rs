@@ -4,6 +4,7 @@ mod new;
 mod run;
 
 use clap::Subcommand;
+pub(crate) use run::first_port;
 
 use crate::Context;
 use crate::failure::Failure;

@@ -37,12 +37,7 @@ impl Arguments {
                 self.images.len()
             )));
         }
-        let first_port = match std::env::var("VPCD_PORT") {
-            Ok(port) => {
-                port.parse().map_err(|_| Failure::because(format!("VPCD_PORT is `{port}`, which is no port")))?
-            }
-            Err(_) => vpcd::DEFAULT_PORT,
-        };
+        let first_port = first_port()?;
         let default = |slot: usize| u16::try_from(slot).ok().and_then(|slot| first_port.checked_add(slot));
         (0..self.images.len())
             .map(|slot| match (self.readers.get(slot), default(slot)) {
@@ -52,6 +47,14 @@ impl Arguments {
                 (_, None) => Err(Failure::because("there are more cards than ports; say --reader HOST:PORT for each")),
             })
             .collect()
+    }
+}
+
+/// The port of the virtual reader's first slot: `VPCD_PORT` of the environment, or the usual one.
+pub(crate) fn first_port() -> Result<u16, Failure> {
+    match std::env::var("VPCD_PORT") {
+        Ok(port) => port.parse().map_err(|_| Failure::because(format!("VPCD_PORT is `{port}`, which is no port"))),
+        Err(_) => Ok(vpcd::DEFAULT_PORT),
     }
 }
 

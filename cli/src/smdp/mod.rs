@@ -7,6 +7,7 @@ mod serve;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+pub(crate) use profile::put_in;
 use smdp::SqliteStore;
 
 use crate::failure::{AtPath, Failure};

@@ -1,0 +1,256 @@
+//! `vuicc demo`: the main job, told step by step, every step checked.
+
+mod narrator;
+mod operator;
+mod stage;
+mod usim;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use crypto::aka::Aka;
+use lpa::notification::{Outcome, Retry, Selection, process};
+use lpa::{Decision, Euicc, Offer, Options, Order, Progress, User, download};
+use reader_bridge::Transport;
+use rsp::activation_code::ActivationCode;
+use rsp::es10c::ProfileIdentifier;
+use rsp::euicc_info::ExtCardResource;
+use rsp::metadata::ProfileState;
+
+use crate::failure::Failure;
+use crate::target::TraceArguments;
+use crate::{Context, hexadecimal};
+use narrator::{Narrator, ensure};
+use operator::Operator;
+use stage::{Inserted, Server, Workshop};
+use usim::{Answer, Usim};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scripts/demo                      everything: builds, starts a smart card service of its own, runs the demo
+  vuicc demo                        with the pcscd of this machine and its virtual reader
+  vuicc demo --in-process           host and card in one process: no reader, no service, no root
+  vuicc demo --keep play            leaves card, keys and database in `play`, to go on by hand
+  vuicc demo --trace demo.apdu      every APDU, as a script
+
+The last line of a run that succeeded says so, and the exit code is 0; otherwise the step and the cause are named.")]
+pub(crate) struct Arguments {
+    /// Do without the virtual reader: the LPA reaches the card inside this process
+    #[arg(long)]
+    in_process: bool,
+    /// Where the virtual reader's slot listens [default: this machine, port 35963 or VPCD_PORT]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "in_process")]
+    reader: Option<String>,
+    /// Keep card image, PKI and database in this new directory
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    #[command(flatten)]
+    trace: TraceArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let mut narrator = Narrator::new(context.output);
+    let workshop = Workshop::open(arguments.keep.clone())?;
+
+    let pki = narrator.step("Mint a test PKI: certificate issuer, eUICC maker, SM-DP+", |told| workshop.mint(told))?;
+    let card = narrator.step("Personalise an eUICC", |told| workshop.personalise(&pki, told))?;
+    let server =
+        narrator.step("Start the SM-DP+: ES9+ over HTTPS, on loopback", |told| Server::start(&pki, &workshop, told))?;
+    let mut operator = Operator::with_a_new_subscriber()?;
+    let activation_code = narrator.step("Make a profile for a new subscriber, and order it", |told| {
+        let package = operator.profile_package()?;
+        told.say(format!("ICCID {}, IMSI {}, Milenage with a fresh key", operator.iccid(), operator.imsi()));
+        told.say(format!("profile package of {} bytes", package.len()));
+        let code = server.order(&package)?;
+        told.say(format!("activation code {code}"));
+        Ok(code)
+    })?;
+
+    let title = if arguments.in_process { "Give the card power" } else { "Insert the card into the virtual reader" };
+    let (inserted, host) = narrator.step(title, |told| {
+        if arguments.in_process {
+            Inserted::in_process(&card, told)
+        } else {
+            Inserted::in_reader(&card, arguments.reader.as_deref(), told)
+        }
+    })?;
+    let host = arguments.trace.watch(narrator.count(host))?;
+
+    let story = Story { operator: &mut operator, server: &server, activation_code: &activation_code };
+    let host = story.tell(&mut narrator, &card, host)?;
+
+    narrator.step("Take the card out, stop the server", |told| {
+        drop(host);
+        inserted.eject()?;
+        server.stop();
+        workshop.close(told);
+        Ok(())
+    })?;
+    narrator.end()
+}
+
+/// What happens between the card and the world once both are there.
+struct Story<'a> {
+    operator: &'a mut Operator,
+    server: &'a Server,
+    activation_code: &'a ActivationCode,
+}
+
+type Host = Box<dyn Transport>;
+
+impl Story<'_> {
+    fn tell(self, narrator: &mut Narrator, card: &stage::Card, host: Host) -> Result<Host, Failure> {
+        let Self { operator, server, activation_code } = self;
+        let mut client = server.client()?;
+        let iccid = operator.iccid().clone();
+        let profile = || ProfileIdentifier::Iccid(iccid.clone());
+
+        let mut euicc = narrator.step("The LPA opens the ISD-R and asks for the EID (ES10c.GetEID)", |told| {
+            let mut euicc = Euicc::open(host, Options { toolkit: true, ..Options::default() })?;
+            let eid = euicc.eid()?;
+            ensure(eid == card.eid, || format!("the card says EID {eid}, it was made as {}", card.eid))?;
+            told.say(format!("EID {eid}"));
+            Ok(euicc)
+        })?;
+        let free_before = free_memory(&mut euicc)?;
+
+        narrator.step("Download by activation code: authenticate, bind, load, install", |told| {
+            let mut watcher = Watcher::default();
+            let installed = download(&mut euicc, &mut client, &Order::from(activation_code), &mut watcher)?;
+            ensure(&installed.iccid == operator.iccid(), || format!("profile {} arrived instead", installed.iccid))?;
+            ensure(installed.is_reported, || "the installation result did not reach the server".into())?;
+            let (functions, pieces) = (watcher.functions.join(", "), watcher.pieces);
+            told.say(format!("server: {functions}"));
+            told.say(format!("eUICC: package taken in {pieces} pieces, profile in {}", installed.isdp_aid));
+            Ok(())
+        })?;
+
+        narrator.step("List the profiles (ES10c.GetProfilesInfo)", |told| {
+            let [only] = euicc.profiles()?.try_into().map_err(|all: Vec<_>| {
+                Failure::because(format!("{} profiles are listed, one was installed", all.len()))
+            })?;
+            let name = only.profile_name.as_deref().unwrap_or_default();
+            ensure(only.profile_state == Some(ProfileState::DISABLED), || "the new profile is not disabled".into())?;
+            told.say(format!("{} “{name}”, disabled", operator.iccid()));
+            let free = free_memory(&mut euicc)?;
+            ensure(free < free_before, || "the profile takes no memory".into())?;
+            told.say(format!("it takes {} bytes, {free} are free", free_before - free));
+            Ok(())
+        })?;
+
+        narrator.step("Enable it; the card asks for a REFRESH and is reset (ES10c.EnableProfile)", |told| {
+            euicc.enable_profile(profile(), true)?;
+            let state = euicc.profile(&profile())?.and_then(|profile| profile.profile_state);
+            ensure(state == Some(ProfileState::ENABLED), || "the profile is not enabled".into())?;
+            told.say("enabled");
+            Ok(())
+        })?;
+
+        narrator.step("Be a phone: select the USIM, read EF.ICCID and EF.IMSI", |told| {
+            let mut usim = Usim::select(euicc.isd_r().transport())?;
+            let (iccid, imsi) = (usim.iccid()?, usim.imsi()?);
+            ensure(&iccid == operator.iccid(), || format!("EF.ICCID says {iccid}"))?;
+            ensure(imsi == operator.imsi(), || format!("EF.IMSI says {imsi}"))?;
+            told.say(format!("ICCID {iccid}, IMSI {imsi}: the subscriber's"));
+            Ok(())
+        })?;
+
+        let first = operator.challenge();
+        narrator.step("AUTHENTICATE: card and network prove to know the same key", |told| {
+            let mut usim = Usim::select(euicc.isd_r().transport())?;
+            let Answer::Keys { res, ck, ik } = usim.authenticate(&first.rand, &first.autn)? else {
+                return Err(Failure::because("the card asks to resynchronise at a fresh challenge"));
+            };
+            ensure(res == first.xres.as_ref(), || format!("RES is {}", hexadecimal::whole(&res)))?;
+            ensure(ck == first.ck.as_ref() && ik == first.ik.as_ref(), || "CK or IK differ from the network's".into())?;
+            told.say(format!("RES {}: the one the network expects; CK and IK are equal", hexadecimal::whole(&res)));
+            Ok(())
+        })?;
+
+        narrator.step("Replay the challenge: the card answers with AUTS, the network resynchronises", |told| {
+            let mut usim = Usim::select(euicc.isd_r().transport())?;
+            let Answer::Resynchronise { auts } = usim.authenticate(&first.rand, &first.autn)? else {
+                return Err(Failure::because("the card accepted a challenge twice"));
+            };
+            let sqn = operator.milenage().resynchronise(&first.rand, &auts);
+            let sqn = sqn.ok_or_else(|| Failure::because("the MAC in AUTS is wrong"))?;
+            ensure(sqn == operator.last_sqn(), || format!("AUTS reveals {sqn:?}, not the SQN used last"))?;
+            told.say(format!("AUTS {}: MAC right, SQN {}", hexadecimal::whole(&auts), u64::from(sqn)));
+            operator.continue_from(sqn);
+            let next = operator.challenge();
+            let accepted = matches!(usim.authenticate(&next.rand, &next.autn)?, Answer::Keys { res, .. } if res == next.xres.as_ref());
+            ensure(accepted, || "the challenge after the resynchronisation is not accepted".into())?;
+            told.say("the next challenge is accepted");
+            Ok(())
+        })?;
+
+        narrator.step("A false network, one bit of its MAC wrong, is found out", |told| {
+            let mut false_one = operator.challenge();
+            if let Some(last) = false_one.autn.last_mut() {
+                *last ^= 1;
+            }
+            let answer = Usim::select(euicc.isd_r().transport())?.authenticate(&false_one.rand, &false_one.autn)?;
+            ensure(answer == Answer::WrongMac, || format!("the card answered {answer:?}"))?;
+            told.say("9862, authentication error, incorrect MAC");
+            Ok(())
+        })?;
+
+        narrator.step("Disable the profile: the USIM is gone (ES10c.DisableProfile)", |told| {
+            euicc.disable_profile(profile(), true)?;
+            let state = euicc.profile(&profile())?.and_then(|profile| profile.profile_state);
+            ensure(state == Some(ProfileState::DISABLED), || "the profile is not disabled".into())?;
+            ensure(Usim::select(euicc.isd_r().transport()).is_err(), || "its USIM can still be selected".into())?;
+            told.say("disabled; SELECT of the USIM finds nothing");
+            Ok(())
+        })?;
+
+        narrator.step("Delete the profile (ES10c.DeleteProfile)", |told| {
+            euicc.delete_profile(profile())?;
+            ensure(euicc.profiles()?.is_empty(), || "the profile is still listed".into())?;
+            let free = free_memory(&mut euicc)?;
+            told.say(format!("no profile is left, {free} bytes are free"));
+            Ok(())
+        })?;
+
+        narrator.step("Report it: notifications to the SM-DP+ (ES9+.HandleNotification)", |told| {
+            let retry = Retry::default();
+            let deliveries = process(&mut euicc, &mut client, &Selection::All, true, retry, &mut Watcher::default())?;
+            for delivery in &deliveries {
+                let event = delivery.metadata.profile_management_operation;
+                ensure(delivery.outcome == Outcome::Removed, || format!("{event}: {:?}", delivery.outcome))?;
+            }
+            told.say(format!("{} delivered besides the installation result, none left on the eUICC", deliveries.len()));
+            ensure(euicc.notifications()?.is_empty(), || "notifications are left on the eUICC".into())?;
+            server.verify_notifications(operator.iccid(), &card.eid, told)
+        })?;
+        Ok(euicc.close())
+    }
+}
+
+fn free_memory(euicc: &mut Euicc<Host>) -> Result<u32, Failure> {
+    let info = euicc.info2()?;
+    let resource = ExtCardResource::parse(&info.ext_card_resource);
+    Ok(resource.ok_or_else(|| Failure::because("extCardResource is damaged"))?.free_non_volatile_memory)
+}
+
+/// A user who says yes and remembers what happened.
+#[derive(Default)]
+struct Watcher {
+    functions: Vec<String>,
+    pieces: usize,
+}
+
+impl User for Watcher {
+    fn progress(&mut self, event: Progress<'_>, _: u64) {
+        match event {
+            Progress::Server { function, .. } => self.functions.push(function.to_owned()),
+            Progress::Loaded { of, .. } => self.pieces = of,
+            _ => {}
+        }
+    }
+
+    fn consent(&mut self, _: Offer<'_>) -> Decision {
+        Decision::Accept
+    }
+}

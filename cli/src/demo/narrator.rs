@@ -1,0 +1,142 @@
+//! Telling a story of steps: what each is about, what came of it, how many APDUs and how much time it took.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reader_bridge::Transport;
+use reader_bridge::trace::{Event, Tracer};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Who tells the story.
+pub(super) struct Narrator {
+    output: Output,
+    apdus: Arc<AtomicU64>,
+    steps: usize,
+    began: Instant,
+}
+
+/// What there is to say about a step.
+#[derive(Default)]
+pub(super) struct Told(Vec<String>);
+
+impl Told {
+    /// Adds a line.
+    pub(super) fn say(&mut self, line: impl Into<String>) {
+        self.0.push(line.into());
+    }
+}
+
+/// A check: fails with what was found instead.
+pub(super) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::because(otherwise())) }
+}
+
+impl Narrator {
+    pub(super) fn new(output: Output) -> Self {
+        Self { output, apdus: Arc::default(), steps: 0, began: Instant::now() }
+    }
+
+    /// Counts what goes to this card from now on.
+    pub(super) fn count(&self, card: Box<dyn Transport>) -> Box<dyn Transport> {
+        let apdus = Arc::clone(&self.apdus);
+        Box::new(Tracer::new(card, move |event: Event<'_>| {
+            if let Event::Exchange { .. } | Event::Failed { .. } = event {
+                apdus.fetch_add(1, Ordering::Relaxed);
+            }
+        }))
+    }
+
+    /// Does one step and tells it. A failure names the step.
+    pub(super) fn step<T>(
+        &mut self,
+        title: &str,
+        act: impl FnOnce(&mut Told) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.steps += 1;
+        let (apdus, began) = (self.apdus.load(Ordering::Relaxed), Instant::now());
+        self.output.text(format_args!("{:>2}  {title}", self.steps))?;
+        let mut told = Told::default();
+        let outcome = act(&mut told);
+        let step = Step {
+            number: self.steps,
+            title,
+            told: told.0,
+            apdus: self.apdus.load(Ordering::Relaxed) - apdus,
+            millis: millis(began.elapsed()),
+            ok: outcome.is_ok(),
+        };
+        self.output.put(&step)?;
+        outcome.map_err(|failure| failure.while_doing(&format!("step {}, {title}", self.steps)))
+    }
+
+    /// Ends a story in which every step succeeded.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        let summary = Summary {
+            steps: self.steps,
+            apdus: self.apdus.load(Ordering::Relaxed),
+            millis: millis(self.began.elapsed()),
+        };
+        Ok(self.output.put(&summary)?)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    #[serde(rename = "step")]
+    number: usize,
+    title: &'a str,
+    told: Vec<String>,
+    apdus: u64,
+    millis: u64,
+    ok: bool,
+}
+
+/// What is told when the step is over; its title was told when it began.
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.told {
+            writeln!(f, "      {line}")?;
+        }
+        let verdict = if self.ok { "" } else { "FAILED after " };
+        match self.apdus {
+            0 => write!(f, "      {verdict}{} ms", self.millis),
+            apdus => write!(f, "      {verdict}{apdus} APDUs, {} ms", self.millis),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Summary {
+    steps: usize,
+    apdus: u64,
+    millis: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\nAll {} steps succeeded: {} APDUs, {} ms", self.steps, self.apdus, self.millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_its_step() {
+        let mut narrator = Narrator::new(Output::new(true));
+        narrator.step("Do one thing", |_| Ok(())).unwrap();
+        let outcome = narrator.step("Do another", |_| ensure(1 > 2, || "one is not more than two".into()));
+        let Err(Failure::Because(text)) = outcome else { panic!() };
+        assert_eq!(text, "step 2, Do another: one is not more than two");
+    }
+}

@@ -1,0 +1,237 @@
+//! What the demo plays on: a directory, a card in a reader or in this process, an SM-DP+.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use card::entropy::ChaCha;
+use card::personalise::{Euicc, mint_pki};
+use lpa::{HttpsClient, Trust};
+use reader_bridge::pcsc_reader::list_readers;
+use reader_bridge::vpcd::{self, Link};
+use reader_bridge::{InProcess, PcscReader, Transport, TransportError};
+use rsp::activation_code::ActivationCode;
+use rsp::certificate::Role;
+use rsp::metadata::{NotificationEvent, ProfileClass};
+use rsp::pki::Pki;
+use rsp::{Eid, Iccid};
+use smdp::order::{self, OrderRequest, Wanted};
+use smdp::store::Store;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::narrator::{Told, ensure};
+use crate::card::first_port;
+use crate::failure::{AtPath, Failure};
+use crate::smdp::put_in;
+use crate::{hexadecimal, pki, random, state};
+
+/// How long pcscd may take to notice a card.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The directory in which card, keys and database lie, and whether it stays.
+pub(super) struct Workshop {
+    directory: PathBuf,
+    temporary: Option<tempfile::TempDir>,
+}
+
+/// A card that was made.
+pub(super) struct Card {
+    image: PathBuf,
+    pub(super) eid: Eid,
+}
+
+impl Workshop {
+    /// Opens a new directory: the one to keep, or one that is gone afterwards.
+    pub(super) fn open(keep: Option<PathBuf>) -> Result<Self, Failure> {
+        if let Some(directory) = keep {
+            if directory.exists() {
+                return Err(Failure::because(format!("{} exists already; name a new one", directory.display())));
+            }
+            state::create_private(&directory)?;
+            return Ok(Self { directory, temporary: None });
+        }
+        let temporary = tempfile::Builder::new().prefix("vuicc-demo-").tempdir();
+        let temporary = temporary.at("make a directory in", &std::env::temp_dir())?;
+        Ok(Self { directory: temporary.path().to_owned(), temporary: Some(temporary) })
+    }
+
+    pub(super) fn mint(&self, told: &mut Told) -> Result<Pki, Failure> {
+        let pki = mint_pki(None, random::now(), &mut ChaCha::from_operating_system()?)?;
+        pki::write(&pki, &self.directory.join("pki"))?;
+        told.say(format!("CI {}", pki.trust_anchor()?.subject_key_identifier));
+        Ok(pki)
+    }
+
+    pub(super) fn personalise(&self, pki: &Pki, told: &mut Told) -> Result<Card, Failure> {
+        let image = self.directory.join("card.img");
+        let description = Euicc::new(pki.clone(), random::now());
+        let new = card::personalise::euicc(&description, &mut ChaCha::from_operating_system()?)?;
+        new.save(&image)?;
+        let eid = new.eid.ok_or_else(|| Failure::because("the new card has no EID"))?;
+        let certificate = pki.get(Role::Eum)?.certificate();
+        let maker = certificate.common_name().unwrap_or("the EUM");
+        told.say(format!("EID {eid}, certified by {maker}, {} bytes of memory", description.card.non_volatile_memory));
+        Ok(Card { image, eid })
+    }
+
+    /// Says where everything is, or takes it away.
+    pub(super) fn close(self, told: &mut Told) {
+        if self.temporary.is_none() {
+            let directory = self.directory.display();
+            told.say(format!("go on by hand: vuicc --state {directory} card show {directory}/card.img"));
+        }
+    }
+}
+
+/// A card where a host can reach it.
+pub(super) struct Inserted {
+    slot: Option<Slot>,
+}
+
+/// The thread of a card in a reader, and what ends it.
+struct Slot {
+    stop: oneshot::Sender<()>,
+    card: JoinHandle<Result<(), Failure>>,
+}
+
+impl Inserted {
+    /// In this process.
+    pub(super) fn in_process(card: &Card, told: &mut Told) -> Result<(Self, Box<dyn Transport>), Failure> {
+        let host = InProcess::connect(card::open(&card.image)?);
+        told.say(format!("ATR {}", hexadecimal::whole(host.atr())));
+        Ok((Self { slot: None }, Box::new(host)))
+    }
+
+    /// In the virtual reader, in a thread of its own; the host comes over PC/SC.
+    pub(super) fn in_reader(
+        card: &Card,
+        slot: Option<&str>,
+        told: &mut Told,
+    ) -> Result<(Self, Box<dyn Transport>), Failure> {
+        let without = |error: TransportError| {
+            Failure::because(format!("{error}; or use scripts/demo, which brings its own, or --in-process"))
+        };
+        let empty: Vec<_> =
+            list_readers().map_err(without)?.into_iter().filter(|reader| reader.card.is_none()).collect();
+        let slot = match slot {
+            Some(slot) => slot.to_owned(),
+            None => format!("127.0.0.1:{}", first_port()?),
+        };
+        let mut emulated = card::open(&card.image)?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, heard) = mpsc::channel();
+        let address = slot.clone();
+        let card_side = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let stop = async {
+                // An error means that the demo is over as well.
+                let _ = stopped.await;
+            };
+            let on_link = |link: Link<'_>| {
+                let trouble = if let Link::Waiting { cause, .. } = link { Some(cause.to_string()) } else { None };
+                // Nobody listens any more once the card was found.
+                let _ = tell.send(trouble);
+            };
+            runtime.block_on(vpcd::serve(&mut emulated, &address, stop, on_link));
+            Ok(())
+        });
+        let inserted = Self { slot: Some(Slot { stop, card: card_side }) };
+
+        let deadline = Instant::now() + PATIENCE;
+        let mut trouble = None;
+        loop {
+            if let Ok(news) = heard.recv_timeout(Duration::from_millis(20)) {
+                trouble = news;
+            }
+            let seen = list_readers()?.into_iter().find(|reader| {
+                reader.card.as_ref().is_some_and(|atr| !atr.is_empty())
+                    && empty.iter().any(|one| one.name == reader.name)
+            });
+            if let Some(reader) = seen {
+                let host = PcscReader::connect(&reader.name)?;
+                told.say(format!("{}: ATR {}, {}", reader.name, hexadecimal::whole(host.atr()), host.protocol()));
+                return Ok((inserted, Box::new(host)));
+            }
+            if Instant::now() > deadline {
+                let why =
+                    trouble.map_or("no reader shows it".into(), |cause| format!("nobody listens at {slot}: {cause}"));
+                return Err(Failure::because(format!("{why}; is vsmartcard-vpcd installed, and its slot empty?")));
+            }
+        }
+    }
+
+    /// Takes the card out.
+    pub(super) fn eject(self) -> Result<(), Failure> {
+        let Some(Slot { stop, card }) = self.slot else { return Ok(()) };
+        // An error means that the card is out already.
+        let _ = stop.send(());
+        card.join().map_err(|_| Failure::because("the card stopped unexpectedly"))?
+    }
+}
+
+/// The SM-DP+, with a thread of its own.
+pub(super) struct Server {
+    runtime: Runtime,
+    smdp: smdp::Server,
+    ci: Vec<u8>,
+}
+
+impl Server {
+    pub(super) fn start(pki: &Pki, workshop: &Workshop, told: &mut Told) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let mut config = smdp::Config::from_pki(pki)?;
+        config.database = workshop.directory.join("smdp.db").to_string_lossy().into_owned();
+        let server = runtime.block_on(smdp::serve(config))?;
+        told.say(format!("https://{}", server.address()));
+        Ok(Self { runtime, smdp: server, ci: pki.get(Role::Ci)?.der().to_vec() })
+    }
+
+    /// Puts a profile in and orders it.
+    pub(super) fn order(&self, package: &[u8]) -> Result<ActivationCode, Failure> {
+        let (store, address) = (self.smdp.store(), self.smdp.address());
+        self.runtime.block_on(async {
+            let profile = put_in(store, package, "Demo", "vuicc", ProfileClass::OPERATIONAL, address, &[]).await?;
+            let request = OrderRequest::new(Wanted::Iccid(profile.iccid().clone()));
+            let profile = order::order(store, request, &mut random::fill, random::now()).await?;
+            Ok(order::activation_code(&profile, address))
+        })
+    }
+
+    /// An LPA's client that believes this PKI.
+    pub(super) fn client(&self) -> Result<HttpsClient, Failure> {
+        Ok(HttpsClient::new(&Trust::Cis(vec![self.ci.clone()]), &[])?)
+    }
+
+    /// Checks that the server heard of all that happened to the profile, from this card, in order, and believes it.
+    pub(super) fn verify_notifications(&self, iccid: &Iccid, eid: &Eid, told: &mut Told) -> Result<(), Failure> {
+        const EXPECTED: [NotificationEvent; 4] = [
+            NotificationEvent::INSTALL,
+            NotificationEvent::ENABLE,
+            NotificationEvent::DISABLE,
+            NotificationEvent::DELETE,
+        ];
+        let received = self.runtime.block_on(self.smdp.store().notifications())?;
+        let events: Vec<_> = received.iter().map(|notification| notification.event).collect();
+        ensure(events == EXPECTED, || format!("the server has {events:?}"))?;
+        for notification in &received {
+            let (event, number) = (notification.event, notification.seq_number);
+            if let Some(reason) = &notification.distrusted {
+                return Err(Failure::because(format!("the server does not believe {event}: {reason}")));
+            }
+            ensure(notification.iccid.as_ref() == Some(iccid), || format!("{event} is about another profile"))?;
+            ensure(notification.eid.as_ref() == Some(eid), || format!("{event} is from another eUICC"))?;
+            if event == NotificationEvent::INSTALL {
+                let result = notification.result.as_deref();
+                ensure(result == Some("success"), || format!("the installation result is {result:?}"))?;
+            }
+            told.say(format!("server: {number} {event}, signature verified"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(self) {
+        self.runtime.block_on(self.smdp.shutdown());
+    }
+}
