@@ -13,9 +13,12 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub mod dialogues;
+pub mod mutation;
 pub mod peer;
 pub mod process;
 pub mod reader;
+pub mod specimen;
 pub mod subscriber;
 pub mod vuicc;
 
