@@ -135,7 +135,7 @@ impl SmDp {
     /// # Panics
     /// If that fails.
     pub fn order(&self, iccid: &str, options: &[&str]) -> String {
-        let ordered = self.profile(&[&["order", "--iccid", iccid][..], options].concat());
+        let ordered = self.profile(&[&["order", iccid][..], options].concat());
         ordered.first().and_then(|line| line["matching_id"].as_str()).unwrap_or_default().to_owned()
     }
 

@@ -16,7 +16,7 @@ pub(crate) enum Command {
 Examples:
   vuicc card new my.img                                an eUICC with an EID of its own and no profile
   vuicc card new my.img --profile test.der             with a profile, enabled
-  vuicc card new my.img --profile anna.json            with one made for a subscriber: docs/subscribers.md
+  vuicc card new my.img --profile anna.toml            with one made for a subscriber: docs/subscribers.md
   vuicc card new my.img --pki sgp26 --eid 89049032123451234512345678901235
   vuicc card new sim.img --uicc --profile test.der     a plain SIM: one subscription for good
 

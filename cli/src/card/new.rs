@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     eid: Option<Eid>,
     #[command(flatten)]
     pki: PkiArguments,
-    /// A profile that is there from the start: a profile package in DER, or a subscriber in .json; repeat for more
+    /// A profile that is there from the start: a profile package in DER, or a subscriber in .toml; repeat for more
     #[arg(long = "profile", value_name = "FILE")]
     profiles: Vec<PathBuf>,
     /// Leave all profiles disabled; otherwise the first one is enabled

@@ -23,17 +23,17 @@ pub(crate) enum Command {
 Examples:
   vuicc smdp profile add test-profile.der
   vuicc smdp profile add travel.der --name \"Travel 5 GB\" --provider \"Example Telecom\"
-  vuicc smdp profile add anna.json                     one made for a subscriber: docs/subscribers.md
+  vuicc smdp profile add anna.toml                     one made for a subscriber: docs/subscribers.md
 
 A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type.")]
     Add(Add),
     /// Order a profile and open it for download; prints the activation code
     #[command(after_help = "\
 Examples:
-  vuicc smdp profile order --iccid 8988211000000000017
+  vuicc smdp profile order 8988211000000000017
   vuicc smdp profile order --type \"Travel 5 GB\" --confirmation-code 1234
-  vuicc smdp profile order --iccid 8988211000000000017 --eid 89049032… --by-eid   for the default SM-DP+ case
-  vuicc smdp profile order --iccid 8988211000000000017 --reserve                  confirm and release come later")]
+  vuicc smdp profile order 8988211000000000017 --eid 89049032… --by-eid   for the default SM-DP+ case
+  vuicc smdp profile order 8988211000000000017 --reserve                  confirm and release come later")]
     Order(OrderArguments),
     /// Confirm an order that was only reserved: settle how it is found
     #[command(after_help = "\
@@ -84,7 +84,7 @@ pub(crate) struct Named {
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// Profile packages in DER, or subscribers in .json
+    /// Profile packages in DER, or subscribers in .toml
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Name of the profile, as the user sees it [default: the name of the file]
@@ -115,8 +115,8 @@ enum Class {
 
 #[derive(Debug, Args)]
 pub(crate) struct OrderArguments {
-    /// Order this profile
-    #[arg(long, required_unless_present = "kind", conflicts_with = "kind")]
+    /// ICCID of the profile to order
+    #[arg(required_unless_present = "kind", conflicts_with = "kind")]
     iccid: Option<Iccid>,
     /// Order any available profile of this type
     #[arg(long = "type", id = "kind", value_name = "TYPE")]
