@@ -380,7 +380,7 @@ mod tests {
         assert!(matches!(same, PersonalisationError::SameIccid { number: 2, .. }), "{same}");
         let broken = refusal(&|description| description.profiles[0].package.truncate(500));
         assert!(matches!(broken, PersonalisationError::Profile { number: 1, .. }), "{broken}");
-        let small = refusal(&|description| description.card.non_volatile_memory = 9_000);
+        let small = refusal(&|description| description.card.non_volatile_memory = 8_000);
         assert!(matches!(small, PersonalisationError::Profile { number: 1, .. }), "{small}");
         let none = refusal(&|description| description.pkis.clear());
         assert!(matches!(none, PersonalisationError::Pkis(0)), "{none}");
