@@ -183,7 +183,8 @@ impl<'n> Context<'_, 'n> {
         self.kernel.toolkit.is_busy()
     }
 
-    /// Queues a proactive command. Its answer comes to [`Application::terminal_response`].
+    /// Queues a proactive command, if the [toolkit is available](Self::toolkit_available). Its answer comes to
+    /// [`Application::terminal_response`].
     pub fn proactive(&mut self, command: ProactiveCommand) {
         self.kernel.toolkit.push(self.application, command);
     }

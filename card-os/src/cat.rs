@@ -71,7 +71,7 @@ impl TerminalResponse<'_> {
 }
 
 /// The proactive session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Toolkit {
     /// What TERMINAL PROFILE announced; `None`: the terminal knows no toolkit.
     profile: Option<Vec<u8>>,
@@ -82,9 +82,12 @@ pub(crate) struct Toolkit {
 }
 
 impl Toolkit {
-    /// TERMINAL PROFILE. A new one ends a session.
+    /// TERMINAL PROFILE: the terminal starts over. A command it fetched and did not answer is offered again.
     pub(crate) fn terminal_profile(&mut self, profile: &[u8]) {
-        *self = Self { profile: Some(profile.to_vec()), ..Self::default() };
+        self.profile = Some(profile.to_vec());
+        if let Some((_, owner, command)) = self.fetched.take() {
+            self.waiting.push_front((owner, command));
+        }
     }
 
     /// Whether the terminal would fetch a proactive command.
@@ -101,8 +104,11 @@ impl Toolkit {
         self.fetched.is_some() || !self.waiting.is_empty()
     }
 
+    /// Queues a command, unless the terminal is one that would never fetch it.
     pub(crate) fn push(&mut self, owner: ApplicationId, command: ProactiveCommand) {
-        self.waiting.push_back((owner, command));
+        if self.is_available() {
+            self.waiting.push_back((owner, command));
+        }
     }
 
     /// Ends the session: nothing waits any more.
