@@ -83,6 +83,17 @@ impl Condition {
         }
     }
 
+    fn has_never(&self) -> bool {
+        match self {
+            Self::Never => true,
+            Self::Always | Self::Key(_) => false,
+            Self::Any(conditions) | Self::All(conditions) => {
+                conditions.is_empty() || conditions.iter().any(Self::has_never)
+            }
+            Self::Not(condition) => condition.has_never(),
+        }
+    }
+
     /// Reads one SC_DO. What is not understood is never fulfilled.
     fn parse(tag: Tag, value: &[u8], depth: u8) -> Self {
         let inner = || {
@@ -107,9 +118,10 @@ impl Condition {
                 conditions if conditions.is_empty() => Self::Never,
                 conditions => Self::All(conditions),
             },
-            Tag(0xA7) => match inner().pop() {
-                Some(condition) => Self::Not(Box::new(condition)),
-                None => Self::Never,
+            // The opposite of what is not understood would be always fulfilled.
+            Tag(0xA7) => match <[Self; 1]>::try_from(inner()) {
+                Ok([condition]) if !condition.has_never() => Self::Not(Box::new(condition)),
+                _ => Self::Never,
             },
             _ => Self::Never,
         }
@@ -212,7 +224,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_never() {
-        for record in [&hex!("8001019E0101")[..], &hex!("800101A40283"), &hex!("800101AF00"), &hex!("8001"), &[]] {
+        let records: [&[u8]; 8] = [
+            &hex!("8001019E0101"),
+            &hex!("800101A40283"),
+            &hex!("800101AF00"),
+            &hex!("8001"),
+            &[],
+            &hex!("800101A7039E0101"),
+            &hex!("800101A700"),
+            &hex!("800101A705A0039E0101"),
+        ];
+        for record in records {
             assert!(!AccessRules::parse(record).condition(Operation::Read).holds(&|_| true), "{record:02X?}");
         }
         let deep: Vec<u8> = [hex!("800101").to_vec(), (0..30_u8).rev().flat_map(|n| [0xA0, n * 2]).collect()].concat();
