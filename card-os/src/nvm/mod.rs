@@ -8,9 +8,10 @@ pub(crate) use keys::{data_index, pin_index, system};
 pub use memory::MemoryNvm;
 
 use core::ops::RangeInclusive;
+use std::collections::BTreeMap;
 
 /// One change to the memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Update {
     /// Writes a value, replacing what was there.
     Insert(Key, Vec<u8>),
@@ -23,6 +24,16 @@ impl Update {
     pub const fn key(&self) -> Key {
         match self {
             Self::Insert(key, _) | Self::Remove(key) => *key,
+        }
+    }
+}
+
+/// Which value and how long, not what it is: keys and PINs are among them.
+impl core::fmt::Debug for Update {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Insert(key, value) => write!(f, "Insert({key:?}, {} bytes)", value.len()),
+            Self::Remove(key) => write!(f, "Remove({key:?})"),
         }
     }
 }
@@ -123,20 +134,16 @@ impl<'a> Transaction<'a> {
 
     /// Bytes in use, once this transaction is committed.
     pub fn used(&self) -> usize {
-        let mut used = self.nvm.used();
-        for (at, update) in self.pending.iter().enumerate() {
-            // Only the last write to a key counts.
-            if self.pending.iter().skip(at + 1).any(|later| later.key() == update.key()) {
-                continue;
-            }
-            if let Some(old) = self.nvm.get(update.key()) {
-                used = used.saturating_sub(Key::SIZE + old.len());
-            }
-            if let Update::Insert(_, value) = update {
-                used += Key::SIZE + value.len();
-            }
-        }
-        used
+        // Only the last write to a key counts.
+        let last: BTreeMap<Key, &Update> = self.pending.iter().map(|update| (update.key(), update)).collect();
+        last.into_iter().fold(self.nvm.used(), |used, (key, update)| {
+            let freed = self.nvm.get(key).map_or(0, |old| Key::SIZE + old.len());
+            let taken = match update {
+                Update::Insert(_, value) => Key::SIZE + value.len(),
+                Update::Remove(_) => 0,
+            };
+            (used + taken).saturating_sub(freed)
+        })
     }
 }
 
@@ -171,5 +178,11 @@ mod tests {
         transaction.insert(KEY, [2]);
         drop(transaction);
         assert_eq!(nvm.get(KEY), Some(&[1][..]));
+    }
+
+    #[test]
+    fn an_update_does_not_show_its_value() {
+        let shown = format!("{:?}", Update::Insert(KEY, vec![0xAB; 3]));
+        assert!(shown.contains("3 bytes") && !shown.contains("171"), "{shown}");
     }
 }
