@@ -101,6 +101,7 @@ pub struct DomainImage {
     contents: Vec<(FileNumber, Vec<u8>)>,
     pins: Vec<(FileNumber, PinConfiguration)>,
     applications: Vec<NewApplication>,
+    /// Bytes the files will take.
     size: usize,
 }
 
@@ -118,9 +119,11 @@ impl DomainImage {
     /// Adds a file with its content, which must be as long as its structure says (BER-TLV: at most the maximum; a DF
     /// or a link: empty). The first file must be the MF.
     pub fn add_file(&mut self, file: File, content: Vec<u8>) -> Result<FileNumber, PathError> {
-        self.size += 2 * Key::SIZE + file.to_bytes().len() + content.len();
+        let descriptor = Key::SIZE + file.to_bytes().len();
         let number = self.tree.insert(file)?;
+        self.size += descriptor;
         if !content.is_empty() {
+            self.size += Key::SIZE + content.len();
             self.contents.push((number, content));
         }
         Ok(number)
@@ -144,7 +147,6 @@ impl DomainImage {
     /// Adds a PIN, a PUK, or the sharing of another DF's PINs, to the DF `context`. A later entry replaces an
     /// earlier one of the same kind and reference.
     pub fn add_pin(&mut self, context: FileNumber, pin: PinConfiguration) {
-        self.size += Key::SIZE + pin.to_bytes().len();
         self.pins.retain(|(file, old)| *file != context || old.index(context) != pin.index(context));
         self.pins.push((context, pin));
     }
@@ -163,8 +165,6 @@ impl DomainImage {
 
     /// Adds an application.
     pub fn add_application(&mut self, application: NewApplication) {
-        self.size += Key::SIZE + application.parameters.len() + 32;
-        self.size += application.data.iter().map(|(_, value)| Key::SIZE + value.len()).sum::<usize>();
         self.applications.push(application);
     }
 
@@ -178,9 +178,14 @@ impl DomainImage {
         &mut self.applications
     }
 
-    /// Bytes of non-volatile memory the domain will take, about.
-    pub const fn size(&self) -> usize {
-        self.size
+    /// Bytes of non-volatile memory the domain will take.
+    pub fn size(&self) -> usize {
+        let pins = self.pins.iter().map(|(_, pin)| Key::SIZE + pin.to_bytes().len());
+        let applications = self.applications.iter().map(|application| {
+            let entry = Key::SIZE + application.record.to_bytes(&application.parameters).len();
+            entry + application.data.iter().map(|(_, value)| Key::SIZE + value.len()).sum::<usize>()
+        });
+        self.size + pins.chain(applications).sum::<usize>()
     }
 
     /// Writes the domain into a transaction.
