@@ -194,7 +194,9 @@ impl Card {
     /// File and PIN commands, in one transaction.
     fn file_command(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let number = command.class.channel();
+        let before = (self.kernel.channel(number)?.clone(), self.kernel.verified.clone());
         let mut channel = core::mem::take(self.kernel.channel_mut(number)?);
+        let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
         let mut nvm = Transaction::new(&mut *self.nvm);
         let kernel = &mut self.kernel;
         let mut session = FileSession {
@@ -203,13 +205,20 @@ impl Card {
             domain: kernel.tree_domain,
             channel: &mut channel,
             verified: &mut kernel.verified,
+            free,
         };
         let outcome = session.process(command);
-        let outcome = match outcome {
-            Some(Ok(response)) => nvm.commit().map(|()| response).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
-            Some(Err(refusal)) => Err(refusal),
-            None => Err(unknown(command)),
+        let committed = match outcome {
+            Some(Ok(response)) => nvm.commit().map(|()| Ok(response)),
+            Some(Err(refusal)) => Ok(Err(refusal)),
+            None => Ok(Err(unknown(command))),
         };
+        let outcome = committed.unwrap_or_else(|NvmError| {
+            // What memory did not take has not happened: no PIN is verified by it, no file changed.
+            (channel, self.kernel.verified) = before;
+            self.kernel.tree = domain::load_tree(&Transaction::new(&mut *self.nvm), self.kernel.tree_domain);
+            Err(StatusWord::MEMORY_PROBLEM)
+        });
         *self.kernel.channel_mut(number)? = channel;
         outcome
     }
@@ -223,6 +232,7 @@ impl Card {
     ) -> Result<T, StatusWord> {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id).ok_or(StatusWord::FILE_NOT_FOUND)?;
         let Some(application) = &mut slot.application else { return Err(StatusWord::CONDITIONS_NOT_SATISFIED) };
+        let toolkit = self.kernel.toolkit.clone();
         let mut cx = Context {
             nvm: Transaction::new(&mut *self.nvm),
             kernel: &mut self.kernel,
@@ -237,6 +247,10 @@ impl Card {
             Ok(value) => cx.nvm.commit().map(|()| value).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
             Err(refusal) => Err(refusal),
         };
+        if value.is_err() {
+            // A proactive command that goes with writes goes away with them.
+            self.kernel.toolkit = toolkit;
+        }
         if core::mem::take(&mut self.kernel.reload) && value.is_ok() {
             self.load_active();
         }
@@ -423,7 +437,8 @@ impl Card {
         if available == 0 || available == command.ne || (available < command.ne && !command.data.is_empty()) {
             return Ok(response);
         }
-        if command.ne > available {
+        // Le alone has to fit; what does not fit into one response is fetched piece by piece.
+        if command.data.is_empty() && command.ne != 0 && available <= 256 {
             return Err(StatusWord::exact_length(available));
         }
         let more = StatusWord::bytes_available(available);

@@ -94,6 +94,7 @@ impl Kernel {
                 channel.application = None;
             }
             channel.select_df(crate::fs::FileNumber::MF);
+            channel.response = None;
         }
         self.reload = false;
     }

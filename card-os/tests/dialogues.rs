@@ -45,6 +45,11 @@ impl Application for Echo {
                 cx.put(1, [0xFF]);
                 Err(StatusWord::WRONG_DATA)
             }
+            [0xFD] => {
+                cx.put(1, [0xFD]);
+                cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
+                Ok(Response::done())
+            }
             [0xFE] => {
                 cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
                 Ok(Response::done())
@@ -217,6 +222,7 @@ fn select_answers_like_t0() {
          00A4001C 02 3F00 > 6A86
          80F2000C > 9000
          80F20001 0E > 840C A0000000871002FF49FF0589 9000
+         80F2000010 > 6C1F
          80F20300 > 6A86",
     );
 }
@@ -352,6 +358,81 @@ fn ber_tlv_objects() {
     );
 }
 
+/// A wrong Le is answered with the right one, and no piece is lost over it.
+#[test]
+fn a_long_object_comes_in_pieces() {
+    let mut card = card();
+    dialogue(
+        &mut card,
+        "00A4040C 07 A0000000871002 > 9000
+         0020000108 30303030FFFFFFFF > 9000
+         00A4000C 02 6FF8 > 9000",
+    );
+    let object: Vec<u8> = [0x84, 0x82, 0x01, 0x10].into_iter().chain((0..=255).cycle().take(0x110)).collect();
+    assert_eq!(card.transmit(&[&hex!("80DB0080FF")[..], &object[..255]].concat()), hex!("63F1"));
+    assert_eq!(card.transmit(&[&hex!("80DB000015")[..], &object[255..]].concat()), hex!("9000"));
+    dialogue(&mut card, "80CB008001 84 > 6100");
+    assert_eq!(card.transmit(&hex!("00C0000000")), [&object[..256], &hex!("62F1")].concat());
+    dialogue(&mut card, "80CB000000 > 6C14");
+    assert_eq!(card.transmit(&hex!("80CB000014")), [&object[256..], &hex!("9000")].concat());
+    dialogue(&mut card, "80CB004005 > 6C14");
+}
+
+/// What an image says it takes is what it takes, also when an application got its parameters later.
+#[test]
+fn an_image_knows_its_size() {
+    let mut image = image();
+    image.add_pin(FileNumber::MF, PinConfiguration::Pin(KeyReference(0x0A), pin(*b"66666666", 3, 0x0A)));
+    for application in image.applications_mut() {
+        application.parameters = vec![7; 300];
+        application.data.push((2, vec![8; 192]));
+    }
+    let size = image.size();
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image, vec![], None).unwrap();
+    assert_eq!(nvm.used(), size);
+}
+
+#[test]
+fn a_structure_that_grows_ends_with_the_memory() {
+    let nvm = formatted();
+    let profile = CardProfile { non_volatile_memory: nvm.used() + 4, ..CardProfile::default() };
+    let mut card = Card::new(profile, Box::new(nvm), Box::new(Counting(0)), factory);
+    card.reset();
+    dialogue(
+        &mut card,
+        "00A4040C 07 A0000000871002 > 9000
+         0020000108 30303030FFFFFFFF > 9000
+         00A4000C 02 6FF8 > 9000
+         80DB008005 8103020708 > 6A84
+         80DB008004 81020708 > 9000
+         80DB008003 810107 > 9000",
+    );
+}
+
+/// Access rules stand in whatever file others refer to, and take effect when they are written.
+#[test]
+fn access_rules_may_stand_in_any_file() {
+    let mut image = DomainImage::new();
+    let by = |record| rule(FileId(0x2F77), record);
+    let mf = image.add_file(File::new(FileId::MF, FileNumber::MF, FileKind::Mf, by(1)), vec![]).unwrap();
+    let arr = FileKind::Ef(Structure::LinearFixed { record_length: 5, records: 2 });
+    image.add_file(File::new(FileId(0x2F77), mf, arr, by(1)), hex!("8001039000 8001019700").to_vec()).unwrap();
+    let ef = FileKind::Ef(Structure::Transparent { size: 1 });
+    image.add_file(File::new(FileId(0x2F78), mf, ef, by(2)), vec![7]).unwrap();
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image, vec![], None).unwrap();
+    dialogue(
+        &mut card_on(Box::new(nvm)),
+        "00A4000C 02 2F78 > 9000
+         00B0000001 > 6982
+         00A4000C 02 2F77 > 9000
+         00DC020405 8001019000 > 9000
+         00A4000C 02 2F78 > 9000
+         00B0000001 > 07 9000",
+    );
+}
+
 #[test]
 fn life_cycle_of_files() {
     let mut card = card();
@@ -439,6 +520,16 @@ fn applications_and_the_toolkit() {
          801400000C 8103010104 82028281 830100 > 6985
          81F2000C > 6881",
     );
+    // A terminal that starts over is offered what it did not answer.
+    dialogue(
+        &mut card,
+        "80E2000001 FE > 910B
+         801200000B > D009 8103020104 82028182 9000
+         80F2000C > 9000
+         8010000002 FFFF > 910B
+         801200000B > D009 8103030104 82028182 9000
+         801400000C 8103030104 82028281 830100 > 9000",
+    );
 }
 
 #[test]
@@ -495,6 +586,53 @@ fn a_memory_can_be_looked_at() {
     // The active domain is what a reset loads.
     let mut card = card_on(Box::new(memory));
     dialogue(&mut card, "00A4040C07A0000000871002 > 9000");
+}
+
+/// What memory does not take has not happened, in working memory either.
+#[test]
+fn a_memory_that_fails_changes_nothing() {
+    /// Takes so many updates, fails once, then works again.
+    struct Failing(MemoryNvm, usize);
+    impl Nvm for Failing {
+        fn get(&self, key: Key) -> Option<&[u8]> {
+            self.0.get(key)
+        }
+        fn keys(&self, range: core::ops::RangeInclusive<Key>) -> Vec<Key> {
+            self.0.keys(range)
+        }
+        fn apply(&mut self, updates: Vec<Update>) -> Result<(), NvmError> {
+            let fails = self.1 == 0;
+            self.1 = self.1.wrapping_sub(1);
+            if fails { Err(NvmError) } else { self.0.apply(updates) }
+        }
+        fn used(&self) -> usize {
+            self.0.used()
+        }
+    }
+    let failing = |after| card_on(Box::new(Failing(formatted(), after)));
+    // The try was used up and the value was right, but its success could not be kept.
+    dialogue(
+        &mut failing(1),
+        "00A4040C 07 A0000000871002 > 9000
+         0020000108 30303030FFFFFFFF > 6581
+         00B0870009 > 6982
+         0020000108 30303030FFFFFFFF > 9000",
+    );
+    dialogue(
+        &mut failing(2),
+        "0020000A08 3535353535353535 > 9000
+         00A4000C 02 2FE2 > 9000
+         0004000000 > 6581
+         00B0000001 > 98 9000
+         00A4000C 02 2FE2 > 9000",
+    );
+    dialogue(
+        &mut failing(0),
+        "8010000002 FFFF > 9000
+         00A40400 08 A000000151000000 > 610C
+         80E2000001 FD > 6581
+         80F2000C > 9000",
+    );
 }
 
 /// Cuts the power after the n-th update of memory, for every n: state is as before or as after, never between.

@@ -39,6 +39,10 @@ impl FileSession<'_, '_> {
         };
         let to = object.len().min(from + PIECE);
         let data = object.get(from..to).unwrap_or_default().to_vec();
+        if command.data.is_empty() && command.ne != 0 && command.ne != data.len() {
+            // Before the piece counts as sent: the terminal asks for it again.
+            return Err(StatusWord::exact_length(data.len()));
+        }
         let sw = if to < object.len() { StatusWord::MORE_DATA } else { StatusWord::OK };
         self.channel.transfer = Some(Transfer::Out { number, object, sent: to, previous: from });
         Ok(Response { data, sw })
@@ -87,7 +91,8 @@ impl FileSession<'_, '_> {
             (false, false) => drop(content.raw(new.raw)),
             (true, _) => {}
         }
-        if content.as_bytes().len() > maximum {
+        let growth = content.as_bytes().len().saturating_sub(self.content(number).len());
+        if content.as_bytes().len() > maximum || growth > self.free {
             return Err(StatusWord::NOT_ENOUGH_MEMORY);
         }
         self.write_content(number, content.into_bytes());

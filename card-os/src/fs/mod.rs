@@ -35,6 +35,8 @@ pub(crate) struct FileSession<'a, 'nvm> {
     pub(crate) domain: DomainId,
     pub(crate) channel: &'a mut Channel,
     pub(crate) verified: &'a mut Verified,
+    /// Bytes of memory left, for the structures that grow.
+    pub(crate) free: usize,
 }
 
 impl FileSession<'_, '_> {

@@ -132,7 +132,7 @@ impl FileTree {
     /// Takes note that a file's content changed: if it is an EF.ARR, rules change with it.
     pub(crate) fn content_changed(&mut self, number: FileNumber, content: impl Fn(FileNumber) -> Vec<u8>) {
         let body = self.body(number);
-        let is_arr = |fid| fid == FileId::MF_ARR || fid == FileId::DF_ARR;
+        let is_arr = |fid| self.nodes.iter().flatten().any(|node| node.file.access.arr == fid);
         if [number, body].iter().any(|n| self.get(*n).is_some_and(|file| is_arr(file.fid))) {
             self.link_up(content);
         }
