@@ -26,6 +26,8 @@ mod naa;
 pub mod profile;
 pub mod usim;
 
+pub use naa::aka::AuthenticationCounters;
+
 use card_os::{Application, ApplicationKind};
 
 /// What each application is. The numbers are part of card images: a retired one is never given out again.
@@ -46,6 +48,20 @@ pub mod kind {
     pub const SECURITY_DOMAIN: ApplicationKind = ApplicationKind(0x0020);
     /// Remote file management.
     pub const RFM: ApplicationKind = ApplicationKind(0x0021);
+
+    /// What an application of this kind is called.
+    pub const fn name(kind: ApplicationKind) -> Option<&'static str> {
+        match kind {
+            ISD_R => Some("ISD-R"),
+            ECASD => Some("ECASD"),
+            USIM => Some("USIM"),
+            ISIM => Some("ISIM"),
+            CSIM => Some("CSIM"),
+            SECURITY_DOMAIN => Some("security domain"),
+            RFM => Some("remote file management"),
+            _ => None,
+        }
+    }
 }
 
 /// Builds an application by its kind: the factory of a [`card_os::Card`].

@@ -3,11 +3,13 @@
 //! * [`personalise`]: a new card, from a description of it.
 //! * [`image`]: a card's memory in a file, safe against a power cut at any point.
 //! * [`assemble`]: [`open`] takes the card out of its image, ready for `power_on`.
+//! * [`inspect`]: what is on a card, to be shown.
 //! * [`entropy`]: where its random bytes come from.
 
 pub mod assemble;
 pub mod entropy;
 pub mod image;
+pub mod inspect;
 pub mod personalise;
 
 pub use assemble::{OpenError, open};

@@ -169,8 +169,11 @@ struct SeqArray([u64; Sqn::IND_COUNT]);
 
 impl SeqArray {
     fn load(cx: &Context<'_, '_>) -> Self {
+        Self::from_stored(cx.get(item::SEQ_ARRAY).unwrap_or_default())
+    }
+
+    fn from_stored(stored: &[u8]) -> Self {
         let mut seqs = [0; Sqn::IND_COUNT];
-        let stored = cx.get(item::SEQ_ARRAY).unwrap_or_default();
         seqs.iter_mut().zip(stored.chunks_exact(6)).for_each(|(seq, octets)| *seq = number(octets));
         Self(seqs)
     }
@@ -203,6 +206,24 @@ impl SeqArray {
         }
         let stored: Vec<u8> = self.0.iter().flat_map(|seq| seq.to_be_bytes().into_iter().skip(2)).collect();
         cx.put(item::SEQ_ARRAY, stored);
+    }
+}
+
+/// How far the authentications of a USIM or ISIM have come, read from what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthenticationCounters {
+    /// SQN_MS: the highest sequence number accepted.
+    pub sqn_ms: Sqn,
+    /// Authentications so far, where the key is good for a limited number.
+    pub authentications: Option<u32>,
+}
+
+impl AuthenticationCounters {
+    /// Reads the counters out of an application's data; `None` if it has none.
+    pub fn read<'a>(value: impl Fn(u16) -> Option<&'a [u8]>) -> Option<Self> {
+        let sqn_ms = SeqArray::from_stored(value(item::SEQ_ARRAY)?).sqn_ms();
+        let count = value(item::AUTHENTICATIONS).and_then(|count| count.try_into().ok());
+        Some(Self { sqn_ms, authentications: count.map(u32::from_be_bytes) })
     }
 }
 

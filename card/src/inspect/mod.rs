@@ -1,0 +1,104 @@
+//! A card laid open: what is on it, without its keys and without changing it.
+//!
+//! The eUICC's part is asked of a copy of the card, through the commands an LPA sends; files, PINs and applications are
+//! read from memory.
+//!
+//! ```no_run
+//! let inspection = card::inspect::image("my.card".as_ref())?;
+//! println!("{inspection}");
+//! # Ok::<(), card::inspect::InspectionError>(())
+//! ```
+
+mod domain;
+mod euicc;
+mod names;
+mod report;
+
+pub use domain::{Application, Directory, Domain, Pin};
+pub use euicc::{Euicc, Notification, Profile};
+
+use crate::image::{self, CardType, ImageError, Manufacture};
+use card_os::DomainView;
+use card_os::nvm::{MemoryNvm, Nvm};
+use serde::Serialize;
+use std::path::Path;
+
+/// All there is to see of a card. As JSON, octets are upper-case hexadecimal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// `eUICC` or `UICC`.
+    pub card_type: &'static str,
+    /// Answer to reset.
+    pub atr: String,
+    /// Program and version that made it.
+    pub made_by: String,
+    /// When, in seconds since 1970.
+    pub made_at: u64,
+    /// Non-volatile memory.
+    pub memory: Memory,
+    /// What an LPA is told, if it is an eUICC.
+    pub euicc: Option<Euicc>,
+    /// The platform, then the profiles.
+    pub domains: Vec<Domain>,
+}
+
+/// Non-volatile memory in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// What the card was made with.
+    pub total: usize,
+    /// What is in use.
+    pub used: usize,
+    /// What is left.
+    pub free: usize,
+}
+
+/// A card cannot be laid open.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectionError {
+    /// The image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// ISD-R does not answer what it is asked.
+    #[error("the card does not answer {function}: {answer}; its image may be damaged, or made by another program")]
+    NoAnswer {
+        /// What it was asked.
+        function: &'static str,
+        /// What came.
+        answer: String,
+    },
+}
+
+/// Looks into an image, also that of a card at work; see [`image::read`].
+pub fn image(path: &Path) -> Result<Inspection, InspectionError> {
+    let (manufacture, memory) = image::read(path)?;
+    card(&manufacture, &memory)
+}
+
+/// Looks into a card.
+pub fn card(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Inspection, InspectionError> {
+    let (card_type, euicc) = match manufacture.card_type {
+        CardType::Euicc => ("eUICC", Some(euicc::ask(manufacture, memory)?)),
+        CardType::Uicc => ("UICC", None),
+    };
+    let total = manufacture.profile.non_volatile_memory;
+    let used = memory.used();
+    Ok(Inspection {
+        card_type,
+        atr: hexadecimal(&manufacture.profile.atr),
+        made_by: manufacture.made_by.clone(),
+        made_at: manufacture.made_at,
+        memory: Memory { total, used, free: total.saturating_sub(used) },
+        euicc,
+        domains: DomainView::all(memory).iter().map(Domain::of).collect(),
+    })
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    use core::fmt::Write;
+    octets.iter().fold(String::new(), |mut text, octet| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{octet:02X}");
+        text
+    })
+}
