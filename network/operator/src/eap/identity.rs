@@ -1,0 +1,177 @@
+//! Identities: permanent, pseudonym, re-authentication; the first character tells which, and of which method.
+//! RFC 4186 section 4.2.1, RFC 4187 section 4.1.1, TS 23.003 section 14.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Given;
+use super::keys::Keys;
+use super::message::Method;
+use crate::Imsi;
+
+/// What an identity is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The IMSI, for everyone to read.
+    Permanent,
+    /// A name given by the server, standing for the IMSI.
+    Pseudonym,
+    /// A name given by the server, standing for keys that are still good.
+    Reauthentication,
+}
+
+/// First characters of identities.
+const PREFIXES: [(u8, Method, Kind); 9] = [
+    (b'0', Method::Aka, Kind::Permanent),
+    (b'1', Method::Sim, Kind::Permanent),
+    (b'2', Method::Aka, Kind::Pseudonym),
+    (b'3', Method::Sim, Kind::Pseudonym),
+    (b'4', Method::Aka, Kind::Reauthentication),
+    (b'5', Method::Sim, Kind::Reauthentication),
+    (b'6', Method::AkaPrime, Kind::Permanent),
+    (b'7', Method::AkaPrime, Kind::Pseudonym),
+    (b'8', Method::AkaPrime, Kind::Reauthentication),
+];
+
+/// An identity, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// The method its first character stands for.
+    pub method: Method,
+    /// What it is good for.
+    pub kind: Kind,
+    /// What comes before `@`, first character included.
+    pub username: &'a str,
+    /// What comes after `@`.
+    pub realm: Option<&'a str>,
+}
+
+impl<'a> Identity<'a> {
+    /// Takes an identity apart; `None` if it is of none of the three methods.
+    pub fn parse(identity: &'a [u8]) -> Option<Self> {
+        let (_, method, kind) = PREFIXES.into_iter().find(|(first, ..)| identity.first() == Some(first))?;
+        let text = core::str::from_utf8(identity).ok()?;
+        let (username, realm) = text.split_once('@').map_or((text, None), |(name, realm)| (name, Some(realm)));
+        Some(Self { method, kind, username, realm })
+    }
+
+    /// The IMSI in a permanent identity.
+    pub fn imsi(&self) -> Option<Imsi> {
+        self.username.get(1..).filter(|_| self.kind == Kind::Permanent)?.parse().ok()
+    }
+}
+
+/// A fresh name of this kind: first character and 24 characters nobody can guess.
+pub fn fresh_name(method: Method, kind: Kind, given: &mut Given<'_>) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let first = PREFIXES.into_iter().find(|&(_, m, k)| (m, k) == (method, kind)).map_or(b'0', |(first, ..)| first);
+    let octets = given.octets::<24>();
+    let letters = octets.iter().filter_map(|octet| ALPHABET.get(usize::from(octet % 32)));
+    core::iter::once(&first).chain(letters).copied().map(char::from).collect()
+}
+
+/// What a re-authentication identity stands for.
+#[derive(Clone)]
+pub struct Reauthentication {
+    /// Whose keys these are.
+    pub imsi: Imsi,
+    /// The method they were made in; they serve no other.
+    pub method: Method,
+    /// The keys of the full authentication.
+    pub keys: Keys,
+    /// The value of AT_COUNTER next time.
+    pub counter: u16,
+}
+
+/// The names a server has given out, and what they stand for.
+///
+/// They live in memory and for [`Identities::new`]'s lifetime: a peer whose name was forgotten is asked for another.
+pub struct Identities {
+    lifetime: u64,
+    names: Mutex<Names>,
+}
+
+#[derive(Default)]
+struct Names {
+    pseudonyms: HashMap<String, Imsi>,
+    reauthentications: HashMap<String, Reauthentication>,
+    /// All names by the second they end, to be swept from the front.
+    ends: BTreeSet<(u64, String)>,
+}
+
+impl Identities {
+    /// None so far; a name is good for `lifetime` seconds.
+    pub fn new(lifetime: u64) -> Self {
+        Self { lifetime, names: Mutex::default() }
+    }
+
+    /// Whom a pseudonym stands for. It stays good: the answer that brings the next one may get lost.
+    pub fn pseudonym(&self, name: &str, now: u64) -> Option<Imsi> {
+        self.swept(now).pseudonyms.get(name).cloned()
+    }
+
+    /// What a re-authentication identity stands for, once.
+    pub fn take_reauthentication(&self, name: &str, now: u64) -> Option<Reauthentication> {
+        self.swept(now).reauthentications.remove(name)
+    }
+
+    /// Gives out a pseudonym.
+    pub fn add_pseudonym(&self, name: String, imsi: Imsi, now: u64) {
+        let mut names = self.swept(now);
+        names.ends.insert((now.saturating_add(self.lifetime), name.clone()));
+        names.pseudonyms.insert(name, imsi);
+    }
+
+    /// Gives out a re-authentication identity.
+    pub fn add_reauthentication(&self, name: String, what: Reauthentication, now: u64) {
+        let mut names = self.swept(now);
+        names.ends.insert((now.saturating_add(self.lifetime), name.clone()));
+        names.reauthentications.insert(name, what);
+    }
+
+    fn swept(&self, now: u64) -> MutexGuard<'_, Names> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        while names.ends.first().is_some_and(|(end, _)| *end <= now) {
+            let Some((_, name)) = names.ends.pop_first() else { break };
+            names.pseudonyms.remove(&name);
+            names.reauthentications.remove(&name);
+        }
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_taken_apart() {
+        let whole = b"6001010000000001@wlan.mnc001.mcc001.3gppnetwork.org";
+        let identity = Identity::parse(whole).unwrap();
+        assert_eq!((identity.method, identity.kind), (Method::AkaPrime, Kind::Permanent));
+        assert_eq!(identity.realm, Some("wlan.mnc001.mcc001.3gppnetwork.org"));
+        assert_eq!(identity.imsi(), "001010000000001".parse().ok());
+        assert_eq!(Identity::parse(b"2abc").unwrap().imsi(), None);
+        assert_eq!(Identity::parse(b"0abc").unwrap().imsi(), None);
+        assert_eq!(Identity::parse(b"alice@example"), None);
+        assert_eq!(Identity::parse(b""), None);
+        assert_eq!(Identity::parse(&[b'0', 0xFF]), None);
+    }
+
+    #[test]
+    fn names_end() {
+        let identities = Identities::new(10);
+        let imsi: Imsi = "001010000000001".parse().unwrap();
+        let mut given = Given { random: &mut |octets| octets.fill(33), now: 0 };
+        let name = fresh_name(Method::Sim, Kind::Pseudonym, &mut given);
+        assert_eq!(name, format!("3{}", "b".repeat(24)));
+        identities.add_pseudonym(name.clone(), imsi.clone(), 5);
+        assert_eq!(identities.pseudonym(&name, 14), Some(imsi.clone()));
+        assert_eq!(identities.pseudonym(&name, 15), None);
+        let keys = Keys::aka(b"", &[0; 16], &[0; 16]);
+        let what = Reauthentication { imsi, method: Method::Aka, keys, counter: 1 };
+        identities.add_reauthentication("4x".into(), what, 20);
+        assert!(identities.take_reauthentication("4x", 21).is_some());
+        assert!(identities.take_reauthentication("4x", 21).is_none(), "once");
+    }
+}

@@ -1,0 +1,46 @@
+//! An EAP server for cards: EAP-SIM (RFC 4186), EAP-AKA (RFC 4187) and EAP-AKA' (RFC 9048), without input or output.
+//!
+//! Packets come in and go out as octets; time and randomness are given ([`Given`]); vectors come from a
+//! [`VectorSource`]. Any carrier will do: RADIUS, or the JSON of TS.43.
+//!
+//! ```text
+//! Server::start ─► Step::Request ─► Server::respond ─► Step::Request … ─► Step::Success | Step::Failure
+//!                      session ──────────►┘   (consumed; a packet that is not the answer gives it back: Step::Ignored)
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`packet`] | EAP itself |
+//! | [`attribute`], [`message`] | what the three methods put into it |
+//! | [`keys`] | key derivation, AT_MAC, AT_ENCR_DATA |
+//! | [`identity`] | who is who, and the names given out |
+//! | [`source`] | where vectors come from |
+//! | [`server`] | the conversation |
+
+pub mod attribute;
+pub mod identity;
+pub mod keys;
+pub mod message;
+pub mod packet;
+pub mod server;
+pub mod source;
+
+pub use message::Method;
+pub use server::{IdentityRound, Reason, Server, Session, Settings, Step, Success};
+pub use source::{AkaVector, Triplet, VectorError, VectorSource};
+
+/// What one step is given from outside.
+pub struct Given<'a> {
+    /// Fills octets with randomness nobody can guess.
+    pub random: &'a mut (dyn FnMut(&mut [u8]) + Send),
+    /// Seconds since any fixed moment, the same in all steps of a server.
+    pub now: u64,
+}
+
+impl Given<'_> {
+    fn octets<const N: usize>(&mut self) -> [u8; N] {
+        let mut octets = [0; N];
+        (self.random)(&mut octets);
+        octets
+    }
+}

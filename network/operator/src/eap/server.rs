@@ -1,0 +1,826 @@
+//! The server's side of a conversation, one state after the other.
+//!
+//! Full authentication, fast re-authentication, and the notification that may end either:
+//!
+//! ```text
+//!            ┌─► AwaitIdentity (AKA) ─┐        AUTS: once more
+//! start ─────┤                        ├─► AwaitChallenge ──────────┬─► AwaitNotification ─► Success | Failure
+//!            ├─► AwaitStart (SIM) ────┘        ▲ counter too small │
+//!            └────────────────► AwaitReauthentication ─────────────┘
+//! ```
+
+use core::mem;
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use super::Given;
+use super::attribute::{Attribute, AttributeError};
+use super::identity::{Identities, Identity, Kind, Reauthentication, fresh_name};
+use super::keys::{AuthenticationKey, Keys, ck_ik_prime};
+use super::message::{Message, Method, Subtype, encrypted, verify_mac};
+use super::packet::{self, Code, Packet, Type};
+use super::source::{VectorError, VectorSource};
+use crate::Imsi;
+
+/// The only version of EAP-SIM. RFC 4186 section 10.3.
+const SIM_VERSION: u16 = 1;
+/// The only key derivation function of EAP-AKA' here: CK' and IK'. RFC 9048 section 3.3.
+const KDF_CK_IK_PRIME: u16 = 1;
+/// AT_NOTIFICATION: it failed, before authentication was complete.
+const NOTIFICATION_GENERAL_FAILURE: u16 = 16384;
+/// AT_NOTIFICATION: it succeeded.
+const NOTIFICATION_SUCCESS: u16 = 32768;
+/// In the seventh octet of AUTN: the separation bit of AMF. TS 33.102 annex H.
+const SEPARATION_BIT: u8 = 0x80;
+
+/// What a server offers, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one attribute, sent or not")]
+pub struct Settings {
+    /// The methods, the one to begin with first. An identity that names another of them is followed.
+    pub methods: Vec<Method>,
+    /// Whether an identity that was given is believed.
+    pub identity_round: IdentityRound,
+    /// The network name of EAP-AKA', to which keys are bound. TS 24.302 section 8.1.1.
+    pub network_name: String,
+    /// Triplets per EAP-SIM challenge, 2 or 3.
+    pub triplets: usize,
+    /// Whether peers are offered a protected result (AT_RESULT_IND).
+    pub result_indications: bool,
+    /// Whether the identity round is protected (AT_CHECKCODE).
+    pub checkcode: bool,
+    /// Whether EAP-AKA says that EAP-AKA' would have been preferred (AT_BIDDING). A peer that can do both then refuses.
+    pub bidding: bool,
+    /// Whether pseudonyms are given out.
+    pub pseudonyms: bool,
+    /// How many fast re-authentications may follow a full one; 0 for none.
+    pub reauthentications: u16,
+    /// Whether a peer is told of a failure by a notification of the method before EAP-Failure.
+    pub notify_failures: bool,
+    /// Seconds for which a pseudonym or re-authentication identity is good.
+    pub lifetime: u64,
+}
+
+/// Whether a server asks for the identity within the method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityRound {
+    /// Only if the identity given does not lead to a subscriber.
+    WhenNeeded,
+    /// Always: what came before the method may have been changed on its way. RFC 4187 section 4.1.4.
+    Always,
+}
+
+impl Settings {
+    /// For access networks, over RADIUS: everything the RFCs offer.
+    pub fn access() -> Self {
+        Self {
+            methods: vec![Method::AkaPrime, Method::Aka, Method::Sim],
+            identity_round: IdentityRound::Always,
+            network_name: "WLAN".into(),
+            triplets: 3,
+            result_indications: true,
+            checkcode: true,
+            bidding: true,
+            pseudonyms: true,
+            reauthentications: 16,
+            notify_failures: true,
+            lifetime: 24 * 3600,
+        }
+    }
+
+    /// For the relay of TS.43: the challenge comes first and is nothing but a challenge, as devices demand.
+    pub fn relay() -> Self {
+        Self {
+            methods: vec![Method::Aka, Method::AkaPrime, Method::Sim],
+            identity_round: IdentityRound::WhenNeeded,
+            result_indications: false,
+            checkcode: false,
+            bidding: false,
+            pseudonyms: false,
+            reauthentications: 0,
+            notify_failures: false,
+            ..Self::access()
+        }
+    }
+}
+
+/// An EAP server: settings, a source of vectors, and the names it has given out.
+pub struct Server<S> {
+    settings: Settings,
+    source: S,
+    identities: Identities,
+}
+
+/// What comes after a packet.
+#[must_use]
+pub enum Step {
+    /// Send `packet` and pass the answer to [`Server::respond`] with the session.
+    Request {
+        /// The EAP request.
+        packet: Vec<u8>,
+        /// What the server knows until the answer comes.
+        session: Session,
+    },
+    /// The peer is who it says.
+    Success(Success),
+    /// It is not, or it cannot be found out.
+    Failure {
+        /// EAP-Failure.
+        packet: Vec<u8>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Not the answer to the last request, or no answer at all: drop it and go on waiting.
+    Ignored(Session),
+}
+
+/// A peer that proved who it is.
+pub struct Success {
+    /// EAP-Success.
+    pub packet: Vec<u8>,
+    /// Who it is.
+    pub imsi: Imsi,
+    /// How it was proved.
+    pub method: Method,
+    /// Whether by a fast re-authentication, without the card.
+    pub reauthenticated: bool,
+    /// MSK and all other keys.
+    pub keys: Keys,
+}
+
+/// Why an authentication failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// AKA-Authentication-Reject: the card does not know this network.
+    #[error("the card refuses the network's proof")]
+    AuthenticationReject,
+    /// Client-Error with this code.
+    #[error("the peer gives up with code {0}")]
+    ClientError(u16),
+    /// The peer chose what was not offered, or left out what it must send.
+    #[error("the peer's answer lacks {0}")]
+    Incomplete(&'static str),
+    /// Attributes that are none.
+    #[error("the peer's answer cannot be read: {0}")]
+    Malformed(#[from] AttributeError),
+    /// The peer wants none of the methods offered.
+    #[error("the peer declines all methods offered")]
+    NoMethod,
+    /// A second AKA-Synchronization-Failure.
+    #[error("the card does not accept the sequence number it asked for")]
+    OutOfStep,
+    /// A message that does not belong here.
+    #[error("the peer answers with {0:?}, which does not belong here")]
+    Unexpected(Subtype),
+    /// No identity the peer gave leads to a subscriber.
+    #[error("the peer's identity leads to no subscriber")]
+    UnknownIdentity,
+    /// There is no vector.
+    #[error(transparent)]
+    Vector(#[from] VectorError),
+    /// The peer saw another identity round than the server.
+    #[error("AT_CHECKCODE is wrong: the identity round was tampered with")]
+    WrongCheckcode,
+    /// Re-authentication with another counter: an old answer.
+    #[error("AT_COUNTER is wrong")]
+    WrongCounter,
+    /// AT_MAC is missing or wrong.
+    #[error("AT_MAC is wrong")]
+    WrongMac,
+    /// AT_RES is missing or wrong.
+    #[error("AT_RES is wrong")]
+    WrongRes,
+}
+
+/// What a server knows between a request and its answer. Each answer consumes it.
+pub struct Session {
+    conversation: Conversation,
+    awaiting: Awaiting,
+}
+
+enum Awaiting {
+    Identity,
+    Start(AwaitStart),
+    Challenge(Box<AwaitChallenge>),
+    Reauthentication(Box<AwaitReauthentication>),
+    Notification(AwaitNotification),
+}
+
+/// What lasts from the first packet to the last.
+struct Conversation {
+    method: Method,
+    /// Of the request that is waiting for its answer.
+    identifier: u8,
+    /// The identity keys are bound to: the last one the peer gave, as it gave it.
+    identity: Vec<u8>,
+    /// Which identity was asked for last.
+    asked: Option<Attribute>,
+    /// AKA-Identity requests and responses so far, for AT_CHECKCODE.
+    identity_round: Vec<u8>,
+    /// Methods the peer declined.
+    declined: Vec<Method>,
+    /// The peer has answered within the method: it can no longer decline it.
+    settled: bool,
+    resynchronised: bool,
+}
+
+/// SIM-Start: for the nonce, and for the identity if no subscriber is known yet.
+struct AwaitStart {
+    imsi: Option<Imsi>,
+}
+
+/// A challenge, in EAP-SIM or EAP-AKA.
+struct AwaitChallenge {
+    imsi: Imsi,
+    keys: Keys,
+    expected: Expected,
+    next: Next,
+}
+
+/// What proves that the peer has the card.
+#[derive(ZeroizeOnDrop)]
+enum Expected {
+    /// EAP-AKA: AT_RES to this RAND.
+    Res { xres: Vec<u8>, rand: [u8; 16] },
+    /// EAP-SIM: AT_MAC over the message and these.
+    SignedResponses(Vec<u8>),
+}
+
+struct AwaitReauthentication {
+    reauthentication: Reauthentication,
+    /// With the new MSK.
+    keys: Keys,
+    nonce_s: [u8; 16],
+    next: Next,
+}
+
+/// How a conversation ends after the notification.
+enum AwaitNotification {
+    Success {
+        success: Box<Success>,
+        next: Next,
+        /// After a re-authentication: its AT_COUNTER.
+        counter: Option<u16>,
+    },
+    Failure(Reason),
+}
+
+/// Names promised to the peer; given out when it has proved itself.
+#[derive(Default)]
+struct Next {
+    pseudonym: Option<String>,
+    reauthentication: Option<String>,
+    counter: u16,
+}
+
+impl<S: VectorSource> Server<S> {
+    /// A server that has not seen anyone yet.
+    pub fn new(settings: Settings, source: S) -> Self {
+        let identities = Identities::new(settings.lifetime);
+        Self { settings, source, identities }
+    }
+
+    /// Where its vectors come from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Begins. `identity` is what is known of the peer, if anything: the contents of EAP-Response/Identity, or TS.43's
+    /// EAP_ID. `identifier` is that of the packet before, or any.
+    pub async fn start(&self, identity: Option<&[u8]>, identifier: u8, given: &mut Given<'_>) -> Step {
+        let named = identity.and_then(Identity::parse).map(|identity| identity.method);
+        let method = named.filter(|method| self.settings.methods.contains(method));
+        let Some(method) = method.or(self.settings.methods.first().copied()) else {
+            return Step::Failure { packet: packet::failure(identifier), reason: Reason::NoMethod };
+        };
+        let conversation = Conversation {
+            method,
+            identifier,
+            identity: identity.unwrap_or_default().to_vec(),
+            asked: None,
+            identity_round: Vec::new(),
+            declined: Vec::new(),
+            settled: false,
+            resynchronised: false,
+        };
+        self.begin(conversation, given).await
+    }
+
+    /// Goes on with the answer to the last request. A packet that is not that answer, say one from before,
+    /// leaves the session as it was.
+    pub async fn respond(&self, session: Session, answer: &[u8], given: &mut Given<'_>) -> Step {
+        let Session { mut conversation, awaiting } = session;
+        let parsed = Packet::parse(answer).ok().filter(|packet| packet.code == Code::Response);
+        let Some((packet, (kind, data))) = parsed.and_then(|packet| Some((packet, packet.body?))) else {
+            return Step::Ignored(Session { conversation, awaiting });
+        };
+        if packet.identifier != conversation.identifier {
+            return Step::Ignored(Session { conversation, awaiting });
+        }
+        if kind == Type::NAK && !conversation.settled {
+            return self.declined(conversation, data, given).await;
+        }
+        if kind != conversation.method.eap_type() {
+            return Step::Ignored(Session { conversation, awaiting });
+        }
+        conversation.settled = true;
+        let message = match Message::parse(&packet) {
+            Ok(message) => message,
+            Err(error) => return self.fail(conversation, error.into()),
+        };
+        if message.subtype == Subtype::CLIENT_ERROR {
+            let code = message.find(|a| if let Attribute::ClientErrorCode(code) = a { Some(*code) } else { None });
+            return conversation.failure(Reason::ClientError(code.unwrap_or_default()));
+        }
+        let answer = Answer { octets: packet.octets, message };
+        match awaiting {
+            Awaiting::Identity => self.identity_answered(conversation, &answer, given).await,
+            Awaiting::Start(state) => self.start_answered(conversation, state, &answer, given).await,
+            Awaiting::Challenge(state) => self.challenge_answered(conversation, *state, &answer, given).await,
+            Awaiting::Reauthentication(state) => {
+                self.reauthentication_answered(conversation, *state, &answer, given).await
+            }
+            Awaiting::Notification(state) => self.notification_answered(&conversation, state, &answer, given.now),
+        }
+    }
+
+    /// With what is known of the peer: an identity round, or straight to the point.
+    async fn begin(&self, conversation: Conversation, given: &mut Given<'_>) -> Step {
+        let believed = self.settings.identity_round == IdentityRound::WhenNeeded;
+        if believed && !conversation.identity.is_empty() {
+            self.identified(conversation, given).await
+        } else {
+            self.ask_identity(conversation, Attribute::AnyIdReq)
+        }
+    }
+
+    /// The peer names the methods it would rather use. RFC 3748 section 5.3.1.
+    async fn declined(&self, mut conversation: Conversation, wanted: &[u8], given: &mut Given<'_>) -> Step {
+        conversation.declined.push(conversation.method);
+        let mut offered = self.settings.methods.iter().filter(|method| !conversation.declined.contains(method));
+        match offered.find(|method| wanted.contains(&method.eap_type().0)).copied() {
+            Some(method) => {
+                // The identity was for the other method.
+                conversation = Conversation {
+                    method,
+                    identity: Vec::new(),
+                    identity_round: Vec::new(),
+                    asked: None,
+                    ..conversation
+                };
+                self.begin(conversation, given).await
+            }
+            None => conversation.failure(Reason::NoMethod),
+        }
+    }
+
+    /// Asks who the peer is: in EAP-AKA by a message of its own, in EAP-SIM by SIM-Start.
+    fn ask_identity(&self, mut conversation: Conversation, what: Attribute) -> Step {
+        // From any identity to the permanent one, never back. RFC 4187 section 4.1.5.
+        let severity = |what: &Attribute| match what {
+            Attribute::AnyIdReq => 1,
+            Attribute::FullauthIdReq => 2,
+            _ => 3,
+        };
+        if conversation.asked.as_ref().is_some_and(|asked| severity(asked) >= severity(&what)) {
+            return self.fail(conversation, Reason::UnknownIdentity);
+        }
+        conversation.asked = Some(what.clone());
+        if conversation.method == Method::Sim {
+            return ask_start(conversation, None, Some(what));
+        }
+        let (mut conversation, packet) = conversation.request(&Message::new(Subtype::AKA_IDENTITY, vec![what]));
+        conversation.identity_round.extend_from_slice(&packet);
+        Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Identity } }
+    }
+
+    async fn identity_answered(
+        &self,
+        mut conversation: Conversation,
+        answer: &Answer<'_>,
+        given: &mut Given<'_>,
+    ) -> Step {
+        if answer.message.subtype != Subtype::AKA_IDENTITY {
+            return self.fail(conversation, Reason::Unexpected(answer.message.subtype));
+        }
+        let Some(identity) = answer.identity() else {
+            return self.fail(conversation, Reason::Incomplete("AT_IDENTITY"));
+        };
+        conversation.identity_round.extend_from_slice(answer.octets);
+        conversation.identity = identity;
+        self.identified(conversation, given).await
+    }
+
+    /// The peer has said who it is; is that someone?
+    async fn identified(&self, conversation: Conversation, given: &mut Given<'_>) -> Step {
+        match self.resolve(&conversation, given.now) {
+            Resolved::Subscriber(imsi) if conversation.method == Method::Sim => {
+                ask_start(conversation, Some(imsi), None)
+            }
+            Resolved::Subscriber(imsi) => self.challenge(conversation, imsi, given).await,
+            Resolved::Keys(what) => self.reauthenticate(conversation, *what, given),
+            Resolved::Unknown(ask) => self.ask_identity(conversation, ask),
+        }
+    }
+
+    fn resolve(&self, conversation: &Conversation, now: u64) -> Resolved {
+        let Some(identity) = Identity::parse(&conversation.identity) else {
+            return Resolved::Unknown(match conversation.asked {
+                None => Attribute::AnyIdReq,
+                Some(_) => Attribute::PermanentIdReq,
+            });
+        };
+        match identity.kind {
+            Kind::Permanent => {
+                identity.imsi().map_or(Resolved::Unknown(Attribute::PermanentIdReq), Resolved::Subscriber)
+            }
+            Kind::Pseudonym => self
+                .identities
+                .pseudonym(identity.username, now)
+                .map_or(Resolved::Unknown(Attribute::PermanentIdReq), Resolved::Subscriber),
+            Kind::Reauthentication => self
+                .identities
+                .take_reauthentication(identity.username, now)
+                .filter(|what| what.method == conversation.method)
+                .map_or(Resolved::Unknown(Attribute::FullauthIdReq), |what| Resolved::Keys(Box::new(what))),
+        }
+    }
+
+    async fn start_answered(
+        &self,
+        mut conversation: Conversation,
+        state: AwaitStart,
+        answer: &Answer<'_>,
+        given: &mut Given<'_>,
+    ) -> Step {
+        if answer.message.subtype != Subtype::SIM_START {
+            return self.fail(conversation, Reason::Unexpected(answer.message.subtype));
+        }
+        let resolved = match (state.imsi, answer.identity()) {
+            (Some(imsi), _) => Resolved::Subscriber(imsi),
+            (None, Some(identity)) => {
+                conversation.identity = identity;
+                self.resolve(&conversation, given.now)
+            }
+            (None, None) => return self.fail(conversation, Reason::Incomplete("AT_IDENTITY")),
+        };
+        let imsi = match resolved {
+            Resolved::Subscriber(imsi) => imsi,
+            Resolved::Keys(what) => return self.reauthenticate(conversation, *what, given),
+            Resolved::Unknown(ask) => return self.ask_identity(conversation, ask),
+        };
+        let nonce = answer.message.find(|a| if let Attribute::NonceMt(nonce) = a { Some(nonce) } else { None });
+        match nonce {
+            Some(_) if !answer.message.has(&Attribute::SelectedVersion(SIM_VERSION)) => {
+                self.fail(conversation, Reason::Incomplete("AT_SELECTED_VERSION, version 1"))
+            }
+            Some(nonce) => self.sim_challenge(conversation, imsi, nonce, given).await,
+            None => self.fail(conversation, Reason::Incomplete("AT_NONCE_MT")),
+        }
+    }
+
+    /// SIM-Challenge. RFC 4186 section 9.3.
+    async fn sim_challenge(
+        &self,
+        conversation: Conversation,
+        imsi: Imsi,
+        nonce: &[u8; 16],
+        given: &mut Given<'_>,
+    ) -> Step {
+        let triplets = match self.source.sim_triplets(&imsi, self.settings.triplets).await {
+            Ok(triplets) => triplets,
+            Err(error) => return self.fail(conversation, error.into()),
+        };
+        let kcs: Zeroizing<Vec<u8>> = Zeroizing::new(triplets.iter().flat_map(|triplet| triplet.kc).collect());
+        let keys = Keys::sim(&conversation.identity, &kcs, nonce, &[SIM_VERSION], SIM_VERSION);
+        let mut attributes = vec![Attribute::Rand(triplets.iter().map(|triplet| triplet.rand).collect())];
+        let next = self.promise(&conversation, 1, given);
+        self.offer(&mut attributes, &conversation, &keys, &next, &[], given);
+        let sres: Vec<u8> = triplets.iter().flat_map(|triplet| triplet.sres).collect();
+        let message = Message::new(Subtype::SIM_CHALLENGE, attributes);
+        let (conversation, packet) = conversation.sealed(message, &keys.k_aut, nonce);
+        let state = AwaitChallenge { imsi, keys, expected: Expected::SignedResponses(sres), next };
+        Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Challenge(Box::new(state)) } }
+    }
+
+    /// AKA-Challenge and AKA'-Challenge. RFC 4187 section 9.3, RFC 9048 section 3.
+    async fn challenge(&self, conversation: Conversation, imsi: Imsi, given: &mut Given<'_>) -> Step {
+        let prime = conversation.method == Method::AkaPrime;
+        let vector = match self.source.aka_vector(&imsi, prime).await {
+            Ok(vector) => vector,
+            Err(error) => return self.fail(conversation, error.into()),
+        };
+        let mut attributes = vec![Attribute::Rand(vec![vector.rand]), Attribute::Autn(vector.autn)];
+        let keys = if prime {
+            if vector.autn[6] & SEPARATION_BIT == 0 {
+                return self.fail(conversation, VectorError::Unsuitable("no separation bit in AMF").into());
+            }
+            let name = self.settings.network_name.as_bytes();
+            attributes.extend([Attribute::KdfInput(name.to_vec()), Attribute::Kdf(KDF_CK_IK_PRIME)]);
+            let (ck, ik) = ck_ik_prime(&vector.ck, &vector.ik, name, &vector.autn);
+            Keys::aka_prime(&conversation.identity, &ik, &ck)
+        } else {
+            Keys::aka(&conversation.identity, &vector.ik, &vector.ck)
+        };
+        let next = self.promise(&conversation, 1, given);
+        self.offer(&mut attributes, &conversation, &keys, &next, &[], given);
+        if self.settings.bidding && conversation.method == Method::Aka {
+            attributes.push(Attribute::Bidding(self.settings.methods.contains(&Method::AkaPrime)));
+        }
+        let message = Message::new(Subtype::AKA_CHALLENGE, attributes);
+        let (conversation, packet) = conversation.sealed(message, &keys.k_aut, &[]);
+        let expected = Expected::Res { xres: vector.xres.clone(), rand: vector.rand };
+        let state = AwaitChallenge { imsi, keys, expected, next };
+        Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Challenge(Box::new(state)) } }
+    }
+
+    async fn challenge_answered(
+        &self,
+        mut conversation: Conversation,
+        state: AwaitChallenge,
+        answer: &Answer<'_>,
+        given: &mut Given<'_>,
+    ) -> Step {
+        let AwaitChallenge { imsi, keys, expected, next } = state;
+        let message = &answer.message;
+        match (message.subtype, &expected) {
+            (Subtype::SIM_CHALLENGE, Expected::SignedResponses(sres)) => {
+                if !verify_mac(answer.octets, &keys.k_aut, sres) {
+                    return self.fail(conversation, Reason::WrongMac);
+                }
+            }
+            (Subtype::AKA_CHALLENGE, Expected::Res { xres, .. }) => {
+                if !verify_mac(answer.octets, &keys.k_aut, &[]) {
+                    return self.fail(conversation, Reason::WrongMac);
+                }
+                let res = message.find(|a| if let Attribute::Res(res) = a { Some(res) } else { None });
+                if !res.is_some_and(|res| xres.ct_eq(res).into()) {
+                    return self.fail(conversation, Reason::WrongRes);
+                }
+                if !conversation.checkcode_agrees(message) {
+                    return self.fail(conversation, Reason::WrongCheckcode);
+                }
+            }
+            (Subtype::AKA_AUTHENTICATION_REJECT, Expected::Res { .. }) => {
+                return conversation.failure(Reason::AuthenticationReject);
+            }
+            (Subtype::AKA_SYNCHRONIZATION_FAILURE, Expected::Res { rand, .. }) => {
+                let auts = message.find(|a| if let Attribute::Auts(auts) = a { Some(auts) } else { None });
+                let Some(auts) = auts else { return self.fail(conversation, Reason::Incomplete("AT_AUTS")) };
+                if mem::replace(&mut conversation.resynchronised, true) {
+                    return self.fail(conversation, Reason::OutOfStep);
+                }
+                return match self.source.resynchronise(&imsi, rand, auts).await {
+                    Ok(()) => self.challenge(conversation, imsi, given).await,
+                    Err(error) => self.fail(conversation, error.into()),
+                };
+            }
+            (other, _) => return self.fail(conversation, Reason::Unexpected(other)),
+        }
+        let success = Success { packet: Vec::new(), imsi, method: conversation.method, reauthenticated: false, keys };
+        self.proved(conversation, success, next, None, message, given)
+    }
+
+    /// Re-authentication: keys of before, no card. RFC 4187 section 5.
+    fn reauthenticate(&self, conversation: Conversation, what: Reauthentication, given: &mut Given<'_>) -> Step {
+        let nonce_s = given.octets();
+        let keys = what.keys.reauthenticated(&conversation.identity, what.counter, &nonce_s);
+        let mut next = self.promise(&conversation, what.counter.saturating_add(1), given);
+        // Pseudonyms come with full authentications only. RFC 4187 section 9.7.
+        next.pseudonym = None;
+        let mut attributes = Vec::new();
+        let inside = [Attribute::Counter(what.counter), Attribute::NonceS(nonce_s)];
+        self.offer(&mut attributes, &conversation, &keys, &next, &inside, given);
+        let message = Message::new(Subtype::REAUTHENTICATION, attributes);
+        let (conversation, packet) = conversation.sealed(message, &keys.k_aut, &[]);
+        let state = AwaitReauthentication { reauthentication: what, keys, nonce_s, next };
+        Step::Request {
+            packet,
+            session: Session { conversation, awaiting: Awaiting::Reauthentication(Box::new(state)) },
+        }
+    }
+
+    async fn reauthentication_answered(
+        &self,
+        conversation: Conversation,
+        state: AwaitReauthentication,
+        answer: &Answer<'_>,
+        given: &mut Given<'_>,
+    ) -> Step {
+        let AwaitReauthentication { reauthentication, keys, nonce_s, next } = state;
+        let message = &answer.message;
+        if message.subtype != Subtype::REAUTHENTICATION {
+            return self.fail(conversation, Reason::Unexpected(message.subtype));
+        }
+        if !verify_mac(answer.octets, &keys.k_aut, &nonce_s) {
+            return self.fail(conversation, Reason::WrongMac);
+        }
+        let inside = message.decrypted(&keys.k_encr).unwrap_or_default();
+        if !inside.contains(&Attribute::Counter(reauthentication.counter)) {
+            return self.fail(conversation, Reason::WrongCounter);
+        }
+        if !conversation.checkcode_agrees(message) {
+            return self.fail(conversation, Reason::WrongCheckcode);
+        }
+        let imsi = reauthentication.imsi;
+        if inside.contains(&Attribute::CounterTooSmall) {
+            // The peer has seen this counter: a full authentication instead. RFC 4187 section 5.5.
+            return match conversation.method {
+                Method::Sim => ask_start(conversation, Some(imsi), None),
+                Method::Aka | Method::AkaPrime => self.challenge(conversation, imsi, given).await,
+            };
+        }
+        let success = Success { packet: Vec::new(), imsi, method: conversation.method, reauthenticated: true, keys };
+        self.proved(conversation, success, next, Some(reauthentication.counter), message, given)
+    }
+
+    /// The peer is who it says; it may want that in writing.
+    fn proved(
+        &self,
+        conversation: Conversation,
+        success: Success,
+        next: Next,
+        counter: Option<u16>,
+        message: &Message,
+        given: &mut Given<'_>,
+    ) -> Step {
+        if !(self.settings.result_indications && message.has(&Attribute::ResultInd)) {
+            return self.succeed(&conversation, success, next, given.now);
+        }
+        let keys = &success.keys;
+        let mut attributes = Vec::new();
+        if let Some(counter) = counter {
+            attributes.extend(encrypted(&keys.k_encr, given.octets(), &[Attribute::Counter(counter)]));
+        }
+        attributes.push(Attribute::Notification(NOTIFICATION_SUCCESS));
+        let message = Message::new(Subtype::NOTIFICATION, attributes);
+        let (conversation, packet) = conversation.sealed(message, &keys.k_aut, &[]);
+        let state = AwaitNotification::Success { success: Box::new(success), next, counter };
+        Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Notification(state) } }
+    }
+
+    fn notification_answered(
+        &self,
+        conversation: &Conversation,
+        state: AwaitNotification,
+        answer: &Answer<'_>,
+        now: u64,
+    ) -> Step {
+        let (success, next, counter) = match state {
+            // Whatever the peer says to that, it has failed.
+            AwaitNotification::Failure(reason) => return conversation.failure(reason),
+            AwaitNotification::Success { success, next, counter } => (success, next, counter),
+        };
+        if answer.message.subtype != Subtype::NOTIFICATION {
+            return conversation.failure(Reason::Unexpected(answer.message.subtype));
+        }
+        if !verify_mac(answer.octets, &success.keys.k_aut, &[]) {
+            return conversation.failure(Reason::WrongMac);
+        }
+        let agreed = |counter| {
+            answer
+                .message
+                .decrypted(&success.keys.k_encr)
+                .is_some_and(|inside| inside.contains(&Attribute::Counter(counter)))
+        };
+        if !counter.is_none_or(agreed) {
+            return conversation.failure(Reason::WrongCounter);
+        }
+        self.succeed(conversation, *success, next, now)
+    }
+
+    fn succeed(&self, conversation: &Conversation, success: Success, next: Next, now: u64) -> Step {
+        let Success { imsi, method, keys, .. } = &success;
+        if let Some(name) = next.pseudonym {
+            self.identities.add_pseudonym(name, imsi.clone(), now);
+        }
+        if let Some(name) = next.reauthentication {
+            let (imsi, keys) = (imsi.clone(), keys.clone());
+            let what = Reauthentication { imsi, method: *method, keys, counter: next.counter };
+            self.identities.add_reauthentication(name, what, now);
+        }
+        Step::Success(Success { packet: packet::success(conversation.identifier), ..success })
+    }
+
+    /// Ends, in the peer's own method if it is to be told. RFC 4187 section 6.3.
+    fn fail(&self, conversation: Conversation, reason: Reason) -> Step {
+        // Before the peer has said a word in the method there may be nobody to tell.
+        if !self.settings.notify_failures || !conversation.settled {
+            return conversation.failure(reason);
+        }
+        let notification = vec![Attribute::Notification(NOTIFICATION_GENERAL_FAILURE)];
+        let (conversation, packet) = conversation.request(&Message::new(Subtype::NOTIFICATION, notification));
+        let state = AwaitNotification::Failure(reason);
+        Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Notification(state) } }
+    }
+
+    /// New names for the peer, as far as the settings go.
+    fn promise(&self, conversation: &Conversation, counter: u16, given: &mut Given<'_>) -> Next {
+        let method = conversation.method;
+        let pseudonym = self.settings.pseudonyms.then(|| fresh_name(method, Kind::Pseudonym, given));
+        let reauthentication =
+            (counter <= self.settings.reauthentications).then(|| fresh_name(method, Kind::Reauthentication, given));
+        Next { pseudonym, reauthentication, counter }
+    }
+
+    /// Appends what a challenge and a re-authentication have in common.
+    fn offer(
+        &self,
+        attributes: &mut Vec<Attribute>,
+        conversation: &Conversation,
+        keys: &Keys,
+        next: &Next,
+        inside: &[Attribute],
+        given: &mut Given<'_>,
+    ) {
+        let mut inside = inside.to_vec();
+        let realm = Identity::parse(&conversation.identity).and_then(|identity| identity.realm);
+        if let Some(name) = &next.pseudonym {
+            // A user name; the peer adds its realm. RFC 4187 section 10.10.
+            inside.push(Attribute::NextPseudonym(name.clone().into_bytes()));
+        }
+        if let Some(name) = &next.reauthentication {
+            // A whole identity, so that it finds its way back here. RFC 4187 section 10.11.
+            let identity = realm.map_or_else(|| name.clone(), |realm| format!("{name}@{realm}"));
+            inside.push(Attribute::NextReauthId(identity.into_bytes()));
+        }
+        if !inside.is_empty() {
+            attributes.extend(encrypted(&keys.k_encr, given.octets(), &inside));
+        }
+        if self.settings.checkcode && conversation.method != Method::Sim {
+            attributes.push(Attribute::Checkcode(conversation.checkcode()));
+        }
+        if self.settings.result_indications {
+            attributes.push(Attribute::ResultInd);
+        }
+    }
+}
+
+/// SIM-Start, asking for the nonce, and for an identity if none led to a subscriber.
+fn ask_start(conversation: Conversation, imsi: Option<Imsi>, identity: Option<Attribute>) -> Step {
+    let attributes = identity.into_iter().chain([Attribute::VersionList(vec![SIM_VERSION])]).collect();
+    let (conversation, packet) = conversation.request(&Message::new(Subtype::SIM_START, attributes));
+    let awaiting = Awaiting::Start(AwaitStart { imsi });
+    Step::Request { packet, session: Session { conversation, awaiting } }
+}
+
+/// What an identity leads to.
+enum Resolved {
+    Subscriber(Imsi),
+    Keys(Box<Reauthentication>),
+    /// Nothing: ask for this instead.
+    Unknown(Attribute),
+}
+
+/// A response, and its octets, over which AT_MAC and AT_CHECKCODE go.
+struct Answer<'a> {
+    octets: &'a [u8],
+    message: Message,
+}
+
+impl Answer<'_> {
+    /// AT_IDENTITY, less the NUL some peers end it with.
+    fn identity(&self) -> Option<Vec<u8>> {
+        let identity =
+            self.message.find(|a| if let Attribute::Identity(identity) = a { Some(identity) } else { None })?;
+        Some(identity.strip_suffix(&[0]).unwrap_or(identity).to_vec()).filter(|identity| !identity.is_empty())
+    }
+}
+
+impl Conversation {
+    /// The next request, without AT_MAC.
+    fn request(mut self, message: &Message) -> (Self, Vec<u8>) {
+        self.identifier = self.identifier.wrapping_add(1);
+        let packet = message.encode(Code::Request, self.identifier, self.method);
+        (self, packet)
+    }
+
+    /// The next request, with AT_MAC over it and `extra`.
+    fn sealed(mut self, message: Message, k_aut: &AuthenticationKey, extra: &[u8]) -> (Self, Vec<u8>) {
+        self.identifier = self.identifier.wrapping_add(1);
+        let packet = message.seal(Code::Request, self.identifier, self.method, k_aut, extra);
+        (self, packet)
+    }
+
+    fn failure(&self, reason: Reason) -> Step {
+        Step::Failure { packet: packet::failure(self.identifier), reason }
+    }
+
+    /// The hash over the identity round; empty if there was none. RFC 4187 section 10.13, RFC 9048 section 3.5.
+    fn checkcode(&self) -> Vec<u8> {
+        match self.method {
+            _ if self.identity_round.is_empty() => Vec::new(),
+            Method::AkaPrime => Sha256::digest(&self.identity_round).to_vec(),
+            Method::Sim | Method::Aka => Sha1::digest(&self.identity_round).to_vec(),
+        }
+    }
+
+    /// Whether the peer saw the same identity round; one that says nothing is not asked again.
+    fn checkcode_agrees(&self, message: &Message) -> bool {
+        let theirs = message.find(|a| if let Attribute::Checkcode(code) = a { Some(code) } else { None });
+        theirs.is_none_or(|theirs| *theirs == self.checkcode())
+    }
+}

@@ -1,0 +1,71 @@
+//! Where authentication vectors come from.
+
+use core::future::Future;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::Imsi;
+
+/// The authentication centre as an EAP server sees it.
+pub trait VectorSource: Send + Sync {
+    /// A vector for one challenge; with `separation`, one whose AMF has the separation bit, as EAP-AKA' wants it.
+    fn aka_vector(&self, imsi: &Imsi, separation: bool) -> impl Future<Output = Result<AkaVector, VectorError>> + Send;
+
+    /// `count` triplets with different RANDs.
+    fn sim_triplets(&self, imsi: &Imsi, count: usize)
+    -> impl Future<Output = Result<Vec<Triplet>, VectorError>> + Send;
+
+    /// Brings the sequence number in step with the card that answered `rand` with `auts`.
+    fn resynchronise(
+        &self,
+        imsi: &Imsi,
+        rand: &[u8; 16],
+        auts: &[u8; 14],
+    ) -> impl Future<Output = Result<(), VectorError>> + Send;
+}
+
+/// An authentication vector, in the lengths EAP knows. TS 33.102 section 6.3.2.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct AkaVector {
+    /// The challenge.
+    pub rand: [u8; 16],
+    /// The network's proof.
+    pub autn: [u8; 16],
+    /// The answer a genuine card gives, 4 to 16 octets.
+    pub xres: Vec<u8>,
+    /// CK.
+    pub ck: [u8; 16],
+    /// IK.
+    pub ik: [u8; 16],
+}
+
+/// A GSM authentication vector.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Triplet {
+    /// The challenge.
+    pub rand: [u8; 16],
+    /// The answer.
+    pub sres: [u8; 4],
+    /// Kc.
+    pub kc: [u8; 8],
+}
+
+/// Why there is no vector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VectorError {
+    /// Nobody has this IMSI.
+    #[error("no such subscriber")]
+    UnknownSubscriber,
+    /// The subscription is barred or not active yet.
+    #[error("the subscription is not active")]
+    NotActive,
+    /// AUTS was not made by the subscriber's card.
+    #[error("AUTS is not from this subscriber's card")]
+    WrongAuts,
+    /// The subscription's algorithm has outputs EAP cannot carry.
+    #[error("the subscription's algorithm does not fit EAP: {0}")]
+    Unsuitable(&'static str),
+    /// The authentication centre does not work; another time it may.
+    #[error("the authentication centre does not answer: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,459 @@
+//! Whole conversations between our EAP server and a peer written from the client's side of the RFCs.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod peer;
+
+use hex_literal::hex;
+use operator::eap::attribute::{Attribute, AttributeError};
+use operator::eap::message::{Method, Subtype};
+use operator::eap::{Given, IdentityRound, Reason, Server, Settings, Step, Success, VectorError};
+use peer::{Centre, IMSI, Peer};
+
+/// A server at a moment, with randomness that repeats.
+struct Operator {
+    server: Server<Centre>,
+    drawn: u8,
+    now: u64,
+}
+
+enum End {
+    Success(Success),
+    Failure(Reason),
+}
+
+impl Operator {
+    fn new(settings: Settings, centre: Centre) -> Self {
+        Self { server: Server::new(settings, centre), drawn: 0, now: 1000 }
+    }
+
+    fn access() -> Self {
+        Self::new(Settings::access(), Centre::new(0))
+    }
+
+    async fn start(&mut self, identity: Option<&[u8]>) -> Step {
+        let drawn = &mut self.drawn;
+        let mut random = |octets: &mut [u8]| {
+            *drawn = drawn.wrapping_add(1);
+            octets.iter_mut().zip(*drawn..).for_each(|(octet, value)| *octet = value);
+        };
+        self.server.start(identity, 0, &mut Given { random: &mut random, now: self.now }).await
+    }
+
+    async fn respond(&mut self, session: operator::eap::Session, answer: &[u8]) -> Step {
+        let drawn = &mut self.drawn;
+        let mut random = |octets: &mut [u8]| {
+            *drawn = drawn.wrapping_add(1);
+            octets.iter_mut().zip(*drawn..).for_each(|(octet, value)| *octet = value);
+        };
+        self.server.respond(session, answer, &mut Given { random: &mut random, now: self.now }).await
+    }
+
+    /// From the first packet to the last.
+    async fn authenticate(&mut self, peer: &mut Peer) -> End {
+        let identity = peer.begin();
+        let mut step = self.start(Some(&identity)).await;
+        loop {
+            step = match step {
+                Step::Request { packet, session } => self.respond(session, &peer.respond(&packet)).await,
+                Step::Success(success) => {
+                    assert_eq!(success.packet[0], 3);
+                    return End::Success(success);
+                }
+                Step::Failure { packet, reason } => {
+                    assert_eq!(packet[0], 4);
+                    return End::Failure(reason);
+                }
+                Step::Ignored(_) => panic!("an answer was ignored"),
+            }
+        }
+    }
+
+    async fn succeed(&mut self, peer: &mut Peer) -> Success {
+        match self.authenticate(peer).await {
+            End::Success(success) => {
+                assert_eq!(success.imsi.as_str(), IMSI);
+                assert_eq!(Some(success.keys.msk), peer.msk, "both have the same MSK");
+                success
+            }
+            End::Failure(reason) => panic!("{reason}"),
+        }
+    }
+
+    async fn fail(&mut self, peer: &mut Peer) -> Reason {
+        match self.authenticate(peer).await {
+            End::Success(_) => panic!("success"),
+            End::Failure(reason) => reason,
+        }
+    }
+}
+
+const AKA_ROUND: [Subtype; 2] = [Subtype::AKA_IDENTITY, Subtype::AKA_CHALLENGE];
+
+/// The packets a TS.43 device gets and gives, octet by octet.
+#[tokio::test]
+async fn the_challenge_comes_first_in_the_relay() {
+    let mut operator = Operator::new(Settings::relay(), Centre::new(0));
+    let mut peer = Peer::new(Method::Aka);
+    peer.permanent = b"0001010000000001@nai.epc.mnc001.mcc001.3gppnetwork.org".to_vec();
+    let identity = peer.begin();
+    let Step::Request { packet, session } = operator.start(Some(&identity)).await else { panic!("no request") };
+    assert_eq!(
+        packet,
+        hex!(
+            "01010044170100000105000023553cbe9637a89d218ae64dae47bf3502050000aa689c648351800041ed662ae8c74ecd0b0500007c644718ec9f011a4717c18a861063f7"
+        )
+    );
+    let answer = peer.respond(&packet);
+    assert_eq!(answer, hex!("020100281701000003030040a54211d5e3ba50bf0b050000f99368f04af36b607ebd1b36ab18fac1"));
+    let Step::Success(success) = operator.respond(session, &answer).await else { panic!("no success") };
+    assert_eq!(success.packet, hex!("03010004"));
+    assert_eq!(
+        success.keys.msk,
+        hex!(
+            "01418086c8d0f735a92329e4f3d83820a268f077c6ebf455d66958d90ef7bc6751d7fbf2ad98c81f973bfc978130ae58a0e8901b228116b272d698ef7758330d"
+        )
+    );
+    assert_eq!(
+        success.keys.emsk,
+        hex!(
+            "8b7889d127acadb852cd4b499fe57914b71ef87ba067ca9a34da66035fc55161482d63ac995146051c57cea687d4f3735818c31be4f853022825df3ef057a473"
+        )
+    );
+}
+
+#[tokio::test]
+async fn each_method_with_its_identity_round() {
+    for method in Method::ALL {
+        let mut operator = Operator::access();
+        let mut peer = Peer::new(method);
+        let success = operator.succeed(&mut peer).await;
+        assert_eq!((success.method, success.reauthenticated), (method, false));
+        let expected = if method == Method::Sim { [Subtype::SIM_START, Subtype::SIM_CHALLENGE] } else { AKA_ROUND };
+        assert_eq!(peer.heard, expected);
+    }
+}
+
+#[tokio::test]
+async fn each_method_without() {
+    for method in Method::ALL {
+        let settings = Settings { identity_round: IdentityRound::WhenNeeded, ..Settings::access() };
+        let mut operator = Operator::new(settings, Centre::new(0));
+        let mut peer = Peer::new(method);
+        operator.succeed(&mut peer).await;
+        let expected: &[_] = match method {
+            Method::Sim => &[Subtype::SIM_START, Subtype::SIM_CHALLENGE],
+            _ => &[Subtype::AKA_CHALLENGE],
+        };
+        assert_eq!(peer.heard, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_result_in_writing() {
+    for method in Method::ALL {
+        let mut operator = Operator::access();
+        let mut peer = Peer::new(method);
+        peer.wants_result = true;
+        operator.succeed(&mut peer).await;
+        assert_eq!(peer.notified.take(), Some(32768));
+        assert!(operator.succeed(&mut peer).await.reauthenticated);
+        assert_eq!(peer.notified, Some(32768), "after a re-authentication too");
+        let mut silent = Operator::new(Settings { result_indications: false, ..Settings::access() }, Centre::new(100));
+        peer.forget_keys();
+        peer.notified = None;
+        silent.succeed(&mut peer).await;
+        assert_eq!(peer.notified, None);
+    }
+}
+
+#[tokio::test]
+async fn fast_reauthentication_until_the_limit() {
+    for method in Method::ALL {
+        let mut operator = Operator::new(Settings { reauthentications: 2, ..Settings::access() }, Centre::new(0));
+        let mut peer = Peer::new(method);
+        let first = operator.succeed(&mut peer).await;
+        let second = operator.succeed(&mut peer).await;
+        let third = operator.succeed(&mut peer).await;
+        assert!(!first.reauthenticated && second.reauthenticated && third.reauthenticated);
+        assert!(first.keys.msk != second.keys.msk && second.keys.msk != third.keys.msk);
+        // No further name was given: the card again, under its pseudonym.
+        let fourth = operator.succeed(&mut peer).await;
+        assert!(!fourth.reauthenticated);
+    }
+}
+
+#[tokio::test]
+async fn pseudonyms() {
+    for method in Method::ALL {
+        let mut operator = Operator::new(Settings { reauthentications: 0, ..Settings::access() }, Centre::new(0));
+        let mut peer = Peer::new(method);
+        operator.succeed(&mut peer).await;
+        let pseudonym = peer.begin();
+        assert!(pseudonym != peer.permanent && pseudonym.ends_with(b".3gppnetwork.org"));
+        operator.succeed(&mut peer).await;
+        // When it has ended, the server asks for the permanent identity.
+        operator.now += operator_lifetime();
+        operator.succeed(&mut peer).await;
+        assert_eq!(peer.heard.len(), 3, "{:?}", peer.heard);
+    }
+}
+
+fn operator_lifetime() -> u64 {
+    Settings::access().lifetime
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_keys_asks_for_the_card() {
+    for method in Method::ALL {
+        let mut operator = Operator::access();
+        let mut peer = Peer::new(method);
+        operator.succeed(&mut peer).await;
+        let mut restarted = Operator::new(Settings::access(), Centre::new(50));
+        let success = restarted.succeed(&mut peer).await;
+        assert!(!success.reauthenticated);
+        // Re-authentication identity, pseudonym, permanent identity; then the challenge.
+        assert_eq!(peer.heard.len(), 4, "{:?}", peer.heard);
+    }
+}
+
+#[tokio::test]
+async fn a_counter_seen_before_leads_back_to_the_card() {
+    for method in Method::ALL {
+        let mut operator = Operator::access();
+        let mut peer = Peer::new(method);
+        operator.succeed(&mut peer).await;
+        peer.has_counted(7);
+        let success = operator.succeed(&mut peer).await;
+        assert!(!success.reauthenticated);
+        assert!(peer.heard.contains(&Subtype::REAUTHENTICATION));
+    }
+}
+
+#[tokio::test]
+async fn resynchronisation() {
+    for method in [Method::Aka, Method::AkaPrime] {
+        let mut operator = Operator::access();
+        let mut peer = Peer::new(method);
+        peer.has_seen(1_000_000);
+        operator.succeed(&mut peer).await;
+        assert_eq!(peer.heard, [Subtype::AKA_IDENTITY, Subtype::AKA_CHALLENGE, Subtype::AKA_CHALLENGE]);
+        peer.forget_keys();
+        operator.succeed(&mut peer).await;
+        assert_eq!(peer.heard, AKA_ROUND, "in step from now on");
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_is_never_content() {
+    let mut operator = Operator::access();
+    let mut peer = Peer::new(Method::Aka);
+    peer.has_seen(50);
+    let identity = peer.begin();
+    let mut step = operator.start(Some(&identity)).await;
+    let reason = loop {
+        step = match step {
+            Step::Request { packet, session } => {
+                let answer = peer.respond(&packet);
+                peer.has_seen(1000 + peer.heard.len() as u64);
+                operator.respond(session, &answer).await
+            }
+            Step::Failure { reason, .. } => break reason,
+            _ => panic!("neither request nor failure"),
+        }
+    };
+    assert_eq!(reason, Reason::OutOfStep);
+}
+
+#[tokio::test]
+async fn another_key() {
+    for (method, expected) in [
+        (Method::Aka, Reason::AuthenticationReject),
+        (Method::AkaPrime, Reason::AuthenticationReject),
+        (Method::Sim, Reason::ClientError(0)),
+    ] {
+        let mut peer = Peer::with_key(method, &[0xEE; 16]);
+        assert_eq!(Operator::access().fail(&mut peer).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_answer_is_told_and_fails() {
+    let mut peer = Peer::new(Method::Aka);
+    for res in [vec![1; 8], vec![], hex!("a54211d5e3ba50").to_vec()] {
+        peer.wrong_res = Some(res);
+        peer.notified = None;
+        assert_eq!(Operator::access().fail(&mut peer).await, Reason::WrongRes);
+        assert_eq!(peer.notified, Some(16384));
+        peer.has_seen(0);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_mac_fails() {
+    for method in Method::ALL {
+        for reauthentication in [false, true] {
+            let mut operator = Operator::access();
+            let mut peer = Peer::new(method);
+            if reauthentication {
+                operator.succeed(&mut peer).await;
+            }
+            let identity = peer.begin();
+            let mut step = operator.start(Some(&identity)).await;
+            let reason = loop {
+                step = match step {
+                    Step::Request { packet, session } => {
+                        let mut answer = peer.respond(&packet);
+                        if peer.heard.len() == 2
+                            && let Some(last) = answer.last_mut()
+                        {
+                            *last ^= 1;
+                        }
+                        operator.respond(session, &answer).await
+                    }
+                    Step::Failure { reason, .. } => break reason,
+                    _ => panic!("neither request nor failure"),
+                }
+            };
+            assert_eq!(reason, Reason::WrongMac, "{method:?}");
+        }
+    }
+}
+
+/// Whatever is not the answer to the last request leaves the session as it was.
+#[tokio::test]
+async fn replayed_and_foreign_packets_are_ignored() {
+    for method in Method::ALL {
+        let mut operator = Operator::access();
+        let mut peer = Peer::new(method);
+        let identity = peer.begin();
+        let mut step = operator.start(Some(&identity)).await;
+        let mut earlier = vec![hex!("020000060130").to_vec(), hex!("03000004").to_vec(), Vec::new()];
+        let success = loop {
+            step = match step {
+                Step::Request { packet, mut session } => {
+                    for old in earlier.iter().chain([&packet]) {
+                        let Step::Ignored(same) = operator.respond(session, old).await else { panic!("not ignored") };
+                        session = same;
+                    }
+                    let answer = peer.respond(&packet);
+                    earlier.push(answer.clone());
+                    operator.respond(session, &answer).await
+                }
+                Step::Success(success) => break success,
+                Step::Failure { reason, .. } => panic!("{reason}"),
+                Step::Ignored(_) => panic!("an answer was ignored"),
+            }
+        };
+        assert_eq!(Some(success.keys.msk), peer.msk);
+    }
+}
+
+/// An answer from an earlier re-authentication, its identifier changed to fit, does not have the nonce in its AT_MAC.
+#[tokio::test]
+async fn a_replayed_reauthentication_fails() {
+    let mut operator = Operator::access();
+    let mut peer = Peer::new(Method::Aka);
+    operator.succeed(&mut peer).await;
+    let mut recorded = Vec::new();
+    for replay in [false, true] {
+        let identity = peer.begin();
+        let Step::Request { packet, session } = operator.start(Some(&identity)).await else { panic!("no request") };
+        let Step::Request { packet, session } = operator.respond(session, &peer.respond(&packet)).await else {
+            panic!("no request")
+        };
+        let answer = peer.respond(&packet);
+        if replay {
+            let Step::Request { session, .. } = operator.respond(session, &recorded).await else {
+                panic!("no request")
+            };
+            let answer = hex!("0203000817 0c0000");
+            let Step::Failure { reason, .. } = operator.respond(session, &answer).await else { panic!("no failure") };
+            assert_eq!(reason, Reason::WrongMac);
+        } else {
+            recorded.clone_from(&answer);
+            assert!(matches!(operator.respond(session, &answer).await, Step::Success(_)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_may_prefer_another_method() {
+    let mut operator = Operator::access();
+    for method in Method::ALL {
+        let mut peer = Peer::new(method);
+        // Its identity says nothing: the server begins with the method it likes best.
+        let Step::Request { packet, session } = operator.start(Some(b"someone@example.org")).await else {
+            panic!("no request")
+        };
+        peer.begin();
+        let mut step = operator.respond(session, &peer.respond(&packet)).await;
+        while let Step::Request { packet, session } = step {
+            step = operator.respond(session, &peer.respond(&packet)).await;
+        }
+        let Step::Success(success) = step else { panic!("no success") };
+        assert_eq!(success.method, method);
+        peer.has_seen(0);
+        operator = Operator::access();
+    }
+    let settings = Settings { methods: vec![Method::Aka], ..Settings::access() };
+    let mut strict = Operator::new(settings, Centre::new(0));
+    assert_eq!(strict.fail(&mut Peer::new(Method::Sim)).await, Reason::NoMethod);
+}
+
+#[tokio::test]
+async fn nobody_of_that_name() {
+    for method in Method::ALL {
+        let mut peer = Peer::new(method);
+        peer.permanent = [&peer.permanent[..1], b"001019999999999@example.org"].concat();
+        let expected = Reason::Vector(VectorError::UnknownSubscriber);
+        assert_eq!(Operator::access().fail(&mut peer).await, expected);
+        assert_eq!(peer.notified.take(), Some(16384));
+        peer.permanent = b"alice@example.org".to_vec();
+        assert_eq!(
+            Operator::new(Settings { methods: vec![method], ..Settings::access() }, Centre::new(0))
+                .fail(&mut peer)
+                .await,
+            Reason::UnknownIdentity
+        );
+    }
+}
+
+#[tokio::test]
+async fn keys_of_one_method_serve_no_other() {
+    let mut operator = Operator::access();
+    let mut peer = Peer::new(Method::Aka);
+    operator.succeed(&mut peer).await;
+    let mut identity = peer.begin();
+    assert_eq!(identity[0], b'4');
+    identity[0] = b'8';
+    let settings = Settings { identity_round: IdentityRound::WhenNeeded, ..Settings::access() };
+    let mut direct = Operator::new(settings, Centre::new(0));
+    let Step::Request { packet, .. } = direct.start(Some(&identity)).await else { panic!("no request") };
+    assert_eq!(packet[4..], hex!("32050000 11010000"), "AKA'-Identity, AT_FULLAUTH_ID_REQ");
+}
+
+#[tokio::test]
+async fn aka_prime_needs_the_separation_bit() {
+    let mut operator = Operator::new(Settings::access(), Centre::new(0).with_amf([0, 0]));
+    let reason = operator.fail(&mut Peer::new(Method::AkaPrime)).await;
+    assert!(matches!(reason, Reason::Vector(VectorError::Unsuitable(_))), "{reason}");
+}
+
+#[tokio::test]
+async fn attributes_of_later_documents() {
+    let mut peer = Peer::new(Method::Aka);
+    peer.extra = vec![Attribute::Unknown(222, vec![0, 0])];
+    Operator::access().succeed(&mut peer).await;
+    peer = Peer::new(Method::Aka);
+    peer.extra = vec![Attribute::Unknown(77, vec![0, 0])];
+    assert_eq!(Operator::access().fail(&mut peer).await, Reason::Malformed(AttributeError::NotSkippable(77)));
+}
+
+#[tokio::test]
+async fn an_identity_round_tampered_with() {
+    let mut peer = Peer::new(Method::Aka);
+    let mut operator = Operator::new(Settings { checkcode: false, ..Settings::access() }, Centre::new(0));
+    peer.extra = vec![Attribute::Checkcode(vec![7; 20])];
+    assert_eq!(operator.fail(&mut peer).await, Reason::WrongCheckcode);
+}
