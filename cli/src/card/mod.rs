@@ -1,7 +1,9 @@
 //! `vuicc card`: cards made, inserted, looked at.
 
+mod names;
 mod new;
 mod run;
+mod show;
 
 use clap::Subcommand;
 pub(crate) use run::first_port;
@@ -33,11 +35,42 @@ Examples:
 The virtual reader is vpcd of vsmartcard, a driver of pcscd (Debian: apt install pcscd vsmartcard-vpcd). When pcscd
 restarts the card is inserted again; Ctrl-C ejects it.")]
     Run(run::Arguments),
+    /// Show what a card is and holds: EID, profiles, applications, PIN tries, file tree
+    #[command(after_help = "\
+Examples:
+  vuicc card show my.img
+  vuicc card show my.img --brief                       without the file trees
+  vuicc card show my.img --json | jq 'select(.kind == \"profile\")'
+
+A card that is in a reader just now may be looked at as well.")]
+    Show(show::Arguments),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => new::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
+        Command::Show(arguments) => show::run(arguments, context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    /// `vuicc card` with these arguments.
+    pub(super) fn card(arguments: Vec<OsString>, context: &Context) -> Result<(), Failure> {
+        let line = Line::parse_from(std::iter::once("card".into()).chain(arguments));
+        run(&line.command, context)
     }
 }
