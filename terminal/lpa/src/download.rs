@@ -14,7 +14,7 @@ use rsp::certificate::Certificate;
 use rsp::es8::{BoundProfilePackage, StoreMetadataRequest};
 use rsp::es9::{
     AuthenticateClientRequest, AuthenticateClientResponse, Base64, EventEntry, Function, GetBoundProfilePackageRequest,
-    InitiateAuthenticationRequest, status,
+    InitiateAuthenticationRequest,
 };
 use rsp::es10a::EuiccConfiguredAddressesResponse;
 use rsp::es10b::{
@@ -325,10 +325,8 @@ impl<T: Transport> Procedure<'_, T> {
             ask::<GetBoundProfilePackageRequest, T>(self.euicc, self.user, address);
             match call(self.server, address, &request) {
                 Ok(answer) => return Ok(answer.bound_profile_package.0),
-                Err(ServerError::Refused(data))
-                    if confirmation_code_required && data.is(status::CONFIRMATION_CODE_REFUSED) =>
-                {
-                    refusal = Some(ServerError::Refused(data).into());
+                Err(error) if confirmation_code_required && error.is_wrong_confirmation_code() => {
+                    refusal = Some(error.into());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -431,7 +429,9 @@ mod tests {
     use rsp::VersionType;
     use rsp::certificate::Role;
     use rsp::es8::{ControlRefTemplate, InitialiseSecureChannelRequest, RemoteOpId};
-    use rsp::es9::{Es11AuthenticateClientResponse, GetBoundProfilePackageResponse, InitiateAuthenticationResponse};
+    use rsp::es9::{
+        Es11AuthenticateClientResponse, GetBoundProfilePackageResponse, InitiateAuthenticationResponse, status,
+    };
     use rsp::es10b::{
         AuthenticateResponseError, AuthenticateResponseOk, CancelSessionReason, CancelSessionRequest,
         CancelSessionResponse, CancelSessionResponseOk, EuiccCancelSessionSigned, GetEuiccChallengeResponse,

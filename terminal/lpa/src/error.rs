@@ -3,7 +3,7 @@
 use apdu::StatusWord;
 use reader_bridge::TransportError;
 use rsp::activation_code::ActivationCodeError;
-use rsp::es9::{ResponseError, StatusCodeData};
+use rsp::es9::{ResponseError, StatusCodeData, status};
 use rsp::es10b::CancelSessionReason;
 use rsp::metadata::PprIds;
 use rsp::notification::{BppCommandId, ErrorReason};
@@ -191,6 +191,11 @@ impl ServerError {
         }
     }
 
+    /// Whether the server refused the confirmation code, and would take another one.
+    pub(crate) fn is_wrong_confirmation_code(&self) -> bool {
+        matches!(self, Self::Refused(data) if data.is(status::CONFIRMATION_CODE_REFUSED))
+    }
+
     /// Whether trying again soon can help: the network, or a server in trouble.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -210,6 +215,10 @@ impl LpaError {
             Self::TimedOut => CancelSessionReason::TIMEOUT,
             Self::PolicyRules(_) | Self::NotTheOnlyProfile => CancelSessionReason::PPR_NOT_ALLOWED,
             Self::MetadataMismatch => CancelSessionReason::METADATA_MISMATCH,
+            // Another try with the right code, or with a network, can succeed: the order shall not be lost for it.
+            Self::Server(error) if error.is_temporary() || error.is_wrong_confirmation_code() => {
+                CancelSessionReason::POSTPONED
+            }
             Self::Package(_) | Self::Loading(_) | Self::NoResult => CancelSessionReason::LOAD_BPP_EXECUTION_ERROR,
             _ => CancelSessionReason::UNDEFINED_REASON,
         }
@@ -219,7 +228,6 @@ impl LpaError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rsp::es9::status;
 
     #[test]
     fn texts_have_cause_and_way_out() {
@@ -249,6 +257,12 @@ mod tests {
     #[test]
     fn cancel_reasons() {
         assert_eq!(LpaError::ConfirmationCodeMissing.cancel_session_reason(), CancelSessionReason::POSTPONED);
+        let refused =
+            |status| LpaError::from(ServerError::Refused(StatusCodeData::from(status))).cancel_session_reason();
+        assert_eq!(refused(status::CONFIRMATION_CODE_REFUSED), CancelSessionReason::POSTPONED);
+        assert_eq!(refused(status::PROFILE_NOT_REBINDABLE), CancelSessionReason::UNDEFINED_REASON);
+        let unreachable = ServerError::Unreachable { address: "a".into(), cause: "gone".into() };
+        assert_eq!(LpaError::from(unreachable).cancel_session_reason(), CancelSessionReason::POSTPONED);
         assert_eq!(LpaError::Rejected.cancel_session_reason(), CancelSessionReason::END_USER_REJECTION);
         assert_eq!(LpaError::Inconsistent("").cancel_session_reason(), CancelSessionReason::UNDEFINED_REASON);
     }
