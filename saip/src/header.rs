@@ -86,6 +86,43 @@ services! {
     35 SSIM_EAP_TLS "ssim-Eap-Tls", 36 SSIM_EAP_AKA_PRIME "ssim-Eap-Aka-prime", 37 USAT_APP_PAIRING "usatAppPairing",
 }
 
+/// The bit of `UICCCapability` (SGP.22 section 5.7.8) by which an eUICC announces a service; those not listed have none.
+const UICC_CAPABILITY_BITS: &[(Service, u8)] = &[
+    (Service::CONTACTLESS, 0),
+    (Service::USIM, 1),
+    (Service::ISIM, 2),
+    (Service::CSIM, 3),
+    (Service::MILENAGE, 4),
+    (Service::CAVE, 5),
+    (Service::TUAK128, 6),
+    (Service::TUAK256, 7),
+    // Reserved in SGP.22 version 2, where cards have the service and say nothing.
+    (Service::USIM_TEST_ALGORITHM, 8),
+    (Service::GBA_USIM, 10),
+    (Service::GBA_ISIM, 11),
+    (Service::MBMS, 12),
+    (Service::EAP, 13),
+    (Service::JAVACARD, 14),
+    (Service::MULTOS, 15),
+    (Service::MULTIPLE_USIM, 16),
+    (Service::MULTIPLE_ISIM, 17),
+    (Service::MULTIPLE_CSIM, 18),
+    (Service::BER_TLV, 19),
+    (Service::DF_LINK, 20),
+    (Service::CAT_TP, 21),
+    (Service::GET_IDENTITY, 22),
+    (Service::PROFILE_A_X25519, 23),
+    (Service::PROFILE_B_P256, 24),
+    (Service::SUCI_CALCULATOR_API, 25),
+];
+
+impl Service {
+    /// The bit of `UICCCapability` that announces the service, 0 being the first; `None` if there is none.
+    pub fn uicc_capability_bit(self) -> Option<u8> {
+        UICC_CAPABILITY_BITS.iter().find(|(service, _)| *service == self).map(|(_, bit)| *bit)
+    }
+}
+
 /// `ServicesList`: the services demanded, in ascending order. Those of later versions are kept by number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServicesList(Vec<Service>);

@@ -5,29 +5,29 @@ use saip::Status;
 use saip::header::{ProfileHeader, Service};
 use saip::templates;
 
-/// Services offered, each with the bit of `uiccCapability` that announces it. TCA §4.1, SGP.22 §5.7.8.
-pub const OFFERED: &[(Service, UiccCapability)] = &[
-    (Service::USIM, UiccCapability::USIM_SUPPORT),
-    (Service::ISIM, UiccCapability::ISIM_SUPPORT),
-    (Service::CSIM, UiccCapability::CSIM_SUPPORT),
-    (Service::MILENAGE, UiccCapability::AKA_MILENAGE),
-    (Service::TUAK128, UiccCapability::AKA_TUAK128),
-    (Service::TUAK256, UiccCapability::AKA_TUAK256),
-    // Given its meaning, usimTestAlgorithm, after SGP.22 had reserved it.
-    (Service::USIM_TEST_ALGORITHM, UiccCapability::RFU1),
-    (Service::MULTIPLE_USIM, UiccCapability::MULTIPLE_USIM_SUPPORT),
-    (Service::MULTIPLE_ISIM, UiccCapability::MULTIPLE_ISIM_SUPPORT),
-    (Service::MULTIPLE_CSIM, UiccCapability::MULTIPLE_CSIM_SUPPORT),
-    (Service::BER_TLV, UiccCapability::BER_TLV_FILE_SUPPORT),
-    (Service::DF_LINK, UiccCapability::DF_LINK_SUPPORT),
-    (Service::GET_IDENTITY, UiccCapability::GET_IDENTITY),
-    (Service::PROFILE_A_X25519, UiccCapability::PROFILE_A_X25519),
-    (Service::PROFILE_B_P256, UiccCapability::PROFILE_B_P256),
+/// Services offered to profiles. TCA §4.1.
+pub const OFFERED: &[Service] = &[
+    Service::USIM,
+    Service::ISIM,
+    Service::CSIM,
+    Service::MILENAGE,
+    Service::TUAK128,
+    Service::TUAK256,
+    Service::USIM_TEST_ALGORITHM,
+    Service::MULTIPLE_USIM,
+    Service::MULTIPLE_ISIM,
+    Service::MULTIPLE_CSIM,
+    Service::BER_TLV,
+    Service::DF_LINK,
+    Service::GET_IDENTITY,
+    Service::PROFILE_A_X25519,
+    Service::PROFILE_B_P256,
 ];
 
-/// The `uiccCapability` of EUICCInfo2.
+/// The `uiccCapability` of EUICCInfo2: the bits that announce the services offered. SGP.22 §5.7.8.
 pub fn uicc_capability() -> UiccCapability {
-    OFFERED.iter().fold(UiccCapability::EMPTY, |all, (_, capability)| all.with(*capability))
+    let bits = OFFERED.iter().filter_map(|service| service.uicc_capability_bit());
+    bits.fold(UiccCapability::EMPTY, |all, bit| all.with(UiccCapability::bit(bit)))
 }
 
 /// Major versions of the profile package format that are understood.
@@ -39,7 +39,7 @@ pub(super) fn check(header: &ProfileHeader) -> Result<(), Status> {
         return Err(Status::UNSUPPORTED_PROFILE_VERSION);
     }
     for service in header.mandatory_services.iter() {
-        if OFFERED.iter().all(|(offered, _)| *offered != service) {
+        if !OFFERED.contains(&service) {
             return Err(match service {
                 Service::JAVACARD | Service::MULTOS => Status::RUNTIME_NOT_SUPPORTED,
                 _ => Status::FEATURE_NOT_SUPPORTED,
