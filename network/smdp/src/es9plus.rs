@@ -38,6 +38,9 @@ pub struct Settings {
     pub confirmation_code_tries: u32,
     /// Packages handed out after which an order is lost.
     pub download_tries: u32,
+    /// Whether an order is lost once its user rejected the profile, as SGP.22 has it. Widespread LPAs give this reason
+    /// for every failure of their own, down to a mistyped confirmation code; so by default the order stays open.
+    pub rejection_is_final: bool,
     /// Under which keys profiles travel.
     pub protection: ProfileProtection,
     /// Whether profiles are held back from an eUICC on which they would not work.
@@ -54,6 +57,7 @@ impl Default for Settings {
             session_lifetime: 30 * 60,
             confirmation_code_tries: 3,
             download_tries: 10,
+            rejection_is_final: false,
             protection: ProfileProtection::default(),
             check_eligibility: true,
             host_id: b"vuicc-smdp".to_vec(),
@@ -211,6 +215,7 @@ impl<S: Store> SmDp<S> {
             eid: euicc.eid,
             euicc_certificate: ok.euicc_certificate.clone(),
             iccid: profile.iccid().clone(),
+            matching_id: profile.order.matching_id.clone(),
             smdp_signature2: smdp_signature2.clone(),
         };
         let answer = AuthenticateClientResponse {
@@ -288,6 +293,9 @@ impl<S: Store> SmDp<S> {
         }
 
         let mut profile = self.store.profile(&peer.iccid).await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+        if profile.order.matching_id != peer.matching_id {
+            return Err(status::PROFILE_NOT_REBINDABLE.because("the profile was ordered anew"));
+        }
         self.check_order(&mut profile, &peer.eid, now).await.map_err(|refusal| match refusal.status {
             // The order was cancelled or used up since the client was authenticated.
             status::MATCHING_ID_REFUSED | status::PROFILE_NOT_RELEASED | status::EID_REFUSED => {
@@ -324,7 +332,7 @@ impl<S: Store> SmDp<S> {
         })
     }
 
-    /// Compares the confirmation code, counting misses before anything else happens.
+    /// Compares the confirmation code. The try is counted and stored before, so that guesses made at once count all.
     async fn check_confirmation_code(
         &self,
         profile: &mut Profile,
@@ -334,16 +342,20 @@ impl<S: Store> SmDp<S> {
     ) -> Result<(), Refusal> {
         let Some(code) = &mut profile.order.confirmation_code else { return Ok(()) };
         let hash_cc = hash_cc.ok_or(status::CONFIRMATION_CODE_MISSING)?;
-        if code.hash.matches(transaction_id.octets(), hash_cc) {
-            code.failures = 0;
+        let is_right = code.hash.matches(transaction_id.octets(), hash_cc);
+        code.failures = code.failures.saturating_add(1);
+        let is_last = code.failures >= self.settings.confirmation_code_tries;
+        self.store.update_profile(profile).await?;
+        profile.revision += 1;
+        if is_right {
+            // Stored together with the download.
+            profile.order.confirmation_code.iter_mut().for_each(|code| code.failures = 0);
             return Ok(());
         }
-        code.failures += 1;
-        if code.failures >= self.settings.confirmation_code_tries {
+        if is_last {
             self.give_up(profile, now).await?;
             return Err(status::CONFIRMATION_CODE_RETRIES_EXCEEDED.into());
         }
-        self.store.update_profile(profile).await?;
         Err(status::CONFIRMATION_CODE_REFUSED.into())
     }
 
@@ -372,8 +384,11 @@ impl<S: Store> SmDp<S> {
         }
         tracing::info!(transaction = %session.transaction_id, reason = %signed.reason, "session cancelled");
         let profile = self.store.profile(&peer.iccid).await?;
-        if let Some(mut profile) = profile.filter(|profile| profile.state.is_downloadable()) {
-            profile.session_cancelled(signed.reason, now);
+        let is_of_this_order = |profile: &Profile| {
+            profile.order.matching_id == peer.matching_id && profile.order.eid.is_none_or(|eid| eid == peer.eid)
+        };
+        if let Some(mut profile) = profile.filter(|it| it.state.is_downloadable() && is_of_this_order(it)) {
+            profile.session_cancelled(signed.reason, self.settings.rejection_is_final, now);
             self.store.update_profile(&profile).await?;
         }
         session.state = SessionState::Ended(Some(peer));

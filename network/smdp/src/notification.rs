@@ -112,7 +112,7 @@ impl<S: Store> SmDp<S> {
     ) -> Result<(), Refusal> {
         for _ in 0..PERSISTENCE {
             let Some(mut profile) = self.store().profile(&peer.iccid).await? else { return Ok(()) };
-            let ours = profile.order.eid == Some(peer.eid);
+            let ours = profile.order.eid == Some(peer.eid) && profile.order.matching_id == peer.matching_id;
             // A success counts whenever it comes; a failure only while nothing better is known.
             let matters = match (profile.state, error) {
                 (ProfileState::Released | ProfileState::Downloaded | ProfileState::Error, None) => true,

@@ -113,6 +113,8 @@ pub struct Profile {
 }
 
 /// The download order a profile is reserved by, and how the download goes.
+///
+/// Its matchingId tells it from a later order of the same profile.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Order {
     /// matchingId, by which an activation code names the order; without one the EID does (default SM-DP+).
@@ -183,11 +185,15 @@ impl Profile {
         }
     }
 
-    /// The state follows from a session the LPA gave up (SGP.22 section 3.1.3.1).
-    pub fn session_cancelled(&mut self, reason: CancelSessionReason, now: UnixTime) {
+    /// The state follows from a session the LPA gave up (SGP.22 section 3.0.2). What another try may cure leaves the
+    /// order open; with `rejection_is_final` the user's rejection does not.
+    pub fn session_cancelled(&mut self, reason: CancelSessionReason, rejection_is_final: bool, now: UnixTime) {
         match reason {
-            CancelSessionReason::POSTPONED | CancelSessionReason::TIMEOUT => self.enter(ProfileState::Released, now),
-            _ => self.enter(ProfileState::Error, now),
+            CancelSessionReason::PPR_NOT_ALLOWED | CancelSessionReason::METADATA_MISMATCH => {
+                self.enter(ProfileState::Error, now);
+            }
+            CancelSessionReason::END_USER_REJECTION if rejection_is_final => self.enter(ProfileState::Error, now),
+            _ => self.enter(ProfileState::Released, now),
         }
     }
 
@@ -198,7 +204,7 @@ impl Profile {
     }
 }
 
-/// Whether another try with the same profile and eUICC can succeed.
+/// Whether another try with the same profile and eUICC can succeed, perhaps after the user deleted something.
 fn is_temporary(reason: ErrorReason) -> bool {
     matches!(
         reason,
@@ -206,6 +212,7 @@ fn is_temporary(reason: ErrorReason) -> bool {
             | ErrorReason::INVALID_TRANSACTION_ID
             | ErrorReason::SCP03T_STRUCTURE_ERROR
             | ErrorReason::SCP03T_SECURITY_ERROR
+            | ErrorReason::ICCID_ALREADY_EXISTS_ON_EUICC
             | ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE
             | ErrorReason::INTERRUPTION
             | ErrorReason::UNKNOWN_ERROR

@@ -14,7 +14,7 @@ use rsp::pki::{Pki, PkiError};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer as TlsCertificate, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -26,12 +26,16 @@ use crate::profile::UnixTime;
 use crate::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
-/// A client has this long for its TLS handshake, and again for the head of each request.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A client has this long for its TLS handshake, again for the head of each request, and again for the body.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Open connections get this long when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often expired sessions are swept out.
 const SWEEP: Duration = Duration::from_mins(1);
+/// How long the result of a download is waited for, in seconds: ninety days. The eUICC keeps it until an LPA is online.
+const RESULT_AWAITED: UnixTime = 90 * 24 * 60 * 60;
+/// Connections served at once; further ones wait to be accepted.
+const MOST_CONNECTIONS: usize = 512;
 
 /// All a server needs.
 #[derive(Debug)]
@@ -181,13 +185,14 @@ async fn run(
 ) {
     let router = http::router(Arc::clone(&smdp));
     let connections = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => {
+        let (stream, place) = tokio::select! {
+            accepted = accept(&listener, &places) => match accepted {
+                Ok((stream, from, place)) => {
                     tracing::debug!(%from, "connection");
-                    stream
+                    (stream, place)
                 }
                 Err(error) => {
                     // Too many open files, most likely: the next one may fare better.
@@ -197,7 +202,8 @@ async fn run(
                 }
             },
             _ = sweep.tick() => {
-                if let Err(error) = smdp.store().forget_sessions(unix_now()).await {
+                let now = unix_now();
+                if let Err(error) = smdp.store().forget_sessions(now, now.saturating_sub(RESULT_AWAITED)).await {
                     tracing::warn!(%error, "sweeping sessions");
                 }
                 continue;
@@ -211,12 +217,23 @@ async fn run(
             if let Err(error) = connection(stream, acceptor, service, watcher).await {
                 tracing::debug!(%error, "connection ended");
             }
+            drop(place);
         });
     }
     drop(listener);
     if timeout(GRACE, connections.shutdown()).await.is_err() {
         tracing::warn!("connections still open are cut");
     }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, from, place))
 }
 
 /// Also when nobody is left who could tell.

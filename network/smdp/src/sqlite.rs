@@ -14,7 +14,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, query};
 
 use crate::profile::{ConfirmationCode, Order, Profile, Requirements, UnixTime};
-use crate::store::{Notification, Peer, Session, SessionState, Store, StoreError};
+use crate::store::{DISTRUSTED_KEPT, Notification, Peer, Session, SessionState, Store, StoreError};
 
 /// Profiles, sessions and notifications in SQLite.
 #[derive(Clone, Debug)]
@@ -24,19 +24,22 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, or `:memory:`.
-    /// A file that is not there is made.
+    /// A file that is not there is made, for its owner alone: profiles are kept as they are, keys included.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
         let in_memory = path == ":memory:";
         let options = if in_memory {
             SqliteConnectOptions::from_str("sqlite::memory:")?
         } else {
+            create_private(path);
             SqliteConnectOptions::new()
                 .filename(path)
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal)
                 .busy_timeout(Duration::from_secs(5))
+                // A profile taken out takes its keys with it.
+                .pragma("secure_delete", "ON")
         };
         let pool = SqlitePoolOptions::new();
         // A database in memory lives exactly as long as its one connection.
@@ -56,11 +59,21 @@ impl SqliteStore {
     }
 }
 
+/// Makes the file, unless it is there, readable for its owner only; the files SQLite puts beside it follow it.
+fn create_private(path: &str) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // What keeps the file from being made keeps the database from being opened, which says so better.
+    let _ = options.open(path);
+}
+
 const PROFILE: &str = "profile_type, metadata, length(package) AS package_size, required_capability, state, \
     matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
     added_at, changed_at, revision FROM profile";
 const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
-    eid, iccid, euicc_certificate, smdp_signature2, revision FROM session";
+    eid, iccid, matching_id, euicc_certificate, smdp_signature2, revision FROM session";
 const NOTIFICATION: &str = "received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
     remark, der FROM notification";
 
@@ -159,9 +172,9 @@ impl Store for SqliteStore {
     }
 
     async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
-        let sql = "INSERT INTO session (state, expires_at, eid, iccid, euicc_certificate, smdp_signature2, \
-                   transaction_id, revision, server_address, server_challenge, ci) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO session (state, expires_at, eid, iccid, matching_id, euicc_certificate, \
+                   smdp_signature2, transaction_id, revision, server_address, server_challenge, ci) \
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let inserted = bind_session(query(sql), session)
             .bind(&session.server_address)
             .bind(session.server_challenge.to_vec())
@@ -177,17 +190,18 @@ impl Store for SqliteStore {
     }
 
     async fn update_session(&self, session: &Session) -> Result<(), StoreError> {
-        let sql = "UPDATE session SET state = ?, expires_at = ?, eid = ?, iccid = ?, euicc_certificate = ?, \
-                   smdp_signature2 = ?, revision = revision + 1 WHERE transaction_id = ? AND revision = ?";
+        let sql = "UPDATE session SET state = ?, expires_at = ?, eid = ?, iccid = ?, matching_id = ?, \
+                   euicc_certificate = ?, smdp_signature2 = ?, revision = revision + 1 WHERE transaction_id = ? AND revision = ?";
         match bind_session(query(sql), session).execute(&self.pool).await?.rows_affected() {
             0 => Err(StoreError::Conflict("the session")),
             _ => Ok(()),
         }
     }
 
-    async fn forget_sessions(&self, time: UnixTime) -> Result<(), StoreError> {
-        let sql = "DELETE FROM session WHERE expires_at < ? AND state IN ('Initiated', 'Authenticated')";
-        query(sql).bind(integer(time)).execute(&self.pool).await?;
+    async fn forget_sessions(&self, expired: UnixTime, given_up: UnixTime) -> Result<(), StoreError> {
+        let sql = "DELETE FROM session WHERE expires_at < ? \
+                   AND (state IN ('Initiated', 'Authenticated') OR eid IS NULL OR expires_at < ?)";
+        query(sql).bind(integer(expired)).bind(integer(given_up)).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -211,6 +225,11 @@ impl Store for SqliteStore {
             .bind(&notification.der)
             .execute(&self.pool)
             .await?;
+        if notification.distrusted.is_some() {
+            let sql = "DELETE FROM notification WHERE verified = 0 AND id <= \
+                       (SELECT id FROM notification WHERE verified = 0 ORDER BY id DESC LIMIT 1 OFFSET ?)";
+            query(sql).bind(DISTRUSTED_KEPT).execute(&self.pool).await?;
+        }
         Ok(inserted.rows_affected() > 0)
     }
 
@@ -230,6 +249,7 @@ fn bind_session<'q>(query: Query<'q>, session: &'q Session) -> Query<'q> {
         .bind(integer(session.expires_at))
         .bind(peer.map(|peer| peer.eid.octets().as_slice()))
         .bind(peer.map(|peer| peer.iccid.octets()))
+        .bind(peer.and_then(|peer| peer.matching_id.as_deref()))
         .bind(peer.map(|peer| peer.euicc_certificate.octets()))
         .bind(peer.map(|peer| peer.smdp_signature2.octets()))
         .bind(session.transaction_id.octets())
@@ -285,6 +305,7 @@ fn session(row: &SqliteRow) -> Result<Session, StoreError> {
             eid,
             euicc_certificate: CertificateDer::from_octets(certificate).map_err(|_| damaged())?,
             iccid,
+            matching_id: row.try_get("matching_id")?,
             smdp_signature2: Signature::from(signature),
         }),
         _ => None,
@@ -357,5 +378,96 @@ fn unique<T>(result: Result<T, sqlx::Error>, what: &'static str) -> Result<T, St
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: u8, state: SessionState) -> Session {
+        Session {
+            transaction_id: TransactionId::from([number; 16]),
+            state,
+            expires_at: 1000,
+            server_address: "smdp.example.com".into(),
+            server_challenge: [0; 16],
+            ci: SubjectKeyIdentifier::from([1; 20]),
+            revision: 0,
+        }
+    }
+
+    fn peer() -> Peer {
+        Peer {
+            eid: Eid::from_octets([0x89; 16]),
+            euicc_certificate: CertificateDer::from_octets([0x30, 0]).unwrap(),
+            iccid: Iccid::from(&[0x98; 10][..]),
+            matching_id: Some("MATCHING-ID".into()),
+            smdp_signature2: Signature::from([0; 64]),
+        }
+    }
+
+    #[tokio::test]
+    async fn sessions_are_not_kept_for_ever() {
+        let store = SqliteStore::open(":memory:").await.unwrap();
+        let states = [
+            SessionState::Initiated,
+            SessionState::Authenticated(peer()),
+            SessionState::Ended(None),
+            SessionState::Delivered(peer()),
+            SessionState::Ended(Some(peer())),
+        ];
+        let sessions: Vec<_> = (0..).zip(states).map(|(number, state)| session(number, state)).collect();
+        for session in &sessions {
+            store.add_session(session).await.unwrap();
+            assert_eq!(store.session(&session.transaction_id).await.unwrap().as_ref(), Some(session));
+        }
+        for (expired, given_up, left) in [(1000, 0, 5), (1001, 1000, 2), (1002, 1001, 0)] {
+            store.forget_sessions(expired, given_up).await.unwrap();
+            let mut found = 0;
+            for session in &sessions {
+                found += usize::from(store.session(&session.transaction_id).await.unwrap().is_some());
+            }
+            assert_eq!(found, left, "{expired} {given_up}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_what_anybody_can_send_only_so_much_is_kept() {
+        let store = SqliteStore::open(":memory:").await.unwrap();
+        let notification = |number: u32, distrusted: Option<&str>| Notification {
+            received_at: 7,
+            event: NotificationEvent::ENABLE,
+            seq_number: number.into(),
+            address: "smdp.example.com".into(),
+            iccid: None,
+            eid: None,
+            transaction_id: None,
+            result: None,
+            distrusted: distrusted.map(Into::into),
+            der: number.to_be_bytes().into(),
+        };
+        assert!(store.add_notification(&notification(0, None)).await.unwrap());
+        for number in 1..=DISTRUSTED_KEPT + 5 {
+            assert!(store.add_notification(&notification(number, Some("no signature"))).await.unwrap());
+        }
+        let kept: Vec<_> = store.notifications().await.unwrap().iter().map(|kept| kept.seq_number).collect();
+        let expected: Vec<_> = [0].into_iter().chain(6..=u64::from(DISTRUSTED_KEPT) + 5).collect();
+        assert_eq!(kept, expected);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_new_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("smdp.db");
+        let store = SqliteStore::open(path.to_str().unwrap()).await.unwrap();
+        store.add_session(&session(1, SessionState::Initiated)).await.unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.file_name());
+        }
+        store.close().await;
     }
 }

@@ -51,15 +51,24 @@ pub trait Store: Send + Sync {
     /// Writes a session back, unless it has changed since it was read ([`StoreError::Conflict`]).
     fn update_session(&self, session: &Session) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Forgets sessions that expired before `time` without having led to a package.
-    fn forget_sessions(&self, time: UnixTime) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Forgets sessions that expired before `expired` without having led to a package, and those that expired before
+    /// `given_up` whatever they led to.
+    fn forget_sessions(
+        &self,
+        expired: UnixTime,
+        given_up: UnixTime,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Keeps a notification; whether it is new.
+    /// Keeps a notification; whether it is new. Of those distrusted only the last [`DISTRUSTED_KEPT`] stay: anybody can
+    /// send them.
     fn add_notification(&self, notification: &Notification) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// All notifications, in the order they came.
     fn notifications(&self) -> impl Future<Output = Result<Vec<Notification>, StoreError>> + Send;
 }
+
+/// How many notifications whose signature is not right are kept.
+pub const DISTRUSTED_KEPT: u32 = 256;
 
 /// The store failed, or refused what would break it.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +138,8 @@ pub struct Peer {
     pub euicc_certificate: CertificateDer,
     /// The profile.
     pub iccid: Iccid,
+    /// The order that led to the profile: its matchingId, or nothing where the EID did.
+    pub matching_id: Option<String>,
     /// smdpSignature2, which euiccSignature2 covers too.
     pub smdp_signature2: Signature,
 }

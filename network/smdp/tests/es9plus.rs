@@ -465,6 +465,19 @@ async fn orders_lead_only_where_they_should() {
     assert_eq!(bench.state(&late).await, ProfileState::Error);
     refused(bench.authenticate(&euicc, &expired).await, status::MATCHING_ID_REFUSED);
 
+    // Cancelled and ordered anew for somebody else between the steps: the session is about the order it began with.
+    let (moved, matching_id) = bench.order(7, |_| {}).await;
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    order::cancel_order(bench.server.store(), &moved, order::FinalProfileStatus::Available, 0).await.unwrap();
+    order::order(bench.server.store(), OrderRequest::new(Wanted::Iccid(moved.clone())), &mut fill_random, 0)
+        .await
+        .unwrap();
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    refused(call(bench.at(), &prepared.request).await, status::PROFILE_NOT_REBINDABLE);
+    let cancel = euicc.cancel(&session, &session.server_oid, CancelSessionReason::PPR_NOT_ALLOWED);
+    call(bench.at(), &cancel).await.unwrap();
+    assert_eq!(bench.state(&moved).await, ProfileState::Released);
+
     // Cancelled between the steps.
     let (gone, matching_id) = bench.order(6, |_| {}).await;
     let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
@@ -539,8 +552,43 @@ async fn an_interrupted_download_is_tried_again() {
 }
 
 #[tokio::test]
-async fn sessions_are_cancelled_by_the_euicc_only() {
+async fn a_cancelled_session_leaves_the_order_open_if_another_try_can_help() {
     let bench = Bench::start().await;
+    let mut euicc = bench.euicc();
+    let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
+    // A mistyped confirmation code, after which widespread LPAs have the user reject the profile.
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let wrong = euicc.prepare(&session, &answer, Some("4712"), None).request;
+    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_REFUSED);
+    let rejection = euicc.cancel(&session, &session.server_oid, CancelSessionReason::END_USER_REJECTION);
+    call(bench.at(), &rejection).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
+    // The package did not get through, for one reason or the other.
+    for reason in [CancelSessionReason::LOAD_BPP_EXECUTION_ERROR, CancelSessionReason::UNDEFINED_REASON] {
+        let (session, _, _) = bench.download(&mut euicc, &matching_id, Some("4711")).await.unwrap();
+        call(bench.at(), &euicc.cancel(&session, &session.server_oid, reason)).await.unwrap();
+        assert_eq!(bench.state(&iccid).await, ProfileState::Released);
+    }
+    // The profile is there already, until the user deletes it.
+    let (session, _, _) = bench.download(&mut euicc, &matching_id, Some("4711")).await.unwrap();
+    let twice = euicc.installation_result(&session, &iccid, Some(ErrorReason::ICCID_ALREADY_EXISTS_ON_EUICC));
+    call(bench.at(), &twice).await.unwrap();
+    let (session, _, _) = bench.download(&mut euicc, &matching_id, Some("4711")).await.unwrap();
+    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
+
+    // What no other try can cure.
+    for (number, reason) in [(2, CancelSessionReason::PPR_NOT_ALLOWED), (3, CancelSessionReason::METADATA_MISMATCH)] {
+        let (iccid, matching_id) = bench.order(number, |_| {}).await;
+        let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+        call(bench.at(), &euicc.cancel(&session, &session.server_oid, reason)).await.unwrap();
+        assert_eq!(bench.state(&iccid).await, ProfileState::Error);
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_cancelled_by_the_euicc_only() {
+    let bench = Bench::start_with(|config| config.settings.rejection_is_final = true).await;
     let mut euicc = bench.euicc();
     let (iccid, matching_id) = bench.order(1, |_| {}).await;
 
