@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -13,9 +13,10 @@ use rsp::es9::{
     self, AuthenticateClientRequest, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
     HandleNotificationRequest, InitiateAuthenticationRequest,
 };
+use tokio::time::timeout;
 
 use crate::es9plus::SmDp;
-use crate::serve::unix_now;
+use crate::serve::{PATIENCE, unix_now};
 use crate::status::{Because, EXECUTION_ERROR, MALFORMED_REQUEST, Refusal, UNSUPPORTED_PROTOCOL};
 use crate::store::Store;
 
@@ -38,7 +39,7 @@ pub fn router<S: Store + 'static>(smdp: Arc<SmDp<S>>) -> Router {
         .with_state(smdp)
 }
 
-async fn initiate_authentication<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, body: Bytes) -> Response {
+async fn initiate_authentication<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<InitiateAuthenticationRequest>(&headers, &body)?;
         smdp.initiate_authentication(&request, &mut fill_random, unix_now()).await
@@ -46,7 +47,7 @@ async fn initiate_authentication<S: Store>(State(smdp): Shared<S>, headers: Head
     written::<InitiateAuthenticationRequest>(answer.await)
 }
 
-async fn authenticate_client<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, body: Bytes) -> Response {
+async fn authenticate_client<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<AuthenticateClientRequest>(&headers, &body)?;
         smdp.authenticate_client(&request, unix_now()).await
@@ -54,7 +55,11 @@ async fn authenticate_client<S: Store>(State(smdp): Shared<S>, headers: HeaderMa
     written::<AuthenticateClientRequest>(answer.await)
 }
 
-async fn get_bound_profile_package<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, body: Bytes) -> Response {
+async fn get_bound_profile_package<S: Store>(
+    State(smdp): Shared<S>,
+    headers: HeaderMap,
+    Whole(body): Whole,
+) -> Response {
     let answer = async {
         let request = read::<GetBoundProfilePackageRequest>(&headers, &body)?;
         smdp.get_bound_profile_package(&request, &mut fill_random, unix_now()).await
@@ -62,7 +67,7 @@ async fn get_bound_profile_package<S: Store>(State(smdp): Shared<S>, headers: He
     written::<GetBoundProfilePackageRequest>(answer.await)
 }
 
-async fn cancel_session<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, body: Bytes) -> Response {
+async fn cancel_session<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<CancelSessionRequest>(&headers, &body)?;
         smdp.cancel_session(&request, unix_now()).await
@@ -71,7 +76,7 @@ async fn cancel_session<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, bo
 }
 
 /// A notification that could be read is answered with 204, whatever became of it: the LPA has done its part.
-async fn handle_notification<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, body: Bytes) -> Response {
+async fn handle_notification<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<HandleNotificationRequest>(&headers, &body)?;
         smdp.handle_notification(&request, unix_now()).await
@@ -84,6 +89,21 @@ async fn handle_notification<S: Store>(State(smdp): Shared<S>, headers: HeaderMa
             (StatusCode::SERVICE_UNAVAILABLE, [protocol_header()]).into_response()
         }
         Err(refusal) => refused::<HandleNotificationRequest>(&refusal),
+    }
+}
+
+/// A body that arrived whole, and in time.
+struct Whole(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        match timeout(PATIENCE, Bytes::from_request(request, state)).await {
+            Ok(Ok(body)) => Ok(Self(body)),
+            Ok(Err(rejection)) => Err(rejection.into_response()),
+            Err(_) => Err(StatusCode::REQUEST_TIMEOUT.into_response()),
+        }
     }
 }
 
@@ -130,4 +150,46 @@ fn protocol_header() -> (HeaderName, HeaderValue) {
 #[expect(clippy::expect_used, reason = "a server that cannot draw challenges and keys must not answer")]
 fn fill_random(octets: &mut [u8]) {
     getrandom::fill(octets).expect("the operating system provides randomness");
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::Pin;
+    use core::task::{Context, Poll};
+
+    use axum::body::Body;
+    use hyper::body::Frame;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+    use crate::es9plus::Settings;
+    use crate::sqlite::SqliteStore;
+
+    /// A body that never comes.
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_comes_is_not_waited_for() {
+        let store = SqliteStore::open(":memory:").await.unwrap();
+        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
+        let service = TowerToHyperService::new(router(smdp));
+        tokio::time::pause();
+        for path in [InitiateAuthenticationRequest::PATH, HandleNotificationRequest::PATH] {
+            let request = Request::post(path).body(Body::new(Never)).unwrap();
+            assert_eq!(service.call(request).await.unwrap().status(), StatusCode::REQUEST_TIMEOUT, "{path}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every function takes the store it works on; the profile it returns is as the store now has it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crypto::confirmation::ConfirmationCodeHash;
 use rsp::activation_code::ActivationCode;
@@ -87,8 +87,8 @@ pub enum MatchingId {
     ByEid,
 }
 
-/// All an operator says about an order.
-#[derive(Clone, Debug)]
+/// All an operator says about an order. Printed without the confirmation code.
+#[derive(Clone)]
 pub struct OrderRequest {
     /// The profile.
     pub wanted: Wanted,
@@ -106,6 +106,17 @@ impl OrderRequest {
     /// An order for this profile: any eUICC, a fresh matchingId, no confirmation code, no end.
     pub fn new(wanted: Wanted) -> Self {
         Self { wanted, eid: None, matching_id: MatchingId::Generate, confirmation_code: None, expires_at: None }
+    }
+}
+
+impl fmt::Debug for OrderRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrderRequest")
+            .field("wanted", &self.wanted)
+            .field("eid", &self.eid)
+            .field("matching_id", &self.matching_id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,8 +162,8 @@ pub async fn download_order(
     written(store, profile).await
 }
 
-/// What a confirmation settles.
-#[derive(Clone, Debug, Default)]
+/// What a confirmation settles. Printed without the confirmation code.
+#[derive(Clone, Default)]
 pub struct Confirmation {
     /// The only eUICC that may have the profile; must not contradict the download order.
     pub eid: Option<Eid>,
@@ -162,6 +173,16 @@ pub struct Confirmation {
     pub confirmation_code: Option<String>,
     /// Until when it may be downloaded.
     pub expires_at: Option<UnixTime>,
+}
+
+impl fmt::Debug for Confirmation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confirmation")
+            .field("eid", &self.eid)
+            .field("matching_id", &self.matching_id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Settles matchingId and confirmation code (ES2+.ConfirmOrder): Allocated or Linked becomes Confirmed.
@@ -372,6 +393,16 @@ mod tests {
         let confirmation = Confirmation { eid: Some(eid('2')), ..Confirmation::default() };
         let error = confirm_order(&store, &iccid(0), confirmation, &mut fill_random, 1).await.unwrap_err();
         assert!(matches!(error, OrderError::OtherEid { .. }), "{error}");
+    }
+
+    #[test]
+    fn confirmation_codes_are_not_printed() {
+        let confirmation_code = Some("4711".to_owned());
+        let confirmation = Confirmation { confirmation_code: confirmation_code.clone(), ..Confirmation::default() };
+        let request = OrderRequest { confirmation_code, ..OrderRequest::new(Wanted::Iccid(iccid(0))) };
+        for text in [format!("{confirmation:?}"), format!("{request:?}")] {
+            assert!(!text.contains("4711"), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -37,6 +37,9 @@ impl Refusal {
     }
 }
 
+/// Characters of a remark, so that no client fills the log.
+const LONGEST_REMARK: usize = 300;
+
 /// Makes a [`Refusal`] of a status code.
 pub(crate) trait Because {
     /// This code with a remark for the log.
@@ -45,7 +48,9 @@ pub(crate) trait Because {
 
 impl Because for Status {
     fn because(self, remark: impl ToString) -> Refusal {
-        Refusal { status: self, remark: remark.to_string() }
+        // Some of it is the client's own words: one line of them, and no more than a line.
+        let remark = remark.to_string().chars().filter(|c| !c.is_control()).take(LONGEST_REMARK).collect();
+        Refusal { status: self, remark }
     }
 }
 
