@@ -36,8 +36,14 @@ const LONGEST_ANSWER: usize = 256;
 /// A security domain with its keys and its card recognition data.
 #[derive(Default)]
 pub struct SecurityDomain {
-    /// Entries that the last GET STATUS left over, with its P1.
-    rest: Option<(u8, Vec<Vec<u8>>)>,
+    rest: Option<Rest>,
+}
+
+/// Entries that the last GET STATUS left over.
+struct Rest {
+    channel: u8,
+    p1: u8,
+    entries: Vec<Vec<u8>>,
 }
 
 impl Application for SecurityDomain {
@@ -50,15 +56,17 @@ impl Application for SecurityDomain {
         let global_platform = command.class.is_proprietary()
             && matches!(
                 command.ins,
-                Ins::STATUS
-                    | Ins::STORE_DATA
+                Ins::STORE_DATA
                     | Ins::PUT_KEY
                     | Ins::SET_STATUS
                     | Ins::DELETE_FILE
                     | Ins::TERMINATE_DF
                     | Ins::TERMINATE_EF
             );
-        (global_platform || command.ins == Ins::GET_DATA) && command.class.secure_messaging() == SecureMessaging::None
+        // GET STATUS names what to list in the upper half of P1; STATUS, by which a terminal polls, has nothing there.
+        let get_status = command.class.is_proprietary() && command.ins == Ins::STATUS && command.p1 & 0xF0 != 0;
+        (global_platform || get_status || command.ins == Ins::GET_DATA)
+            && command.class.secure_messaging() == SecureMessaging::None
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
@@ -162,7 +170,7 @@ impl SecurityDomain {
                 .collect()
         } else {
             match pending {
-                Some((p1, rest)) if p1 == command.p1 => rest,
+                Some(rest) if (rest.channel, rest.p1) == (cx.channel(), command.p1) => rest.entries,
                 _ => return Err(StatusWord::CONDITIONS_NOT_SATISFIED),
             }
         };
@@ -176,7 +184,7 @@ impl SecurityDomain {
         });
         let rest = entries.split_off(fitting.count());
         let sw = if rest.is_empty() { StatusWord::OK } else { StatusWord::MORE_TO_LIST };
-        self.rest = (!rest.is_empty()).then_some((command.p1, rest));
+        self.rest = (!rest.is_empty()).then_some(Rest { channel: cx.channel(), p1: command.p1, entries: rest });
         Ok(Response { data: entries.concat(), sw })
     }
 }

@@ -323,6 +323,8 @@ fn the_security_domain_answers_questions_and_keeps_its_keys() {
         let sw = terminal.command([0x80, ins, p1, 0x00], &[0]).sw;
         assert_eq!(sw, StatusWord::SECURITY_STATUS_NOT_SATISFIED, "{ins:02X}");
     }
+    // A terminal's STATUS is no GET STATUS.
+    assert_eq!(terminal.send(&[0x80, 0xF2, 0x00, 0x0C]).sw, StatusWord::OK);
     let own = terminal.command([0x80, 0xF2, 0x80, 0x02], &[0x4F, 0x00]);
     assert_eq!(hex::encode(own.data), "e3134f08a0000001510000009f70010fc50382dc00");
     let mut others = terminal.command([0x80, 0xF2, 0x40, 0x02], &[0x4F, 0x00]);
