@@ -25,6 +25,8 @@ use crate::naa::aka;
 
 /// No element of a profile package is larger.
 const LONGEST_ELEMENT: usize = 256 * 1024;
+/// Elements passed over at most: their statuses are kept until the end.
+const MOST_SKIPPED: usize = 256;
 
 /// Interprets a profile package that arrives in pieces.
 ///
@@ -125,11 +127,15 @@ impl Interpreter {
         };
         match (outcome, header) {
             (Ok(()), _) => Ok(()),
-            // Without a header nobody demands the element.
-            (Err(fault), Some(PeHeader { mandated: false, identification })) => {
+            (Err(fault), header) if self.skipped.len() >= MOST_SKIPPED => Err(self.give_up(header, fault)),
+            // What the element asks for may be missing; memory and the rule for test keys are not its choice.
+            (Err(fault), Some(PeHeader { mandated: false, identification }))
+                if fault.reason == ErrorReason::PE_PROCESSING_ERROR =>
+            {
                 self.skipped.push(PeStatus::new(fault.status, Some(identification)));
                 Ok(())
             }
+            // Without a header nobody demands the element.
             (Err(Fault { status: Status::PE_NOT_SUPPORTED, .. }), None) => {
                 self.skipped.push(PeStatus::new(Status::PE_NOT_SUPPORTED, None));
                 Ok(())

@@ -221,6 +221,14 @@ fn a_test_profile_has_a_public_key() {
     let secret = Subscriber { key: Key::new(&hex!("0f0e0d0c0b0a09080706050403020100")), ..subscriber() };
     let (reason, ..) = refused(&build(&secret).unwrap(), true);
     assert_eq!(reason, ErrorReason::TEST_PROFILE_INVALID_NAA_KEY);
+    // The rule is not the element's to choose.
+    let mut elements = build(&secret).unwrap();
+    for element in &mut elements {
+        if let ProfileElement::AkaParameter(aka) = element {
+            aka.header.mandated = false;
+        }
+    }
+    assert_eq!(refused(&elements, true).0, ErrorReason::TEST_PROFILE_INVALID_NAA_KEY);
 }
 
 /// What nobody knows is passed over unless the profile insists.
@@ -237,6 +245,9 @@ fn unknown_elements() {
     elements[3] = unknown(true);
     let refusal = refused(&elements, false);
     assert_eq!(refusal, (ErrorReason::PE_PROCESSING_ERROR, Status::PE_NOT_SUPPORTED, Some(0x63)));
+    // A package of nothing else would fill the card with statuses.
+    elements.splice(3..4, core::iter::repeat_n(unknown(false), 300));
+    assert_eq!(refused(&elements, false).0, ErrorReason::PE_PROCESSING_ERROR);
 }
 
 /// A non-mandated element that fails half-way leaves nothing behind.
