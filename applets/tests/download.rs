@@ -751,20 +751,90 @@ fn a_package_is_good_for_one_card_once() {
 }
 
 #[test]
-fn session_keys_alone_and_cuts_anywhere_will_do() {
+fn session_keys_alone_and_several_elements_at_once_will_do() {
     let pki = pki(1);
-    for block in [97, 255] {
+    for together in [2, 3, 100] {
         let mut device = Device::new(Box::new(personalised(&pki)));
-        device.block = block;
+        device.block = 255;
         let (server, otpk) = ready(&mut device, &pki);
         let package = server.package(&otpk, &Contents { keys: None, ..contents() });
-        // Pieces that respect no boundary.
-        let pieces: Vec<Vec<u8>> = package.chunks(block * 3 + 1).map(<[u8]>::to_vec).collect();
+        let pieces: Vec<Vec<u8>> = pieces(&package).chunks(together).map(<[Vec<u8>]>::concat).collect();
         let response = device.load_pieces(&pieces).expect("a result");
         let result: ProfileInstallationResult = rsp::decode(&response).unwrap();
         let result = result.profile_installation_result_data.decode().unwrap().final_result;
-        assert!(matches!(result, FinalResult::SuccessResult(_)), "{block}: {result:?}");
+        assert!(matches!(result, FinalResult::SuccessResult(_)), "{together}: {result:?}");
     }
+}
+
+/// TC_eUICC_ES8+.ConfigureISDP to LoadProfileElements, error cases (4.2.4 to 4.2.7): a piece that lost its end, a bit
+/// that flipped, a package that ends early, each by its name; the card is then ready for whatever comes.
+#[test]
+fn each_part_of_a_package_names_its_fault() {
+    use BppCommandId as Command;
+    use ErrorReason as Reason;
+    let pki = pki(1);
+    let mut device = Device::new(Box::new(personalised(&pki)));
+    let mut outcome = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let (server, otpk) = ready(&mut device, &pki);
+        let mut pieces = pieces(&server.package(&otpk, &contents()));
+        change(&mut pieces);
+        let response = device.load_pieces(&pieces).expect("a result");
+        let result: ProfileInstallationResult = rsp::decode(&response).unwrap();
+        let result = result.profile_installation_result_data.decode().unwrap().final_result;
+        assert_eq!(device.profiles(), 0);
+        error(&result)
+    };
+    let shorten = |piece: &mut Vec<u8>| piece.truncate(piece.len() - 1);
+    let metadata_pieces = contents().metadata.len().div_ceil(40);
+    let (channel, configure, metadata) = (0, 1, 3);
+    let (keys, profile) = (metadata + metadata_pieces, metadata + metadata_pieces + 2);
+    let parts = [
+        (configure, Command::CONFIGURE_ISDP),
+        (metadata, Command::STORE_METADATA),
+        (metadata + 1, Command::STORE_METADATA2),
+        (keys, Command::REPLACE_SESSION_KEYS),
+        (profile, Command::LOAD_PROFILE_ELEMENTS),
+        (profile + 1, Command::LOAD_PROFILE_ELEMENTS),
+    ];
+    for (piece, command) in parts {
+        let cut = outcome(&|pieces| shorten(&mut pieces[piece]));
+        assert_eq!(cut, (command, Reason::SCP03T_STRUCTURE_ERROR), "cut {piece}");
+        let flipped = outcome(&|pieces| *pieces[piece].last_mut().unwrap() ^= 1);
+        assert_eq!(flipped, (command, Reason::SCP03T_SECURITY_ERROR), "flipped {piece}");
+    }
+    let cut = outcome(&|pieces| shorten(&mut pieces[channel]));
+    assert_eq!(cut, (Command::INITIALISE_SECURE_CHANNEL, Reason::INCORRECT_INPUT_VALUES));
+    let flipped = outcome(&|pieces| *pieces[channel].last_mut().unwrap() ^= 1);
+    assert_eq!(flipped, (Command::INITIALISE_SECURE_CHANNEL, Reason::INVALID_SIGNATURE));
+    // The outer length says that the package is over behind the metadata.
+    let early = outcome(&|pieces| {
+        let behind_header: usize = pieces[..keys].iter().map(Vec::len).sum::<usize>() - 5;
+        let length = u16::try_from(behind_header).unwrap().to_be_bytes();
+        pieces[0][3..5].copy_from_slice(&length);
+        pieces.truncate(keys);
+    });
+    assert_eq!(early, (Command::LOAD_PROFILE_ELEMENTS, Reason::SCP03T_STRUCTURE_ERROR));
+}
+
+/// A card with hardly any memory left says so (error 10), also of an element that need not succeed, and forgets old
+/// notifications rather than new ones.
+#[test]
+fn memory_runs_out() {
+    let pki = pki(1);
+    let nvm = personalised(&pki);
+    let profile = CardProfile { non_volatile_memory: nvm.used() + 12_000, ..CardProfile::default() };
+    let card = Card::new(profile, Box::new(nvm), Box::new(Seeded(7)), applets::build);
+    let mut device = Device { card, block: 255 };
+    device.power_on();
+    for _ in 0..100 {
+        let (server, otpk) = ready(&mut device, &pki);
+        let result = device.load(&server.package(&otpk, &contents()));
+        let insufficient = (BppCommandId::LOAD_PROFILE_ELEMENTS, ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE);
+        assert_eq!(error(&result), insufficient);
+        assert!(device.card.nvm().used() <= device.card.profile().non_volatile_memory);
+    }
+    let kept = device.notifications();
+    assert!((2..100).contains(&kept.len()), "{}", kept.len());
 }
 
 /// TC_eUICC_ES10b.CancelSession (4.2.19).

@@ -1,8 +1,8 @@
 //! ES10b.LoadBoundProfilePackage: the package as it arrives, from secure channel to installed profile. SGP.22 §2.5.4,
 //! §5.5, §5.7.6.
 //!
-//! Pieces may be cut anywhere: what counts are complete TLVs. Every segment is verified, decrypted and used at once;
-//! the profile is staged by the interpreter and appears in one transaction with the installation result.
+//! A piece holds one or more elements, whole: headers of containers, segments. Every segment is verified, decrypted and
+//! used at once; the profile is staged by the interpreter and appears in one transaction with the installation result.
 
 use super::notifications::{self, keep};
 use super::profiles::{self, ProfileRecord};
@@ -36,6 +36,9 @@ const LONGEST_METADATA: usize = 4096;
 const LONGEST_DP_PROPRIETARY_DATA: usize = 128;
 /// Bytes an icon may have. SGP.22 §5.5.3.
 const LONGEST_ICON: usize = 1024;
+
+/// Bytes that an installation takes beside the domain and the metadata: record, result, notifications, about.
+const BESIDE_THE_PROFILE: usize = 4096;
 
 const SEGMENT_86: Tag = Tag(0x86);
 const SEGMENT_87: Tag = Tag(0x87);
@@ -112,8 +115,6 @@ pub(super) struct Loading {
     at: At,
     /// Bytes of the package still to come.
     package_left: usize,
-    /// What has arrived of an element that is not complete.
-    buffer: Vec<u8>,
     channel: Option<Unprotector>,
     /// Data of the part under way.
     collected: Zeroizing<Vec<u8>>,
@@ -145,7 +146,6 @@ impl Loading {
             prepared,
             at: At::Package,
             package_left: 0,
-            buffer: Vec::new(),
             channel: None,
             collected: Zeroizing::default(),
             segments: 0,
@@ -159,63 +159,59 @@ impl Loading {
         &self.server
     }
 
-    /// Whether the last piece ended within an element, so that the next one is its continuation whatever it looks like.
-    pub(super) fn is_within_element(&self) -> bool {
-        !self.buffer.is_empty()
-    }
-
-    /// Takes a piece; gives the profile when the package is complete.
-    fn take(&mut self, piece: &[u8], cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
-        self.buffer.extend_from_slice(piece);
-        while !self.buffer.is_empty() {
+    /// Takes a piece; gives the profile when the package is complete. A piece that ends within an element, as one that
+    /// lost its end does, is a fault of that element.
+    fn take(&mut self, mut piece: &[u8], cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
+        while !piece.is_empty() {
             let (command, malformed) = self.whose_fault();
             let fault = || Failed::new(command, malformed);
-            let Some(header) = Header::parse(&self.buffer).map_err(|_| fault())? else { break };
+            let header = Header::parse(piece).ok().flatten().ok_or_else(fault)?;
+            let (_, behind_header) = piece.split_at_checked(header.header_length).ok_or_else(fault)?;
             match self.at {
                 At::Package => {
                     if header.tag != tag::BOUND_PROFILE_PACKAGE {
                         return Err(fault());
                     }
                     self.package_left = header.value_length;
-                    self.buffer.drain(..header.header_length);
+                    piece = behind_header;
                     self.at = At::Channel;
                 }
                 At::Channel => {
-                    let Some(element) = self.element(header, tag::INITIALISE_SECURE_CHANNEL, usize::MAX)? else {
-                        break;
-                    };
-                    self.initialise_secure_channel(&element, cx)?;
+                    let element = self.element(&mut piece, header, tag::INITIALISE_SECURE_CHANNEL, usize::MAX)?;
+                    self.initialise_secure_channel(element, cx)?;
                     self.at = At::Container(&[Part::ConfigureIsdp]);
                 }
                 At::Container(parts) => {
                     let part = parts.iter().find(|part| part.container() == header.tag).ok_or_else(fault)?;
-                    if header.total_length() > self.package_left {
+                    if header.total_length() > self.package_left || header.value_length == 0 {
                         return Err(Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR));
                     }
                     self.package_left -= header.header_length;
-                    self.buffer.drain(..header.header_length);
+                    piece = behind_header;
                     self.collected.clear();
                     self.segments = 0;
                     if *part == Part::LoadProfileElements {
                         self.start_interpreter(cx)?;
                     }
                     self.at = At::Segments(*part, header.value_length);
-                    if header.value_length == 0 {
-                        return Err(Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR));
-                    }
                 }
                 At::Segments(part, left) => {
-                    let Some(segment) = self.element(header, part.segment(), left)? else { break };
-                    self.open_segment(part, &segment)?;
+                    let segment = self.element(&mut piece, header, part.segment(), left)?;
+                    self.open_segment(part, segment)?;
                     let left = left - segment.len();
                     self.at = At::Segments(part, left);
                     if left == 0 {
-                        if let Some(profile) = self.part_complete(part, cx)? {
+                        if let Some(profile) = self.part_complete(part, piece.is_empty(), cx)? {
                             return Ok(Some(profile));
                         }
                         self.at = At::Container(part.next());
                     }
                 }
+            }
+            if self.package_left == 0 {
+                // The package ends before its profile.
+                let (command, reason) = self.whose_fault();
+                return Err(Failed::new(command, reason));
             }
         }
         Ok(None)
@@ -226,7 +222,8 @@ impl Loading {
         match self.at {
             At::Package | At::Channel => (BppCommandId::INITIALISE_SECURE_CHANNEL, ErrorReason::INCORRECT_INPUT_VALUES),
             At::Container(parts) => {
-                let part = parts.first().copied().unwrap_or(Part::LoadProfileElements);
+                // The last one is the one that must not be missing.
+                let part = parts.last().copied().unwrap_or(Part::LoadProfileElements);
                 (part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR)
             }
             At::Segments(Part::StoreMetadata, _) if self.segments > 0 => {
@@ -236,18 +233,21 @@ impl Loading {
         }
     }
 
-    /// Takes a complete element off the buffer; `None` while it is not complete.
-    fn element(&mut self, header: Header, tag: Tag, room: usize) -> Result<Option<Vec<u8>>, Failed> {
+    /// Takes a complete element off the piece.
+    fn element<'p>(&mut self, piece: &mut &'p [u8], header: Header, tag: Tag, room: usize) -> Result<&'p [u8], Failed> {
         let length = header.total_length();
-        if header.tag != tag || length > LONGEST_SEGMENT || length > room || length > self.package_left {
-            let (command, reason) = self.whose_fault();
-            return Err(Failed::new(command, reason));
+        let fits = length <= LONGEST_SEGMENT && length <= room && length <= self.package_left;
+        match piece.split_at_checked(length) {
+            Some((element, rest)) if header.tag == tag && fits => {
+                self.package_left -= length;
+                *piece = rest;
+                Ok(element)
+            }
+            _ => {
+                let (command, reason) = self.whose_fault();
+                Err(Failed::new(command, reason))
+            }
         }
-        if length > self.buffer.len() {
-            return Ok(None);
-        }
-        self.package_left -= length;
-        Ok(Some(self.buffer.drain(..length).collect()))
     }
 
     /// ES8+.InitialiseSecureChannel, SGP.22 §5.5.1.
@@ -283,7 +283,10 @@ impl Loading {
         let unknown = Failed::new(BppCommandId::LOAD_PROFILE_ELEMENTS, ErrorReason::UNKNOWN_ERROR);
         let Some(memory) = cx.platform().map(|platform| platform.memory()) else { return Err(unknown) };
         let class = self.metadata.as_ref().and_then(|(metadata, _)| metadata.profile_class).unwrap_or_default();
-        let limits = Limits { memory: memory.free_non_volatile, test_profile: class == ProfileClass::TEST };
+        // The record of the profile and the result need room as well.
+        let beside = self.metadata.as_ref().map_or(0, |(_, raw)| raw.len()) + BESIDE_THE_PROFILE;
+        let memory = memory.free_non_volatile.saturating_sub(beside);
+        let limits = Limits { memory, test_profile: class == ProfileClass::TEST };
         self.interpreter = Some(Interpreter::new(limits));
         Ok(())
     }
@@ -312,7 +315,12 @@ impl Loading {
     }
 
     /// The last segment of a part was opened: now it means something.
-    fn part_complete(&mut self, part: Part, cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
+    fn part_complete(
+        &mut self,
+        part: Part,
+        nothing_follows: bool,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<Option<profile::Profile>, Failed> {
         let data = core::mem::take(&mut self.collected);
         match part {
             Part::ConfigureIsdp => self.configure_isdp(&data)?,
@@ -320,7 +328,7 @@ impl Loading {
             Part::ReplaceSessionKeys => self.replace_session_keys(&data)?,
             Part::LoadProfileElements => {
                 let structure = Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR);
-                if self.package_left != 0 || !self.buffer.is_empty() {
+                if self.package_left != 0 || !nothing_follows {
                     return Err(structure);
                 }
                 let profile = self.interpreter.take().ok_or(structure)?.finish().map_err(profile_failed)?;

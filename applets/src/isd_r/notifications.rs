@@ -13,7 +13,7 @@ use rsp::metadata::NotificationEvent;
 use rsp::notification::{NotificationMetadata, OtherSignedNotification, PendingNotification};
 use rsp::{Iccid, Raw};
 
-/// Notifications kept at most; the oldest gives way.
+/// Notifications kept at most, if memory lasts; the oldest gives way.
 const CAPACITY: usize = 256;
 
 /// The metadata of a new notification, with the next sequence number.
@@ -45,9 +45,11 @@ fn next_sequence_number(cx: &Context<'_, '_>) -> u64 {
 /// Keeps a signed notification, octet for octet.
 pub(super) fn keep(cx: &mut Context<'_, '_>, seq_number: u64, notification: Vec<u8>) {
     let kept = all(cx);
-    if kept.len() >= CAPACITY
-        && let Some(oldest) = kept.first()
-    {
+    for (oldest, others) in kept.iter().zip((0..kept.len()).rev()) {
+        let free = cx.platform().map_or(0, |platform| platform.memory().free_non_volatile);
+        if others + 1 < CAPACITY && free >= notification.len() {
+            break;
+        }
         cx.remove(oldest.item);
     }
     let slots = u64::from(item::NOTIFICATIONS.end() - item::NOTIFICATIONS.start()) + 1;

@@ -69,10 +69,7 @@ impl Session {
         let starts_with = |wanted: &dyn Fn(apdu::tlv::Tag) -> bool| matches!(apdu::tlv::Header::parse(payload), Ok(Some(header)) if wanted(header.tag));
         match self {
             Self::Prepared(..) => starts_with(&|first| first == tag::BOUND_PROFILE_PACKAGE),
-            Self::Loading(loading) => {
-                loading.is_within_element()
-                    || starts_with(&|first| is_part_of_package(first) && first != tag::BOUND_PROFILE_PACKAGE)
-            }
+            Self::Loading(_) => starts_with(&|first| is_part_of_package(first) && first != tag::BOUND_PROFILE_PACKAGE),
             _ => false,
         }
     }
