@@ -39,6 +39,11 @@ const SECOND: [u8; 10] = hex!("98001032547698103224");
 
 /// An eUICC with two profiles, neither enabled; notifications need certificates and are not configured.
 fn nvm() -> MemoryNvm {
+    personalised(&[], &hex!("990205 40"))
+}
+
+/// An eUICC whose two profiles have these extra objects in their metadata.
+fn personalised(first: &[u8], second: &[u8]) -> MemoryNvm {
     let eid: Eid = "89049032123451234512345678901235".parse().unwrap();
     let info = EuiccInfo2 {
         profile_version: VersionType::new(2, 3, 1),
@@ -57,8 +62,8 @@ fn nvm() -> MemoryNvm {
         sas_acreditation_number: "XX-YY-UP-0000".into(),
         certification_data_object: None,
     };
-    let preloaded = |iccid: &[u8], class: &[u8]| {
-        let body = [&hex!("5A0A")[..], iccid, &hex!("91035350 4E 92025031"), class].concat();
+    let preloaded = |iccid: &[u8], extra: &[u8]| {
+        let body = [&hex!("5A0A")[..], iccid, &hex!("91035350 4E 92025031"), extra].concat();
         let metadata = [&[0xBF, 0x25, u8::try_from(body.len()).unwrap()][..], &body].concat();
         Preloaded { metadata, ci: [1; 20].into() }
     };
@@ -69,7 +74,7 @@ fn nvm() -> MemoryNvm {
         root_ds_address: "ds.example".into(),
         default_dp_address: None,
         certifications: vec![],
-        profiles: vec![preloaded(&FIRST, &[]), preloaded(&SECOND, &hex!("990205 40"))],
+        profiles: vec![preloaded(&FIRST, first), preloaded(&SECOND, second)],
     };
     let mut platform = files(None);
     platform.add_application(isd_r.new_application().unwrap());
@@ -144,6 +149,8 @@ fn selection_and_identity() {
          81E2910003 BF2401 > 6A88
          81E2910003 880100 > 6985
          81E2920006 BF3E035C015A > 6A86
+         # what a secure channel would protect is not taken in the clear
+         85E2910006 BF3E035C015A > 6882
          81E2110002 BF3E > 9000
          01A4000C023F00 > 9000
          81E2910104 035C015A > 6A86
@@ -168,6 +175,10 @@ fn addresses_and_information() {
     assert_eq!(es10(&mut card, &hex!("BF3404820205 20")), hex!("BF3403800100 9000"), "back to what it was made with");
     assert_eq!(es10(&mut card, &hex!("BF3C00")), hex!("BF3C0C 810A 64732E6578616D706C65 9000"));
     assert_eq!(es10(&mut card, &hex!("BF340482020520")), hex!("BF3403800101 9000"));
+    let too_long = [&hex!("BF3F82010A8082 0106")[..], &[b'a'; 262]].concat();
+    dialogue(&mut card, &format!("81E2110078 {} > 9000", hex::encode(&too_long[..120])));
+    dialogue(&mut card, &format!("81E2910197 {} > 6106", hex::encode(&too_long[120..])));
+    dialogue(&mut card, "81C0000006 > BF3F0380017F 9000");
     assert_eq!(es10(&mut card, &hex!("BF4300")), hex!("BF4302A000 9000"));
     assert_eq!(es10(&mut card, &hex!("BF2000")), hex!("BF2009 8203020500 A900 AA00 9000"));
     assert_eq!(es10(&mut card, &hex!("BF2800")), hex!("BF2802A000 9000"));
@@ -256,6 +267,52 @@ fn a_reset_completes_what_a_refresh_announced() {
          00A4000C022FE2 > 9000",
     );
     assert_eq!(es10(&mut card, &hex!("BF3211A00C5A0A98001032547698103214810100")), hex!("BF3203800100 9000"));
+    dialogue(&mut card, "00A4000C022FE2 > 6A82");
+}
+
+/// TC_eUICC_ES10c.EnableProfile with refreshFlag (4.2.21): a TERMINAL PROFILE between REFRESH and its answer does not lose the change,
+/// and nothing else begins while it waits.
+#[test]
+fn a_terminal_that_starts_over_is_offered_the_refresh_again() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    dialogue(&mut card, "8010000002FFFF > 9000");
+    let enable = hex!("BF3111A00C5A0A980010325476981032148101FF");
+    assert_eq!(es10(&mut card, &enable), hex!("BF3103800100 910B"));
+    assert_eq!(
+        es10(&mut card, &hex!("BF330C5A0A98001032547698103214")),
+        hex!("BF3303800102 910B"),
+        "about to be enabled"
+    );
+    assert_eq!(es10(&mut card, &hex!("BF34048202 0780")), hex!("BF3403800105 910B"), "catBusy");
+    dialogue(
+        &mut card,
+        "801200000B > D009 8103010104 82028182 9000
+         8010000002FFFF > 910B
+         801200000B > D009 8103020104 82028182 9000
+         801400000C 8103020104 82028281 830100 > 9000
+         00A4000C022FE2 > 9000",
+    );
+}
+
+/// TC_eUICC_ES10c.EnableProfile, DisableProfile with a test profile (4.2.21, 4.2.22): the operational profile that it
+/// displaced comes back.
+#[test]
+fn a_test_profile_gives_way_to_what_it_displaced() {
+    let mut card = card_on(personalised(&[], &hex!("950100")));
+    open(&mut card);
+    let enable = |iccid: [u8; 10]| [&hex!("BF3111A00C5A0A")[..], &iccid, &hex!("810100")].concat();
+    let disable = |iccid: [u8; 10]| [&hex!("BF3211A00C5A0A")[..], &iccid, &hex!("810100")].concat();
+    let iccid = |card: &mut Card| {
+        dialogue(card, "00A4000C022FE2 > 9000");
+        card.transmit(&hex!("00B000000A"))[..10].to_vec()
+    };
+    assert_eq!(es10(&mut card, &enable(FIRST)), hex!("BF3103800100 9000"));
+    assert_eq!(es10(&mut card, &enable(SECOND)), hex!("BF3103800100 9000"));
+    assert_eq!(iccid(&mut card), SECOND);
+    assert_eq!(es10(&mut card, &disable(SECOND)), hex!("BF3203800100 9000"));
+    assert_eq!(iccid(&mut card), FIRST);
+    assert_eq!(es10(&mut card, &disable(FIRST)), hex!("BF3203800100 9000"));
     dialogue(&mut card, "00A4000C022FE2 > 6A82");
 }
 

@@ -1,7 +1,7 @@
 //! ECASD, the eUICC Controlling Authority Security Domain. SGP.22 §2.4.2.
 
 use crate::fci::security_domain_fci;
-use apdu::{Aid, Command, Ins, Response, StatusWord};
+use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, ApplicationRecord, Context, NewApplication, Privileges};
 use rsp::Eid;
 
@@ -36,7 +36,8 @@ impl Application for Ecasd {
     }
 
     fn claims(&self, command: &Command<'_>) -> bool {
-        command.ins == Ins::GET_DATA || (command.class.is_proprietary() && command.ins == Ins::STORE_DATA)
+        let own = command.ins == Ins::GET_DATA || (command.class.is_proprietary() && command.ins == Ins::STORE_DATA);
+        own && command.class.secure_messaging() == SecureMessaging::None
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {

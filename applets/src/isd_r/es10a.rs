@@ -28,7 +28,13 @@ impl IsdR {
         request: SetDefaultDpAddressRequest,
         cx: &mut Context<'_, '_>,
     ) -> Result<SetDefaultDpAddressResponse, StatusWord> {
+        /// Bytes of the longest domain name, with room for a port.
+        const LONGEST: usize = 255 + 6;
         let address = request.default_dp_address;
+        if address.len() > LONGEST {
+            let set_default_dp_address_result = SetDefaultDpAddressResult::UNDEFINED_ERROR;
+            return Ok(SetDefaultDpAddressResponse { set_default_dp_address_result });
+        }
         if address.is_empty() {
             cx.remove(item::DEFAULT_DP_ADDRESS);
         } else {

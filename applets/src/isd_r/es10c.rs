@@ -151,7 +151,7 @@ impl IsdR {
             }
             if was_enabled {
                 if let Some(domain) = displaced(cx) {
-                    activate(Some(domain), cx)?;
+                    switch(Some(domain), cx)?;
                 }
                 if cx.toolkit_available() {
                     cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));

@@ -25,7 +25,7 @@ pub use personalisation::{Personalisation, Preloaded};
 
 use crate::fci::security_domain_fci;
 use apdu::tlv::{Header, Tag, Writer};
-use apdu::{Aid, Command, Ins, Response, StatusWord};
+use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, Context, ProactiveCommand, TerminalResponse};
 use rasn::{Decode, Encode};
 use rsp::ids::tag;
@@ -103,7 +103,9 @@ impl Application for IsdR {
     }
 
     fn claims(&self, command: &Command<'_>) -> bool {
-        command.class.is_proprietary() && command.ins == Ins::STORE_DATA
+        command.class.is_proprietary()
+            && command.ins == Ins::STORE_DATA
+            && command.class.secure_messaging() == SecureMessaging::None
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
