@@ -72,6 +72,24 @@ impl Card {
         &self.eid
     }
 
+    /// Where its image is.
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// Puts two cards into the two slots of the reader, from one process, and waits until a host can see both.
+    ///
+    /// # Panics
+    /// If they do not appear.
+    pub fn insert_both(cards: [&Self; 2], reader: &Reader) -> Process {
+        let [first, second] = cards;
+        let mut run = command(&first.state, ["card", "run"]);
+        run.args([&first.image, &second.image]).args(["--reader", &reader.slot(0), "--reader", &reader.slot(1)]);
+        let mut process = Process::start(&mut run, first.image.parent().unwrap_or(Path::new(".")));
+        process.wait_until("both cards in the reader", |_| reader.holds_card(0) && reader.holds_card(1));
+        process
+    }
+
     /// Puts it into a slot of the reader, and waits until a host can see it there.
     ///
     /// # Panics
