@@ -1,6 +1,5 @@
 //! `vuicc card`: cards made, inserted, looked at.
 
-mod names;
 mod new;
 mod run;
 mod show;
@@ -35,12 +34,12 @@ Examples:
 The virtual reader is vpcd of vsmartcard, a driver of pcscd (Debian: apt install pcscd vsmartcard-vpcd). When pcscd
 restarts the card is inserted again; Ctrl-C ejects it.")]
     Run(run::Arguments),
-    /// Show what a card is and holds: EID, profiles, applications, PIN tries, file tree
+    /// Show what a card is and holds: EID, profiles, applications, counters, file tree
     #[command(after_help = "\
 Examples:
   vuicc card show my.img
   vuicc card show my.img --brief                       without the file trees
-  vuicc card show my.img --json | jq 'select(.kind == \"profile\")'
+  vuicc card show my.img --json | jq .euicc.profiles
 
 A card that is in a reader just now may be looked at as well.")]
     Show(show::Arguments),
@@ -51,26 +50,5 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::New(arguments) => new::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Show(arguments) => show::run(arguments, context),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsString;
-
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(subcommand)]
-        command: Command,
-    }
-
-    /// `vuicc card` with these arguments.
-    pub(super) fn card(arguments: Vec<OsString>, context: &Context) -> Result<(), Failure> {
-        let line = Line::parse_from(std::iter::once("card".into()).chain(arguments));
-        run(&line.command, context)
     }
 }
