@@ -1,5 +1,7 @@
 //! The scripts of `scripts/apdu`, played as a user plays them: through the PC/SC service, and on an image without one.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
