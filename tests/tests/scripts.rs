@@ -39,7 +39,7 @@ fn every_script_plays_through_the_reader() {
         let card = card(folder.path());
         let _inserted = card.insert(reader, 0);
         let played = run(command(folder.path(), ["apdu", "run", "--reader", Reader::FIRST]).args(scripts()));
-        played.success();
+        let _ = played.success();
     });
 }
 
@@ -49,7 +49,7 @@ fn every_script_plays_on_an_image_and_a_mismatch_is_shown() {
     let card = card(folder.path());
     let play =
         |script: &[PathBuf]| run(command(folder.path(), ["apdu", "run", "--card"]).arg(card.image()).args(script));
-    play(&scripts()).success();
+    let _ = play(&scripts()).success();
 
     let wrong = folder.path().join("wrong.apdu");
     fs::write(&wrong, "reset\n> 00A4000C 023F00\n< 9000\n> 00A40004 02FFFF\n< 6A83\n").unwrap();
