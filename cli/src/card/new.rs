@@ -40,7 +40,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let now = random::now();
     let profiles = arguments.profiles.iter().map(|path| package::read(path));
     let mut profiles = profiles.map(|package| package.map(ProfileToLoad::from)).collect::<Result<Vec<_>, _>>()?;
     let mut entropy = ChaCha::from_operating_system()?;
@@ -48,11 +47,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         let (Some(profile), true) = (profiles.pop(), profiles.is_empty()) else {
             return Err(Failure::because("a plain UICC has exactly one profile; say --profile once"));
         };
-        let mut description = Uicc::new(profile, now);
+        let mut description = Uicc::new(profile, random::now());
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         uicc(&description)?
     } else {
-        let mut description = Euicc::new(arguments.pki.open(context)?, now);
+        let pki = arguments.pki.open(context)?;
+        // Later than the PKI was minted, which may be just now.
+        let mut description = Euicc::new(pki, random::now());
         description.eid = arguments.eid;
         description.profiles = profiles;
         description.enable_first = !arguments.disabled;
