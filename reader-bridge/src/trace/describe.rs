@@ -9,8 +9,8 @@ use iso7816_tlv::ber::{Tlv, Value};
 /// Levels of nesting a pretty-printed response may have. A bound profile package has eight.
 const DEPTH: usize = 16;
 
-/// Names of tags that file, application and profile lists are made of, and of the ES10 functions. TS 102 221 §11.1.1,
-/// GlobalPlatform §11.9, SGP.22 §5.7.
+/// Names of tags that mean the same everywhere: templates, identifiers, the ES10 functions. GlobalPlatform §11.9,
+/// SGP.22 §5.7.
 const TAGS: &[(u32, &str)] = &[
     (0x4F, "AID"),
     (0x50, "application label"),
@@ -19,18 +19,7 @@ const TAGS: &[(u32, &str)] = &[
     (0x61, "application template"),
     (0x62, "FCP"),
     (0x6F, "FCI"),
-    (0x80, "file size"),
-    (0x81, "total file size"),
-    (0x82, "file descriptor"),
-    (0x83, "file identifier"),
     (0x84, "DF name"),
-    (0x88, "SFI"),
-    (0x8A, "life cycle status"),
-    (0x8B, "security attributes, referenced"),
-    (0x8C, "security attributes, compact"),
-    (0xA5, "proprietary information"),
-    (0xAB, "security attributes, expanded"),
-    (0xC6, "PIN status"),
     (0xE0, "ISD-R proprietary template"),
     (0xE3, "profile or registry entry"),
     (0x5F37, "signature"),
@@ -65,6 +54,24 @@ const TAGS: &[(u32, &str)] = &[
     (0xBF43, "GetRAT"),
 ];
 
+/// Names of tags inside an FCP. TS 102 221 §11.1.1.3.
+const TAGS_IN_FCP: &[(u32, &str)] = &[
+    (0x80, "file size"),
+    (0x81, "total file size"),
+    (0x82, "file descriptor"),
+    (0x83, "file identifier"),
+    (0x88, "SFI"),
+    (0x8A, "life cycle status"),
+    (0x8B, "security attributes, referenced"),
+    (0x8C, "security attributes, compact"),
+    (0xA5, "proprietary information"),
+    (0xAB, "security attributes, expanded"),
+    (0xC6, "PIN status"),
+];
+
+/// The FCP template.
+const FCP: u32 = 0x62;
+
 /// Instructions that mean something else under a proprietary class. GlobalPlatform §11.
 const PROPRIETARY: &[(Ins, &str)] = &[(Ins(0xE4), "DELETE"), (Ins(0xE6), "INSTALL"), (Ins(0xE8), "LOAD")];
 
@@ -96,7 +103,7 @@ pub fn describe_command(command: &[u8]) -> String {
     if ins == Ins::STORE_DATA
         && let Some((_, data)) = body.split_first()
         && let Ok(Some(header)) = tlv::Header::parse(data)
-        && let Some(name) = tag_name(header.tag.0)
+        && let Some(name) = tag_name(None, header.tag.0)
     {
         let _ = write!(line, ", {name}");
     }
@@ -131,31 +138,33 @@ pub fn pretty_tlv(data: &[u8]) -> Option<Vec<String>> {
     }
     let mut lines = Vec::new();
     for tree in &trees {
-        print(tree, 0, &mut lines);
+        print(tree, None, 0, &mut lines);
     }
     Some(lines)
 }
 
-fn print(tlv: &Tlv, level: usize, lines: &mut Vec<String>) {
+fn print(tlv: &Tlv, parent: Option<u32>, level: usize, lines: &mut Vec<String>) {
     let tag = tlv.tag().to_bytes();
     let number = tag.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
     let mut line = format!("{:1$}{2}", "", 2 * level, hex(tag));
     if let Value::Primitive(value) = tlv.value() {
         let _ = write!(line, " {}", hex(value));
     }
-    if let Some(name) = tag_name(number) {
+    if let Some(name) = tag_name(parent, number) {
         let _ = write!(line, "  {name}");
     }
     lines.push(line);
     if let Value::Constructed(children) = tlv.value() {
         for child in children {
-            print(child, level + 1, lines);
+            print(child, Some(number), level + 1, lines);
         }
     }
 }
 
-fn tag_name(tag: u32) -> Option<&'static str> {
-    TAGS.iter().find(|(number, _)| *number == tag).map(|(_, name)| *name)
+/// The name of a tag, which may depend on the template it is in.
+fn tag_name(parent: Option<u32>, tag: u32) -> Option<&'static str> {
+    let in_fcp: &[_] = if parent == Some(FCP) { TAGS_IN_FCP } else { &[] };
+    in_fcp.iter().chain(TAGS).find(|(number, _)| *number == tag).map(|(_, name)| *name)
 }
 
 /// Upper-case hexadecimal without blanks.
@@ -202,6 +211,12 @@ mod tests {
         let fcp = hex!("6217 8202 4121 8302 2FE2 8A01 05 8B03 2F0602 8002 000A 8801 10");
         let lines = pretty_tlv(&fcp).unwrap();
         assert_eq!(lines[..3], ["62  FCP", "  82 4121  file descriptor", "  83 2FE2  file identifier"]);
+        let nested = pretty_tlv(&hex!("6206 A504 8302 1234")).unwrap();
+        assert_eq!(
+            nested[1..],
+            ["  A5  proprietary information", "    83 1234"],
+            "83 is a file identifier in the FCP alone"
+        );
         assert_eq!(pretty_tlv(&hex!("984944999999990910F9")), None);
         assert_eq!(pretty_tlv(&[]), None);
         let deep: Vec<u8> = (0..40_u8).rev().flat_map(|below| [0x30, below * 2]).collect();
