@@ -1,5 +1,7 @@
 //! Figures of the project, measured side by side in one run. `scripts/bench` builds and starts it.
 
+mod authenticate;
+mod download;
 mod figure;
 mod in_process;
 mod memory;
@@ -35,8 +37,10 @@ struct Arguments {
 type Measurement = (&'static str, fn() -> Result<Vec<Figure>, Box<dyn Error>>);
 
 const MEASUREMENTS: &[Measurement] = &[
-    ("in_process.select_and_read", || Ok(vec![in_process::select_and_read()?])),
+    ("in_process.select_and_read", in_process::select_and_read),
+    ("in_process.authenticate", authenticate::authenticate),
     ("reader.select_and_read", reader::select_and_read),
+    ("download", download::profile),
     ("card_run.resident_memory", memory::three_profiles),
 ];
 

@@ -39,7 +39,7 @@ pub(crate) fn select_and_read() -> Result<Vec<Figure>, Box<dyn Error>> {
             }
         }
     }
-    let [ours, theirs] = medians(ROUNDS, [&mut || rate(&mut ours), &mut || rate(&mut theirs)]);
+    let [ours, theirs] = medians(ROUNDS, [&mut || Ok(rate(&mut ours)), &mut || Ok(rate(&mut theirs))])?;
     Ok(vec![
         Figure::new("reader.select_and_read", ours, "APDU/s")
             .beside(theirs, "a responder that answers with a constant")

@@ -95,8 +95,16 @@ impl Card {
     /// # Panics
     /// If it does not appear.
     pub fn insert(&self, reader: &Reader, slot: u16) -> Process {
+        self.insert_with(reader, slot, &[])
+    }
+
+    /// [`insert`](Self::insert) with further options of `vuicc card run`.
+    ///
+    /// # Panics
+    /// If it does not appear.
+    pub fn insert_with(&self, reader: &Reader, slot: u16, options: &[&str]) -> Process {
         let mut run = command(&self.state, ["card", "run"]);
-        run.arg(&self.image).args(["--reader", &reader.slot(slot)]);
+        run.arg(&self.image).args(["--reader", &reader.slot(slot)]).args(options);
         let mut process = Process::start(&mut run, self.image.parent().unwrap_or(Path::new(".")));
         process.wait_until("the card in the reader", |_| reader.holds_card(slot));
         process
