@@ -21,7 +21,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("lpa", &["apdu", "crypto", "rsp", "reader-bridge"]),
     ("smdp", &["apdu", "crypto", "rsp", "saip"]),
-    ("operator", &["crypto"]),
+    ("operator", &["crypto", "rsp"]),
     // They assemble everything.
     ("vuicc", ANY),
     ("vuicc-tests", ANY),

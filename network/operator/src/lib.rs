@@ -3,9 +3,11 @@
 //! | module | what | specification |
 //! |---|---|---|
 //! | [`eap`] | an EAP server for SIM, AKA and AKA', without input or output | RFC 3748, 4186, 4187, 9048 |
-//! | [`imsi`] | the name under which all of them know a subscriber | TS 23.003 section 2.2 |
+//! | [`hlr`] | subscriptions, the numbers they share, and the authentication centre | TS 23.002, TS 33.102, TS 23.228 |
+//! | [`numbers`] | IMSI and MSISDN | TS 23.003 |
 
 pub mod eap;
-pub mod imsi;
+pub mod hlr;
+pub mod numbers;
 
-pub use imsi::Imsi;
+pub use numbers::{Imsi, Msisdn};

@@ -17,11 +17,6 @@ struct Operator {
     now: u64,
 }
 
-enum End {
-    Success(Success),
-    Failure(Reason),
-}
-
 impl Operator {
     fn new(settings: Settings, centre: Centre) -> Self {
         Self { server: Server::new(settings, centre), drawn: 0, now: 1000 }
@@ -50,7 +45,7 @@ impl Operator {
     }
 
     /// From the first packet to the last.
-    async fn authenticate(&mut self, peer: &mut Peer) -> End {
+    async fn authenticate(&mut self, peer: &mut Peer) -> Result<Success, Reason> {
         let identity = peer.begin();
         let mut step = self.start(Some(&identity)).await;
         loop {
@@ -58,11 +53,11 @@ impl Operator {
                 Step::Request { packet, session } => self.respond(session, &peer.respond(&packet)).await,
                 Step::Success(success) => {
                     assert_eq!(success.packet[0], 3);
-                    return End::Success(success);
+                    return Ok(success);
                 }
                 Step::Failure { packet, reason } => {
                     assert_eq!(packet[0], 4);
-                    return End::Failure(reason);
+                    return Err(reason);
                 }
                 Step::Ignored(_) => panic!("an answer was ignored"),
             }
@@ -71,19 +66,19 @@ impl Operator {
 
     async fn succeed(&mut self, peer: &mut Peer) -> Success {
         match self.authenticate(peer).await {
-            End::Success(success) => {
+            Ok(success) => {
                 assert_eq!(success.imsi.as_str(), IMSI);
                 assert_eq!(Some(success.keys.msk), peer.msk, "both have the same MSK");
                 success
             }
-            End::Failure(reason) => panic!("{reason}"),
+            Err(reason) => panic!("{reason}"),
         }
     }
 
     async fn fail(&mut self, peer: &mut Peer) -> Reason {
         match self.authenticate(peer).await {
-            End::Success(_) => panic!("success"),
-            End::Failure(reason) => reason,
+            Ok(_) => panic!("success"),
+            Err(reason) => reason,
         }
     }
 }

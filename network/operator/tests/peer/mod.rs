@@ -263,8 +263,8 @@ impl Peer {
             return self.plain(identifier, Subtype::AKA_AUTHENTICATION_REJECT, Vec::new());
         };
         if challenge.sqn.seq() <= self.sqn.seq() {
-            let auts = self.card.auts(&rand, self.sqn).try_into().unwrap();
-            return self.plain(identifier, Subtype::AKA_SYNCHRONIZATION_FAILURE, vec![Attribute::Auts(auts)]);
+            let out_of_step = Attribute::Auts(self.card.auts(&rand, self.sqn).try_into().unwrap());
+            return self.plain(identifier, Subtype::AKA_SYNCHRONIZATION_FAILURE, vec![out_of_step]);
         }
         self.sqn = challenge.sqn;
         let answer = challenge.response;

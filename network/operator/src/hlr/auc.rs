@@ -1,0 +1,128 @@
+//! The authentication centre: vectors out of keys and sequence numbers. TS 33.102 section 6.3.
+
+use crypto::aka::{Aka, Algorithm, Amf, Sqn, kc, sres};
+
+use super::store::{Hlr, HlrError, Lookup};
+use super::{Change, Status};
+use crate::Imsi;
+use crate::eap::{AkaVector, Triplet, VectorError, VectorSource};
+
+/// Delta: how far ahead of the card a sequence number may jump. TS 33.102 annex C.2.1 and C.3.2.
+const DELTA: u64 = 1 << 28;
+/// The separation bit of AMF. TS 33.102 annex H.
+const SEPARATION_BIT: u8 = 0x80;
+
+/// The sequence number after `sqn`: SEQ and IND both go on by one. TS 33.102 annex C.1.1.1 and C.1.1.3.
+pub fn next_sqn(sqn: Sqn) -> Sqn {
+    Sqn::new(sqn.seq() + 1, sqn.ind() + 1)
+}
+
+/// Where to go on after a card has said it is at `sqn_ms`; `None` if the number after ours is one it accepts, so that
+/// an AUTS of long ago changes nothing. TS 33.102 section 6.3.5.
+pub fn resynchronised(ours: Sqn, sqn_ms: Sqn) -> Option<Sqn> {
+    let next = next_sqn(ours).seq();
+    let accepted = next > sqn_ms.seq() && next - sqn_ms.seq() <= DELTA;
+    (!accepted).then_some(sqn_ms)
+}
+
+impl Hlr {
+    /// The functions of an active subscription, its AMF and its last SQN.
+    async fn authentication(&self, imsi: &Imsi) -> Result<(Algorithm, Amf, Sqn), VectorError> {
+        let subscription = self.lookup(Lookup::Imsi(imsi)).await?.pop().ok_or(VectorError::UnknownSubscriber)?;
+        if subscription.status != Status::Active {
+            return Err(VectorError::NotActive);
+        }
+        let credentials = self.credentials(imsi).await?;
+        let functions = credentials.functions().ok_or(VectorError::Unsuitable("keys of the wrong length"))?;
+        Ok((functions, credentials.amf, credentials.sqn))
+    }
+
+    /// SRES and Kc to challenges chosen by who asks.
+    pub async fn gsm_answers(&self, imsi: &Imsi, rands: &[[u8; 16]]) -> Result<Vec<Triplet>, VectorError> {
+        let (functions, ..) = self.authentication(imsi).await?;
+        Ok(rands.iter().map(|rand| triplet(&functions, *rand)).collect())
+    }
+}
+
+fn triplet(functions: &Algorithm, rand: [u8; 16]) -> Triplet {
+    let answer = functions.f2345(&rand);
+    Triplet { rand, sres: sres(&answer.res), kc: kc(&answer.ck, &answer.ik) }
+}
+
+fn fresh_rand() -> Result<[u8; 16], VectorError> {
+    let mut rand = [0; 16];
+    getrandom::fill(&mut rand).map_err(|error| VectorError::Unavailable(error.to_string()))?;
+    Ok(rand)
+}
+
+impl VectorSource for Hlr {
+    async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
+        // Whoever moves the sequence number on first has it; the others look again.
+        let (functions, mut amf, sqn) = loop {
+            let (functions, amf, last) = self.authentication(imsi).await?;
+            let sqn = next_sqn(last);
+            if self.advance_sqn(imsi, last, sqn).await? {
+                break (functions, amf, sqn);
+            }
+        };
+        if separation {
+            amf[0] |= SEPARATION_BIT;
+        }
+        let vector = functions.generate_vector(&fresh_rand()?, sqn, amf);
+        let unsuitable = |_| VectorError::Unsuitable("AUTN, CK or IK are not 16 octets");
+        Ok(AkaVector {
+            rand: vector.rand,
+            autn: vector.autn.as_slice().try_into().map_err(unsuitable)?,
+            xres: vector.xres.to_vec(),
+            ck: (*vector.ck).try_into().map_err(unsuitable)?,
+            ik: (*vector.ik).try_into().map_err(unsuitable)?,
+        })
+    }
+
+    async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
+        let (functions, ..) = self.authentication(imsi).await?;
+        (0..count).map(|_| Ok(triplet(&functions, fresh_rand()?))).collect()
+    }
+
+    async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
+        loop {
+            let (functions, _, ours) = self.authentication(imsi).await?;
+            let sqn_ms = functions.resynchronise(rand, auts).ok_or(VectorError::WrongAuts)?;
+            let Some(sqn) = resynchronised(ours, sqn_ms) else { return Ok(()) };
+            if self.advance_sqn(imsi, ours, sqn).await? {
+                let detail = format!("SQN {} to {}", u64::from(ours), u64::from(sqn));
+                self.note(&Change::by("card"), "resynchronise", imsi.as_str(), &detail).await?;
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl From<HlrError> for VectorError {
+    fn from(error: HlrError) -> Self {
+        match error {
+            HlrError::NotFound(_) => Self::UnknownSubscriber,
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_go_on() {
+        assert_eq!(next_sqn(Sqn::new(1, 31)), Sqn::new(2, 0));
+        assert_eq!(next_sqn(Sqn::default()), Sqn::new(1, 1));
+    }
+
+    #[test]
+    fn where_to_go_on() {
+        assert_eq!(resynchronised(Sqn::new(5, 5), Sqn::new(1000, 3)), Some(Sqn::new(1000, 3)));
+        assert_eq!(resynchronised(Sqn::new(5, 5), Sqn::new(6, 3)), Some(Sqn::new(6, 3)));
+        assert_eq!(resynchronised(Sqn::new(5, 5), Sqn::new(5, 3)), None, "the card accepts 6");
+        assert_eq!(resynchronised(Sqn::new(DELTA + 9, 5), Sqn::new(9, 3)), Some(Sqn::new(9, 3)), "too far ahead");
+        assert_eq!(resynchronised(Sqn::new(DELTA + 8, 5), Sqn::new(9, 3)), None);
+    }
+}

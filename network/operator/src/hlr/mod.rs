@@ -1,0 +1,27 @@
+//! The home location register: who subscribes, under which numbers, with which keys.
+//!
+//! [`Hlr`] keeps it all in SQLite. Every change is written down with who made it ([`Change`], [`Hlr::audit`]), and two
+//! things always hold: an MSISDN that is active reaches at least one active subscription, and a subscription is in at
+//! most one group.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`subscription`] | one subscription: numbers, status, credentials |
+//! | [`group`] | one MSISDN, several subscriptions: flexible alerting, mobile access hunting |
+//! | [`store`] | the register itself |
+//! | [`auc`] | the authentication centre: vectors, sequence numbers, resynchronisation |
+//! | [`seal`] | keys at rest |
+//! | [`call_delivery`] | where a call to an MSISDN goes |
+
+pub mod auc;
+pub mod call_delivery;
+pub mod group;
+pub mod seal;
+pub mod store;
+pub mod subscription;
+
+pub use call_delivery::{CallDelivery, call_delivery};
+pub use group::{Group, Member, Mode};
+pub use seal::MasterKey;
+pub use store::{AuditEntry, Change, Hlr, HlrError, Lookup};
+pub use subscription::{AlgorithmSet, Credentials, Status, Subscription};

@@ -1,0 +1,55 @@
+//! Keys at rest: AES-256-GCM under a master key that is not in the database.
+
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+const NONCE: usize = 12;
+
+/// The key that all subscriber keys are sealed with. It comes from the configuration.
+#[derive(ZeroizeOnDrop)]
+pub struct MasterKey([u8; 32]);
+
+/// A sealed key does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a subscriber key does not open: another master key, or the database was tampered with")]
+pub struct SealBroken;
+
+impl MasterKey {
+    /// The master key with these octets.
+    pub const fn new(octets: [u8; 32]) -> Self {
+        Self(octets)
+    }
+
+    /// Seals `secret` for one place, `label`; it opens nowhere else.
+    pub fn seal(&self, label: &str, secret: &[u8], nonce: [u8; NONCE]) -> Result<Vec<u8>, SealBroken> {
+        let payload = Payload { msg: secret, aad: label.as_bytes() };
+        let sealed = Aes256Gcm::new(&self.0.into()).encrypt(&nonce.into(), payload).map_err(|_| SealBroken)?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    /// Opens what [`Self::seal`] made for `label`.
+    pub fn open(&self, label: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
+        let (nonce, msg) = sealed.split_first_chunk::<NONCE>().ok_or(SealBroken)?;
+        let payload = Payload { msg, aad: label.as_bytes() };
+        let opened = Aes256Gcm::new(&self.0.into()).decrypt(&(*nonce).into(), payload);
+        opened.map(Zeroizing::new).map_err(|_| SealBroken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_where_it_was_sealed_for() {
+        let key = MasterKey::new([7; 32]);
+        let mut sealed = key.seal("k/001010000000001", &[1; 16], [9; 12]).unwrap();
+        assert_eq!(*key.open("k/001010000000001", &sealed).unwrap(), [1; 16]);
+        assert_eq!(key.open("k/001010000000002", &sealed), Err(SealBroken), "another subscriber's");
+        assert_eq!(MasterKey::new([8; 32]).open("k/001010000000001", &sealed), Err(SealBroken));
+        sealed[20] ^= 1;
+        assert_eq!(key.open("k/001010000000001", &sealed), Err(SealBroken));
+        assert_eq!(key.open("", &[0; 5]), Err(SealBroken));
+    }
+}
