@@ -22,10 +22,14 @@ use tokio::net::TcpStream;
 /// The port of the reader's first slot; the second slot has the next one.
 pub const DEFAULT_PORT: u16 = 35963;
 
-const POWER_OFF: u8 = 0;
-const POWER_ON: u8 = 1;
-const RESET: u8 = 2;
-const GET_ATR: u8 = 4;
+/// The reader takes the power away.
+pub const POWER_OFF: u8 = 0;
+/// The reader gives power: a cold reset.
+pub const POWER_ON: u8 = 1;
+/// The reader resets the card warm.
+pub const RESET: u8 = 2;
+/// The reader asks for the answer to reset.
+pub const GET_ATR: u8 = 4;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
