@@ -4,10 +4,14 @@
 //! |---|---|---|
 //! | [`eap`] | an EAP server for SIM, AKA and AKA', without input or output | RFC 3748, 4186, 4187, 9048 |
 //! | [`hlr`] | subscriptions, the numbers they share, and the authentication centre | TS 23.002, TS 33.102, TS 23.228 |
+//! | [`radius`] | the EAP server's door for access networks | RFC 2865, RFC 3579 |
+//! | [`eap_sim_db`] | the authentication centre's door for hostapd | – |
 //! | [`numbers`] | IMSI and MSISDN | TS 23.003 |
 
 pub mod eap;
+pub mod eap_sim_db;
 pub mod hlr;
 pub mod numbers;
+pub mod radius;
 
 pub use numbers::{Imsi, Msisdn};

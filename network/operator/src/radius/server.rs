@@ -1,0 +1,314 @@
+//! Requests in, answers out.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::net::UdpSocket;
+use tracing::{debug, info, warn};
+
+use super::packet::{Code, MAX_LENGTH, MS_MPPE_RECV_KEY, MS_MPPE_SEND_KEY, Packet, Secret, attribute};
+use crate::eap::packet::{self, Type};
+use crate::eap::{Given, Server, Session, Step, VectorSource};
+
+/// Seconds for which the answer to a request is kept, in case it comes again. RFC 5080 section 2.2.2.
+const DUPLICATE_LIFETIME: u64 = 30;
+/// Seconds a peer may think.
+const SESSION_LIFETIME: u64 = 60;
+/// Conversations at a time; beyond, nobody new is let in.
+const MAX_SESSIONS: usize = 100_000;
+
+/// A RADIUS server with EAP, and nothing but EAP, behind it.
+pub struct RadiusServer<S> {
+    eap: Server<S>,
+    clients: HashMap<IpAddr, Secret>,
+    memory: Mutex<Memory>,
+    began: Instant,
+}
+
+#[derive(Default)]
+struct Memory {
+    requests: HashMap<Request, (Progress, u64)>,
+    /// Conversations by State, with the client they belong to and the second they end.
+    sessions: HashMap<[u8; 16], (Session, IpAddr, u64)>,
+    /// When what has ended was last thrown away.
+    swept: u64,
+}
+
+/// What makes a request the same request. RFC 5080 section 2.2.2.
+type Request = (SocketAddr, u8, [u8; 16]);
+
+enum Progress {
+    Working,
+    /// `None`: there was nothing to answer.
+    Answered(Option<Vec<u8>>),
+}
+
+impl<S: VectorSource + 'static> RadiusServer<S> {
+    /// A server for these clients: access points, gateways or proxies by address, each with its secret.
+    pub fn new(eap: Server<S>, clients: HashMap<IpAddr, Secret>) -> Self {
+        Self { eap, clients, memory: Mutex::default(), began: Instant::now() }
+    }
+
+    /// Serves until `stop` is ready.
+    pub async fn serve(self, socket: UdpSocket, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let (server, socket) = (Arc::new(self), Arc::new(socket));
+        let mut buffer = vec![0; MAX_LENGTH];
+        tokio::pin!(stop);
+        loop {
+            let (length, from) = tokio::select! {
+                () = &mut stop => return Ok(()),
+                // Linux tells a server here that an earlier answer reached nobody.
+                received = socket.recv_from(&mut buffer) => match received {
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+                    other => other?,
+                },
+            };
+            let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+            let (server, socket) = (Arc::clone(&server), Arc::clone(&socket));
+            tokio::spawn(async move {
+                let now = server.began.elapsed().as_secs();
+                if let Some(answer) = server.handle(from, &datagram, now).await
+                    && let Err(error) = socket.send_to(&answer, from).await
+                {
+                    warn!(%from, %error, "an answer could not be sent");
+                }
+            });
+        }
+    }
+
+    /// The answer to a datagram, if it deserves one. `now` counts seconds.
+    pub async fn handle(&self, from: SocketAddr, datagram: &[u8], now: u64) -> Option<Vec<u8>> {
+        let Some(secret) = self.clients.get(&from.ip()) else {
+            warn!(%from, "dropped: not a client of ours");
+            return None;
+        };
+        let request = match Packet::parse_request(datagram, secret) {
+            Ok(request) if request.code == Code::ACCESS_REQUEST => request,
+            Ok(other) => {
+                debug!(%from, code = other.code.0, "dropped: not an Access-Request");
+                return None;
+            }
+            Err(error) => {
+                warn!(%from, %error, "dropped");
+                return None;
+            }
+        };
+        let key = (from, request.identifier, request.authenticator);
+        {
+            let mut memory = self.memory(now);
+            match memory.requests.get(&key) {
+                Some((Progress::Working, _)) => return None,
+                Some((Progress::Answered(answer), _)) => return answer.clone(),
+                None => memory.requests.insert(key, (Progress::Working, now + DUPLICATE_LIFETIME)),
+            };
+        }
+        let answer = self.answer(from, &request, secret, now).await;
+        let progress = Progress::Answered(answer.clone());
+        self.memory(now).requests.insert(key, (progress, now + DUPLICATE_LIFETIME));
+        answer
+    }
+
+    async fn answer(&self, from: SocketAddr, request: &Packet, secret: &Secret, now: u64) -> Option<Vec<u8>> {
+        let Some(message) = request.eap() else {
+            info!(%from, "rejected: no EAP-Message, and nothing but EAP is spoken here");
+            return Some(request.answer(Code::ACCESS_REJECT, &[]).sign(secret));
+        };
+        let mut random = |octets: &mut [u8]| fill_random(octets);
+        let mut given = Given { random: &mut random, now };
+        let (step, state) = if let Some(state) = request.all(attribute::STATE).next() {
+            let state: [u8; 16] = state.try_into().unwrap_or_default();
+            let found = self.memory(now).sessions.remove(&state).filter(|(_, client, _)| *client == from.ip());
+            let Some((session, ..)) = found else {
+                info!(%from, "rejected: State belongs to no conversation; it may have taken too long");
+                let identifier = message.get(1).copied().unwrap_or_default();
+                return Some(request.answer(Code::ACCESS_REJECT, &packet::failure(identifier)).sign(secret));
+            };
+            (self.eap.respond(session, &message, &mut given).await, Some(state))
+        } else {
+            let identity = packet::Packet::parse(&message).ok();
+            let identifier = identity.map_or(0, |packet| packet.identifier);
+            let identity = identity.and_then(|packet| packet.body).filter(|(kind, _)| *kind == Type::IDENTITY);
+            // Without an identity (EAP-Start) the method asks for it.
+            (self.eap.start(identity.map(|(_, identity)| identity), identifier, &mut given).await, None)
+        };
+        match step {
+            Step::Request { packet, session } => {
+                let mut state = [0; 16];
+                fill_random(&mut state);
+                let mut memory = self.memory(now);
+                if memory.sessions.len() >= MAX_SESSIONS {
+                    warn!(%from, "dropped: too many conversations at a time");
+                    return None;
+                }
+                memory.sessions.insert(state, (session, from.ip(), now + SESSION_LIFETIME));
+                Some(request.answer(Code::ACCESS_CHALLENGE, &packet).with(attribute::STATE, &state).sign(secret))
+            }
+            Step::Success(success) => {
+                info!(%from, imsi = ?success.imsi, method = ?success.method, fast = success.reauthenticated, "accepted");
+                let (receive, send) = success.keys.msk.split_at(32);
+                // Two salts of one packet differ.
+                let mut salt = [0; 2];
+                fill_random(&mut salt);
+                let other = [salt[0], salt[1] ^ 1];
+                let answer = request
+                    .answer(Code::ACCESS_ACCEPT, &success.packet)
+                    .with_mppe_key(MS_MPPE_RECV_KEY, receive, salt, secret)
+                    .with_mppe_key(MS_MPPE_SEND_KEY, send, other, secret);
+                Some(answer.sign(secret))
+            }
+            Step::Failure { packet, reason } => {
+                info!(%from, %reason, "rejected");
+                Some(request.answer(Code::ACCESS_REJECT, &packet).sign(secret))
+            }
+            Step::Ignored(session) => {
+                debug!(%from, "dropped: not the answer to the last EAP request");
+                let state = state?;
+                self.memory(now).sessions.insert(state, (session, from.ip(), now + SESSION_LIFETIME));
+                None
+            }
+        }
+    }
+
+    fn memory(&self, now: u64) -> MutexGuard<'_, Memory> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.swept < now {
+            memory.swept = now;
+            memory.requests.retain(|_, (_, end)| *end > now);
+            memory.sessions.retain(|_, (.., end)| *end > now);
+        }
+        memory
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a server that cannot draw challenges must not answer")]
+fn fill_random(octets: &mut [u8]) {
+    getrandom::fill(octets).expect("the operating system provides randomness");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Imsi;
+    use crate::eap::{AkaVector, Settings, Triplet, VectorError};
+    use crate::radius::packet::request;
+    use hex_literal::hex;
+
+    /// An authentication centre without subscribers.
+    struct Nobody;
+
+    impl VectorSource for Nobody {
+        async fn aka_vector(&self, _: &Imsi, _: bool) -> Result<AkaVector, VectorError> {
+            Err(VectorError::UnknownSubscriber)
+        }
+
+        async fn sim_triplets(&self, _: &Imsi, _: usize) -> Result<Vec<Triplet>, VectorError> {
+            Err(VectorError::UnknownSubscriber)
+        }
+
+        async fn resynchronise(&self, _: &Imsi, _: &[u8; 16], _: &[u8; 14]) -> Result<(), VectorError> {
+            Err(VectorError::UnknownSubscriber)
+        }
+    }
+
+    /// A server, and a client at an address.
+    struct Line {
+        server: RadiusServer<Nobody>,
+        from: SocketAddr,
+        secret: Secret,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            let secret = Secret::new("testing123");
+            let clients = HashMap::from([(IpAddr::from([127, 0, 0, 1]), secret.clone())]);
+            let server = RadiusServer::new(Server::new(Settings::access(), Nobody), clients);
+            Self { server, from: ([127, 0, 0, 1], 1812).into(), secret }
+        }
+
+        async fn ask(&self, identifier: u8, attributes: &[(u8, &[u8])]) -> Option<Vec<u8>> {
+            self.server.handle(self.from, &request(&self.secret, identifier, attributes), 5).await
+        }
+    }
+
+    /// Code, EAP packet and State of an answer.
+    fn read(answer: &[u8]) -> (Code, Vec<u8>, Vec<u8>) {
+        let (mut eap, mut state, mut rest) = (Vec::new(), Vec::new(), &answer[20..]);
+        while let [kind, length, ..] = *rest {
+            let value = &rest[2..usize::from(length)];
+            match kind {
+                attribute::EAP_MESSAGE => eap.extend_from_slice(value),
+                attribute::STATE => state.extend_from_slice(value),
+                _ => {}
+            }
+            rest = &rest[usize::from(length)..];
+        }
+        (Code(answer[0]), eap, state)
+    }
+
+    const IDENTITY: (u8, &[u8]) = (attribute::EAP_MESSAGE, &hex!("02070010 01 30303031303130303030303039"));
+
+    #[tokio::test]
+    async fn strangers_are_not_answered() {
+        let mut line = Line::new();
+        assert!(line.ask(1, &[IDENTITY]).await.is_some());
+        line.secret = Secret::new("guessed");
+        assert!(line.ask(2, &[IDENTITY]).await.is_none());
+        line = Line { from: ([127, 0, 0, 2], 1812).into(), ..Line::new() };
+        assert!(line.ask(1, &[IDENTITY]).await.is_none());
+        assert!(line.server.handle(line.from, b"hello", 5).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_same_request_gets_the_same_answer() {
+        let line = Line::new();
+        let first = line.ask(1, &[IDENTITY]).await;
+        assert_eq!(line.ask(1, &[IDENTITY]).await, first, "with the same State");
+        assert_ne!(line.ask(2, &[IDENTITY]).await, first);
+        let again = request(&line.secret, 1, &[IDENTITY]);
+        let later = line.server.handle(line.from, &again, 5 + DUPLICATE_LIFETIME).await;
+        assert_ne!(later, first, "identifiers come round");
+    }
+
+    #[tokio::test]
+    async fn a_conversation() {
+        let line = Line::new();
+        let (code, eap, state) = read(&line.ask(1, &[IDENTITY]).await.unwrap());
+        assert_eq!((code, &eap[..]), (Code::ACCESS_CHALLENGE, &hex!("0108000c170500000d010000")[..]));
+        // An old answer is no answer; the right one is taken afterwards.
+        assert!(line.ask(2, &[IDENTITY, (attribute::STATE, &state)]).await.is_none());
+        let mine = (attribute::EAP_MESSAGE, &hex!("0208001c 17050000 0e05000d30303031303130303030303039000000")[..]);
+        let (code, eap, state) = read(&line.ask(3, &[mine, (attribute::STATE, &state)]).await.unwrap());
+        assert_eq!(
+            (code, &eap[..]),
+            (Code::ACCESS_CHALLENGE, &hex!("0109000c170c00000c014000")[..]),
+            "unknown, told so"
+        );
+        let heard = (attribute::EAP_MESSAGE, &hex!("02090008170c0000")[..]);
+        let (code, eap, _) = read(&line.ask(4, &[heard, (attribute::STATE, &state)]).await.unwrap());
+        assert_eq!((code, &eap[..]), (Code::ACCESS_REJECT, &hex!("04090004")[..]));
+        let (code, eap, _) = read(&line.ask(5, &[heard, (attribute::STATE, &state)]).await.unwrap());
+        assert_eq!((code, &eap[..]), (Code::ACCESS_REJECT, &hex!("04090004")[..]), "State is good for once");
+    }
+
+    #[tokio::test]
+    async fn a_conversation_ends_with_patience() {
+        let line = Line::new();
+        let (.., state) = read(&line.ask(1, &[IDENTITY]).await.unwrap());
+        let late = request(&line.secret, 2, &[IDENTITY, (attribute::STATE, &state)]);
+        let answer = line.server.handle(line.from, &late, 5 + SESSION_LIFETIME).await.unwrap();
+        assert_eq!(read(&answer).0, Code::ACCESS_REJECT);
+    }
+
+    #[tokio::test]
+    async fn other_beginnings() {
+        let line = Line::new();
+        let (code, eap, _) = read(&line.ask(1, &[(attribute::EAP_MESSAGE, &[])]).await.unwrap());
+        assert_eq!((code, eap[4]), (Code::ACCESS_CHALLENGE, Type::AKA_PRIME.0), "EAP-Start");
+        let (code, eap, _) = read(&line.ask(2, &[(1, b"someone"), (2, b"password")]).await.unwrap());
+        assert_eq!((code, eap.len()), (Code::ACCESS_REJECT, 0), "no EAP");
+    }
+}
