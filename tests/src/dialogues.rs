@@ -15,6 +15,7 @@ use rsp::{Iccid, OneTimePublicKey, Raw, TransactionId};
 use smdp::bind::{Binding, ProfileProtection};
 use smdp::identity::Identity;
 
+use crate::host::store_data;
 use crate::specimen::{ICCIDS, K, OPC, Specimen, package};
 
 /// Commands that make sense in this order, right after a reset.
@@ -303,20 +304,6 @@ impl Recorder {
     }
 }
 
-/// STORE DATA in blocks.
-///
-/// # Panics
-/// If there are more than 256 blocks.
-pub fn store_data(class: u8, request: &[u8], block: usize) -> Vec<Vec<u8>> {
-    let blocks = request.chunks(block).count();
-    let commands = request.chunks(block).enumerate().map(|(number, block)| {
-        let p1 = if number + 1 == blocks { 0x91 } else { 0x11 };
-        let (number, length) = (u8::try_from(number), u8::try_from(block.len()));
-        [&[class, 0xE2, p1, number.expect("256 blocks"), length.expect("255 bytes")][..], block].concat()
-    });
-    commands.collect()
-}
-
 fn es10(specimen: &Specimen, name: &'static str, block: usize, requests: &[&str]) -> Dialogue {
     let mut recorder = Recorder::new(specimen, block);
     for request in requests {
@@ -327,18 +314,46 @@ fn es10(specimen: &Specimen, name: &'static str, block: usize, requests: &[&str]
 
 /// A profile from an SM-DP+ onto the card, and its notification.
 fn download(specimen: &Specimen, block: usize) -> Dialogue {
+    let (mut recorder, otpk) = prepared(specimen, block);
+    for piece in package_pieces(specimen, &otpk) {
+        recorder.es10(&piece);
+    }
+    let list = recorder.es10(&hex!("BF2B00"));
+    assert!(list.len() > 100, "the result of the installation: {list:02X?}");
+    recorder.es10(&hex!("BF3003800101"));
+    recorder.es10(&hex!("BF2D00"));
+    recorder.finish("download")
+}
+
+/// The commands after which the card waits for a bound profile package, and the ES10 requests that bring it.
+pub fn download_in_two_parts(specimen: &Specimen) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (recorder, otpk) = prepared(specimen, 255);
+    (recorder.commands, package_pieces(specimen, &otpk))
+}
+
+/// A card that waits for a bound profile package, and its one-time key.
+fn prepared(specimen: &Specimen, block: usize) -> (Recorder, OneTimePublicKey) {
     let mut recorder = Recorder::new(specimen, block);
     let challenge = recorder.es10(&hex!("BF2E00"));
     let challenge: [u8; 16] = challenge.last_chunk().copied().expect("a challenge");
     let identity = Identity::from_pki(&specimen.pki).expect("an SM-DP+");
-    let transaction_id: TransactionId = vec![0xAB; 16].into();
-    let authenticated = authenticate(&mut recorder, &identity, &transaction_id, challenge);
-    let otpk = prepare(&mut recorder, &identity, &transaction_id, &authenticated);
+    let authenticated = authenticate(&mut recorder, &identity, challenge);
+    let otpk = prepare(&mut recorder, &identity, &authenticated);
+    (recorder, otpk)
+}
+
+/// The transaction every download has.
+fn transaction_id() -> TransactionId {
+    vec![0xAB; 16].into()
+}
+
+fn package_pieces(specimen: &Specimen, otpk: &OneTimePublicKey) -> Vec<Vec<u8>> {
+    let identity = Identity::from_pki(&specimen.pki).expect("an SM-DP+");
     let mut octet = 0_u8;
     let package = Binding {
-        transaction_id: &transaction_id,
+        transaction_id: &transaction_id(),
         eid: &specimen.eid,
-        euicc_otpk: &otpk,
+        euicc_otpk: otpk,
         host_id: b"specimen",
         metadata: &metadata(),
         package: &package(ICCIDS[2]),
@@ -351,24 +366,12 @@ fn download(specimen: &Specimen, block: usize) -> Dialogue {
         }
     })
     .expect("a bound profile package");
-    for piece in pieces(&package) {
-        recorder.es10(&piece);
-    }
-    let list = recorder.es10(&hex!("BF2B00"));
-    assert!(list.len() > 100, "the result of the installation: {list:02X?}");
-    recorder.es10(&hex!("BF3003800101"));
-    recorder.es10(&hex!("BF2D00"));
-    recorder.finish("download")
+    pieces(&package)
 }
 
-fn authenticate(
-    recorder: &mut Recorder,
-    identity: &Identity,
-    transaction_id: &TransactionId,
-    challenge: [u8; 16],
-) -> AuthenticateResponseOk {
+fn authenticate(recorder: &mut Recorder, identity: &Identity, challenge: [u8; 16]) -> AuthenticateResponseOk {
     let signed = Raw::encode(&ServerSigned1 {
-        transaction_id: transaction_id.clone(),
+        transaction_id: transaction_id(),
         euicc_challenge: Octet16::new(challenge),
         server_address: "smdp.example".into(),
         server_challenge: Octet16::new([0x5C; 16]),
@@ -397,17 +400,9 @@ fn authenticate(
     }
 }
 
-fn prepare(
-    recorder: &mut Recorder,
-    identity: &Identity,
-    transaction_id: &TransactionId,
-    authenticated: &AuthenticateResponseOk,
-) -> OneTimePublicKey {
-    let signed = Raw::encode(&SmdpSigned2 {
-        transaction_id: transaction_id.clone(),
-        cc_required_flag: false,
-        bpp_euicc_otpk: None,
-    });
+fn prepare(recorder: &mut Recorder, identity: &Identity, authenticated: &AuthenticateResponseOk) -> OneTimePublicKey {
+    let signed =
+        Raw::encode(&SmdpSigned2 { transaction_id: transaction_id(), cc_required_flag: false, bpp_euicc_otpk: None });
     let signed = signed.expect("what the server signs");
     let input = [signed.octets(), &authenticated.euicc_signature1.tlv()].concat();
     let request = PrepareDownloadRequest {

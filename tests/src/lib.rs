@@ -14,6 +14,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod dialogues;
+pub mod host;
+pub mod images;
 pub mod mutation;
 pub mod peer;
 pub mod process;

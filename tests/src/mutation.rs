@@ -1,6 +1,7 @@
 //! Dialogues made wrong: what a careless or hostile host sends.
 
-use crate::dialogues::{Dialogue, store_data};
+use crate::dialogues::Dialogue;
+use crate::host::store_data;
 
 /// Numbers that look random and are the same in every run (SplitMix64).
 pub struct Dice(pub u64);

@@ -13,6 +13,7 @@ use rsp::notification::{FinalResult, ProfileInstallationResult};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vuicc_tests::dialogues::{self, Dialogue};
+use vuicc_tests::host::store_data;
 use vuicc_tests::mutation::{Dice, Step, mutated, mutated_whole};
 use vuicc_tests::specimen::Specimen;
 
@@ -112,7 +113,7 @@ impl Victim {
 
     fn es10(&mut self, request: &[u8]) -> Vec<u8> {
         let mut answer = Vec::new();
-        for command in dialogues::store_data(0x80, request, 255) {
+        for command in store_data(0x80, request, 255) {
             answer = self.card.transmit(&command);
         }
         let mut data = Vec::new();
@@ -237,7 +238,7 @@ fn a_request_that_is_no_tlv_is_refused_and_changes_nothing() {
 
 /// The status word of the last block.
 fn refusal(card: &mut Card, request: &[u8]) -> Vec<u8> {
-    dialogues::store_data(0x80, request, 7).iter().fold(Vec::new(), |_, command| card.transmit(command))
+    store_data(0x80, request, 7).iter().fold(Vec::new(), |_, command| card.transmit(command))
 }
 
 fn dump(card: &Card) -> Vec<(Key, Vec<u8>)> {

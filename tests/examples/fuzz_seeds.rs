@@ -1,0 +1,61 @@
+//! Writes what the fuzzers start from: `cargo run -p vuicc-tests --example fuzz_seeds`.
+//!
+//! Valid commands, dialogues, messages and packages go to `fuzz/corpus/<target>`, and the dialogue that brings a card to
+//! where it waits for a bound profile package to `fuzz/prepared`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::{fs, io};
+
+use vuicc_tests::host::pack;
+use vuicc_tests::specimen::{ICCIDS, Specimen, package};
+use vuicc_tests::{dialogues, repository, vector};
+
+fn main() -> io::Result<()> {
+    let specimen = Specimen::new();
+    let dialogues = dialogues::all(&specimen);
+    let (prepared, pieces) = dialogues::download_in_two_parts(&specimen);
+    let folder = repository().join("fuzz");
+
+    let commands: BTreeSet<&Vec<u8>> = dialogues.iter().flat_map(|dialogue| &dialogue.commands).collect();
+    write(&folder, "command_parse", commands.iter().copied().cloned())?;
+    let data = commands.iter().filter_map(|command| command.get(5..)).map(<[u8]>::to_vec);
+    write(&folder, "tlv", data.chain(answers(&specimen)))?;
+    write(&folder, "card_session", dialogues.iter().map(|dialogue| pack(&dialogue.commands)))?;
+    write(&folder, "rsp_decode", dialogues::es10_requests().into_iter().chain(answers(&specimen)))?;
+    write(&folder, "bpp_stream", [pack(&pieces)])?;
+    let ts48 = vector("ts48/TS48_v7.0_SAIP2.3_BERTLV_SUCI.der").map(fs::read).transpose()?;
+    write(&folder, "profile_package", ICCIDS.iter().map(|iccid| package(iccid)).chain(ts48))?;
+    fs::write(folder.join("prepared"), pack(&prepared))
+}
+
+/// What the card answers in all dialogues, whole.
+fn answers(specimen: &Specimen) -> Vec<Vec<u8>> {
+    let mut answers = BTreeSet::new();
+    for dialogue in dialogues::all(specimen) {
+        let mut card = specimen.card();
+        card.reset();
+        let mut whole = Vec::new();
+        for command in &dialogue.commands {
+            let answer = card.transmit(command);
+            let (data, sw) = answer.split_at(answer.len().saturating_sub(2));
+            whole.extend_from_slice(data);
+            if sw.first() != Some(&0x61) && !whole.is_empty() {
+                answers.insert(std::mem::take(&mut whole));
+            }
+        }
+    }
+    answers.into_iter().collect()
+}
+
+fn write(folder: &Path, target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
+    let corpus = folder.join("corpus").join(target);
+    fs::create_dir_all(&corpus)?;
+    let mut count = 0;
+    for seed in seeds {
+        fs::write(corpus.join(format!("seed-{count:04}")), seed)?;
+        count += 1;
+    }
+    println!("{}: {count}", corpus.display());
+    Ok(())
+}
