@@ -118,6 +118,11 @@ impl StatusWord {
         matches!(self.sw1(), 0x91 | 0x92) || self.0 == 0x9000
     }
 
+    /// Whether the command was carried out with a warning: `62XX` or `63XX`.
+    pub const fn is_warning(self) -> bool {
+        matches!(self.sw1(), 0x62 | 0x63)
+    }
+
     /// The specification's sentence for this status word.
     pub const fn description(self) -> &'static str {
         match self.sw1() {

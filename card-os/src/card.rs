@@ -425,8 +425,8 @@ impl Card {
         Ok(Response { data, sw: sw_more })
     }
 
-    /// Fits a response to the transport: `91XX` where a proactive command waits, `61XX` where data has to be fetched,
-    /// `6CXX` where Le is not what there is. TS 102 221 §7.3.1.1.
+    /// Fits a response to the transport: `91XX` where a proactive command waits, `61XX` or a warning where data has to be
+    /// fetched, `6CXX` where Le is not what there is. TS 102 221 §7.3.1.1.
     fn finish(&mut self, command: &Command<'_>, mut response: Response) -> Result<Response, StatusWord> {
         if response.sw == StatusWord::OK
             && let Some(length) = self.kernel.toolkit.pending()
@@ -441,7 +441,14 @@ impl Card {
         if command.data.is_empty() && command.ne != 0 && available <= 256 {
             return Err(StatusWord::exact_length(available));
         }
-        let more = StatusWord::bytes_available(available);
+        // Without Le, T=0: a warning comes first, and the terminal looks for data behind it. Only `62F1` and `62F2` speak
+        // of the data themselves and come with them. TS 102 221 §7.3.1.1.4 b).
+        let warned = command.ne == 0 && response.sw.is_warning();
+        let more = if warned && !matches!(response.sw, StatusWord::MORE_DATA | StatusWord::MORE_DATA_PROACTIVE) {
+            core::mem::replace(&mut response.sw, StatusWord::OK)
+        } else {
+            StatusWord::bytes_available(available)
+        };
         // A channel that its own command closed has nothing to fetch.
         self.kernel.channel_mut(command.class.channel())?.response = Some(response);
         Ok(more.into())

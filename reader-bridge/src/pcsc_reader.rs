@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pcsc::{Card, Context, Disposition, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, State};
 
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Transport, TransportError, expects_data};
 
 /// How long [`PcscReader::connect`] waits for another program to let go of the card. pcscd keeps a card for up to half
 /// a second after its last user crashed.
@@ -198,7 +198,7 @@ impl std::fmt::Debug for PcscReader {
 /// The command without the Le of case 4, which T=0 has no room for.
 fn without_le(command: &[u8]) -> &[u8] {
     match command.split_last() {
-        Some((_, rest)) if command.get(4).is_some_and(|lc| *lc > 0 && command.len() == usize::from(*lc) + 6) => rest,
+        Some((_, rest)) if expects_data(command) => rest,
         _ => command,
     }
 }

@@ -154,8 +154,8 @@ pub fn response(bytes: &[u8]) -> Result<Response, TransportError> {
 /// Sends a command and follows `6CXX` and `61XX` until all response data is there.
 ///
 /// GET RESPONSE goes out on the command's own class byte, protection and chaining bits cleared, as cards expect from
-/// hosts on proprietary classes. The status word is the last one; a warning with data follows the same way.
-/// TS 102 221 §7.3.1.1.
+/// hosts on proprietary classes. The status word is the last one, except that a warning is never lost: under T=0 it comes
+/// first, and whoever expects data looks behind it. TS 102 221 §7.3.1.1.
 pub fn exchange<T: Transport + ?Sized>(transport: &mut T, command: &[u8]) -> Result<Response, TransportError> {
     let mut answer = response(&transport.transmit(command)?)?;
     if answer.sw.sw1() == 0x6C
@@ -164,6 +164,9 @@ pub fn exchange<T: Transport + ?Sized>(transport: &mut T, command: &[u8]) -> Res
         answer = response(&transport.transmit(&corrected)?)?;
     }
     let mut data = std::mem::take(&mut answer.data);
+    if answer.sw.is_warning() && data.is_empty() && expects_data(command) {
+        return Ok(behind_warning(transport, command, answer.sw)?.unwrap_or(answer));
+    }
     // 64 KiB is the largest response ISO/IEC 7816-4 can announce; a card beyond that is not ending.
     for _ in 0..=0xFFFF_u32 {
         if answer.sw.sw1() != 0x61 {
@@ -176,6 +179,21 @@ pub fn exchange<T: Transport + ?Sized>(transport: &mut T, command: &[u8]) -> Res
         data.append(&mut answer.data);
     }
     Err(TransportError::EndlessResponse(answer.sw))
+}
+
+/// What a card keeps behind the warning `sw`; `None` if there is nothing.
+fn behind_warning<T: Transport + ?Sized>(
+    transport: &mut T,
+    command: &[u8],
+    sw: StatusWord,
+) -> Result<Option<Response>, TransportError> {
+    let fetched = exchange(transport, &get_response(command, 0))?;
+    Ok((fetched.sw.is_ok() || fetched.sw.is_warning()).then_some(Response { data: fetched.data, sw }))
+}
+
+/// Whether a short command has data and an Le: case 4.
+pub(crate) fn expects_data(command: &[u8]) -> bool {
+    command.get(4).is_some_and(|lc| *lc > 0 && command.len() == usize::from(*lc) + 6)
 }
 
 /// GET RESPONSE for `le` bytes on the channel of `command`.
@@ -226,6 +244,26 @@ mod tests {
         assert_eq!(get_response(&[0x13], 0)[0], 0x03);
         assert_eq!(get_response(&[0xC5], 0)[0], 0xC5);
         assert_eq!(get_response(&[0x75], 0)[0], 0x45);
+    }
+
+    #[test]
+    fn data_behind_a_warning_is_fetched_and_the_warning_kept() {
+        let select = [0, 0xA4, 0, 4, 2, 0x6F, 0x7E, 0];
+        let mut card = Dialogue::new(&[
+            ("00A40004026F7E00", "6283"),
+            ("00C0000000", "6C02"),
+            ("00C0000002", "62009000"),
+            ("00A40004026F7E00", "6283"),
+            ("00C0000000", "6985"),
+        ]);
+        let warning = StatusWord::FILE_DEACTIVATED;
+        assert_eq!(exchange(&mut card, &select).unwrap(), Response { data: vec![0x62, 0], sw: warning });
+        assert_eq!(exchange(&mut card, &select).unwrap(), warning.into());
+        assert!(card.is_finished());
+        // A wrong PIN is no reason to look for data.
+        let mut card = Dialogue::new(&[("002000010831323334FFFFFFFF", "63C2")]);
+        let verify = [0, 0x20, 0, 1, 8, 0x31, 0x32, 0x33, 0x34, 0xFF, 0xFF, 0xFF, 0xFF];
+        assert_eq!(exchange(&mut card, &verify).unwrap().sw, StatusWord::tries_left(2));
     }
 
     #[test]

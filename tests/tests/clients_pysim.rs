@@ -140,6 +140,19 @@ fn the_usim_answers_the_network_and_its_files_decode() {
     });
 }
 
+/// A warning that comes with data takes a way of its own under T=0.
+#[test]
+fn a_deactivated_file_is_seen_as_such() {
+    with_pysim(|desk| {
+        let _card = desk.insert(&[package(desk.folder.path(), &subscriber(1))]);
+        let select = "select /ADF.USIM/EF.LOCI";
+        let answers =
+            desk.shell(&["verify_adm 88888888", select, "deactivate_file", select, "activate_file EF.LOCI", select]);
+        let states: Vec<_> = answers.json.iter().map(|fcp| &fcp["life_cycle_status_integer"]).collect();
+        assert_eq!(states, ["operational_activated", "operational_deactivated", "operational_activated"]);
+    });
+}
+
 /// A test's place of work.
 struct Desk<'a> {
     folder: TempDir,
