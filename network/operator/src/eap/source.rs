@@ -1,6 +1,7 @@
 //! Where authentication vectors come from.
 
 use core::future::Future;
+use std::sync::Arc;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -22,6 +23,21 @@ pub trait VectorSource: Send + Sync {
         rand: &[u8; 16],
         auts: &[u8; 14],
     ) -> impl Future<Output = Result<(), VectorError>> + Send;
+}
+
+/// One authentication centre behind several doors.
+impl<S: VectorSource> VectorSource for Arc<S> {
+    async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
+        (**self).aka_vector(imsi, separation).await
+    }
+
+    async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
+        (**self).sim_triplets(imsi, count).await
+    }
+
+    async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
+        (**self).resynchronise(imsi, rand, auts).await
+    }
 }
 
 /// An authentication vector, in the lengths EAP knows. TS 33.102 section 6.3.2.
