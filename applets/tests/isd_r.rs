@@ -37,13 +37,19 @@ fn files(iccid: Option<[u8; 10]>) -> DomainImage {
 const FIRST: [u8; 10] = hex!("98001032547698103214");
 const SECOND: [u8; 10] = hex!("98001032547698103224");
 
-/// An eUICC with two profiles, neither enabled; notifications need certificates and are not configured.
+/// An eUICC with two profiles, neither enabled, the second with PPR1.
 fn nvm() -> MemoryNvm {
-    personalised(&[], &hex!("990205 40"))
+    personalised(&[], &hex!("99020640"))
 }
 
 /// An eUICC whose two profiles have these extra objects in their metadata.
 fn personalised(first: &[u8], second: &[u8]) -> MemoryNvm {
+    nvm_with(&[(FIRST, first), (SECOND, second)])
+}
+
+/// An eUICC with these profiles, none enabled: ICCID, and what the metadata says beside the names. Notifications need
+/// certificates and are not configured.
+fn nvm_with(profiles: &[([u8; 10], &[u8])]) -> MemoryNvm {
     let eid: Eid = "89049032123451234512345678901235".parse().unwrap();
     let info = EuiccInfo2 {
         profile_version: VersionType::new(2, 3, 1),
@@ -74,13 +80,13 @@ fn personalised(first: &[u8], second: &[u8]) -> MemoryNvm {
         root_ds_address: "ds.example".into(),
         default_dp_address: None,
         certifications: vec![],
-        profiles: vec![preloaded(&FIRST, first), preloaded(&SECOND, second)],
+        profiles: profiles.iter().map(|(iccid, more)| preloaded(iccid, more)).collect(),
     };
     let mut platform = files(None);
     platform.add_application(isd_r.new_application().unwrap());
     platform.add_application(applets::ecasd::new_application(&eid));
     let mut nvm = MemoryNvm::default();
-    Card::format(&mut nvm, platform, vec![files(Some(FIRST)), files(Some(SECOND))], None).unwrap();
+    Card::format(&mut nvm, platform, profiles.iter().map(|(iccid, _)| files(Some(*iccid))).collect(), None).unwrap();
     nvm
 }
 
@@ -339,4 +345,21 @@ fn nicknames_and_tag_lists() {
     );
     assert_eq!(es10(&mut card, &hex!("BF2D05A003950100")), hex!("BF2D02A000 9000"));
     assert_eq!(es10(&mut card, &hex!("BF2D03 5C019F")), hex!("BF2D03810101 9000"));
+}
+
+/// PPR1 keeps its profile's place, also behind a provisioning profile. SGP.22 §2.9.2.4.
+#[test]
+fn a_provisioning_profile_is_no_way_around_ppr1() {
+    let third = hex!("98001032547698103234");
+    let mut card = card_on(nvm_with(&[(FIRST, &[]), (SECOND, &hex!("99020640")), (third, &hex!("950101"))]));
+    open(&mut card);
+    let command =
+        |tag: u8, iccid: [u8; 10]| [&[0xBF, tag, 0x11, 0xA0, 0x0C, 0x5A, 0x0A][..], &iccid, &[0x81, 0x01, 0]].concat();
+    assert_eq!(es10(&mut card, &command(0x31, SECOND)), hex!("BF3103800100 9000"));
+    assert_eq!(es10(&mut card, &command(0x31, FIRST)), hex!("BF3103800103 9000"));
+    assert_eq!(es10(&mut card, &command(0x31, third)), hex!("BF3103800100 9000"), "for connectivity");
+    assert_eq!(es10(&mut card, &command(0x31, FIRST)), hex!("BF3103800103 9000"));
+    assert_eq!(es10(&mut card, &command(0x32, third)), hex!("BF3203800100 9000"), "the one it displaced is back");
+    assert_eq!(es10(&mut card, &command(0x31, FIRST)), hex!("BF3103800103 9000"));
+    assert_eq!(es10(&mut card, &command(0x31, SECOND)), hex!("BF3103800102 9000"));
 }

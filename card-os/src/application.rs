@@ -163,6 +163,12 @@ impl<'n> Context<'_, 'n> {
         pins.satisfied(&self.kernel.verified, df, reference)
     }
 
+    /// The key references whose status the FCP of this application's ADF shows.
+    pub fn pin_status(&self) -> &[u8] {
+        let adf = self.record.adf.and_then(|adf| self.kernel.tree.get(adf));
+        adf.map_or(&[], |adf| &adf.pin_status)
+    }
+
     /// Whether the terminal sent TERMINAL PROFILE, and so fetches proactive commands.
     pub const fn toolkit_available(&self) -> bool {
         self.kernel.toolkit.is_available()

@@ -245,11 +245,15 @@ pub(crate) fn set_active(nvm: &mut Transaction<'_>, domain: Option<DomainId>) {
 
 /// A number for a new domain.
 pub(crate) fn allocate(nvm: &mut Transaction<'_>) -> DomainId {
-    let next = match nvm.get(system::NEXT_DOMAIN) {
+    let mut next = match nvm.get(system::NEXT_DOMAIN) {
         Some([high, low]) => u16::from_be_bytes([*high, *low]),
         _ => 1,
     };
-    nvm.insert(system::NEXT_DOMAIN, next.wrapping_add(1).max(1).to_be_bytes());
+    // After 65,535 installations the numbers start over; those still in use are passed by.
+    while next == DomainId::PLATFORM.0 || !nvm.keys(Key::all(Partition::File, next)).is_empty() {
+        next = next.wrapping_add(1);
+    }
+    nvm.insert(system::NEXT_DOMAIN, next.wrapping_add(1).to_be_bytes());
     DomainId(next)
 }
 

@@ -64,13 +64,18 @@ impl IsdR {
             if current.has(PprIds::PPR1) && current.is_operational() && target.is_operational() {
                 return Err(EnableProfileResult::DISALLOWED_BY_POLICY);
             }
-            // A test profile gives way only to the profile it displaced.
+            // A test profile gives way only to the profile it displaced; one with PPR1 keeps its place against any other.
             let displaced = displaced(cx);
-            if current.class() == ProfileClass::TEST
+            let displaced = profiles::profiles(cx).into_iter().find(|profile| Some(profile.record.domain) == displaced);
+            if let Some(displaced) = displaced.filter(|displaced| displaced.item != target.item)
                 && target.is_operational()
-                && displaced.is_some_and(|domain| domain != target.record.domain)
             {
-                return Err(EnableProfileResult::WRONG_PROFILE_REENABLING);
+                if current.class() == ProfileClass::TEST {
+                    return Err(EnableProfileResult::WRONG_PROFILE_REENABLING);
+                }
+                if displaced.has(PprIds::PPR1) {
+                    return Err(EnableProfileResult::DISALLOWED_BY_POLICY);
+                }
             }
         }
         if is_busy(request.refresh_flag, cx) { Err(EnableProfileResult::CAT_BUSY) } else { Ok(target) }
@@ -88,8 +93,8 @@ impl IsdR {
             Some(target) if target.has(PprIds::PPR1) => DisableProfileResult::DISALLOWED_BY_POLICY,
             Some(_) if is_busy(request.refresh_flag, cx) => DisableProfileResult::CAT_BUSY,
             Some(target) => {
-                // The operational profile a test profile displaced comes back.
-                let next = if target.class() == ProfileClass::TEST { displaced(cx) } else { None };
+                // The operational profile that a test or provisioning profile displaced comes back.
+                let next = if target.is_operational() { None } else { displaced(cx) };
                 self.change(next, request.refresh_flag, cx)?;
                 DisableProfileResult::OK
             }
@@ -264,10 +269,10 @@ fn switch(target: Option<DomainId>, cx: &mut Context<'_, '_>) -> Result<(), Stat
         notify(cx, outgoing, NotificationEvent::DISABLE, None)?;
     }
     match (outgoing, incoming) {
-        (Some(outgoing), Some(incoming)) if outgoing.is_operational() && incoming.class() == ProfileClass::TEST => {
+        (Some(outgoing), Some(incoming)) if outgoing.is_operational() && !incoming.is_operational() => {
             cx.put(item::DISPLACED, outgoing.record.domain.0.to_be_bytes());
         }
-        (_, Some(incoming)) if incoming.class() == ProfileClass::TEST => {}
+        (_, Some(incoming)) if !incoming.is_operational() => {}
         _ => cx.remove(item::DISPLACED),
     }
     activate(incoming.map(|profile| profile.record.domain), cx)?;

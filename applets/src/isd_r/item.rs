@@ -23,7 +23,7 @@ pub(super) const NEXT_SEQUENCE_NUMBER: u16 = 0x0100;
 pub(super) const PENDING_CHANGE: u16 = 0x0101;
 /// The one-time key pair of the last PrepareDownload and whose it is, until a channel was built with it.
 pub(super) const ONE_TIME_KEY: u16 = 0x0102;
-/// Domain of the operational profile that an enabled test profile displaced.
+/// Domain of the operational profile that an enabled test or provisioning profile displaced.
 pub(super) const DISPLACED: u16 = 0x0103;
 
 /// One profile each.

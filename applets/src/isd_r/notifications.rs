@@ -71,7 +71,10 @@ pub(super) fn notify(
             continue;
         }
         let metadata = metadata(cx, event, address, Some(profile.metadata.iccid.clone()));
-        let certification = keys::certification(cx, &profile.record.ci).ok_or(StatusWord::TECHNICAL_PROBLEM)?;
+        // A profile that was there from the start may name a CI this eUICC has no key under.
+        let certification =
+            keys::certification(cx, &profile.record.ci).or_else(|| keys::certifications(cx).into_iter().next());
+        let certification = certification.ok_or(StatusWord::TECHNICAL_PROBLEM)?;
         let tbs = Raw::encode(&metadata).map_err(|_| StatusWord::TECHNICAL_PROBLEM)?;
         let signature = certification.sign(tbs.octets());
         let notification = PendingNotification::OtherSignedNotification(OtherSignedNotification {

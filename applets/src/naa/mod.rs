@@ -14,8 +14,15 @@ pub(crate) fn service(cx: &Context<'_, '_>, table: FileId, number: usize) -> boo
 
 /// The PIN of the application has to be verified, or disabled.
 pub(crate) fn require_pin(cx: &Context<'_, '_>) -> Result<(), StatusWord> {
-    let satisfied = cx.key_satisfied(KeyReference::PIN_APPL_1);
+    let satisfied = cx.key_satisfied(application_pin(cx));
     satisfied.then_some(()).ok_or(StatusWord::SECURITY_STATUS_NOT_SATISFIED)
+}
+
+/// The PIN that stands in front of an application: the first its ADF shows, of those that are an application's or the
+/// universal one. TS 102 221 §9.4.1.
+fn application_pin(cx: &Context<'_, '_>) -> KeyReference {
+    let is_pin = |reference: &u8| matches!(*reference, 0x01..=0x08) || *reference == KeyReference::UNIVERSAL_PIN.0;
+    cx.pin_status().iter().copied().find(is_pin).map_or(KeyReference::PIN_APPL_1, KeyReference)
 }
 
 /// Splits a value with its length before it off `data`.
