@@ -3,7 +3,7 @@
 //! | module | what | specification |
 //! |---|---|---|
 //! | [`eap`] | an EAP server for SIM, AKA and AKA', without input or output | RFC 3748, 4186, 4187, 9048 |
-//! | [`hlr`] | subscriptions, the numbers they share, and the authentication centre | TS 23.002, TS 33.102, TS 23.228 |
+//! | [`hlr`] | subscriptions, the numbers they share, and the authentication centre | TS 33.102, TS 24.239 |
 //! | [`radius`] | the EAP server's door for access networks | RFC 2865, RFC 3579 |
 //! | [`eap_sim_db`] | the authentication centre's door for hostapd | – |
 //! | [`numbers`] | IMSI and MSISDN | TS 23.003 |

@@ -1,5 +1,5 @@
 //! Identities: permanent, pseudonym, re-authentication; the first character tells which, and of which method.
-//! RFC 4186 section 4.2.1, RFC 4187 section 4.1.1, TS 23.003 section 14.
+//! RFC 4186 section 4.2.1, RFC 4187 section 4.1.1, TS 23.003 sections 14 and 19.3.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -379,7 +379,7 @@ impl<S: VectorSource> Server<S> {
 
     /// Asks who the peer is: in EAP-AKA by a message of its own, in EAP-SIM by SIM-Start.
     fn ask_identity(&self, mut conversation: Conversation, what: Attribute) -> Step {
-        // From any identity to the permanent one, never back. RFC 4187 section 4.1.5.
+        // From any identity to the permanent one, never back. RFC 4187 section 4.1.6.
         let severity = |what: &Attribute| match what {
             Attribute::AnyIdReq => 1,
             Attribute::FullauthIdReq => 2,
@@ -809,7 +809,7 @@ impl Conversation {
         Step::Failure { packet: packet::failure(self.identifier), reason }
     }
 
-    /// The hash over the identity round; empty if there was none. RFC 4187 section 10.13, RFC 9048 section 3.5.
+    /// The hash over the identity round; empty if there was none. RFC 4187 section 10.13, RFC 9048 section 3.4.3.
     fn checkcode(&self) -> Vec<u8> {
         match self.method {
             _ if self.identity_round.is_empty() => Vec::new(),

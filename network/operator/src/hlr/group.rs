@@ -1,5 +1,4 @@
-//! One MSISDN, several subscriptions. TS 22.078 calls such things flexible alerting; C.S0029 has it and mobile access
-//! hunting under these names.
+//! One MSISDN, several subscriptions: flexible alerting (TS 24.239), and mobile access hunting (TIA-664).
 
 use super::Status;
 use crate::{Imsi, Msisdn};
