@@ -11,7 +11,7 @@
 //! | [`store`] | the register itself |
 //! | [`auc`] | the authentication centre: vectors, sequence numbers, resynchronisation |
 //! | [`seal`] | keys at rest |
-//! | [`mod@call_delivery`](mod@call_delivery) | where a call to an MSISDN goes |
+//! | [`mod@call_delivery`] | where a call to an MSISDN goes |
 
 pub mod auc;
 pub mod call_delivery;
