@@ -20,7 +20,7 @@ use vuicc_tests::specimen::Specimen;
 /// Broken dialogues, all in all.
 const SEQUENCES: usize = 100_000;
 /// Broken dialogues that one card endures, resets in between.
-const PER_CARD: usize = 40;
+const PER_CARD: usize = 100;
 /// Commands of a dialogue that are taken at once.
 const LONGEST: usize = 8;
 
