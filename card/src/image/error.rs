@@ -84,3 +84,21 @@ impl ImageError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_told_in_one_line() {
+        let told = |kind: io::ErrorKind| ImageError::database(Path::new("my.card"), redb::Error::Io(kind.into()));
+        assert!(matches!(told(io::ErrorKind::StorageFull), ImageError::NoSpace(_)));
+        assert!(matches!(told(io::ErrorKind::PermissionDenied), ImageError::Permission(_)));
+        assert!(matches!(told(io::ErrorKind::ReadOnlyFilesystem), ImageError::Permission(_)));
+        assert!(matches!(told(io::ErrorKind::InvalidData), ImageError::NotACardImage(_)));
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied, io::ErrorKind::TimedOut] {
+            let text = told(kind).to_string();
+            assert!(text.starts_with("my.card") && text.lines().count() == 1, "{text}");
+        }
+    }
+}

@@ -20,7 +20,8 @@ const CACHE: usize = 256 * 1024;
 /// A card's memory in an image.
 ///
 /// Reads come from a copy in working memory. Each [`apply`](Nvm::apply) is one transaction on the file, and has
-/// reached the disk when it returns. The file is locked until this is dropped.
+/// reached the disk when it returns. The file is locked until this is dropped. Once a write has failed (no space, a
+/// broken disk) all later ones fail too, until the image is opened again: what is on the disk then is what counts.
 pub struct FileNvm {
     path: PathBuf,
     database: Database,
