@@ -8,7 +8,7 @@ use pcsc::{Card, Context, Disposition, Error, Protocol, Protocols, ReaderState, 
 use crate::transport::{Transport, TransportError, expects_data};
 
 /// How long [`PcscReader::connect`] waits for another program to let go of the card. pcscd keeps a card for up to half
-/// a second after its last user crashed.
+/// a second after its last user crashed; a busy machine may need a moment to power it again.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// One reader of the PC/SC service and what it holds.
@@ -102,7 +102,9 @@ impl PcscReader {
         let deadline = Instant::now() + PATIENCE;
         let card = loop {
             match context.connect(reader, ShareMode::Exclusive, Protocols::ANY) {
-                Err(Error::SharingViolation) if Instant::now() < deadline => {
+                Err(Error::SharingViolation | Error::UnresponsiveCard | Error::UnpoweredCard)
+                    if Instant::now() < deadline =>
+                {
                     std::thread::sleep(Duration::from_millis(100));
                 }
                 outcome => break outcome.map_err(|error| explain(error, &reader.to_string_lossy()))?,
