@@ -162,18 +162,24 @@ fn a_confirmation_code_must_be_the_right_one() {
         let first = smdp.offer(&desk.package(1), &code);
         let (at, why) = desk.refused(&[&download(&smdp, &first)[..], &["-c", "1357"]].concat());
         assert_eq!(at, "es9p_get_bound_profile_package", "{why}");
-        // After any failure lpac cancels, as if the user had rejected the profile: that ends the order.
-        assert_eq!(smdp.state_of(&iccid(1)), "Error");
-        smdp.cancel(&iccid(1));
-
-        let second = smdp.order(&iccid(1), &code);
+        // After any failure lpac cancels, as if the user had rejected the profile. The order stays open for another try.
+        assert_eq!(smdp.state_of(&iccid(1)), "Released");
         // Asked for and not given.
-        assert_eq!(desk.refused(&download(&smdp, &second)).0, "es10b_prepare_download");
+        assert_eq!(desk.refused(&download(&smdp, &first)).0, "es10b_prepare_download");
         assert_eq!(desk.done(&["profile", "list"]), json!([]));
-        smdp.cancel(&iccid(1));
+        assert_eq!(desk.done(&[&download(&smdp, &first)[..], &["-c", "2468"]].concat())["iccid"], iccid(1));
+    });
+}
 
-        let third = smdp.order(&iccid(1), &code);
-        assert_eq!(desk.done(&[&download(&smdp, &third)[..], &["-c", "2468"]].concat())["iccid"], iccid(1));
+#[test]
+fn an_order_can_be_cancelled_and_the_profile_ordered_again() {
+    with_lpac(|desk| {
+        let smdp = desk.serve();
+        let first = smdp.offer(&desk.package(1), &[]);
+        smdp.cancel(&iccid(1));
+        assert_eq!(desk.refused(&download(&smdp, &first)).0, "es9p_authenticate_client");
+        let second = smdp.order(&iccid(1), &[]);
+        assert_eq!(desk.done(&download(&smdp, &second))["iccid"], iccid(1));
     });
 }
 
