@@ -6,7 +6,13 @@
 //!
 //! ```text
 //! Peer::new(identity) ─► handle(request) ─► Reply::Send(response) … ─► Reply::Success | Reply::Failure
+//!                                                                            │
+//!                  Peer::again(identity, kept) ◄─ reauthentication() ◄───────┘
 //! ```
+//!
+//! Where an access network asks again and again, a peer that has [kept](Peer::reauthentication) what the last
+//! authentication left to it need not ask the card: fast re-authentication. TS.43 has no use for it, as its relay begins
+//! with a challenge to the permanent identity.
 
 mod keys;
 
@@ -16,6 +22,7 @@ use rsp::Imsi;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 /// One of the three methods, and so one of three first digits of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +126,7 @@ mod subtype {
     pub(super) const AKA_IDENTITY: u8 = 5;
     pub(super) const SIM_START: u8 = 10;
     pub(super) const SIM_CHALLENGE: u8 = 11;
+    pub(super) const REAUTHENTICATION: u8 = 13;
     pub(super) const NOTIFICATION: u8 = 12;
     pub(super) const CLIENT_ERROR: u8 = 14;
 }
@@ -129,6 +137,7 @@ mod at {
     pub(super) const AUTN: u8 = 2;
     pub(super) const RES: u8 = 3;
     pub(super) const AUTS: u8 = 4;
+    pub(super) const PADDING: u8 = 6;
     pub(super) const NONCE_MT: u8 = 7;
     pub(super) const PERMANENT_ID_REQ: u8 = 10;
     pub(super) const MAC: u8 = 11;
@@ -138,11 +147,17 @@ mod at {
     pub(super) const VERSION_LIST: u8 = 15;
     pub(super) const SELECTED_VERSION: u8 = 16;
     pub(super) const FULLAUTH_ID_REQ: u8 = 17;
+    pub(super) const COUNTER: u8 = 19;
+    pub(super) const COUNTER_TOO_SMALL: u8 = 20;
+    pub(super) const NONCE_S: u8 = 21;
     pub(super) const CLIENT_ERROR_CODE: u8 = 22;
     pub(super) const KDF_INPUT: u8 = 23;
     pub(super) const KDF: u8 = 24;
     /// From here on, attributes that are not known are skipped.
     pub(super) const FIRST_SKIPPABLE: u8 = 128;
+    pub(super) const IV: u8 = 129;
+    pub(super) const ENCR_DATA: u8 = 130;
+    pub(super) const NEXT_REAUTH_ID: u8 = 133;
     pub(super) const CHECKCODE: u8 = 134;
 }
 
@@ -187,11 +202,29 @@ impl From<UsimError> for Fault {
 
 const UNABLE: Unfit = Unfit(client_error::UNABLE_TO_PROCESS);
 
+/// What an authentication leaves to the next one: an identity to be used once, keys and a counter.
+#[derive(Clone, Debug)]
+pub struct Reauthentication {
+    method: Method,
+    /// AT_NEXT_REAUTH_ID.
+    identity: Vec<u8>,
+    keys: Keys,
+    /// The highest counter that was used, 0 after a full authentication. RFC 4187 section 5.3
+    counter: u16,
+}
+
 /// One authentication, seen from the phone.
 #[derive(Debug)]
 pub struct Peer {
     method: Method,
+    /// The permanent identity.
     identity: Vec<u8>,
+    /// The identity that was given last, to which keys are bound. RFC 4187 section 7
+    given: Vec<u8>,
+    /// What the last authentication left, until it is used or refused.
+    kept: Option<Reauthentication>,
+    /// What this one leaves.
+    next: Option<Reauthentication>,
     /// Packets of the identity round, for AT_CHECKCODE.
     identity_round: Vec<u8>,
     /// AT_NONCE_MT and the versions the server offered, once it has begun.
@@ -206,7 +239,30 @@ impl Peer {
     pub fn new(identity: &str) -> Result<Self, EapError> {
         let method = Method::of(identity).ok_or_else(|| EapError::Identity(identity.into()))?;
         let identity = identity.as_bytes().to_vec();
-        Ok(Self { method, identity, identity_round: Vec::new(), sim: None, keys: None, last: None })
+        Ok(Self {
+            method,
+            given: identity.clone(),
+            identity,
+            kept: None,
+            next: None,
+            identity_round: Vec::new(),
+            sim: None,
+            keys: None,
+            last: None,
+        })
+    }
+
+    /// The same with what the last authentication left: its identity is given first, unless the server asks for another
+    /// one. What was left by another method does not count.
+    pub fn again(identity: &str, kept: Reauthentication) -> Result<Self, EapError> {
+        let peer = Self::new(identity)?;
+        let kept = Some(kept).filter(|kept| kept.method == peer.method);
+        Ok(Self { given: kept.as_ref().map_or(peer.given, |kept| kept.identity.clone()), kept, ..peer })
+    }
+
+    /// What a successful authentication leaves to the next one, if the server gave anything.
+    pub fn reauthentication(&self) -> Option<&Reauthentication> {
+        self.next.as_ref()
     }
 
     /// The method.
@@ -257,7 +313,7 @@ impl Peer {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Vec<u8>, EapError> {
         match kind {
-            eap_type::IDENTITY => return Ok(plain(identifier, eap_type::IDENTITY, &self.identity)),
+            eap_type::IDENTITY => return Ok(plain(identifier, eap_type::IDENTITY, &self.given)),
             eap_type::NOTIFICATION => return Ok(plain(identifier, eap_type::NOTIFICATION, &[])),
             kind if kind != self.method.eap_type() => {
                 return Ok(plain(identifier, eap_type::NAK, &[self.method.eap_type()]));
@@ -272,6 +328,7 @@ impl Peer {
                 (Method::Aka | Method::AkaPrime, subtype::AKA_CHALLENGE) => self.aka_challenge(&request, card),
                 (Method::Sim, subtype::SIM_START) => Ok(self.sim_start(&request, random)?),
                 (Method::Sim, subtype::SIM_CHALLENGE) => self.sim_challenge(&request, card),
+                (_, subtype::REAUTHENTICATION) => Ok(self.reauthenticate(&request, random)?),
                 (_, subtype::NOTIFICATION) => Ok(self.notification(&request)?),
                 _ => Err(UNABLE.into()),
             }
@@ -285,10 +342,7 @@ impl Peer {
 
     /// AKA-Identity: the server wants the identity again, in the method's own words. RFC 4187 section 4.1.
     fn aka_identity(&mut self, request: &Request<'_>) -> Result<Vec<u8>, Unfit> {
-        if !request.attributes.ask_identity() {
-            return Err(UNABLE);
-        }
-        let identity = self.identity_attribute();
+        let identity = self.identity_attribute(&request.attributes).ok_or(UNABLE)?;
         let response = self.message(request.identifier, subtype::AKA_IDENTITY, &[identity]);
         self.identity_round.extend_from_slice(request.packet);
         self.identity_round.extend_from_slice(&response);
@@ -329,21 +383,15 @@ impl Peer {
             }
         };
         let keys = if self.method == Method::AkaPrime {
-            Keys::aka_prime(&self.identity, &ck, &ik, network_name, &autn)
+            Keys::aka_prime(&self.given, &ck, &ik, network_name, &autn)
         } else {
-            Keys::aka(&self.identity, &ck, &ik)
+            Keys::aka(&self.given, &ck, &ik)
         };
         request.verify_mac(&keys, &[])?;
         let bits = u16::try_from(res.len() * 8).map_err(|_| UNABLE)?.to_be_bytes();
         let mut attributes = vec![attribute(at::RES, &[&bits[..], &res].concat())];
-        if let Some(code) = request.attributes.find(at::CHECKCODE) {
-            let ours = self.checkcode();
-            // An empty one stands for an identity round that was not.
-            if code.get(2..) != Some(&ours) {
-                return Err(UNABLE.into());
-            }
-            attributes.push(attribute(at::CHECKCODE, &[&[0, 0], &*ours].concat()));
-        }
+        attributes.extend(self.verified_checkcode(&request.attributes)?);
+        self.keep(&request.attributes, &keys)?;
         let response = self.sealed(request.identifier, subtype::AKA_CHALLENGE, attributes, &keys, &[]);
         self.keys = Some(keys);
         Ok(response)
@@ -355,9 +403,11 @@ impl Peer {
         if !versions.as_chunks::<2>().0.contains(&SIM_VERSION.to_be_bytes()) {
             return Err(Unfit(client_error::UNSUPPORTED_VERSION));
         }
-        let mut attributes = Vec::new();
-        if request.attributes.ask_identity() {
-            attributes.push(self.identity_attribute());
+        let mut attributes: Vec<_> = self.identity_attribute(&request.attributes).into_iter().collect();
+        if !attributes.is_empty() && self.is_reauthentication_offered() {
+            // The server may re-authenticate now, for which there is no nonce of this side. RFC 4186 section 9.2
+            self.sim = None;
+            return Ok(self.message(request.identifier, subtype::SIM_START, &attributes));
         }
         let nonce = if let Some((nonce, _)) = &self.sim {
             *nonce
@@ -389,17 +439,86 @@ impl Peer {
             return Err(Unfit(client_error::RAND_NOT_FRESH).into());
         }
         let mut signed = Vec::new();
-        let mut kcs = zeroize::Zeroizing::new(Vec::new());
+        let mut kcs = Zeroizing::new(Vec::new());
         for rand in rands {
             let answer = card.gsm(rand)?;
             signed.extend_from_slice(&answer.sres);
             kcs.extend_from_slice(&answer.kc);
         }
-        let keys = Keys::sim(&self.identity, &kcs, &nonce, &versions, SIM_VERSION);
+        let keys = Keys::sim(&self.given, &kcs, &nonce, &versions, SIM_VERSION);
         request.verify_mac(&keys, &nonce)?;
+        self.keep(&request.attributes, &keys)?;
         let response = self.sealed(request.identifier, subtype::SIM_CHALLENGE, Vec::new(), &keys, &signed);
         self.keys = Some(keys);
         Ok(response)
+    }
+
+    /// Re-authentication: the server shows that it has the keys, and so does the peer. RFC 4186 section 5, RFC 4187
+    /// section 5.
+    fn reauthenticate(&mut self, request: &Request<'_>, random: &mut dyn FnMut(&mut [u8])) -> Result<Vec<u8>, Unfit> {
+        if !self.is_reauthentication_offered() {
+            return Err(UNABLE);
+        }
+        let kept = self.kept.clone().ok_or(UNABLE)?;
+        request.verify_mac(&kept.keys, &[])?;
+        let plain = decrypted(&request.attributes, &kept.keys)?.ok_or(UNABLE)?;
+        let inside = Attributes::parse(&plain)?;
+        let counter: [u8; 2] = inside.find(at::COUNTER).and_then(|value| value.try_into().ok()).ok_or(UNABLE)?;
+        let nonce_s: [u8; 16] = inside.block(at::NONCE_S)?;
+        let mut attributes = Vec::new();
+        if self.method != Method::Sim {
+            attributes.extend(self.verified_checkcode(&request.attributes)?);
+        }
+        let mut answer = attribute(at::COUNTER, &counter);
+        let counter = u16::from_be_bytes(counter);
+        let is_fresh = counter > kept.counter;
+        if !is_fresh {
+            answer.extend(attribute(at::COUNTER_TOO_SMALL, &[0, 0]));
+        }
+        attributes.extend(encrypted(answer, &kept.keys, random).ok_or(UNABLE)?);
+        let (identifier, keys) = (request.identifier, &kept.keys);
+        let response = self.sealed(identifier, subtype::REAUTHENTICATION, attributes, keys, &nonce_s);
+        // It was good for this once, whatever comes of it.
+        self.kept = None;
+        if is_fresh {
+            let keys = kept.keys.reauthenticated(&self.given, counter, &nonce_s);
+            let identity = inside.counted(at::NEXT_REAUTH_ID).ok().map(<[u8]>::to_vec);
+            self.next = identity.map(|identity| Reauthentication {
+                identity,
+                keys: keys.clone(),
+                counter,
+                method: self.method,
+            });
+            self.keys = Some(keys);
+        }
+        Ok(response)
+    }
+
+    /// Keeps what a full authentication leaves, if the server gives anything in AT_ENCR_DATA.
+    fn keep(&mut self, attributes: &Attributes<'_>, keys: &Keys) -> Result<(), Unfit> {
+        let Some(plain) = decrypted(attributes, keys)? else { return Ok(()) };
+        let inside = Attributes::parse(&plain)?;
+        if inside.find(at::NEXT_REAUTH_ID).is_some() {
+            let identity = inside.counted(at::NEXT_REAUTH_ID)?.to_vec();
+            self.next = Some(Reauthentication { method: self.method, identity, keys: keys.clone(), counter: 0 });
+        }
+        Ok(())
+    }
+
+    /// Whether the identity that was given last is one for re-authentication.
+    fn is_reauthentication_offered(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.identity == self.given)
+    }
+
+    /// Checks AT_CHECKCODE, if it is there; the one to answer with.
+    fn verified_checkcode(&self, attributes: &Attributes<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        let Some(code) = attributes.find(at::CHECKCODE) else { return Ok(None) };
+        let ours = self.checkcode();
+        // An empty one stands for an identity round that was not.
+        if code.get(2..) != Some(&ours) {
+            return Err(UNABLE);
+        }
+        Ok(Some(attribute(at::CHECKCODE, &[&[0, 0], &*ours].concat())))
     }
 
     /// A notification is acknowledged; its sender is proved where there are keys already. RFC 4187 section 6.
@@ -422,9 +541,17 @@ impl Peer {
         }
     }
 
-    fn identity_attribute(&self) -> Vec<u8> {
-        let length = u16::try_from(self.identity.len()).unwrap_or(u16::MAX).to_be_bytes();
-        attribute(at::IDENTITY, &[&length[..], &self.identity].concat())
+    /// The identity that is asked for, if one is; it is the one given last from now on. RFC 4187 section 4.1.
+    fn identity_attribute(&mut self, attributes: &Attributes<'_>) -> Option<Vec<u8>> {
+        let asked = |kind| attributes.find(kind).is_some();
+        if asked(at::FULLAUTH_ID_REQ) || asked(at::PERMANENT_ID_REQ) {
+            self.kept = None;
+        } else if !asked(at::ANY_ID_REQ) {
+            return None;
+        }
+        self.given = self.kept.as_ref().map_or(&self.identity, |kept| &kept.identity).clone();
+        let length = u16::try_from(self.given.len()).unwrap_or(u16::MAX).to_be_bytes();
+        Some(attribute(at::IDENTITY, &[&length[..], &self.given].concat()))
     }
 
     fn client_error(&self, identifier: u8, unfit: Unfit) -> Vec<u8> {
@@ -465,6 +592,28 @@ fn attribute(kind: u8, value: &[u8]) -> Vec<u8> {
     octets
 }
 
+/// What is in AT_ENCR_DATA; `None` if there is none. RFC 4187 section 10.12
+fn decrypted(attributes: &Attributes<'_>, keys: &Keys) -> Result<Option<Zeroizing<Vec<u8>>>, Unfit> {
+    let Some(data) = attributes.find(at::ENCR_DATA) else { return Ok(None) };
+    let data = data.get(2..).filter(|data| !data.is_empty()).ok_or(UNABLE)?;
+    keys.decrypt(&attributes.block(at::IV)?, data).map(Some).ok_or(UNABLE)
+}
+
+/// AT_IV and AT_ENCR_DATA with these attributes, filled up by AT_PADDING.
+fn encrypted(attributes: Vec<u8>, keys: &Keys, random: &mut dyn FnMut(&mut [u8])) -> Option<[Vec<u8>; 2]> {
+    const BLOCK: usize = 16;
+    let mut plain = attributes;
+    let missing = plain.len().next_multiple_of(BLOCK) - plain.len();
+    if missing > 0 {
+        // Type and length are two octets of it.
+        plain.extend(attribute(at::PADDING, &vec![0; missing.checked_sub(2)?]));
+    }
+    let mut iv = [0; BLOCK];
+    random(&mut iv);
+    let data = keys.encrypt(&iv, &plain)?;
+    Some([attribute(at::IV, &[&[0, 0], &iv[..]].concat()), attribute(at::ENCR_DATA, &[&[0, 0], &data[..]].concat())])
+}
+
 /// A request of the method agreed on.
 struct Request<'a> {
     identifier: u8,
@@ -499,8 +648,8 @@ impl<'a> Attributes<'a> {
             let &[kind, words, ..] = rest else { return Err(UNABLE) };
             let length = usize::from(words) * 4;
             let (Some(value), Some(after)) = (rest.get(2..length), rest.get(length..)) else { return Err(UNABLE) };
-            let known = matches!(kind, at::RAND..=at::AUTS | at::NONCE_MT | at::PERMANENT_ID_REQ..=at::FULLAUTH_ID_REQ)
-                || matches!(kind, at::CLIENT_ERROR_CODE..=at::KDF);
+            let known = matches!(kind, at::RAND..=at::AUTS | at::PADDING..=at::NONCE_MT)
+                || matches!(kind, at::PERMANENT_ID_REQ..=at::FULLAUTH_ID_REQ | at::COUNTER..=at::KDF);
             if !known && kind < at::FIRST_SKIPPABLE {
                 return Err(UNABLE);
             }
@@ -535,10 +684,6 @@ impl<'a> Attributes<'a> {
     fn counted(&self, kind: u8) -> Result<&'a [u8], Unfit> {
         let (length, rest) = self.find(kind).and_then(<[u8]>::split_first_chunk).ok_or(UNABLE)?;
         rest.get(..usize::from(u16::from_be_bytes(*length))).ok_or(UNABLE)
-    }
-
-    fn ask_identity(&self) -> bool {
-        [at::ANY_ID_REQ, at::FULLAUTH_ID_REQ, at::PERMANENT_ID_REQ].iter().any(|kind| self.find(*kind).is_some())
     }
 }
 
@@ -673,6 +818,90 @@ mod tests {
             handle(&mut peer, &other_version, &mut card()),
             Reply::Send(hex!("0275000c120e000016010001").to_vec())
         );
+    }
+
+    const SIM_IDENTITY: &str = "1244070100000001@eapsim.foo";
+
+    /// RFC 4186 appendix A: a full authentication that leaves an identity, and a fast re-authentication with it.
+    #[test]
+    fn sim_known_answer_and_again() {
+        let mut card = Script::umts(UmtsAnswer::WrongMac);
+        for (number, (sres, kc)) in
+            [("d1d2d3d4", "a0a1a2a3a4a5a6a7"), ("e1e2e3e4", "b0b1b2b3b4b5b6b7"), ("f1f2f3f4", "c0c1c2c3c4c5c6c7")]
+                .into_iter()
+                .enumerate()
+        {
+            let rand = core::array::from_fn(|at| u8::try_from(16 * (number + 1) + at).unwrap());
+            let octets = |digits| hex::decode(digits).unwrap();
+            let answer = GsmAnswer { sres: octets(sres).try_into().unwrap(), kc: octets(kc).try_into().unwrap() };
+            card.gsm.push((rand, answer));
+        }
+        let nonce = hex!("0123456789abcdeffedcba9876543210");
+        let mut peer = Peer::new(SIM_IDENTITY).unwrap();
+        let start = hex!("01010014 120a0000 0d010000 0f02000200010000");
+        let Reply::Send(started) =
+            peer.handle(&start, &mut card, &mut |octets| octets.copy_from_slice(&nonce)).unwrap()
+        else {
+            panic!()
+        };
+        assert!(started.windows(SIM_IDENTITY.len()).any(|part| part == SIM_IDENTITY.as_bytes()));
+        let challenge = hex!(
+            "01020118 120b0000 010d0000 101112131415161718191a1b1c1d1e1f 202122232425262728292a2b2c2d2e2f"
+            "303132333435363738393a3b3c3d3e3f 81050000 9e18b0c29a652263c06efb54dd00a895 822d0000"
+            "55f2939bbdb1b19ea1b47fc0b3e0be4cab2cf7372d98e3023c6bb92415723d58bad66ce084e101b60f5358354bd42182"
+            "78aea7bf2cbace33106aeddc625b0c1d5aa67a41739ae5b57950973fc7ff8301073c6f953150fc303ea152d1e10a2d1f"
+            "4f5226daa1ee9005472252bdb3b71d6f0c3a3490316c46929871bd45cdfdbca6112f07f8be717990d25f6dd7f2b7b320"
+            "bf4d5a992e880331d729945aec75ae5d43c8eda5fe6233fcac494ee67a0d504d0b050000fef324ac3962b59f3bd78253"
+            "ae4dcb6a"
+        );
+        let response = hex!("0202001c 120b0000 0b050000 f56d6433e68ed2976ac11937fc3d1154");
+        assert_eq!(handle(&mut peer, &challenge, &mut card), Reply::Send(response.to_vec()));
+        assert_eq!(handle(&mut peer, &hex!("03020004"), &mut card), Reply::Success);
+        let kept = peer.reauthentication().unwrap().clone();
+        assert!(kept.identity.starts_with(b"Y24fNSrz8BP274jOJaF17WfxI8YO7QX0"));
+
+        // The card is not asked again.
+        card.gsm.clear();
+        let again = hex!(
+            "010100a4 120d0000 81050000 d585ac7786b90336657c77b46575b9c4 821d0000"
+            "686291a9d2abc58caa3294b6e85b44846c44e5dcb2de8b9e80d69d49858a5db84cdc1c9bc95c01b96b6eca313474aea6"
+            "d31416e19daa9df70f05008841ca8014964d3b30a49bcf43e4d3f18e86295a4a2b38d96c9705c2bbb05c4aace97d5eaf"
+            "f564046c8bd30bc39be5e17ace2b10a60b050000483a1799b83d7cd3d0a1e401d9ee4770"
+        );
+        let response = hex!(
+            "01010000 120d0000 81050000 cdf7ffa65de04c026b56c86b76b102ea 82050000 b6edd38279e2a1423c1afc5c455c7d56"
+            "0b050000 faf76b71fbe2d255b96a3566c915c617"
+        );
+        let iv = hex!("cdf7ffa65de04c026b56c86b76b102ea");
+        let mut peer = Peer::again(SIM_IDENTITY, kept.clone()).unwrap();
+        let Reply::Send(sent) = peer.handle(&again, &mut card, &mut |octets| octets.copy_from_slice(&iv)).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((&sent[..2], &sent[4..]), (&[2, 1][..], &response[4..]));
+        assert_eq!(peer.msk().unwrap()[..16], hex!("6263f614973895e1335f7e30cff028ee"));
+        let next = peer.reauthentication().unwrap().clone();
+        assert!(next.identity.starts_with(b"uta0M0iyIsMwWp5TTdSdnOLvg2XDVf21") && next.counter == 1);
+
+        // The same request once more, at a peer that has had it: the counter is too small, and there are no keys.
+        let replayed = Reauthentication { counter: 1, ..kept.clone() };
+        let mut peer = Peer::again(SIM_IDENTITY, replayed).unwrap();
+        let Reply::Send(sent) = handle(&mut peer, &again, &mut card) else { panic!() };
+        let attributes = Attributes::parse(&sent[8..]).ok().unwrap();
+        let plain = decrypted(&attributes, &kept.keys).ok().flatten().unwrap();
+        assert!(Attributes::parse(&plain).ok().unwrap().find(at::COUNTER_TOO_SMALL).is_some());
+        assert!(peer.msk().is_none() && peer.reauthentication().is_none());
+
+        // One bit wrong anywhere, or not asked for: no keys, no panic.
+        for position in 4..again.len() {
+            let mut forged = again;
+            forged[position] ^= 1;
+            let mut peer = Peer::again(SIM_IDENTITY, kept.clone()).unwrap();
+            let _ = handle(&mut peer, &forged, &mut card);
+            assert!(peer.msk().is_none(), "octet {position}");
+        }
+        let mut stranger = Peer::new(SIM_IDENTITY).unwrap();
+        assert_eq!(handle(&mut stranger, &again, &mut card), Reply::Send(hex!("0201000c120e000016010000").to_vec()));
     }
 
     fn octets<const N: usize>(value: &Value) -> [u8; N] {

@@ -1,16 +1,22 @@
-//! Key derivation and AT_MAC. RFC 4186 section 7, RFC 4187 section 7, RFC 9048 section 3.3.
+//! Key derivation, AT_MAC and AT_ENCR_DATA. RFC 4186 section 7, RFC 4187 section 7, RFC 9048 section 3.3.
 
 use core::fmt;
 
+use aes::Aes128;
+use cbc::cipher::block_padding::NoPadding;
+use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// What one full authentication yields. Wiped when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// What one authentication yields. Wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(super) struct Keys {
+    k_encr: [u8; K_ENCR],
     k_aut: Vec<u8>,
+    /// What keys of re-authentications are made of: MK, in EAP-AKA' K_re.
+    root: Vec<u8>,
     pub(super) msk: [u8; 64],
 }
 
@@ -20,7 +26,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Octets of K_encr, which comes first and protects what this peer does not ask for.
+/// Octets of K_encr.
 const K_ENCR: usize = 16;
 /// Octets of K_aut: with SHA-1, with SHA-256.
 const K_AUT_SHA1: usize = 16;
@@ -50,21 +56,53 @@ impl Keys {
             Zeroizing::new(hmac::<Hmac<Sha256>>(both.as_flattened(), &[&[FC], network, &length, sqn_ak, &[0, 6]]));
         let (ck_prime, ik_prime) = primed.split_at(primed.len() / 2);
         let key = Zeroizing::new([ik_prime, ck_prime].concat());
-        let mut stream = Zeroizing::new(Vec::new());
-        let mut previous: Zeroizing<Vec<u8>> = Zeroizing::default();
-        for number in 1..=u8::MAX {
-            previous = Zeroizing::new(hmac::<Hmac<Sha256>>(&key, &[&previous, b"EAP-AKA'", identity, &[number]]));
-            stream.extend_from_slice(&previous);
-            if stream.len() >= K_ENCR + K_AUT_SHA256 + K_RE + 64 {
-                break;
-            }
-        }
-        Self::cut(&stream, K_AUT_SHA256, K_RE)
+        let stream = prf_prime(&key, &[b"EAP-AKA'", identity], K_ENCR + K_AUT_SHA256 + K_RE + 64);
+        let root = stream.get(K_ENCR + K_AUT_SHA256..).and_then(|rest| rest.get(..K_RE)).unwrap_or_default();
+        Self::cut(&stream, K_AUT_SHA256, K_RE, root)
+    }
+
+    /// Those of a fast re-authentication: a new MSK out of the re-authentication identity, the counter and NONCE_S; the
+    /// others stay. RFC 4186 section 7, RFC 4187 section 7, RFC 9048 section 3.3.
+    pub(super) fn reauthenticated(&self, identity: &[u8], counter: u16, nonce_s: &[u8; 16]) -> Self {
+        let counter = counter.to_be_bytes();
+        let stream = if self.is_prime() {
+            prf_prime(&self.root, &[b"EAP-AKA' re-auth", identity, &counter, nonce_s], 64)
+        } else {
+            let xkey = sha1(&[identity, &counter, nonce_s, &self.root]);
+            expand(&xkey, 64)
+        };
+        let mut keys = self.clone();
+        keys.msk = stream.first_chunk().copied().unwrap_or([0; 64]);
+        keys
+    }
+
+    /// What is in AT_ENCR_DATA. RFC 4187 section 10.12
+    pub(super) fn decrypt(&self, iv: &[u8; 16], octets: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut plain = Zeroizing::new(octets.to_vec());
+        let decrypted = cbc::Decryptor::<Aes128>::new(&self.k_encr.into(), iv.into())
+            .decrypt_padded::<NoPadding>(&mut plain)
+            .is_ok();
+        decrypted.then_some(plain)
+    }
+
+    /// The other way; `None` if it is no whole number of blocks.
+    pub(super) fn encrypt(&self, iv: &[u8; 16], octets: &[u8]) -> Option<Vec<u8>> {
+        let mut encrypted = octets.to_vec();
+        let length = encrypted.len();
+        cbc::Encryptor::<Aes128>::new(&self.k_encr.into(), iv.into())
+            .encrypt_padded::<NoPadding>(&mut encrypted, length)
+            .is_ok()
+            .then_some(encrypted)
+    }
+
+    /// Whether they are of EAP-AKA'.
+    fn is_prime(&self) -> bool {
+        self.k_aut.len() == K_AUT_SHA256
     }
 
     /// The value of AT_MAC over `parts`, one after the other.
     pub(super) fn mac(&self, parts: &[&[u8]]) -> [u8; 16] {
-        let whole = if self.k_aut.len() == K_AUT_SHA256 {
+        let whole = if self.is_prime() {
             hmac::<Hmac<Sha256>>(&self.k_aut, parts)
         } else {
             hmac::<Hmac<Sha1>>(&self.k_aut, parts)
@@ -73,21 +111,42 @@ impl Keys {
     }
 
     fn from_master(parts: &[&[u8]]) -> Self {
-        let mut hash = Sha1::new();
-        for part in parts {
-            hash.update(part);
-        }
-        let mut master = Zeroizing::new([0; 20]);
-        master.copy_from_slice(&hash.finalize());
-        Self::cut(&expand(&master, K_ENCR + K_AUT_SHA1 + 64), K_AUT_SHA1, 0)
+        let master = sha1(parts);
+        Self::cut(&expand(&master, K_ENCR + K_AUT_SHA1 + 64), K_AUT_SHA1, 0, &*master)
     }
 
-    fn cut(stream: &[u8], k_aut: usize, skip: usize) -> Self {
-        let rest = stream.get(K_ENCR..).unwrap_or_default();
+    fn cut(stream: &[u8], k_aut: usize, skip: usize, root: &[u8]) -> Self {
+        let (k_encr, rest) = stream.split_first_chunk().map_or(([0; K_ENCR], &[][..]), |(key, rest)| (*key, rest));
         let (k_aut, rest) = rest.split_at_checked(k_aut).unwrap_or_default();
         let msk = rest.get(skip..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; 64]);
-        Self { k_aut: k_aut.to_vec(), msk }
+        Self { k_encr, k_aut: k_aut.to_vec(), root: root.to_vec(), msk }
     }
+}
+
+fn sha1(parts: &[&[u8]]) -> Zeroizing<[u8; 20]> {
+    let mut hash = Sha1::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let mut digest = Zeroizing::new([0; 20]);
+    digest.copy_from_slice(&hash.finalize());
+    digest
+}
+
+/// PRF' of EAP-AKA': at least `length` octets. RFC 9048 section 3.4
+fn prf_prime(key: &[u8], parts: &[&[u8]], length: usize) -> Zeroizing<Vec<u8>> {
+    let mut stream = Zeroizing::new(Vec::new());
+    let mut previous: Zeroizing<Vec<u8>> = Zeroizing::default();
+    for number in 1..=u8::MAX {
+        let number = [number];
+        let input = [&[previous.as_slice()][..], parts, &[&number]].concat();
+        previous = Zeroizing::new(hmac::<Hmac<Sha256>>(key, &input));
+        stream.extend_from_slice(&previous);
+        if stream.len() >= length {
+            break;
+        }
+    }
+    stream
 }
 
 /// The pseudo-random function of FIPS 186-2, change notice 1: at least `length` octets out of XKEY. RFC 4186 appendix B.
@@ -141,6 +200,10 @@ mod tests {
         let keys = Keys::sim(b"1244070100000001@eapsim.foo", &kcs, &nonce, &[0, 1], 1);
         assert_eq!(keys.k_aut, hex!("25af1942efcbf4bc72b3943421f2a974"));
         assert_eq!(keys.msk[..16], hex!("39d45aeaf4e30601983e972b6cfd46d1"));
+        let identity = b"Y24fNSrz8BP274jOJaF17WfxI8YO7QX00pMXk9XMMVOw7broaNhTczuFq53aEpOkk3L0dm@eapsim.foo";
+        let again = keys.reauthenticated(identity, 1, &nonce);
+        assert_eq!(again.msk[..16], hex!("6263f614973895e1335f7e30cff028ee"));
+        assert_eq!((again.k_encr, &again.k_aut), (keys.k_encr, &keys.k_aut));
     }
 
     /// RFC 5448 appendix C, case 1.
