@@ -28,7 +28,7 @@ use device::http::HttpsClient;
 use device::mt::{MtClient, MtError, Received};
 use device::pairing::{Channel, Link, PairingError, in_process};
 use device::primary::Primary;
-use device::secondary::{Card, HttpsServers, Secondary};
+use device::secondary::{Card, HttpsServers, Owner, Removal, Secondary};
 use device::store::Volatile;
 use device::usim::Usim;
 use lpa::{Decision, Euicc, Offer, Options, Trust};
@@ -241,6 +241,12 @@ impl lpa::User for Willing {
     }
 }
 
+impl Owner for Willing {
+    fn remove(&mut self, _: &Removal) -> bool {
+        true
+    }
+}
+
 /// A device that talks to the operator.
 struct Phone {
     stage: Arc<Stage>,
@@ -380,6 +386,8 @@ fn by_hand<R>(
         terminal: terminal("Watch"),
         servers: &mut servers,
         user: &mut Willing,
+        memory: &mut Volatile::default(),
+        primary: None,
         tell: &mut tell,
         party: Party::Secondary,
     };
@@ -427,6 +435,8 @@ fn live(stage: &Arc<Stage>, host: Host, mut channel: Link) -> Host {
         terminal: terminal("Watch"),
         servers: &mut servers,
         user: &mut Willing,
+        memory: &mut Volatile::default(),
+        primary: None,
         tell: &mut tell,
         party: Party::Secondary,
     };

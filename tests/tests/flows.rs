@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use vuicc_tests::controllers::Controllers;
 use vuicc_tests::process::{Finished, run};
 use vuicc_tests::reader::beside_private_reader;
 use vuicc_tests::repository;
@@ -154,6 +155,23 @@ fn euicc_migration() {
 }
 
 #[test]
+fn by_bluetooth() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(controllers) = Controllers::start(folder.path()) else { return };
+    let [phone, watch] = controllers.hci();
+    let hci = ["--pairing", "bluetooth", "--hci", &phone, "--hci", &watch];
+    for (flow, variant) in [
+        ("companion-download", &["--second-watch", "--through-primary"][..]),
+        ("companion-combined", &[]),
+        ("companion-contract", &["--sms-check"]),
+        ("bind-two-uicc", &[]),
+        ("unbind", &["--remove-profile"]),
+    ] {
+        variants(flow, &[&[&hci[..], variant].concat()]);
+    }
+}
+
+#[test]
 fn what_a_flow_does_not_have_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, named) in [
@@ -161,6 +179,8 @@ fn what_a_flow_does_not_have_is_refused() {
         (&["--in-process", "companion-download", "--share"], "--share is a variant of one-device"),
         (&["--in-process", "companion-download", "--primary-id", "eid"], "no EID"),
         (&["--in-process", "companion-contract", "--decide", "decline-sharing"], "--second-contract"),
+        (&["--in-process", "unbind", "--pairing", "bluetooth"], "--hci"),
+        (&["--in-process", "unbind", "--hci", "127.0.0.1:1"], "--pairing bluetooth"),
         (&["--in-process", "--proof", "aka"], "FLOW"),
         (&["--in-process", "--then", "true"], "FLOW"),
         (&["--in-process", "moon"], "moon"),

@@ -34,6 +34,7 @@ Examples:
   vuicc demo --trace demo.apdu      every APDU, as a script
   vuicc demo --list                 what phone, watch and operator do together; each is a story of its own:
   vuicc demo --in-process companion-download --proof sim --chart chart.mmd
+  vuicc demo --in-process unbind --pairing bluetooth --hci 127.0.0.1:9001 --hci 127.0.0.1:9002
   vuicc demo --in-process one-device --then bash    a shell in which operator and SM-DP+ still run
 
 The last line of a run that succeeded says so, and the exit code is 0; otherwise the step and the cause are named.";

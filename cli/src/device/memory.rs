@@ -1,11 +1,13 @@
-//! What a device remembers, in a folder that only its owner can read.
+//! What a device remembers, in a folder that only its owner can read. Several commands may be at work for one device:
+//! each change is made to what is in the folder by then, while nobody else changes it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use device::pairing::bluetooth::Keyring;
 use device::pairing::{Bonds, Identity, PairingError};
-use device::store::{DeviceState, Store, StoreError};
+use device::store::{DeviceState, Lock, Store, StoreError};
 
 use crate::failure::{AtPath, Failure};
 use crate::state::create_private;
@@ -21,17 +23,7 @@ impl Memory {
     /// Opens the folder; one that is not there is made.
     pub(super) fn open(directory: PathBuf) -> Result<Self, Failure> {
         create_private(&directory)?;
-        let path = directory.join(STATE);
-        let state = match std::fs::read(&path) {
-            Ok(json) => {
-                let read = serde_json::from_slice(&json);
-                read.map_err(|error| {
-                    Failure::because(format!("{}: {error}; move it away to begin anew", path.display()))
-                })?
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => DeviceState::default(),
-            Err(error) => return Err(error).at("read", &path),
-        };
+        let state = read(&directory.join(STATE))?;
         Ok(Self { directory, state })
     }
 
@@ -40,18 +32,14 @@ impl Memory {
         Identity::open(&self.directory.join("identity.pem"))
     }
 
-    /// The devices this one is paired with.
+    /// The devices this one is paired with on the local network.
     pub(super) fn bonds(&self) -> Result<Bonds, PairingError> {
-        Bonds::open(&self.bonds_file())
+        Bonds::open(&self.directory.join("bonds.json"))
     }
 
-    /// Keeps them.
-    pub(super) fn save_bonds(&self, bonds: &Bonds) -> Result<(), PairingError> {
-        bonds.save(&self.bonds_file())
-    }
-
-    fn bonds_file(&self) -> PathBuf {
-        self.directory.join("bonds.json")
+    /// The keys of those it is paired with by Bluetooth.
+    pub(super) fn keyring(&self) -> Result<Keyring, PairingError> {
+        Keyring::open(&self.directory.join("bluetooth-keys.json"))
     }
 }
 
@@ -63,14 +51,28 @@ impl Store for Memory {
     }
 
     fn update(&mut self, change: &mut dyn FnMut(&mut DeviceState)) -> Result<(), StoreError> {
-        let mut state = self.state.clone();
-        change(&mut state);
         let path = self.directory.join(STATE);
         let named = |error: &dyn std::fmt::Display| StoreError(format!("{}: {error}", path.display()));
+        let _lock = Lock::of(&self.directory).map_err(|error| named(&error))?;
+        let mut state = read(&path).map_err(|failure| match failure {
+            Failure::Because(cause) => StoreError(cause),
+            Failure::Told => StoreError(path.display().to_string()),
+        })?;
+        change(&mut state);
         let json = serde_json::to_vec_pretty(&state).map_err(|error| named(&error))?;
         write(&path, &json).map_err(|error| named(&error))?;
         self.state = state;
         Ok(())
+    }
+}
+
+/// The state in this file; an empty one if there is no such file.
+fn read(path: &Path) -> Result<DeviceState, Failure> {
+    match std::fs::read(path) {
+        Ok(json) => serde_json::from_slice(&json)
+            .map_err(|error| Failure::because(format!("{}: {error}; move it away to begin anew", path.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(DeviceState::default()),
+        Err(error) => Err(error).at("read", path),
     }
 }
 
@@ -102,8 +104,33 @@ mod tests {
         memory.update(&mut |state| state.terminal_id = Some("1".into())).unwrap();
         let memory = Memory::open(folder.clone()).unwrap();
         assert_eq!(memory.state().terminal_id.as_deref(), Some("1"));
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+        let mut left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["device.json", "lock"], "nothing is left beside it");
         std::fs::write(folder.join(STATE), "{").unwrap();
         assert!(Memory::open(folder).is_err());
+    }
+
+    /// Each has its own copy, and each adds to what the others have written.
+    #[test]
+    fn commands_at_work_at_once_lose_nothing() {
+        const ADDED: u32 = 20;
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("phone");
+        let added = |by: u32| (0..ADDED).map(move |number| format!("898110{by:03}{number:09}"));
+        std::thread::scope(|scope| {
+            for by in 0..4 {
+                let mut memory = Memory::open(folder.clone()).unwrap();
+                scope.spawn(move || {
+                    for iccid in added(by) {
+                        let iccid = iccid.parse().unwrap();
+                        memory.update(&mut |state| state.disable(&iccid, "a test")).unwrap();
+                        assert!(memory.state().disabled(&iccid).is_some());
+                    }
+                });
+            }
+        });
+        let memory = Memory::open(folder).unwrap();
+        assert_eq!(memory.state().disabled.len(), 4 * ADDED as usize);
     }
 }

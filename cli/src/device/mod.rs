@@ -1,7 +1,7 @@
 //! `vuicc device`: a phone and a watch, each with a card in a reader, towards an operator and each other.
 
 mod memory;
-mod person;
+pub(crate) mod person;
 mod primary;
 mod secondary;
 
@@ -12,7 +12,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use device::entitlement::Terminal;
 use device::event::Event;
-use device::pairing::lan::Interfaces;
+use device::pairing::bluetooth::{Address, Bluetooth, Radio};
+use device::pairing::lan::{Interfaces, Lan};
 use device::store::Store;
 use device::usim::Pin;
 use lpa::Trust;
@@ -33,6 +34,7 @@ Examples, with `vuicc operator serve` on this machine and `vuicc device secondar
   vuicc device primary --card phone.img activate --secondary-id eid:8904…  the number for a profile that is there
   vuicc device primary --card phone.img bind                              a watch with a card of its own
   vuicc device primary --card phone.img unbind --remove-profile
+  vuicc device primary --card phone.img pair --bluetooth 127.0.0.1:9001   the same by Bluetooth LE, each command
   vuicc device primary --card phone.img one-device --euicc-card my.img    a profile for the phone's own eUICC
   vuicc device primary --card new.img upgrade --old-number 81901234567    a new phone takes the number over
   vuicc device primary --card phone.img messages --wait 60                short messages, into the card")]
@@ -42,6 +44,7 @@ Examples, with `vuicc operator serve` on this machine and `vuicc device secondar
 Examples:
   vuicc device secondary --card watch.img serve --pair        open for pairing, then at the primary's service
   vuicc device secondary --card watch.img serve               for primaries that are paired already
+  vuicc device secondary --card watch.img serve --pair --bluetooth 127.0.0.1:9002
   vuicc device secondary --card watch.img eid                 what the primary will read")]
     Secondary(Box<secondary::Arguments>),
 }
@@ -69,9 +72,14 @@ struct DeviceArguments {
     /// PIN of the card
     #[arg(long, global = true, value_name = "DIGITS", value_parser = pin)]
     pin: Option<Pin>,
-    /// Agree to everything without being asked, also that the digits of a pairing are the same; for tests
+    /// Agree without being asked, also that the digits of a pairing are the same; for tests. Only a profile that did not
+    /// come from the primary is not removed this way
     #[arg(long, global = true)]
     yes: bool,
+    /// Meet the other device by Bluetooth LE instead of the local network, with the controller that speaks HCI (H4)
+    /// here: a virtual one, or a bridge to a real one
+    #[arg(long, global = true, value_name = "HCI_HOST:PORT", value_parser = address, conflicts_with = "loopback")]
+    bluetooth: Option<SocketAddr>,
     /// Look for the other device on this machine only
     #[arg(long, global = true)]
     loopback: bool,
@@ -114,8 +122,11 @@ impl DeviceArguments {
             (None, Some(id)) => id.clone(),
             (None, None) => {
                 let id = uuid();
-                memory.update(&mut |state| state.terminal_id = Some(id.clone()))?;
-                id
+                // Another command may have made one meanwhile.
+                memory.update(&mut |state| {
+                    state.terminal_id.get_or_insert_with(|| id.clone());
+                })?;
+                memory.state().terminal_id.clone().unwrap_or(id)
             }
         };
         Ok(Terminal {
@@ -127,8 +138,16 @@ impl DeviceArguments {
         })
     }
 
-    const fn interfaces(&self) -> Interfaces {
-        if self.loopback { Interfaces::Loopback } else { Interfaces::All }
+    /// The local network, for a device its person calls `name`.
+    fn lan(&self, memory: &Memory, name: &str) -> Result<Lan, Failure> {
+        let interfaces = if self.loopback { Interfaces::Loopback } else { Interfaces::All };
+        Ok(Lan::new(memory.identity()?, name.to_owned(), memory.bonds()?, interfaces))
+    }
+
+    /// The radio behind this controller, for a device its person calls `name`.
+    fn radio(hci: SocketAddr, memory: &Memory, name: &str) -> Result<Bluetooth, Failure> {
+        let radio = Radio { hci, address: Address::of(&memory.identity()?) };
+        Ok(Bluetooth::new(radio, name.to_owned(), memory.keyring()?))
     }
 
     const fn patience(&self) -> Duration {
@@ -159,7 +178,7 @@ fn pin(digits: &str) -> Result<Pin, String> {
     Pin::new(digits).ok_or_else(|| "a PIN has 4 to 8 digits".to_owned())
 }
 
-/// `HOST:PORT` of the other device.
+/// `HOST:PORT`.
 fn address(text: &str) -> Result<SocketAddr, String> {
     use std::net::ToSocketAddrs;
     let mut found = text.to_socket_addrs().map_err(|error| format!("`{text}`: {error}"))?;

@@ -6,9 +6,12 @@ use std::io::{self, BufRead, Write};
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{Message, Page, User};
 use device::pairing::Question;
+use device::secondary::{Owner, Removal};
+use lpa::{Decision, Offer, Progress};
 use rsp::Msisdn;
 use serde_json::json;
 
+use crate::lpa::user::Terminal;
 use crate::output::Output;
 
 /// The person.
@@ -69,6 +72,53 @@ impl User for Person {
         }
         let accept = message.accept.as_deref().unwrap_or("OK");
         (is_yes(ask(&format!("{accept}? [y/N]")).as_deref()), None)
+    }
+}
+
+/// The person at a device with an eUICC.
+pub(crate) struct EuiccOwner {
+    terminal: Terminal,
+    person: Person,
+}
+
+impl EuiccOwner {
+    /// `agrees` to everything but the removal of what is none of the primary's business, or is asked.
+    pub(crate) const fn new(output: Output, agrees: bool) -> Self {
+        Self { terminal: Terminal::new(output, agrees).silent(), person: Person::new(output, agrees) }
+    }
+}
+
+impl Owner for EuiccOwner {
+    fn remove(&mut self, removal: &Removal) -> bool {
+        let Removal { iccid, name, enabled, came_from_primary } = removal;
+        self.person.tell(&json!({
+            "event": "removal", "iccid": iccid.to_string(), "name": name, "enabled": enabled,
+            "came_from_primary": came_from_primary,
+        }));
+        let (name, state) =
+            (name.as_deref().unwrap_or("without a name"), if *enabled { ", which is in use" } else { "" });
+        if *came_from_primary {
+            let question = format!("The primary wants profile “{name}” ({iccid}) removed{state}. Remove it? [y/N]");
+            return self.person.agrees || is_yes(ask(&question).as_deref());
+        }
+        let question = format!(
+            "The primary wants profile “{name}” ({iccid}) removed{state}, which did not come from it. Remove it all the same? [y/N]"
+        );
+        is_yes(ask(&question).as_deref())
+    }
+}
+
+impl lpa::User for EuiccOwner {
+    fn progress(&mut self, event: Progress<'_>, apdus: u64) {
+        self.terminal.progress(event, apdus);
+    }
+
+    fn consent(&mut self, offer: Offer<'_>) -> Decision {
+        self.terminal.consent(offer)
+    }
+
+    fn confirmation_code(&mut self, after_a_wrong_one: bool) -> Option<String> {
+        self.terminal.confirmation_code(after_a_wrong_one)
     }
 }
 

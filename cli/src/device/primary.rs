@@ -1,6 +1,5 @@
 //! `vuicc device primary`: asks the operator, with its card, and hands on to the secondary.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,11 +10,10 @@ use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace, Sharing, Subject};
 use device::http::HttpsClient;
 use device::mt::{MtClient, Received};
-use device::pairing::lan::{self, Discovery};
-use device::pairing::{Bonds, Gateway, Paired, PairingError, Question};
+use device::pairing::{Carrier, Gateway, Paired, Place, Question, meet};
 use device::primary::{Acquisition, Primary};
 use device::secondary::{Card, HttpsServers, Secondary};
-use device::store::Store;
+use device::store::{Store, Volatile};
 use device::usim::{Authenticator, Usim};
 use lpa::{Euicc, Options};
 use reader_bridge::Transport;
@@ -23,12 +21,11 @@ use rsp::{Iccid, Imsi, Msisdn};
 use serde_json::json;
 
 use super::memory::Memory;
-use super::person::Person;
-use super::{DeviceArguments, OperatorTrust, address, teller};
+use super::person::{EuiccOwner, Person};
+use super::{DeviceArguments, OperatorTrust, teller};
 use crate::Context;
 use crate::failure::Failure;
 use crate::lpa::ServerArguments;
-use crate::lpa::user::Terminal;
 use crate::random;
 use crate::target::{Target, TargetArguments};
 
@@ -118,9 +115,10 @@ enum Command {
 /// Where the secondary is.
 #[derive(Debug, Args)]
 struct ToArguments {
-    /// The secondary's address [default: the one paired, or the first found, on the local network]
-    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
-    to: Option<SocketAddr>,
+    /// The secondary's address: HOST:PORT, or with --bluetooth like C0:12:34:56:78:9A [default: looked for; to pair, the
+    /// one found, otherwise the one found that is paired; if there are several, they are named]
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<Place>,
 }
 
 /// How a number is shared.
@@ -223,7 +221,7 @@ type Phone = Usim<Box<dyn Transport>>;
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let mut memory = arguments.device.memory("primary", context)?;
     if let Command::Pair(to) = &arguments.command {
-        let paired = connect(arguments, to, true, &memory, context)?;
+        let Together { paired, .. } = &connect(arguments, to, true, &memory, context)?;
         context.output.json(&json!({ "event": "paired", "name": paired.name, "device": paired.device.to_string() }))?;
         return Ok(context.output.text(format_args!("paired with “{}”", paired.name))?);
     }
@@ -242,7 +240,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             Ok(())
         }),
         Command::Acquire(acquire) => {
-            let paired = connect(arguments, &acquire.to, false, &memory, context)?;
+            let Together { paired, carrier } = connect(arguments, &acquire.to, false, &memory, context)?;
+            let _after_the_gateway = carrier;
             let mut gateway = Gateway::new(paired.channel);
             let how = Acquisition {
                 sharing: acquire.share.then(|| acquire.sharing.sharing()),
@@ -263,7 +262,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             })
         }
         Command::Activate(share) | Command::Bind(share) => {
-            let mut paired = connect(arguments, &share.to, false, &memory, context)?;
+            let Together { paired, .. } = &mut connect(arguments, &share.to, false, &memory, context)?;
             let own_card = matches!(arguments.command, Command::Bind(_));
             with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
                 let mut companion = primary.identify(&mut paired.channel, arguments.device.patience())?;
@@ -275,7 +274,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             })
         }
         Command::Unbind(unbind) => {
-            let mut paired = connect(arguments, &unbind.to, false, &memory, context)?;
+            let Together { paired, .. } = &mut connect(arguments, &unbind.to, false, &memory, context)?;
             let patience = arguments.device.patience();
             with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
                 let companion = primary.identify(&mut paired.channel, patience)?;
@@ -370,54 +369,37 @@ fn http(arguments: &Arguments, context: &Context) -> Result<HttpsClient, Failure
     Ok(HttpsClient::new(&trust, arguments.servers.hosts())?)
 }
 
-/// The secondary: at the address given, or found on the network.
+/// The secondary, and what brought it here.
+struct Together {
+    // Dropped in this order: the carrier waits for the end of the conversation.
+    paired: Paired,
+    carrier: Box<dyn Carrier>,
+}
+
+/// The secondary: at the address given, or found.
 fn connect(
     arguments: &Arguments,
     to: &ToArguments,
     pairing: bool,
     memory: &Memory,
     context: &Context,
-) -> Result<Paired, Failure> {
+) -> Result<Together, Failure> {
+    const LONGEST: Duration = Duration::from_secs(15);
     let device = &arguments.device;
-    let (identity, mut bonds) = (memory.identity()?, memory.bonds()?);
     let name = device.name.as_deref().unwrap_or("Phone");
     let person = Person::new(context.output, device.yes);
     let mut compare = |question: &Question| person.compare(question);
-    let addresses = match to.to {
-        Some(address) => vec![address],
-        None => find(arguments, pairing, &bonds)?,
+    let compare = pairing.then_some(&mut compare as &mut dyn FnMut(&Question) -> bool);
+    let mut carrier: Box<dyn Carrier> = match device.bluetooth {
+        Some(hci) => Box::new(DeviceArguments::radio(hci, memory, name)?),
+        None => Box::new(device.lan(memory, name)?),
     };
-    let mut last = PairingError::Network("no secondary was found; is it waiting?".into());
-    for address in addresses {
-        let compare = pairing.then_some(&mut compare as &mut dyn FnMut(&Question) -> bool);
-        match lan::connect(address, &identity, name, &mut bonds, compare) {
-            Ok(paired) => {
-                memory.save_bonds(&bonds)?;
-                if paired.fresh {
-                    let what = What::Paired { name: paired.name.clone() };
-                    teller(context)(Event::new(Party::Primary, Party::Secondary, what));
-                }
-                return Ok(paired);
-            }
-            Err(error) => last = error,
-        }
+    let paired = meet(&mut *carrier, to.to, compare, LONGEST)?;
+    if paired.fresh {
+        let what = What::Paired { name: paired.name.clone() };
+        teller(context)(Event::new(Party::Primary, Party::Secondary, what));
     }
-    Err(last.into())
-}
-
-/// Where a secondary listens: a paired one, or, for pairing, the first that is found.
-fn find(arguments: &Arguments, pairing: bool, bonds: &Bonds) -> Result<Vec<SocketAddr>, Failure> {
-    const LONGEST: Duration = Duration::from_secs(15);
-    let discovery = Discovery::start(arguments.device.interfaces())?;
-    let end = Instant::now() + LONGEST;
-    while let Some(found) = discovery.find(end.saturating_duration_since(Instant::now())) {
-        if pairing || bonds.iter().any(|(device, _)| device.prefix() == found.fingerprint) {
-            return Ok(found.addresses);
-        }
-    }
-    let advice =
-        if pairing { "start `vuicc device secondary … serve --pair`" } else { "pair them first, or say --to" };
-    Err(Failure::because(format!("no secondary was found on the network; {advice}")))
+    Ok(Together { paired, carrier })
 }
 
 /// A profile for this device's own eUICC, its UICC answering for it.
@@ -488,7 +470,9 @@ fn with_euicc(
 ) -> Result<(), Failure> {
     let (trust, hosts) = (arguments.servers.trust(context)?, arguments.servers.hosts().to_vec());
     let mut servers = HttpsServers { trust, hosts, tunnel: None };
-    let mut user = Terminal::new(context.output, arguments.device.yes).silent();
+    let mut user = EuiccOwner::new(context.output, arguments.device.yes);
+    // What a device does with its own eUICC needs no memory.
+    let mut memory = Volatile::default();
     let mut tell = teller(context);
     let mut own = Secondary {
         card: Card::Euicc(Box::new(Euicc::open(card, Options::default())?)),
@@ -502,6 +486,8 @@ fn with_euicc(
         },
         servers: &mut servers,
         user: &mut user,
+        memory: &mut memory,
+        primary: None,
         tell: &mut tell,
         party: Party::Primary,
     };

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
 use device::event::{Event, Party, What};
-use device::pairing::Tunnel;
-use device::pairing::lan::Listener;
+use device::pairing::{Carrier, PairingError, Place, Question, Tunnel};
 use device::secondary::{Card, HttpsServers, Secondary};
 use device::usim::Usim;
 use lpa::{Euicc, LpaError, Options};
@@ -13,12 +12,11 @@ use reader_bridge::Transport;
 use serde_json::json;
 
 use super::memory::Memory;
-use super::person::Person;
+use super::person::{EuiccOwner, Person};
 use super::{DeviceArguments, teller};
 use crate::Context;
 use crate::failure::Failure;
 use crate::lpa::ServerArguments;
-use crate::lpa::user::Terminal;
 use crate::target::TargetArguments;
 
 #[derive(Debug, Args)]
@@ -40,8 +38,10 @@ enum Command {
 Examples:
   vuicc device secondary --card watch.img serve --pair --listen 127.0.0.1:7400
   vuicc device secondary --reader 1 serve --once
+  vuicc device secondary --card watch.img serve --pair --bluetooth 127.0.0.1:9002
 
-It can be found on the local network (mDNS, _esimpair._tcp) under its name. Never is its EID to be found there.")]
+It can be found under its name: on the local network (mDNS, _esimpair._tcp), or, with --bluetooth, on the air (by its GATT
+service). Never is its EID to be found there.")]
     Serve(Serve),
     /// The EID of the eUICC
     Eid,
@@ -49,8 +49,8 @@ It can be found on the local network (mDNS, _esimpair._tcp) under its name. Neve
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Where to wait; port 0 takes any
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:0")]
+    /// Where to wait on the local network; port 0 takes any
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:0", conflicts_with = "bluetooth")]
     listen: SocketAddr,
     /// Also take a primary that is not paired yet, after comparing digits
     #[arg(long)]
@@ -80,33 +80,42 @@ fn serve_primaries(
 ) -> Result<(), Failure> {
     let device = &arguments.device;
     let terminal = device.terminal(memory, "Watch")?;
-    let listener = Listener::bind(serve.listen, &memory.identity()?, &terminal.name)?;
-    let _found = listener.advertise(device.interfaces())?;
-    let address = listener.address()?;
-    context.output.json(&json!({ "event": "waiting", "name": terminal.name, "address": address.to_string() }))?;
-    context.output.text(format_args!("“{}” waits at {address}", terminal.name))?;
-    let mut card = Some(open(arguments.target.connect()?, device)?);
-    let mut bonds = memory.bonds()?;
-    let person = Person::new(context.output, device.yes);
-    let mut user = Terminal::new(context.output, device.yes).silent();
-    let mut tell = teller(context);
-    while let Some(own) = card.take() {
-        let mut compare = |question: &device::pairing::Question| person.compare(question);
-        let compare = serve.pair.then_some(&mut compare as &mut dyn FnMut(&device::pairing::Question) -> bool);
-        let paired = match listener.accept(&mut bonds, compare, device.patience()) {
-            Ok(paired) => paired,
-            Err(device::pairing::PairingError::Patience(_)) if !serve.once => {
-                card = Some(own);
-                continue;
-            }
-            Err(error) if !serve.once => {
-                eprintln!("vuicc: {error}");
-                card = Some(own);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
+    let mut card = open(arguments.target.connect()?, device)?;
+    let (mut carrier, place): (Box<dyn Carrier>, Place) = if let Some(hci) = device.bluetooth {
+        let eid = match &mut card {
+            Card::Euicc(euicc) => Some(euicc.eid()?),
+            Card::Uicc(_) => None,
         };
-        memory.save_bonds(&bonds)?;
+        let radio = DeviceArguments::radio(hci, memory, &terminal.name)?.with_eid(eid);
+        let place = Place::Bluetooth(radio.address());
+        (Box::new(radio), place)
+    } else {
+        let mut lan = device.lan(memory, &terminal.name)?;
+        let address = lan.listen(serve.listen)?;
+        lan.advertise()?;
+        (Box::new(lan), Place::Lan(address))
+    };
+    context.output.json(&json!({ "event": "waiting", "name": terminal.name, "address": place.to_string() }))?;
+    context.output.text(format_args!("“{}” waits at {place}", terminal.name))?;
+    let person = Person::new(context.output, device.yes);
+    let mut user = EuiccOwner::new(context.output, device.yes);
+    let mut tell = teller(context);
+    let mut pin = device.pin.clone();
+    loop {
+        let mut compare = |question: &Question| person.compare(question);
+        let compare = serve.pair.then_some(&mut compare as &mut dyn FnMut(&Question) -> bool);
+        let paired = match carrier.accept(compare, device.patience()) {
+            Ok(paired) => paired,
+            Err(error) => {
+                if is_final(&error, serve.once) {
+                    return Err(error.into());
+                }
+                if !matches!(error, PairingError::Patience(_)) {
+                    eprintln!("vuicc: {error}");
+                }
+                continue;
+            }
+        };
         if paired.fresh {
             tell(Event::new(Party::Secondary, Party::Primary, What::Paired { name: paired.name.clone() }));
         }
@@ -117,11 +126,13 @@ fn serve_primaries(
             tunnel: Some(tunnel.url()),
         };
         let mut secondary = Secondary {
-            card: own,
-            pin: device.pin.clone(),
+            card,
+            pin,
             terminal: terminal.clone(),
             servers: &mut servers,
             user: &mut user,
+            memory: &mut *memory,
+            primary: Some(paired.device),
             tell: &mut tell,
             party: Party::Secondary,
         };
@@ -129,12 +140,21 @@ fn serve_primaries(
         if serve.once {
             return Ok(outcome?);
         }
-        card = Some(secondary.card);
+        // A PIN that turned out to be wrong is not in it any more.
+        (card, pin) = (secondary.card, secondary.pin);
         if let Err(error) = outcome {
             eprintln!("vuicc: {error}");
         }
     }
-    Ok(())
+}
+
+/// Whether waiting ends with this. What strangers do ends nothing.
+const fn is_final(error: &PairingError, once: bool) -> bool {
+    match error {
+        PairingError::Network(_) | PairingError::Storage(_) => true,
+        PairingError::Patience(_) | PairingError::Rejected | PairingError::RejectedByOther => once,
+        _ => false,
+    }
 }
 
 /// An eUICC if it is one, otherwise a card with a USIM.

@@ -162,6 +162,11 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// What was asked for could not be done.
+    Failed {
+        /// Why.
+        reason: String,
+    },
     /// A profile was enabled.
     Enabled {
         /// Which.
@@ -241,6 +246,7 @@ impl fmt::Display for What {
             Self::Progress { step } => f.write_str(step),
             Self::Installed { iccid } => write!(f, "installed{}", of(iccid)),
             Self::NotInstalled { reason } => write!(f, "not installed: {reason}"),
+            Self::Failed { reason } => write!(f, "failed: {reason}"),
             Self::Enabled { iccid } => write!(f, "enabled{}", of(iccid)),
             Self::Notified { count } => write!(f, "{count} notifications"),
             Self::Service { status } => f.write_str(match status {

@@ -74,6 +74,9 @@ pub enum FlowError {
     /// The other device could not do it.
     #[error("the other device says: {0}")]
     OtherDevice(String),
+    /// The person at the secondary did not agree to a removal.
+    #[error("profile {0} was not removed: the person at this device keeps it")]
+    Kept(Iccid),
     /// The card was taken out of use by its operator.
     #[error("card {0} was taken out of use by its operator ({1}); use the new one")]
     Disabled(Iccid, String),

@@ -6,15 +6,16 @@
 //! | [`link`] | one end of a connection as two queues, whatever carries it |
 //! | [`protocol`] | numeric comparison with commitment, without input or output |
 //! | [`bond`] | who a device is, and whom it knows |
+//! | [`carrier`] | what carries a conversation, whichever it is |
 //! | [`lan`] | carrier: TLS on the local network, found by mDNS |
-//! | `bluetooth` | carrier: Bluetooth LE (with the feature `bluetooth`) |
+//! | [`bluetooth`] | carrier: Bluetooth LE |
 //! | [`proxy`] | on top of a channel: the secondary downloads through the primary's connection |
 //!
 //! A carrier does the pairing and gives a [`Channel`]: nobody but the paired device is at the other end of it.
 
-#[cfg(feature = "bluetooth")]
 pub mod bluetooth;
 pub mod bond;
+pub mod carrier;
 pub mod lan;
 pub mod link;
 pub mod message;
@@ -26,6 +27,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use bond::{Bonds, Fingerprint, Identity};
+pub use carrier::{Carrier, Found, Place, meet};
 pub use link::{Link, Sender, in_process};
 pub use message::{Message, Role};
 pub use protocol::{Digits, Question};
@@ -43,7 +45,7 @@ pub struct Paired {
     pub device: Fingerprint,
     /// What it says it is called.
     pub name: String,
-    /// Whether the persons have just compared digits. The bond is among the [`Bonds`] already; they want saving.
+    /// Whether the persons have just compared digits. The bond is kept already.
     pub fresh: bool,
 }
 
@@ -123,15 +125,27 @@ pub enum PairingError {
     /// The other device refuses.
     #[error("the other device refuses: {0}")]
     Refused(String),
+    /// Nobody lets himself be found.
+    #[error("no secondary was found; is it waiting? (`vuicc device secondary … serve`; to pair, with --pair)")]
+    NotFound,
+    /// Some do, but none of them is paired.
+    #[error("no secondary was found that is paired, only {0}; pair first, or say which with --to ADDRESS")]
+    Strangers(String),
+    /// More than one could be meant.
+    #[error("several secondaries were found: {0}; say which with --to ADDRESS")]
+    Several(String),
     /// A file with what must be remembered.
     #[error("{0}")]
     Storage(String),
     /// The connection is not encrypted as it must be.
     #[error("no encrypted connection to the other device: {0}")]
     Tls(String),
-    /// The network, or the radio.
+    /// The network, or the way to the controller.
     #[error("{0}")]
     Network(String),
+    /// What the radio, or whoever is at its other end, does not do as it must be.
+    #[error("Bluetooth: {0}")]
+    Bluetooth(String),
 }
 
 impl PairingError {

@@ -15,8 +15,9 @@ use rsp::{Eid, Iccid};
 use crate::entitlement::{Download, DownloadInfo, Terminal};
 use crate::event::{Event, Party, What};
 use crate::flow::FlowError;
-use crate::pairing::{Channel, Message, PairingError, ProxyUrl, Sender};
-use crate::usim::{Pin, Usim};
+use crate::pairing::{Channel, Fingerprint, Message, PairingError, ProxyUrl, Sender};
+use crate::store::Store;
+use crate::usim::{Pin, Usim, UsimError};
 
 /// The way to SM-DP+s.
 pub trait Servers {
@@ -45,6 +46,25 @@ impl Servers for HttpsServers {
     }
 }
 
+/// Whose device it is: asked what an LPA asks, and what only concerns a device that obeys another one.
+pub trait Owner: User {
+    /// Whether a profile may be removed because the primary wants it.
+    fn remove(&mut self, removal: &Removal) -> bool;
+}
+
+/// The removal of a profile, as its owner is asked about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Which.
+    pub iccid: Iccid,
+    /// What it is called.
+    pub name: Option<String>,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Whether it came from the primary that wants it removed. Another one is none of its business.
+    pub came_from_primary: bool,
+}
+
 /// What a secondary device has for a card.
 pub enum Card<T: Transport> {
     /// An eUICC.
@@ -57,14 +77,19 @@ pub enum Card<T: Transport> {
 pub struct Secondary<'a, T: Transport> {
     /// Its card.
     pub card: Card<T>,
-    /// PIN of the enabled profile, if it asks for one.
+    /// PIN of the enabled profile, if it asks for one. One that turns out to be wrong is forgotten: no try is lost to it
+    /// a second time.
     pub pin: Option<Pin>,
     /// What it is.
     pub terminal: Terminal,
     /// The way to SM-DP+s.
     pub servers: &'a mut dyn Servers,
     /// The person.
-    pub user: &'a mut dyn User,
+    pub user: &'a mut dyn Owner,
+    /// What it remembers.
+    pub memory: &'a mut dyn Store,
+    /// The primary it serves, if it serves one.
+    pub primary: Option<Fingerprint>,
     /// Who is told what happens.
     pub tell: &'a mut dyn FnMut(Event),
     /// Which device this is, for [`Event`]s: a device that downloads for itself is a primary.
@@ -90,7 +115,11 @@ impl<T: Transport> Secondary<'_, T> {
             Message::Identify => {
                 let message = match self.identifiers() {
                     Ok(message) => message,
-                    Err(error) => Message::Failed { reason: error.to_string() },
+                    Err(error) => {
+                        let reason = error.to_string();
+                        self.tell(self.party, Party::Person, What::Failed { reason: reason.clone() });
+                        Message::Failed { reason }
+                    }
                 };
                 channel.send(&message)?;
             }
@@ -105,7 +134,7 @@ impl<T: Transport> Secondary<'_, T> {
                 }
             }
             Message::Remove { iccid } => {
-                let error = self.remove(&iccid).err().map(|error| error.to_string());
+                let error = self.remove_if_agreed(&iccid).err().map(|error| error.to_string());
                 channel.send(&Message::Removed { iccid, error })?;
             }
             Message::ServiceResult { active, .. } => self.user_told(active),
@@ -133,9 +162,16 @@ impl<T: Transport> Secondary<'_, T> {
             Card::Uicc(usim) => read(&mut || numbers(usim))?,
             Card::Euicc(euicc) => {
                 eid = Some(euicc.eid()?);
-                // Without an enabled profile there are no numbers.
-                if let Ok(mut usim) = Usim::open(euicc.isd_r().transport(), pin.as_ref()) {
-                    read(&mut || numbers(&mut usim))?;
+                match Usim::open(euicc.isd_r().transport(), pin.as_ref()) {
+                    Ok(mut usim) => read(&mut || numbers(&mut usim))?,
+                    // Without an enabled profile there are no numbers.
+                    Err(UsimError::NoUsim(_)) => {}
+                    Err(error) => {
+                        if matches!(error, UsimError::WrongPin(_) | UsimError::PinBlocked) {
+                            *pin = None;
+                        }
+                        return Err(error.into());
+                    }
                 }
             }
         }
@@ -221,8 +257,27 @@ impl<T: Transport> Secondary<'_, T> {
             }
             euicc.delete_profile(identifier())?;
         }
+        self.memory.update(&mut |state| state.forget_received(iccid))?;
         self.tell(self.party, Party::ProfileServer, What::Removed { iccid: Some(iccid.clone()) });
         self.report(false)
+    }
+
+    /// Removes a profile because the primary wants it, if the person agrees.
+    fn remove_if_agreed(&mut self, iccid: &Iccid) -> Result<(), FlowError> {
+        let found = self.euicc()?.profile(&ProfileIdentifier::Iccid(iccid.clone()))?;
+        if let Some(profile) = found {
+            let state = self.memory.state();
+            let removal = Removal {
+                iccid: iccid.clone(),
+                name: profile.profile_nickname.or(profile.profile_name),
+                enabled: profile.profile_state == Some(ProfileState::ENABLED),
+                came_from_primary: self.primary.is_some_and(|primary| state.came_from(iccid, &primary)),
+            };
+            if !self.user.remove(&removal) {
+                return Err(FlowError::Kept(iccid.clone()));
+            }
+        }
+        self.remove(iccid)
     }
 
     /// Delivers the notifications that wait on the eUICC. Those that cannot be delivered go on waiting.
@@ -247,6 +302,9 @@ impl<T: Transport> Secondary<'_, T> {
     ) -> Result<(), FlowError> {
         let code: ActivationCode = code.parse().map_err(lpa::LpaError::from)?;
         let installed = self.install(&code, eid, through_primary, primary)?;
+        if let Some(primary) = self.primary {
+            self.memory.update(&mut |state| state.receive(&installed.iccid, &primary))?;
+        }
         let say = |message: &Message| primary.map_or(Ok(()), |primary| primary.send(message));
         let (iccid, seq_number) = (Some(installed.iccid.clone()), Some(installed.seq_number));
         say(&Message::InstallResult { iccid, seq_number, error: None })?;

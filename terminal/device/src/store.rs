@@ -1,10 +1,17 @@
-//! What a device remembers besides its bonds: tokens, and cards that must not be used any more.
+//! What a device remembers besides its bonds: tokens, cards that must not be used any more, and for whom it installed
+//! what. Several processes may be one device: whatever is kept in files is changed under a [`Lock`].
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use rsp::Iccid;
 use serde::{Deserialize, Serialize};
 
 use crate::entitlement::request::{App, as_text};
 use crate::entitlement::token::Token;
+use crate::pairing::Fingerprint;
 
 /// All that is to survive a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +23,19 @@ pub struct DeviceState {
     pub tokens: Vec<StoredToken>,
     /// Cards and profiles the network took out of use.
     pub disabled: Vec<DisabledCard>,
+    /// Profiles that came from paired devices.
+    pub received: Vec<ReceivedProfile>,
+}
+
+/// A profile that a paired device had installed here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedProfile {
+    /// Which.
+    #[serde(with = "as_text")]
+    pub iccid: Iccid,
+    /// From whom.
+    #[serde(with = "as_text")]
+    pub from: Fingerprint,
 }
 
 /// A token, and what it is for.
@@ -75,7 +95,42 @@ impl DeviceState {
             self.disabled.push(DisabledCard { iccid: iccid.clone(), reason: reason.into() });
         }
     }
+
+    /// Whether this device had the profile installed.
+    pub fn came_from(&self, iccid: &Iccid, device: &Fingerprint) -> bool {
+        self.received.iter().any(|profile| profile.iccid == *iccid && profile.from == *device)
+    }
+
+    /// Remembers from whom a profile came.
+    pub fn receive(&mut self, iccid: &Iccid, from: &Fingerprint) {
+        self.forget_received(iccid);
+        self.received.push(ReceivedProfile { iccid: iccid.clone(), from: *from });
+    }
+
+    /// Forgets it, when the profile is gone.
+    pub fn forget_received(&mut self, iccid: &Iccid) {
+        self.received.retain(|profile| profile.iccid != *iccid);
+    }
 }
+
+/// The right to change the files of one folder: no other process, and no other thread, has it meanwhile.
+///
+/// Whoever changes a file reads it anew under the lock, so that no change of another one is lost. It ends when it is
+/// dropped, also with a process that is killed.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "open, it holds the lock")] File);
+
+impl Lock {
+    /// Waits for the right to change what is in `folder`.
+    pub fn of(folder: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.join(LOCK))?;
+        file.lock()?;
+        Ok(Self(file))
+    }
+}
+
+/// The file a [`Lock`] is taken on. It stays empty.
+const LOCK: &str = "lock";
 
 /// The state could not be kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

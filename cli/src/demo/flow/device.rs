@@ -1,6 +1,7 @@
 //! The devices of a flow: a phone, whose steps this thread takes, and a watch with a thread of its own.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,8 +13,12 @@ use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace};
 use device::http::HttpsClient;
 use device::mt::{Attachment, MtClient, Received};
-use device::pairing::lan::{self, Listener};
-use device::pairing::{Bonds, Channel, Gateway, Identity, Link, Paired, PairingError, Question, Tunnel, in_process};
+use device::pairing::bluetooth::{Address, Bluetooth, Keyring, Radio};
+use device::pairing::lan::{Interfaces, Lan};
+use device::pairing::{
+    Bonds, Carrier, Channel, Fingerprint, Gateway, Identity, Link, PairingError, Place, Question, Tunnel, in_process,
+    meet,
+};
 use device::primary::Primary;
 use device::secondary::{Card, Secondary};
 use device::store::Volatile;
@@ -28,8 +33,8 @@ use super::no_codes;
 use super::person::{Browser, Codes, Person, code_in};
 use super::trace::{Teller, Trace};
 use super::world::World;
+use crate::device::person::EuiccOwner;
 use crate::failure::Failure;
-use crate::lpa::user;
 use crate::output::Output;
 use crate::random;
 
@@ -72,7 +77,18 @@ impl Proof {
 pub(super) enum Pairing {
     /// TLS on loopback, digits compared
     Lan,
+    /// Bluetooth LE, digits compared; --hci says where the two controllers are
+    Bluetooth,
     /// Queues inside this process
+    InProcess,
+}
+
+/// The same, with what it needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    Lan,
+    /// Controllers of phone and watch.
+    Bluetooth([SocketAddr; 2]),
     InProcess,
 }
 
@@ -350,7 +366,7 @@ fn with_euicc<R>(
     party: Party,
     act: impl FnOnce(&mut Secondary<'_, &mut Host>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
-    let (mut servers, mut user) = (world.servers(), quiet());
+    let (mut servers, mut user, mut memory) = (world.servers(), quiet(), Volatile::default());
     let mut tell = world.trace.teller(Teller::Primary);
     let mut own = Secondary {
         card: Card::Euicc(Box::new(Euicc::open(host, Options::default())?)),
@@ -358,6 +374,8 @@ fn with_euicc<R>(
         terminal: terminal.clone(),
         servers: &mut servers,
         user: &mut user,
+        memory: &mut memory,
+        primary: None,
         tell: &mut tell,
         party,
     };
@@ -368,9 +386,9 @@ fn with_euicc<R>(
     outcome
 }
 
-/// Agrees to downloads and shows nothing: the trace tells.
-fn quiet() -> user::Terminal {
-    user::Terminal::new(Output::new(false), true).silent()
+/// Agrees to downloads and removals and shows nothing: the trace tells.
+fn quiet() -> EuiccOwner {
+    EuiccOwner::new(Output::new(false), true)
 }
 
 /// A device that is paired with the phone, in a thread of its own.
@@ -379,24 +397,46 @@ pub(super) struct Watch {
     pub(super) channel: Gateway<Link>,
     wishes: mpsc::Sender<mpsc::Sender<Result<String, String>>>,
     thread: JoinHandle<Result<Host, Failure>>,
+    /// What carries their conversation, on the phone's side. It is needed until that has ended.
+    carrier: Option<Box<dyn Carrier>>,
 }
 
 impl Watch {
     /// Pairs a watch with this card; both persons compare digits, where there are any.
-    pub(super) fn pair(world: &World, host: Host, pairing: Pairing, told: &mut Told) -> Result<Self, Failure> {
+    pub(super) fn pair(world: &World, mut host: Host, way: Way, told: &mut Told) -> Result<Self, Failure> {
         let (wishes, box_of_wishes) = mpsc::channel();
         let inbox = Inbox::new(world, Teller::Secondary, Party::Secondary)?;
         let (trace, servers) = (world.trace.clone(), world.servers());
-        let life = move |channel: Link| live(host, channel, inbox, &trace, servers, &box_of_wishes);
-        let (channel, thread) = match pairing {
-            Pairing::InProcess => {
+        let eid = if matches!(way, Way::Bluetooth(_)) { eid_of(&mut host) } else { None };
+        let life = move |channel: Link, phone| live(host, channel, phone, inbox, &trace, servers, &box_of_wishes);
+        let (channel, carrier, thread) = match way {
+            Way::InProcess => {
                 let (phone, watch) = in_process();
-                (phone, std::thread::spawn(move || life(watch)))
+                let thread = std::thread::spawn(move || life(watch, Fingerprint::of(b"the phone of this process")));
+                (phone, None, thread)
             }
-            Pairing::Lan => over_lan(life, told)?,
+            Way::Lan => {
+                let lan = |name: &str| {
+                    let identity = Identity::generate()?;
+                    Ok::<_, Failure>(Lan::new(identity, name.into(), Bonds::default(), Interfaces::Loopback))
+                };
+                let (phone, mut watch) = (lan("Phone")?, lan("Watch")?);
+                let address = watch.listen(([127, 0, 0, 1], 0).into())?;
+                let (place, what) = (Place::Lan(address), format!("TLS 1.3 at {address}"));
+                over(Box::new(phone), Box::new(watch), Some(place), &what, life, told)?
+            }
+            Way::Bluetooth([phone, watch]) => {
+                let radio = |name: &str, hci| {
+                    let radio = Radio { hci, address: Address::of(&Identity::generate()?) };
+                    Ok::<_, Failure>(Bluetooth::new(radio, name.into(), Keyring::default()))
+                };
+                let (phone, watch) = (radio("Phone", phone)?, radio("Watch", watch)?.with_eid(eid));
+                let what = format!("found by its service; LE Secure Connections with {}", watch.address());
+                over(Box::new(phone), Box::new(watch), None, &what, life, told)?
+            }
         };
         world.trace.device(Party::Primary, Party::Secondary, What::Paired { name: "Watch".into() });
-        Ok(Self { channel: Gateway::new(channel), wishes, thread })
+        Ok(Self { channel: Gateway::new(channel), wishes, thread, carrier })
     }
 
     /// Whoever reads the code that comes to the watch.
@@ -414,35 +454,49 @@ impl Watch {
     /// Ends the conversation; the watch's card.
     pub(super) fn leave(self) -> Result<Host, Failure> {
         drop((self.channel, self.wishes));
-        self.thread.join().map_err(|_| Failure::because("the watch stopped unexpectedly"))?
+        let host = self.thread.join().map_err(|_| Failure::because("the watch stopped unexpectedly"))?;
+        drop(self.carrier);
+        host
     }
 }
 
-/// TLS on loopback. Each person reads the digits to the other; both have to be the same.
-fn over_lan(
-    life: impl FnOnce(Link) -> Result<Host, Failure> + Send + 'static,
+/// The EID of a card that has one.
+fn eid_of(host: &mut Host) -> Option<Eid> {
+    let mut euicc = Euicc::open(host, Options::default()).ok()?;
+    let eid = euicc.eid().ok();
+    euicc.close();
+    eid
+}
+
+/// A watch that lives in a thread of its own, and the phone's end of the conversation.
+type Pair = (Link, Option<Box<dyn Carrier>>, JoinHandle<Result<Host, Failure>>);
+
+/// Pairs over a carrier. Each person reads the digits to the other; both have to be the same.
+fn over(
+    mut phone: Box<dyn Carrier>,
+    mut watch: Box<dyn Carrier + Send>,
+    to: Option<Place>,
+    what: &str,
+    life: impl FnOnce(Link, Fingerprint) -> Result<Host, Failure> + Send + 'static,
     told: &mut Told,
-) -> Result<(Link, JoinHandle<Result<Host, Failure>>), Failure> {
+) -> Result<Pair, Failure> {
     let (to_phone, from_watch) = mpsc::channel();
     let (to_watch, from_phone) = mpsc::channel();
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &Identity::generate()?, "Watch")?;
-    let address = listener.address()?;
     let thread = std::thread::spawn(move || {
         let mut compare = |question: &Question| same_digits(question, &to_phone, &from_phone);
-        let paired = listener.accept(&mut Bonds::default(), Some(&mut compare), PATIENCE)?;
-        ensure(paired.fresh && paired.name == "Phone", || "the watch paired with somebody else".into())?;
-        life(paired.channel)
+        let paired = watch.accept(Some(&mut compare), PATIENCE)?;
+        ensure(paired.fresh, || "the watch knew the phone already".into())?;
+        life(paired.channel, paired.device)
     });
     let mut digits = String::new();
     let mut compare = |question: &Question| {
         digits = question.digits.to_string();
         same_digits(question, &to_watch, &from_watch)
     };
-    let Paired { channel, name, fresh, .. } =
-        lan::connect(address, &Identity::generate()?, "Phone", &mut Bonds::default(), Some(&mut compare))?;
-    ensure(fresh && name == "Watch", || "the phone paired with somebody else".into())?;
-    told.say(format!("TLS 1.3 at {address}; both show {digits}, both persons say yes"));
-    Ok((channel, thread))
+    let paired = meet(&mut *phone, to, Some(&mut compare), PATIENCE)?;
+    ensure(paired.fresh && paired.name == "Watch", || format!("the phone paired with “{}”", paired.name))?;
+    told.say(format!("{what}; both show {digits}, both persons say yes"));
+    Ok((paired.channel, Some(phone), thread))
 }
 
 fn same_digits(question: &Question, to: &mpsc::Sender<String>, from: &mpsc::Receiver<String>) -> bool {
@@ -454,12 +508,13 @@ fn same_digits(question: &Question, to: &mpsc::Sender<String>, from: &mpsc::Rece
 fn live(
     host: Host,
     channel: Link,
+    phone: Fingerprint,
     mut inbox: Inbox,
     trace: &Trace,
     mut servers: device::secondary::HttpsServers,
     wished: &mpsc::Receiver<mpsc::Sender<Result<String, String>>>,
 ) -> Result<Host, Failure> {
-    let (mut user, mut tell) = (quiet(), trace.teller(Teller::Secondary));
+    let (mut user, mut memory, mut tell) = (quiet(), Volatile::default(), trace.teller(Teller::Secondary));
     let mut channel = Tunnel::open(channel)?;
     servers.tunnel = Some(channel.url());
     let mut watch = Secondary {
@@ -468,6 +523,8 @@ fn live(
         terminal: terminal("Watch"),
         servers: &mut servers,
         user: &mut user,
+        memory: &mut memory,
+        primary: Some(phone),
         tell: &mut tell,
         party: Party::Secondary,
     };

@@ -13,6 +13,7 @@ mod unbind;
 mod world;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ::device::entitlement::{CallDelivery, Identifier};
@@ -27,7 +28,7 @@ use super::stage::{Inserted, Workshop};
 use crate::card::first_port;
 use crate::failure::{AtPath, Failure};
 use crate::output::Output;
-use device::{Host, Numbers, PATIENCE, Pairing, Proof};
+use device::{Host, Numbers, PATIENCE, Pairing, Proof, Way};
 pub(super) use then::VARIABLES;
 use trace::Trace;
 use world::{Policy, World};
@@ -128,6 +129,9 @@ pub(super) struct Options {
     /// How phone and watch are connected [default: lan]
     #[arg(long, value_enum, requires = "flow")]
     pairing: Option<Pairing>,
+    /// Where the controllers speak HCI (H4), for --pairing bluetooth: first the phone's, then the watch's
+    #[arg(long, value_name = "HOST:PORT", requires = "flow")]
+    hci: Vec<SocketAddr>,
     /// The watch downloads through the phone's connection
     #[arg(long, requires = "flow")]
     through_primary: bool,
@@ -196,6 +200,12 @@ impl Options {
                 return Err(Failure::because(format!("{option} is a variant of {}", flows.join(", "))));
             }
         }
+        let controllers = if self.pairing == Some(Pairing::Bluetooth) { 2 } else { 0 };
+        if self.hci.len() != controllers {
+            return Err(Failure::because(
+                "--pairing bluetooth needs two controllers, the phone's and the watch's: --hci HOST:PORT --hci HOST:PORT",
+            ));
+        }
         if self.primary_id == Some(Kind::Eid) {
             return Err(Failure::because("--primary-id: the phone has a UICC, which has no EID"));
         }
@@ -217,8 +227,12 @@ impl Options {
         self.proof.unwrap_or(Proof::Aka)
     }
 
-    fn pairing(&self) -> Pairing {
-        self.pairing.unwrap_or(Pairing::Lan)
+    fn pairing(&self) -> Way {
+        match (self.pairing, &self.hci[..]) {
+            (Some(Pairing::Bluetooth), &[phone, watch]) => Way::Bluetooth([phone, watch]),
+            (Some(Pairing::InProcess), _) => Way::InProcess,
+            _ => Way::Lan,
+        }
     }
 
     /// How a profile for the watch is acquired.

@@ -10,13 +10,19 @@
 //! | [`EID`] | read: 32 digits | an authenticated pairing |
 //! | [`ACTIVATION_CODE`] | write: `1$…`, becomes a [`Message::ActivationCode`] | an authenticated pairing |
 //!
-//! The controller is reached by HCI (H4) over TCP: a virtual one, or a bridge to a real one.
+//! The secondary is found by the service and its name, which it advertises; never by its EID.
+//!
+//! The controller is reached by HCI (H4) over TCP: a virtual one, or a bridge to a real one. It serves one device, and
+//! one conversation at a time.
 
+use core::cell::RefCell;
 use core::fmt;
 use core::str::FromStr;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bt_hci_serial::SerialTransport;
@@ -31,13 +37,14 @@ use tokio::time::{sleep, timeout};
 use trouble_host::connection::SecurityLevel;
 use trouble_host::prelude::*;
 use trouble_host::{BondInformation, IdentityResolvingKey, LongTermKey};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::bond::{Fingerprint, Identity, write};
-use super::link::{self, Carrier};
+use super::bond::{Fingerprint, Identity, lock, write};
+use super::carrier::{Found, Gathering, Place};
+use super::link;
 use super::message::{Deframer, Message, frame};
-use super::protocol::{Digits, Question};
-use super::{Compare, Paired, PairingError};
+use super::protocol::{Digits, Question, printable};
+use super::{Carrier, Compare, Paired, PairingError};
 
 /// The GATT service.
 pub const SERVICE: u128 = 0x8d0b_0001_6d65_4e2d_8f8a_6d6e_6f2d_6f31;
@@ -60,6 +67,8 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const SETTLE: Duration = Duration::from_millis(250);
 /// How often a full queue is tried again.
 const FULL: Duration = Duration::from_millis(5);
+/// How often it is looked whether enough has been found, or a conversation has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 type Controller =
     ExternalController<SerialTransport<NoopRawMutex, FromTokio<OwnedReadHalf>, FromTokio<OwnedWriteHalf>>, 10>;
@@ -89,6 +98,13 @@ impl Address {
         let mut octets = self.0;
         octets.reverse();
         trouble_host::Address::random(octets)
+    }
+
+    /// `None` for an address that is not random.
+    fn from_air(address: trouble_host::Address) -> Option<Self> {
+        let mut octets = address.addr.into_inner();
+        octets.reverse();
+        (address.kind == AddrKind::RANDOM).then_some(Self(octets))
     }
 }
 
@@ -122,7 +138,11 @@ impl FromStr for Address {
 
 /// Long-term keys of the devices this one has paired with.
 #[derive(Default)]
-pub struct Keyring(Vec<Key>);
+pub struct Keyring {
+    keys: Vec<Key>,
+    /// Where they are kept; without it they are gone with the process.
+    path: Option<PathBuf>,
+}
 
 /// One of them. Wiped when dropped.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -139,35 +159,58 @@ struct Key {
 }
 
 impl Keyring {
-    /// Those in this file; none if there is no such file.
+    /// Those in this file, where every new one will be kept, for its owner only; none if there is no such file.
     pub fn open(path: &Path) -> Result<Self, PairingError> {
-        match std::fs::read(path) {
-            Ok(json) => serde_json::from_slice(&json).map(Self).map_err(|error| PairingError::storage(path, error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(PairingError::storage(path, error)),
+        Ok(Self { keys: Self::read(path)?, path: Some(path.to_owned()) })
+    }
+
+    /// Takes in what another process of this device has changed.
+    pub fn refresh(&mut self) -> Result<(), PairingError> {
+        if let Some(path) = &self.path {
+            self.keys = Self::read(path)?;
         }
+        Ok(())
     }
 
-    /// Keeps them in this file, for its owner only.
-    pub fn save(&self, path: &Path) -> Result<(), PairingError> {
-        let json = serde_json::to_vec(&self.0).map_err(|error| PairingError::storage(path, error))?;
-        write(path, &json)
+    /// Whether there is a key of the device at this address.
+    pub fn contains(&self, device: Address) -> bool {
+        let wanted = device.on_air();
+        self.keys.iter().any(|key| key.bond().identity.addr == wanted)
     }
 
-    fn insert(&mut self, bond: &BondInformation) {
+    fn insert(&mut self, bond: &BondInformation) -> Result<(), PairingError> {
         let key = Key::from(bond);
-        self.0.retain(|other| other.address != key.address);
-        self.0.push(key);
+        let put = |keys: &mut Vec<Key>| {
+            keys.retain(|other| other.address != key.address);
+            keys.push(key);
+        };
+        let Some(path) = self.path.clone() else {
+            put(&mut self.keys);
+            return Ok(());
+        };
+        let _lock = lock(&path)?;
+        self.refresh()?;
+        put(&mut self.keys);
+        let json = serde_json::to_vec(&self.keys).map_err(|error| PairingError::storage(&path, error))?;
+        write(&path, &Zeroizing::new(json))
     }
 
     fn bonds(&self) -> Vec<BondInformation> {
-        self.0.iter().map(Key::bond).collect()
+        self.keys.iter().map(Key::bond).collect()
+    }
+
+    fn read(path: &Path) -> Result<Vec<Key>, PairingError> {
+        match std::fs::read(path).map(Zeroizing::new) {
+            Ok(json) => serde_json::from_slice(&json).map_err(|error| PairingError::storage(path, error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(PairingError::storage(path, error)),
+        }
     }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring({} devices)", self.0.len())
+        write!(f, "Keyring({} devices)", self.keys.len())
     }
 }
 
@@ -196,28 +239,94 @@ impl Key {
     }
 }
 
-/// Lets the device be found, and waits until a bonded primary comes; with `compare` also for one to pair with. `eid` is
-/// for an authenticated primary to read.
-pub fn accept(
-    radio: &Radio,
-    name: &str,
+/// Bluetooth LE, as one device uses it.
+#[derive(Debug)]
+pub struct Bluetooth {
+    radio: Radio,
+    name: String,
+    /// For an authenticated primary to read.
     eid: Option<Eid>,
-    keys: &mut Keyring,
-    compare: Option<Compare<'_>>,
-    patience: Duration,
-) -> Result<Paired, PairingError> {
-    let side = Side::Peripheral { name: name.into(), eid };
-    meet(radio, side, keys, compare, patience)
+    keys: Keyring,
+    /// What those who were found call themselves.
+    names: BTreeMap<Address, String>,
+    /// The conversation under way, if there is one.
+    running: Option<JoinHandle<()>>,
 }
 
-/// Connects to a secondary: one that is bonded, or with `compare` also one to pair with.
-pub fn connect(
-    radio: &Radio,
-    device: Address,
-    keys: &mut Keyring,
-    compare: Option<Compare<'_>>,
-) -> Result<Paired, PairingError> {
-    meet(radio, Side::Central { device }, keys, compare, MACHINE)
+impl Bluetooth {
+    /// The radio of a device that its person calls `name`.
+    pub const fn new(radio: Radio, name: String, keys: Keyring) -> Self {
+        Self { radio, name, eid: None, keys, names: BTreeMap::new(), running: None }
+    }
+
+    /// The same, of a secondary with this eUICC: an authenticated primary may read its EID.
+    #[must_use]
+    pub fn with_eid(mut self, eid: Option<Eid>) -> Self {
+        self.eid = eid;
+        self
+    }
+
+    /// Where the device is found.
+    pub const fn address(&self) -> Address {
+        self.radio.address
+    }
+
+    /// Waits until the conversation before has ended: its link is gone, its last words are said.
+    fn settle(&mut self) -> Result<(), PairingError> {
+        let end = Instant::now() + LINGER + 4 * LAST_WORDS;
+        while self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            if Instant::now() > end {
+                let hci = self.radio.hci;
+                return Err(PairingError::Network(format!("the controller at {hci} is still in a conversation")));
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.running = None;
+        Ok(())
+    }
+
+    fn meet(&mut self, side: Side, compare: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError> {
+        self.settle()?;
+        self.keys.refresh()?;
+        let (paired, running) = meet(&self.radio, side, &mut self.keys, &self.names, compare, patience);
+        self.running = running;
+        paired
+    }
+}
+
+impl Carrier for Bluetooth {
+    fn accept(&mut self, compare: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError> {
+        let side = Side::Peripheral { name: self.name.clone(), eid: self.eid };
+        self.meet(side, compare, patience)
+    }
+
+    fn find(&mut self, patience: Duration, wanted: &mut dyn FnMut(&Found) -> bool) -> Result<Vec<Found>, PairingError> {
+        self.settle()?;
+        self.keys.refresh()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| PairingError::Network(error.to_string()))?;
+        let found = runtime.block_on(scan(self.radio, &self.keys, patience, wanted))?;
+        for one in &found {
+            if let [Place::Bluetooth(address)] = one.places[..] {
+                self.names.insert(address, one.name.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    fn connect(&mut self, to: Place, compare: Option<Compare<'_>>) -> Result<Paired, PairingError> {
+        let Place::Bluetooth(device) = to else {
+            return Err(PairingError::Network(format!("{to} is no address of Bluetooth")));
+        };
+        self.meet(Side::Central { device }, compare, MACHINE)
+    }
+}
+
+impl Drop for Bluetooth {
+    fn drop(&mut self) {
+        // The other device shall hear the end; if it does not come, there is nobody to be told.
+        let _ = self.settle();
+    }
 }
 
 enum Side {
@@ -227,19 +336,20 @@ enum Side {
 
 /// What the thread of the radio tells the thread of the person.
 enum News {
-    Compare(Question),
+    Compare { device: trouble_host::Address, digits: Digits },
     Ready { device: trouble_host::Address, is_fresh: bool, bond: Option<BondInformation> },
     Failed(PairingError),
 }
 
-/// Runs the radio in a thread of its own, and asks the person in this one.
+/// Runs the radio in a thread of its own, and asks the person in this one; what came of it, and the thread.
 fn meet(
     radio: &Radio,
     side: Side,
     keys: &mut Keyring,
-    mut compare: Option<Compare<'_>>,
+    names: &BTreeMap<Address, String>,
+    compare: Option<Compare<'_>>,
     patience: Duration,
-) -> Result<Paired, PairingError> {
+) -> (Result<Paired, PairingError>, Option<JoinHandle<()>>) {
     let (link, carrier) = link::link();
     let (tell, news) = mpsc::channel();
     let (answer, answers) = queue::unbounded_channel();
@@ -256,26 +366,46 @@ fn meet(
             let _ = tell.send(News::Failed(error));
         }
     });
-    spawned.map_err(|error| PairingError::Network(error.to_string()))?;
+    match spawned {
+        Ok(thread) => {
+            let outcome = follow(&news, &answer, keys, names, compare, patience);
+            let paired = outcome.map(|(device, name, fresh)| Paired { channel: link, device, name, fresh });
+            (paired, Some(thread))
+        }
+        Err(error) => (Err(PairingError::Network(error.to_string())), None),
+    }
+}
 
+/// Hears what the radio says until two devices are sure of each other: which one, its name, and whether it is new.
+fn follow(
+    news: &mpsc::Receiver<News>,
+    answer: &queue::UnboundedSender<bool>,
+    keys: &mut Keyring,
+    names: &BTreeMap<Address, String>,
+    mut compare: Option<Compare<'_>>,
+    patience: Duration,
+) -> Result<(Fingerprint, String, bool), PairingError> {
     let end = Instant::now() + patience;
     let mut asked = false;
+    let name_of = |device| {
+        let name = Address::from_air(device).and_then(|address| names.get(&address));
+        name.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| device.to_string())
+    };
     loop {
         // Once somebody is there, the radio itself watches the time.
         let wait = if asked { MACHINE + PERSON } else { end.saturating_duration_since(Instant::now()) };
         match news.recv_timeout(wait) {
-            Ok(News::Compare(question)) => {
+            Ok(News::Compare { device, digits }) => {
                 asked = true;
+                let question = Question { name: name_of(device), digits };
                 let same = compare.as_mut().is_some_and(|compare| compare(&question));
                 answer.send(same).map_err(|_| PairingError::Closed)?;
             }
             Ok(News::Ready { device, is_fresh, bond }) => {
                 if let Some(bond) = &bond {
-                    keys.insert(bond);
+                    keys.insert(bond)?;
                 }
-                let name = device.to_string();
-                let device = Fingerprint::of(&device.to_bytes());
-                return Ok(Paired { channel: link, device, name, fresh: is_fresh });
+                return Ok((Fingerprint::of(&device.to_bytes()), name_of(device), is_fresh));
             }
             Ok(News::Failed(error)) => return Err(error),
             Err(RecvTimeoutError::Timeout) => return Err(PairingError::Patience(patience)),
@@ -299,7 +429,7 @@ struct Queues {
 
 impl Queues {
     /// Nothing here may wait in earnest, so a thread carries what is to be sent from the one kind of queue to the other.
-    fn new(carrier: Carrier) -> Result<Self, PairingError> {
+    fn new(carrier: link::Carrier) -> Result<Self, PairingError> {
         let (to_radio, outgoing) = queue::channel(1);
         let from_link = carrier.outgoing;
         let spawned = std::thread::Builder::new()
@@ -331,16 +461,10 @@ async fn run(
     side: Side,
     bonds: &[BondInformation],
     person: Person,
-    carrier: Carrier,
+    carrier: link::Carrier,
 ) -> Result<(), PairingError> {
-    let network = |error: std::io::Error| PairingError::Network(format!("no controller at {}: {error}", radio.hci));
-    let stream = TcpStream::connect(radio.hci).await.map_err(network)?;
-    stream.set_nodelay(true).map_err(network)?;
-    let (reader, writer) = stream.into_split();
-    let controller: Controller =
-        ExternalController::new(SerialTransport::new(FromTokio::new(reader), FromTokio::new(writer)));
-    let mut resources: HostResources<DefaultPacketPool, 1, 3> = HostResources::new();
-    let stack = trouble_host::new(controller, &mut resources)
+    let mut resources = Resources::new();
+    let stack = trouble_host::new(controller(&radio).await?, &mut resources)
         .set_random_address(radio.address.on_air())
         .set_io_capabilities(IoCapabilities::DisplayYesNo)
         .register_l2cap_spsm(SPSM)
@@ -365,6 +489,122 @@ async fn run(
     result
 }
 
+async fn controller(radio: &Radio) -> Result<Controller, PairingError> {
+    let network = |error: std::io::Error| PairingError::Network(format!("no controller at {}: {error}", radio.hci));
+    let stream = TcpStream::connect(radio.hci).await.map_err(network)?;
+    stream.set_nodelay(true).map_err(network)?;
+    let (reader, writer) = stream.into_split();
+    Ok(ExternalController::new(SerialTransport::new(FromTokio::new(reader), FromTokio::new(writer))))
+}
+
+/// Looks for devices that advertise the service, without connecting to any.
+async fn scan(
+    radio: Radio,
+    keys: &Keyring,
+    patience: Duration,
+    wanted: &mut dyn FnMut(&Found) -> bool,
+) -> Result<Vec<Found>, PairingError> {
+    let mut resources = Resources::new();
+    let stack =
+        trouble_host::new(controller(&radio).await?, &mut resources).set_random_address(radio.address.on_air()).build();
+    let scanning = Scanning {
+        state: RefCell::new(Scanned { gathering: Gathering::new(patience), wanted, heard: BTreeMap::new() }),
+        keys,
+    };
+    let mut runner = stack.runner();
+    tokio::select! {
+        result = runner.run_with_handler(&scanning) => result.map_err(|error| radio_error(&error)),
+        result = async {
+            let mut central = stack.central();
+            let mut scanner = Scanner::new(&mut central);
+            let session = scanner.scan(&ScanConfig::default()).await.map_err(|error| radio_error(&error))?;
+            while scanning.state.borrow().gathering.left().is_some() {
+                sleep(LOOK).await;
+            }
+            session.stop().await;
+            Ok(())
+        } => result,
+    }?;
+    Ok(scanning.state.into_inner().gathering.into_found())
+}
+
+/// What is heard while looking.
+struct Scanning<'a> {
+    state: RefCell<Scanned<'a>>,
+    keys: &'a Keyring,
+}
+
+struct Scanned<'a> {
+    gathering: Gathering,
+    wanted: &'a mut dyn FnMut(&Found) -> bool,
+    /// What each has said of itself: whether it has the service, its name. The one may come without the other.
+    heard: BTreeMap<Address, (bool, String)>,
+}
+
+impl Scanning<'_> {
+    fn hear(&self, address: trouble_host::Address, data: &[u8]) {
+        /// On the air anybody can be as many devices as they like.
+        const MOST: usize = 1024;
+        let Some(address) = Address::from_air(address) else { return };
+        let Scanned { gathering, wanted, heard } = &mut *self.state.borrow_mut();
+        if heard.len() >= MOST && !heard.contains_key(&address) {
+            return;
+        }
+        let (has_service, name) = heard.entry(address).or_default();
+        let advertised = Advertised::read(data);
+        *has_service |= advertised.has_service;
+        if let Some(advertised) = advertised.name.filter(|advertised| advertised.len() >= name.len()) {
+            *name = advertised;
+        }
+        if *has_service {
+            let bonded = self.keys.contains(address);
+            gathering.add(Found { name: name.clone(), places: vec![Place::Bluetooth(address)], bonded }, *wanted);
+        }
+    }
+}
+
+impl EventHandler for Scanning<'_> {
+    fn on_adv_reports(&self, reports: LeAdvReportsIter<'_>) {
+        for report in reports.flatten() {
+            self.hear(trouble_host::Address::new(report.addr_kind, report.addr), report.data);
+        }
+    }
+
+    fn on_ext_adv_reports(&self, reports: LeExtAdvReportsIter<'_>) {
+        for report in reports.flatten() {
+            self.hear(trouble_host::Address::new(report.addr_kind, report.addr), report.data);
+        }
+    }
+}
+
+/// What matters of an advertisement.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Advertised {
+    has_service: bool,
+    name: Option<String>,
+}
+
+impl Advertised {
+    /// Reads what is well formed, up to what is not. Core Specification, volume 3, part C, section 11.
+    fn read(data: &[u8]) -> Self {
+        let mut advertised = Self::default();
+        for structure in AdStructure::decode(data).map_while(Result::ok) {
+            match structure {
+                AdStructure::CompleteServiceUuids128(services) | AdStructure::IncompleteServiceUuids128(services) => {
+                    advertised.has_service |= services.contains(&SERVICE.to_le_bytes());
+                }
+                AdStructure::CompleteLocalName(name) | AdStructure::ShortenedLocalName(name) => {
+                    advertised.name = Some(printable(&String::from_utf8_lossy(name)));
+                }
+                _ => {}
+            }
+        }
+        advertised
+    }
+}
+
+/// One connection, and on it the channels of signalling, of GATT and of messages.
+type Resources = HostResources<DefaultPacketPool, 1, 3>;
 type Stack<'s> = trouble_host::Stack<'s, Controller, DefaultPacketPool>;
 type Wire<'s> = Connection<'s, DefaultPacketPool>;
 
@@ -463,9 +703,11 @@ async fn central(
 /// Lets the device be found until a central connects.
 async fn advertise<'s>(stack: &'s Stack<'_>, name: &str) -> Result<Wire<'s>, PairingError> {
     let (mut found, mut asked) = ([0; 31], [0; 31]);
+    // Flags and service leave room for so much of the name; the rest is for those who ask.
     let structures = [
         AdStructure::Flags(LE_GENERAL_DISCOVERABLE | BR_EDR_NOT_SUPPORTED),
         AdStructure::CompleteServiceUuids128(&[SERVICE.to_le_bytes()]),
+        AdStructure::ShortenedLocalName(short(name, 8).as_bytes()),
     ];
     let found_length = AdStructure::encode_slice(&structures, &mut found).map_err(|error| radio_error(&error))?;
     let structures = [AdStructure::CompleteLocalName(short(name, 29).as_bytes())];
@@ -585,8 +827,8 @@ async fn compare(
         match happened {
             Happened::Compare(number) if person.open => {
                 is_asked = true;
-                let question = Question { name: device.to_string(), digits: Digits::from_number(number) };
-                person.tell.send(News::Compare(question)).map_err(|_| PairingError::Closed)?;
+                let news = News::Compare { device, digits: Digits::from_number(number) };
+                person.tell.send(news).map_err(|_| PairingError::Closed)?;
             }
             Happened::Compare(_) => {
                 refused = Some(PairingError::NotOpen);
@@ -678,7 +920,7 @@ fn failure(error: &trouble_host::Error) -> PairingError {
 }
 
 fn radio_error(error: &impl fmt::Debug) -> PairingError {
-    PairingError::Network(format!("Bluetooth: {error:?}"))
+    PairingError::Bluetooth(format!("{error:?}"))
 }
 
 #[cfg(test)]
@@ -752,32 +994,41 @@ mod tests {
         EID_DIGITS.parse().unwrap()
     }
 
-    /// Lets two of ours meet, each person answering as told, or not being there; gives what came of it, and the digits.
-    fn meet_ours(
-        room: &Room,
-        keys: &mut [Keyring; 2],
-        answers: [Option<bool>; 2],
-    ) -> [(Result<Paired, PairingError>, Option<Digits>); 2] {
-        let [phone, watch] = keys;
-        let watch_radio = Radio { hci: room.hci[0], address: address("F0:00:00:00:00:01") };
-        let phone_radio = Radio { hci: room.hci[1], address: address("F0:00:00:00:00:02") };
+    /// A device: its radio in a room, and the keys it has.
+    fn device(room: &Room, of: usize, keys: &Path) -> Bluetooth {
+        let (name, at) = [("Watch", "F0:00:00:00:00:01"), ("Phone", "F0:00:00:00:00:02")][of];
+        let radio = Radio { hci: room.hci[of], address: address(at) };
+        let keys = Keyring::open(&keys.join(format!("{name}.json"))).unwrap();
+        Bluetooth::new(radio, name.into(), keys).with_eid(Some(eid()))
+    }
+
+    /// What came of a pairing, and the digits that were shown.
+    type Outcome = (Result<Paired, PairingError>, Option<Digits>);
+
+    /// Lets two of ours meet, each person answering as told, or not being there.
+    fn meet_ours(devices: &mut [Bluetooth; 2], answers: [Option<bool>; 2]) -> [Outcome; 2] {
+        let [watch, phone] = devices;
         std::thread::scope(|scope| {
-            let secondary = scope.spawn(|| {
+            let secondary = scope.spawn(move || {
                 let mut shown = None;
                 let mut ask = |question: &Question| {
                     shown = Some(question.digits);
                     answers[1] == Some(true)
                 };
                 let compare: Option<Compare<'_>> = if answers[1].is_some() { Some(&mut ask) } else { None };
-                (accept(&watch_radio, "Watch", Some(eid()), watch, compare, SOON), shown)
+                (watch.accept(compare, SOON), shown)
             });
             let mut shown = None;
             let mut ask = |question: &Question| {
+                assert_eq!(question.name, "Watch");
                 shown = Some(question.digits);
                 answers[0] == Some(true)
             };
             let compare: Option<Compare<'_>> = if answers[0].is_some() { Some(&mut ask) } else { None };
-            let primary = connect(&phone_radio, watch_radio.address, phone, compare);
+            let found = phone.find(SOON, &mut |_| true).unwrap();
+            let [Found { name, places, .. }] = &found[..] else { panic!("one is found: {found:?}") };
+            assert_eq!(name, "Watch");
+            let primary = phone.connect(places[0], compare);
             [(primary, shown), secondary.join().unwrap()]
         })
     }
@@ -785,9 +1036,10 @@ mod tests {
     #[test]
     fn our_central_and_our_peripheral_talk() {
         let Some(python) = bumble("our_central_and_our_peripheral_talk") else { return };
-        let mut keys = [Keyring::default(), Keyring::default()];
+        let folder = tempfile::tempdir().unwrap();
         let room = Room::new(&python);
-        let [(one, shown), (other, also_shown)] = meet_ours(&room, &mut keys, [Some(true); 2]);
+        let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
+        let [(one, shown), (other, also_shown)] = meet_ours(&mut devices, [Some(true); 2]);
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         assert!(shown.is_some() && shown == also_shown, "{shown:?} {also_shown:?}");
         assert!(one.fresh && other.fresh);
@@ -805,25 +1057,34 @@ mod tests {
         assert!(one.channel.receive(SOON).unwrap() == Message::Eid { eid: eid() });
         assert_eq!(one.channel.receive(SOON).unwrap_err(), PairingError::Closed);
         drop(one);
-        drop(room);
 
-        // They are bonded now, in another room too, and nobody is asked.
+        // They are bonded now, and nobody is asked: in the same room, and as other processes in another one.
+        let again = |devices: &mut [Bluetooth; 2]| {
+            let [(one, shown), (other, also_shown)] = meet_ours(devices, [None; 2]);
+            let (mut one, other) = (one.unwrap(), other.unwrap());
+            assert!(!one.fresh && !other.fresh && shown.is_none() && also_shown.is_none());
+            other.channel.sender().send(&Message::Identify).unwrap();
+            assert!(one.channel.receive(SOON).unwrap() == Message::Identify);
+        };
+        again(&mut devices);
+        drop((devices, room));
         let room = Room::new(&python);
-        let [(one, shown), (other, also_shown)] = meet_ours(&room, &mut keys, [None; 2]);
-        let (mut one, other) = (one.unwrap(), other.unwrap());
-        assert!(!one.fresh && !other.fresh && shown.is_none() && also_shown.is_none());
-        other.channel.sender().send(&Message::Identify).unwrap();
-        assert!(one.channel.receive(SOON).unwrap() == Message::Identify);
+        let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
+        again(&mut devices);
+        let nobody = devices[1].find(Duration::from_millis(200), &mut |_| true).unwrap();
+        assert!(nobody.is_empty(), "{nobody:?}");
     }
 
     #[test]
     fn either_person_can_say_no() {
         let Some(python) = bumble("either_person_can_say_no") else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::new(&python);
+        let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
         for answers in [[Some(false), Some(true)], [Some(true), Some(false)], [Some(true), None]] {
-            let mut keys = [Keyring::default(), Keyring::default()];
-            let [(one, _), (other, _)] = meet_ours(&Room::new(&python), &mut keys, answers);
+            let [(one, _), (other, _)] = meet_ours(&mut devices, answers);
             let (one, other) = (one.unwrap_err(), other.unwrap_err());
-            assert!(keys.iter().all(|keys| keys.0.is_empty()), "{one} {other}");
+            assert!(devices.iter().all(|device| device.keys.keys.is_empty()), "{one} {other}");
             match answers {
                 [Some(false), _] => assert_eq!(one, PairingError::Rejected, "{other}"),
                 [_, Some(false)] => assert_eq!(other, PairingError::Rejected, "{one}"),
@@ -882,16 +1143,16 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
     fn a_primary_of_another_make_reads_the_eid_and_writes_the_code() {
         let Some(python) = bumble("a_primary_of_another_make_reads_the_eid_and_writes_the_code") else { return };
         let room = Room::new(&python);
-        let watch = Radio { hci: room.hci[0], address: address("F0:00:00:00:00:01") };
-        let mut keys = Keyring::default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = device(&room, 0, folder.path());
         let mut shown = None;
         let code = "1$smdp.example.com$04386-AGYFT-A74Y8-3F815";
         let central = std::thread::spawn({
-            let hci = room.hci[1].to_string();
+            let (hci, watch) = (room.hci[1].to_string(), watch.radio.address.to_string());
             move || {
                 // The watch is found only once it lets itself be found; Bumble waits for it.
                 let mut command = Command::new(python);
-                command.args(["-c", CENTRAL, &hci, &watch.address.to_string(), code]);
+                command.args(["-c", CENTRAL, &hci, &watch, code]);
                 command.output().unwrap()
             }
         });
@@ -899,7 +1160,7 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
             shown = Some(question.digits);
             true
         };
-        let paired = accept(&watch, "Watch", Some(eid()), &mut keys, Some(&mut ask), SOON);
+        let paired = watch.accept(Some(&mut ask), SOON);
         let received = paired.and_then(|mut paired| paired.channel.receive(SOON));
         let output = central.join().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
@@ -919,7 +1180,7 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
             ],
             "{complained}"
         );
-        assert_eq!(keys.0.len(), 1);
+        assert_eq!(watch.keys.keys.len(), 1);
     }
 
     #[test]
@@ -927,15 +1188,45 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
         let mut keys = Keyring::open(&path).unwrap();
-        assert!(keys.0.is_empty());
+        assert!(keys.keys.is_empty());
         let identity =
             trouble_host::Identity { addr: address("F0:00:00:00:00:01").on_air(), irk: IdentityResolvingKey::new(5) };
         let bond = BondInformation::new(identity, LongTermKey::new(9), SecurityLevel::EncryptedAuthenticated, true);
-        keys.insert(&bond);
-        keys.insert(&bond);
-        keys.save(&path).unwrap();
-        assert_eq!(Keyring::open(&path).unwrap().bonds(), [bond]);
-        assert_eq!(format!("{keys:?}"), "Keyring(1 devices)");
+        let mut other = Keyring::open(&path).unwrap();
+        keys.insert(&bond).unwrap();
+        keys.insert(&bond).unwrap();
+        assert_eq!(Keyring::open(&path).unwrap().bonds(), std::slice::from_ref(&bond));
+        assert!(keys.contains(address("F0:00:00:00:00:01")) && !keys.contains(address("F0:00:00:00:00:02")));
+        // Another process of this device pairs with another one: neither loses its key.
+        let identity =
+            trouble_host::Identity { addr: address("F0:00:00:00:00:02").on_air(), irk: IdentityResolvingKey::new(6) };
+        let another = BondInformation::new(identity, LongTermKey::new(8), SecurityLevel::EncryptedAuthenticated, true);
+        other.insert(&another).unwrap();
+        keys.refresh().unwrap();
+        assert_eq!(keys.bonds(), [bond, another]);
+        assert_eq!(format!("{keys:?}"), "Keyring(2 devices)");
+    }
+
+    #[test]
+    fn advertisements_are_read_whatever_they_are() {
+        let mut octets = [0; 31];
+        let structures = [
+            AdStructure::Flags(LE_GENERAL_DISCOVERABLE),
+            AdStructure::CompleteServiceUuids128(&[SERVICE.to_le_bytes()]),
+            AdStructure::ShortenedLocalName(b"Wat\x1Bch"),
+        ];
+        let length = AdStructure::encode_slice(&structures, &mut octets).unwrap();
+        let whole = Advertised { has_service: true, name: Some("Watch".into()) };
+        assert_eq!(Advertised::read(&octets[..length]), whole);
+        // Cut anywhere, and every octet replaced: never more than is there, and no panic.
+        for end in 0..length {
+            assert!(Advertised::read(&octets[..end]).name.is_none());
+        }
+        for (at, value) in (0..length).flat_map(|at| (0..=u8::MAX).map(move |value| (at, value))) {
+            let mut octets = octets;
+            octets[at] = value;
+            let _ = Advertised::read(&octets);
+        }
     }
 
     #[test]

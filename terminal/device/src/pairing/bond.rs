@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::PairingError;
+use crate::store::Lock;
 
 /// SHA-256 of a certificate (DER).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,7 @@ impl Identity {
 
     /// The one in this file; a new one, kept there for its owner only, if there is no such file.
     pub fn open(path: &Path) -> Result<Self, PairingError> {
+        let _lock = lock(path)?;
         match fs::read(path) {
             Ok(pem) => Self::from_pem(&Zeroizing::new(pem), path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -136,51 +138,75 @@ impl fmt::Debug for Identity {
 
 /// The devices this one has paired with, each with the name it gave itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bonds(BTreeMap<Fingerprint, String>);
+pub struct Bonds {
+    known: BTreeMap<Fingerprint, String>,
+    /// Where they are kept; without it they are gone with the process.
+    path: Option<PathBuf>,
+}
 
 impl Bonds {
-    /// Those in this file; none if there is no such file.
+    /// Those in this file, where every change will be kept; none if there is no such file.
     pub fn open(path: &Path) -> Result<Self, PairingError> {
-        let json = match fs::read(path) {
-            Ok(json) => json,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(PairingError::storage(path, error)),
-        };
-        let bonds: BTreeMap<String, String> =
-            serde_json::from_slice(&json).map_err(|error| PairingError::storage(path, error))?;
-        bonds
-            .into_iter()
-            .map(|(fingerprint, name)| Ok((fingerprint.parse()?, name)))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        Ok(Self { known: Self::read(path)?, path: Some(path.to_owned()) })
     }
 
-    /// Keeps them in this file.
-    pub fn save(&self, path: &Path) -> Result<(), PairingError> {
-        let bonds: BTreeMap<String, &String> = self.0.iter().map(|(print, name)| (print.to_string(), name)).collect();
-        let json = serde_json::to_vec_pretty(&bonds).map_err(|error| PairingError::storage(path, error))?;
-        write(path, &json)
+    /// Takes in what another process of this device has changed.
+    pub fn refresh(&mut self) -> Result<(), PairingError> {
+        if let Some(path) = &self.path {
+            self.known = Self::read(path)?;
+        }
+        Ok(())
     }
 
     /// Whether this device is known.
     pub fn contains(&self, device: &Fingerprint) -> bool {
-        self.0.contains_key(device)
+        self.known.contains_key(device)
     }
 
     /// Remembers a device, after both persons have compared digits.
-    pub fn insert(&mut self, device: Fingerprint, name: String) {
-        self.0.insert(device, name);
+    pub fn insert(&mut self, device: Fingerprint, name: String) -> Result<(), PairingError> {
+        self.change(|known| {
+            known.insert(device, name);
+        })
     }
 
     /// Forgets a device; tells whether it was known.
-    pub fn remove(&mut self, device: &Fingerprint) -> bool {
-        self.0.remove(device).is_some()
+    pub fn remove(&mut self, device: &Fingerprint) -> Result<bool, PairingError> {
+        self.change(|known| known.remove(device).is_some())
     }
 
     /// All of them, with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Fingerprint, &str)> {
-        self.0.iter().map(|(fingerprint, name)| (fingerprint, name.as_str()))
+        self.known.iter().map(|(fingerprint, name)| (fingerprint, name.as_str()))
     }
+
+    fn change<R>(&mut self, change: impl FnOnce(&mut BTreeMap<Fingerprint, String>) -> R) -> Result<R, PairingError> {
+        let Some(path) = self.path.clone() else { return Ok(change(&mut self.known)) };
+        let _lock = lock(&path)?;
+        self.refresh()?;
+        let result = change(&mut self.known);
+        let bonds: BTreeMap<String, &String> =
+            self.known.iter().map(|(print, name)| (print.to_string(), name)).collect();
+        let json = serde_json::to_vec_pretty(&bonds).map_err(|error| PairingError::storage(&path, error))?;
+        write(&path, &json)?;
+        Ok(result)
+    }
+
+    fn read(path: &Path) -> Result<BTreeMap<Fingerprint, String>, PairingError> {
+        let json = match fs::read(path) {
+            Ok(json) => json,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) => return Err(PairingError::storage(path, error)),
+        };
+        let bonds: BTreeMap<String, String> =
+            serde_json::from_slice(&json).map_err(|error| PairingError::storage(path, error))?;
+        bonds.into_iter().map(|(fingerprint, name)| Ok((fingerprint.parse()?, name))).collect()
+    }
+}
+
+/// The right to change a file.
+pub(super) fn lock(path: &Path) -> Result<Lock, PairingError> {
+    Lock::of(path.parent().unwrap_or(Path::new("."))).map_err(|error| PairingError::storage(path, error))
 }
 
 /// Puts a file in place, whole or not at all, readable for its owner only.
@@ -220,12 +246,16 @@ mod tests {
         let mut bonds = Bonds::open(&path).unwrap();
         let device = Fingerprint::of(b"a device");
         assert!(!bonds.contains(&device));
-        bonds.insert(device, "Watch".into());
-        bonds.save(&path).unwrap();
+        // Another process of this device pairs meanwhile.
+        let (mut other, another_device) = (bonds.clone(), Fingerprint::of(b"another device"));
+        bonds.insert(device, "Watch".into()).unwrap();
+        other.insert(another_device, "Phone".into()).unwrap();
+        assert!(other.contains(&device) && other.remove(&another_device).unwrap());
+        bonds.refresh().unwrap();
         let mut again = Bonds::open(&path).unwrap();
         assert_eq!(again, bonds);
         assert_eq!(again.iter().collect::<Vec<_>>(), [(&device, "Watch")]);
-        assert!(again.remove(&device) && !again.remove(&device));
+        assert!(again.remove(&device).unwrap() && !again.remove(&device).unwrap());
         fs::write(&path, r#"{"12":"x"}"#).unwrap();
         assert!(matches!(Bonds::open(&path), Err(PairingError::Storage(_))));
     }

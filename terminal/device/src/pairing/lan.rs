@@ -4,9 +4,10 @@
 //! digits, and later the [`Bonds`]. See [`protocol`](super::protocol).
 
 use core::fmt;
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,11 @@ use rustls::{
 };
 
 use super::bond::{Bonds, Fingerprint, Identity};
-use super::link::{self, Carrier, Link};
+use super::carrier::{Found, Gathering, Place};
+use super::link::{self, Link};
 use super::message::{Deframer, Role, frame};
-use super::protocol::{Binding, Handshake, Pairing, Party, Step};
-use super::{Compare, Paired, PairingError};
+use super::protocol::{Agreement, Binding, Handshake, Pairing, Party, Question, Step, printable};
+use super::{Carrier, Compare, Paired, PairingError};
 
 /// The service under which a secondary is found. RFC 6763
 pub const SERVICE: &str = "_esimpair._tcp.local.";
@@ -51,15 +53,91 @@ const PERSON: Duration = Duration::from_mins(2);
 const LINGER: Duration = Duration::from_secs(5);
 /// How often a listener looks whether somebody has come.
 const LOOK: Duration = Duration::from_millis(20);
+/// How many may introduce themselves at once. One more, and whoever has taken longest has to go.
+const MOST_ARRIVALS: usize = 16;
+
+/// The local network, as one device uses it.
+#[derive(Debug)]
+pub struct Lan {
+    identity: Identity,
+    name: String,
+    bonds: Bonds,
+    interfaces: Interfaces,
+    listener: Option<Listener>,
+    advertisement: Option<Advertisement>,
+}
+
+impl Lan {
+    /// The network of a device that its person calls `name`.
+    pub const fn new(identity: Identity, name: String, bonds: Bonds, interfaces: Interfaces) -> Self {
+        Self { identity, name, bonds, interfaces, listener: None, advertisement: None }
+    }
+
+    /// Begins to listen, which [`accept`](Carrier::accept) needs; where. Port 0 takes any.
+    pub fn listen(&mut self, at: SocketAddr) -> Result<SocketAddr, PairingError> {
+        let listener = Listener::bind(at, &self.identity, &self.name)?;
+        let address = listener.address()?;
+        self.listener = Some(listener);
+        Ok(address)
+    }
+
+    /// Lets the device be found from now on.
+    pub fn advertise(&mut self) -> Result<(), PairingError> {
+        let listener = self.listener.as_ref().ok_or_else(deaf)?;
+        self.advertisement = Some(listener.advertise(self.interfaces)?);
+        Ok(())
+    }
+}
+
+fn deaf() -> PairingError {
+    PairingError::Network("this device does not listen on the network".into())
+}
+
+impl Carrier for Lan {
+    fn accept(&mut self, compare: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError> {
+        self.listener.as_ref().ok_or_else(deaf)?.accept(&mut self.bonds, compare, patience)
+    }
+
+    fn find(&mut self, patience: Duration, wanted: &mut dyn FnMut(&Found) -> bool) -> Result<Vec<Found>, PairingError> {
+        self.bonds.refresh()?;
+        let discovery = Discovery::start(self.interfaces)?;
+        let mut gathering = Gathering::new(patience);
+        while let Some(left) = gathering.left() {
+            let Some(service) = discovery.find(left) else { continue };
+            let bonded = self.bonds.iter().any(|(device, _)| device.prefix() == service.fingerprint);
+            let places = service.addresses.into_iter().map(Place::Lan).collect();
+            gathering.add(Found { name: service.name, places, bonded }, wanted);
+        }
+        Ok(gathering.into_found())
+    }
+
+    fn connect(&mut self, to: Place, compare: Option<Compare<'_>>) -> Result<Paired, PairingError> {
+        let Place::Lan(address) = to else {
+            return Err(PairingError::Network(format!("{to} is an address of Bluetooth; say --bluetooth too")));
+        };
+        self.bonds.refresh()?;
+        connect(address, &self.identity, &self.name, &mut self.bonds, compare)
+    }
+}
 
 /// The end that waits: the secondary.
+///
+/// Whoever comes introduces himself beside all others, so that nobody who is slow or silent keeps the rest out. Only
+/// digits are compared one after another.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     tls: Arc<ServerConfig>,
     fingerprint: Fingerprint,
     name: String,
+    arrive: mpsc::Sender<Arrival>,
+    arrivals: Mutex<mpsc::Receiver<Arrival>>,
+    /// Who is introducing himself, the longest first.
+    strangers: Arc<Mutex<VecDeque<Arc<TcpStream>>>>,
 }
+
+/// What came of an introduction.
+type Arrival = Result<Introduced, PairingError>;
 
 impl Listener {
     /// Listens at this address; port 0 takes any. `name` is what the person calls the device.
@@ -68,7 +146,9 @@ impl Listener {
         let socket = TcpListener::bind(address).map_err(network)?;
         socket.set_nonblocking(true).map_err(network)?;
         let tls = Arc::new(server_config(identity)?);
-        Ok(Self { socket, tls, fingerprint: identity.fingerprint(), name: name.into() })
+        let (arrive, arrivals) = mpsc::channel();
+        let (arrivals, strangers) = (Mutex::new(arrivals), Arc::default());
+        Ok(Self { socket, tls, fingerprint: identity.fingerprint(), name: name.into(), arrive, arrivals, strangers })
     }
 
     /// Where it listens.
@@ -96,37 +176,75 @@ impl Listener {
 
     /// Waits until a bonded primary comes; with `compare` also for one to pair with.
     ///
-    /// Whoever comes and does not speak TLS as it must be is sent away and not waited for any longer.
+    /// Whoever comes and does not speak as it must be is sent away and not waited for any longer.
     pub fn accept(
         &self,
         bonds: &mut Bonds,
-        compare: Option<Compare<'_>>,
+        mut compare: Option<Compare<'_>>,
         patience: Duration,
     ) -> Result<Paired, PairingError> {
         let end = Instant::now() + patience;
         loop {
             match self.socket.accept() {
-                Ok((socket, _)) => {
-                    if let Ok(connection) = self.encrypt(&socket) {
-                        return pair(Role::Secondary, &self.name, self.fingerprint, socket, connection, bonds, compare);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if Instant::now() >= end {
-                        return Err(PairingError::Patience(patience));
-                    }
-                    std::thread::sleep(LOOK);
-                }
+                Ok((socket, _)) => self.receive(socket, bonds, compare.is_some())?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOK),
                 Err(error) => return Err(PairingError::Network(error.to_string())),
+            }
+            let arrival = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
+            match arrival {
+                Ok(Ok(introduced)) => return introduced.agree(bonds, &mut compare),
+                Ok(Err(error)) if is_noise(&error) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) if Instant::now() >= end => return Err(PairingError::Patience(patience)),
+                Err(_) => {}
             }
         }
     }
 
-    fn encrypt(&self, socket: &TcpStream) -> Result<Connection, PairingError> {
-        socket.set_nonblocking(false).map_err(|error| PairingError::Network(error.to_string()))?;
-        let connection = ServerConnection::new(Arc::clone(&self.tls)).map_err(|error| tls(&error))?;
-        handshake(connection.into(), socket)
+    /// Lets somebody introduce himself, in a thread of his own.
+    fn receive(&self, socket: TcpStream, bonds: &mut Bonds, open: bool) -> Result<(), PairingError> {
+        bonds.refresh()?;
+        let Ok(handle) = socket.try_clone().map(Arc::new) else { return Ok(()) };
+        {
+            let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            if strangers.len() >= MOST_ARRIVALS
+                && let Some(slowest) = strangers.pop_front()
+            {
+                // Wakes his thread. The socket may be closed already.
+                let _ = slowest.shutdown(Shutdown::Both);
+            }
+            strangers.push_back(Arc::clone(&handle));
+        }
+        let (tls, own, name, bonds) = (Arc::clone(&self.tls), self.fingerprint, self.name.clone(), bonds.clone());
+        let (arrive, strangers) = (self.arrive.clone(), Arc::clone(&self.strangers));
+        let spawned = std::thread::Builder::new().name("pairing: meets".into()).spawn(move || {
+            let arrival = encrypt(&tls, &socket)
+                .and_then(|connection| introduce(Role::Secondary, &name, own, socket, connection, &bonds, open));
+            strangers.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &handle));
+            // Nobody may be waiting any more.
+            let _ = arrive.send(arrival);
+        });
+        spawned.map(drop).map_err(|error| PairingError::Network(error.to_string()))
     }
+}
+
+/// Whether somebody only failed to speak: nothing a person could do anything about.
+const fn is_noise(error: &PairingError) -> bool {
+    matches!(
+        error,
+        PairingError::Closed
+            | PairingError::Malformed(_)
+            | PairingError::Network(_)
+            | PairingError::Patience(_)
+            | PairingError::Tls(_)
+            | PairingError::TooLong(_)
+    )
+}
+
+fn encrypt(tls: &Arc<ServerConfig>, socket: &TcpStream) -> Result<Connection, PairingError> {
+    socket.set_nonblocking(false).map_err(|error| PairingError::Network(error.to_string()))?;
+    let connection = ServerConnection::new(Arc::clone(tls)).map_err(|error| self::tls(&error))?;
+    handshake(connection.into(), socket)
 }
 
 /// Connects to a secondary: one of the `bonds`, or with `compare` also one to pair with. `name` is what the person
@@ -136,13 +254,15 @@ pub fn connect(
     identity: &Identity,
     name: &str,
     bonds: &mut Bonds,
-    compare: Option<Compare<'_>>,
+    mut compare: Option<Compare<'_>>,
 ) -> Result<Paired, PairingError> {
     let network = |error: io::Error| PairingError::Network(format!("no connection to {address}: {error}"));
     let socket = TcpStream::connect_timeout(&address, HANDSHAKE).map_err(network)?;
     let connection = ClientConnection::new(Arc::new(client_config(identity)?), ServerName::from(address.ip()));
     let connection = handshake(connection.map_err(|error| tls(&error))?.into(), &socket)?;
-    pair(Role::Primary, name, identity.fingerprint(), socket, connection, bonds, compare)
+    let own = identity.fingerprint();
+    let introduced = introduce(Role::Primary, name, own, socket, connection, bonds, compare.is_some())?;
+    introduced.agree(bonds, &mut compare)
 }
 
 /// Which interfaces mDNS uses.
@@ -178,9 +298,9 @@ pub struct Discovery {
     events: Receiver<ServiceEvent>,
 }
 
-/// A device that lets itself be found. All of it is hearsay until it is paired.
+/// A device as mDNS shows it. All of it is hearsay until it is paired.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Service {
     /// What its person calls it.
     pub name: String,
     /// Where it listens.
@@ -198,7 +318,7 @@ impl Discovery {
     }
 
     /// The next device found; `None` when patience ends. One device may be found more than once.
-    pub fn find(&self, patience: Duration) -> Option<Found> {
+    pub fn find(&self, patience: Duration) -> Option<Service> {
         let end = Instant::now() + patience;
         loop {
             let event = self.events.recv_timeout(end.saturating_duration_since(Instant::now())).ok()?;
@@ -211,8 +331,8 @@ impl Discovery {
             let mut addresses: Vec<SocketAddr> =
                 service.get_addresses().iter().map(|ip| SocketAddr::new(ip.to_ip_addr(), service.get_port())).collect();
             addresses.sort_unstable();
-            return Some(Found {
-                name: name.unwrap_or_default().replace('\\', ""),
+            return Some(Service {
+                name: printable(&name.unwrap_or_default().replace('\\', "")),
                 addresses,
                 fingerprint: service.get_property_val_str(txt::FINGERPRINT).unwrap_or_default().into(),
             });
@@ -246,16 +366,33 @@ fn mdns(error: &mdns_sd::Error) -> PairingError {
     PairingError::Network(format!("mDNS: {error}"))
 }
 
-/// Goes through [`protocol`](super::protocol) on an encrypted connection. On success the bond is among `bonds`.
-fn pair(
+/// A device that has said who it is.
+#[derive(Debug)]
+struct Introduced {
+    channel: Link,
+    device: Fingerprint,
+    so_far: SoFar,
+}
+
+/// How far two devices have come.
+#[derive(Debug)]
+enum SoFar {
+    /// Both know each other.
+    Agreed(Agreement),
+    /// The persons have to look.
+    Asked(Box<Pairing>, Question),
+}
+
+/// Goes through [`protocol`](super::protocol) on an encrypted connection, up to where a person is needed.
+fn introduce(
     role: Role,
     name: &str,
     own: Fingerprint,
     socket: TcpStream,
     connection: Connection,
-    bonds: &mut Bonds,
-    mut compare: Option<Compare<'_>>,
-) -> Result<Paired, PairingError> {
+    bonds: &Bonds,
+    open: bool,
+) -> Result<Introduced, PairingError> {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
     let device = Fingerprint::of(certificate.ok_or_else(|| PairingError::Tls("no certificate came".into()))?);
     let exporter = connection.export_keying_material([0; 32], EXPORTER, None).map_err(|error| tls(&error))?;
@@ -264,19 +401,43 @@ fn pair(
         Role::Secondary => (device, own),
     };
     let channel = carry(socket, connection)?;
-    let send = |message: Option<Handshake>| -> Result<(), PairingError> {
-        message.map_or(Ok(()), |message| channel.send_json(message.encode()?))
-    };
-
     let mut nonce = [0; 32];
     let random = rustls::crypto::ring::default_provider().secure_random;
     random.fill(&mut nonce).map_err(|_| PairingError::Tls("this machine has no random numbers".into()))?;
     let binding = Binding { exporter, primary, secondary };
-    let bonded = bonds.contains(&device);
-    let party = Party { role, name: name.into(), binding, bonded, open: compare.is_some() };
-    let mut step = Pairing::begin(party, nonce);
-    let mut patience = MACHINE;
-    let agreement = loop {
+    let party = Party { role, name: name.into(), binding, bonded: bonds.contains(&device), open };
+    let so_far = advance(&channel, Pairing::begin(party, nonce), MACHINE)?;
+    Ok(Introduced { channel, device, so_far })
+}
+
+impl Introduced {
+    /// Lets the person compare digits, if they have to; on success the bond is among `bonds`.
+    fn agree(self, bonds: &mut Bonds, compare: &mut Option<Compare<'_>>) -> Result<Paired, PairingError> {
+        let Self { channel, device, mut so_far } = self;
+        let agreement = loop {
+            so_far = match so_far {
+                SoFar::Agreed(agreement) => break agreement,
+                SoFar::Asked(pairing, question) => {
+                    let same = compare.as_mut().is_some_and(|compare| compare(&question));
+                    // From here on a person at the other end is the one to wait for.
+                    advance(&channel, pairing.answer(same), PERSON)?
+                }
+            };
+        };
+        if agreement.fresh {
+            bonds.insert(device, agreement.name.clone())?;
+        }
+        Ok(Paired { channel, device, name: agreement.name, fresh: agreement.fresh })
+    }
+}
+
+/// Takes steps until a person is needed, or all is said.
+fn advance(channel: &Link, step: Step, patience: Duration) -> Result<SoFar, PairingError> {
+    let send = |message: Option<Handshake>| -> Result<(), PairingError> {
+        message.map_or(Ok(()), |message| channel.send_json(message.encode()?))
+    };
+    let mut step = step;
+    loop {
         step = match step {
             Step::Receive(pairing, message) => {
                 send(message)?;
@@ -284,13 +445,11 @@ fn pair(
             }
             Step::Compare(pairing, message, question) => {
                 send(message)?;
-                // From here on a person at the other end is the one to wait for.
-                patience = PERSON;
-                pairing.answer(compare.as_mut().is_some_and(|compare| compare(&question)))
+                return Ok(SoFar::Asked(Box::new(pairing), question));
             }
             Step::Done(message, agreement) => {
                 send(message)?;
-                break agreement;
+                return Ok(SoFar::Agreed(agreement));
             }
             Step::Failed(message, error) => {
                 // If it cannot be sent, the other side sees the end of the connection instead.
@@ -298,11 +457,7 @@ fn pair(
                 return Err(error);
             }
         };
-    };
-    if agreement.fresh {
-        bonds.insert(device, agreement.name.clone());
     }
-    Ok(Paired { channel, device, name: agreement.name, fresh: agreement.fresh })
 }
 
 /// Completes the TLS handshake, however slowly the other side sends.
@@ -335,7 +490,7 @@ fn handshake(mut connection: Connection, mut socket: &TcpStream) -> Result<Conne
 
 /// Puts a link on top of an encrypted connection: one thread for each direction.
 fn carry(socket: TcpStream, connection: Connection) -> Result<Link, PairingError> {
-    let (link, Carrier { outgoing, incoming }) = link::link();
+    let (link, link::Carrier { outgoing, incoming }) = link::link();
     let socket = Arc::new(socket);
     let connection = Arc::new(Mutex::new(connection));
     let (read_socket, read_connection) = (Arc::clone(&socket), Arc::clone(&connection));
@@ -568,7 +723,7 @@ impl ClientCertVerifier for AnyHolderOfItsKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairing::{Channel, Digits, Message, Question};
+    use crate::pairing::{Channel, Digits, Message};
     use std::net::Ipv4Addr;
     use std::thread::{JoinHandle, spawn};
 
@@ -662,7 +817,7 @@ mod tests {
         // Somebody else at the address of the watch; somebody else calling the watch; nobody there to compare.
         let mut thief = Device::new();
         assert_eq!(meet(&mut phone, &mut thief, [None; 2])[0].0.as_ref().unwrap_err(), &PairingError::UnknownBond);
-        thief.bonds.insert(watch.identity.fingerprint(), "Watch".into());
+        thief.bonds.insert(watch.identity.fingerprint(), "Watch".into()).unwrap();
         let [(one, _), (other, _)] = meet(&mut thief, &mut watch, [None; 2]);
         assert!(matches!(one, Err(PairingError::Refused(_))));
         assert_eq!(other.unwrap_err(), PairingError::UnknownBond);
@@ -698,7 +853,7 @@ mod tests {
                     Err(_) => std::thread::sleep(LOOK),
                 }
             };
-            let encrypted = listener.encrypt(&phone).unwrap();
+            let encrypted = encrypt(&listener.tls, &phone).unwrap();
             let exporter = encrypted.export_keying_material([0; 32], EXPORTER, None).unwrap();
             let primary = Fingerprint::of(&encrypted.peer_certificates().unwrap()[0]);
             let binding = Binding { exporter, primary, secondary: to_phone.fingerprint() };
@@ -786,6 +941,73 @@ mod tests {
         assert_eq!(error, PairingError::Patience(Duration::ZERO));
     }
 
+    /// Those who come and say nothing: before TLS, after it, and in the middle of a pairing. Each of them would hold
+    /// whoever comes next for longer than that one waits.
+    #[test]
+    fn the_silent_and_the_slow_keep_nobody_out() {
+        let (mut phone, mut watch) = (Device::new(), Device::new());
+        let (listener, address) = watch.listen();
+        let waiting = spawn(move || (watch.accept(&listener, Some(true)), watch));
+        let silent: Vec<_> = (0..MOST_ARRIVALS * 2).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let encrypted = || {
+            let socket = TcpStream::connect(address).unwrap();
+            let config = Arc::new(client_config(&Identity::generate().unwrap()).unwrap());
+            let connection = ClientConnection::new(config, ServerName::from(address.ip())).unwrap();
+            let connection = handshake(connection.into(), &socket).unwrap();
+            carry(socket, connection).unwrap()
+        };
+        let quiet = [encrypted(), encrypted()];
+        let undecided = encrypted();
+        undecided.send_json(Handshake::Pair { version: 1, name: "Thief".into() }.encode().unwrap()).unwrap();
+        assert!(undecided.receive_json(SOON).is_ok(), "a commitment");
+        let (one, shown) = phone.connect(address, Some(true));
+        let ((other, also_shown), _) = waiting.join().unwrap();
+        assert!(one.unwrap().fresh && other.unwrap().fresh && shown == also_shown);
+        drop((silent, quiet, undecided));
+    }
+
+    #[test]
+    fn two_devices_meet_by_the_network() {
+        let device = |name: &str| {
+            let identity = Identity::generate().unwrap();
+            // Other devices may be on this loopback too, so that the right one is told by its name.
+            let name = format!("{name} {}", identity.fingerprint().prefix());
+            Lan::new(identity, name, Bonds::default(), Interfaces::Loopback)
+        };
+        let (mut phone, mut watch) = (device("Phone"), device("Watch"));
+        assert!(matches!(watch.accept(None, SOON), Err(PairingError::Network(_))));
+        watch.listen(ANYWHERE).unwrap();
+        watch.advertise().unwrap();
+        let find = |phone: &mut Lan, bonded: bool| {
+            let ours = |found: &Found| found.name == watch.name;
+            let found = phone.find(SOON, &mut |found| ours(found)).unwrap();
+            let found = found.into_iter().find(ours).expect("the device is found");
+            assert_eq!(found.bonded, bonded);
+            found.places[0]
+        };
+        let place = find(&mut phone, false);
+        let meet = |phone: &mut Lan, watch: &mut Lan, open: bool| {
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(move || {
+                    let mut yes = |_: &Question| true;
+                    watch.accept(open.then_some(&mut yes as Compare<'_>), SOON).unwrap()
+                });
+                let mut yes = |_: &Question| true;
+                let paired = phone.connect(place, open.then_some(&mut yes as Compare<'_>)).unwrap();
+                assert_eq!([paired.fresh, waiting.join().unwrap().fresh], [open; 2]);
+            });
+        };
+        meet(&mut phone, &mut watch, true);
+        let find = |phone: &mut Lan| {
+            let found = phone.find(SOON, &mut |found| found.bonded).unwrap();
+            found.into_iter().filter(|found| found.bonded).count()
+        };
+        assert_eq!(find(&mut phone), 1);
+        meet(&mut phone, &mut watch, false);
+        let on_the_air = "C0:12:34:56:78:9A".parse().unwrap();
+        assert!(phone.connect(on_the_air, None).unwrap_err().to_string().contains("--bluetooth"));
+    }
+
     #[test]
     fn a_device_is_found_by_mdns() {
         let watch = Device::new();
@@ -793,10 +1015,10 @@ mod tests {
         let advertisement = listener.advertise(Interfaces::Loopback).unwrap();
         let discovery = Discovery::start(Interfaces::Loopback).unwrap();
         let found = std::iter::from_fn(|| discovery.find(SOON));
-        // Other devices may be on this loopback too.
+        // Other devices may be on this loopback too, one of this name among them.
         let mut found = found.filter(|found| found.fingerprint == watch.identity.fingerprint().prefix());
         let found = found.next().expect("the device is found");
-        assert_eq!((found.name.as_str(), &found.addresses), ("Watch", &vec![address]));
+        assert!(found.name.starts_with("Watch") && found.addresses == [address], "{found:?}");
         drop(advertisement);
     }
 
@@ -829,7 +1051,7 @@ mod tests {
                 Err(_) => std::thread::sleep(LOOK),
             }
         };
-        let connection = listener.encrypt(&socket).unwrap();
+        let connection = encrypt(&listener.tls, &socket).unwrap();
         // The client stays, and says nothing more.
         let stays = client.join().unwrap();
         let link = carry(socket, connection).unwrap();

@@ -331,7 +331,7 @@ fn refuse(error: PairingError) -> Step {
 }
 
 /// A text from outside as it may be shown: short, and without anything that would move the cursor.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(LONGEST_NAME).collect()
 }
 

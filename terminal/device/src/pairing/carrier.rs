@@ -1,0 +1,206 @@
+//! What carries a conversation: the local network, Bluetooth. All that two devices do with it is the same.
+
+use core::fmt;
+use core::str::FromStr;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use super::{Compare, Paired, PairingError, bluetooth};
+
+/// A way from one device to another. One of them waits and lets itself be found; the other looks for it and connects.
+///
+/// A carrier knows whom its device has paired with, and remembers whom it pairs with.
+pub trait Carrier {
+    /// The secondary: waits until a bonded primary comes; with `compare` also for one to pair with.
+    fn accept(&mut self, compare: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError>;
+
+    /// The primary: looks for secondaries until `patience` ends, or, once there is one that is `wanted`, only for the
+    /// [moment](MOMENT) in which others would be found too.
+    fn find(&mut self, patience: Duration, wanted: &mut dyn FnMut(&Found) -> bool) -> Result<Vec<Found>, PairingError>;
+
+    /// The primary: connects to a secondary that is bonded; with `compare` also to one to pair with.
+    fn connect(&mut self, to: Place, compare: Option<Compare<'_>>) -> Result<Paired, PairingError>;
+}
+
+/// How long others are waited for when one is found.
+pub const MOMENT: Duration = Duration::from_millis(1500);
+
+/// Where a secondary waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the local network.
+    Lan(SocketAddr),
+    /// On the air.
+    Bluetooth(bluetooth::Address),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lan(address) => address.fmt(f),
+            Self::Bluetooth(address) => address.fmt(f),
+        }
+    }
+}
+
+/// `HOST:PORT`, or `C0:12:34:56:78:9A`.
+impl FromStr for Place {
+    type Err = PairingError;
+
+    fn from_str(text: &str) -> Result<Self, PairingError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Bluetooth(address));
+        }
+        let wrong = |cause: &dyn fmt::Display| {
+            PairingError::Network(format!("`{text}` is neither HOST:PORT nor C0:12:34:56:78:9A: {cause}"))
+        };
+        let mut found = text.to_socket_addrs().map_err(|error| wrong(&error))?;
+        found.next().map(Self::Lan).ok_or_else(|| wrong(&"it has no address"))
+    }
+}
+
+/// A secondary that lets itself be found. All of it is hearsay until it is paired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What its person calls it.
+    pub name: String,
+    /// Where it waits; more than one where it has several addresses.
+    pub places: Vec<Place>,
+    /// Whether this device has paired with one that looks like it.
+    pub bonded: bool,
+}
+
+/// `“Watch” at 192.0.2.7:7400`.
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "“{}”", self.name)?;
+        self.places.first().map_or(Ok(()), |place| write!(f, " at {place}"))
+    }
+}
+
+/// Connects to the secondary at `to`, or, if nothing is said, to the only one that is found and can be meant: without
+/// `compare` one that is paired, with it one that is not, if there is any.
+pub fn meet(
+    carrier: &mut dyn Carrier,
+    to: Option<Place>,
+    mut compare: Option<Compare<'_>>,
+    patience: Duration,
+) -> Result<Paired, PairingError> {
+    if let Some(place) = to {
+        return carrier.connect(place, compare);
+    }
+    let pairing = compare.is_some();
+    let found = carrier.find(patience, &mut |found| pairing || found.bonded)?;
+    let one = only(&found, pairing)?;
+    let mut last = PairingError::NotFound;
+    for place in &one.places {
+        let compare = compare.as_mut().map(|compare| &mut **compare as Compare<'_>);
+        match carrier.connect(*place, compare) {
+            Err(error @ PairingError::Network(_)) => last = error,
+            outcome => return outcome,
+        }
+    }
+    Err(last)
+}
+
+/// The one that is meant.
+fn only(found: &[Found], pairing: bool) -> Result<&Found, PairingError> {
+    let (known, strangers): (Vec<_>, Vec<_>) = found.iter().partition(|found| found.bonded);
+    let candidates = if pairing && !strangers.is_empty() { strangers } else { known };
+    match candidates[..] {
+        [one] => Ok(one),
+        [] if found.is_empty() => Err(PairingError::NotFound),
+        [] => Err(PairingError::Strangers(list(found))),
+        _ => Err(PairingError::Several(list(candidates))),
+    }
+}
+
+fn list<'a>(found: impl IntoIterator<Item = &'a Found>) -> String {
+    found.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What has been found so far, and how long it is still looked for.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    found: Vec<Found>,
+    end: Instant,
+}
+
+impl Gathering {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { found: Vec::new(), end: Instant::now() + patience }
+    }
+
+    /// How long to look on; `None` if it is enough.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// One more, or one again, perhaps better known by now.
+    pub(super) fn add(&mut self, one: Found, wanted: &mut dyn FnMut(&Found) -> bool) {
+        /// More than anybody would read; on the air anybody can be as many devices as they like.
+        const MOST: usize = 32;
+        if let Some(known) = self.found.iter_mut().find(|known| known.places == one.places) {
+            *known = one;
+            return;
+        }
+        if wanted(&one) {
+            self.end = self.end.min(Instant::now() + MOMENT);
+        }
+        if self.found.len() < MOST || one.bonded {
+            self.found.push(one);
+        }
+    }
+
+    pub(super) fn into_found(self) -> Vec<Found> {
+        self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, port: u16, bonded: bool) -> Found {
+        Found { name: name.into(), places: vec![Place::Lan(([127, 0, 0, 1], port).into())], bonded }
+    }
+
+    #[test]
+    fn places_are_read_as_they_are_written() {
+        for text in ["127.0.0.1:7400", "C0:12:34:56:78:9A", "[::1]:7400"] {
+            assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
+        }
+        for wrong in ["", "nowhere", "C0:12:34:56:78"] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_one_that_is_meant() {
+        let [ours, another, stranger] = [found("Watch", 1, true), found("Second", 2, true), found("Third", 3, false)];
+        let named = |found: &[Found], pairing| only(found, pairing).map(|one| one.name.clone());
+        let all = [ours.clone(), stranger.clone()];
+        assert_eq!(named(&all, false).unwrap(), "Watch");
+        assert_eq!(named(&all, true).unwrap(), "Third");
+        assert_eq!(named(std::slice::from_ref(&ours), true).unwrap(), "Watch");
+        assert_eq!(named(&[], true), Err(PairingError::NotFound));
+        assert_eq!(named(&[stranger], false), Err(PairingError::Strangers("“Third” at 127.0.0.1:3".into())));
+        let several = named(&[ours, another], false).unwrap_err();
+        assert_eq!(several, PairingError::Several("“Watch” at 127.0.0.1:1, “Second” at 127.0.0.1:2".into()));
+        assert!(several.to_string().contains("--to"));
+    }
+
+    #[test]
+    fn looking_ends_a_moment_after_what_is_wanted() {
+        let mut gathering = Gathering::new(Duration::from_hours(1));
+        gathering.add(found("Third", 3, false), &mut |found| found.bonded);
+        assert!(gathering.left().unwrap() > MOMENT);
+        gathering.add(found("Watch", 1, true), &mut |found| found.bonded);
+        assert!(gathering.left().unwrap() <= MOMENT);
+        gathering.add(found("My watch", 1, true), &mut |_| panic!("it is known"));
+        let names: Vec<_> = gathering.into_found().into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["Third", "My watch"]);
+        assert_eq!(Gathering::new(Duration::ZERO).left(), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! `vuicc device` as its two persons meet it: a phone and a watch, each a process with a card, a folder and a person of
+//! its own, on the local network and by Bluetooth.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vuicc_tests::controllers::Controllers;
+use vuicc_tests::network::Network;
+use vuicc_tests::process::{Finished, Process, run};
+use vuicc_tests::subscriber::{package, subscriber};
+use vuicc_tests::vuicc::{Card, command, json_lines};
+
+/// How a phone and a watch reach each other.
+#[derive(Clone)]
+struct Way {
+    phone: Vec<String>,
+    watch: Vec<String>,
+}
+
+impl Way {
+    /// On the local network; the phone will be told where the watch is.
+    fn lan() -> Self {
+        Self { phone: vec![], watch: words(&["--listen", "127.0.0.1:0", "--loopback"]) }
+    }
+
+    /// On the air; the phone finds the watch.
+    fn bluetooth(controllers: &Controllers) -> Self {
+        let [phone, watch] = controllers.hci().map(|hci| vec!["--bluetooth".to_owned(), hci]);
+        Self { phone, watch }
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// A watch at its primary's service.
+struct Watch {
+    process: Process,
+    /// How a phone reaches it.
+    to: Vec<String>,
+}
+
+impl Watch {
+    fn serve(folder: &Path, card: &Path, way: &Way, options: &[&str]) -> Self {
+        let mut serve = command(&folder.join("state"), ["--json", "device", "secondary", "--yes", "--card"]);
+        serve.arg(card).arg("--memory").arg(folder.join("watch")).args(["serve", "--pair"]);
+        let mut process = Process::start(serve.args(&way.watch).args(options), folder);
+        let mut to = way.phone.clone();
+        process.wait_until("where it waits", |process| {
+            let lines = process.log();
+            let mut lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let Some(waiting) = lines.find(|line| line["event"] == "waiting") else { return false };
+            if to.is_empty() {
+                to = words(&["--to", waiting["address"].as_str().unwrap()]);
+            }
+            true
+        });
+        Self { process, to }
+    }
+}
+
+/// A phone: its card, and its folder, by which the watch knows it.
+struct Phone<'a> {
+    folder: &'a Path,
+    card: PathBuf,
+    memory: &'a str,
+    entitlement: String,
+}
+
+impl Phone<'_> {
+    fn run(&self, watch: &Watch, arguments: &[&str]) -> Finished {
+        let mut device = command(&self.folder.join("state"), ["--json", "device", "primary", "--yes", "--card"]);
+        device.arg(&self.card).arg("--memory").arg(self.folder.join(self.memory));
+        run(device.args(["--entitlement", &self.entitlement]).args(arguments).args(&watch.to))
+    }
+
+    fn pair(&self, watch: &Watch) {
+        let paired = self.run(watch, &["pair"]).success();
+        let lines = json_lines(&paired);
+        let digits = lines.iter().find(|line| line["event"] == "digits").unwrap()["digits"].as_str().unwrap();
+        // The watch has shown them too.
+        assert!(watch.process.log().contains(&format!("\"digits\":\"{digits}\"")), "{}", watch.process.log());
+        assert!(lines.iter().any(|line| line["event"] == "paired" && line["name"] == "Watch"), "{paired:#?}");
+    }
+}
+
+/// From two strangers to a profile that both share a number on, and back: every command that talks to a watch.
+fn a_life_together(network: &Network, way: &Way) {
+    let folder = network.path("");
+    let (_, card) = network.subscriber("anna");
+    network.stock(2);
+    let (image, eid) = network.euicc("watch");
+    let entitlement = format!("{}/", network.base_url());
+    let phone = Phone { folder: &folder, card, memory: "phone", entitlement };
+    let watch = Watch::serve(&folder, &image, way, &[]);
+
+    let stranger = phone.run(&watch, &["acquire"]);
+    assert!(!stranger.status.success() && stranger.stderr.contains("paired"), "{stranger:#?}");
+    phone.pair(&watch);
+    let acquired = json_lines(&phone.run(&watch, &["acquire", "--through-primary"]).success());
+    let enabled = acquired.iter().find(|line| line["event"] == "enabled").unwrap()["iccid"].as_str().unwrap();
+    assert!(network.profiles().contains(&(enabled.to_owned(), "Enabled".to_owned())), "{:?}", network.profiles());
+    assert_eq!(network.orders()[0]["eid"], eid.as_str());
+    let shared = phone.run(&watch, &["activate"]).success();
+    assert!(shared.stdout.contains("\"active\":true"), "{shared:#?}");
+
+    // Somebody else's phone has no business with a profile that did not come from it, whatever --yes says.
+    let other =
+        Phone { folder: &folder, card: phone.card.clone(), memory: "other", entitlement: phone.entitlement.clone() };
+    other.pair(&watch);
+    let kept = other.run(&watch, &["unbind", "--remove-profile"]);
+    assert!(!kept.status.success() && kept.stderr.contains("keeps it"), "{kept:#?}");
+    let removed = phone.run(&watch, &["unbind", "--remove-profile"]).success();
+    assert!(removed.stdout.contains("\"event\":\"removed\""), "{removed:#?}");
+    assert!(watch.process.log().contains("\"came_from_primary\":true"), "{}", watch.process.log());
+    drop(watch);
+    let left = network.vuicc(&["lpa", "--card", image.to_str().unwrap(), "profile", "list"]);
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+#[test]
+fn a_life_together_on_the_local_network() {
+    a_life_together(&Network::start(), &Way::lan());
+}
+
+#[test]
+fn a_life_together_by_bluetooth() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(controllers) = Controllers::start(folder.path()) else { return };
+    a_life_together(&Network::start(), &Way::bluetooth(&controllers));
+}
+
+/// A wrong PIN is said, and costs one try however often the watch is asked.
+#[test]
+fn a_wrong_pin_is_told_and_not_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let mut locked = subscriber(1);
+    locked.codes.pin1_enabled = true;
+    let card = Card::new(folder.path(), &[&package(folder.path(), &locked)]);
+    let (description, image) = (folder.path().join("phone.toml"), folder.path().join("phone.img"));
+    let _ = run(command(&state, ["subscriber", "new"]).arg(&description)).success();
+    let new =
+        run(command(&state, ["card", "new"]).arg(&image).args(["--type", "uicc", "--subscriber"]).arg(&description));
+    let _ = new.success();
+    let entitlement = "https://127.0.0.1:9/".to_owned();
+    let phone = Phone { folder: folder.path(), card: image, memory: "phone", entitlement };
+    let watch = Watch::serve(folder.path(), card.image(), &Way::lan(), &["--pin", "9999"]);
+    phone.pair(&watch);
+    for said in ["the PIN is wrong; 2 tries", "asks for its PIN; give it with --pin (2 tries left)", "(2 tries left)"] {
+        let refused = phone.run(&watch, &["acquire"]);
+        assert!(!refused.status.success() && refused.stderr.contains(said), "{said}: {refused:#?}");
+    }
+    assert!(watch.process.log().contains("the PIN is wrong; 2 tries"), "{}", watch.process.log());
+    drop(watch);
+    let watch = Watch::serve(folder.path(), card.image(), &Way::lan(), &["--pin", "0000"]);
+    let refused = phone.run(&watch, &["acquire"]);
+    assert!(refused.stdout.contains("\"event\":\"identifiers\""), "the right one is taken: {refused:#?}");
+}
