@@ -3,7 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
@@ -63,6 +66,7 @@ impl Watch {
 }
 
 /// A phone: its card, and its folder, by which the watch knows it.
+#[derive(Clone)]
 struct Phone<'a> {
     folder: &'a Path,
     card: PathBuf,
@@ -72,9 +76,14 @@ struct Phone<'a> {
 
 impl Phone<'_> {
     fn run(&self, watch: &Watch, arguments: &[&str]) -> Finished {
+        let to = watch.to.iter().map(String::as_str);
+        self.run_alone(&arguments.iter().copied().chain(to).collect::<Vec<_>>())
+    }
+
+    fn run_alone(&self, arguments: &[&str]) -> Finished {
         let mut device = command(&self.folder.join("state"), ["--json", "device", "primary", "--yes", "--card"]);
         device.arg(&self.card).arg("--memory").arg(self.folder.join(self.memory));
-        run(device.args(["--entitlement", &self.entitlement]).args(arguments).args(&watch.to))
+        run(device.args(["--entitlement", &self.entitlement]).args(arguments))
     }
 
     fn pair(&self, watch: &Watch) {
@@ -131,6 +140,70 @@ fn a_life_together_by_bluetooth() {
     let folder = tempfile::tempdir().unwrap();
     let Some(controllers) = Controllers::start(folder.path()) else { return };
     a_life_together(&Network::start(), &Way::bluetooth(&controllers));
+}
+
+/// A phone that was off when its number moved learns it when it comes on again: not by the message it missed, but by the
+/// answer to its next question.
+#[test]
+fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
+    let network = Network::start();
+    let folder = network.path("");
+    network.stock(2);
+    for euicc in [false, true] {
+        let (name, memory) = if euicc { ("berta", "old-euicc") } else { ("anna", "old-uicc") };
+        let (who, mut card) = network.subscriber(name);
+        if euicc {
+            card = folder.join("old.img");
+            let file = who.file.to_str().unwrap();
+            network.vuicc(&["card", "new", card.to_str().unwrap(), "--subscriber", file]);
+        }
+        let (new_card, eid) = network.euicc(&format!("{name}-new"));
+        let entitlement = format!("{}/", network.base_url());
+        let old = Phone { folder: &folder, card, memory, entitlement: entitlement.clone() };
+        let alone = |phone: &Phone<'_>, command: &[&str]| phone.run_alone(command);
+        assert!(alone(&old, &["status"]).success().stdout.contains("activated"));
+
+        // The new phone asks for a code, which comes to the old one; its last act for a while.
+        let mut upgrade = command(&folder.join("state"), ["--json", "device", "primary", "--card"]);
+        upgrade.arg(&new_card).arg("--memory").arg(folder.join(format!("new-{name}")));
+        upgrade.args(["--yes", "--entitlement", &entitlement, "upgrade", "--old-number", who.msisdn.as_ref().unwrap()]);
+        let mut upgrade = upgrade.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let code = loop {
+            let received = json_lines(&alone(&old, &["messages", "--wait", "1"]).success());
+            let texts: Vec<_> = received.iter().filter_map(|line| line["text"].as_str()).collect();
+            let words = texts.iter().flat_map(|text| text.split(|character: char| !character.is_ascii_digit()));
+            if let Some(code) = words.clone().find(|word| word.len() == 6) {
+                break code.to_owned();
+            }
+        };
+        writeln!(upgrade.stdin.take().unwrap(), "{code}").unwrap();
+        let output = upgrade.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:#?}");
+        assert_eq!(network.orders()[0]["eid"], eid.as_str());
+
+        // It learns it whether it is asked how it stands or takes messages, which is tried with a copy of its memory.
+        let copy = Phone { memory: &format!("{memory}-copy"), card: old.card.clone(), ..old.clone() };
+        fs::create_dir(folder.join(copy.memory)).unwrap();
+        for file in fs::read_dir(folder.join(memory)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), folder.join(copy.memory).join(file.file_name())).unwrap();
+        }
+        let profile = |state: &str| {
+            let listed = network.vuicc(&["lpa", "--card", old.card.to_str().unwrap(), "profile", "list"]);
+            assert_eq!(listed[0]["state"], state, "{listed:#?}");
+        };
+        for (phone, command) in [(&old, "status"), (&copy, "messages")] {
+            if euicc && command == "messages" {
+                // The first has disabled the profile: there is nothing to ask with any more.
+                profile("disabled");
+                continue;
+            }
+            let told = alone(phone, &[command]).success();
+            assert!(told.stdout.contains("\"event\":\"card_disabled\""), "{command}: {told:#?}");
+            let refused = alone(phone, &["status"]);
+            assert!(!refused.status.success(), "{refused:#?}");
+        }
+    }
 }
 
 /// A wrong PIN is said, and costs one try however often the watch is asked.

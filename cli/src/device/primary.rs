@@ -108,7 +108,7 @@ enum Command {
     Upgrade(Upgrade),
     /// Take short messages, into the card; do what the operator asks for by them
     Messages(Messages),
-    /// How the operator sees this device
+    /// How the operator sees this device; a card whose number has moved to another device is taken out of use
     Status,
 }
 
@@ -285,12 +285,14 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         }
         Command::OneDevice(one) => own_euicc(arguments, one, &numbers, &mut usim, &mut memory, context),
         Command::Messages(messages) => take_messages(arguments, messages, &numbers, usim, &mut memory, context),
-        Command::Status => with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
-            for app in [App::Primary, App::Companion] {
-                primary.configurations(app, None)?;
+        Command::Status => {
+            if obey(arguments, &numbers, &mut usim, &mut memory, context)? {
+                return take_out_of_use(arguments, &numbers, usim, context);
             }
-            Ok(())
-        }),
+            with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
+                primary.configurations(App::Companion, None).map(drop)
+            })
+        }
     }
 }
 
@@ -503,12 +505,13 @@ fn take_messages(
     memory: &mut Memory,
     context: &Context,
 ) -> Result<(), Failure> {
-    // A token from before a number moved away is what the device is believed by afterwards.
-    let known = with_primary(arguments, numbers, Some(&mut usim), memory, context, |primary| {
-        primary.configurations(App::Primary, None).map(drop)
-    });
-    if let Err(Failure::Because(cause)) = known {
-        eprintln!("vuicc: {cause}");
+    // A device that was off may have missed the message that its number moved away; and what is answered now leaves a
+    // token, by which it is believed when that happens later.
+    match obey(arguments, numbers, &mut usim, memory, context) {
+        Ok(true) => return take_out_of_use(arguments, numbers, usim, context),
+        Ok(false) => {}
+        Err(Failure::Because(cause)) => eprintln!("vuicc: {cause}"),
+        Err(Failure::Told) => return Err(Failure::Told),
     }
     let end = Instant::now() + Duration::from_secs(messages.wait);
     let mut asked = false;
@@ -539,21 +542,32 @@ fn take_messages(
             }
         }
     }
-    if !asked {
-        return Ok(());
+    if asked && obey(arguments, numbers, &mut usim, memory, context)? {
+        return take_out_of_use(arguments, numbers, usim, context);
     }
+    Ok(())
+}
+
+/// Asks the operator whether this card is still in use, and remembers it if not.
+fn obey(
+    arguments: &Arguments,
+    numbers: &Numbers,
+    usim: &mut Phone,
+    memory: &mut Memory,
+    context: &Context,
+) -> Result<bool, Failure> {
     let mut ended = false;
-    with_primary(arguments, numbers, Some(&mut usim), memory, context, |primary| {
+    with_primary(arguments, numbers, Some(usim), memory, context, |primary| {
         ended = primary.obey(&numbers.iccid)?;
         Ok(())
     })?;
-    if ended {
-        let card = usim.close();
-        // An eUICC's profile is disabled; a UICC gets no more power, and is refused from now on.
-        if let Ok(euicc) = Euicc::open(card, Options::default()) {
-            let card = euicc.close();
-            with_euicc(arguments, card, context, |own| Ok(own.disable(&numbers.iccid)?))?;
-        }
+    Ok(ended)
+}
+
+/// An eUICC's profile is disabled; a UICC gets no more power, and is refused from now on.
+fn take_out_of_use(arguments: &Arguments, numbers: &Numbers, usim: Phone, context: &Context) -> Result<(), Failure> {
+    match Euicc::open(usim.close(), Options::default()) {
+        Ok(euicc) => with_euicc(arguments, euicc.close(), context, |own| Ok(own.disable(&numbers.iccid)?)),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }
