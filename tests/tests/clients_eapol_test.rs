@@ -5,11 +5,14 @@
 //! ```text
 //! our USIM ── PC/SC ── eapol_test ── RADIUS ── hostapd ── unix datagrams ── our authentication centre
 //! ```
+//!
+//! In one of the tests the phone's own peer is in the place of `eapol_test`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +21,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use device::eap::{self, Method, Peer, Reply};
+use device::usim::Usim;
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use reader_bridge::PcscReader;
 use saip::builder::{Code, Subscriber};
 use vuicc_tests::process::{Finished, Process, run};
 use vuicc_tests::reader::{Reader, beside_private_reader};
@@ -90,6 +98,37 @@ fn pin_1_is_asked_for_where_it_is_enabled() {
         network.authenticate("AKA").expect_failure();
         assert_eq!(network.requests("AKA-REQ-AUTH"), 1, "no IMSI to be had without the PIN");
     });
+}
+
+/// The phone's own peer: a full authentication, and two without the card.
+#[test]
+fn the_peer_of_our_phone() {
+    beside_hostapd(&subscriber(1), |network| {
+        for (method, requests) in
+            [(Method::Aka, "AKA-REQ-AUTH"), (Method::AkaPrime, "AKA-REQ-AUTH"), (Method::Sim, "SIM-REQ-AUTH")]
+        {
+            let identity = eap::identity(method, &IMSI.parse().unwrap(), 2);
+            let before = network.requests(requests);
+            let mut peer = let_in(Peer::new(&identity).unwrap());
+            for _ in 0..2 {
+                let left = peer.reauthentication().unwrap().clone();
+                peer = let_in(Peer::again(&identity, left).unwrap());
+            }
+            assert_eq!(network.requests(requests) - before, 1, "{method}: one challenge");
+        }
+    });
+}
+
+/// RADIUS, as far as a client needs it. RFC 2865, RFC 3579
+mod radius {
+    pub(super) const ACCESS_REQUEST: u8 = 1;
+    pub(super) const ACCESS_ACCEPT: u8 = 2;
+    pub(super) const ACCESS_CHALLENGE: u8 = 11;
+    pub(super) const USER_NAME: u8 = 1;
+    pub(super) const STATE: u8 = 24;
+    pub(super) const NAS_IDENTIFIER: u8 = 32;
+    pub(super) const EAP_MESSAGE: u8 = 79;
+    pub(super) const MESSAGE_AUTHENTICATOR: u8 = 80;
 }
 
 /// A card with the subscriber's profile in the reader, and a network to attach to.
@@ -193,6 +232,68 @@ impl Network {
     fn requests(&self, words: &str) -> usize {
         self.centre.heard.lock().unwrap().iter().filter(|request| request.starts_with(words)).count()
     }
+}
+
+/// Lets the network authenticate a peer, with the card in the reader, and expects it to be let in.
+fn let_in(mut peer: Peer) -> Peer {
+    let mut card = Usim::open(PcscReader::connect(Reader::FIRST).unwrap(), None).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.connect(format!("127.0.0.1:{RADIUS_PORT}")).unwrap();
+    let mut random = |octets: &mut [u8]| getrandom::fill(octets).unwrap();
+    // EAP-Request/Identity, as the access network asks itself.
+    let mut packet = vec![1, 0, 0, 5, 1];
+    let mut state = None;
+    let mut name = None;
+    for number in 0..20 {
+        let Reply::Send(response) = peer.handle(&packet, &mut card, &mut random).unwrap() else { panic!() };
+        let name = name.get_or_insert_with(|| response[5..].to_vec());
+        socket.send(&access_request(number, name, &response, state.as_deref())).unwrap();
+        let mut answer = [0; 4096];
+        let length = socket.recv(&mut answer).unwrap();
+        let attribute = |wanted| attributes(&answer[20..length]).filter(move |(kind, _)| *kind == wanted);
+        packet = attribute(radius::EAP_MESSAGE).flat_map(|(_, value)| value).copied().collect();
+        state = attribute(radius::STATE).map(|(_, value)| value.to_vec()).next();
+        match answer[0] {
+            radius::ACCESS_CHALLENGE => {}
+            radius::ACCESS_ACCEPT => {
+                assert_eq!(peer.handle(&packet, &mut card, &mut random).unwrap(), Reply::Success);
+                return peer;
+            }
+            other => panic!("RADIUS code {other}"),
+        }
+    }
+    panic!("it never comes to an end");
+}
+
+/// An Access-Request with an EAP packet.
+fn access_request(number: u8, name: &[u8], eap: &[u8], state: Option<&[u8]>) -> Vec<u8> {
+    let attribute = |kind: u8, value: &[u8]| [&[kind, u8::try_from(value.len() + 2).unwrap()], value].concat();
+    let mut authenticator = [0; 16];
+    getrandom::fill(&mut authenticator).unwrap();
+    let mut attributes = [attribute(radius::USER_NAME, name), attribute(radius::NAS_IDENTIFIER, b"test")].concat();
+    attributes.extend(state.iter().flat_map(|state| attribute(radius::STATE, state)));
+    attributes.extend(eap.chunks(253).flat_map(|piece| attribute(radius::EAP_MESSAGE, piece)));
+    attributes.extend(attribute(radius::MESSAGE_AUTHENTICATOR, &[0; 16]));
+    let length = u16::try_from(20 + attributes.len()).unwrap().to_be_bytes();
+    let mut packet = [&[radius::ACCESS_REQUEST, number][..], &length, &authenticator, &attributes].concat();
+    let mut mac = <Hmac<Md5> as KeyInit>::new_from_slice(RADIUS_SECRET.as_bytes()).unwrap();
+    mac.update(&packet);
+    let start = packet.len() - 16;
+    packet.truncate(start);
+    packet.extend(mac.finalize().into_bytes());
+    packet
+}
+
+/// The attributes of an answer: type and value.
+fn attributes(octets: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = octets;
+    std::iter::from_fn(move || {
+        let (&[kind, length], _) = rest.split_first_chunk::<2>()?;
+        let (attribute, after) = rest.split_at_checked(usize::from(length))?;
+        rest = after;
+        Some((kind, attribute.get(2..)?))
+    })
 }
 
 struct Outcome(Finished);
