@@ -7,6 +7,7 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ const LINGER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// How many may introduce themselves at once. One more, and whoever has taken longest has to go.
 const MOST_ARRIVALS: usize = 16;
+/// How many may wait for the person to compare digits. One more, and he has to go.
+const MOST_QUESTIONS: usize = 4;
 
 /// The local network, as one device uses it.
 #[derive(Debug)]
@@ -130,14 +133,35 @@ pub struct Listener {
     tls: Arc<ServerConfig>,
     fingerprint: Fingerprint,
     name: String,
-    arrive: mpsc::Sender<Arrival>,
-    arrivals: Mutex<mpsc::Receiver<Arrival>>,
+    /// Bonded devices.
+    known: Queue,
+    /// Those about whom the person is to be asked, or told.
+    others: Queue,
     /// Who is introducing himself, the longest first.
     strangers: Arc<Mutex<VecDeque<Arc<TcpStream>>>>,
 }
 
 /// What came of an introduction.
 type Arrival = Result<Introduced, PairingError>;
+
+/// Arrivals that wait to be taken up. One too many is sent away.
+#[derive(Debug)]
+struct Queue {
+    arrive: SyncSender<Arrival>,
+    arrivals: Mutex<mpsc::Receiver<Arrival>>,
+}
+
+impl Queue {
+    fn of(most: usize) -> Self {
+        let (arrive, arrivals) = mpsc::sync_channel(most);
+        Self { arrive, arrivals: Mutex::new(arrivals) }
+    }
+
+    fn next(&self, patience: Duration) -> Option<Arrival> {
+        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.recv_timeout(patience).ok()
+    }
+}
 
 impl Listener {
     /// Listens at this address; port 0 takes any. `name` is what the person calls the device.
@@ -146,9 +170,15 @@ impl Listener {
         let socket = TcpListener::bind(address).map_err(network)?;
         socket.set_nonblocking(true).map_err(network)?;
         let tls = Arc::new(server_config(identity)?);
-        let (arrive, arrivals) = mpsc::channel();
-        let (arrivals, strangers) = (Mutex::new(arrivals), Arc::default());
-        Ok(Self { socket, tls, fingerprint: identity.fingerprint(), name: name.into(), arrive, arrivals, strangers })
+        Ok(Self {
+            socket,
+            tls,
+            fingerprint: identity.fingerprint(),
+            name: name.into(),
+            known: Queue::of(MOST_ARRIVALS),
+            others: Queue::of(MOST_QUESTIONS),
+            strangers: Arc::default(),
+        })
     }
 
     /// Where it listens.
@@ -183,22 +213,41 @@ impl Listener {
         mut compare: Option<Compare<'_>>,
         patience: Duration,
     ) -> Result<Paired, PairingError> {
-        let end = Instant::now() + patience;
-        loop {
+        let (over, open) = (AtomicBool::new(false), compare.is_some());
+        let mut known = bonds.clone();
+        // Others may introduce themselves while the person compares digits with one.
+        std::thread::scope(|scope| {
+            let receiving = scope.spawn(|| self.receive_all(&mut known, open, &over));
+            let end = Instant::now() + patience;
+            let outcome = loop {
+                let arrival = self.known.next(Duration::ZERO).or_else(|| self.others.next(LOOK));
+                match arrival {
+                    Some(Ok(introduced)) => break introduced.agree(bonds, &mut compare),
+                    Some(Err(error)) if is_noise(&error) => {}
+                    Some(Err(error)) => break Err(error),
+                    None if receiving.is_finished() => break Err(PairingError::Closed),
+                    None if Instant::now() >= end => break Err(PairingError::Patience(patience)),
+                    None => {}
+                }
+            };
+            over.store(true, Ordering::Relaxed);
+            match receiving.join() {
+                Ok(Err(error)) if outcome.is_err() => Err(error),
+                _ => outcome,
+            }
+        })
+    }
+
+    /// Receives whoever comes, until it is `over`.
+    fn receive_all(&self, known: &mut Bonds, open: bool, over: &AtomicBool) -> Result<(), PairingError> {
+        while !over.load(Ordering::Relaxed) {
             match self.socket.accept() {
-                Ok((socket, _)) => self.receive(socket, bonds, compare.is_some())?,
+                Ok((socket, _)) => self.receive(socket, known, open)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOOK),
                 Err(error) => return Err(PairingError::Network(error.to_string())),
             }
-            let arrival = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
-            match arrival {
-                Ok(Ok(introduced)) => return introduced.agree(bonds, &mut compare),
-                Ok(Err(error)) if is_noise(&error) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) if Instant::now() >= end => return Err(PairingError::Patience(patience)),
-                Err(_) => {}
-            }
         }
+        Ok(())
     }
 
     /// Lets somebody introduce himself, in a thread of his own.
@@ -216,13 +265,15 @@ impl Listener {
             strangers.push_back(Arc::clone(&handle));
         }
         let (tls, own, name, bonds) = (Arc::clone(&self.tls), self.fingerprint, self.name.clone(), bonds.clone());
-        let (arrive, strangers) = (self.arrive.clone(), Arc::clone(&self.strangers));
+        let (to_known, to_others) = (self.known.arrive.clone(), self.others.arrive.clone());
+        let strangers = Arc::clone(&self.strangers);
         let spawned = std::thread::Builder::new().name("pairing: meets".into()).spawn(move || {
             let arrival = encrypt(&tls, &socket)
                 .and_then(|connection| introduce(Role::Secondary, &name, own, socket, connection, &bonds, open));
             strangers.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &handle));
-            // Nobody may be waiting any more.
-            let _ = arrive.send(arrival);
+            let is_known = matches!(&arrival, Ok(Introduced { so_far: SoFar::Agreed(_), .. }));
+            // Where too many wait already, the conversation ends here.
+            let _ = if is_known { to_known.try_send(arrival) } else { to_others.try_send(arrival) };
         });
         spawned.map(drop).map_err(|error| PairingError::Network(error.to_string()))
     }
@@ -815,8 +866,11 @@ mod tests {
         let (mut phone, mut watch) = (Device::new(), Device::new());
         assert!(meet(&mut phone, &mut watch, [Some(true); 2])[0].0.is_ok());
         // Somebody else at the address of the watch; somebody else calling the watch; nobody there to compare.
-        let mut thief = Device::new();
-        assert_eq!(meet(&mut phone, &mut thief, [None; 2])[0].0.as_ref().unwrap_err(), &PairingError::UnknownBond);
+        let (mut other, mut thief) = (Device::new(), Device::new());
+        let (listener, address) = other.listen();
+        // It goes on waiting for somebody who has more to say.
+        drop(spawn(move || other.accept(&listener, None)));
+        assert_eq!(phone.connect(address, None).0.unwrap_err(), PairingError::UnknownBond);
         thief.bonds.insert(watch.identity.fingerprint(), "Watch".into()).unwrap();
         let [(one, _), (other, _)] = meet(&mut thief, &mut watch, [None; 2]);
         assert!(matches!(one, Err(PairingError::Refused(_))));
@@ -964,6 +1018,35 @@ mod tests {
         let ((other, also_shown), _) = waiting.join().unwrap();
         assert!(one.unwrap().fresh && other.unwrap().fresh && shown == also_shown);
         drop((silent, quiet, undecided));
+    }
+
+    /// While the person looks at the digits of one device, a bonded one gets in.
+    #[test]
+    fn a_question_to_the_person_keeps_no_bonded_device_out() {
+        let (mut phone, mut watch) = (Device::new(), Device::new());
+        assert!(meet(&mut phone, &mut watch, [Some(true); 2])[0].0.is_ok());
+        let (listener, address) = watch.listen();
+        let (asked, question) = mpsc::channel();
+        let (decide, decision) = mpsc::channel();
+        let waiting = spawn(move || {
+            let mut compare = |_: &Question| {
+                asked.send(()).unwrap();
+                decision.recv().unwrap()
+            };
+            let one = listener.accept(&mut watch.bonds, Some(&mut compare), SOON).map(|paired| paired.device);
+            (one, listener.accept(&mut watch.bonds, None, SOON))
+        });
+        let stranger = spawn(move || Device::new().connect(address, Some(true)).0.map(|paired| paired.device));
+        question.recv_timeout(SOON).unwrap();
+        let (bonded, _) = phone.connect(address, None);
+        let mut bonded = bonded.unwrap();
+        assert!(!bonded.fresh);
+        bonded.channel.send(&Message::Identify).unwrap();
+        decide.send(false).unwrap();
+        let (one, other) = waiting.join().unwrap();
+        assert_eq!(one, Err(PairingError::Rejected));
+        assert!(stranger.join().unwrap().is_err());
+        assert!(other.unwrap().channel.receive(SOON).unwrap() == Message::Identify);
     }
 
     #[test]
