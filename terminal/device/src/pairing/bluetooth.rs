@@ -336,8 +336,17 @@ enum Side {
 
 /// What the thread of the radio tells the thread of the person.
 enum News {
-    Compare { device: trouble_host::Address, digits: Digits },
-    Ready { device: trouble_host::Address, is_fresh: bool, bond: Option<BondInformation> },
+    /// Somebody is there.
+    Connected,
+    Compare {
+        device: trouble_host::Address,
+        digits: Digits,
+    },
+    Ready {
+        device: trouble_host::Address,
+        is_fresh: bool,
+        bond: Option<BondInformation>,
+    },
     Failed(PairingError),
 }
 
@@ -386,17 +395,17 @@ fn follow(
     patience: Duration,
 ) -> Result<(Fingerprint, String, bool), PairingError> {
     let end = Instant::now() + patience;
-    let mut asked = false;
+    let mut is_there = false;
     let name_of = |device| {
         let name = Address::from_air(device).and_then(|address| names.get(&address));
         name.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| device.to_string())
     };
     loop {
         // Once somebody is there, the radio itself watches the time.
-        let wait = if asked { MACHINE + PERSON } else { end.saturating_duration_since(Instant::now()) };
+        let wait = if is_there { 2 * MACHINE + PERSON } else { end.saturating_duration_since(Instant::now()) };
         match news.recv_timeout(wait) {
+            Ok(News::Connected) => is_there = true,
             Ok(News::Compare { device, digits }) => {
-                asked = true;
                 let question = Question { name: name_of(device), digits };
                 let same = compare.as_mut().is_some_and(|compare| compare(&question));
                 answer.send(same).map_err(|_| PairingError::Closed)?;
@@ -801,6 +810,7 @@ async fn compare(
     next: &impl AsyncFn() -> Result<Happened, PairingError>,
 ) -> Result<(), PairingError> {
     let device = connection.peer_address();
+    person.tell.send(News::Connected).map_err(|_| PairingError::Closed)?;
     let (mut is_asked, mut refused) = (false, None);
     // Who says nothing has no more time than a machine takes.
     let mut end = tokio::time::Instant::now() + MACHINE;
@@ -1207,6 +1217,23 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
         keys.refresh().unwrap();
         assert_eq!(keys.bonds(), [bond, another]);
         assert_eq!(format!("{keys:?}"), "Keyring(2 devices)");
+    }
+
+    /// Patience is for whoever may come, not for who is there: he would believe that he is connected.
+    #[test]
+    fn who_is_there_when_patience_ends_is_not_left() {
+        let (tell, news) = mpsc::channel();
+        let (answer, _answers) = queue::unbounded_channel();
+        tell.send(News::Connected).unwrap();
+        let radio = std::thread::spawn(move || {
+            std::thread::sleep(LOOK);
+            let device = address("F0:00:00:00:00:02").on_air();
+            tell.send(News::Ready { device, is_fresh: false, bond: None }).unwrap();
+        });
+        let outcome =
+            follow(&news, &answer, &mut Keyring::default(), &BTreeMap::default(), None, Duration::ZERO).unwrap();
+        assert_eq!((outcome.1.as_str(), outcome.2), ("F0:00:00:00:00:02", false));
+        radio.join().unwrap();
     }
 
     #[test]
