@@ -214,6 +214,10 @@ fn every_flow_plays_through_the_reader() {
             reader.wait_until_empty(0);
             reader.wait_until_empty(1);
         }
+        let Some(controllers) = Controllers::start(folder.path()) else { return };
+        let [phone, watch] = controllers.hci();
+        let bluetooth = ["companion-download", "--pairing", "bluetooth", "--hci", &phone, "--hci", &watch];
+        succeed(folder.path(), &bluetooth);
     });
 }
 

@@ -63,25 +63,28 @@ pub struct DisabledCard {
     pub reason: String,
 }
 
+impl StoredToken {
+    fn is_for(&self, endpoint: &str, subscription: &str, app: App) -> bool {
+        self.endpoint == endpoint && self.subscription == subscription && self.app == app
+    }
+}
+
 impl DeviceState {
     /// A token that has not ended at `now`.
     pub fn token(&self, endpoint: &str, subscription: &str, app: App, now: u64) -> Option<&Token> {
-        let mut tokens = self.tokens.iter();
-        let stored =
-            tokens.find(|one| one.endpoint == endpoint && one.subscription == subscription && one.app == app)?;
+        let stored = self.tokens.iter().find(|one| one.is_for(endpoint, subscription, app))?;
         stored.expires.is_none_or(|expires| now < expires).then_some(&stored.token)
     }
 
     /// Keeps a token, in the place of an older one for the same.
     pub fn set_token(&mut self, stored: StoredToken) {
-        self.forget_token(&stored.endpoint, &stored.subscription, stored.app);
+        self.tokens.retain(|one| !one.is_for(&stored.endpoint, &stored.subscription, stored.app));
         self.tokens.push(stored);
     }
 
-    /// Forgets a token.
-    pub fn forget_token(&mut self, endpoint: &str, subscription: &str, app: App) {
-        let same = |one: &StoredToken| one.endpoint == endpoint && one.subscription == subscription && one.app == app;
-        self.tokens.retain(|one| !same(one));
+    /// Forgets a token that was refused; not one that has taken its place meanwhile.
+    pub fn forget_token(&mut self, refused: &Token, endpoint: &str, subscription: &str, app: App) {
+        self.tokens.retain(|one| one.token != *refused || !one.is_for(endpoint, subscription, app));
     }
 
     /// Whether a card was taken out of use, and why.
@@ -190,6 +193,12 @@ mod tests {
             (token(9, App::Companion), token(10, App::Companion), token(9, App::Primary)),
             (Some("new"), None, None)
         );
+        // The old one is refused only after another command has put the new one in its place.
+        for (refused, left) in [("old", 1), ("new", 0)] {
+            let mut state = state.clone();
+            state.forget_token(&Token::new(refused, None), "https://a/", "001010000000001", App::Companion);
+            assert_eq!(state.tokens.len(), left, "{refused}");
+        }
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<DeviceState>(&text).unwrap(), state);
         assert!(!format!("{state:?}").contains("new"));

@@ -116,12 +116,12 @@ impl Client<'_> {
         }
         let kept = self.store.state().token(&self.settings.endpoint, &key, call.app, self.now).cloned();
         if let Some(token) = kept {
-            let credential = Credential::Token { imsi: subscriber.imsi.clone(), token };
+            let credential = Credential::Token { imsi: subscriber.imsi.clone(), token: token.clone() };
             if let Some(document) = self.attempt(subscriber, call, &credential)? {
                 return Ok(document);
             }
             let endpoint = self.settings.endpoint.clone();
-            self.store.update(&mut |state| state.forget_token(&endpoint, &key, call.app))?;
+            self.store.update(&mut |state| state.forget_token(&token, &endpoint, &key, call.app))?;
         }
         let by_card = subscriber.identity.clone().filter(|_| subscriber.card.is_some());
         if let Some(identity) = by_card

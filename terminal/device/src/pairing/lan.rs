@@ -955,6 +955,21 @@ mod tests {
         thread.join().unwrap();
     }
 
+    /// Who passes on all that is said as it is said breaks a commitment that was made for another connection.
+    #[test]
+    fn somebody_in_the_middle_who_changes_nothing_is_seen() {
+        let (mut phone, mut watch) = (Device::new(), Device::new());
+        let (listener, address) = watch.listen();
+        let (middle, thread) = middle(address, |message, _| message);
+        let waiting = spawn(move || (watch.accept(&listener, Some(true)), watch));
+        let (one, shown) = phone.connect(middle, Some(true));
+        assert_eq!((one.unwrap_err(), shown), (PairingError::Commitment, None));
+        let ((other, _), watch) = waiting.join().unwrap();
+        assert!(other.is_err());
+        assert_eq!((phone.bonds, watch.bonds), (Bonds::default(), Bonds::default()));
+        thread.join().unwrap();
+    }
+
     #[test]
     fn somebody_in_the_middle_who_looks_for_digits_breaks_his_word() {
         let (mut phone, mut watch) = (Device::new(), Device::new());
