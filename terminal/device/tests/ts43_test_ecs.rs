@@ -234,7 +234,12 @@ fn companion_odsa_against_a_foreign_server() {
     // A card with another key sees that the server is none of its own.
     with_client(&foreign, (&[7; 16], 0), Format::Json, |client, subscriber| {
         let error = client.call(subscriber, &about(Call::check_eligibility(App::Companion))).unwrap_err();
-        let refused = matches!(error, EntitlementError::NotAuthenticated | EntitlementError::Http { status: 403, .. });
+        let refused = matches!(
+            error,
+            EntitlementError::NotAuthenticated
+                | EntitlementError::CardRefused
+                | EntitlementError::Http { status: 403, .. }
+        );
         assert!(refused, "{error}");
     });
 }

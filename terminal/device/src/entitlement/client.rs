@@ -400,6 +400,8 @@ mod tests {
             outcome(vec![answer(403, "text/plain", "unknown subscriber\nand more")]),
             "the entitlement server answers HTTP 403: unknown subscriber"
         );
+        let failure = HttpAnswer { status: 403, ..relay(FAILURE) };
+        assert!(outcome(vec![failure]).starts_with("the operator refuses this card; if its number has moved"));
         assert!(outcome(vec![answer(200, "text/html", "<html>")]).contains("cannot be read"));
         assert!(outcome(vec![answer(200, EAP_RELAY, "{}")]).contains("no packet"));
         // A server that challenges for ever.

@@ -32,6 +32,7 @@ const MAX_PACKETS: usize = 10;
 /// HTTP status codes. TS.43 section 2.10.
 mod status {
     pub(super) const OK: u16 = 200;
+    pub(super) const FORBIDDEN: u16 = 403;
     pub(super) const METHOD_NOT_ALLOWED: u16 = 405;
     pub(super) const NOT_IMPLEMENTED: u16 = 501;
     pub(super) const UNAVAILABLE: u16 = 503;
@@ -236,6 +237,9 @@ impl<'a> Exchange<'a> {
             {
                 self.method = HttpMethod::Get;
                 Ok(Step::Send(self.request(&self.parameters)))
+            }
+            status::FORBIDDEN if self.peer.is_some() && relayed(&answer.body).is_some() => {
+                Err(EntitlementError::CardRefused)
             }
             status::AUTHENTICATION_REQUIRED => Ok(Step::NotAuthenticated),
             status::UNAVAILABLE => Err(EntitlementError::Busy {

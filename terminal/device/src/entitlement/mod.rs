@@ -45,6 +45,11 @@ pub enum EntitlementError {
     /// The EAP relay makes no sense.
     #[error("the entitlement server relays an authentication that makes no sense: {0}; report it to the operator")]
     Relay(&'static str),
+    /// 403 with an EAP-Failure: the card is not the operator's, or its subscription is not in use.
+    #[error(
+        "the operator refuses this card; if its number has moved to another device, or it was barred, ask the operator"
+    )]
+    CardRefused,
     /// Another HTTP status than 200.
     #[error("the entitlement server answers HTTP {status}{}", .text.is_empty().then(String::new).unwrap_or_else(|| format!(": {text}")))]
     Http {
