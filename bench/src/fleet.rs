@@ -14,13 +14,13 @@ use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
 use rsp::pki::{Parameters, Pki};
 use rsp::{Eid, Iccid};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use smdp::order::{MatchingId, OrderRequest, Wanted, add_profile, order};
 use smdp::{Config, Server, serve};
 use tokio::runtime::Runtime;
 use vuicc_tests::subscriber::{iccid, subscriber};
 
 use crate::figure::{Figure, Target};
+use crate::processors::on_two;
 use crate::rounds::{medians, took};
 
 /// Cards, each with a download to make in each round.
@@ -28,31 +28,14 @@ const CARDS: u32 = 96;
 /// Cards that download at the same time.
 const AT_ONCE: usize = 8;
 const ROUNDS: usize = 3;
-/// Processors everything runs on together.
-const PROCESSORS: usize = 2;
 
 /// From the LPA's first word to the card until the server has the installation's result.
 pub(crate) fn downloads() -> Result<Vec<Figure>, Box<dyn Error>> {
-    let before = widen()?;
-    let mut fleet = Fleet::new()?;
-    let [rate] = medians(ROUNDS, [&mut || fleet.round()])?;
-    sched_setaffinity(None, &before)?;
+    let [rate] = on_two(|| {
+        let mut fleet = Fleet::new()?;
+        medians(ROUNDS, [&mut || fleet.round()])
+    })?;
     Ok(vec![Figure::new("downloads.per_second", rate, "1/s").target(Target::AtLeast(100.0))])
-}
-
-/// Lets this thread, and those it will start, run on as many processors; gives where it could run before.
-fn widen() -> Result<CpuSet, Box<dyn Error>> {
-    let before = sched_getaffinity(None)?;
-    for processor in 0..CpuSet::MAX_CPU {
-        let mut wider = sched_getaffinity(None)?;
-        if wider.count() as usize >= PROCESSORS {
-            break;
-        }
-        wider.set(processor);
-        // Of those that are not there, or not for us, the kernel takes no notice.
-        sched_setaffinity(None, &wider)?;
-    }
-    Ok(before)
 }
 
 struct Fleet {

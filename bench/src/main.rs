@@ -6,6 +6,7 @@ mod figure;
 mod fleet;
 mod in_process;
 mod memory;
+mod processors;
 mod reader;
 mod rounds;
 
