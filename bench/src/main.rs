@@ -2,10 +2,13 @@
 
 mod authenticate;
 mod download;
+mod eap;
 mod figure;
 mod fleet;
+mod flows;
 mod in_process;
 mod memory;
+mod network;
 mod processors;
 mod reader;
 mod rounds;
@@ -44,6 +47,8 @@ const MEASUREMENTS: &[Measurement] = &[
     ("reader.select_and_read", reader::select_and_read),
     ("download", download::profile),
     ("downloads.per_second", fleet::downloads),
+    ("eap_aka", eap::authentications),
+    ("flows.companion_per_minute", flows::companion),
     ("card_run.resident_memory", memory::three_profiles),
 ];
 
