@@ -22,9 +22,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("lpa", &["apdu", "crypto", "rsp", "reader-bridge"]),
     ("device", &["apdu", "crypto", "rsp", "lpa", "reader-bridge", "sms"]),
+    ("database", &[]),
     ("https", &["rsp"]),
-    ("smdp", &["apdu", "crypto", "https", "rsp", "saip"]),
-    ("operator", &["crypto", "https", "rsp", "sms"]),
+    ("smdp", &["apdu", "crypto", "database", "https", "rsp", "saip"]),
+    ("operator", &["crypto", "database", "https", "rsp", "sms"]),
     // They assemble everything.
     ("vuicc", ANY),
     ("vuicc-tests", ANY),

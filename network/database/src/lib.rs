@@ -1,0 +1,217 @@
+//! A server's database: SQLite in a file, or PostgreSQL, which several processes may share.
+//!
+//! Statements are what both understand, with `$n` for what is bound. Whoever reads in order to write does it in one
+//! [`change!`].
+
+#[cfg(feature = "place")]
+pub mod place;
+
+use std::error::Error;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyPool, Executor, Transaction};
+use tokio::time::sleep;
+
+/// How many connections a process keeps to a database that has more than one.
+const CONNECTIONS: u32 = 8;
+/// How often a change is made again that met another.
+const ATTEMPTS: u32 = 24;
+
+/// The tables of a server.
+pub trait Schema {
+    /// How they come to be, and to be as they are now.
+    fn migrations(kind: Kind) -> Migrator;
+}
+
+/// A database with tables of this kind, brought up to date. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Database<S> {
+    pool: AnyPool,
+    kind: Kind,
+    schema: PhantomData<fn() -> S>,
+}
+
+/// A transaction that may write, and sees what it read stay as it was.
+pub type Changing = Transaction<'static, Any>;
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It does not open.
+    #[error("the database does not open: {0}")]
+    Open(#[from] sqlx::Error),
+    /// It is of another time.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// What keeps a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SQLite, in a file or in memory.
+    Sqlite,
+    /// PostgreSQL.
+    PostgreSql,
+}
+
+impl<S: Schema> Database<S> {
+    /// Opens what `url` names, and brings it up to date: a path, `sqlite:PATH`, `:memory:`, or `postgres://…`.
+    /// A file that is not there is made, for its owner alone.
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        install_default_drivers();
+        let pool = AnyPoolOptions::new();
+        let (pool, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            (pool.max_connections(CONNECTIONS).connect(url).await?, Kind::PostgreSql)
+        } else {
+            (open_sqlite(pool, url).await?, Kind::Sqlite)
+        };
+        S::migrations(kind).run(&pool).await?;
+        Ok(Self { pool, kind, schema: PhantomData })
+    }
+
+    /// The connections, for what only reads, and for single statements.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a change: it is made with `commit`. On PostgreSQL it may fail any time, at its end too, because of another
+    /// one made meanwhile, and has to be done again from the beginning: see [`Self::retry`].
+    pub async fn begin(&self) -> Result<Changing, sqlx::Error> {
+        let (pool, begin) = (self.pool.clone(), self.kind.begin());
+        undisturbed(async move { pool.begin_with(begin).await }).await
+    }
+
+    /// Does `work`, and does it again as long as it fails for having met another change. What is in it must not reach
+    /// beyond the database.
+    ///
+    /// # Errors
+    /// Those of `work`; [`met_another`] finds an [`sqlx::Error`] below them.
+    pub async fn retry<T, E, W>(&self, work: impl Fn() -> W) -> Result<T, E>
+    where
+        W: Future<Output = Result<T, E>>,
+        E: Error + 'static,
+    {
+        let mut attempt = 1;
+        loop {
+            match work().await {
+                Err(error) if attempt < ATTEMPTS && met_another(&error) => sleep(pause(attempt)).await,
+                outcome => return outcome,
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Closes all connections, a file being whole afterwards.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Makes a change that [`Database::begin`] has begun.
+pub async fn commit(change: Changing) -> Result<(), sqlx::Error> {
+    undisturbed(change.commit()).await
+}
+
+/// Does something to its end though whoever waits for it may go away, as servers do when a client hangs up. A connection
+/// that is left in the midst of beginning would go back to the others with a transaction in it.
+async fn undisturbed<T: Send + 'static>(
+    work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, sqlx::Error> {
+    // It does not end by itself, unless the whole process does.
+    tokio::spawn(work).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
+impl Kind {
+    /// How a change begins. SQLite gives the right to write to one at a time; PostgreSQL lets all go on, and fails those
+    /// that would not have come to the same one after the other.
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::PostgreSql => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        }
+    }
+}
+
+/// A change: all that `work` does on the connection, or nothing if it leaves with `?`; the result of the whole. It is
+/// done again if it met another change, so it must not reach beyond the database.
+///
+/// ```ignore
+/// change!(self.database, |tx| {
+///     query("…").execute(&mut *tx).await?;
+///     register::set_status(tx, imsi, status, by).await?
+/// })
+/// ```
+///
+/// Where nothing else says what the error is, it is said like the result of a closure: `|tx| -> BossError { … }`.
+#[macro_export]
+macro_rules! change {
+    ($database:expr, |$tx:ident| -> $error:ty $work:block) => {{
+        let database: &$crate::Database<_> = &$database;
+        let work = || async {
+            let mut transaction = database.begin().await?;
+            let $tx = &mut *transaction;
+            let done = $work;
+            $crate::commit(transaction).await?;
+            Ok::<_, $error>(done)
+        };
+        database.retry(work).await
+    }};
+    ($database:expr, |$tx:ident| $work:expr) => {
+        $crate::change!($database, |$tx| -> _ { $work })
+    };
+}
+
+async fn open_sqlite(pool: AnyPoolOptions, url: &str) -> Result<AnyPool, sqlx::Error> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+    if path == ":memory:" {
+        // A database in memory lives exactly as long as its one connection.
+        let pool = pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+        return pool.connect("sqlite::memory:").await;
+    }
+    create_private(Path::new(path));
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    // Foreign keys and a patience of five seconds are the driver's own settings.
+    pool.max_connections(CONNECTIONS)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("PRAGMA journal_mode = WAL").await.map(drop) })
+        })
+        .connect(&format!("sqlite:{path}?mode=rwc"))
+        .await
+}
+
+/// Makes the file, unless it is there, readable for its owner only; the files SQLite puts beside it follow it.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // What keeps the file from being made keeps the database from being opened, which says so better.
+    let _ = options.open(path);
+}
+
+/// Whether, somewhere below, this is a change that met another one: it may well succeed next time.
+pub fn met_another(error: &(dyn Error + 'static)) -> bool {
+    /// SQLSTATE 40001 and 40P01: serialization failure and deadlock; SQLite's BUSY.
+    const CODES: [&str; 3] = ["40001", "40P01", "5"];
+    let mut below = Some(error);
+    while let Some(error) = below {
+        if let Some(sqlx::Error::Database(error)) = error.downcast_ref::<sqlx::Error>() {
+            return error.code().is_some_and(|code| CODES.contains(&&*code));
+        }
+        below = error.source();
+    }
+    false
+}
+
+/// How long to wait before the next attempt: longer each time, and not all the same.
+fn pause(attempt: u32) -> Duration {
+    let most = 1 << attempt.min(7);
+    let mut random = [0; 2];
+    // Without randomness, everybody waits the longest.
+    let share = getrandom::fill(&mut random).map_or(u64::from(u16::MAX), |()| u64::from(u16::from_be_bytes(random)));
+    Duration::from_micros(most * 1000 * (share + 1) / (u64::from(u16::MAX) + 1))
+}
