@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 pub(crate) use profile::put_in;
 pub(crate) use serve::{host_of, tls_identity};
-use smdp::SqliteStore;
+use smdp::SqlStore;
 
 use crate::failure::{AtPath, Failure};
 use crate::{Context, asynchronous};
@@ -79,9 +79,9 @@ impl DatabaseArguments {
         }
     }
 
-    async fn open(&self, context: &Context) -> Result<SqliteStore, Failure> {
+    async fn open(&self, context: &Context) -> Result<SqlStore, Failure> {
         let url = self.url(context)?;
-        SqliteStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&url))
+        SqlStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&url))
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::es9plus::Settings;
-    use crate::sqlite::SqliteStore;
+    use crate::sql::SqlStore;
 
     /// A body that never comes.
     struct Never;
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_never_comes_is_not_waited_for() {
-        let store = SqliteStore::open(":memory:").await.unwrap();
+        let store = SqlStore::open(":memory:").await.unwrap();
         let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
         let service = TowerToHyperService::new(router(smdp));
         tokio::time::pause();

@@ -1,7 +1,7 @@
 //! The SM-DP+: the server that keeps an operator's profiles and hands each to the eUICC it was ordered for (SGP.22).
 //!
 //! Its heart is [`SmDp`], the functions of ES9+ and ES2+ without any input or output. Around it stand HTTPS ([`serve()`])
-//! and a database ([`sqlite`]):
+//! and a database ([`sql`]):
 //!
 //! | module | what |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | [`bind`] | a profile package made for one eUICC |
 //! | [`identity`] | our certificates and keys, and whose certificates we trust |
 //! | [`status`] | refusals |
-//! | [`store`], [`sqlite`] | what is remembered, and where |
+//! | [`store`], [`sql`] | what is remembered, and where |
 //! | [`http`], [`mod@serve`] | HTTPS |
 
 pub mod bind;
@@ -28,11 +28,11 @@ pub mod order;
 pub mod profile;
 mod progress;
 pub mod serve;
-pub mod sqlite;
+pub mod sql;
 pub mod status;
 pub mod store;
 
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
 pub use serve::{Config, Es2Plus, ServeError, Server, TlsIdentity, serve};
-pub use sqlite::SqliteStore;
+pub use sql::SqlStore;

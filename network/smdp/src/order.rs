@@ -360,14 +360,14 @@ fn generate_matching_id(fill_random: &mut (impl FnMut(&mut [u8]) + Send)) -> Str
 mod tests {
     use super::*;
     use crate::profile::tests::{iccid, metadata, package};
-    use crate::sqlite::SqliteStore;
+    use crate::sql::SqlStore;
 
     fn fill_random(octets: &mut [u8]) {
         getrandom::fill(octets).unwrap();
     }
 
-    async fn store_of(count: u32) -> SqliteStore {
-        let store = SqliteStore::open(":memory:").await.unwrap();
+    async fn store_of(count: u32) -> SqlStore {
+        let store = SqlStore::open(":memory:").await.unwrap();
         for number in 0..count {
             add_profile(&store, metadata(number), &package(number), 7).await.unwrap();
         }

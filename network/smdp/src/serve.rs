@@ -20,7 +20,7 @@ use crate::http;
 use crate::identity::{Identity, IdentityError};
 use crate::profile::UnixTime;
 use crate::progress;
-use crate::sqlite::SqliteStore;
+use crate::sql::SqlStore;
 use crate::store::{Store, StoreError};
 
 /// How often expired sessions are swept out.
@@ -120,7 +120,7 @@ pub enum ServeError {
 pub struct Server {
     listening_at: SocketAddr,
     es2plus_at: Option<SocketAddr>,
-    smdp: Arc<SmDp<SqliteStore>>,
+    smdp: Arc<SmDp<SqlStore>>,
     stop: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
@@ -143,7 +143,7 @@ impl Server {
     }
 
     /// Its store, for the operator's side.
-    pub fn store(&self) -> &SqliteStore {
+    pub fn store(&self) -> &SqlStore {
         self.smdp.store()
     }
 
@@ -171,7 +171,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
         return Err(ServeError::NoIdentity);
     }
     let acceptor = config.tls.as_ref().map(tls::server).transpose()?;
-    let store = SqliteStore::open(&config.database).await?;
+    let store = SqlStore::open(&config.database).await?;
     let (listener, listening_at) = bind(config.listen).await?;
 
     let mut settings = config.settings;
@@ -219,7 +219,7 @@ async fn bind(at: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
 }
 
 /// Sweeps out, now and then, what nobody will ask for any more.
-async fn sweep(smdp: Arc<SmDp<SqliteStore>>) {
+async fn sweep(smdp: Arc<SmDp<SqlStore>>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         sweep.tick().await;

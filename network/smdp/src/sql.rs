@@ -21,11 +21,11 @@ use crate::store::{
 
 /// Profiles, sessions and notifications in SQLite.
 #[derive(Clone, Debug)]
-pub struct SqliteStore {
+pub struct SqlStore {
     pool: SqlitePool,
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, or `:memory:`.
     /// A file that is not there is made, for its owner alone: profiles are kept as they are, keys included.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
@@ -52,7 +52,10 @@ impl SqliteStore {
             pool.max_connections(8)
         };
         let pool = pool.connect_with(options).await?;
-        sqlx::migrate!().run(&pool).await.map_err(|error| StoreError::Database(error.to_string()))?;
+        sqlx::migrate!("migrations/sqlite")
+            .run(&pool)
+            .await
+            .map_err(|error| StoreError::Database(error.to_string()))?;
         Ok(Self { pool })
     }
 
@@ -81,7 +84,7 @@ const NOTIFICATION: &str = "received_at, event, seq_number, address, iccid, eid,
     remark, der FROM notification";
 const PROGRESS: &str = "id, operator, call, info, since, attempts FROM progress";
 
-impl Store for SqliteStore {
+impl Store for SqlStore {
     async fn profile(&self, iccid: &Iccid) -> Result<Option<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} WHERE iccid = ?");
         query(&sql).bind(iccid.octets()).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
@@ -543,7 +546,7 @@ mod tests {
 
     #[tokio::test]
     async fn sessions_are_not_kept_for_ever() {
-        let store = SqliteStore::open(":memory:").await.unwrap();
+        let store = SqlStore::open(":memory:").await.unwrap();
         let states = [
             SessionState::Initiated,
             SessionState::Authenticated(peer()),
@@ -568,7 +571,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_what_anybody_can_send_only_so_much_is_kept() {
-        let store = SqliteStore::open(":memory:").await.unwrap();
+        let store = SqlStore::open(":memory:").await.unwrap();
         let notification = |number: u32, distrusted: Option<&str>| Notification {
             received_at: 7,
             event: NotificationEvent::ENABLE,
@@ -599,7 +602,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("smdp.db");
-        let store = SqliteStore::open(path.to_str().unwrap()).await.unwrap();
+        let store = SqlStore::open(path.to_str().unwrap()).await.unwrap();
         store.add_session(&session(1, SessionState::Initiated)).await.unwrap();
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let entry = entry.unwrap();
