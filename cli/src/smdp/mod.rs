@@ -13,6 +13,7 @@ pub(crate) use serve::{host_of, tls_identity};
 use smdp::SqlStore;
 
 use crate::failure::{AtPath, Failure};
+use crate::operator::without_password;
 use crate::{Context, asynchronous};
 
 /// Where `serve` listens unless told otherwise, and so the address in activation codes.
@@ -27,6 +28,8 @@ Examples:
   vuicc smdp serve --listen 0.0.0.0:443 --address smdp.example.com --pki DIR
   vuicc smdp serve --es2-listen 127.0.0.1:8444            with a door for the operator (vuicc operator serve)
   vuicc smdp serve --plain                                HTTP, behind a TLS proxy
+  vuicc smdp serve --address smdp.example.com --db postgres://smdp@db/smdp
+                                                          one of several that share a database, under one address
   vuicc smdp serve --es2-listen 127.0.0.1:8444 --operator operator.example=https://192.0.2.7:8446
                                                           another operator, which hears of progress at 8446
 
@@ -66,8 +69,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 /// The option that names a database.
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseArguments {
-    /// The database: a file [default: smdp.db in the state directory]
-    #[arg(long, value_name = "URL")]
+    /// The database: a file, or postgres://…, which several servers may share [default: smdp.db in the state directory]
+    #[arg(long, value_name = "URL", env = "VUICC_SMDP_DATABASE", hide_env_values = true)]
     db: Option<String>,
 }
 
@@ -81,7 +84,7 @@ impl DatabaseArguments {
 
     async fn open(&self, context: &Context) -> Result<SqlStore, Failure> {
         let url = self.url(context)?;
-        SqlStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&url))
+        SqlStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
     }
 }
 

@@ -22,7 +22,10 @@ const CONNECTIONS: u32 = 8;
 const ATTEMPTS: u32 = 24;
 
 /// The tables of a server.
-pub trait Schema {
+pub trait Schema: 'static {
+    /// What SQLite is told on each connection, besides to keep a write-ahead log.
+    const PRAGMAS: &[&str] = &[];
+
     /// How they come to be, and to be as they are now.
     fn migrations(kind: Kind) -> Migrator;
 }
@@ -67,7 +70,7 @@ impl<S: Schema> Database<S> {
         let (pool, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             (pool.max_connections(CONNECTIONS).connect(url).await?, Kind::PostgreSql)
         } else {
-            (open_sqlite(pool, url).await?, Kind::Sqlite)
+            (open_sqlite(pool, url, S::PRAGMAS).await?, Kind::Sqlite)
         };
         S::migrations(kind).run(&pool).await?;
         Ok(Self { pool, kind, schema: PhantomData })
@@ -165,7 +168,11 @@ macro_rules! change {
     };
 }
 
-async fn open_sqlite(pool: AnyPoolOptions, url: &str) -> Result<AnyPool, sqlx::Error> {
+async fn open_sqlite(
+    pool: AnyPoolOptions,
+    url: &str,
+    pragmas: &'static [&'static str],
+) -> Result<AnyPool, sqlx::Error> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
     if path == ":memory:" {
         // A database in memory lives exactly as long as its one connection.
@@ -176,8 +183,13 @@ async fn open_sqlite(pool: AnyPoolOptions, url: &str) -> Result<AnyPool, sqlx::E
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     // Foreign keys and a patience of five seconds are the driver's own settings.
     pool.max_connections(CONNECTIONS)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute("PRAGMA journal_mode = WAL").await.map(drop) })
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                for pragma in ["journal_mode = WAL"].iter().chain(pragmas) {
+                    connection.execute(&*format!("PRAGMA {pragma}")).await?;
+                }
+                Ok(())
+            })
         })
         .connect(&format!("sqlite:{path}?mode=rwc"))
         .await

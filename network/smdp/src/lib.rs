@@ -14,7 +14,7 @@
 //! | [`bind`] | a profile package made for one eUICC |
 //! | [`identity`] | our certificates and keys, and whose certificates we trust |
 //! | [`status`] | refusals |
-//! | [`store`], [`sql`] | what is remembered, and where |
+//! | [`store`], [`sql`] | what is remembered, and where: SQLite or PostgreSQL |
 //! | [`http`], [`mod@serve`] | HTTPS |
 
 pub mod bind;

@@ -128,21 +128,11 @@ pub async fn order(
     now: UnixTime,
 ) -> Result<Profile, OrderError> {
     let OrderRequest { wanted, eid, matching_id, confirmation_code, expires_at } = request;
-    // What would fail later fails before anything is reserved.
-    if let MatchingId::Given(text) = &matching_id {
-        check_matching_id(text)?;
-        if store.profile_by_matching_id(text).await?.is_some() {
-            return Err(OrderError::MatchingIdInUse(text.clone()));
-        }
-    }
-    if matching_id == MatchingId::ByEid && eid.is_none() {
-        return Err(OrderError::EidMissing);
-    }
-    let profile = download_order(store, wanted, eid, now).await?;
-    let iccid = profile.iccid().clone();
-    let details = Confirmation { eid, matching_id, confirmation_code, expires_at };
-    confirm_order(store, &iccid, details, fill_random, now).await?;
-    release_profile(store, &iccid, now).await
+    let mut profile = wanted_profile(store, wanted).await?;
+    profile.reserve(None, eid, now)?;
+    profile.confirm(Confirmation { eid, matching_id, confirmation_code, expires_at }, fill_random, now)?;
+    profile.release(now)?;
+    written(store, profile).await
 }
 
 /// Reserves a profile (ES2+.DownloadOrder): Available becomes Linked if an EID is given, else Allocated.
@@ -152,10 +142,7 @@ pub async fn download_order(
     eid: Option<Eid>,
     now: UnixTime,
 ) -> Result<Profile, OrderError> {
-    let mut profile = match wanted {
-        Wanted::Iccid(iccid) => store.profile(&iccid).await?.ok_or(OrderError::UnknownProfile(iccid))?,
-        Wanted::Type(name) => store.available_profile(&name, None).await?.ok_or(OrderError::NoneOfType(name))?,
-    };
+    let mut profile = wanted_profile(store, wanted).await?;
     profile.reserve(None, eid, now)?;
     written(store, profile).await
 }
@@ -317,6 +304,13 @@ pub fn activation_code(profile: &Profile, smdp_address: &str) -> ActivationCode 
         matching_id: profile.order.matching_id.clone().unwrap_or_default(),
         smdp_oid: None,
         confirmation_code_required: profile.order.confirmation_code.is_some(),
+    }
+}
+
+async fn wanted_profile(store: &impl Store, wanted: Wanted) -> Result<Profile, OrderError> {
+    match wanted {
+        Wanted::Iccid(iccid) => store.profile(&iccid).await?.ok_or(OrderError::UnknownProfile(iccid)),
+        Wanted::Type(name) => store.available_profile(&name, None).await?.ok_or(OrderError::NoneOfType(name)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What operators are told of the profiles they ordered: points of SGP.22 section 5.3.5, written with the change they are
 //! about, delivered afterwards, in order, until they are taken.
 
+use core::convert::Infallible;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use rsp::Eid;
 use rsp::es2plus::{HandleDownloadProgressInfoRequest, NotificationPointId, Timestamp};
 use rsp::es9::{Base64, FunctionExecutionStatus, Status, StatusCodeData};
 use rsp::metadata::NotificationEvent;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use crate::es9plus::SmDp;
 use crate::profile::{Profile, UnixTime};
@@ -72,12 +73,14 @@ pub(crate) fn point_of(event: NotificationEvent) -> Option<NotificationPointId> 
     points.iter().find(|(of, _)| *of == event).map(|(_, point)| *point)
 }
 
-/// Calls to one operator that are on their way at once.
+/// Calls to one operator that are on their way at once, from here.
 const AT_ONCE: usize = 16;
-/// Profiles looked at when calls are handed out.
-const LOOKED_AT: u32 = 256;
 /// How often what is due is looked for, besides when something was written.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long others leave progress alone after the last sign of life of whoever is telling it, in seconds.
+const CLAIM: UnixTime = 10;
+/// Time between two signs of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// Longest pause between two tries, in seconds.
 const LONGEST_PAUSE: UnixTime = 300;
 /// How long an operator is given to take something, in seconds: a week.
@@ -85,54 +88,79 @@ const GIVEN_UP: UnixTime = 7 * 24 * 60 * 60;
 
 /// Delivers progress to operators, by their functionRequesterIdentifiers, as long as it is polled.
 ///
-/// A slow operator holds up nobody else: each has so many calls on their way, and each profile one.
+/// A slow operator holds up nobody else: each has so many calls on their way, and each profile one. Several servers may
+/// share the work, and its database.
 pub(crate) async fn deliver<S: Store + 'static>(smdp: Arc<SmDp<S>>, operators: HashMap<String, Client>) {
     let mut calls = JoinSet::new();
-    let mut under_way: HashMap<i64, String> = HashMap::new();
+    let mut under_way: HashMap<task::Id, String> = HashMap::new();
     loop {
-        let due = smdp.store().progress_due(unix_now(), LOOKED_AT).await.unwrap_or_else(|error| {
+        let mut due = Vec::new();
+        if let Err(error) = claim_due(smdp.store(), &under_way, &mut due).await {
             tracing::warn!(%error, "looking for progress to deliver");
-            Vec::new()
-        });
+        }
         for one in due {
-            let operator = &one.progress.operator;
-            let its_calls = under_way.values().filter(|other| *other == operator).count();
-            if under_way.contains_key(&one.id) || its_calls >= AT_ONCE {
-                continue;
-            }
-            under_way.insert(one.id, operator.clone());
-            let (smdp, client) = (Arc::clone(&smdp), operators.get(operator).cloned());
-            calls.spawn(async move {
-                if let Err(error) = try_once(smdp.store(), client.as_ref(), &one).await {
+            let operator = one.progress.operator.clone();
+            let (smdp, client) = (Arc::clone(&smdp), operators.get(&operator).cloned());
+            let call = calls.spawn(async move {
+                if let Err(error) = try_once(smdp.store(), client.as_ref(), one).await {
                     tracing::warn!(%error, "progress stays");
                     tokio::time::sleep(LOOK).await;
                 }
-                one.id
             });
+            under_way.insert(call.id(), operator);
         }
         tokio::select! {
-            Some(ended) = calls.join_next(), if !calls.is_empty() => match ended {
-                Ok(id) => drop(under_way.remove(&id)),
-                // It panicked, and does not say which it was: those still under way may be called twice.
-                Err(_) => under_way.clear(),
-            },
+            Some(ended) = calls.join_next_with_id(), if !calls.is_empty() => {
+                let id = ended.map_or_else(|panicked| panicked.id(), |(id, ())| id);
+                under_way.remove(&id);
+            }
             () = smdp.progress_written().notified() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
 
-async fn try_once(store: &impl Store, client: Option<&Client>, one: &Undelivered) -> Result<(), StoreError> {
+/// Takes in hand what each operator is to be told now, as far as it has calls left.
+async fn claim_due(
+    store: &impl Store,
+    under_way: &HashMap<task::Id, String>,
+    due: &mut Vec<Undelivered>,
+) -> Result<(), StoreError> {
+    let now = unix_now();
+    for operator in store.operators_to_tell(now).await? {
+        let its_calls = under_way.values().filter(|other| **other == operator).count();
+        let left = u32::try_from(AT_ONCE.saturating_sub(its_calls)).unwrap_or_default();
+        if left == 0 {
+            continue;
+        }
+        for mut one in store.progress_due(&operator, now, left).await? {
+            let until = now.saturating_add(CLAIM);
+            if store.claim_progress(one.id, one.due_at, until).await? {
+                one.due_at = until;
+                due.push(one);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelivered) -> Result<(), StoreError> {
     let Progress { operator, call, info } = &one.progress;
     let (iccid, point) = (&info.iccid, info.notification_point_id);
     let failed = match client {
-        Some(client) => match client.call(call, info).await {
-            Ok(_) => {
-                tracing::info!(operator, %iccid, %point, "operator told");
-                return store.forget_progress(one.id).await;
+        Some(client) => {
+            let answer = tokio::select! {
+                answer = client.call(call, info) => answer,
+                never = keep_claim(store, one.id, &mut one.due_at) => match never? {},
+            };
+            match answer {
+                Ok(_) => {
+                    tracing::info!(operator, %iccid, %point, "operator told");
+                    return store.forget_progress(one.id).await;
+                }
+                Err(error) => error.to_string(),
             }
-            Err(error) => error.to_string(),
-        },
+        }
         None => "it has no address here".to_owned(),
     };
     let now = unix_now();
@@ -143,4 +171,16 @@ async fn try_once(store: &impl Store, client: Option<&Client>, one: &Undelivered
     let pause = 1_u64.checked_shl(one.attempts).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
     tracing::warn!(operator, %iccid, %point, failed, pause, "operator not told yet");
     store.postpone_progress(one.id, now.saturating_add(pause)).await
+}
+
+/// Tells other servers again and again that somebody is at it, until dropped. An error if one of them took it over.
+async fn keep_claim(store: &impl Store, id: i64, due_at: &mut UnixTime) -> Result<Infallible, StoreError> {
+    loop {
+        tokio::time::sleep(SIGN_OF_LIFE).await;
+        let until = unix_now().saturating_add(CLAIM).max(*due_at);
+        if !store.claim_progress(id, *due_at, until).await? {
+            return Err(StoreError::Conflict("progress"));
+        }
+        *due_at = until;
+    }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use database::DatabaseError;
 use https::{Client, tls};
 pub use https::{TlsError, TlsIdentity};
 use rsp::certificate::Role;
@@ -21,7 +22,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::profile::UnixTime;
 use crate::progress;
 use crate::sql::SqlStore;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// How often expired sessions are swept out.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -36,7 +37,7 @@ const CALL_REPEATED: UnixTime = 30 * 24 * 60 * 60;
 pub struct Config {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The database: a path, or `:memory:`.
+    /// The database: see [`SqlStore::open`]. Servers that share a PostgreSQL are one SM-DP+, under one address.
     pub database: String,
     /// Behaviour. An empty SM-DP+ address becomes the one listened at.
     pub settings: Settings,
@@ -112,7 +113,7 @@ pub enum ServeError {
     NoIdentity,
     /// The database cannot be opened.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Database(#[from] DatabaseError),
 }
 
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] lets requests finish.

@@ -1,17 +1,14 @@
-//! The store in SQLite: a file, or memory for as long as the server runs.
-
-use std::str::FromStr;
-use std::time::Duration;
+//! The store in a database: SQLite, in a file or in memory, or PostgreSQL, which several servers may share.
 
 use crypto::confirmation::ConfirmationCodeHash;
+use database::{Database, DatabaseError, Kind, Schema, change};
 use rsp::euicc_info::UiccCapability;
 use rsp::metadata::NotificationEvent;
 use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, TransactionId};
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{Row, SqliteConnection, query};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyConnection, AnyPool, Row, query};
 
 use crate::profile::{ConfirmationCode, Order, Profile, Requirements, UnixTime};
 use crate::store::{
@@ -19,88 +16,71 @@ use crate::store::{
     Undelivered,
 };
 
-/// Profiles, sessions and notifications in SQLite.
+/// Profiles, sessions and notifications in a database.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
-    pool: SqlitePool,
+    database: Database<Tables>,
+}
+
+/// The SM-DP+'s tables.
+#[derive(Clone, Copy, Debug)]
+struct Tables;
+
+impl Schema for Tables {
+    // What a power cut takes away a caller that got no answer asks for again. A profile taken out takes its keys with it.
+    const PRAGMAS: &[&str] = &["synchronous = NORMAL", "secure_delete = ON"];
+
+    fn migrations(kind: Kind) -> Migrator {
+        match kind {
+            Kind::Sqlite => sqlx::migrate!("migrations/sqlite"),
+            Kind::PostgreSql => sqlx::migrate!("migrations/postgresql"),
+        }
+    }
 }
 
 impl SqlStore {
-    /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, or `:memory:`.
+    /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, `:memory:`, or `postgres://…`.
     /// A file that is not there is made, for its owner alone: profiles are kept as they are, keys included.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
-        let in_memory = path == ":memory:";
-        let options = if in_memory {
-            SqliteConnectOptions::from_str("sqlite::memory:")?
-        } else {
-            create_private(path);
-            SqliteConnectOptions::new()
-                .filename(path)
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Normal)
-                .busy_timeout(Duration::from_secs(5))
-                // A profile taken out takes its keys with it.
-                .pragma("secure_delete", "ON")
-        };
-        let pool = SqlitePoolOptions::new();
-        // A database in memory lives exactly as long as its one connection.
-        let pool = if in_memory {
-            pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
-        } else {
-            pool.max_connections(8)
-        };
-        let pool = pool.connect_with(options).await?;
-        sqlx::migrate!("migrations/sqlite")
-            .run(&pool)
-            .await
-            .map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Self { pool })
+    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        Ok(Self { database: Database::open(url).await? })
     }
 
-    /// Closes all connections, the database file being whole afterwards.
+    /// Closes all connections, a file being whole afterwards.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.close().await;
+    }
+
+    fn pool(&self) -> &AnyPool {
+        self.database.pool()
     }
 }
 
-/// Makes the file, unless it is there, readable for its owner only; the files SQLite puts beside it follow it.
-fn create_private(path: &str) {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // What keeps the file from being made keeps the database from being opened, which says so better.
-    let _ = options.open(path);
-}
-
-const PROFILE: &str = "profile_type, metadata, length(package) AS package_size, required_capability, operator, state, \
+const PROFILE: &str = "profile_type, metadata, CAST(length(package) AS BIGINT) AS package_size, required_capability, operator, state, \
     ordered_by, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
     added_at, changed_at, revision FROM profile";
 const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
     eid, iccid, matching_id, euicc_certificate, smdp_signature2, revision FROM session";
 const NOTIFICATION: &str = "received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
     remark, der FROM notification";
-const PROGRESS: &str = "id, operator, call, info, since, attempts FROM progress";
+const PROGRESS: &str = "id, operator, call, info, since, attempts, due_at FROM progress";
 
 impl Store for SqlStore {
     async fn profile(&self, iccid: &Iccid) -> Result<Option<Profile>, StoreError> {
-        let sql = format!("SELECT {PROFILE} WHERE iccid = ?");
-        query(&sql).bind(iccid.octets()).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+        let sql = format!("SELECT {PROFILE} WHERE iccid = $1");
+        query(&sql).bind(iccid.octets()).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
     }
 
     async fn profile_by_matching_id(&self, matching_id: &str) -> Result<Option<Profile>, StoreError> {
-        let sql = format!("SELECT {PROFILE} WHERE matching_id = ?");
-        query(&sql).bind(matching_id).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+        let sql = format!("SELECT {PROFILE} WHERE matching_id = $1");
+        query(&sql).bind(matching_id).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
     }
 
     async fn profile_by_eid(&self, eid: &Eid) -> Result<Option<Profile>, StoreError> {
         let sql = format!(
-            "SELECT {PROFILE} WHERE eid = ? AND matching_id IS NULL AND state IN ('Released', 'Downloaded') \
+            "SELECT {PROFILE} WHERE eid = $1 AND matching_id IS NULL AND state IN ('Released', 'Downloaded') \
              ORDER BY changed_at, iccid LIMIT 1"
         );
-        query(&sql).bind(eid.octets().as_slice()).fetch_optional(&self.pool).await?.as_ref().map(profile).transpose()
+        query(&sql).bind(eid.octets().as_slice()).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
     }
 
     async fn available_profile(
@@ -109,33 +89,33 @@ impl Store for SqlStore {
         operator: Option<&str>,
     ) -> Result<Option<Profile>, StoreError> {
         let sql = format!(
-            "SELECT {PROFILE} WHERE profile_type = ? AND state = 'Available' AND (operator IS NULL OR operator = ?) \
+            "SELECT {PROFILE} WHERE profile_type = $1 AND state = 'Available' AND (operator IS NULL OR operator = $2) \
              ORDER BY operator IS NULL, added_at, iccid LIMIT 1"
         );
-        let found = query(&sql).bind(profile_type).bind(operator).fetch_optional(&self.pool).await?;
+        let found = query(&sql).bind(profile_type).bind(operator).fetch_optional(self.pool()).await?;
         found.as_ref().map(profile).transpose()
     }
 
     async fn owners_of_type(&self, profile_type: &str) -> Result<Vec<Option<String>>, StoreError> {
-        let rows = query("SELECT DISTINCT operator FROM profile WHERE profile_type = ?").bind(profile_type);
-        rows.fetch_all(&self.pool).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        let rows = query("SELECT DISTINCT operator FROM profile WHERE profile_type = $1").bind(profile_type);
+        rows.fetch_all(self.pool()).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     async fn profiles(&self) -> Result<Vec<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} ORDER BY added_at, iccid");
-        query(&sql).fetch_all(&self.pool).await?.iter().map(profile).collect()
+        query(&sql).fetch_all(self.pool()).await?.iter().map(profile).collect()
     }
 
     async fn package(&self, iccid: &Iccid) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = query("SELECT package FROM profile WHERE iccid = ?").bind(iccid.octets());
-        Ok(row.fetch_optional(&self.pool).await?.map(|row| row.try_get(0)).transpose()?)
+        let row = query("SELECT package FROM profile WHERE iccid = $1").bind(iccid.octets());
+        Ok(row.fetch_optional(self.pool()).await?.map(|row| row.try_get(0)).transpose()?)
     }
 
     async fn add_profile(&self, profile: &Profile, package: &[u8]) -> Result<(), StoreError> {
         let sql = "INSERT INTO profile (iccid, profile_type, metadata, package, required_capability, operator, state, \
                    ordered_by, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, \
                    downloads, euicc_otpk, added_at, changed_at, revision) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         let Order { operator, matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
         let inserted = query(sql)
             .bind(profile.iccid().octets())
@@ -149,116 +129,141 @@ impl Store for SqlStore {
             .bind(matching_id)
             .bind(eid.map(|eid| eid.octets().to_vec()))
             .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
-            .bind(confirmation_code.as_ref().map_or(0, |code| code.failures))
+            .bind(confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
             .bind(expires_at.map(integer))
-            .bind(downloads)
+            .bind(i64::from(*downloads))
             .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
             .bind(integer(profile.added_at))
             .bind(integer(profile.changed_at))
             .bind(profile.revision)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await;
         unique(inserted, "a profile with this ICCID or matchingId").map(drop)
     }
 
     async fn apply(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let connection = &mut *transaction;
-        if let Some(profile) = changes.profile {
-            update_profile(connection, profile).await?;
-        }
-        if let Some(session) = changes.session {
-            update_session(connection, session).await?;
-        }
-        if let Some(notification) = changes.notification {
-            add_notification(connection, notification).await?;
-        }
-        if let Some(answered) = changes.answered {
-            add_answer(connection, answered).await?;
-        }
-        if let Some(progress) = changes.progress {
-            add_progress(connection, progress).await?;
-        }
-        Ok(transaction.commit().await?)
+        change!(self.database, |tx| -> StoreError {
+            if let Some(profile) = changes.profile {
+                update_profile(&mut *tx, profile).await?;
+            }
+            if let Some(session) = changes.session {
+                update_session(&mut *tx, session).await?;
+            }
+            if let Some(notification) = changes.notification {
+                add_notification(&mut *tx, notification).await?;
+            }
+            if let Some(answered) = changes.answered {
+                add_answer(&mut *tx, answered).await?;
+            }
+            if let Some(progress) = changes.progress {
+                add_progress(&mut *tx, progress).await?;
+            }
+        })
     }
 
     async fn remove_profile(&self, iccid: &Iccid) -> Result<bool, StoreError> {
-        let removed = query("DELETE FROM profile WHERE iccid = ?").bind(iccid.octets()).execute(&self.pool);
+        let removed = query("DELETE FROM profile WHERE iccid = $1").bind(iccid.octets()).execute(self.pool());
         Ok(removed.await?.rows_affected() > 0)
+    }
+
+    async fn has_room(&self, most: u32, given_up: UnixTime) -> Result<bool, StoreError> {
+        let waiting = "SELECT COUNT(*) FROM (SELECT 1 FROM session WHERE state = 'Initiated' LIMIT $1) AS waiting";
+        let waiting = async || {
+            let row = query(waiting).bind(i64::from(most)).fetch_one(self.pool()).await?;
+            Ok::<_, StoreError>(row.try_get::<i64, _>(0)?)
+        };
+        if waiting().await? < i64::from(most) {
+            return Ok(true);
+        }
+        let sql = "DELETE FROM session WHERE state = 'Initiated' AND expires_at < $1";
+        query(sql).bind(integer(given_up)).execute(self.pool()).await?;
+        Ok(waiting().await? < i64::from(most))
     }
 
     async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
         let sql = "INSERT INTO session (state, expires_at, eid, iccid, matching_id, euicc_certificate, \
                    smdp_signature2, transaction_id, revision, server_address, server_challenge, ci) \
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let inserted = bind_session(query(sql), session)
             .bind(&session.server_address)
             .bind(session.server_challenge.to_vec())
             .bind(session.ci.octets())
-            .execute(&self.pool)
+            .execute(self.pool())
             .await;
         unique(inserted, "a session with this transactionId").map(drop)
     }
 
     async fn session(&self, id: &TransactionId) -> Result<Option<Session>, StoreError> {
-        let sql = format!("SELECT {SESSION} WHERE transaction_id = ?");
-        query(&sql).bind(id.octets()).fetch_optional(&self.pool).await?.as_ref().map(session).transpose()
+        let sql = format!("SELECT {SESSION} WHERE transaction_id = $1");
+        query(&sql).bind(id.octets()).fetch_optional(self.pool()).await?.as_ref().map(session).transpose()
     }
 
     async fn forget_sessions(&self, expired: UnixTime, given_up: UnixTime) -> Result<(), StoreError> {
-        let sql = "DELETE FROM session WHERE expires_at < ? \
-                   AND (state IN ('Initiated', 'Authenticated') OR eid IS NULL OR expires_at < ?)";
-        query(sql).bind(integer(expired)).bind(integer(given_up)).execute(&self.pool).await?;
+        let sql = "DELETE FROM session WHERE expires_at < $1 \
+                   AND (state IN ('Initiated', 'Authenticated') OR eid IS NULL OR expires_at < $2)";
+        query(sql).bind(integer(expired)).bind(integer(given_up)).execute(self.pool()).await?;
         Ok(())
     }
 
     async fn notifications(&self) -> Result<Vec<Notification>, StoreError> {
         let sql = format!("SELECT {NOTIFICATION} ORDER BY id");
-        query(&sql).fetch_all(&self.pool).await?.iter().map(notification).collect()
+        query(&sql).fetch_all(self.pool()).await?.iter().map(notification).collect()
     }
 
     async fn answer_to(&self, requester: &str, call: &str, digest: &[u8; 32]) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT answer FROM call WHERE requester = ? AND call = ? AND digest = ?";
-        let row = query(sql).bind(requester).bind(call).bind(digest.as_slice()).fetch_optional(&self.pool).await?;
+        let sql = "SELECT answer FROM call WHERE requester = $1 AND call = $2 AND digest = $3";
+        let row = query(sql).bind(requester).bind(call).bind(digest.as_slice()).fetch_optional(self.pool()).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     async fn forget_answers(&self, then: UnixTime) -> Result<(), StoreError> {
-        query("DELETE FROM call WHERE answered_at < ?").bind(integer(then)).execute(&self.pool).await?;
+        query("DELETE FROM call WHERE answered_at < $1").bind(integer(then)).execute(self.pool()).await?;
         Ok(())
     }
 
-    async fn progress_due(&self, now: UnixTime, most: u32) -> Result<Vec<Undelivered>, StoreError> {
+    async fn operators_to_tell(&self, now: UnixTime) -> Result<Vec<String>, StoreError> {
+        let rows = query("SELECT DISTINCT operator FROM progress WHERE due_at <= $1").bind(integer(now));
+        rows.fetch_all(self.pool()).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn progress_due(&self, operator: &str, now: UnixTime, most: u32) -> Result<Vec<Undelivered>, StoreError> {
         let sql = format!(
-            "SELECT {PROGRESS} WHERE due_at <= ? AND NOT EXISTS \
+            "SELECT {PROGRESS} WHERE operator = $1 AND due_at <= $2 AND NOT EXISTS \
              (SELECT 1 FROM progress AS earlier WHERE earlier.iccid = progress.iccid AND earlier.id < progress.id) \
-             ORDER BY id LIMIT ?"
+             ORDER BY id LIMIT $3"
         );
-        query(&sql).bind(integer(now)).bind(most).fetch_all(&self.pool).await?.iter().map(undelivered).collect()
+        let rows = query(&sql).bind(operator).bind(integer(now)).bind(i64::from(most));
+        rows.fetch_all(self.pool()).await?.iter().map(undelivered).collect()
+    }
+
+    async fn claim_progress(&self, id: i64, due_at: UnixTime, until: UnixTime) -> Result<bool, StoreError> {
+        let sql = "UPDATE progress SET due_at = $1 WHERE id = $2 AND due_at = $3";
+        let claimed = query(sql).bind(integer(until)).bind(id).bind(integer(due_at)).execute(self.pool());
+        Ok(claimed.await?.rows_affected() > 0)
     }
 
     async fn undelivered_progress(&self) -> Result<Vec<Undelivered>, StoreError> {
         let sql = format!("SELECT {PROGRESS} ORDER BY id");
-        query(&sql).fetch_all(&self.pool).await?.iter().map(undelivered).collect()
+        query(&sql).fetch_all(self.pool()).await?.iter().map(undelivered).collect()
     }
 
     async fn forget_progress(&self, id: i64) -> Result<(), StoreError> {
-        query("DELETE FROM progress WHERE id = ?").bind(id).execute(&self.pool).await?;
+        query("DELETE FROM progress WHERE id = $1").bind(id).execute(self.pool()).await?;
         Ok(())
     }
 
     async fn postpone_progress(&self, id: i64, until: UnixTime) -> Result<(), StoreError> {
-        let sql = "UPDATE progress SET attempts = attempts + 1, due_at = ? WHERE id = ?";
-        query(sql).bind(integer(until)).bind(id).execute(&self.pool).await?;
+        let sql = "UPDATE progress SET attempts = attempts + 1, due_at = $1 WHERE id = $2";
+        query(sql).bind(integer(until)).bind(id).execute(self.pool()).await?;
         Ok(())
     }
 }
 
-async fn update_profile(connection: &mut SqliteConnection, profile: &Profile) -> Result<(), StoreError> {
-    let sql = "UPDATE profile SET profile_type = ?, metadata = ?, operator = ?, state = ?, ordered_by = ?, \
-               notified_by = ?, notification_number = ?, matching_id = ?, eid = ?, confirmation_code_hash = ?, \
-               confirmation_code_failures = ?, expires_at = ?, downloads = ?, euicc_otpk = ?, changed_at = ?, \
-               revision = revision + 1 WHERE iccid = ? AND revision = ?";
+async fn update_profile(connection: &mut AnyConnection, profile: &Profile) -> Result<(), StoreError> {
+    let sql = "UPDATE profile SET profile_type = $1, metadata = $2, operator = $3, state = $4, ordered_by = $5, \
+               notified_by = $6, notification_number = $7, matching_id = $8, eid = $9, confirmation_code_hash = $10, \
+               confirmation_code_failures = $11, expires_at = $12, downloads = $13, euicc_otpk = $14, changed_at = $15, \
+               revision = revision + 1 WHERE iccid = $16 AND revision = $17";
     let Order { operator, matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
     let updated = query(sql)
         .bind(&profile.profile_type)
@@ -271,9 +276,9 @@ async fn update_profile(connection: &mut SqliteConnection, profile: &Profile) ->
         .bind(matching_id)
         .bind(eid.map(|eid| eid.octets().to_vec()))
         .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
-        .bind(confirmation_code.as_ref().map_or(0, |code| code.failures))
+        .bind(confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
         .bind(expires_at.map(integer))
-        .bind(downloads)
+        .bind(i64::from(*downloads))
         .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
         .bind(integer(profile.changed_at))
         .bind(profile.iccid().octets())
@@ -286,18 +291,18 @@ async fn update_profile(connection: &mut SqliteConnection, profile: &Profile) ->
     }
 }
 
-async fn update_session(connection: &mut SqliteConnection, session: &Session) -> Result<(), StoreError> {
-    let sql = "UPDATE session SET state = ?, expires_at = ?, eid = ?, iccid = ?, matching_id = ?, \
-               euicc_certificate = ?, smdp_signature2 = ?, revision = revision + 1 WHERE transaction_id = ? AND revision = ?";
+async fn update_session(connection: &mut AnyConnection, session: &Session) -> Result<(), StoreError> {
+    let sql = "UPDATE session SET state = $1, expires_at = $2, eid = $3, iccid = $4, matching_id = $5, \
+               euicc_certificate = $6, smdp_signature2 = $7, revision = revision + 1 WHERE transaction_id = $8 AND revision = $9";
     match bind_session(query(sql), session).execute(connection).await?.rows_affected() {
         0 => Err(StoreError::Conflict("the session")),
         _ => Ok(()),
     }
 }
 
-async fn add_notification(connection: &mut SqliteConnection, notification: &Notification) -> Result<(), StoreError> {
+async fn add_notification(connection: &mut AnyConnection, notification: &Notification) -> Result<(), StoreError> {
     let sql = "INSERT INTO notification (digest, received_at, event, seq_number, address, iccid, eid, \
-               transaction_id, result, verified, remark, der) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+               transaction_id, result, verified, remark, der) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
                ON CONFLICT (digest) DO NOTHING";
     let digest = Sha256::digest(&notification.der);
     query(sql)
@@ -310,21 +315,21 @@ async fn add_notification(connection: &mut SqliteConnection, notification: &Noti
         .bind(notification.eid.map(|eid| eid.octets().to_vec()))
         .bind(notification.transaction_id.as_ref().map(TransactionId::octets))
         .bind(&notification.result)
-        .bind(notification.distrusted.is_none())
+        .bind(i64::from(notification.distrusted.is_none()))
         .bind(notification.distrusted.as_deref().unwrap_or_default())
         .bind(&notification.der)
         .execute(&mut *connection)
         .await?;
     if notification.distrusted.is_some() {
         let sql = "DELETE FROM notification WHERE verified = 0 AND id <= \
-                   (SELECT id FROM notification WHERE verified = 0 ORDER BY id DESC LIMIT 1 OFFSET ?)";
-        query(sql).bind(DISTRUSTED_KEPT).execute(connection).await?;
+                   (SELECT id FROM notification WHERE verified = 0 ORDER BY id DESC LIMIT 1 OFFSET $1)";
+        query(sql).bind(i64::from(DISTRUSTED_KEPT)).execute(connection).await?;
     }
     Ok(())
 }
 
-async fn add_answer(connection: &mut SqliteConnection, answered: &Answered) -> Result<(), StoreError> {
-    let sql = "INSERT INTO call (requester, call, digest, answer, answered_at) VALUES (?, ?, ?, ?, ?)";
+async fn add_answer(connection: &mut AnyConnection, answered: &Answered) -> Result<(), StoreError> {
+    let sql = "INSERT INTO call (requester, call, digest, answer, answered_at) VALUES ($1, $2, $3, $4, $5)";
     let inserted = query(sql)
         .bind(&answered.requester)
         .bind(&answered.call)
@@ -340,8 +345,8 @@ async fn add_answer(connection: &mut SqliteConnection, answered: &Answered) -> R
     }
 }
 
-async fn add_progress(connection: &mut SqliteConnection, progress: &Progress) -> Result<(), StoreError> {
-    let sql = "INSERT INTO progress (operator, iccid, call, info, since, due_at) VALUES (?, ?, ?, ?, ?, ?)";
+async fn add_progress(connection: &mut AnyConnection, progress: &Progress) -> Result<(), StoreError> {
+    let sql = "INSERT INTO progress (operator, iccid, call, info, since, due_at) VALUES ($1, $2, $3, $4, $5, $6)";
     let since = progress.info.timestamp.0;
     let info = serde_json::to_string(&progress.info).map_err(|_| StoreError::Damaged("progress"))?;
     query(sql)
@@ -356,7 +361,7 @@ async fn add_progress(connection: &mut SqliteConnection, progress: &Progress) ->
     Ok(())
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments<'q>>;
+type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments<'q>>;
 
 /// Binds state, expiry, peer, identifier and revision, in this order.
 fn bind_session<'q>(query: Query<'q>, session: &'q Session) -> Query<'q> {
@@ -382,12 +387,12 @@ fn state_name(state: &SessionState) -> &'static str {
     }
 }
 
-fn profile(row: &SqliteRow) -> Result<Profile, StoreError> {
+fn profile(row: &AnyRow) -> Result<Profile, StoreError> {
     let damaged = || StoreError::Damaged("profile");
     let confirmation_code = match row.try_get::<Option<Vec<u8>>, _>("confirmation_code_hash")? {
         Some(hash) => Some(ConfirmationCode {
             hash: ConfirmationCodeHash::new(hash.try_into().map_err(|_| damaged())?),
-            failures: row.try_get("confirmation_code_failures")?,
+            failures: count(row, "confirmation_code_failures")?,
         }),
         None => None,
     };
@@ -397,7 +402,7 @@ fn profile(row: &SqliteRow) -> Result<Profile, StoreError> {
         operator: row.try_get("operator")?,
         requirements: Requirements {
             uicc_capability: UiccCapability::from_bits(number(row, "required_capability")?),
-            package_size: row.try_get("package_size")?,
+            package_size: count(row, "package_size")?,
         },
         state: row.try_get::<&str, _>("state")?.parse().map_err(|_| damaged())?,
         last_notification: match row.try_get::<Option<Vec<u8>>, _>("notified_by")? {
@@ -413,7 +418,7 @@ fn profile(row: &SqliteRow) -> Result<Profile, StoreError> {
             eid: eid(row)?,
             confirmation_code,
             expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(i64::cast_unsigned),
-            downloads: row.try_get("downloads")?,
+            downloads: count(row, "downloads")?,
             euicc_otpk: row.try_get::<Option<Vec<u8>>, _>("euicc_otpk")?.map(Into::into),
         },
         added_at: number(row, "added_at")?,
@@ -422,7 +427,7 @@ fn profile(row: &SqliteRow) -> Result<Profile, StoreError> {
     })
 }
 
-fn session(row: &SqliteRow) -> Result<Session, StoreError> {
+fn session(row: &AnyRow) -> Result<Session, StoreError> {
     let damaged = || StoreError::Damaged("session");
     let signature: Option<Vec<u8>> = row.try_get("smdp_signature2")?;
     let certificate: Option<Vec<u8>> = row.try_get("euicc_certificate")?;
@@ -455,8 +460,8 @@ fn session(row: &SqliteRow) -> Result<Session, StoreError> {
     })
 }
 
-fn notification(row: &SqliteRow) -> Result<Notification, StoreError> {
-    let verified: bool = row.try_get("verified")?;
+fn notification(row: &AnyRow) -> Result<Notification, StoreError> {
+    let verified: i64 = row.try_get("verified")?;
     let remark: String = row.try_get("remark")?;
     Ok(Notification {
         received_at: number(row, "received_at")?,
@@ -467,42 +472,47 @@ fn notification(row: &SqliteRow) -> Result<Notification, StoreError> {
         eid: eid(row)?,
         transaction_id: row.try_get::<Option<Vec<u8>>, _>("transaction_id")?.map(TransactionId::from),
         result: row.try_get("result")?,
-        distrusted: (!verified).then_some(remark),
+        distrusted: (verified == 0).then_some(remark),
         der: row.try_get("der")?,
     })
 }
 
-fn undelivered(row: &SqliteRow) -> Result<Undelivered, StoreError> {
+fn undelivered(row: &AnyRow) -> Result<Undelivered, StoreError> {
     let info = serde_json::from_str(row.try_get("info")?).map_err(|_| StoreError::Damaged("progress"))?;
     let progress = Progress { operator: row.try_get("operator")?, call: row.try_get("call")?, info };
     Ok(Undelivered {
         id: row.try_get("id")?,
         progress,
         since: number(row, "since")?,
-        attempts: row.try_get("attempts")?,
+        attempts: count(row, "attempts")?,
+        due_at: number(row, "due_at")?,
     })
 }
 
-fn eid(row: &SqliteRow) -> Result<Option<Eid>, StoreError> {
+fn eid(row: &AnyRow) -> Result<Option<Eid>, StoreError> {
     let Some(octets) = row.try_get::<Option<Vec<u8>>, _>("eid")? else { return Ok(None) };
     octets.try_into().map(|octets| Some(Eid::from_octets(octets))).map_err(|_| StoreError::Damaged("EID"))
 }
 
-fn iccid(row: &SqliteRow) -> Result<Option<Iccid>, StoreError> {
-    Ok(row.try_get::<Option<&[u8]>, _>("iccid")?.map(Iccid::from))
+fn iccid(row: &AnyRow) -> Result<Option<Iccid>, StoreError> {
+    Ok(row.try_get::<Option<Vec<u8>>, _>("iccid")?.map(|octets| Iccid::from(octets.as_slice())))
 }
 
 fn metadata_der(profile: &Profile) -> Result<Vec<u8>, StoreError> {
     rsp::encode(&profile.metadata).map_err(|_| StoreError::Damaged("profile"))
 }
 
-/// SQLite has signed integers only: the same 64 bits go in and come out.
+/// Databases have signed integers only: the same 64 bits go in and come out.
 fn integer(number: u64) -> i64 {
     number.cast_signed()
 }
 
-fn number(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
+fn number(row: &AnyRow, column: &str) -> Result<u64, StoreError> {
     Ok(row.try_get::<i64, _>(column)?.cast_unsigned())
+}
+
+fn count(row: &AnyRow, column: &'static str) -> Result<u32, StoreError> {
+    u32::try_from(row.try_get::<i64, _>(column)?).map_err(|_| StoreError::Damaged(column))
 }
 
 fn unique<T>(result: Result<T, sqlx::Error>, what: &'static str) -> Result<T, StoreError> {
@@ -512,15 +522,71 @@ fn unique<T>(result: Result<T, sqlx::Error>, what: &'static str) -> Result<T, St
     })
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error.to_string())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use database::place::{Place, on_each_database};
+
+    use rsp::es2plus::{HandleDownloadProgressInfoRequest, NotificationPointId, Timestamp};
+    use rsp::es9::FunctionExecutionStatus;
+
     use super::*;
+
+    on_each_database!(
+        sessions_are_not_kept_for_ever,
+        those_who_waited_long_make_room_for_others,
+        of_what_anybody_can_send_only_so_much_is_kept,
+        progress_is_told_by_one_and_in_order,
+    );
+
+    async fn progress_is_told_by_one_and_in_order(place: &Place) {
+        let (one, other) = (SqlStore::open(&place.url).await.unwrap(), SqlStore::open(&place.url).await.unwrap());
+        let news = |operator: &str, profile: u8, call: &str| Progress {
+            operator: operator.into(),
+            call: call.into(),
+            info: HandleDownloadProgressInfoRequest {
+                eid: None,
+                iccid: Iccid::from(&[profile; 10][..]),
+                profile_type: "Companion".into(),
+                timestamp: Timestamp(7),
+                notification_point_id: NotificationPointId::BPP_DOWNLOAD,
+                notification_point_status: FunctionExecutionStatus::success(),
+                result_data: None,
+            },
+        };
+        for progress in [news("a", 1, "1"), news("a", 1, "2"), news("a", 2, "3"), news("b", 3, "4")] {
+            one.apply(&Changes { progress: Some(&progress), ..Changes::default() }).await.unwrap();
+        }
+        let calls = async |store: &SqlStore, operator, now| {
+            let due = store.progress_due(operator, now, 9).await.unwrap();
+            due.into_iter().map(|one| one.progress.call).collect::<Vec<_>>()
+        };
+        let mut operators = other.operators_to_tell(7).await.unwrap();
+        operators.sort();
+        assert_eq!(operators, ["a", "b"]);
+        assert_eq!(calls(&one, "a", 6).await, [""; 0], "not before it happened");
+        assert_eq!(calls(&one, "a", 7).await, ["1", "3"]);
+        assert_eq!(calls(&other, "b", 7).await, ["4"]);
+
+        // Both see it, one has it.
+        let first = one.progress_due("a", 7, 1).await.unwrap().remove(0);
+        let claims = tokio::join!(
+            one.claim_progress(first.id, first.due_at, 17),
+            other.claim_progress(first.id, first.due_at, 18),
+        );
+        let (one_has, other_has) = (claims.0.unwrap(), claims.1.unwrap());
+        assert!(one_has ^ other_has);
+        let until = if one_has { 17 } else { 18 };
+        assert_eq!(calls(&other, "a", 16).await, ["3"], "nor what comes after it");
+        assert!(one.claim_progress(first.id, until, 20).await.unwrap(), "a sign of life");
+        assert_eq!(calls(&other, "a", 19).await, ["3"]);
+        // One has died.
+        assert_eq!(calls(&other, "a", 20).await, ["1", "3"]);
+        assert!(other.claim_progress(first.id, 20, 30).await.unwrap());
+        assert!(!one.claim_progress(first.id, 20, 31).await.unwrap(), "too late");
+        other.forget_progress(first.id).await.unwrap();
+        assert_eq!(calls(&one, "a", 20).await, ["2", "3"]);
+        assert!(!one.claim_progress(first.id, 30, 40).await.unwrap(), "it is told");
+    }
 
     fn session(number: u8, state: SessionState) -> Session {
         Session {
@@ -544,9 +610,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn sessions_are_not_kept_for_ever() {
-        let store = SqlStore::open(":memory:").await.unwrap();
+    async fn sessions_are_not_kept_for_ever(place: &Place) {
+        let store = SqlStore::open(&place.url).await.unwrap();
         let states = [
             SessionState::Initiated,
             SessionState::Authenticated(peer()),
@@ -569,9 +634,29 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn of_what_anybody_can_send_only_so_much_is_kept() {
-        let store = SqlStore::open(":memory:").await.unwrap();
+    async fn those_who_waited_long_make_room_for_others(place: &Place) {
+        let store = SqlStore::open(&place.url).await.unwrap();
+        for (number, state) in [SessionState::Initiated, SessionState::Initiated, SessionState::Authenticated(peer())]
+            .into_iter()
+            .enumerate()
+        {
+            let number = u8::try_from(number).unwrap();
+            store
+                .add_session(&Session { expires_at: 1000 + u64::from(number), ..session(number, state) })
+                .await
+                .unwrap();
+        }
+        assert!(store.has_room(3, 2000).await.unwrap(), "where there is room nobody has to go");
+        assert!(!store.has_room(2, 1000).await.unwrap());
+        assert!(store.has_room(2, 1001).await.unwrap());
+        assert_eq!(store.session(&TransactionId::from([0; 16])).await.unwrap(), None);
+        assert!(store.has_room(1, 2000).await.unwrap());
+        let left = store.session(&TransactionId::from([2; 16])).await.unwrap();
+        assert!(left.is_some(), "an eUICC that has shown itself stays");
+    }
+
+    async fn of_what_anybody_can_send_only_so_much_is_kept(place: &Place) {
+        let store = SqlStore::open(&place.url).await.unwrap();
         let notification = |number: u32, distrusted: Option<&str>| Notification {
             received_at: 7,
             event: NotificationEvent::ENABLE,

@@ -59,6 +59,10 @@ pub trait Store: Send + Sync {
     /// Takes a profile out; whether it was there.
     fn remove_profile(&self, iccid: &Iccid) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Whether another session may begin: there are fewer than `most` whose eUICC has not shown itself. Where there are
+    /// not, those of them that expire before `given_up` make room.
+    fn has_room(&self, most: u32, given_up: UnixTime) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Begins a session.
     fn add_session(&self, session: &Session) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -92,13 +96,26 @@ pub trait Store: Send + Sync {
     /// Forgets answers given before `then`.
     fn forget_answers(&self, then: UnixTime) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Progress that operators have not heard of yet, and that is due: of each profile the oldest only, so that it arrives in
-    /// order.
+    /// Operators that have something to hear which is due.
+    fn operators_to_tell(&self, now: UnixTime) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// Progress that `operator` has not heard of yet, and that is due: of each profile the oldest only, so that it arrives
+    /// in order.
     fn progress_due(
         &self,
+        operator: &str,
         now: UnixTime,
         most: u32,
     ) -> impl Future<Output = Result<Vec<Undelivered>, StoreError>> + Send;
+
+    /// Takes progress in hand, or keeps it there: it is not due again before `until`. `false` if somebody else has it since
+    /// it was due at `due_at`, or it is gone.
+    fn claim_progress(
+        &self,
+        id: i64,
+        due_at: UnixTime,
+        until: UnixTime,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// All progress that operators have not heard of yet, the oldest first.
     fn undelivered_progress(&self) -> impl Future<Output = Result<Vec<Undelivered>, StoreError>> + Send;
@@ -163,6 +180,8 @@ pub struct Undelivered {
     pub since: UnixTime,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it is to be tried next, if nobody is at it.
+    pub due_at: UnixTime,
 }
 
 /// How many notifications whose signature is not right are kept.
@@ -182,7 +201,7 @@ pub enum StoreError {
     Damaged(&'static str),
     /// The database did not do its part.
     #[error("the database failed: {0}")]
-    Database(String),
+    Database(#[from] sqlx::Error),
 }
 
 /// One RSP session with an eUICC (SGP.22 section 3.1.3), named by its transactionId.

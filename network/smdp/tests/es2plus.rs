@@ -5,25 +5,33 @@
 #[expect(dead_code, reason = "here only requests that no client of ours sends")]
 mod client;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use database::place::{Place, on_each_database};
+use https::binding::{Whole, bare, read};
 use https::{CallError, Client, TlsIdentity};
 use rsp::certificate::Role;
 use rsp::es2plus::{
     CancelOrderRequest, ConfirmOrderRequest, ConfirmOrderResponse, DownloadOrderRequest, FinalProfileStatusIndicator,
-    Function, ReleaseProfileRequest, status,
+    Function, HandleDownloadProgressInfoRequest, NotificationPointId, ReleaseProfileRequest, Timestamp, status,
 };
 use rsp::es8::StoreMetadataRequest;
-use rsp::es9::{Empty, Status};
+use rsp::es9::{Empty, FunctionExecutionStatus, Status};
 use rsp::pki::{Parameters, Pki};
 use rsp::{Eid, Iccid};
 use saip::header::{ProfileHeader, ServicesList};
 use saip::{PeHeader, ProfileElement};
 use smdp::order::{self, add_profile};
 use smdp::profile::ProfileState;
-use smdp::store::Store;
+use smdp::store::{Changes, Progress, Store};
 use smdp::{Config, Es2Plus, Operator, Server, serve};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 const EID: &str = "89049032123451234512345678901235";
 const ONE: &str = "one.example";
@@ -91,14 +99,23 @@ impl Bench {
         Self { server: Self::serve(&pki, path.to_str().unwrap()).await, pki, database: Some(folder) }
     }
 
+    async fn start_at(place: &Place) -> Self {
+        let pki = mint();
+        Self { server: Self::serve(&pki, &place.url).await, pki, database: None }
+    }
+
     async fn serve(pki: &Pki, database: &str) -> Server {
+        Self::serve_operators(pki, database, vec![Operator::named(ONE), Operator::named(TWO)]).await
+    }
+
+    async fn serve_operators(pki: &Pki, database: &str, operators: Vec<Operator>) -> Server {
         let mut config = Config { tls: None, database: database.to_owned(), ..Config::from_pki(pki).unwrap() };
         config.settings.address = "smdp.example".into();
         config.es2plus = Some(Es2Plus {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: TlsIdentity::from_credential(pki.get(Role::DpTls).unwrap()).unwrap(),
             roots: roots(pki),
-            operators: vec![Operator::named(ONE), Operator::named(TWO)],
+            operators,
         });
         serve(config).await.unwrap()
     }
@@ -112,7 +129,11 @@ impl Bench {
     }
 
     fn client_with(&self, requester: &str, identity: Option<&TlsIdentity>) -> Client {
-        let url = format!("https://{}", self.server.es2plus_at().unwrap());
+        self.client_of(&self.server, requester, identity)
+    }
+
+    fn client_of(&self, server: &Server, requester: &str, identity: Option<&TlsIdentity>) -> Client {
+        let url = format!("https://{}", server.es2plus_at().unwrap());
         Client::new(&url, requester, &roots(&self.pki), identity).unwrap()
     }
 
@@ -368,6 +389,136 @@ async fn many_orders_at_once_get_a_profile_each() {
         }
     }
     assert_eq!((got.len(), without), (6, 2));
+}
+
+on_each_database!(calls_alternate_between_two_servers, two_servers_tell_each_piece_of_news_once);
+
+async fn calls_alternate_between_two_servers(place: &Place) {
+    let bench = Bench::start_at(place).await;
+    let other = Bench::serve(&bench.pki, &place.url).await;
+    for number in 0..8 {
+        bench.add(number, "Companion", None).await;
+    }
+    let identity = operator(&bench.pki, ONE);
+    let here = bench.client_with(ONE, Some(&identity));
+    let there = bench.client_of(&other, ONE, Some(&identity));
+
+    // One order, of which each server does every other step, and repeats what the other one has answered.
+    let iccid = here.call("1", &of_type("Companion")).await.unwrap().iccid;
+    assert_eq!(there.call("1", &of_type("Companion")).await.unwrap().iccid, iccid);
+    let confirmed = there.call("2", &confirm(&iccid)).await.unwrap();
+    assert_eq!(here.call("2", &confirm(&iccid)).await, Ok(confirmed));
+    here.call("3", &release(&iccid)).await.unwrap();
+    refused(there.call("4", &release(&iccid)).await, status::PROFILE_INVALID_TRANSITION);
+    assert_eq!(other.store().profile(&iccid).await.unwrap().unwrap().state, ProfileState::Released);
+    there.call("5", &cancel(&iccid)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Available);
+
+    // The same call at both at once is one order; ten calls at both get each of the seven others once.
+    let request = of_type("Companion");
+    let calls = tokio::join!(here.call("6", &request), there.call("6", &request));
+    let ordered = calls.0.unwrap().iccid;
+    assert_eq!(calls.1.unwrap().iccid, ordered);
+    let orders: Vec<_> = (0..10)
+        .map(|number| {
+            let client = if number % 2 == 0 { here.clone() } else { there.clone() };
+            tokio::spawn(async move { client.call(&format!("order-{number}"), &of_type("Companion")).await })
+        })
+        .collect();
+    let (mut got, mut without) = (BTreeSet::from([ordered]), 0);
+    for order in orders {
+        match order.await.unwrap() {
+            Ok(ordered) => assert!(got.insert(ordered.iccid), "twice the same profile"),
+            outcome => {
+                refused(outcome, status::PROFILE_TYPE_UNAVAILABLE);
+                without += 1;
+            }
+        }
+    }
+    assert_eq!((got.len(), without), (8, 3));
+}
+
+/// An operator's door for progress; without `heard` it takes everything in and never answers.
+async fn progress_door(pki: &Pki, name: &str, heard: Option<UnboundedSender<(String, Iccid)>>) -> Operator {
+    let names = [name.parse().unwrap(), "127.0.0.1".parse().unwrap()];
+    let credential = pki.issue_operator(&names, now() - 60, &mut fill_random).unwrap();
+    let identity = TlsIdentity::from_credential(&credential).unwrap();
+    let take = async move |headers: HeaderMap, Whole(body): Whole| {
+        let news = read::<HandleDownloadProgressInfoRequest>(&headers, &body).unwrap();
+        let Some(heard) = &heard else { return std::future::pending().await };
+        heard.send((news.header.function_call_identifier, news.body.iccid)).unwrap();
+        bare(StatusCode::NO_CONTENT)
+    };
+    let router = Router::new().route(HandleDownloadProgressInfoRequest::PATH, post(take));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let acceptor = https::tls::mutual_server(&identity, &roots(pki)).unwrap();
+    tokio::spawn(https::serve(listener, Some(acceptor), router, std::future::pending()));
+    Operator { progress_url: Some(format!("https://{at}")), ..Operator::named(name) }
+}
+
+/// Writes down something for `operator` to hear about a profile.
+async fn happens(server: &Server, operator: &str, profile: u32, call: &str) {
+    let info = HandleDownloadProgressInfoRequest {
+        eid: None,
+        iccid: iccid(profile),
+        profile_type: "Companion".into(),
+        timestamp: Timestamp(now()),
+        notification_point_id: NotificationPointId::BPP_DOWNLOAD,
+        notification_point_status: FunctionExecutionStatus::success(),
+        result_data: None,
+    };
+    let progress = Progress { operator: operator.into(), call: call.into(), info };
+    server.store().apply(&Changes { progress: Some(&progress), ..Changes::default() }).await.unwrap();
+}
+
+async fn two_servers_tell_each_piece_of_news_once(place: &Place) {
+    const PROFILES: u32 = 8;
+    const EACH: u32 = 5;
+    let (pki, (heard, mut news)) = (mint(), unbounded_channel());
+    let one = progress_door(&pki, ONE, Some(heard)).await;
+    let here = Bench::serve_operators(&pki, &place.url, vec![one.clone()]).await;
+    let there = Bench::serve_operators(&pki, &place.url, vec![one]).await;
+    for number in 0..EACH {
+        for profile in 0..PROFILES {
+            let server = if (number + profile) % 2 == 0 { &here } else { &there };
+            happens(server, ONE, profile, &format!("{profile}-{number}")).await;
+        }
+    }
+    let mut told: BTreeMap<Iccid, Vec<String>> = BTreeMap::new();
+    for _ in 0..PROFILES * EACH {
+        let (call, iccid) = news.recv().await.unwrap();
+        told.entry(iccid).or_default().push(call);
+    }
+    for profile in 0..PROFILES {
+        let in_order: Vec<_> = (0..EACH).map(|number| format!("{profile}-{number}")).collect();
+        assert_eq!(told.get(&iccid(profile)), Some(&in_order));
+    }
+    while !here.store().undelivered_progress().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(news.is_empty(), "twice");
+}
+
+/// However much waits for it.
+#[tokio::test]
+async fn an_operator_that_never_answers_holds_up_no_other() {
+    const WAITING: u32 = 300;
+    let (pki, (heard, mut news)) = (mint(), unbounded_channel());
+    let operators = vec![progress_door(&pki, ONE, None).await, progress_door(&pki, TWO, Some(heard)).await];
+    let server = Bench::serve_operators(&pki, ":memory:", operators).await;
+    for profile in 0..WAITING {
+        happens(&server, ONE, profile, &format!("one-{profile}")).await;
+    }
+    for number in 0..3 {
+        happens(&server, TWO, WAITING, &format!("two-{number}")).await;
+    }
+    for number in 0..3 {
+        assert_eq!(news.recv().await, Some((format!("two-{number}"), iccid(WAITING))));
+    }
+    let waiting = server.store().undelivered_progress().await.unwrap();
+    assert!(waiting.iter().filter(|one| one.progress.operator == ONE).count() == 300);
+    assert!(waiting.iter().all(|one| one.attempts == 0), "the silent one was given up first");
 }
 
 /// What no client of ours says.
