@@ -14,7 +14,7 @@ use rsp::es9::{
     InitiateAuthenticationResponse, Status, status,
 };
 use rsp::es10b::{
-    AuthenticateServerResponse, CancelSessionResponse, CtxParams1, EuiccSigned1, PrepareDownloadResponse,
+    AuthenticateServerResponse, CancelSessionResponse, CtxParams1, EuiccSigned1, EuiccSigned2, PrepareDownloadResponse,
     ServerSigned1, SmdpSigned2,
 };
 use rsp::{CertificateDer, Eid, Raw, Signature, SubjectKeyIdentifier, TransactionId, VersionType};
@@ -25,7 +25,7 @@ use crate::eligibility;
 use crate::identity::Identity;
 use crate::profile::{Profile, ProfileState, UnixTime};
 use crate::progress::{Point, failure};
-use crate::status::{Because, EUICC_ERROR, EXECUTION_ERROR, MALFORMED_REQUEST, Refusal};
+use crate::status::{Because, EUICC_ERROR, EXECUTION_ERROR, MALFORMED_REQUEST, Refusal, TOO_MANY_SESSIONS};
 use crate::store::{Changes, Peer, Progress, Session, SessionState, Store, StoreError};
 
 /// How an SM-DP+ behaves.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub aliases: Vec<String>,
     /// How long an RSP session may take, in seconds.
     pub session_lifetime: UnixTime,
+    /// Sessions whose eUICC has not shown itself yet, at most: anybody can begin one.
+    pub waiting_sessions: u32,
     /// Wrong confirmation codes after which an order is lost.
     pub confirmation_code_tries: u32,
     /// Packages handed out after which an order is lost.
@@ -58,6 +60,7 @@ impl Default for Settings {
             address: String::new(),
             aliases: Vec::new(),
             session_lifetime: 30 * 60,
+            waiting_sessions: 10_000,
             confirmation_code_tries: 3,
             download_tries: 10,
             rejection_is_final: false,
@@ -68,6 +71,10 @@ impl Default for Settings {
     }
 }
 
+/// Times to begin again when somebody else writes to the same profile.
+const PERSISTENCE: u32 = 10;
+/// How long the eUICC of a session has to show itself where there are too many, in seconds.
+const PATIENCE_IN_A_CROWD: UnixTime = 30;
 /// Lowest release of SGP.22 an eUICC must support.
 const LOWEST_SVN: (u8, u8, u8) = (2, 0, 0);
 
@@ -140,6 +147,11 @@ impl<S: Store> SmDp<S> {
         let signing = &euicc_info1.euicc_ci_pk_id_list_for_signing;
         let euicc_ci = signing.iter().find(|ci| self.trusts(ci)).ok_or(status::CI_NOT_SUPPORTED)?;
 
+        let expires_at = now.saturating_add(self.settings.session_lifetime);
+        let given_up = expires_at.saturating_sub(PATIENCE_IN_A_CROWD);
+        if !self.store.has_room(self.settings.waiting_sessions, given_up).await? {
+            return Err(TOO_MANY_SESSIONS.into());
+        }
         let transaction_id = TransactionId::from(random(fill_random));
         let server_challenge = random(fill_random);
         // The LPA compares this with the address it called, so it gets its own spelling back.
@@ -153,7 +165,7 @@ impl<S: Store> SmDp<S> {
         let session = Session {
             transaction_id: transaction_id.clone(),
             state: SessionState::Initiated,
-            expires_at: now.saturating_add(self.settings.session_lifetime),
+            expires_at,
             server_address,
             server_challenge,
             ci: identity.ci().clone(),
@@ -325,9 +337,30 @@ impl<S: Store> SmDp<S> {
             return Err(status::TRANSACTION_UNKNOWN.because("the eUICC signed another transactionId"));
         }
 
+        // A guess is counted, and an order handed out, before the answer goes: with another writer in between, it is all
+        // looked at again.
+        for _ in 0..PERSISTENCE {
+            match self.handed_out(&session, &peer, &signed, fill_random, now).await {
+                Err(HandOutError::Meanwhile) => {}
+                Err(HandOutError::Refused(refusal)) => return Err(refusal),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        Err(StoreError::Conflict("the profile").into())
+    }
+
+    /// The profile of a session, bound; or a refusal. Either way what it changes is written.
+    async fn handed_out(
+        &self,
+        session: &Session,
+        peer: &Peer,
+        signed: &EuiccSigned2,
+        fill_random: &mut (impl FnMut(&mut [u8]) + Send),
+        now: UnixTime,
+    ) -> Result<GetBoundProfilePackageResponse, HandOutError> {
         let mut profile = self.store.profile(&peer.iccid).await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
         if profile.order.matching_id != peer.matching_id {
-            return Err(status::PROFILE_NOT_REBINDABLE.because("the profile was ordered anew"));
+            return Err(status::PROFILE_NOT_REBINDABLE.because("the profile was ordered anew").into());
         }
         let point = |id, profile: &Profile, failure| Point {
             id,
@@ -337,27 +370,29 @@ impl<S: Store> SmDp<S> {
             result_data: None,
         };
         let hash_cc = signed.hash_cc.as_ref().map(|hash| hash.as_slice());
-        let checked = match self.check_order(&profile, &peer.eid, now) {
-            Ok(()) => self.check_confirmation_code(&mut profile, &session.transaction_id, hash_cc, now).await,
-            Err(denied) => Err(denied),
-        };
-        if let Err(Denied { refusal, profile: given_up, .. }) = checked {
-            if let Some(given_up) = given_up {
+        let checked = self
+            .check_order(&profile, &peer.eid, now)
+            .and_then(|()| self.check_confirmation_code(&mut profile, &session.transaction_id, hash_cc, now));
+        if let Err(Denied { refusal, profile: changed, .. }) = checked {
+            if let Some(changed) = changed {
                 let id = match refusal.status {
                     status::CONFIRMATION_CODE_RETRIES_EXCEEDED => NotificationPointId::CONFIRMATION_FAILURE,
                     _ => NotificationPointId::ELIGIBILITY_AND_RETRY_LIMIT_CHECK,
                 };
-                let progress = point(id, &given_up, Some(failure(&refusal))).told(&given_up, now);
-                let profile = Some(&*given_up);
-                self.apply(&Changes { profile, progress: progress.as_ref(), ..Changes::default() }).await?;
+                // That a code was mistyped is no news: the order goes on.
+                let progress = point(id, &changed, Some(failure(&refusal))).told(&changed, now);
+                let progress = progress.filter(|_| changed.state == ProfileState::Error);
+                let profile = Some(&*changed);
+                let changes = Changes { profile, progress: progress.as_ref(), ..Changes::default() };
+                self.apply(&changes).await.map_err(HandOutError::of_store)?;
             }
-            return Err(match refusal.status {
+            return Err(HandOutError::Refused(match refusal.status {
                 // The order was cancelled or used up since the client was authenticated.
                 status::MATCHING_ID_REFUSED | status::PROFILE_NOT_RELEASED | status::EID_REFUSED => {
                     status::PROFILE_NOT_REBINDABLE.because(refusal.to_string())
                 }
                 _ => refusal,
-            });
+            }));
         }
 
         let package = self.store.package(&peer.iccid).await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
@@ -375,25 +410,26 @@ impl<S: Store> SmDp<S> {
 
         profile.order.eid = Some(peer.eid);
         profile.order.downloads += 1;
-        profile.order.euicc_otpk = Some(signed.euicc_otpk);
+        profile.order.euicc_otpk = Some(signed.euicc_otpk.clone());
         profile.enter(ProfileState::Downloaded, now);
         let progress = point(NotificationPointId::BPP_DOWNLOAD, &profile, None).told(&profile, now);
-        session.state = SessionState::Delivered(peer);
+        let session = Session { state: SessionState::Delivered(peer.clone()), ..session.clone() };
         let changes = Changes {
             profile: Some(&profile),
             session: Some(&session),
             progress: progress.as_ref(),
             ..Changes::default()
         };
-        self.apply(&changes).await?;
+        self.apply(&changes).await.map_err(HandOutError::of_store)?;
         Ok(GetBoundProfilePackageResponse {
             transaction_id: session.transaction_id,
             bound_profile_package: Base64(bound),
         })
     }
 
-    /// Compares the confirmation code. The try is counted and stored before, so that guesses made at once count all.
-    async fn check_confirmation_code(
+    /// Compares the confirmation code. A wrong one counts, and is written with what follows from it; a right one clears the
+    /// count.
+    fn check_confirmation_code(
         &self,
         profile: &mut Profile,
         transaction_id: &TransactionId,
@@ -402,20 +438,16 @@ impl<S: Store> SmDp<S> {
     ) -> Result<(), Denied> {
         let Some(code) = &mut profile.order.confirmation_code else { return Ok(()) };
         let hash_cc = hash_cc.ok_or(Refusal::from(status::CONFIRMATION_CODE_MISSING))?;
-        let is_right = code.hash.matches(transaction_id.octets(), hash_cc);
-        code.failures = code.failures.saturating_add(1);
-        let is_last = code.failures >= self.settings.confirmation_code_tries;
-        self.store.update_profile(profile).await?;
-        profile.revision += 1;
-        if is_right {
-            // Stored together with the download.
-            profile.order.confirmation_code.iter_mut().for_each(|code| code.failures = 0);
+        if code.hash.matches(transaction_id.octets(), hash_cc) {
+            code.failures = 0;
             return Ok(());
         }
-        if is_last {
+        code.failures = code.failures.saturating_add(1);
+        if code.failures >= self.settings.confirmation_code_tries {
             return Err(Denied::for_good(status::CONFIRMATION_CODE_RETRIES_EXCEEDED, profile, now));
         }
-        Err(Refusal::from(status::CONFIRMATION_CODE_REFUSED).into())
+        let profile = Some(Box::new(profile.clone()));
+        Err(Denied { refusal: status::CONFIRMATION_CODE_REFUSED.into(), profile, progress: None })
     }
 
     /// ES9+.CancelSession: the eUICC gives a session up, and says why.
@@ -508,7 +540,7 @@ impl<S: Store> SmDp<S> {
 /// A download that is not to be: what the client is told, and what becomes of the order.
 struct Denied {
     refusal: Refusal,
-    /// The profile, if its order is lost.
+    /// The profile, if its order is lost, or a try at it.
     profile: Option<Box<Profile>>,
     /// What its operator is told.
     progress: Option<Box<Progress>>,
@@ -531,6 +563,29 @@ impl Denied {
 impl<E: Into<Refusal>> From<E> for Denied {
     fn from(error: E) -> Self {
         Self { refusal: error.into(), profile: None, progress: None }
+    }
+}
+
+/// Why no package is handed out.
+enum HandOutError {
+    /// This is what the client is told.
+    Refused(Refusal),
+    /// Somebody else wrote to the same profile or session: everything may be different now.
+    Meanwhile,
+}
+
+impl HandOutError {
+    fn of_store(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(_) => Self::Meanwhile,
+            other => Self::Refused(other.into()),
+        }
+    }
+}
+
+impl<E: Into<Refusal>> From<E> for HandOutError {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
     }
 }
 

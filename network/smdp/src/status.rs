@@ -16,6 +16,10 @@ pub const EUICC_ERROR: Status = Status { subject: "8.1", reason: "4.2", text: "t
 pub const EXECUTION_ERROR: Status =
     Status { subject: "8.8", reason: "4.2", text: "the SM-DP+ could not carry out the function" };
 
+/// 8.8/4.2 too, where nothing is wrong but the moment.
+pub const TOO_MANY_SESSIONS: Status =
+    Status { subject: "8.8", reason: "4.2", text: "too many sessions have begun at once; try again in a minute" };
+
 /// 8.2/4.2: the profile could not be installed.
 pub const INSTALLATION_FAILED: Status =
     Status { subject: "8.2", reason: "4.2", text: "the eUICC could not install the profile" };
@@ -93,7 +97,14 @@ mod tests {
 
     #[test]
     fn own_codes_are_not_those_of_es9() {
-        for own in [MALFORMED_REQUEST, UNSUPPORTED_PROTOCOL, EUICC_ERROR, EXECUTION_ERROR, INSTALLATION_FAILED] {
+        for own in [
+            MALFORMED_REQUEST,
+            UNSUPPORTED_PROTOCOL,
+            EUICC_ERROR,
+            EXECUTION_ERROR,
+            TOO_MANY_SESSIONS,
+            INSTALLATION_FAILED,
+        ] {
             assert!(StatusCodeData::from(own).status().is_none(), "{own:?}");
         }
     }

@@ -7,10 +7,12 @@ mod euicc;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use client::{call, post, post_over};
 use crypto::ec::{Curve, PrivateKey};
+use database::place::{Place, on_each_database};
 use euicc::{Euicc, Installed, Prepared, Session};
 use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
@@ -36,14 +38,16 @@ use saip::{PeHeader, ProfileElement};
 use smdp::bind::ProfileProtection;
 use smdp::order::{self, MatchingId, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileState};
-use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST};
+use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST, TOO_MANY_SESSIONS};
 use smdp::store::Store;
 use smdp::{Config, Server, serve};
 
-/// A running server and the PKI it lives in.
+/// A running server and the PKI it lives in; perhaps with another one that shares its database.
 struct Bench {
     pki: Pki,
     server: Server,
+    other: Option<Server>,
+    calls: AtomicUsize,
 }
 
 impl Bench {
@@ -59,7 +63,18 @@ impl Bench {
     async fn start_in(pki: Pki, bend: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { tls: None, ..Config::from_pki(&pki).unwrap() };
         bend(&mut config);
-        Self { server: serve(config).await.unwrap(), pki }
+        Self { server: serve(config).await.unwrap(), pki, other: None, calls: AtomicUsize::new(0) }
+    }
+
+    /// Two servers that are one SM-DP+, and are called in turn.
+    async fn start_twice(place: &Place) -> Self {
+        let bend = |config: &mut Config| {
+            config.database.clone_from(&place.url);
+            config.settings.address = "smdp.example.com".into();
+        };
+        let one = Self::start_with(bend).await;
+        let other = Self::start_in(one.pki.clone(), bend).await.server;
+        Self { other: Some(other), ..one }
     }
 
     /// The eUICC of the PKI.
@@ -73,8 +88,12 @@ impl Bench {
         Euicc::new(&self.pki, &self.pki.issue_euicc(eid, now(), &mut fill_random).unwrap())
     }
 
+    /// Whom to call.
     fn at(&self) -> SocketAddr {
-        self.server.listening_at()
+        match &self.other {
+            Some(other) if self.calls.fetch_add(1, Ordering::Relaxed) % 2 == 1 => other.listening_at(),
+            _ => self.server.listening_at(),
+        }
     }
 
     async fn add(&self, number: u32) -> Iccid {
@@ -513,6 +532,90 @@ async fn the_confirmation_code_is_asked_for_and_counted() {
     refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
 }
 
+on_each_database!(a_download_alternates_between_two_servers, guesses_at_once_all_count);
+
+async fn a_download_alternates_between_two_servers(place: &Place) {
+    let bench = Bench::start_twice(place).await;
+    let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
+    let mut euicc = bench.euicc();
+    // An odd number of calls before each of these, so that every function has met a session begun elsewhere.
+    for state in [ProfileState::Downloaded, ProfileState::Installed] {
+        let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+        let wrong = euicc.prepare(&session, &answer, Some("4712"), None);
+        refused(call(bench.at(), &wrong.request).await, status::CONFIRMATION_CODE_REFUSED);
+        let prepared = euicc.prepare(&session, &answer, Some("4711"), None);
+        let answer = call(bench.at(), &prepared.request).await.unwrap();
+        assert_eq!(euicc.load(&session, &prepared, &answer.bound_profile_package.0).package, package(1));
+        if state == ProfileState::Installed {
+            call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+        }
+        assert_eq!(bench.state(&iccid).await, state);
+    }
+    for (event, state) in [
+        (NotificationEvent::ENABLE, ProfileState::Enabled),
+        (NotificationEvent::DISABLE, ProfileState::Disabled),
+        (NotificationEvent::DELETE, ProfileState::Deleted),
+    ] {
+        call(bench.at(), &euicc.notification(event, &iccid)).await.unwrap();
+        assert_eq!(bench.state(&iccid).await, state);
+    }
+    let seen = bench.other.as_ref().unwrap().store();
+    let notifications = seen.notifications().await.unwrap();
+    assert_eq!(notifications.len(), 4);
+    assert!(notifications.iter().all(|notification| notification.distrusted.is_none()));
+    assert_eq!(seen.profiles().await.unwrap(), bench.server.store().profiles().await.unwrap());
+}
+
+/// Whoever guesses a code in many sessions at once, at both servers, has no more tries than one after the other.
+async fn guesses_at_once_all_count(place: &Place) {
+    let bench = Bench::start_twice(place).await;
+    let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
+    let mut euicc = bench.euicc();
+    let mut guesses = Vec::new();
+    for _ in 0..8 {
+        let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+        guesses.push(euicc.prepare(&session, &answer, Some("0000"), None).request);
+    }
+    let guesses: Vec<_> = guesses
+        .into_iter()
+        .map(|guess| {
+            let at = bench.at();
+            tokio::spawn(async move { call(at, &guess).await.unwrap_err().status() })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for guess in guesses {
+        answers.push(guess.await.unwrap());
+    }
+    let count = |status| answers.iter().filter(|answer| **answer == Some(status)).count();
+    assert_eq!(count(status::CONFIRMATION_CODE_REFUSED), 2, "{answers:?}");
+    assert_eq!(count(status::CONFIRMATION_CODE_RETRIES_EXCEEDED), 1, "{answers:?}");
+    assert_eq!(count(status::PROFILE_NOT_REBINDABLE), 5, "{answers:?}");
+    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
+}
+
+#[tokio::test]
+async fn sessions_begun_by_anybody_are_limited() {
+    let bench = Bench::start_with(|config| config.settings.waiting_sessions = 3).await;
+    let (_, matching_id) = bench.order(1, |_| {}).await;
+    let mut euicc = bench.euicc();
+    let initiate = euicc.initiate(bench.server.address());
+    let first = call(bench.at(), &initiate).await.unwrap();
+    for _ in 0..2 {
+        call(bench.at(), &initiate).await.unwrap();
+    }
+    for _ in 0..2 {
+        let refusal = call(bench.at(), &initiate).await.unwrap_err();
+        assert_eq!(refusal, TOO_MANY_SESSIONS.into());
+    }
+    // Whose eUICC shows itself makes room, and has lost nothing.
+    let (session, request) = euicc.authenticate(&first, Some(&matching_id), |_| {});
+    let answer = call(bench.at(), &request).await.unwrap();
+    call(bench.at(), &initiate).await.unwrap();
+    call(bench.at(), &euicc.prepare(&session, &answer, None, None).request).await.unwrap();
+    assert_eq!(call(bench.at(), &initiate).await.unwrap_err(), TOO_MANY_SESSIONS.into());
+}
+
 #[tokio::test]
 async fn an_interrupted_download_is_tried_again() {
     let bench = Bench::start_with(|config| config.settings.download_tries = 3).await;
@@ -834,7 +937,7 @@ async fn a_database_file_outlives_the_server() {
 async fn https_with_the_certificate_of_the_pki() {
     let pki = mint(now());
     let server = serve(Config::from_pki(&pki).unwrap()).await.unwrap();
-    let bench = Bench { pki, server };
+    let bench = Bench { pki, server, other: None, calls: AtomicUsize::new(0) };
     let (_, matching_id) = bench.order(1, |_| {}).await;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(bench.pki.get(Role::Ci).unwrap().der().to_vec().into()).unwrap();
