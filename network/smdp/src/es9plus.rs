@@ -325,9 +325,21 @@ impl<S: Store> SmDp<S> {
         let ok = match &response {
             PrepareDownloadResponse::DownloadResponseOk(ok) => ok,
             PrepareDownloadResponse::DownloadResponseError(error) => {
+                let refusal = EUICC_ERROR.because(error.download_error_code.to_string());
+                let profile = self.store.profile(&peer.iccid).await?;
+                let profile = profile.filter(|profile| profile.order.matching_id == peer.matching_id);
+                let point = Point {
+                    id: NotificationPointId::BPP_DOWNLOAD,
+                    failure: Some(failure(&refusal)),
+                    eid: Some(peer.eid),
+                    occasion: session.transaction_id.to_string(),
+                    result_data: None,
+                };
+                let progress = profile.and_then(|profile| point.told(&profile, now));
                 session.state = SessionState::Ended(Some(peer));
-                self.store.update_session(&session).await?;
-                return Err(EUICC_ERROR.because(error.download_error_code.to_string()));
+                let session = Some(&session);
+                self.apply(&Changes { session, progress: progress.as_ref(), ..Changes::default() }).await?;
+                return Err(refusal);
             }
         };
         let input = [ok.euicc_signed2.octets(), &peer.smdp_signature2.tlv()].concat();

@@ -15,6 +15,7 @@ use crypto::ec::{Curve, PrivateKey};
 use database::place::{Place, on_each_database};
 use euicc::{Euicc, Installed, Prepared, Session};
 use rsp::certificate::Role;
+use rsp::es2plus::NotificationPointId;
 use rsp::es8::StoreMetadataRequest;
 use rsp::es9::{
     AuthenticateClientRequest, AuthenticateClientResponse, Base64, CancelSessionRequest, Function,
@@ -36,11 +37,13 @@ use rsp::{CertificateDer, Eid, Iccid, Oid, OneTimePublicKey, Raw, TransactionId,
 use saip::header::{ProfileHeader, Service, ServicesList};
 use saip::{PeHeader, ProfileElement};
 use smdp::bind::ProfileProtection;
-use smdp::order::{self, MatchingId, OrderRequest, Wanted};
+use smdp::order::{self, Confirmation, MatchingId, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileState};
 use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST, TOO_MANY_SESSIONS};
 use smdp::store::Store;
 use smdp::{Config, Server, serve};
+
+const OPERATOR: &str = "operator.example";
 
 /// A running server and the PKI it lives in; perhaps with another one that shares its database.
 struct Bench {
@@ -108,6 +111,19 @@ impl Bench {
         let mut request = OrderRequest::new(Wanted::Iccid(iccid.clone()));
         bend(&mut request);
         let profile = order::order(self.server.store(), request, &mut fill_random, 0).await.unwrap();
+        (iccid, profile.order.matching_id.unwrap_or_default())
+    }
+
+    /// The same for an operator, which is to hear of it.
+    async fn order_for_operator(&self, number: u32, bend: impl FnOnce(&mut Confirmation)) -> (Iccid, String) {
+        let iccid = self.add(number).await;
+        let mut profile = self.profile(&iccid).await;
+        let mut confirmation = Confirmation::default();
+        bend(&mut confirmation);
+        profile.reserve(Some(OPERATOR.into()), None, 0).unwrap();
+        profile.confirm(confirmation, &mut fill_random, 0).unwrap();
+        profile.release(0).unwrap();
+        self.server.store().update_profile(&profile).await.unwrap();
         (iccid, profile.order.matching_id.unwrap_or_default())
     }
 
@@ -769,6 +785,18 @@ async fn sessions_expire() {
     refused(bench.authenticate(&bench.euicc(), &matching_id).await, status::TRANSACTION_UNKNOWN);
 }
 
+/// The eUICC will not prepare for a download.
+fn download_error(session: &Session) -> GetBoundProfilePackageRequest {
+    let error = PrepareDownloadResponse::DownloadResponseError(PrepareDownloadResponseError {
+        transaction_id: session.transaction_id.clone(),
+        download_error_code: DownloadErrorCode::UNSUPPORTED_CURVE,
+    });
+    GetBoundProfilePackageRequest {
+        transaction_id: session.transaction_id.clone(),
+        prepare_download_response: Raw::encode(&error).unwrap(),
+    }
+}
+
 #[tokio::test]
 async fn errors_of_the_euicc_are_passed_on() {
     let bench = Bench::start().await;
@@ -787,16 +815,95 @@ async fn errors_of_the_euicc_are_passed_on() {
     refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
 
     let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-    let error = PrepareDownloadResponse::DownloadResponseError(PrepareDownloadResponseError {
-        transaction_id: session.transaction_id.clone(),
-        download_error_code: DownloadErrorCode::UNSUPPORTED_CURVE,
-    });
-    let request = GetBoundProfilePackageRequest {
-        transaction_id: session.transaction_id.clone(),
-        prepare_download_response: Raw::encode(&error).unwrap(),
-    };
+    let request = download_error(&session);
     refused(call(bench.at(), &request).await, EUICC_ERROR);
     refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
+}
+
+/// Each point of a profile's way, passed and missed: what the operator is told, and where the profile is then.
+#[tokio::test]
+async fn an_operator_is_told_of_each_point() {
+    use NotificationPointId as Point;
+    use ProfileState as State;
+
+    let bench = Bench::start_with(|config| config.settings.download_tries = 2).await;
+    let mut euicc = bench.euicc();
+    let told = async |iccid: &Iccid, points: &[(Point, bool)], state: State| {
+        let news = bench.server.store().undelivered_progress().await.unwrap();
+        let news = news.into_iter().map(|one| one.progress).filter(|one| one.info.iccid == *iccid);
+        let news: Vec<_> = news
+            .inspect(|one| assert_eq!((one.operator.as_str(), one.info.profile_type.as_str()), (OPERATOR, "Test Type")))
+            .map(|one| (one.info.notification_point_id, one.info.notification_point_status.is_success()))
+            .collect();
+        assert_eq!(news, points);
+        assert_eq!(bench.state(iccid).await, state);
+    };
+    let (fits, package) = ((Point::ELIGIBILITY_AND_RETRY_LIMIT_CHECK, true), (Point::BPP_DOWNLOAD, true));
+
+    let (iccid, code) = bench.order_for_operator(1, |_| {}).await;
+    let (session, ..) = bench.download(&mut euicc, &code, None).await.unwrap();
+    told(&iccid, &[fits, package], State::Downloaded).await;
+    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    let mut points = vec![fits, package, (Point::BPP_INSTALLATION, true)];
+    told(&iccid, &points, State::Installed).await;
+    for (event, point, state) in [
+        (NotificationEvent::ENABLE, Point::ENABLE, State::Enabled),
+        (NotificationEvent::DISABLE, Point::DISABLE, State::Disabled),
+        (NotificationEvent::DELETE, Point::DELETE, State::Deleted),
+    ] {
+        call(bench.at(), &euicc.notification(event, &iccid)).await.unwrap();
+        points.push((point, true));
+        told(&iccid, &points, state).await;
+    }
+
+    // The eUICC is not fit for it; the order has expired; it was tried too often.
+    let unfit = (Point::ELIGIBILITY_AND_RETRY_LIMIT_CHECK, false);
+    let (iccid, code) = bench.order_for_operator(2, |_| {}).await;
+    let mut poor = bench.euicc();
+    poor.info.uicc_capability = UiccCapability::EMPTY;
+    refused(bench.authenticate(&poor, &code).await, status::NO_ELIGIBLE_PROFILE);
+    told(&iccid, &[unfit], State::Released).await;
+    let (iccid, code) = bench.order_for_operator(3, |confirmation| confirmation.expires_at = Some(1)).await;
+    refused(bench.authenticate(&euicc, &code).await, status::DOWNLOAD_ORDER_EXPIRED);
+    told(&iccid, &[unfit], State::Error).await;
+    let (iccid, code) = bench.order_for_operator(4, |_| {}).await;
+    for _ in 0..2 {
+        bench.download(&mut euicc, &code, None).await.unwrap();
+    }
+    refused(bench.authenticate(&euicc, &code).await, status::DOWNLOAD_RETRIES_EXCEEDED);
+    told(&iccid, &[fits, package, fits, package, unfit], State::Error).await;
+
+    // The code is mistyped, which is no news until it was too often.
+    let (iccid, code) =
+        bench.order_for_operator(5, |confirmation| confirmation.confirmation_code = Some("4711".into())).await;
+    let (session, answer) = bench.authenticate(&euicc, &code).await.unwrap();
+    for _ in 0..3 {
+        told(&iccid, &[fits], State::Released).await;
+        call(bench.at(), &euicc.prepare(&session, &answer, Some("1"), None).request).await.unwrap_err();
+    }
+    told(&iccid, &[fits, (Point::CONFIRMATION_FAILURE, false)], State::Error).await;
+
+    // The eUICC does not prepare for it; its user's LPA gives it up for good.
+    let (iccid, code) = bench.order_for_operator(6, |_| {}).await;
+    let (session, _) = bench.authenticate(&euicc, &code).await.unwrap();
+    refused(call(bench.at(), &download_error(&session)).await, EUICC_ERROR);
+    told(&iccid, &[fits, (Point::BPP_DOWNLOAD, false)], State::Released).await;
+    let (iccid, code) = bench.order_for_operator(7, |_| {}).await;
+    let (session, _) = bench.authenticate(&euicc, &code).await.unwrap();
+    let given_up = euicc.cancel(&session, &session.server_oid, CancelSessionReason::PPR_NOT_ALLOWED);
+    call(bench.at(), &given_up).await.unwrap();
+    told(&iccid, &[fits, (Point::BPP_DOWNLOAD, false)], State::Error).await;
+
+    // It is not installed, and may be another time or never.
+    for (number, reason, state) in [
+        (8, ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE, State::Released),
+        (9, ErrorReason::INCORRECT_INPUT_VALUES, State::Error),
+    ] {
+        let (iccid, code) = bench.order_for_operator(number, |_| {}).await;
+        let (session, ..) = bench.download(&mut euicc, &code, None).await.unwrap();
+        call(bench.at(), &euicc.installation_result(&session, &iccid, Some(reason))).await.unwrap();
+        told(&iccid, &[fits, package, (Point::BPP_INSTALLATION, false)], state).await;
+    }
 }
 
 #[tokio::test]
