@@ -28,9 +28,10 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
     Ok(())
 }
 
+/// A notification, printed.
 #[derive(Serialize)]
-struct Line {
-    received_at: u64,
+pub(super) struct Line {
+    pub(super) received_at: u64,
     event: String,
     seq_number: u64,
     iccid: Option<String>,

@@ -8,11 +8,11 @@ use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, ProfileClass};
 use rsp::{Eid, Iccid};
 use serde::Serialize;
-use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderRequest, Wanted};
+use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileState, UnixTime, iccid_of_package};
 use smdp::store::Store;
 
-use super::{DatabaseArguments, last_address};
+use super::{DatabaseArguments, last_address, notification};
 use crate::failure::Failure;
 use crate::{Context, package, random};
 
@@ -56,8 +56,25 @@ Examples:
     #[command(after_help = "\
 Examples:
   vuicc smdp profile list
-  vuicc smdp profile list --json | jq -r 'select(.state == \"Available\") | .iccid'")]
-    List(Whose),
+  vuicc smdp profile list --only Available --json | jq -r .iccid
+
+Available > Allocated or Linked > Confirmed > Released > Downloaded > Installed > Enabled, Disabled, Deleted; or Error
+where another try is of no use, and Unavailable once withdrawn: docs/operator.md")]
+    List(List),
+    /// Show a profile, what its eUICC reported, and what its operator has not heard yet
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile show 8988211000000000011")]
+    Show(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Only those in this state
+    #[arg(long, value_name = "STATE")]
+    only: Option<ProfileState>,
+    #[command(flatten)]
+    whose: Whose,
 }
 
 #[derive(Debug, Args)]
@@ -218,12 +235,14 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             let profile = order::cancel_order(&store, &named.iccid, status, random::now()).await?;
             show(&profile, &named.whose, context)
         }
-        Command::List(whose) => {
-            for profile in whose.database.open(context).await?.profiles().await? {
-                show(&profile, whose, context)?;
+        Command::List(List { only, whose }) => {
+            let profiles = whose.database.open(context).await?.profiles().await?;
+            for profile in profiles.iter().filter(|profile| only.is_none_or(|state| profile.state == state)) {
+                show(profile, whose, context)?;
             }
             Ok(())
         }
+        Command::Show(named) => show_history(named, context).await,
     }
 }
 
@@ -308,10 +327,37 @@ async fn place(arguments: &OrderArguments, store: &impl Store) -> Result<Profile
 }
 
 fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failure> {
+    Ok(context.output.put(&line(profile, whose, context)?)?)
+}
+
+async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Result<(), Failure> {
+    let store = whose.database.open(context).await?;
+    let profile = store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))?;
+    let reported = store.notifications().await?.into_iter().filter(|one| one.iccid.as_ref() == Some(iccid));
+    let untold = store.undelivered_progress().await?.into_iter().filter(|one| one.progress.info.iccid == *iccid);
+    Ok(context.output.put(&History {
+        line: line(&profile, whose, context)?,
+        changed_at: profile.changed_at,
+        expires_at: profile.order.expires_at,
+        wrong_confirmation_codes: profile.order.confirmation_code.map(|code| code.failures),
+        reported: reported.map(notification::Line::from).collect(),
+        untold: untold
+            .map(|one| Untold {
+                since: one.since,
+                operator: one.progress.operator,
+                point: one.progress.info.notification_point_id.to_string(),
+                success: one.progress.info.notification_point_status.is_success(),
+                attempts: one.attempts,
+            })
+            .collect(),
+    })?)
+}
+
+fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Failure> {
     let address = whose.address(context)?;
     let order = &profile.order;
     let findable = matches!(profile.state, ProfileState::Confirmed) || profile.state.is_downloadable();
-    Ok(context.output.put(&Line {
+    Ok(Line {
         iccid: profile.iccid().to_string(),
         state: profile.state.name(),
         name: profile.metadata.profile_name.clone(),
@@ -323,7 +369,7 @@ fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failu
         activation_code: findable.then(|| order::activation_code(profile, &address).to_string()),
         confirmation_code_required: order.confirmation_code.is_some(),
         downloads: order.downloads,
-    })?)
+    })
 }
 
 /// A profile, printed.
@@ -356,6 +402,54 @@ impl fmt::Display for Line {
         }
         if self.confirmation_code_required {
             write!(f, "\n  with a confirmation code")?;
+        }
+        Ok(())
+    }
+}
+
+/// A profile with all that is known of it, printed.
+#[derive(Serialize)]
+struct History {
+    #[serde(flatten)]
+    line: Line,
+    /// When its state changed last.
+    changed_at: UnixTime,
+    expires_at: Option<UnixTime>,
+    wrong_confirmation_codes: Option<u32>,
+    /// By eUICCs, in the order it came.
+    reported: Vec<notification::Line>,
+    /// What its operator has not heard yet.
+    untold: Vec<Untold>,
+}
+
+/// One thing an operator has not heard yet.
+#[derive(Serialize)]
+struct Untold {
+    since: UnixTime,
+    operator: String,
+    point: String,
+    success: bool,
+    attempts: u32,
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  since            {}", self.line, self.changed_at)?;
+        if let Some(end) = self.expires_at {
+            write!(f, "\n  expires          {end}")?;
+        }
+        if self.line.downloads > 0 {
+            write!(f, "\n  handed out       {} times", self.line.downloads)?;
+        }
+        if let Some(wrong @ 1..) = self.wrong_confirmation_codes {
+            write!(f, "\n  code missed      {wrong} times")?;
+        }
+        for reported in &self.reported {
+            write!(f, "\n  {}  {reported}", reported.received_at)?;
+        }
+        for Untold { since, operator, point, success, attempts } in &self.untold {
+            let outcome = if *success { "" } else { " failed" };
+            write!(f, "\n  {since}  {operator} has not heard yet: {point}{outcome} ({attempts} attempts)")?;
         }
         Ok(())
     }

@@ -1,0 +1,91 @@
+//! Two SM-DP+ processes that are one: a database between them, and whichever is called.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use database::place::Place;
+use serde_json::Value;
+use tempfile::TempDir;
+use vuicc_tests::process::{Process, run};
+use vuicc_tests::vuicc::{command, json_lines};
+
+/// Where both processes and the card keep everything, the database aside.
+struct Desk {
+    folder: TempDir,
+    place: Place,
+}
+
+impl Desk {
+    fn vuicc(&self, arguments: &[&str]) -> Vec<Value> {
+        json_lines(&run(command(&self.folder.path().join("state"), ["--json"]).args(arguments)).success())
+    }
+
+    fn profile(&self, arguments: &[&str]) -> Vec<Value> {
+        self.vuicc(&[&["smdp", "profile"], arguments, &["--db", &self.place.url]].concat())
+    }
+
+    /// A server, and where it is.
+    fn serve(&self, address: &[&str]) -> (Process, String) {
+        let mut serve = command(&self.folder.path().join("state"), ["--json", "smdp", "serve"]);
+        serve.args(["--listen", "127.0.0.1:0", "--db", &self.place.url]).args(address);
+        let mut process = Process::start(&mut serve, self.folder.path());
+        let mut at = None;
+        process.wait_until("where it listens", |process| {
+            let log = process.log();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            at = lines.find_map(|line| Some(line.get("listening")?.as_str()?.to_owned()));
+            at.is_some()
+        });
+        (process, at.unwrap_or_default())
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+/// Ordered beside both, downloaded from the second, reported to the first.
+fn two_servers_are_one(place: Place) {
+    let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place };
+    let path = |name: &str| desk.folder.path().join(name);
+    let (card, subscriber) = (path("card"), path("subscriber.toml"));
+    let eid = desk.vuicc(&["card", "new", text(&card)]).remove(0)["eid"].clone();
+    desk.vuicc(&["subscriber", "new", text(&subscriber)]);
+    let (_first, address) = desk.serve(&[]);
+    let (_second, other) = desk.serve(&["--address", &address]);
+
+    let added = desk.profile(&["add", text(&subscriber)]).remove(0);
+    let iccid = added["iccid"].as_str().expect("an ICCID");
+    assert_eq!(desk.profile(&["list", "--only", "Available"]), std::slice::from_ref(&added));
+    let ordered = desk.profile(&["order", iccid, "--confirmation-code", "4711"]).remove(0);
+    assert_eq!(ordered["activation_code"].as_str().and_then(|code| code.split('$').nth(1)), Some(address.as_str()));
+    let matching_id = ordered["matching_id"].as_str().expect("a matching ID");
+
+    let lpa = |arguments: &[&str]| desk.vuicc(&[&["lpa", "--card", text(&card)][..], arguments].concat());
+    let download = ["profile", "download", "--yes", "--smdp", &other, "--matching-id", matching_id];
+    lpa(&[&download[..], &["--confirmation-code", "4711"]].concat());
+    lpa(&["profile", "enable", iccid]);
+    lpa(&["notification", "process"]);
+
+    let shown = desk.profile(&["show", iccid]).remove(0);
+    assert_eq!((&shown["state"], &shown["eid"], &shown["downloads"]), (&"Enabled".into(), &eid, &1.into()), "{shown}");
+    let reported = shown["reported"].as_array().expect("notifications");
+    assert_eq!(reported.len(), 2, "{shown}");
+    assert!(reported.iter().all(|one| one["verified"] == true), "{shown}");
+    assert_eq!(desk.profile(&["list", "--only", "Enabled"]).len(), 1);
+    assert!(desk.profile(&["list", "--only", "Available"]).is_empty());
+}
+
+#[test]
+fn two_servers_are_one_on_sqlite() {
+    two_servers_are_one(Place::sqlite());
+}
+
+#[test]
+fn two_servers_are_one_on_postgresql() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    if let Some(place) = runtime.block_on(Place::postgresql()) {
+        two_servers_are_one(place);
+    }
+}
