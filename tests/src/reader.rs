@@ -14,7 +14,7 @@ const BESIDE_READER: &str = "VUICC_TEST_BESIDE_READER";
 /// Where `scripts/private-pcscd` tells the port of the first slot.
 const PORT: &str = "VPCD_PORT";
 
-/// The virtual reader of a test: two slots and nothing else in sight.
+/// The virtual reader of a test: two slots, or more where more were asked for, and nothing else in sight.
 #[derive(Debug)]
 pub struct Reader {
     port: u16,
@@ -32,9 +32,14 @@ impl Reader {
         Some(Self { port })
     }
 
-    /// The name the PC/SC service gives slot 0 or 1.
+    /// The name the PC/SC service gives a slot: 0 and 1 are the first reader's, 2 and 3 the second one's.
     pub const fn name(slot: u16) -> &'static str {
-        if slot == 0 { Self::FIRST } else { Self::SECOND }
+        match slot {
+            0 => Self::FIRST,
+            1 => Self::SECOND,
+            2 => "Virtual PCD 2 00 00",
+            _ => "Virtual PCD 2 00 01",
+        }
     }
 
     /// Whether the PC/SC service sees a card in a slot.
@@ -55,7 +60,7 @@ impl Reader {
         }
     }
 
-    /// Where a card connects to be in slot 0 or 1.
+    /// Where a card connects to be in a slot.
     pub fn slot(&self, slot: u16) -> String {
         format!("127.0.0.1:{}", self.port + slot)
     }
@@ -69,6 +74,14 @@ impl Reader {
 /// # Panics
 /// If the test fails in there.
 pub fn beside_private_reader(test: impl FnOnce(&Reader)) {
+    beside_private_readers(1, test);
+}
+
+/// As [`beside_private_reader`], with so many readers of two slots each.
+///
+/// # Panics
+/// If the test fails in there.
+pub fn beside_private_readers(readers: u8, test: impl FnOnce(&Reader)) {
     if env::var_os(BESIDE_READER).is_some() {
         return test(&Reader::here().expect("scripts/private-pcscd sets VPCD_PORT"));
     }
@@ -80,11 +93,10 @@ pub fn beside_private_reader(test: impl FnOnce(&Reader)) {
         return peer::skip(name, String::from_utf8_lossy(&probe.stderr).trim());
     }
     let mut inner = Command::new(&script);
-    inner.arg("-n").arg(env::current_exe().expect("a running program is a file")).args([
-        name,
-        "--exact",
-        "--nocapture",
-    ]);
+    inner
+        .args(["-n", "-r", &readers.to_string()])
+        .arg(env::current_exe().expect("a running program is a file"))
+        .args([name, "--exact", "--nocapture"]);
     inner.env(BESIDE_READER, "1").env(vuicc::PROGRAM, vuicc::program());
     // A proxy of this machine is out of reach in there.
     for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
