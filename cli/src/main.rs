@@ -16,6 +16,7 @@ mod operator;
 mod output;
 mod package;
 mod pki;
+mod qr;
 mod random;
 mod reader;
 mod smdp;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
 use vuicc_tests::process::{Finished, run};
-use vuicc_tests::reader::beside_private_reader;
+use vuicc_tests::reader::{beside_private_reader, beside_private_readers};
 use vuicc_tests::repository;
 use vuicc_tests::vuicc::{command, json_lines};
 
@@ -21,11 +21,11 @@ const FLOWS: [(&str, usize); 8] = [
     ("companion-download", 10),
     ("companion-combined", 9),
     ("companion-contract", 8),
-    ("bind-two-uicc", 8),
+    ("bind-two-uicc", 9),
     ("unbind", 9),
     ("one-device", 9),
     ("upgrade-to-euicc", 11),
-    ("euicc-migration", 12),
+    ("euicc-migration", 16),
 ];
 
 /// Writes the charts of this run into the documentation, instead of comparing them.
@@ -76,9 +76,29 @@ fn companion_download() {
             &["--proof", "code", "--authenticate", "before", "--pairing", "in-process"],
             &["--primary-id", "imsi", "--secondary-id", "iccid"],
             &["--through-primary"],
+            &["--through-primary", "--pairing", "in-process", "--proof", "sim"],
             &["--second-watch"],
+            &["--second-watch", "--delivery", "mah", "--secondary-id", "eid"],
         ],
     );
+}
+
+/// Each allowed identifier of the phone with each of the watch.
+#[test]
+fn companion_download_by_any_identifiers() {
+    let ids = [["iccid", "msisdn", "imsi"], ["eid", "msisdn", "imsi"]];
+    for (at, primary) in ids[0].iter().enumerate() {
+        for (also_at, secondary) in ids[1].iter().enumerate() {
+            // Each pair in one of the manners to be believed, and to be called.
+            let proof = ["aka", "sim", "code"][(at + also_at) % 3];
+            let delivery = ["fa", "mah"][(at + 2 * also_at) % 2];
+            let options = ["--primary-id", primary, "--secondary-id", secondary];
+            variants(
+                "companion-download",
+                &[&[&options[..], &["--proof", proof, "--delivery", delivery, "--pairing", "in-process"]].concat()],
+            );
+        }
+    }
 }
 
 #[test]
@@ -90,6 +110,8 @@ fn companion_combined() {
             &["--proof", "code", "--delivery", "mah"],
             &["--proof", "sim", "--authenticate", "before", "--primary-id", "iccid"],
             &["--proof", "aka-prime", "--pairing", "in-process", "--primary-id", "msisdn"],
+            &["--primary-id", "imsi", "--through-primary"],
+            &["--second-watch", "--delivery", "mah"],
         ],
     );
 }
@@ -106,6 +128,8 @@ fn companion_contract() {
             &["--sms-check"],
             &["--second-contract", "--sms-check", "--proof", "code"],
             &["--decide", "decline", "--proof", "code"],
+            &["--proof", "sim", "--authenticate", "before", "--second-contract", "--delivery", "mah"],
+            &["--sms-check", "--primary-id", "msisdn", "--through-primary"],
         ],
     );
 }
@@ -119,6 +143,11 @@ fn bind_two_uicc() {
             &["--primary-id", "msisdn", "--secondary-id", "msisdn", "--delivery", "mah"],
             &["--primary-id", "iccid", "--secondary-id", "iccid", "--proof", "sim"],
             &["--primary-id", "imsi", "--secondary-id", "imsi", "--proof", "code"],
+            &["--primary-id", "iccid", "--secondary-id", "msisdn", "--pairing", "in-process", "--proof", "aka-prime"],
+            &["--primary-id", "msisdn", "--secondary-id", "imsi", "--pairing", "in-process", "--delivery", "mah"],
+            &["--primary-id", "imsi", "--secondary-id", "iccid", "--pairing", "in-process"],
+            &["--second-watch"],
+            &["--second-watch", "--delivery", "mah", "--secondary-id", "msisdn"],
         ],
     );
 }
@@ -132,6 +161,8 @@ fn unbind() {
             &["--remove-profile"],
             &["--remove-profile", "--primary-id", "msisdn", "--secondary-id", "eid"],
             &["--primary-id", "iccid", "--secondary-id", "imsi", "--proof", "code"],
+            &["--primary-id", "imsi", "--secondary-id", "msisdn", "--proof", "sim", "--delivery", "mah"],
+            &["--remove-profile", "--secondary-id", "iccid", "--proof", "aka-prime", "--pairing", "in-process"],
         ],
     );
 }
@@ -140,18 +171,25 @@ fn unbind() {
 fn one_device() {
     variants(
         "one-device",
-        &[&[], &["--share"], &["--share", "--delivery", "mah", "--proof", "sim"], &["--proof", "code"]],
+        &[
+            &[],
+            &["--share"],
+            &["--share", "--delivery", "mah", "--proof", "sim", "--primary-id", "iccid"],
+            &["--share", "--primary-id", "msisdn"],
+            &["--share", "--primary-id", "imsi", "--proof", "aka-prime"],
+            &["--proof", "code"],
+        ],
     );
 }
 
 #[test]
 fn upgrade_to_euicc() {
-    variants("upgrade-to-euicc", &[&[]]);
+    variants("upgrade-to-euicc", &[&[], &["--scan"]]);
 }
 
 #[test]
 fn euicc_migration() {
-    variants("euicc-migration", &[&[], &["--remove-profile"]]);
+    variants("euicc-migration", &[&[], &["--scan"], &["--remove-profile"], &["--remove-profile", "--scan"]]);
 }
 
 #[test]
@@ -218,6 +256,17 @@ fn every_flow_plays_through_the_reader() {
         let [phone, watch] = controllers.hci();
         let bluetooth = ["companion-download", "--pairing", "bluetooth", "--hci", &phone, "--hci", &watch];
         succeed(folder.path(), &bluetooth);
+    });
+}
+
+#[test]
+fn several_watches_play_through_the_reader() {
+    beside_private_readers(2, |reader| {
+        let folder = tempfile::tempdir().unwrap();
+        for flow in ["companion-download", "bind-two-uicc"] {
+            succeed(folder.path(), &[flow, "--second-watch"]);
+            (0..3).for_each(|slot| reader.wait_until_empty(slot));
+        }
     });
 }
 

@@ -99,6 +99,8 @@ pub(super) struct Inserted {
 struct Slot {
     stop: oneshot::Sender<()>,
     card: JoinHandle<Result<(), Failure>>,
+    /// What the PC/SC service calls it, once the card was seen there.
+    reader: Option<String>,
 }
 
 impl Inserted {
@@ -142,7 +144,7 @@ impl Inserted {
             runtime.block_on(vpcd::serve(&mut emulated, &address, stop, on_link));
             Ok(())
         });
-        let inserted = Self { slot: Some(Slot { stop, card: card_side }) };
+        let mut slot_taken = Slot { stop, card: card_side, reader: None };
 
         let deadline = Instant::now() + PATIENCE;
         let mut trouble = None;
@@ -157,7 +159,8 @@ impl Inserted {
             if let Some(reader) = seen {
                 let host = PcscReader::connect(&reader.name)?;
                 told.say(format!("{}: ATR {}, {}", reader.name, hexadecimal::whole(host.atr()), host.protocol()));
-                return Ok((inserted, Box::new(host)));
+                slot_taken.reader = Some(reader.name);
+                return Ok((Self { slot: Some(slot_taken) }, Box::new(host)));
             }
             if Instant::now() > deadline {
                 let why =
@@ -167,12 +170,19 @@ impl Inserted {
         }
     }
 
-    /// Takes the card out.
+    /// Takes the card out, and waits until the PC/SC service has noticed, so that another may go in.
     pub(super) fn eject(self) -> Result<(), Failure> {
-        let Some(Slot { stop, card }) = self.slot else { return Ok(()) };
+        let Some(Slot { stop, card, reader }) = self.slot else { return Ok(()) };
         // An error means that the card is out already.
         let _ = stop.send(());
-        card.join().map_err(|_| Failure::because("the card stopped unexpectedly"))?
+        card.join().map_err(|_| Failure::because("the card stopped unexpectedly"))??;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline
+            && list_readers()?.iter().any(|one| Some(&one.name) == reader.as_ref() && one.card.is_some())
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a device remembers, in a folder that only its owner can read. Several commands may be at work for one device:
 //! each change is made to what is in the folder by then, while nobody else changes it.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use device::pairing::bluetooth::Keyring;
@@ -10,7 +9,7 @@ use device::pairing::{Bonds, Identity, PairingError};
 use device::store::{DeviceState, Lock, Store, StoreError};
 
 use crate::failure::{AtPath, Failure};
-use crate::state::create_private;
+use crate::state::{create_private, write_private};
 
 /// The folder, and the state read from it.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl Store for Memory {
         })?;
         change(&mut state);
         let json = serde_json::to_vec_pretty(&state).map_err(|error| named(&error))?;
-        write(&path, &json).map_err(|error| named(&error))?;
+        write_private(&path, &json).map_err(|error| named(&error))?;
         self.state = state;
         Ok(())
     }
@@ -74,22 +73,6 @@ fn read(path: &Path) -> Result<DeviceState, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(DeviceState::default()),
         Err(error) => Err(error).at("read", path),
     }
-}
-
-/// Written beside and moved into place: whole or not at all.
-fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    let written = file.write_all(contents).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // Tokens are in it; if it cannot be taken away there is nothing more to be done.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `vuicc device`: a phone and a watch, each with a card in a reader, towards an operator and each other.
 
+mod code;
 mod memory;
 pub(crate) mod person;
 mod primary;
@@ -37,7 +38,11 @@ Examples, with `vuicc operator serve` on this machine and `vuicc device secondar
   vuicc device primary --card phone.img pair --bluetooth 127.0.0.1:9001   the same by Bluetooth LE, each command
   vuicc device primary --card phone.img one-device --euicc-card my.img    a profile for the phone's own eUICC
   vuicc device primary --card new.img upgrade --old-number 81901234567    a new phone takes the number over
-  vuicc device primary --card phone.img messages --wait 60                short messages, into the card")]
+  vuicc device primary --card phone.img messages --wait 60                short messages, into the card
+
+The code from the old phone to the new one, without anybody reading it out:
+  vuicc device primary --card old.img messages --wait 120 --qr-file code.png
+  vuicc device primary --card new.img upgrade --old-number 81901234567 --scan code.png")]
     Primary(Box<primary::Arguments>),
     /// The device that is to get a profile, or to share the number: a watch with an eUICC or a card in a reader
     #[command(after_help = "\

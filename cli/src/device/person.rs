@@ -2,17 +2,19 @@
 //! line from a pipe.
 
 use std::io::{self, BufRead, Write};
+use std::path::Path;
 
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{Message, Page, User};
 use device::pairing::Question;
 use device::secondary::{Owner, Removal};
 use lpa::{Decision, Offer, Progress};
-use rsp::Msisdn;
+use rsp::{Iccid, Msisdn};
 use serde_json::json;
 
 use crate::lpa::user::Terminal;
 use crate::output::Output;
+use crate::qr;
 
 /// The person.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,19 @@ impl Person {
         self.agrees || is_yes(ask(&same).as_deref())
     }
 
+    /// The code is not entered but scanned.
+    pub(super) fn scans(self, msisdn: &Msisdn, after_a_wrong_one: bool) {
+        self.tell(&json!({ "event": "code", "msisdn": msisdn.to_string(), "after_a_wrong_one": after_a_wrong_one }));
+        let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
+        eprintln!("{wrong}A code was sent to {msisdn}; waiting for a picture of its QR code");
+    }
+
+    /// Whether a profile that is of no more use is to be deleted; not, where nobody is.
+    pub(super) fn deletes(self, iccid: &Iccid) -> bool {
+        let question = format!("Profile {iccid} is of no more use, and disabled. Delete it from this device? [y/N]");
+        self.agrees || is_yes(ask(&question).as_deref())
+    }
+
     fn tell(self, object: &serde_json::Value) {
         // Whoever does not read on has no interest in questions.
         let _ = self.output.json(object);
@@ -49,13 +64,15 @@ impl User for Person {
     fn open_page(&mut self, page: &Page) -> PageOutcome {
         self.tell(&json!({ "event": "page", "url": page.address() }));
         let question = format!(
-            "The operator has a page for you:\n  {}\nOpen it in a browser, then press Enter here; n to leave it:",
+            "The operator has a page for you:\n  {}\nOpen it in a browser, then press Enter here; n to leave it;\n\
+             or enter the activation code that it shows, or the file with a picture of its QR code:",
             page.address()
         );
         match ask(&question).as_deref() {
             None | Some("n" | "N" | "no") => PageOutcome::Dismissed,
             // The page itself may have shown one.
             Some(code) if code.contains("1$") => PageOutcome::ActivationCode(code.to_owned()),
+            Some(picture) if Path::new(picture).is_file() => scanned(Path::new(picture)),
             Some(_) => PageOutcome::Finished,
         }
     }
@@ -72,6 +89,17 @@ impl User for Person {
         }
         let accept = message.accept.as_deref().unwrap_or("OK");
         (is_yes(ask(&format!("{accept}? [y/N]")).as_deref()), None)
+    }
+}
+
+/// The activation code on a picture of the page. What cannot be read is as if nothing was said: the operator knows.
+fn scanned(picture: &Path) -> PageOutcome {
+    match qr::scan_activation_code(picture) {
+        Ok(code) => PageOutcome::ActivationCode(code.to_string()),
+        Err(failure) => {
+            let _ = failure.report();
+            PageOutcome::Finished
+        }
     }
 }
 

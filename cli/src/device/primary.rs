@@ -15,11 +15,12 @@ use device::primary::{Acquisition, Primary};
 use device::secondary::{Card, HttpsServers, Secondary};
 use device::store::{Store, Volatile};
 use device::usim::{Authenticator, Usim};
-use lpa::{Euicc, Options};
+use lpa::{Euicc, LpaError, Options};
 use reader_bridge::Transport;
 use rsp::{Iccid, Imsi, Msisdn};
 use serde_json::json;
 
+use super::code::{Scanning, ShowArguments};
 use super::memory::Memory;
 use super::person::{EuiccOwner, Person};
 use super::{DeviceArguments, OperatorTrust, teller};
@@ -109,7 +110,7 @@ enum Command {
     /// Take short messages, into the card; do what the operator asks for by them
     Messages(Messages),
     /// How the operator sees this device; a card whose number has moved to another device is taken out of use
-    Status,
+    Status(Status),
 }
 
 /// Where the secondary is.
@@ -206,6 +207,10 @@ struct Upgrade {
     /// ICCID of the old card or profile, if you know it
     #[arg(long, value_name = "DIGITS")]
     old_iccid: Option<Iccid>,
+    /// Scan the code from the QR code the old device shows, instead of entering it: a picture (PNG or JPEG), waited
+    /// for and looked at until the code is in it, or - for one on standard input; repeat for several
+    #[arg(long, value_name = "FILE|-")]
+    scan: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +218,24 @@ struct Messages {
     /// How long to wait for more, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
+    #[command(flatten)]
+    show: ShowArguments,
+    #[command(flatten)]
+    retirement: Retirement,
+}
+
+#[derive(Debug, Args)]
+struct Status {
+    #[command(flatten)]
+    retirement: Retirement,
+}
+
+/// What becomes of a profile that the operator has no more use for, besides being disabled.
+#[derive(Debug, Args)]
+struct Retirement {
+    /// If this device's profile is of no more use, delete it, without asking
+    #[arg(long)]
+    remove_profile: bool,
 }
 
 /// A card, opened.
@@ -230,8 +253,14 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let mut usim = Usim::open(arguments.target.connect()?, arguments.device.pin.as_ref())?;
     let numbers = Numbers::read(&mut usim, arguments)?;
-    if let Some(disabled) = memory.state().disabled(&numbers.iccid) {
-        return Err(FlowError::Disabled(disabled.iccid.clone(), disabled.reason.clone()).into());
+    if let Some(disabled) = memory.state().disabled(&numbers.iccid).cloned() {
+        // The profile could be opened, so it is still enabled: the device was interrupted.
+        if let Command::Messages(Messages { retirement, .. }) | Command::Status(Status { retirement }) =
+            &arguments.command
+        {
+            take_out_of_use(arguments, retirement, &numbers, usim, context)?;
+        }
+        return Err(FlowError::Disabled(disabled.iccid, disabled.reason).into());
     }
     match &arguments.command {
         Command::Pair(_) | Command::Upgrade(_) => Ok(()),
@@ -285,9 +314,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         }
         Command::OneDevice(one) => own_euicc(arguments, one, &numbers, &mut usim, &mut memory, context),
         Command::Messages(messages) => take_messages(arguments, messages, &numbers, usim, &mut memory, context),
-        Command::Status => {
+        Command::Status(status) => {
             if obey(arguments, &numbers, &mut usim, &mut memory, context)? {
-                return take_out_of_use(arguments, &numbers, usim, context);
+                return take_out_of_use(arguments, &status.retirement, &numbers, usim, context);
             }
             with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
                 primary.configurations(App::Companion, None).map(drop)
@@ -345,7 +374,9 @@ fn as_primary(
 ) -> Result<(), Failure> {
     let operator = &arguments.operator;
     let mut http = http(arguments, context)?;
-    let mut person = Person::new(context.output, arguments.device.yes);
+    let pictures = if let Command::Upgrade(upgrade) = &arguments.command { &upgrade.scan[..] } else { &[] };
+    let person = Person::new(context.output, arguments.device.yes);
+    let mut person = Scanning::new(person, pictures, arguments.device.patience());
     let terminal = arguments.device.terminal(memory, "Phone")?;
     let mut settings = Settings::new(&operator.entitlement, terminal);
     settings.language.clone_from(&operator.language);
@@ -505,10 +536,11 @@ fn take_messages(
     memory: &mut Memory,
     context: &Context,
 ) -> Result<(), Failure> {
+    messages.show.check(numbers.msisdn.as_ref())?;
     // A device that was off may have missed the message that its number moved away; and what is answered now leaves a
     // token, by which it is believed when that happens later.
     match obey(arguments, numbers, &mut usim, memory, context) {
-        Ok(true) => return take_out_of_use(arguments, numbers, usim, context),
+        Ok(true) => return take_out_of_use(arguments, &messages.retirement, numbers, usim, context),
         Ok(false) => {}
         Err(Failure::Because(cause)) => eprintln!("vuicc: {cause}"),
         Err(Failure::Told) => return Err(Failure::Told),
@@ -532,6 +564,7 @@ fn take_messages(
                             .output
                             .json(&json!({ "event": "message", "record": record, "from": from, "text": text }))?;
                         context.output.text(format_args!("from {from}: {text}"))?;
+                        messages.show.show(numbers.msisdn.as_ref(), &text, context, &mut teller(context))?;
                     }
                     Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
                     Received::Unreadable => {}
@@ -543,7 +576,7 @@ fn take_messages(
         }
     }
     if asked && obey(arguments, numbers, &mut usim, memory, context)? {
-        return take_out_of_use(arguments, numbers, usim, context);
+        return take_out_of_use(arguments, &messages.retirement, numbers, usim, context);
     }
     Ok(())
 }
@@ -564,10 +597,33 @@ fn obey(
     Ok(ended)
 }
 
-/// An eUICC's profile is disabled; a UICC gets no more power, and is refused from now on.
-fn take_out_of_use(arguments: &Arguments, numbers: &Numbers, usim: Phone, context: &Context) -> Result<(), Failure> {
-    match Euicc::open(usim.close(), Options::default()) {
-        Ok(euicc) => with_euicc(arguments, euicc.close(), context, |own| Ok(own.disable(&numbers.iccid)?)),
-        Err(_) => Ok(()),
-    }
+/// An eUICC's profile is disabled, and deleted if the person wants that; a UICC gets no more power, and is refused from
+/// now on.
+fn take_out_of_use(
+    arguments: &Arguments,
+    retirement: &Retirement,
+    numbers: &Numbers,
+    usim: Phone,
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut card = usim.close();
+    let iccid = &numbers.iccid;
+    match Euicc::open(&mut *card, Options::default()) {
+        Ok(euicc) => euicc.close(),
+        Err(LpaError::Card(_)) => {
+            return Ok(context
+                .output
+                .text(format_args!("card {iccid} is of no more use; take it out of the device"))?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let person = Person::new(context.output, arguments.device.yes);
+    let mut delete = |iccid: &Iccid| retirement.remove_profile || person.deletes(iccid);
+    with_euicc(arguments, card, context, |own| {
+        if !own.retire(iccid, &mut delete)? {
+            let later = format!("vuicc lpa profile delete {iccid}");
+            context.output.text(format_args!("profile {iccid} stays, disabled; to delete it later: {later}"))?;
+        }
+        Ok(())
+    })
 }

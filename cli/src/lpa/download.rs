@@ -1,5 +1,7 @@
 //! `vuicc lpa profile download`: from an activation code to an installed profile.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use lpa::discovery::discover;
 use lpa::{Order, download};
@@ -10,12 +12,16 @@ use serde_json::json;
 use super::user::Terminal;
 use super::{Card, Session};
 use crate::failure::Failure;
+use crate::qr;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The activation code: LPA:1$address$matching-id, in quotes
     #[arg(value_name = "ACTIVATION-CODE", conflicts_with_all = ["smdp", "matching_id", "discover"])]
     activation_code: Option<ActivationCode>,
+    /// Read the activation code from the QR code in this picture (PNG or JPEG), or from a picture on standard input: -
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["activation_code", "smdp", "matching_id", "discover"])]
+    scan: Option<PathBuf>,
     /// Ask this SM-DP+ [default: the eUICC's default SM-DP+]
     #[arg(long, value_name = "HOST[:PORT]")]
     smdp: Option<String>,
@@ -38,6 +44,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Failure> {
     let output = session.context.output;
+    // The picture is looked at before the card is.
+    let scanned = arguments.scan.as_deref().map(qr::scan_activation_code).transpose()?;
+    let code = arguments.activation_code.as_ref().or(scanned.as_ref());
     let mut client = session.client()?;
     let mut euicc = session.open()?;
     let mut user = Terminal::new(output, arguments.yes);
@@ -49,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
         }
         events.iter().map(Order::from).collect()
     } else {
-        vec![order(arguments, &mut euicc)?]
+        vec![order(code, arguments, &mut euicc)?]
     };
     for mut order in orders {
         order.confirmation_code = arguments.confirmation_code.clone().map(Into::into);
@@ -77,8 +86,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
     Ok(())
 }
 
-fn order(arguments: &Arguments, euicc: &mut Card) -> Result<Order, Failure> {
-    Ok(match (&arguments.activation_code, &arguments.smdp) {
+fn order(code: Option<&ActivationCode>, arguments: &Arguments, euicc: &mut Card) -> Result<Order, Failure> {
+    Ok(match (code, &arguments.smdp) {
         (Some(code), _) => Order::from(code),
         (None, Some(address)) => Order::new(address, arguments.matching_id.clone()),
         (None, None) => Order::of_default_smdp(&euicc.configured_addresses()?)?,

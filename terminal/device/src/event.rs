@@ -109,7 +109,9 @@ pub enum What {
     NotAuthenticated,
     /// A code was sent by SMS.
     CodeSent,
-    /// The person entered a code.
+    /// A code is shown as a QR code.
+    CodeShown,
+    /// The person entered a code, or had it scanned.
     CodeEntered,
     /// The entitlement server answered.
     Answered {
@@ -215,6 +217,23 @@ pub enum What {
         #[serde(serialize_with = "text")]
         iccid: Option<Iccid>,
     },
+    /// A profile was disabled for good.
+    ProfileDisabled {
+        /// Which.
+        #[serde(serialize_with = "text")]
+        iccid: Option<Iccid>,
+    },
+    /// The person is asked whether a profile that is of no more use is to be deleted.
+    DeletionOffered {
+        /// Which.
+        #[serde(serialize_with = "text")]
+        iccid: Option<Iccid>,
+    },
+    /// The person said.
+    DeletionAnswered {
+        /// Whether it is to be deleted.
+        accepted: bool,
+    },
 }
 
 impl fmt::Display for What {
@@ -232,6 +251,7 @@ impl fmt::Display for What {
             Self::Eap { method } => write!(f, "{method}: answer of the card"),
             Self::NotAuthenticated => f.write_str("not authenticated"),
             Self::CodeSent => f.write_str("a code was sent by SMS"),
+            Self::CodeShown => f.write_str("the code, as a QR code"),
             Self::CodeEntered => f.write_str("the code"),
             Self::Answered { result } => f.write_str(result),
             Self::PageOpened => f.write_str("opens the portal"),
@@ -264,6 +284,10 @@ impl fmt::Display for What {
             Self::Sms { record: None } => f.write_str("short message for the device"),
             Self::ConfigurationWanted => f.write_str("look at your configuration"),
             Self::CardDisabled { iccid } => write!(f, "card{} taken out of use", of(iccid)),
+            Self::ProfileDisabled { iccid } => write!(f, "disabled{}", of(iccid)),
+            Self::DeletionOffered { iccid } => write!(f, "delete{}?", of(iccid)),
+            Self::DeletionAnswered { accepted: true } => f.write_str("delete it"),
+            Self::DeletionAnswered { accepted: false } => f.write_str("leave it"),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`entitlement`] | the client of an entitlement server | TS.43 |
 //! | [`event`] | what happens between the parties, told as it happens | – |
 //! | [`mt`] | short messages to this device | TS 23.040, TS.43 section 2.6 |
+//! | [`one_time_code`] | a code by SMS, from one device to the other in a QR code | – |
 //! | [`pairing`] | two devices find each other, make sure of each other, and talk | – |
 //! | [`primary`], [`secondary`] | the flows, step by step, from either side | – |
 //! | [`flow`] | what the steps have in common | – |
@@ -19,6 +20,7 @@ pub mod event;
 pub mod flow;
 pub mod http;
 pub mod mt;
+pub mod one_time_code;
 pub mod pairing;
 pub mod primary;
 pub mod secondary;

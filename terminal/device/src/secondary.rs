@@ -234,17 +234,25 @@ impl<T: Transport> Secondary<'_, T> {
         self.report(through_primary)
     }
 
-    /// Disables a profile if it is enabled, and reports it.
-    pub fn disable(&mut self, iccid: &Iccid) -> Result<(), FlowError> {
+    /// Takes a profile out of use that its operator has no more use for: disables it if it is enabled, reports that, and
+    /// offers to delete it, which happens if `delete` says so. Whether it was deleted.
+    pub fn retire(&mut self, iccid: &Iccid, delete: &mut dyn FnMut(&Iccid) -> bool) -> Result<bool, FlowError> {
         let identifier = ProfileIdentifier::Iccid(iccid.clone());
+        let named = Some(iccid.clone());
         let euicc = self.euicc()?;
-        let state = euicc.profile(&identifier)?.and_then(|profile| profile.profile_state);
-        if state == Some(ProfileState::ENABLED) {
+        let Some(profile) = euicc.profile(&identifier)? else { return Ok(true) };
+        if profile.profile_state == Some(ProfileState::ENABLED) {
             euicc.disable_profile(identifier, true)?;
+            self.tell(self.party, Party::ProfileServer, What::ProfileDisabled { iccid: named.clone() });
             self.report(false)?;
         }
-        self.tell(self.party, self.party, What::CardDisabled { iccid: Some(iccid.clone()) });
-        Ok(())
+        self.tell(self.party, Party::Person, What::DeletionOffered { iccid: named });
+        let accepted = delete(iccid);
+        self.tell(Party::Person, self.party, What::DeletionAnswered { accepted });
+        if accepted {
+            self.remove(iccid)?;
+        }
+        Ok(accepted)
     }
 
     /// Disables a profile, deletes it, and reports both. One that is not there is removed already.

@@ -43,7 +43,7 @@ impl<'w> Cast<'w> {
         let image = world.uicc("phone", &subscriber)?;
         let host = play.insert("Insert the phone's UICC", &image)?;
         let mut phone = Phone::new(world, host, "Phone", Party::Primary)?;
-        let card = world.euicc("watch", None)?;
+        let card = world.euicc("watch")?;
         let host = play.insert("Insert the watch's eUICC, which is empty", &card.image)?;
         let own = phone.numbers()?;
         play.name_card(&own, "phone");
@@ -71,7 +71,7 @@ impl<'w> Cast<'w> {
         let missing = || Failure::because("the watch has no profile");
         let (imsi, iccid) = companion.imsi.clone().zip(companion.iccid.clone()).ok_or_else(missing)?;
         others.push((imsi, iccid, watch.leave()?));
-        let card = world.euicc("another", None)?;
+        let card = world.euicc("another")?;
         let host = play.insert("Insert another watch's eUICC, which is empty", &card.image)?;
         play.name_eid(&card.eid, "other watch");
         let watch = play.step("Pair the phone with it", |told| Watch::pair(world, host, options.pairing(), told))?;
@@ -116,17 +116,19 @@ impl<'w> Cast<'w> {
             phone.act(options.proof(), &mut no_codes, |primary| primary.identify(&mut watch.channel, PATIENCE))?;
         ensure(named.iccid == companion.iccid, || "the watch says another ICCID than it reported".into())?;
         let iccid = companion.iccid.as_ref().ok_or_else(|| Failure::because("no profile was named"))?;
-        play.name(iccid, "ICCID (watch)");
-        play.name(&self.imsi_of(iccid)?, "IMSI (watch)");
+        let whose = if self.others.is_empty() { "watch" } else { "other watch" };
+        play.name(iccid, &format!("ICCID ({whose})"));
+        play.name(&self.imsi_of(iccid)?, &format!("IMSI ({whose})"));
         if let Some(msisdn) = &named.msisdn {
-            play.name(msisdn, "NUMBER (watch)");
+            play.name(msisdn, &format!("NUMBER ({whose})"));
         }
         Ok(Some(named))
     }
 
     /// Shares the number; whether that was accepted.
     fn share(&mut self, play: &mut Play, options: &Options, companion: &Companion) -> Result<bool, Failure> {
-        let sharing = options.sharing(&self.own, Some(companion))?;
+        let others: Vec<_> = self.others.iter().map(|(imsi, ..)| imsi).collect();
+        let sharing = options.sharing(&self.own, Some(companion), &others)?;
         let Self { phone, watch, .. } = self;
         play.step("Multi-IMSI activation: the watch shares the phone's number", |_| {
             let mut codes = watch.codes();
@@ -170,11 +172,12 @@ impl<'w> Cast<'w> {
             told.say(format!("BOSS: the order is {}", order.state));
             if let Some(shared) = shared {
                 check::service(world, &self.own.imsi, &imsi, ServiceState::Active)?;
-                let hunting = options.mode() == Mode::MobileAccessHunting;
-                let watch_first = hunting && shared == Shared::Afterwards;
                 let mut devices = vec![&self.own.imsi];
                 devices.extend(self.others.iter().map(|(imsi, ..)| imsi));
-                devices.insert(if watch_first { 0 } else { devices.len() }, &imsi);
+                devices.push(&imsi);
+                if options.mode() == Mode::MobileAccessHunting && shared == Shared::Afterwards {
+                    devices.reverse();
+                }
                 for (other, iccid, _) in &self.others {
                     check::service(world, &self.own.imsi, other, ServiceState::Active)?;
                     world.expect_profile(iccid, Stock::Enabled)?;
@@ -231,7 +234,7 @@ fn acquire_and_share(cast: &mut Cast<'_>, play: &mut Play, options: &Options) ->
 
 /// A profile for the watch and a share in the number, in one request.
 pub(super) fn acquire_shared(cast: &mut Cast<'_>, play: &mut Play, options: &Options) -> Result<Companion, Failure> {
-    let sharing = Some(options.sharing(&cast.own, None)?);
+    let sharing = Some(options.sharing(&cast.own, None, &[])?);
     let how = Acquisition { sharing, ..options.acquisition() };
     let title = "One request: a profile for the watch, and the number for both";
     let companion = cast.acquire(play, options, &how, title)?;
@@ -241,7 +244,11 @@ pub(super) fn acquire_shared(cast: &mut Cast<'_>, play: &mut Play, options: &Opt
 /// Flow 2.
 pub(super) fn combined(world: &World, play: &mut Play, options: &Options) -> Result<(), Failure> {
     let mut cast = Cast::pair(world, play, options, true)?;
-    let companion = acquire_shared(&mut cast, play, options)?;
+    let mut companion = acquire_shared(&mut cast, play, options)?;
+    if options.second_watch {
+        cast = cast.another_watch(world, play, options, &companion)?;
+        companion = acquire_shared(&mut cast, play, options)?;
+    }
     cast.verify(world, play, options, &companion, Some(Shared::AtOnce))
 }
 

@@ -299,8 +299,9 @@ impl<'w> Phone<'w> {
         with_euicc(self.world, &mut self.host, &self.terminal, self.party, act)
     }
 
-    /// Waits until the operator says that this card is of no more use, and obeys.
-    pub(super) fn obey(&mut self) -> Result<(), Failure> {
+    /// Waits until the operator says that this card is of no more use, and obeys. A profile is disabled, and deleted if
+    /// the person wants `delete`; whether it was, or `None` for a card without profiles.
+    pub(super) fn obey(&mut self, delete: bool) -> Result<Option<bool>, Failure> {
         let iccid = {
             let mut usim = Usim::open(&mut self.host, None)?;
             self.inbox.configuration_wanted(&mut usim)?;
@@ -309,7 +310,12 @@ impl<'w> Phone<'w> {
         let obeyed = self.act(Proof::Aka, &mut no_codes, |primary| primary.obey(&iccid))?;
         ensure(obeyed && self.store.0.disabled(&iccid).is_some(), || {
             "the old device was not told that its card is of no more use".into()
-        })
+        })?;
+        match Euicc::open(&mut self.host, Options::default()) {
+            Ok(euicc) => drop(euicc.close()),
+            Err(_) => return Ok(None),
+        }
+        self.with_euicc(|euicc| Ok(Some(euicc.retire(&iccid, &mut |_| delete)?)))
     }
 }
 

@@ -21,7 +21,7 @@ use ::device::flow::{Companion, Sharing};
 use ::device::primary::Acquisition;
 use clap::{Args, ValueEnum};
 use operator::hlr::Mode;
-use rsp::Eid;
+use rsp::{Eid, Imsi};
 
 use super::narrator::{Narrator, Told};
 use super::stage::{Inserted, Workshop};
@@ -153,14 +153,17 @@ pub(super) struct Options {
     /// The watch proves by a code that it is at hand
     #[arg(long, requires = "flow")]
     sms_check: bool,
+    /// The new phone scans the code from the QR code that the old one shows, instead of having it entered
+    #[arg(long, requires = "flow")]
+    scan: bool,
     /// Remove the profile as well: the watch's (unbind), the old phone's (euicc-migration)
     #[arg(long, requires = "flow")]
     remove_profile: bool,
     /// Let both cards of the phone have the number
     #[arg(long, requires = "flow")]
     share: bool,
-    /// The phone gets a second watch as well; only in one process, as the reader has two slots
-    #[arg(long, requires_all = ["flow", "in_process"])]
+    /// The phone gets a second watch as well; a reader needs a third slot for that: scripts/private-pcscd -r 2
+    #[arg(long, requires = "flow")]
     second_watch: bool,
     /// Write the run's sequence chart to this file, in Mermaid
     #[arg(long, value_name = "FILE", requires = "flow")]
@@ -175,11 +178,12 @@ impl Options {
     fn check(&self, flow: Flow) -> Result<(), Failure> {
         use Flow::{
             BindTwoUicc, CompanionCombined, CompanionContract, CompanionDownload, EuiccMigration, OneDevice, Unbind,
+            UpgradeToEuicc,
         };
         let companions = [CompanionDownload, CompanionCombined, CompanionContract];
         let paired = [&companions[..], &[BindTwoUicc, Unbind]].concat();
         let sharing = [&paired[..], &[OneDevice]].concat();
-        let variants: [(&str, bool, &[Flow]); 13] = [
+        let variants: [(&str, bool, &[Flow]); 14] = [
             ("--proof", self.proof.is_some(), &sharing),
             ("--authenticate", self.authenticate.is_some(), &companions),
             ("--pairing", self.pairing.is_some(), &paired),
@@ -190,9 +194,10 @@ impl Options {
             ("--decide", self.decide.is_some(), &[CompanionContract]),
             ("--second-contract", self.second_contract, &[CompanionContract]),
             ("--sms-check", self.sms_check, &[CompanionContract]),
+            ("--scan", self.scan, &[UpgradeToEuicc, EuiccMigration]),
             ("--remove-profile", self.remove_profile, &[Unbind, EuiccMigration]),
             ("--share", self.share, &[OneDevice]),
-            ("--second-watch", self.second_watch, &[CompanionDownload]),
+            ("--second-watch", self.second_watch, &[CompanionDownload, CompanionCombined, BindTwoUicc]),
         ];
         for (option, given, flows) in variants {
             if given && !flows.contains(&flow) {
@@ -211,11 +216,6 @@ impl Options {
         }
         if self.secondary_id == Some(Kind::Eid) && flow == BindTwoUicc {
             return Err(Failure::because("--secondary-id: the watch has a UICC here, which has no EID"));
-        }
-        if self.second_watch && self.mode() == Mode::MobileAccessHunting {
-            return Err(Failure::because(
-                "--second-watch: with --delivery mah the order of three is the portal's business",
-            ));
         }
         if self.decide == Some(Decide::DeclineSharing) && !self.second_contract {
             return Err(Failure::because("--decide decline-sharing needs --second-contract"));
@@ -247,8 +247,9 @@ impl Options {
         }
     }
 
-    /// How the number is to be shared between these two; the watch may have no numbers yet.
-    fn sharing(&self, own: &Numbers, other: Option<&Companion>) -> Result<Sharing, Failure> {
+    /// How the number is to be shared between these two, besides `others` that share it already; the watch may have no
+    /// numbers yet.
+    fn sharing(&self, own: &Numbers, other: Option<&Companion>, others: &[&Imsi]) -> Result<Sharing, Failure> {
         let missing = |kind: Kind| Failure::because(format!("there is no {kind:?} to name a device by"));
         let primary = self.primary_id.map(|kind| match kind {
             Kind::Iccid => Ok(Identifier::Iccid(own.iccid.clone())),
@@ -268,7 +269,10 @@ impl Options {
         let hunting = self.mode() == Mode::MobileAccessHunting;
         let delivery = if hunting { CallDelivery::MobileAccessHunting } else { CallDelivery::FlexibleAlerting };
         let order = match other.and_then(|other| other.imsi.as_ref()) {
-            Some(imsi) if hunting => vec![imsi.to_string(), own.imsi.to_string()],
+            // The last one that came rings first, the phone last.
+            Some(imsi) if hunting => {
+                [imsi].into_iter().chain(others.iter().rev().copied()).chain([&own.imsi]).map(Imsi::to_string).collect()
+            }
             _ => Vec::new(),
         };
         Ok(Sharing {
@@ -287,7 +291,8 @@ struct Play {
     /// What primary and secondary are called.
     parties: [&'static str; 2],
     reader: Option<Slots>,
-    inserted: Vec<Inserted>,
+    /// The cards, each in its place; places in the reader are its slots.
+    inserted: Vec<Option<Inserted>>,
     /// Numbers of this run, and what the chart calls them.
     names: Vec<(String, String)>,
 }
@@ -311,18 +316,28 @@ impl Play {
         })
     }
 
-    /// Gives a card power, in the next slot of the reader or in this process.
+    /// Gives a card power, in the first free slot of the reader or in this process.
     fn insert(&mut self, title: &str, image: &Path) -> Result<Host, Failure> {
+        let place = self.inserted.iter().position(Option::is_none).unwrap_or(self.inserted.len());
         let slot = self.reader.as_ref().map(|slots| {
-            let number = u16::try_from(self.inserted.len()).unwrap_or_default();
+            let number = u16::try_from(place).unwrap_or_default();
             format!("{}:{}", slots.first, slots.port.saturating_add(number))
         });
         let (inserted, host) = self.narrator.step(title, |told| match &slot {
             None => Inserted::in_process(image, told),
             Some(slot) => Inserted::in_reader(image, Some(slot), told),
         })?;
-        self.inserted.push(inserted);
+        match self.inserted.get_mut(place) {
+            Some(free) => *free = Some(inserted),
+            None => self.inserted.push(Some(inserted)),
+        }
         Ok(self.narrator.count(host))
+    }
+
+    /// Takes a card out of its place, for good.
+    fn eject(&mut self, title: &str, place: usize) -> Result<(), Failure> {
+        let inserted = self.inserted.get_mut(place).and_then(Option::take);
+        self.narrator.step(title, |_| inserted.map_or(Ok(()), Inserted::eject))
     }
 
     /// Calls a number of this run by a name in the chart.
@@ -380,8 +395,8 @@ pub(super) fn run(flow: Flow, options: &Options, run: Run<'_>) -> Result<(), Fai
         Flow::BindTwoUicc => two_uicc::bind(&world, &mut play, options),
         Flow::Unbind => unbind::unbind(&world, &mut play, options),
         Flow::OneDevice => one_device::one_device(&world, &mut play, options),
-        Flow::UpgradeToEuicc => takeover::upgrade(&world, &mut play),
-        Flow::EuiccMigration => takeover::migrate(&world, &mut play, options.remove_profile),
+        Flow::UpgradeToEuicc => takeover::upgrade(&world, &mut play, options),
+        Flow::EuiccMigration => takeover::migrate(&world, &mut play, options),
     }?;
     if let Some(path) = &options.chart {
         play.names.sort_by_key(|(number, _)| core::cmp::Reverse(number.len()));
@@ -393,7 +408,7 @@ pub(super) fn run(flow: Flow, options: &Options, run: Run<'_>) -> Result<(), Fai
         narrator.step("Run the command, beside all this", |_| then::run(command, &world, run.output))?;
     }
     narrator.step("Take the cards out, stop the servers", |told| {
-        inserted.into_iter().try_for_each(Inserted::eject)?;
+        inserted.into_iter().flatten().try_for_each(Inserted::eject)?;
         world.stop();
         workshop.close(told);
         Ok(())

@@ -1,20 +1,25 @@
 //! A new phone with an eUICC takes over the number of an old one, which has a UICC or an eUICC. Flows 7 and 8.
 
 use device::entitlement::App;
-use device::event::Party;
+use device::event::{Party, What};
 use device::flow::Subject;
+use device::one_time_code::OneTimeCode;
+use operator::boss::{Filter, State};
 use operator::hlr::{Mode, Status};
+use rsp::Msisdn;
 use rsp::metadata::ProfileState;
 use smdp::profile::ProfileState as Stock;
 
 use super::super::narrator::ensure;
 use super::device::{Numbers, Phone, Proof};
+use super::one_device::{OneDevice, Words};
 use super::world::World;
-use super::{Play, check, line, no_codes};
+use super::{Options, Play, check, line, no_codes};
 use crate::failure::Failure;
+use crate::qr;
 
 /// Flow 7.
-pub(super) fn upgrade(world: &World, play: &mut Play) -> Result<(), Failure> {
+pub(super) fn upgrade(world: &World, play: &mut Play, options: &Options) -> Result<(), Failure> {
     let subscriber = play.step("Take on a subscriber, and put a profile into the stock", |told| {
         let subscriber = world.subscriber(true)?;
         told.say(line(&[("ICCID", &subscriber.iccid), ("IMSI", &subscriber.imsi)]));
@@ -22,46 +27,64 @@ pub(super) fn upgrade(world: &World, play: &mut Play) -> Result<(), Failure> {
         Ok(subscriber)
     })?;
     let host = play.insert("Insert the old phone's UICC", &world.uicc("old", &subscriber)?)?;
-    let old = Phone::new(world, host, "Old phone", Party::Secondary)?;
-    take_over(world, play, old).map(drop)
+    let mut old = Phone::new(world, host, "Old phone", Party::Secondary)?;
+    let before = take_over(world, play, &mut old, options)?;
+    play.step("The operator tells the old phone, which takes its card out of use", |told| {
+        let profile = old.obey(options.remove_profile)?;
+        ensure(profile.is_none(), || "a UICC has a profile that can be deleted".into())?;
+        told.say(format!("the old phone does not use {} any more", before.iccid));
+        Ok(())
+    })
 }
 
 /// Flow 8.
-pub(super) fn migrate(world: &World, play: &mut Play, remove: bool) -> Result<(), Failure> {
-    let subscriber = play.step("Take on a subscriber, and put a profile into the stock", |told| {
-        let subscriber = world.subscriber(true)?;
-        told.say(line(&[("ICCID", &subscriber.iccid), ("IMSI", &subscriber.imsi)]));
-        world.stock(1)?;
-        Ok(subscriber)
-    })?;
-    let card = world.euicc("old", Some(&subscriber))?;
-    let host = play.insert("Insert the old phone's eUICC, with its profile enabled", &card.image)?;
-    play.name_eid(&card.eid, "old");
-    let old = Phone::new(world, host, "Old phone", Party::Secondary)?;
-    let (mut old, numbers) = take_over(world, play, old)?;
+pub(super) fn migrate(world: &World, play: &mut Play, options: &Options) -> Result<(), Failure> {
+    const WORDS: Words = Words { phone: "old phone", uicc: "UICC", euicc: "old" };
+    let OneDevice { phone, second: mut old, eid, .. } =
+        OneDevice::with_a_profile(world, play, options, Party::Secondary, &WORDS, 2)?;
+    drop(phone);
+    play.eject("The old phone goes on with its eUICC alone", 0)?;
+    world.sign(&old.numbers()?.imsi)?;
+    let before = take_over(world, play, &mut old, options)?;
 
-    play.step("The old phone disables its profile", |told| {
-        old.with_euicc(|euicc| Ok(euicc.disable(&numbers.iccid)?))?;
-        check::expect_on_card(&mut old.host, &numbers.iccid, Some(ProfileState::DISABLED))?;
-        told.say(format!("{} disabled; it may be deleted now", numbers.iccid));
+    let remove = options.remove_profile;
+    let title = if remove {
+        "The operator tells the old phone, which disables its profile; the person has it deleted"
+    } else {
+        "The operator tells the old phone, which disables its profile; the person leaves it at that"
+    };
+    play.step(title, |told| {
+        let deleted = old.obey(remove)?;
+        ensure(deleted == Some(remove), || "the old profile is not as the person decided".into())?;
+        let (left, stock, order) = if remove {
+            (None, Stock::Deleted, State::Deleted)
+        } else {
+            (Some(ProfileState::DISABLED), Stock::Disabled, State::Unbound)
+        };
+        check::expect_on_card(&mut old.host, &before.iccid, left)?;
+        world.expect_profile(&before.iccid, stock)?;
+        told.say(format!("SM-DP+: {} {stock}", before.iccid));
+        let filter = Filter { iccid: Some(before.iccid.clone()), ..Filter::default() };
+        World::eventually(
+            || Ok(world.order(&filter)?.state),
+            |state| *state == order,
+            |state| format!("the order of the old profile is {state}, not {order}"),
+        )?;
+        world.expect_status(&before.imsi, Status::Barred)?;
+        let wanted = if remove { None } else { Some(eid) };
+        ensure(world.eid_of(&before.imsi)? == wanted, || "the register has the old line on another eUICC".into())?;
+        told.say(format!("register: {} barred; BOSS: its order is {order}", before.imsi));
+        let what = if remove { "deleted" } else { "disabled" };
+        world.trace.standing(format!("the old profile is {what}, on the eUICC and at the SM-DP+, and its line barred"));
         Ok(())
-    })?;
-    if remove {
-        play.step("The person has it deleted", |told| {
-            old.with_euicc(|euicc| Ok(euicc.remove(&numbers.iccid)?))?;
-            check::expect_on_card(&mut old.host, &numbers.iccid, None)?;
-            told.say("no profile is left on the old eUICC");
-            Ok(())
-        })?;
-    }
-    Ok(())
+    })
 }
 
-/// From the new phone's question to the old one's end.
-fn take_over<'w>(world: &'w World, play: &mut Play, mut old: Phone<'w>) -> Result<(Phone<'w>, Numbers), Failure> {
+/// From the new phone's question to the end of the old card's service; who the old card was.
+fn take_over(world: &World, play: &mut Play, old: &mut Phone<'_>, options: &Options) -> Result<Numbers, Failure> {
     let before = old.numbers()?;
     let number = before.number()?.clone();
-    let card = world.euicc("new", None)?;
+    let card = world.euicc("new")?;
     let host = play.insert("Insert the new phone's eUICC, which is empty", &card.image)?;
     let mut new = Phone::new(world, host, "New phone", Party::Primary)?;
     play.name_card(&before, "old");
@@ -71,13 +94,22 @@ fn take_over<'w>(world: &'w World, play: &mut Play, mut old: Phone<'w>) -> Resul
         old.act(Proof::Aka, &mut no_codes, |primary| primary.configurations(App::Primary, None).map(drop))
     })?;
     let subject = Subject::NewDevice { eid: card.eid, iccid: None, old_iccid: Some(before.iccid.clone()) };
-    let info = play.step("The new phone asks with its EID and the old number; a code goes to the old phone", |_| {
-        let mut codes = || old.code();
-        new.act_as_new(&number, card.eid, &mut codes, |primary, _| {
-            primary.check_eligibility(App::Primary, Some(&subject))?;
-            Ok(primary.transfer(&subject)?)
-        })
-    })?;
+    let info =
+        play.step("The new phone asks with its EID and the old number; a code goes to the old phone", |told| {
+            let mut codes = || {
+                let code = old.code()?;
+                if !options.scan {
+                    return Ok(code);
+                }
+                world.trace.device(Party::Secondary, Party::Person, What::CodeShown);
+                told.say("the old phone shows number and code as a QR code, the new one scans it");
+                scanned(world, &number, &code)
+            };
+            new.act_as_new(&number, card.eid, &mut codes, |primary, _| {
+                primary.check_eligibility(App::Primary, Some(&subject))?;
+                Ok(primary.transfer(&subject)?)
+            })
+        })?;
     let installed = play.step("It downloads the profile; the old card still works", |told| {
         let installed = new.with_euicc(|euicc| Ok(euicc.install_download(&info, &card.eid)?))?;
         world.expect_profile(&installed.iccid, Stock::Installed)?;
@@ -111,10 +143,15 @@ fn take_over<'w>(world: &'w World, play: &mut Play, mut old: Phone<'w>) -> Resul
         check::accepted(world, &mut new.host, "new", told)?;
         check::refused(world, &mut old.host, "old", told)
     })?;
-    play.step("The operator tells the old phone, which takes its card out of use", |told| {
-        old.obey()?;
-        told.say(format!("the old phone does not use {} any more", before.iccid));
-        Ok(())
-    })?;
-    Ok((old, before))
+    Ok(before)
+}
+
+/// The code, as one phone draws it and the other one reads it from a picture.
+fn scanned(world: &World, number: &Msisdn, code: &str) -> Result<String, Failure> {
+    let picture = world.directory().join("code.png");
+    let shown = OneTimeCode::in_message(number, code).ok_or_else(|| Failure::because("the code has no six digits"))?;
+    qr::write(&qr::of(&shown.qr_text())?, &picture)?;
+    let texts = qr::scan(&picture)?;
+    let [text] = &texts[..] else { return Err(Failure::because("there is more than one QR code in the picture")) };
+    Ok(OneTimeCode::scanned(text, number)?.code().to_owned())
 }

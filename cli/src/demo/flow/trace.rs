@@ -95,8 +95,13 @@ impl Trace {
 
     /// Checks that something happened; what one thread does may take a moment to be told by another.
     pub(super) fn expect(&self, from: Party, to: Party, what: &What) -> Result<(), Failure> {
+        self.expect_more(0, from, to, what)
+    }
+
+    /// Checks that something happened more often than `before`.
+    pub(super) fn expect_more(&self, before: usize, from: Party, to: Party, what: &What) -> Result<(), Failure> {
         let end = Instant::now() + PATIENCE;
-        while self.count(from, to, what) == 0 {
+        while self.count(from, to, what) <= before {
             ensure(Instant::now() < end, || format!("it did not happen: {}", Event::new(from, to, what.clone())))?;
             std::thread::sleep(Duration::from_millis(20));
         }

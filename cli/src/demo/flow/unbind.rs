@@ -25,7 +25,7 @@ pub(super) fn unbind(world: &World, play: &mut Play, options: &Options) -> Resul
     let Cast { mut phone, mut watch, own, .. } = cast;
     let remove = options.remove_profile;
     let title = if remove { "End the sharing, and remove the watch's profile" } else { "End the sharing" };
-    let sharing = options.sharing(&own, Some(&companion))?;
+    let sharing = options.sharing(&own, Some(&companion), &[])?;
     let status = play.step(title, |_| {
         phone.act(options.proof(), &mut no_codes, |primary| {
             primary.unbind(&mut watch.channel, &companion, &sharing, remove, PATIENCE)

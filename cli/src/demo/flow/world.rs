@@ -144,16 +144,19 @@ impl World {
     /// Somebody new, in service; `signed` if all contracts are.
     pub(super) fn subscriber(&self, signed: bool) -> Result<Subscriber, Failure> {
         let subscriber = invent::usual(None)?;
-        self.runtime.block_on(async {
-            let subscription = provision::add(self.hlr(), &subscriber, Status::Active).await?;
-            if signed {
-                for subject in Subject::ALL {
-                    self.operator.boss().sign(&subscription.imsi, *subject, random::now()).await?;
-                }
-            }
-            Ok::<_, Failure>(())
-        })?;
+        let subscription = self.wait(provision::add(self.hlr(), &subscriber, Status::Active))?;
+        if signed {
+            self.sign(&subscription.imsi)?;
+        }
         Ok(subscriber)
+    }
+
+    /// All contracts of a subscription are signed.
+    pub(super) fn sign(&self, imsi: &Imsi) -> Result<(), Failure> {
+        for subject in Subject::ALL {
+            self.wait(self.operator.boss().sign(imsi, *subject, random::now()))?;
+        }
+        Ok(())
     }
 
     /// Puts profiles into the stock: each waits in the SM-DP+, and its subscription in the register.
@@ -179,14 +182,10 @@ impl World {
         Ok(image)
     }
 
-    /// An eUICC; with the profile of this subscriber enabled, or with none.
-    pub(super) fn euicc(&self, name: &str, subscriber: Option<&Subscriber>) -> Result<Card, Failure> {
+    /// An empty eUICC.
+    pub(super) fn euicc(&self, name: &str) -> Result<Card, Failure> {
         let image = self.directory.join(format!("{name}.card"));
-        let mut description = Euicc::new(self.pki.clone(), random::now());
-        if let Some(subscriber) = subscriber {
-            description.profiles = vec![ProfileToLoad::from(saip::encode_package(&build(subscriber)?))];
-            description.enable_first = true;
-        }
+        let description = Euicc::new(self.pki.clone(), random::now());
         let new = euicc(&description, &mut ChaCha::from_operating_system()?)?;
         new.save(&image)?;
         Ok(Card { image, eid: new.eid.ok_or_else(|| Failure::because("the new card has no EID"))? })
