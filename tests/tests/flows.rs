@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
@@ -28,7 +28,7 @@ const FLOWS: [(&str, usize); 8] = [
     ("euicc-migration", 16),
 ];
 
-/// Writes the charts of this run into the documentation, instead of comparing them.
+/// Writes the charts and transcripts of this run into the documentation, instead of comparing them.
 const WRITE: &str = "VUICC_WRITE_CHARTS";
 
 fn play(folder: &Path, arguments: &[&str]) -> Finished {
@@ -271,22 +271,28 @@ fn several_watches_play_through_the_reader() {
 }
 
 #[test]
-fn the_charts_of_the_documentation_are_those_of_a_run() {
+fn the_charts_and_transcripts_of_the_documentation_are_those_of_a_run() {
     let folder = tempfile::tempdir().unwrap();
     for (flow, _) in FLOWS {
         let path = repository().join(format!("docs/flows/{flow}.md"));
-        let text = fs::read_to_string(&path).unwrap();
-        let shown = between(&text, "scripts/demo ", "\n");
+        let mut text = fs::read_to_string(&path).unwrap();
+        let shown = between(&text, "scripts/demo ", "\n").to_owned();
         assert!(shown.starts_with(flow), "{flow}: {shown}");
-        let chart: PathBuf = folder.path().join(flow);
-        let run = [&["--in-process", "--chart", chart.to_str().unwrap()], &shown.split(' ').collect::<Vec<_>>()[..]];
+        let [chart, transcript] = ["chart", "transcript"].map(|kind| folder.path().join(format!("{flow}.{kind}")));
+        let written = ["--chart", chart.to_str().unwrap(), "--transcript", transcript.to_str().unwrap()];
+        let run = [&["--in-process"], &written[..], &shown.split(' ').collect::<Vec<_>>()[..]];
         succeed(folder.path(), &run.concat());
-        let chart = fs::read_to_string(chart).unwrap();
-        let documented = between(&text, "```mermaid\n", "```");
+        for (begin, file) in [("```mermaid\n", chart), ("```text\n", transcript)] {
+            let now = fs::read_to_string(file).unwrap();
+            let documented = between(&text, begin, "```");
+            if std::env::var_os(WRITE).is_some() {
+                text = text.replace(&format!("{begin}{documented}```"), &format!("{begin}{now}```"));
+            } else {
+                assert!(documented == now, "{flow}: {WRITE}=1 writes it anew; it is now\n{now}");
+            }
+        }
         if std::env::var_os(WRITE).is_some() {
-            fs::write(&path, text.replace(documented, &chart)).unwrap();
-        } else {
-            assert!(documented == chart, "{flow}: {WRITE}=1 writes the chart anew, which is now\n{chart}");
+            fs::write(&path, text).unwrap();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Telling a story of steps: what each is about, what came of it, how many APDUs and how much time it took.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ pub(super) struct Narrator {
     apdus: Arc<AtomicU64>,
     steps: usize,
     began: Instant,
+    /// What was told so far, without numbers of time and APDUs.
+    told: String,
 }
 
 /// What there is to say about a step.
@@ -43,7 +45,7 @@ pub(super) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<
 
 impl Narrator {
     pub(super) fn new(output: Output) -> Self {
-        Self { output, apdus: Arc::default(), steps: 0, began: Instant::now() }
+        Self { output, apdus: Arc::default(), steps: 0, began: Instant::now(), told: String::new() }
     }
 
     /// Counts what goes to this card from now on.
@@ -67,6 +69,11 @@ impl Narrator {
         self.output.text(format_args!("{:>2}  {title}", self.steps))?;
         let mut told = Told::default();
         let outcome = act(&mut told);
+        // Writing to a String does not fail.
+        let _ = writeln!(self.told, "{:>2}  {title}", self.steps);
+        for line in &told.0 {
+            let _ = writeln!(self.told, "      {line}");
+        }
         let step = Step {
             number: self.steps,
             title,
@@ -77,6 +84,11 @@ impl Narrator {
         };
         self.output.put(&step)?;
         outcome.map_err(|failure| failure.while_doing(&format!("step {}, {title}", self.steps)))
+    }
+
+    /// What was told so far, but how long it took.
+    pub(super) fn told(&self) -> &str {
+        &self.told
     }
 
     /// Ends a story in which every step succeeded.

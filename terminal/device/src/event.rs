@@ -268,6 +268,7 @@ impl fmt::Display for What {
             Self::NotInstalled { reason } => write!(f, "not installed: {reason}"),
             Self::Failed { reason } => write!(f, "failed: {reason}"),
             Self::Enabled { iccid } => write!(f, "enabled{}", of(iccid)),
+            Self::Notified { count: 1 } => f.write_str("1 notification"),
             Self::Notified { count } => write!(f, "{count} notifications"),
             Self::Service { status } => f.write_str(match status {
                 ServiceStatus::Activated => "service activated",

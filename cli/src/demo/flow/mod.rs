@@ -168,6 +168,9 @@ pub(super) struct Options {
     /// Write the run's sequence chart to this file, in Mermaid
     #[arg(long, value_name = "FILE", requires = "flow")]
     chart: Option<PathBuf>,
+    /// Write what was told to this file, with names for the numbers that were made up, and without times
+    #[arg(long, value_name = "FILE", requires = "flow")]
+    transcript: Option<PathBuf>,
     /// Run this command in a shell when the flow is through and everything still runs; it has to succeed
     #[arg(long, value_name = "COMMAND", requires = "flow")]
     then: Option<String>,
@@ -310,6 +313,7 @@ impl Play {
         self.narrator.step(title, |told| {
             let (mark, mut checked) = (trace.len(), Told::default());
             let outcome = act(&mut checked);
+            trace.settle();
             trace.lines_after(mark, parties).into_iter().for_each(|line| told.say(line));
             told.append(checked);
             outcome
@@ -398,10 +402,14 @@ pub(super) fn run(flow: Flow, options: &Options, run: Run<'_>) -> Result<(), Fai
         Flow::UpgradeToEuicc => takeover::upgrade(&world, &mut play, options),
         Flow::EuiccMigration => takeover::migrate(&world, &mut play, options),
     }?;
+    play.names.sort_by_key(|(number, _)| core::cmp::Reverse(number.len()));
     if let Some(path) = &options.chart {
-        play.names.sort_by_key(|(number, _)| core::cmp::Reverse(number.len()));
         let chart = play.trace.chart(play.parties, &play.names);
         std::fs::write(path, chart).at("write the chart to", path)?;
+    }
+    if let Some(path) = &options.transcript {
+        let transcript = trace::transcript(play.narrator.told(), &play.names);
+        std::fs::write(path, transcript).at("write the transcript to", path)?;
     }
     let Play { mut narrator, inserted, .. } = play;
     if let Some(command) = &options.then {

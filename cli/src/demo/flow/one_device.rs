@@ -57,7 +57,7 @@ impl<'w> OneDevice<'w> {
         let mut second = Phone::new(world, host, "Phone", party)?;
         let own = phone.numbers()?;
         play.name_card(&own, uicc);
-        play.name_eid(&card.eid, euicc);
+        play.name_eid(&card.eid, name);
 
         let (terminal_id, eid) = (phone.second_slot(), card.eid);
         let subject = Subject::OwnEuicc { terminal_id, eid, iccid: None };

@@ -88,7 +88,7 @@ fn take_over(world: &World, play: &mut Play, old: &mut Phone<'_>, options: &Opti
     let host = play.insert("Insert the new phone's eUICC, which is empty", &card.image)?;
     let mut new = Phone::new(world, host, "New phone", Party::Primary)?;
     play.name_card(&before, "old");
-    play.name_eid(&card.eid, "new");
+    play.name_eid(&card.eid, "new phone");
 
     play.step("The old phone is known to the operator", |_| {
         old.act(Proof::Aka, &mut no_codes, |primary| primary.configurations(App::Primary, None).map(drop))

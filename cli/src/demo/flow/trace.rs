@@ -1,14 +1,17 @@
 //! What happened in a run, in order, and its sequence chart.
 //!
-//! Two threads tell: the primary's, and the secondary's. Between them the order is that of the messages that passed, not
-//! that in which threads happened to run, so that two runs of a flow have one chart.
+//! Two threads tell: the primary's, and the secondary's; and the SM-DP+ tells the operator in its own time how profiles get
+//! on. Between them the order is that of the messages that passed, not that in which threads happened to run, so that two
+//! runs of a flow have one chart.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use device::entitlement::ServiceStatus;
 use device::event::{Event, Party, What};
+use rsp::Iccid;
+use rsp::es2plus::NotificationPointId;
 
 use super::super::narrator::ensure;
 use crate::failure::Failure;
@@ -30,19 +33,49 @@ enum Entry {
     Device(Teller, Event),
     /// Inside the network.
     Network { from: &'static str, to: &'static str, what: String },
+    /// Inside the network, some time after something happened on an eUICC.
+    Following { passed: Passed, from: &'static str, to: &'static str, what: String },
     /// How things stand, as was checked.
     Standing(String),
 }
 
+/// A point of a profile's way, as the SM-DP+ tells the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) iccid: Iccid,
+    pub(super) point: NotificationPointId,
+}
+
 /// What happened so far. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Trace(Arc<Mutex<Vec<Entry>>>);
+#[derive(Clone, Default)]
+pub(super) struct Trace {
+    entries: Arc<Mutex<Vec<Entry>>>,
+    observer: Arc<OnceLock<Observer>>,
+}
+
+/// Adds to the trace what has changed in the register.
+type Observer = Box<dyn Fn() + Send + Sync>;
 
 impl Trace {
     /// Whoever tells what a device does.
     pub(super) fn teller(&self, teller: Teller) -> impl FnMut(Event) + Send + use<> {
         let trace = self.clone();
-        move |event| trace.add(Entry::Device(teller, event))
+        move |event| {
+            trace.observe();
+            trace.add(Entry::Device(teller, event));
+        }
+    }
+
+    /// Whoever adds what has changed in the register: asked before anything that a device tells is added, as it came before.
+    pub(super) fn observed_by(&self, observer: impl Fn() + Send + Sync + 'static) {
+        // There is one world.
+        let _ = self.observer.set(Box::new(observer));
+    }
+
+    fn observe(&self) {
+        if let Some(observer) = self.observer.get() {
+            observer();
+        }
     }
 
     /// Something one device did.
@@ -55,33 +88,66 @@ impl Trace {
         self.add(Entry::Network { from, to, what: what.into() });
     }
 
+    /// Something inside the network that followed from what happened on an eUICC.
+    pub(super) fn following(&self, passed: &Passed, from: &'static str, to: &'static str, what: impl Into<String>) {
+        self.add(Entry::Following { passed: passed.clone(), from, to, what: what.into() });
+    }
+
+    /// Waits until the operator knows what devices have reported of their eUICCs, and persons what was said to their
+    /// devices, and all that follows is written down.
+    pub(super) fn settle(&self) {
+        let end = Instant::now() + PATIENCE;
+        let is_told = |entries: &[Entry], passed: &Passed| {
+            entries.iter().any(|entry| matches!(entry, Entry::Following { passed: told, .. } if told == passed))
+        };
+        let results = |entries: &[Entry], wanted: (Party, Party)| {
+            let is_one = |entry: &&Entry| {
+                matches!(entry, Entry::Device(_, Event { from, to, what: What::ServiceResult { .. } })
+                    if (*from, *to) == wanted)
+            };
+            entries.iter().filter(is_one).count()
+        };
+        loop {
+            let entries = self.entries();
+            let known = entries.iter().filter_map(reported).all(|passed| is_told(&entries, &passed));
+            let heard = results(&entries, (Party::Secondary, Party::Person));
+            if Instant::now() > end || known && heard == results(&entries, (Party::Primary, Party::Secondary)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.observe();
+    }
+
     /// How things stand.
     pub(super) fn standing(&self, text: impl Into<String>) {
         self.add(Entry::Standing(text.into()));
     }
 
     fn add(&self, entry: Entry) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
     fn entries(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How much there is.
     pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// What happened after the first `mark` entries, for people.
     pub(super) fn lines_after(&self, mark: usize, parties: [&str; 2]) -> Vec<String> {
         let new = self.entries().split_off(mark);
-        let told = in_order(new).into_iter().filter_map(|entry| match entry {
+        let told = without_vain_questions(in_order(new)).into_iter().filter_map(|entry| match entry {
             Entry::Device(_, event) if is_detail(&event) => None,
             Entry::Device(_, Event { from, to, what }) => {
                 Some(format!("{} → {}: {what}", name(from, parties), name(to, parties)))
             }
-            Entry::Network { from, to, what } => Some(format!("{from} → {to}: {what}")),
+            Entry::Network { from, to, what } | Entry::Following { from, to, what, .. } => {
+                Some(format!("{from} → {to}: {what}"))
+            }
             Entry::Standing(_) => None,
         });
         told.collect()
@@ -120,7 +186,9 @@ impl Trace {
                 Entry::Device(_, Event { from, to, what }) => {
                     arrows.push((name(from, parties), name(to, parties), what.to_string()));
                 }
-                Entry::Network { from, to, what } => arrows.push((from.into(), to.into(), what)),
+                Entry::Network { from, to, what } | Entry::Following { from, to, what, .. } => {
+                    arrows.push((from.into(), to.into(), what));
+                }
                 Entry::Standing(text) => {
                     lines.extend(arrows.drain(..).map(Line::Arrow));
                     lines.push(Line::Note(text));
@@ -174,8 +242,42 @@ fn name(party: Party, [primary, secondary]: [&str; 2]) -> String {
 
 /// With names for numbers, and without what Mermaid reads as its own.
 fn text(words: &str, names: &[(String, String)]) -> String {
-    let words = names.iter().fold(words.to_owned(), |words, (volatile, name)| words.replace(volatile, name));
-    words.replace(';', ",").replace('#', "")
+    named(words, names).replace(';', ",").replace('#', "")
+}
+
+/// With names for numbers of the run.
+pub(super) fn named(words: &str, names: &[(String, String)]) -> String {
+    names.iter().fold(words.to_owned(), |words, (volatile, name)| words.replace(volatile, name))
+}
+
+/// What was told, as it is the same for two runs: with names for numbers, ports and keys.
+pub(super) fn transcript(told: &str, names: &[(String, String)]) -> String {
+    // Lengths in characters of what else is made up, and what stands for it.
+    const PORT: usize = 5;
+    const DIGITS: usize = 6;
+    const KEY_IDENTIFIER: usize = 40;
+    let told = named(told, names).replace("ICCID ICCID", "ICCID").replace("IMSI IMSI", "IMSI");
+    let mut text = String::new();
+    for line in told.lines() {
+        let mut rest = line;
+        while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+            let (between, from_word) = rest.split_at(start);
+            let length = from_word.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(from_word.len());
+            let (word, after) = from_word.split_at(length);
+            text.push_str(between);
+            let is_number = word.bytes().all(|digit| digit.is_ascii_digit());
+            text.push_str(match (length, is_number) {
+                (4..=PORT, true) if between.ends_with(':') => "PORT",
+                (DIGITS, true) => "DIGITS",
+                (KEY_IDENTIFIER, _) => "KEY",
+                _ => word,
+            });
+            rest = after;
+        }
+        text.push_str(rest);
+        text.push('\n');
+    }
+    text
 }
 
 /// The steps of a download are told in full by `vuicc lpa -v`.
@@ -210,8 +312,66 @@ fn without_vain_questions(entries: Vec<Entry>) -> Vec<Entry> {
     left
 }
 
-/// The secondary's events where their causes and effects are among the primary's.
+/// What a device has reported with this entry: the SM-DP+ will tell the operator.
+fn reported(entry: &Entry) -> Option<Passed> {
+    let Entry::Device(_, Event { to: Party::ProfileServer, what, .. }) = entry else { return None };
+    let (iccid, point) = match what {
+        What::Installed { iccid } => (iccid, NotificationPointId::BPP_INSTALLATION),
+        What::Enabled { iccid } => (iccid, NotificationPointId::ENABLE),
+        What::ProfileDisabled { iccid } => (iccid, NotificationPointId::DISABLE),
+        What::Removed { iccid } => (iccid, NotificationPointId::DELETE),
+        _ => return None,
+    };
+    Some(Passed { iccid: iccid.clone()?, point })
+}
+
+/// Where something stands that followed from `passed`, among what devices did.
+fn place(passed: &Passed, entries: &[Entry]) -> Option<usize> {
+    let event = |point| {
+        let event = Passed { iccid: passed.iccid.clone(), point };
+        entries.iter().position(|entry| reported(entry).as_ref() == Some(&event))
+    };
+    // What happened on the eUICC is known when it was reported.
+    let report = |event: usize| {
+        let is_report = |entry: &Entry| matches!(entry, Entry::Device(_, Event { what: What::Notified { .. }, .. }));
+        let later = entries.iter().skip(event).position(is_report);
+        later.map(|later| event + later + 1)
+    };
+    match passed.point {
+        NotificationPointId::BPP_INSTALLATION => event(passed.point).map(|event| event + 1),
+        NotificationPointId::ENABLE | NotificationPointId::DELETE => event(passed.point).and_then(report),
+        // A profile that is to be deleted is disabled before, and both are reported at once.
+        NotificationPointId::DISABLE => {
+            event(passed.point).or_else(|| event(NotificationPointId::DELETE)).and_then(report)
+        }
+        _ => event(NotificationPointId::BPP_INSTALLATION),
+    }
+}
+
+/// All in the order of causes and effects.
 fn in_order(entries: Vec<Entry>) -> Vec<Entry> {
+    let (following, devices): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| matches!(entry, Entry::Following { .. }));
+    let ordered = devices_in_order(devices);
+    let mut places: Vec<Vec<Entry>> = vec![Vec::new(); ordered.len() + 1];
+    for entry in following {
+        let Entry::Following { passed, .. } = &entry else { continue };
+        let place = place(passed, &ordered).unwrap_or(ordered.len());
+        if let Some(place) = places.get_mut(place) {
+            place.push(entry);
+        }
+    }
+    let mut all = Vec::new();
+    let mut ordered = ordered.into_iter();
+    for mut place in places {
+        all.append(&mut place);
+        all.extend(ordered.next());
+    }
+    all
+}
+
+/// The secondary's events where their causes and effects are among the primary's.
+fn devices_in_order(entries: Vec<Entry>) -> Vec<Entry> {
     let is_secondary = |entry: &Entry| matches!(entry, Entry::Device(Teller::Secondary, _));
     let (secondary, primary): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_secondary);
     let mut waiting: std::collections::VecDeque<_> = secondary.into();
@@ -256,6 +416,51 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_followed_stands_behind_its_cause() {
+        let iccid: Iccid = "8981100000000000010".parse().unwrap();
+        let at = |point| Passed { iccid: iccid.clone(), point };
+        let named = Some(iccid.clone());
+        let did = |what| Event::new(Party::Primary, Party::ProfileServer, what);
+        let told = |late: bool| {
+            let trace = Trace::default();
+            let mut tell = trace.teller(Teller::Primary);
+            let says = |point| trace.following(&at(point), "SM-DP+", "BOSS", point.to_string());
+            tell(did(What::Installed { iccid: named.clone() }));
+            if !late {
+                says(NotificationPointId::BPP_DOWNLOAD);
+                says(NotificationPointId::BPP_INSTALLATION);
+            }
+            tell(did(What::Enabled { iccid: named.clone() }));
+            tell(did(What::Notified { count: 1 }));
+            tell(Event::new(Party::Primary, Party::AuthorizationServer, What::Identify));
+            if late {
+                says(NotificationPointId::BPP_DOWNLOAD);
+                says(NotificationPointId::BPP_INSTALLATION);
+            }
+            says(NotificationPointId::ENABLE);
+            trace.following(&at(NotificationPointId::ENABLE), "BOSS", "Register", "active");
+            trace.chart(["Phone", "Watch"], &[])
+        };
+        let chart = told(false);
+        assert_eq!(chart, told(true));
+        let points: Vec<_> = chart.lines().filter_map(|line| line.split_once(": ")).map(|(_, what)| what).collect();
+        let [download, installed, installation, enabled, reported, enable, active, next] = points[..] else {
+            panic!("{chart}")
+        };
+        assert_eq!((download, installation), ("bound profile package download", "bound profile package installation"));
+        assert!(installed.starts_with("installed") && enabled.starts_with("enabled"), "{chart}");
+        assert_eq!((reported, enable, active, next), ("1 notification", "enable", "active", "who are you?"));
+    }
+
+    #[test]
+    fn a_transcript_has_names_in_place_of_what_is_made_up() {
+        let names = [("8981100000000000010".into(), "ICCID (watch)".into())];
+        let told = "ICCID 8981100000000000010\nTLS at 127.0.0.1:41234; both show 123456\n2 profiles\n";
+        let expected = "ICCID (watch)\nTLS at 127.0.0.1:PORT; both show DIGITS\n2 profiles\n";
+        assert_eq!(transcript(told, &names), expected);
+    }
+
+    #[test]
     fn the_chart_is_the_same_however_threads_ran() {
         let installed = |from, to| Event::new(from, to, What::Installed { iccid: None });
         let told = [
@@ -274,9 +479,6 @@ mod tests {
         let text = chart([0, 1, 2]);
         assert_eq!(text, chart([0, 2, 1]));
         assert_eq!(text, chart([2, 0, 1]));
-        assert!(
-            text.contains("P0 as Watch") && text.contains("P0->>P2: there\n    P0->>P1: 1 notifications"),
-            "{text}"
-        );
+        assert!(text.contains("P0 as Watch") && text.contains("P0->>P2: there\n    P0->>P1: 1 notification"), "{text}");
     }
 }

@@ -13,13 +13,14 @@ use device::http::HttpsClient;
 use device::secondary::HttpsServers;
 use lpa::Trust;
 use operator::boss::{
-    Cancellation, Confirmation, Confirmed, Filter, Order, ProfileServer, ServerError, Subject, Wanted,
+    Boss, Cancellation, Confirmation, Confirmed, Filter, Order, ProfileServer, ServerError, Subject, Wanted,
 };
-use operator::es2plus::SmDp;
-use operator::hlr::{Hlr, Lookup, Status, Subscription};
-use operator::serve::{Config, Operator};
+use operator::es2plus::{NotTaken, ProgressTaker, SmDp};
+use operator::hlr::{AuditEntry, Hlr, Lookup, Status, Subscription};
+use operator::serve::{Config, Operator, ProgressDoor};
 use operator::smsc::BoxFuture;
 use rsp::certificate::Role;
+use rsp::es2plus::{HandleDownloadProgressInfoRequest, Request};
 use rsp::metadata::ProfileClass;
 use rsp::pki::Pki;
 use rsp::{Eid, Iccid, Imsi};
@@ -27,11 +28,12 @@ use saip::builder::{Subscriber, build};
 use smdp::profile::ProfileState;
 use smdp::store::Store;
 use tokio::runtime::Runtime;
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::super::narrator::{Told, ensure};
 use super::super::stage::{Card, Workshop};
 use super::then::Reach;
-use super::trace::Trace;
+use super::trace::{Passed, Trace};
 use crate::failure::Failure;
 use crate::operator::settings::{Settings, SmsCheck};
 use crate::operator::{DatabaseArguments, NAME, parts, provision};
@@ -60,6 +62,8 @@ pub(super) struct World {
     runtime: Runtime,
     smdp: smdp::Server,
     operator: Operator,
+    /// Closes the door at which the SM-DP+ tells of progress.
+    progress_door: oneshot::Sender<()>,
     ci: Vec<u8>,
     pki: Pki,
     directory: PathBuf,
@@ -120,19 +124,37 @@ impl World {
                 parts::sms_client(&settings, &random::digits(8)),
             );
             config.tls = Some(tls.identity.clone());
-            config.progress = Some(tls.progress_door(&settings));
             config.portal = parts::portal(&settings, &random::digits(32))?;
             config.round = Duration::from_millis(250);
-            config.listen.progress = progress;
-            drop(reserved);
             Ok::<_, Failure>(operator::serve::serve(config).await?)
         })?;
+        let register =
+            Arc::new(Register { hlr: Arc::clone(operator.hlr()), read: AsyncMutex::new(0), trace: trace.clone() });
+        let observed = Observed { boss: operator.boss().clone(), register: Arc::clone(&register) };
+        let (close, closed) = oneshot::channel();
+        runtime.block_on(async {
+            let ProgressDoor { identity, roots, servers } = tls.progress_door(&settings);
+            reserved.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(reserved)?;
+            let acceptor = https::tls::mutual_server(&identity, &roots)?;
+            let router = operator::es2plus::router(Arc::new(observed), servers);
+            tokio::spawn(https::serve(listener, Some(acceptor), router, async {
+                // An error means that the world is over as well.
+                let _ = closed.await;
+            }));
+            Ok::<_, Failure>(())
+        })?;
+        let handle = runtime.handle().clone();
+        trace.observed_by(move || {
+            handle.block_on(async { register.read(None, &mut *register.read.lock().await).await })
+        });
         told.say(format!("operator: {}, with register, SMS centre and portal", operator.base_url()));
-        Ok(Self { runtime, smdp, operator, ci, pki, directory, trace, reach: Mutex::default() })
+        Ok(Self { runtime, smdp, operator, progress_door: close, ci, pki, directory, trace, reach: Mutex::default() })
     }
 
     /// Stops everything.
     pub(super) fn stop(self) {
+        drop(self.progress_door);
         self.runtime.block_on(async {
             self.operator.shutdown().await;
             self.smdp.shutdown().await;
@@ -379,4 +401,69 @@ impl ProfileServer for Traced {
         self.asked("CancelOrder");
         self.server.cancel_order(call, iccid, cancellation)
     }
+}
+
+/// The operator's business support system, told by the SM-DP+ how profiles get on, with all that follows written down.
+struct Observed {
+    boss: Boss,
+    register: Arc<Register>,
+}
+
+impl ProgressTaker for Observed {
+    fn take(&self, news: Request<HandleDownloadProgressInfoRequest>) -> BoxFuture<'_, Result<(), NotTaken>> {
+        Box::pin(async move {
+            let passed = Passed { iccid: news.body.iccid.clone(), point: news.body.notification_point_id };
+            let failed = if news.body.notification_point_status.is_success() { "" } else { " failed" };
+            // Nobody else reads the register's diary in between.
+            let mut read = self.register.read.lock().await;
+            ProgressTaker::take(&self.boss, news).await?;
+            let what = format!("ES2+.HandleDownloadProgressInfo: {}{failed}", passed.point);
+            self.register.trace.following(&passed, "SM-DP+", "BOSS", what);
+            self.register.read(Some(&passed), &mut read).await;
+            Ok(())
+        })
+    }
+}
+
+/// The register, and how far its diary has been read.
+struct Register {
+    hlr: Arc<Hlr>,
+    read: AsyncMutex<u64>,
+    trace: Trace,
+}
+
+impl Register {
+    /// Writes down what orders and contracts have changed in the register since the last look, because of `passed` or of
+    /// what a device asked.
+    async fn read(&self, passed: Option<&Passed>, read: &mut u64) {
+        const MANY: u32 = 1000;
+        // The trace is no part of what is checked: what cannot be read is missing in it.
+        for entry in self.hlr.audit(*read, MANY).await.unwrap_or_default() {
+            *read = entry.number;
+            let Some(what) = change(&entry).filter(|_| entry.actor == "boss") else { continue };
+            match passed {
+                Some(passed) => self.trace.following(passed, "BOSS", "Register", what),
+                None => self.trace.network("BOSS", "Register", what),
+            }
+        }
+    }
+}
+
+/// A change in the register, in words; `None` for what concerns nobody outside of it.
+fn change(entry: &AuditEntry) -> Option<String> {
+    let AuditEntry { action, subject, detail, .. } = entry;
+    Some(match action.as_str() {
+        "status" => format!("{subject} is {detail}"),
+        "eid" if detail == "none" => format!("{subject} is on no eUICC"),
+        "eid" => format!("{subject} is on EID {detail}"),
+        "msisdn" if detail == "none" => format!("{subject} has no number of its own"),
+        "msisdn" => format!("{subject} has the number {detail}"),
+        "group" => format!("{subject} is shared, {detail}"),
+        "bind" => format!("{detail} shares {subject}"),
+        "unbind" => format!("{detail} does not share {subject}"),
+        "dissolve" => format!("{subject} is not shared"),
+        "mode" | "order" => format!("{subject} rings {detail}"),
+        "transfer" => format!("{subject} moves from {detail}"),
+        _ => return None,
+    })
 }
