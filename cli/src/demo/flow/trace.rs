@@ -205,13 +205,24 @@ impl Trace {
                 }
             }
         }
+        // People and devices on the left, as they come; then the operator's doors, what is behind them, and the SM-DP+.
+        actors.sort_by_key(|actor| match actor.as_str() {
+            "Person" => 0,
+            "AS" => 2,
+            "Web server" => 3,
+            "SMSC" => 4,
+            "BOSS" => 5,
+            "Register" => 6,
+            "SM-DP+" => 7,
+            _ => 1,
+        });
         let key = |actor: &str| format!("P{}", actors.iter().position(|other| other == actor).unwrap_or_default());
         let mut chart = "sequenceDiagram\n".to_owned();
         for actor in &actors {
             let kind = if actor == "Person" { "actor" } else { "participant" };
             let _ = writeln!(chart, "    {kind} {} as {actor}", key(actor));
         }
-        let (first, last) = (key(""), format!("P{}", actors.len().saturating_sub(1)));
+        let (first, last) = ("P0", format!("P{}", actors.len().saturating_sub(1)));
         for line in &lines {
             let _ = match line {
                 Line::Arrow((from, to, what)) => {
@@ -242,7 +253,7 @@ fn name(party: Party, [primary, secondary]: [&str; 2]) -> String {
 
 /// With names for numbers, and without what Mermaid reads as its own.
 fn text(words: &str, names: &[(String, String)]) -> String {
-    named(words, names).replace(';', ",").replace('#', "")
+    named(words, names).replace(';', ",").replace('#', "").replace("ProgressInfo: ", "ProgressInfo<br/>")
 }
 
 /// With names for numbers of the run.
@@ -479,6 +490,6 @@ mod tests {
         let text = chart([0, 1, 2]);
         assert_eq!(text, chart([0, 2, 1]));
         assert_eq!(text, chart([2, 0, 1]));
-        assert!(text.contains("P0 as Watch") && text.contains("P0->>P2: there\n    P0->>P1: 1 notification"), "{text}");
+        assert!(text.contains("P0 as Watch") && text.contains("P0->>P1: there\n    P0->>P2: 1 notification"), "{text}");
     }
 }
