@@ -34,6 +34,8 @@ fn companion_download() {
     beside_private_reader(|_| {
         after("companion-download", |scene| scene.expect(Together, &[Own, Other]));
         after("companion-download --delivery mah", |scene| scene.expect(InTurn, &[Other, Own]));
+        after("companion-download --second-watch", |scene| scene.expect(Together, &[Own, Other, Other]));
+        after("companion-download --second-watch --delivery mah", |scene| scene.expect(InTurn, &[Other, Other, Own]));
     });
 }
 
@@ -42,6 +44,7 @@ fn companion_combined() {
     beside_private_reader(|_| {
         after("companion-combined", |scene| scene.expect(Together, &[Own, Other]));
         after("companion-combined --delivery mah", |scene| scene.expect(InTurn, &[Own, Other]));
+        after("companion-combined --second-watch --delivery mah", |scene| scene.expect(InTurn, &[Own, Other, Other]));
     });
 }
 
@@ -51,6 +54,11 @@ fn companion_contract() {
         after("companion-contract", |scene| scene.expect(Together, &[Own, Other]));
         after("companion-contract --delivery mah", |scene| scene.expect(InTurn, &[Other, Own]));
         after("companion-contract --decide decline", |scene| scene.expect(Together, &[Own]));
+        after("companion-contract --second-contract --decide decline-sharing", |scene| {
+            scene.expect(Together, &[Own]);
+            let (imsi, number) = scene.other_line();
+            scene.calls.expect(&number, Together, &[&imsi]);
+        });
     });
 }
 
@@ -59,6 +67,8 @@ fn bind_two_uicc() {
     beside_private_reader(|_| {
         after("bind-two-uicc", |scene| scene.expect(Together, &[Own, Other]));
         after("bind-two-uicc --delivery mah", |scene| scene.expect(InTurn, &[Other, Own]));
+        after("bind-two-uicc --second-watch", |scene| scene.expect(Together, &[Own, Other, Other]));
+        after("bind-two-uicc --second-watch --delivery mah", |scene| scene.expect(InTurn, &[Other, Other, Own]));
     });
 }
 
@@ -97,13 +107,21 @@ fn one_device() {
 
 #[test]
 fn upgrade_to_euicc() {
-    beside_private_reader(|_| after("upgrade-to-euicc", |scene| scene.expect(Together, &[Other])));
+    beside_private_reader(|_| {
+        after("upgrade-to-euicc", |scene| scene.expect(Together, &[Other]));
+        after("upgrade-to-euicc --scan", |scene| scene.expect(Together, &[Other]));
+    });
 }
 
 #[test]
 fn euicc_migration() {
     beside_private_reader(|_| {
-        after("euicc-migration", |scene| scene.expect(Together, &[Other]));
+        after("euicc-migration", |scene| {
+            scene.expect(Together, &[Other]);
+            // The UICC that the old phone had besides rings as before.
+            let own = scene.subscribers().into_iter().find(|line| line["imsi"] == *scene.own).unwrap();
+            scene.calls.expect(own["msisdn"].as_str().unwrap(), Together, &[&scene.own]);
+        });
         after("euicc-migration --remove-profile", |scene| scene.expect(Together, &[Other]));
     });
 }
