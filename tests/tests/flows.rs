@@ -69,6 +69,7 @@ fn companion_download() {
         "companion-download",
         &[
             &[],
+            &["--authenticate", "before"],
             &["--proof", "aka-prime", "--authenticate", "before"],
             &["--proof", "sim", "--primary-id", "iccid", "--secondary-id", "msisdn"],
             &["--proof", "code", "--primary-id", "msisdn", "--secondary-id", "eid", "--delivery", "mah"],
@@ -83,22 +84,28 @@ fn companion_download() {
     );
 }
 
-/// Each allowed identifier of the phone with each of the watch.
-#[test]
-fn companion_download_by_any_identifiers() {
-    let ids = [["iccid", "msisdn", "imsi"], ["eid", "msisdn", "imsi"]];
-    for (at, primary) in ids[0].iter().enumerate() {
-        for (also_at, secondary) in ids[1].iter().enumerate() {
-            // Each pair in one of the manners to be believed, and to be called.
+/// A flow with each identifier of the phone and each of the watch, each pair in one of the manners to be believed and to
+/// be called.
+fn by_any_identifiers(flow: &str, secondary: [&str; 3]) {
+    for (at, primary) in ["iccid", "msisdn", "imsi"].into_iter().enumerate() {
+        for (also_at, secondary) in secondary.into_iter().enumerate() {
             let proof = ["aka", "sim", "code"][(at + also_at) % 3];
             let delivery = ["fa", "mah"][(at + 2 * also_at) % 2];
-            let options = ["--primary-id", primary, "--secondary-id", secondary];
-            variants(
-                "companion-download",
-                &[&[&options[..], &["--proof", proof, "--delivery", delivery, "--pairing", "in-process"]].concat()],
-            );
+            let named = ["--primary-id", primary, "--secondary-id", secondary];
+            let others = ["--proof", proof, "--delivery", delivery, "--pairing", "in-process"];
+            variants(flow, &[&[named.as_slice(), &others].concat()]);
         }
     }
+}
+
+#[test]
+fn companion_download_by_any_identifiers() {
+    by_any_identifiers("companion-download", ["eid", "msisdn", "imsi"]);
+}
+
+#[test]
+fn bind_two_uicc_by_any_identifiers() {
+    by_any_identifiers("bind-two-uicc", ["iccid", "msisdn", "imsi"]);
 }
 
 #[test]
@@ -143,9 +150,7 @@ fn bind_two_uicc() {
             &["--primary-id", "msisdn", "--secondary-id", "msisdn", "--delivery", "mah"],
             &["--primary-id", "iccid", "--secondary-id", "iccid", "--proof", "sim"],
             &["--primary-id", "imsi", "--secondary-id", "imsi", "--proof", "code"],
-            &["--primary-id", "iccid", "--secondary-id", "msisdn", "--pairing", "in-process", "--proof", "aka-prime"],
-            &["--primary-id", "msisdn", "--secondary-id", "imsi", "--pairing", "in-process", "--delivery", "mah"],
-            &["--primary-id", "imsi", "--secondary-id", "iccid", "--pairing", "in-process"],
+            &["--proof", "aka-prime"],
             &["--second-watch"],
             &["--second-watch", "--delivery", "mah", "--secondary-id", "msisdn"],
         ],
@@ -163,6 +168,8 @@ fn unbind() {
             &["--primary-id", "iccid", "--secondary-id", "imsi", "--proof", "code"],
             &["--primary-id", "imsi", "--secondary-id", "msisdn", "--proof", "sim", "--delivery", "mah"],
             &["--remove-profile", "--secondary-id", "iccid", "--proof", "aka-prime", "--pairing", "in-process"],
+            &["--second-watch"],
+            &["--second-watch", "--remove-profile", "--delivery", "mah"],
         ],
     );
 }

@@ -81,6 +81,7 @@ fn unbind() {
             let (imsi, number) = scene.other_line();
             scene.calls.expect(&number, Together, &[&imsi]);
         });
+        after("unbind --second-watch --delivery mah", |scene| scene.expect(InTurn, &[Own, Other]));
         after("unbind --delivery mah --remove-profile", |scene| {
             scene.expect(InTurn, &[Own]);
             // The watch's line is barred, the others were never in service.

@@ -28,7 +28,7 @@ pub(super) struct Cast<'w> {
     pub(super) eid: Eid,
     stock: Vec<Subscriber>,
     /// Watches that share the number already: their subscriptions, profiles and cards.
-    others: Vec<(Imsi, Iccid, Host)>,
+    pub(super) others: Vec<(Imsi, Iccid, Host)>,
 }
 
 impl<'w> Cast<'w> {
@@ -60,7 +60,7 @@ impl<'w> Cast<'w> {
     }
 
     /// Puts the watch aside, which shares the number, and pairs another one.
-    fn another_watch(
+    pub(super) fn another_watch(
         self,
         world: &World,
         play: &mut Play,

@@ -200,7 +200,7 @@ impl Options {
             ("--scan", self.scan, &[UpgradeToEuicc, EuiccMigration]),
             ("--remove-profile", self.remove_profile, &[Unbind, EuiccMigration]),
             ("--share", self.share, &[OneDevice]),
-            ("--second-watch", self.second_watch, &[CompanionDownload, CompanionCombined, BindTwoUicc]),
+            ("--second-watch", self.second_watch, &[CompanionDownload, CompanionCombined, BindTwoUicc, Unbind]),
         ];
         for (option, given, flows) in variants {
             if given && !flows.contains(&flow) {

@@ -16,13 +16,17 @@ use crate::failure::Failure;
 
 pub(super) fn unbind(world: &World, play: &mut Play, options: &Options) -> Result<(), Failure> {
     let mut cast = Cast::pair(world, play, options, true)?;
-    let companion = acquire_shared(&mut cast, play, options)?;
+    let mut companion = acquire_shared(&mut cast, play, options)?;
+    if options.second_watch {
+        cast = cast.another_watch(world, play, options, &companion)?;
+        companion = acquire_shared(&mut cast, play, options)?;
+    }
     let missing = || Failure::because("the watch has no profile");
     let iccid = companion.iccid.clone().ok_or_else(missing)?;
     let imsi = companion.imsi.clone().ok_or_else(missing)?;
     check::service(world, &cast.own.imsi, &imsi, ServiceState::Active)?;
 
-    let Cast { mut phone, mut watch, own, .. } = cast;
+    let Cast { mut phone, mut watch, own, others, .. } = cast;
     let remove = options.remove_profile;
     let title = if remove { "End the sharing, and remove the watch's profile" } else { "End the sharing" };
     let sharing = options.sharing(&own, Some(&companion), &[])?;
@@ -39,11 +43,13 @@ pub(super) fn unbind(world: &World, play: &mut Play, options: &Options) -> Resul
     ensure(status == wanted, || format!("the operator says {status:?}"))?;
 
     let mut host = watch.leave()?;
-    play.step("The number is the phone's alone", |told| {
+    let title = if others.is_empty() { "The number is the phone's alone" } else { "The others share the number on" };
+    play.step(title, |told| {
         world.trace.expect(Party::Secondary, Party::Person, &What::ServiceResult { active: false })?;
         told.say("both devices were told");
         check::service(world, &own.imsi, &imsi, state)?;
-        check::call(world, own.number()?, options.mode(), &[&own.imsi], told)?;
+        let left: Vec<_> = [&own.imsi].into_iter().chain(others.iter().map(|(imsi, ..)| imsi)).collect();
+        check::call(world, own.number()?, options.mode(), &left, told)?;
         check::accepted(world, &mut phone.host, "phone's", told)?;
         if remove {
             world.expect_status(&imsi, Status::Barred)?;
