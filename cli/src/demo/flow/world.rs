@@ -146,7 +146,7 @@ impl World {
         })?;
         let handle = runtime.handle().clone();
         trace.observed_by(move || {
-            handle.block_on(async { register.read(None, &mut *register.read.lock().await).await })
+            handle.block_on(async { register.read(None, &mut *register.read.lock().await).await });
         });
         told.say(format!("operator: {}, with register, SMS centre and portal", operator.base_url()));
         Ok(Self { runtime, smdp, operator, progress_door: close, ci, pki, directory, trace, reach: Mutex::default() })
