@@ -190,6 +190,31 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_camera_sees_is_read_or_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("code.png");
+        write(&of(CODE).unwrap(), &path).unwrap();
+        let whole = image::open(&path).unwrap();
+        let mut random = 1_u32;
+        let mut next = |below: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) % below
+        };
+        for spoilt in 0..40 {
+            let mut seen = whole.to_luma8();
+            // From a speck of dust to snow, the rest in shadow, the edge cut off.
+            for _ in 0..25 * spoilt * spoilt {
+                let (x, y, shade) = (next(seen.width()), next(seen.height()), next(256));
+                seen.put_pixel(x, y, image::Luma([u8::try_from(shade).unwrap()]));
+            }
+            let (width, height) = (seen.width() - next(40), seen.height() - next(40));
+            let seen = DynamicImage::from(seen).crop_imm(next(30), next(30), width, height);
+            let read = in_picture(&seen, spoilt % 7 == 6);
+            assert!(read.iter().all(|text| text == CODE), "{read:?}");
+        }
+    }
+
+    #[test]
     fn drawn_for_a_terminal() {
         let lines = for_terminal(&of(CODE).unwrap());
         let lines: Vec<_> = lines.lines().collect();

@@ -133,8 +133,7 @@ impl User for Scanning<'_> {
                 return Some(digits);
             }
             if self.pictures.iter().all(|picture| is_input(picture)) || Instant::now() > end {
-                let seconds = self.patience.as_secs();
-                eprintln!("vuicc: no picture had the code of {msisdn} in it, for {seconds} s; enter it without --scan");
+                eprintln!("vuicc: no picture had the code of {msisdn} in it; without --scan it can be entered");
                 return None;
             }
             std::thread::sleep(GLANCE);
