@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use super::packet::{Code, MAX_LENGTH, MS_MPPE_RECV_KEY, MS_MPPE_SEND_KEY, Packet, Secret, attribute};
@@ -19,15 +20,34 @@ use crate::metrics::{RADIUS_PACKETS, count_authentication};
 const DUPLICATE_LIFETIME: u64 = 30;
 /// Seconds a peer may think.
 const SESSION_LIFETIME: u64 = 60;
-/// Conversations at a time; beyond, nobody new is let in.
+/// Conversations at a time, of all clients and of each; beyond, nobody new is let in.
 const MAX_SESSIONS: usize = 100_000;
+const MAX_SESSIONS_OF_CLIENT: usize = 20_000;
+/// Requests whose answers are kept; beyond, further ones are dropped, and come again.
+const MAX_REQUESTS: usize = 200_000;
+/// Requests worked on at a time; beyond, further ones are dropped, and come again.
+const MAX_WORKING: usize = 1024;
 
 /// A RADIUS server with EAP, and nothing but EAP, behind it.
 pub struct RadiusServer<S> {
     eap: Server<S>,
     clients: HashMap<IpAddr, Secret>,
     memory: Mutex<Memory>,
+    limits: Limits,
     began: Instant,
+}
+
+/// How much is remembered.
+#[derive(Clone, Copy)]
+struct Limits {
+    sessions: usize,
+    sessions_of_client: usize,
+    requests: usize,
+}
+
+impl Limits {
+    const USUAL: Self =
+        Self { sessions: MAX_SESSIONS, sessions_of_client: MAX_SESSIONS_OF_CLIENT, requests: MAX_REQUESTS };
 }
 
 #[derive(Default)]
@@ -35,8 +55,42 @@ struct Memory {
     requests: HashMap<Request, (Progress, u64)>,
     /// Conversations by State, with the client they belong to and the second they end.
     sessions: HashMap<[u8; 16], (Session, IpAddr, u64)>,
+    /// How many of them each client has.
+    of_client: HashMap<IpAddr, usize>,
     /// When what has ended was last thrown away.
     swept: u64,
+}
+
+impl Memory {
+    fn has_room(&self, client: IpAddr, limits: Limits) -> bool {
+        let of_client = self.of_client.get(&client).copied().unwrap_or_default();
+        self.sessions.len() < limits.sessions && of_client < limits.sessions_of_client
+    }
+
+    fn keep(&mut self, state: [u8; 16], session: Session, client: IpAddr, now: u64) {
+        if self.sessions.insert(state, (session, client, now + SESSION_LIFETIME)).is_none() {
+            *self.of_client.entry(client).or_default() += 1;
+        }
+    }
+
+    /// A client's conversation; another's stays where it is.
+    fn take(&mut self, state: &[u8; 16], client: IpAddr) -> Option<Session> {
+        if self.sessions.get(state).is_none_or(|(_, owner, _)| *owner != client) {
+            return None;
+        }
+        let (session, ..) = self.sessions.remove(state)?;
+        if let Some(count) = self.of_client.get_mut(&client) {
+            *count = count.saturating_sub(1);
+        }
+        Some(session)
+    }
+
+    fn count(&mut self) {
+        self.of_client.clear();
+        for (_, client, _) in self.sessions.values() {
+            *self.of_client.entry(*client).or_default() += 1;
+        }
+    }
 }
 
 /// What makes a request the same request. RFC 5080 section 2.2.2.
@@ -51,12 +105,13 @@ enum Progress {
 impl<S: VectorSource + 'static> RadiusServer<S> {
     /// A server for these clients: access points, gateways or proxies by address, each with its secret.
     pub fn new(eap: Server<S>, clients: HashMap<IpAddr, Secret>) -> Self {
-        Self { eap, clients, memory: Mutex::default(), began: Instant::now() }
+        Self { eap, clients, memory: Mutex::default(), limits: Limits::USUAL, began: Instant::now() }
     }
 
     /// Serves until `stop` is ready.
     pub async fn serve(self, socket: UdpSocket, stop: impl Future<Output = ()>) -> io::Result<()> {
         let (server, socket) = (Arc::new(self), Arc::new(socket));
+        let places = Arc::new(Semaphore::new(MAX_WORKING));
         let mut buffer = vec![0; MAX_LENGTH];
         tokio::pin!(stop);
         loop {
@@ -68,6 +123,10 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
                     other => other?,
                 },
             };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                debug!(%from, "dropped: too much to do");
+                continue;
+            };
             let datagram = buffer.get(..length).unwrap_or_default().to_vec();
             let (server, socket) = (Arc::clone(&server), Arc::clone(&socket));
             tokio::spawn(async move {
@@ -77,6 +136,7 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
                 {
                     warn!(%from, %error, "an answer could not be sent");
                 }
+                drop(place);
             });
         }
     }
@@ -104,6 +164,10 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
             match memory.requests.get(&key) {
                 Some((Progress::Working, _)) => return None,
                 Some((Progress::Answered(answer), _)) => return answer.clone(),
+                None if memory.requests.len() >= self.limits.requests => {
+                    warn!(%from, "dropped: too many requests at a time");
+                    return None;
+                }
                 None => memory.requests.insert(key, (Progress::Working, now + DUPLICATE_LIFETIME)),
             };
         }
@@ -126,10 +190,11 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
         };
         let mut random = |octets: &mut [u8]| fill_random(octets);
         let mut given = Given { random: &mut random, now };
+        let begins = request.all(attribute::STATE).next().is_none();
         let (step, state) = if let Some(state) = request.all(attribute::STATE).next() {
             let state: [u8; 16] = state.try_into().unwrap_or_default();
-            let found = self.memory(now).sessions.remove(&state).filter(|(_, client, _)| *client == from.ip());
-            let Some((session, ..)) = found else {
+            let found = self.memory(now).take(&state, from.ip());
+            let Some(session) = found else {
                 info!(%from, "rejected: State belongs to no conversation; it may have taken too long");
                 let identifier = message.get(1).copied().unwrap_or_default();
                 return Some(request.answer(Code::ACCESS_REJECT, &packet::failure(identifier)).sign(secret));
@@ -148,11 +213,13 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
                 let mut state = [0; 16];
                 fill_random(&mut state);
                 let mut memory = self.memory(now);
-                if memory.sessions.len() >= MAX_SESSIONS {
-                    warn!(%from, "dropped: too many conversations at a time");
-                    return None;
+                // Those under way have given their place up with their last State.
+                if begins && !memory.has_room(from.ip(), self.limits) {
+                    warn!(%from, "rejected: too many conversations at a time");
+                    let identifier = packet.get(1).copied().unwrap_or_default();
+                    return Some(request.answer(Code::ACCESS_REJECT, &packet::failure(identifier)).sign(secret));
                 }
-                memory.sessions.insert(state, (session, from.ip(), now + SESSION_LIFETIME));
+                memory.keep(state, session, from.ip(), now);
                 Some(request.answer(Code::ACCESS_CHALLENGE, &packet).with(attribute::STATE, &state).sign(secret))
             }
             Step::Success(success) => {
@@ -175,7 +242,7 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
             Step::Ignored(session) => {
                 debug!(%from, "dropped: not the answer to the last EAP request");
                 let state = state?;
-                self.memory(now).sessions.insert(state, (session, from.ip(), now + SESSION_LIFETIME));
+                self.memory(now).keep(state, session, from.ip(), now);
                 None
             }
         }
@@ -187,6 +254,7 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
             memory.swept = now;
             memory.requests.retain(|_, (_, end)| *end > now);
             memory.sessions.retain(|_, (.., end)| *end > now);
+            memory.count();
         }
         memory
     }
@@ -309,6 +377,33 @@ mod tests {
         let late = request(&line.secret, 2, &[IDENTITY, (attribute::STATE, &state)]);
         let answer = line.server.handle(line.from, &late, 5 + SESSION_LIFETIME).await.unwrap();
         assert_eq!(read(&answer).0, Code::ACCESS_REJECT);
+    }
+
+    #[tokio::test]
+    async fn conversations_have_a_limit_for_each_client_and_for_all() {
+        let mut line = Line::new();
+        line.server.limits = Limits { sessions: 3, sessions_of_client: 2, ..Limits::USUAL };
+        let other: SocketAddr = ([127, 0, 0, 9], 1812).into();
+        line.server.clients.insert(other.ip(), line.secret.clone());
+        let (.., state) = read(&line.ask(1, &[IDENTITY]).await.unwrap());
+        assert_eq!(read(&line.ask(2, &[IDENTITY]).await.unwrap()).0, Code::ACCESS_CHALLENGE);
+        assert_eq!(read(&line.ask(3, &[IDENTITY]).await.unwrap()).0, Code::ACCESS_REJECT, "it has two");
+        let ask = |identifier| request(&line.secret, identifier, &[IDENTITY]);
+        let answers = [line.server.handle(other, &ask(4), 5).await, line.server.handle(other, &ask(5), 5).await];
+        let codes = answers.map(|answer| read(&answer.unwrap()).0);
+        assert_eq!(codes, [Code::ACCESS_CHALLENGE, Code::ACCESS_REJECT], "there are three");
+        // Who is under way goes on; another client cannot take that away.
+        let mine = (attribute::EAP_MESSAGE, &hex!("0208001c 17050000 0e05000d30303031303130303030303039000000")[..]);
+        let stolen = request(&line.secret, 6, &[mine, (attribute::STATE, &state)]);
+        assert_eq!(read(&line.server.handle(other, &stolen, 5).await.unwrap()).0, Code::ACCESS_REJECT);
+        let (code, ..) = read(&line.ask(7, &[mine, (attribute::STATE, &state)]).await.unwrap());
+        assert_eq!(code, Code::ACCESS_CHALLENGE);
+        // With time there is room again.
+        let late = line.server.handle(line.from, &ask(8), 5 + SESSION_LIFETIME).await.unwrap();
+        assert_eq!(read(&late).0, Code::ACCESS_CHALLENGE);
+        // What is kept of requests has an end too.
+        line.server.limits.requests = 1;
+        assert!(line.server.handle(line.from, &ask(9), 5 + SESSION_LIFETIME).await.is_none());
     }
 
     #[tokio::test]
