@@ -26,11 +26,15 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Open connections get this long when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 /// Connections served at once; further ones wait to be accepted.
-const MOST_CONNECTIONS: usize = 512;
+pub const MOST_CONNECTIONS: usize = 512;
 
 /// Extension of each request: the certificate (DER) the client showed, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate(pub Arc<[u8]>);
+
+/// Extension of each request: where its connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
 
 /// Serves until `stop` is done; then requests under way may finish, for a few seconds. Without TLS it speaks plain HTTP.
 pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, stop: impl Future<Output = ()>) {
@@ -38,11 +42,11 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut stop = pin!(stop);
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, from, place) = tokio::select! {
             accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, from, place)) => {
                     tracing::debug!(%from, "connection");
-                    (stream, place)
+                    (stream, from, place)
                 }
                 Err(error) => {
                     // Too many open files, most likely: the next one may fare better.
@@ -55,7 +59,7 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
         };
         let (router, watcher, tls) = (router.clone(), connections.watcher(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, tls, router, watcher).await {
+            if let Err(error) = connection(stream, PeerAddress(from), tls, router, watcher).await {
                 tracing::debug!(%error, "connection ended");
             }
             drop(place);
@@ -81,6 +85,7 @@ type Error = Box<dyn core::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
+    from: PeerAddress,
     tls: Option<TlsAcceptor>,
     router: Router,
     watcher: Watcher,
@@ -91,19 +96,19 @@ async fn connection(
             let stream = timeout(PATIENCE, acceptor.accept(stream)).await??;
             let shown = stream.get_ref().1.peer_certificates().and_then(|shown| shown.first());
             let peer = shown.map(|certificate| PeerCertificate(certificate.as_ref().into()));
-            http(stream, router, peer, watcher).await
+            http(stream, router, (from, peer), watcher).await
         }
-        None => http(stream, router, None, watcher).await,
+        None => http(stream, router, (from, None), watcher).await,
     }
 }
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    peer: Option<PeerCertificate>,
+    (address, certificate): (PeerAddress, Option<PeerCertificate>),
     watcher: Watcher,
 ) -> Result<(), Error> {
-    let service = WithPeer { inner: TowerToHyperService::new(router), peer };
+    let service = WithPeer { inner: TowerToHyperService::new(router), address, certificate };
     let mut http = http1::Builder::new();
     // Title case, because clients have been seen that do not find headers in lower case.
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).title_case_headers(true);
@@ -113,7 +118,8 @@ async fn http(
 /// Tells each request who is at the other end of its connection.
 struct WithPeer {
     inner: TowerToHyperService<Router>,
-    peer: Option<PeerCertificate>,
+    address: PeerAddress,
+    certificate: Option<PeerCertificate>,
 }
 
 impl Service<hyper::Request<Incoming>> for WithPeer {
@@ -122,8 +128,9 @@ impl Service<hyper::Request<Incoming>> for WithPeer {
     type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        if let Some(peer) = &self.peer {
-            request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(self.address);
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
         }
         self.inner.call(request)
     }

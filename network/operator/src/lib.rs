@@ -15,6 +15,7 @@
 //! | [`language`] | the languages people are spoken to in | RFC 9110 |
 //! | [`secret`] | what is handed out to be shown again | – |
 //! | [`serve`] | all parts in one process | – |
+//! | [`source`] | where those come from who have proved nothing yet | – |
 //! | [`health`], [`metrics`] | how they are doing | Prometheus |
 //! | [`smsc`] | the short message service centre | SMPP 3.4, TS 23.040 |
 
@@ -34,5 +35,6 @@ pub mod radius;
 pub mod secret;
 pub mod serve;
 pub mod smsc;
+pub mod source;
 
 pub use rsp::numbers::{self, Imsi, Msisdn};

@@ -674,6 +674,43 @@ async fn a_phone_attaches_and_fetches() {
     assert_eq!(phone.messages(0).await.0, 401);
 }
 
+/// A phone that waits twice takes one place only.
+#[tokio::test]
+async fn a_phone_waits_once() {
+    let (smsc, _) = smsc_with(":memory:", Patience::default()).await;
+    let mut phone = Phone::new(&smsc, Peer::new(Method::Aka)).await;
+    phone.attach().await;
+    let mut earlier = std::pin::pin!(phone.messages(55));
+    tokio::select! {
+        got = &mut earlier => panic!("{got:?}"),
+        () = tokio::time::sleep(Duration::from_millis(300)) => {}
+    }
+    let ((status, messages), (later, _), _) = tokio::join!(earlier, phone.messages(55), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        smsc.submit(&submission("hello"), unix_now()).await.unwrap()
+    });
+    assert_eq!((status, later), (200, 200));
+    assert_eq!(messages.len(), 0, "the later one has it");
+}
+
+/// Conversations nobody goes on with leave room for others, and for those under way.
+#[tokio::test]
+async fn a_place_full_of_beginnings() {
+    let (smsc, _) = smsc_with(":memory:", Patience::default()).await;
+    let mut phone = Phone::new(&smsc, Peer::new(Method::Sim)).await;
+    let (start, session) = phone.begin().await;
+    let identity = json!({ "identity": String::from_utf8(phone.peer.permanent.clone()).unwrap() });
+    let mut begun = 1;
+    while phone.post("/attach", &identity).await.0 == 200 {
+        begun += 1;
+    }
+    assert_eq!(begun, 500);
+    assert_eq!(phone.post("/attach", &identity).await.0, 503);
+    let answer = phone.peer.respond(&start);
+    let (status, answer) = phone.go_on(&session, &answer).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
 #[tokio::test]
 async fn each_method_attaches() {
     let (smsc, _) = smsc_with(":memory:", Patience::default()).await;

@@ -8,10 +8,12 @@
 //! POST /mt/v1/messages/ID {"delivered": true|false}               → 204
 //! ```
 //!
-//! A message is handed out until it is acknowledged. All that is known of a phone is in the database: any process may
+//! A message is handed out until it is acknowledged. A phone waits once: whoever asks again ends the earlier wait. Where too
+//! many wait already, 503 says when to ask again. All that is known of a phone is in the database: any process may
 //! answer the next request.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{Row, query};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::message::SmscError;
@@ -38,6 +41,7 @@ use crate::eap::{Given, Server, Session, Settings, Step};
 use crate::hlr::{Hlr, HlrError};
 use crate::metrics::count_authentication;
 use crate::secret;
+use crate::source::{Room, Source};
 
 /// No request comes near this.
 const LARGEST_BODY: usize = 8 * 1024;
@@ -48,18 +52,67 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// Seconds for the next packet of an EAP conversation.
 const CONVERSATION: u64 = 60;
 /// EAP conversations at a time.
-const MOST_CONVERSATIONS: i64 = 10_000;
+const ROOM: Room = Room { table: "mt_conversation", all: 10_000, each: 500 };
+/// Phones that wait for messages at a time: they leave half of the door's connections to others.
+const MOST_WAITING: usize = https::MOST_CONNECTIONS / 2;
 /// Seconds an attachment is good for.
 const ATTACHMENT: u64 = 24 * 3600;
 
-/// What attaching needs.
-pub(super) struct Attaching {
+/// What the door needs besides messages.
+pub(super) struct Door {
     eap: Server<Arc<Hlr>>,
+    waits: Waits,
 }
 
-impl Attaching {
+impl Door {
     pub(super) fn new(hlr: Arc<Hlr>) -> Self {
-        Self { eap: Server::new(Settings::relay(), hlr) }
+        Self { eap: Server::new(Settings::relay(), hlr), waits: Waits::new(MOST_WAITING) }
+    }
+}
+
+/// Phones that wait for messages.
+struct Waits {
+    places: Semaphore,
+    phones: Mutex<HashMap<Imsi, Arc<Notify>>>,
+}
+
+/// A phone that waits, until dropped.
+struct Waiting<'a> {
+    imsi: Imsi,
+    /// Told when the same phone waits anew.
+    ended: Arc<Notify>,
+    waits: &'a Waits,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Waits {
+    fn new(places: usize) -> Self {
+        Self { places: Semaphore::new(places), phones: Mutex::default() }
+    }
+
+    /// Lets a phone wait, and ends its earlier wait. `None` if all places are taken.
+    fn begin(&self, imsi: &Imsi) -> Option<Waiting<'_>> {
+        let ended = Arc::new(Notify::new());
+        let mut phones = self.phones();
+        if let Some(earlier) = phones.get(imsi) {
+            earlier.notify_one();
+        }
+        let place = self.places.try_acquire().ok()?;
+        phones.insert(imsi.clone(), Arc::clone(&ended));
+        Some(Waiting { imsi: imsi.clone(), ended, waits: self, _place: place })
+    }
+
+    fn phones(&self) -> MutexGuard<'_, HashMap<Imsi, Arc<Notify>>> {
+        self.phones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut phones = self.waits.phones();
+        if phones.get(&self.imsi).is_some_and(|last| Arc::ptr_eq(last, &self.ended)) {
+            phones.remove(&self.imsi);
+        }
     }
 }
 
@@ -85,7 +138,7 @@ enum Refusal {
     Failure(Vec<u8>),
     /// No such message of this phone.
     NoMessage,
-    /// Too many phones attach at a time.
+    /// Too many phones attach, or wait, at a time.
     Busy,
     /// Something here does not work.
     Broken(SmscError),
@@ -162,11 +215,15 @@ enum AttachAnswer {
     },
 }
 
-async fn attach(State(smsc): State<Smsc>, Body(request): Body<AttachRequest>) -> Result<Json<AttachAnswer>, Refusal> {
+async fn attach(
+    State(smsc): State<Smsc>,
+    source: Source,
+    Body(request): Body<AttachRequest>,
+) -> Result<Json<AttachAnswer>, Refusal> {
     let now = unix_now();
     let mut random = super::fill_random;
     let mut given = Given { random: &mut random, now };
-    let eap = &smsc.inner.attaching.eap;
+    let eap = &smsc.inner.door.eap;
     let step = match &request {
         AttachRequest::First { identity } => eap.start(Some(identity.as_bytes()), 0, &mut given).await,
         AttachRequest::Next { session, packet } => {
@@ -182,7 +239,8 @@ async fn attach(State(smsc): State<Smsc>, Body(request): Body<AttachRequest>) ->
     match step {
         Step::Request { packet, session } => {
             let name = secret::fresh().map_err(HlrError::from)?;
-            smsc.keep_conversation(&name, &session, now).await?;
+            let begins = matches!(request, AttachRequest::First { .. });
+            smsc.keep_conversation(&name, &session, &source, begins, now).await?;
             Ok(Json(AttachAnswer::Challenge { session: name.to_string(), packet: BASE64.encode(packet) }))
         }
         Step::Success(success) => {
@@ -198,7 +256,7 @@ async fn attach(State(smsc): State<Smsc>, Body(request): Body<AttachRequest>) ->
         Step::Ignored(state) => {
             // Not the answer to the last packet: the right one may still come.
             if let AttachRequest::Next { session, .. } = &request {
-                smsc.keep_conversation(session, &state, now).await?;
+                smsc.keep_conversation(session, &state, &source, false, now).await?;
             }
             Err(Refusal::Malformed("not the answer to the last EAP packet"))
         }
@@ -232,12 +290,17 @@ async fn messages(
     let deadline = Instant::now() + Duration::from_secs(wait.min(LONGEST_WAIT));
     // Listen first, then look: nothing falls between.
     let mut news = smsc.news();
+    let mut place = None;
     let waiting = loop {
         let waiting = smsc.waiting(&imsi, unix_now()).await?;
         let left = deadline.saturating_duration_since(Instant::now());
         if !waiting.is_empty() || left.is_zero() {
             break waiting;
         }
+        let place = match &mut place {
+            Some(place) => place,
+            none => none.insert(smsc.inner.door.waits.begin(&imsi).ok_or(Refusal::Busy)?),
+        };
         let mine = async {
             loop {
                 match news.recv().await {
@@ -248,8 +311,11 @@ async fn messages(
                 }
             }
         };
-        // In time or not, the next look tells.
-        let _ = timeout(GLANCE.min(left), mine).await;
+        tokio::select! {
+            // In time or not, the next look tells.
+            _ = timeout(GLANCE.min(left), mine) => {}
+            () = place.ended.notified() => break Vec::new(),
+        }
     };
     let smsc = smsc.inner.settings.address.value();
     let messages = waiting.into_iter().map(|message| Message {
@@ -299,19 +365,28 @@ impl Smsc {
         })
     }
 
-    async fn keep_conversation(&self, name: &str, session: &Session, now: u64) -> Result<(), Refusal> {
+    /// Keeps a conversation for its next packet. One that begins needs room.
+    async fn keep_conversation(
+        &self,
+        name: &str,
+        session: &Session,
+        source: &Source,
+        begins: bool,
+        now: u64,
+    ) -> Result<(), Refusal> {
         let name = secret::digest(&[name]);
         // What cannot be kept is over but for an acknowledgement nobody needs.
         let Some(octets) = session.to_octets() else { return Ok(()) };
         let sealed = self.inner.hlr.seal(&label(&name), &octets)?;
-        let pool = self.inner.database.pool();
-        let count = query("SELECT COUNT(*) FROM mt_conversation").fetch_one(pool).await?;
-        if count.try_get::<i64, _>(0)? >= MOST_CONVERSATIONS {
-            return Err(Refusal::Busy);
-        }
-        let insert = query("INSERT INTO mt_conversation (session, state, expires_at) VALUES ($1, $2, $3)");
-        insert.bind(&name).bind(sealed).bind(seconds(now + CONVERSATION)).execute(pool).await?;
-        Ok(())
+        let room = ROOM.for_one("$4", "$5");
+        let sql = format!(
+            "INSERT INTO mt_conversation (session, state, expires_at, source) SELECT $1, $2, $3, $4 \
+             WHERE $6 = 0 OR ({room})"
+        );
+        let insert = query(&sql).bind(&name).bind(sealed).bind(seconds(now + CONVERSATION)).bind(source.as_str());
+        let insert = insert.bind(seconds(now)).bind(i64::from(begins));
+        let kept = insert.execute(self.inner.database.pool()).await?.rows_affected();
+        if kept == 1 { Ok(()) } else { Err(Refusal::Busy) }
     }
 
     /// A conversation, once: whoever takes it goes on with it.
@@ -335,4 +410,24 @@ fn label(session: &str) -> String {
 
 fn seconds(moment: u64) -> i64 {
     i64::try_from(moment).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn phones_wait_in_so_many_places_and_once_each() {
+        let waits = Waits::new(2);
+        let phone = |digits: &str| digits.parse::<Imsi>().unwrap();
+        let one = waits.begin(&phone("001010000000001")).unwrap();
+        let again = waits.begin(&phone("001010000000001")).unwrap();
+        one.ended.notified().await;
+        assert!(waits.begin(&phone("001010000000002")).is_none(), "both are taken");
+        drop(one);
+        let _other = waits.begin(&phone("001010000000002")).unwrap();
+        drop(again);
+        assert_eq!(waits.phones().len(), 1);
+        waits.begin(&phone("001010000000003")).unwrap();
+    }
 }

@@ -45,7 +45,7 @@ pub(super) struct Inner {
     pub(super) database: Database,
     pub(super) hlr: Arc<Hlr>,
     pub(super) settings: Settings,
-    pub(super) attaching: super::door::Attaching,
+    pub(super) door: super::door::Door,
     news: broadcast::Sender<News>,
     counter: AtomicU32,
 }
@@ -114,10 +114,10 @@ pub struct Outline {
 impl Smsc {
     /// A service centre with its messages in this database, its subscribers in that register.
     pub fn new(database: Database, hlr: Arc<Hlr>, settings: Settings) -> Self {
-        let attaching = super::door::Attaching::new(Arc::clone(&hlr));
+        let door = super::door::Door::new(Arc::clone(&hlr));
         let (news, _) = broadcast::channel(NEWS);
         let counter = AtomicU32::default();
-        Self { inner: Arc::new(Inner { database, hlr, settings, attaching, news, counter }) }
+        Self { inner: Arc::new(Inner { database, hlr, settings, door, news, counter }) }
     }
 
     /// Takes a message; gives its name. It waits for the subscription its destination reaches now.

@@ -1,0 +1,79 @@
+//! Where a request comes from that has proved nothing yet, and how much room such requests get.
+//!
+//! What a server remembers between two calls of somebody unknown has a limit for all of them, and a smaller one for each
+//! address they come from: who fills theirs keeps nobody else out. Who has proved something, and holds a token for it, is
+//! not counted.
+
+use core::convert::Infallible;
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use https::PeerAddress;
+
+use crate::secret::digest;
+
+/// An address as the database may know it: a digest. None if the listener does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source(String);
+
+impl Source {
+    /// The source of this address. Of IPv6 it is the network: a host has as many addresses there as it likes.
+    pub fn of(address: IpAddr) -> Self {
+        let address = match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+            IpAddr::V4(address) => IpAddr::V4(address),
+        };
+        Self(digest(&["source", &address.to_string()]))
+    }
+
+    /// The column `source`.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Of the connection a request came over.
+impl<S: Sync> FromRequestParts<S> for Source {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let address = parts.extensions.get::<PeerAddress>();
+        Ok(address.map(|PeerAddress(address)| Self::of(address.ip())).unwrap_or_default())
+    }
+}
+
+/// How many rows a table has room for that wait for somebody unknown.
+pub(crate) struct Room {
+    /// The table: it has columns `source` and `expires_at`.
+    pub(crate) table: &'static str,
+    /// For all.
+    pub(crate) all: u32,
+    /// For each source.
+    pub(crate) each: u32,
+}
+
+impl Room {
+    /// The condition under which there is room for one more; `source` and `now` are the names of parameters.
+    pub(crate) fn for_one(&self, source: &str, now: &str) -> String {
+        let Self { table, all, each } = self;
+        format!(
+            "(SELECT COUNT(*) FROM {table} WHERE expires_at > {now}) < {all} AND ({source} = '' OR \
+             (SELECT COUNT(*) FROM {table} WHERE source = {source} AND expires_at > {now}) < {each})"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let of = |address: &str| Source::of(address.parse().unwrap());
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+    }
+}
