@@ -296,6 +296,10 @@ impl SmsSender for Nobody {
         Box::pin(async { Err(SmsError::UnknownReceiver) })
     }
 
+    fn send_to_imsi<'a>(&'a self, _: &'a Imsi, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(async { Err(SmsError::UnknownReceiver) })
+    }
+
     fn send_data<'a>(&'a self, _: &'a Msisdn, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
         Box::pin(async { Err(SmsError::UnknownReceiver) })
     }

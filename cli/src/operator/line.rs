@@ -256,7 +256,8 @@ impl fmt::Display for LineShown {
 #[derive(Serialize)]
 struct ServiceLine {
     primary: String,
-    secondary: String,
+    /// None, as long as it has to prove itself.
+    secondary: Option<String>,
     state: &'static str,
     msisdn: Option<String>,
     /// What it waits for.
@@ -272,7 +273,7 @@ impl ServiceLine {
         };
         Self {
             primary: service.primary.to_string(),
-            secondary: service.secondary.to_string(),
+            secondary: service.secondary.as_ref().map(ToString::to_string),
             state: service.state.name(),
             msisdn: service.msisdn.as_ref().map(ToString::to_string),
             needs: service.needs.iter().map(need).collect(),
@@ -283,6 +284,7 @@ impl ServiceLine {
 impl fmt::Display for ServiceLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { primary, secondary, state, .. } = self;
+        let secondary = secondary.as_deref().unwrap_or("a device that has to prove itself");
         write!(f, "{secondary} with {primary}: {state}")?;
         self.needs.iter().try_for_each(|need| write!(f, "\n  {need}"))
     }

@@ -35,7 +35,8 @@ Examples:
   vuicc operator order cancel 0123456789abcdef0123456789abcdef
   vuicc operator order cancel 0123456789abcdef0123456789abcdef --withdraw    nobody is to get this profile
 
-The SM-DP+ is told at once; if it cannot be reached, the running operator goes on trying.")]
+The SM-DP+ is told at once; if it cannot be reached, the running operator goes on trying. If it does not take the
+profile back, the profile is not ordered again, and `order show` says so; another cancel tries once more.")]
     Cancel(Cancel),
 }
 
@@ -145,6 +146,9 @@ struct Line {
     imsi: Option<String>,
     activation_code: Option<String>,
     error: Option<String>,
+    /// The SM-DP+ did not take the profile back: its subscription is barred.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    not_given_back: bool,
     created_at: u64,
     changed_at: u64,
     /// When it was charged: once its line is in use.
@@ -176,6 +180,7 @@ impl Line {
             imsi: order.imsi.as_ref().map(ToString::to_string),
             activation_code: order.activation_code.as_ref().map(ToString::to_string),
             error: order.error.clone(),
+            not_given_back: order.not_given_back,
             created_at: order.created_at,
             changed_at: order.changed_at,
             charged_at,
@@ -202,6 +207,9 @@ impl fmt::Display for Line {
             if let Some(value) = value {
                 write!(f, "\n  {name:<15}  {value}")?;
             }
+        }
+        if self.not_given_back {
+            write!(f, "\n  {:<15}  not given back; `order cancel` tries once more", "profile")?;
         }
         for Step { at, event, state, detail } in &self.history {
             write!(f, "\n  {at}  {event:<24}  {state:<16}  {detail}")?;

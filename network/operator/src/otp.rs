@@ -1,22 +1,24 @@
 //! One-time codes by SMS: six digits, good for five minutes and three tries, at most five an hour to a number.
 //! TS.43 section 8.3.
 //!
-//! A code is bound to whatever asks for it: it opens nothing else. To a number nobody has, everything is done but the
-//! sending, so that no one learns which numbers exist.
+//! A code is bound to whatever asks for it: it opens nothing else. It is for one subscription, and goes to that one's card,
+//! whoever else the number reaches. To a number nobody has, everything is done but the sending, so that no one learns which
+//! numbers exist.
 
 use std::sync::Arc;
 
-use sqlx::{Row, query};
+use sqlx::{AnyConnection, Row, query};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::Msisdn;
+use crate::Imsi;
 use crate::database::{Database, change};
 use crate::hlr::MasterKey;
 use crate::hlr::seal::SealBroken;
 use crate::language::{Language, Text};
 use crate::secret::{digest, fresh};
 use crate::smsc::SmsSender;
+use crate::source::{Room, Source};
 
 /// Digits of a code.
 pub const DIGITS: usize = 6;
@@ -24,10 +26,14 @@ pub const DIGITS: usize = 6;
 pub const LIFETIME: u64 = 5 * 60;
 /// How often it may be entered.
 pub const TRIES: u32 = 3;
-/// How many codes a number gets within [`PERIOD`].
+/// How many codes are sent within [`PERIOD`] to whoever is called by one name, and to one card.
 pub const SENDS: u32 = 5;
 /// One hour.
 pub const PERIOD: u64 = 3600;
+/// Codes that may be entered at a time.
+const ROOM: Room = Room { table: "one_time_code", all: 20_000, each: 200 };
+/// Seconds until there may be room again.
+const FULL: u64 = 30;
 /// For how long whoever sends a message has it to itself, in seconds.
 const CLAIM: u64 = 10;
 
@@ -49,11 +55,22 @@ pub struct OneTimeCodes {
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose<'a>(pub &'a [&'a str]);
 
+/// Who is to get a code.
+#[derive(Clone, Copy)]
+pub struct Addressee<'a> {
+    /// What they are called by whoever asks: a number, or another identifier.
+    pub called: &'a str,
+    /// Whose card it is for; nobody's, and nothing is sent, and nothing else differs.
+    pub subscription: Option<&'a Imsi>,
+    /// Where the request comes from.
+    pub source: &'a Source,
+}
+
 /// Why there is no code, or a code is not right.
 #[derive(Debug, thiserror::Error)]
 pub enum OtpError {
-    /// This number has had enough messages.
-    #[error("too many codes to this number; another one in {after} s")]
+    /// Enough messages were sent to whoever is called like that, or enough codes wait to be entered.
+    #[error("too many codes; another one in {after} s")]
     TooMany {
         /// When the next one can be sent, in seconds from now.
         after: u64,
@@ -84,16 +101,16 @@ impl OneTimeCodes {
         Self { database, key, sender }
     }
 
-    /// Sends a fresh code for `purpose` to a number, in a message that has `{}` in its place; a code sent before for the
-    /// same purpose is no good any more. With `reachable` false nothing is sent, and nothing else differs.
+    /// Sends a fresh code for `purpose`, in a message that has `{}` in its place; a code sent before for the same purpose
+    /// is no good any more.
     ///
     /// # Errors
-    /// [`OtpError::TooMany`], for numbers nobody has too. Not whether the message arrived: that would tell.
+    /// [`OtpError::TooMany`], for numbers nobody has too. Not whether the message arrived, nor whether the card has had
+    /// enough of them under other names: that would tell.
     pub async fn send(
         &self,
         purpose: Purpose<'_>,
-        to: &Msisdn,
-        reachable: bool,
+        to: Addressee<'_>,
         message: (&Text, Language),
         now: u64,
     ) -> Result<(), OtpError> {
@@ -102,42 +119,60 @@ impl OneTimeCodes {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce)?;
         let sealed = hex::encode(self.key.seal(&label(&id), code.as_bytes(), nonce)?);
-        let number = digest(&[to.as_str()]);
+        let called = digest(&[to.called]);
         let sending = fresh()?;
-        let text = if reachable { message.0.with(message.1, &code) } else { String::new() };
-        let message = Zeroizing::new(format!("{}\n{text}", to.as_str()));
-        let sealed_message = self.seal_message(&sending, &message)?;
+        // Nobody's card is one of its own.
+        let card = match to.subscription {
+            Some(imsi) => digest(&["card", imsi.as_str()]),
+            None => digest(&["nobody", &sending]),
+        };
+        let text = Zeroizing::new(message.0.with(message.1, &code));
+        let addressed = |imsi: Option<&Imsi>| {
+            let text = imsi.map_or("", |_| text.as_str());
+            Zeroizing::new(format!("{}\n{text}", imsi.map_or("", Imsi::as_str)))
+        };
+        let (message, silence) = (addressed(to.subscription), addressed(None));
+        let (sealed_message, sealed_silence) =
+            (self.seal_message(&sending, &message)?, self.seal_message(&sending, &silence)?);
         let (now_, since) = (column(now), column(now.saturating_sub(PERIOD)));
-        let enough: Result<Option<u64>, OtpError> = change!(self.database, |tx| {
+        let insert_code = format!(
+            "INSERT INTO one_time_code (id, code, tries, expires_at, source) SELECT $1, $2, 0, $3, $4 WHERE {}",
+            ROOM.for_one("$4", "$5")
+        );
+        // Whether the card gets the message, or how long to wait.
+        let taken: Result<Result<bool, u64>, OtpError> = change!(self.database, |tx| {
             query("DELETE FROM one_time_code_sent WHERE at <= $1").bind(since).execute(&mut *tx).await?;
             query("DELETE FROM one_time_code WHERE expires_at <= $1").bind(now_).execute(&mut *tx).await?;
-            let sent = query("SELECT at FROM one_time_code_sent WHERE number = $1 ORDER BY at").bind(&number);
-            let sent = sent.fetch_all(&mut *tx).await?;
-            match sent.first() {
-                Some(first) if sent.len() >= SENDS as usize => {
-                    let at: i64 = first.try_get(0)?;
-                    Some((u64::try_from(at).unwrap_or_default() + PERIOD).saturating_sub(now).max(1))
-                }
-                _ => {
-                    let sql = "INSERT INTO one_time_code_sent (id, number, at) VALUES ($1, $2, $3)";
-                    query(sql).bind(&**sending).bind(&number).bind(now_).execute(&mut *tx).await?;
-                    query("DELETE FROM one_time_code WHERE id = $1").bind(&id).execute(&mut *tx).await?;
-                    let sql = "INSERT INTO one_time_code (id, code, tries, expires_at) VALUES ($1, $2, 0, $3)";
-                    query(sql).bind(&id).bind(&sealed).bind(column(now + LIFETIME)).execute(&mut *tx).await?;
+            // Under whatever names a card is called, it gets no more.
+            let gets = enough(tx, &card).await?.is_none();
+            if let Some(first) = enough(tx, &called).await? {
+                Err((first + PERIOD).saturating_sub(now).max(1))
+            } else {
+                query("DELETE FROM one_time_code WHERE id = $1").bind(&id).execute(&mut *tx).await?;
+                let insert = query(&insert_code).bind(&id).bind(&sealed).bind(column(now + LIFETIME));
+                let insert = insert.bind(to.source.as_str()).bind(now_);
+                if insert.execute(&mut *tx).await?.rows_affected() == 0 {
+                    Err(FULL)
+                } else {
+                    for (which, number) in [("called", &called), ("card", &card)] {
+                        let sql = "INSERT INTO one_time_code_sent (id, number, at) VALUES ($1, $2, $3)";
+                        let sent = query(sql).bind(format!("{which} {}", *sending)).bind(number).bind(now_);
+                        sent.execute(&mut *tx).await?;
+                    }
                     // One that is late would be taken for this one.
                     let sql = "DELETE FROM one_time_code_message WHERE number = $1 OR expires_at <= $2";
-                    query(sql).bind(&number).bind(now_).execute(&mut *tx).await?;
+                    query(sql).bind(&card).bind(now_).execute(&mut *tx).await?;
                     let sql = "INSERT INTO one_time_code_message (id, number, message, due, expires_at) \
                                VALUES ($1, $2, $3, $4, $5)";
-                    let insert = query(sql).bind(&**sending).bind(&number).bind(&sealed_message);
+                    let sealed_message = if gets { &sealed_message } else { &sealed_silence };
+                    let insert = query(sql).bind(&**sending).bind(&card).bind(sealed_message);
                     insert.bind(column(now + CLAIM)).bind(column(now + LIFETIME)).execute(&mut *tx).await?;
-                    None
+                    Ok(gets)
                 }
             }
         });
-        if let Some(after) = enough? {
-            return Err(OtpError::TooMany { after });
-        }
+        let gets = taken?.map_err(|after| OtpError::TooMany { after })?;
+        let message = if gets { message } else { silence };
         // Not waited for: how long it takes would tell that there is someone.
         let codes = self.clone();
         tokio::spawn(async move { codes.deliver(&sending, &message).await });
@@ -165,8 +200,8 @@ impl OneTimeCodes {
     /// Sends a message, and forgets it once the service centre has it.
     async fn deliver(&self, id: &str, message: &str) {
         let (to, text) = message.split_once('\n').unwrap_or_default();
-        if let (Ok(to), false) = (to.parse::<Msisdn>(), text.is_empty())
-            && let Err(error) = self.sender.send(&to, text).await
+        if let (Ok(to), false) = (to.parse::<Imsi>(), text.is_empty())
+            && let Err(error) = self.sender.send_to_imsi(&to, text).await
         {
             tracing::warn!(?to, %error, "a code was not sent yet");
             return;
@@ -219,6 +254,15 @@ impl OneTimeCodes {
     }
 }
 
+/// When the first of the last hour's messages was, if there were as many as there may be.
+async fn enough(tx: &mut AnyConnection, number: &str) -> Result<Option<u64>, OtpError> {
+    let sent = query("SELECT at FROM one_time_code_sent WHERE number = $1 ORDER BY at").bind(number);
+    let sent = sent.fetch_all(tx).await?;
+    let first = sent.first().filter(|_| sent.len() >= SENDS as usize);
+    let first = first.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+    Ok(first.map(|at| u64::try_from(at).unwrap_or_default()))
+}
+
 fn label(id: &str) -> String {
     format!("one-time-code/{id}")
 }
@@ -248,7 +292,7 @@ fn column(seconds: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Imsi;
+    use crate::Msisdn;
     use crate::smsc::{BoxFuture, SmsError};
     use std::sync::Mutex;
     use tokio::sync::mpsc;
@@ -256,7 +300,11 @@ mod tests {
     struct Outbox(Mutex<mpsc::UnboundedSender<String>>);
 
     impl SmsSender for Outbox {
-        fn send<'a>(&'a self, _: &'a Msisdn, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        fn send<'a>(&'a self, _: &'a Msisdn, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+            Box::pin(async { Err(SmsError::TooLong) })
+        }
+
+        fn send_to_imsi<'a>(&'a self, _: &'a Imsi, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
             let _ = self.0.lock().unwrap().send(text.to_owned());
             Box::pin(async { Ok(()) })
         }
@@ -281,7 +329,20 @@ mod tests {
 
     impl OneTimeCodes {
         async fn send_now(&self, purpose: Purpose<'_>, now: u64) -> Result<(), OtpError> {
-            self.send(purpose, &"81901234567".parse().unwrap(), true, (&SIGN_IN, Language::English), now).await
+            self.send_to(purpose, "81901234567", Some("001010000000001"), now).await
+        }
+
+        async fn send_to(
+            &self,
+            purpose: Purpose<'_>,
+            called: &str,
+            subscription: Option<&str>,
+            now: u64,
+        ) -> Result<(), OtpError> {
+            let subscription = subscription.map(|imsi| imsi.parse().unwrap());
+            let source = Source::default();
+            let to = Addressee { called, subscription: subscription.as_ref(), source: &source };
+            self.send(purpose, to, (&SIGN_IN, Language::English), now).await
         }
     }
 
@@ -335,22 +396,60 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_treated_like_everybody() {
         let (codes, mut outbox) = codes().await;
-        let to = "81900000000".parse().unwrap();
         for _ in 0..5 {
-            codes.send(PURPOSE, &to, false, (&SIGN_IN, Language::Japanese), 1000).await.unwrap();
+            codes.send_to(PURPOSE, "81900000000", None, 1000).await.unwrap();
         }
-        let sixth = codes.send(PURPOSE, &to, false, (&SIGN_IN, Language::Japanese), 1000).await;
+        let sixth = codes.send_to(PURPOSE, "81900000000", None, 1000).await;
         assert!(matches!(sixth, Err(OtpError::TooMany { .. })));
         let error = codes.verify(PURPOSE, "", 1001).await.unwrap_err();
         assert!(matches!(error, OtpError::Wrong { left: 2 }));
         assert!(outbox.try_recv().is_err(), "nothing was sent");
     }
 
+    #[tokio::test]
+    async fn five_an_hour_to_a_card_whatever_it_is_called() {
+        let (codes, mut outbox) = codes().await;
+        for called in ["81901234567", "8981100000000000010"] {
+            for n in 0..4 {
+                let sent = codes.send_to(PURPOSE, called, Some("001010000000001"), 1000 + n).await;
+                sent.expect("whoever asks is told nothing of the other name");
+            }
+        }
+        let mut texts = Vec::new();
+        for _ in 0..5 {
+            texts.push(outbox.recv().await.unwrap());
+        }
+        codes.send_to(PURPOSE, "another", Some("001010000000002"), 1010).await.unwrap();
+        let next = outbox.recv().await.unwrap();
+        codes.verify(PURPOSE, &code_in(&next), 1011).await.expect("the next message is the other card's");
+    }
+
+    #[tokio::test]
+    async fn one_place_does_not_take_all_room() {
+        let (codes, _outbox) = codes().await;
+        let (one, other) = (Source::of([192, 0, 2, 1].into()), Source::of([192, 0, 2, 2].into()));
+        let send = async |number: u32, source: &Source, now| {
+            let number = number.to_string();
+            let to = Addressee { called: &number, subscription: None, source };
+            codes.send(Purpose(&["test", &number]), to, (&SIGN_IN, Language::English), now).await
+        };
+        for number in 0..ROOM.each {
+            send(number, &one, 1000).await.unwrap();
+        }
+        assert!(matches!(send(9_000, &one, 1000).await, Err(OtpError::TooMany { .. })));
+        send(9_001, &other, 1000).await.unwrap();
+        send(9_002, &one, 1000 + LIFETIME).await.unwrap();
+    }
+
     /// A service centre that is away at first.
     struct AwayAtFirst(Mutex<Vec<String>>, core::sync::atomic::AtomicBool);
 
     impl SmsSender for AwayAtFirst {
-        fn send<'a>(&'a self, _: &'a Msisdn, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        fn send<'a>(&'a self, _: &'a Msisdn, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+            Box::pin(async { Err(SmsError::TooLong) })
+        }
+
+        fn send_to_imsi<'a>(&'a self, _: &'a Imsi, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
             let here = self.1.swap(true, core::sync::atomic::Ordering::SeqCst);
             if here {
                 self.0.lock().unwrap().push(text.to_owned());

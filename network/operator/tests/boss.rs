@@ -52,6 +52,7 @@ on_each_database! {
     failures_on_the_way,
     a_deleted_profile_is_of_no_use,
     what_the_server_refuses_is_undone,
+    what_is_not_given_back_is_not_used_again,
     what_waits_too_long_is_called_off,
     requests_have_limits,
     two_replicas_take_turns,
@@ -184,6 +185,10 @@ struct Sent {
 
 impl SmsSender for Sent {
     fn send<'a>(&'a self, _: &'a Msisdn, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(async { Err(SmsError::TooLong) })
+    }
+
+    fn send_to_imsi<'a>(&'a self, _: &'a Imsi, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
         Box::pin(async { Err(SmsError::TooLong) })
     }
 
@@ -473,9 +478,9 @@ async fn two_cards_share_a_number(place: &Place) {
         // A stranger's card: its holder has to agree.
         let service = boss.bind(&binding, 100).await.unwrap();
         assert_eq!((service.state, &service.needs[..]), (ServiceState::Activating, &[Need::Proof][..]));
-        assert_eq!(world.reached(1).await, [imsi(1)]);
-        assert_eq!(boss.line(&imsi(1)).await.unwrap().devices[1].service, ServiceState::Activating);
-        let service = boss.prove(&imsi(1), &imsi(2), 101).await.unwrap();
+        assert_eq!((service.secondary, world.reached(1).await), (None, vec![imsi(1)]));
+        assert_eq!(boss.line(&imsi(1)).await.unwrap().devices.len(), 1, "nobody's business yet");
+        let service = boss.bind(&BindRequest { proven: true, ..binding }, 101).await.unwrap();
         assert_eq!(service.state, ServiceState::Active);
         assert_eq!(world.reached(1).await, [imsi(2), imsi(1)], "in the order that was wished");
         assert_eq!(world.hlr.presented_msisdn(&imsi(2)).await.unwrap(), Some(msisdn(1)));
@@ -490,7 +495,13 @@ async fn two_cards_share_a_number(place: &Place) {
     let order = boss.request(&request, 103).await.unwrap();
     assert_eq!((order.state, order.imsi, order.error), (State::Enabled, Some(imsi(2)), None));
     assert_eq!(boss.service(&imsi(1), &imsi(2)).await.unwrap().needs, [Need::Proof]);
-    boss.prove(&imsi(1), &imsi(2), 104).await.unwrap();
+    let proven = BindRequest {
+        primary: vec![Identifier::Imsi(imsi(1))],
+        secondary: vec![Identifier::Imsi(imsi(2))],
+        proven: true,
+        ..BindRequest::default()
+    };
+    boss.bind(&proven, 104).await.unwrap();
     assert_eq!(boss.request(&request, 105).await.unwrap().state, State::Bound);
     assert_eq!(world.reached(1).await, [imsi(1), imsi(2)]);
     assert_eq!(world.server.executed().len(), 0);
@@ -731,6 +742,55 @@ async fn what_the_server_refuses_is_undone(place: &Place) {
     let boss = world.boss(World::settings());
     let order = boss.request(&request(Kind::Companion), 104).await.unwrap();
     assert_eq!((order.state, world.server.available()), (State::Failed, 4));
+}
+
+/// What an SM-DP+ means that refuses to take a profile back.
+async fn what_is_not_given_back_is_not_used_again(place: &Place) {
+    let world = World::new(place).await;
+    let boss = world.boss(World::settings());
+    let ordered = async |now| boss.request(&request(Kind::Companion), now).await.unwrap();
+    // It may be on an eUICC: not available again, but withdrawn.
+    let order = ordered(100).await;
+    world.server.trouble("CancelOrder", Trouble::RefuseFor("8.2.1", "3.5"));
+    let order = boss.cancel(&order.id, true, 101).await.unwrap();
+    assert_eq!((order.state, order.not_given_back), (State::Cancelled, false));
+    assert_eq!(world.server.profile(&iccid(11)), Some(Profile::Unavailable));
+    assert_eq!(world.status(11).await, Status::Barred);
+    // It is in use, or not this order's: nothing is given back, and that can be seen.
+    for (number, subject, reason, calls) in [(12, "8.2.1", "3.3", 2), (13, "8.2.6", "3.10", 1), (14, "8.2.1", "3.9", 1)]
+    {
+        let now = 200 + 10 * number;
+        let order = ordered(now).await;
+        assert_eq!(order.imsi, Some(imsi(number)));
+        for _ in 0..calls {
+            world.server.trouble("CancelOrder", Trouble::RefuseFor(subject, reason));
+        }
+        let order = boss.cancel(&order.id, true, now + 1).await.unwrap();
+        assert_eq!((order.state, order.not_given_back), (State::Cancelled, true), "{subject}/{reason}");
+        assert!(order.error.unwrap().contains(&format!("{subject}/{reason}")));
+        assert!(world.server.is_taken(&iccid(number)), "untouched");
+        assert_eq!((world.status(number).await, world.subscription(number).await.eid), (Status::Barred, None));
+        let events: Vec<_> = boss.history(&order.id).await.unwrap().into_iter().map(|entry| entry.event).collect();
+        assert!(!events.contains(&"let go".to_owned()) && events.contains(&"not given back".to_owned()), "{events:?}");
+        // Nothing goes on by itself; asked once more, it may be withdrawn after all.
+        assert_eq!(boss.advance(now + 2).await.unwrap(), 0);
+        let order = boss.cancel(&order.id, true, now + 3).await.unwrap();
+        assert_eq!((order.state, order.not_given_back), (State::Cancelled, false));
+        assert_eq!(world.server.profile(&iccid(number)), Some(Profile::Unavailable));
+        assert_eq!(world.status(number).await, Status::Barred);
+    }
+    // Who may not call has to be let in by somebody first.
+    let elsewhere = Place::sqlite();
+    let world = World::with_stock(&elsewhere, 1).await;
+    let boss = world.boss(World::settings());
+    let order = boss.request(&request(Kind::Companion), 100).await.unwrap();
+    world.server.trouble("CancelOrder", Trouble::RefuseFor("1.1", "1.2"));
+    let order = boss.cancel(&order.id, true, 101).await.unwrap();
+    assert!(order.state == State::Released && order.error.unwrap().contains("1.1/1.2"));
+    assert_eq!((boss.advance(102).await.unwrap(), world.server.available()), (0, 0));
+    boss.advance(1000).await.unwrap();
+    assert_eq!(boss.order(&order.id).await.unwrap().unwrap().state, State::Cancelled);
+    assert_eq!((world.server.available(), world.status(11).await), (1, Status::Provisioned));
 }
 
 async fn what_waits_too_long_is_called_off(place: &Place) {

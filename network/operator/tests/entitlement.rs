@@ -274,7 +274,7 @@ async fn two_uiccs_share_a_number() {
         (&section["MSG"]["Accept_freetext"], &section["MSG"]["Accept_btn_label"]),
         (&"1".into(), &"次へ".into())
     );
-    let code = world.code(OTHER_MSISDN).await;
+    let code = world.code(OTHER_IMSI).await;
     let with = |code: String| {
         let mut request: Vec<(String, String)> =
             request.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -298,6 +298,99 @@ async fn two_uiccs_share_a_number() {
     assert_eq!(world.rings(OTHER_MSISDN).await, [OTHER_IMSI]);
 }
 
+/// Whoever has not agreed yet is nobody's business: not whether there is such a card, nor what it is called otherwise.
+#[tokio::test]
+async fn strangers_are_all_alike() {
+    const CHANGE: &[(&str, &str)] =
+        &[("operation", "ManageSubscription"), ("operation_type", "2"), ("companion_terminal_id", WATCH)];
+    for second_contract in [false, true] {
+        let place = Place::sqlite();
+        let mut world = World::with(&place, |settings| settings.second_contract = second_contract).await;
+        let mut phone = companion();
+        // A card in stock, one that shares another number already, two that contradict each other: all no different.
+        let stranger = |kind, value| vec![("x_secondary_id_type", kind), ("x_secondary_id", value)];
+        let strangers = [
+            stranger("iccid", OTHER_ICCID),
+            stranger("iccid", "8981100000000009995"),
+            stranger("imsi", OTHER_IMSI),
+            stranger("imsi", "001010000000100"),
+            stranger("imsi", "001010000009999"),
+            stranger("msisdn", OTHER_MSISDN),
+            stranger("msisdn", "81900000000"),
+            stranger("eid", EID),
+            vec![
+                ("companion_terminal_iccid", OTHER_ICCID),
+                ("x_secondary_id_type", "imsi"),
+                ("x_secondary_id", "001010000000100"),
+            ],
+        ];
+        let blank = |mut section: Value| {
+            section["SubscriptionServiceUserData"].take();
+            section
+        };
+        let mut told = Vec::new();
+        for identifiers in &strangers {
+            let mut of_one = Vec::new();
+            for operation in [ON, OFF, CHANGE, &[SUBSCRIBE, THE_WATCH].concat()] {
+                of_one.push(blank(phone.ask(&world, &[operation, identifiers].concat()).await));
+            }
+            told.push(of_one);
+        }
+        assert_eq!(told[0][0]["ServiceStatus"], "2");
+        assert_eq!(told[0][1]["OperationResult"], "102");
+        assert_eq!(told[0][2]["SubscriptionResult"], if second_contract { "1" } else { "8" });
+        assert!(told.iter().all(|other| *other == told[0]), "{told:#?}");
+        let nothing = phone.ask(&world, CONFIGURATION).await;
+        assert_eq!(nothing["CompanionConfigurations"], serde_json::json!([]));
+        assert_eq!(world.rings(MSISDN).await, [IMSI]);
+        if second_contract {
+            // The terms are the subscriber's own affair; the code comes next, for all alike.
+            let section = phone.ask(&world, &[CHANGE, &strangers[1]].concat()).await;
+            world.decide(section["SubscriptionServiceUserData"].as_str().unwrap(), Decision::Accept).await;
+            for identifiers in &strangers[..2] {
+                let section = phone.ask(&world, &[CHANGE, identifiers].concat()).await;
+                assert_eq!(section["SubscriptionResult"], "8");
+            }
+        } else {
+            // Codes went to the one card that is in service; and wrong ones are wrong for all alike.
+            while let Ok((to, _)) = world.outbox.try_recv() {
+                assert_eq!(to, OTHER_IMSI);
+            }
+            for identifiers in [&strangers[0], &strangers[1]] {
+                let guess = [("MSG_btn", "1"), ("MSG_response", "00000x")];
+                let section = phone.ask(&world, &[CHANGE, identifiers, &guess].concat()).await;
+                assert_eq!(section["OperationResult"], "104");
+            }
+        }
+    }
+}
+
+/// A shared number reaches several cards. What lets somebody in goes to the card of whose number it is.
+#[tokio::test]
+async fn codes_go_to_whose_number_it_is() {
+    let place = Place::sqlite();
+    let mut world = World::with(&place, |settings| settings.proof = Proof::Never).await;
+    let mut phone = companion();
+    let order = format!("{OTHER_IMSI},{IMSI}");
+    let first = [("companion_terminal_iccid", OTHER_ICCID), ("x_call_delivery", "MAH"), ("x_hunt_order", &order)];
+    assert_eq!(phone.ask(&world, &[ON, &first].concat()).await["ServiceStatus"], "1");
+    assert_eq!(world.rings(MSISDN).await, [OTHER_IMSI, IMSI], "the other one rings first");
+    let mut new = Phone { terminal_id: NEW_PHONE.into(), ..primary() };
+    let transfer = [TRANSFER, &[("terminal_eid", EID)]].concat();
+    assert_eq!(new.request(&world, &[("msisdn", MSISDN)], &transfer).await.status, 200);
+    world.code(IMSI).await;
+    // Nor does it go there when the right card is out of service.
+    world.bar(IMSI).await;
+    assert_eq!(new.request(&world, &[("msisdn", MSISDN)], &transfer).await.status, 200);
+    assert_eq!(new.request(&world, &[("msisdn", OTHER_MSISDN)], &transfer).await.status, 200);
+    assert_eq!(world.outbox.recv().await.unwrap().0, OTHER_IMSI, "with its own number");
+    assert!(world.outbox.try_recv().is_err());
+    // Whoever shares a number of someone else's does not see who else does.
+    let mut other = companion();
+    other.peer.permanent = format!("0{OTHER_IMSI}@nai.epc.mnc001.mcc001.3gppnetwork.org").into_bytes();
+    assert_eq!(other.ask(&world, CONFIGURATION).await["CompanionConfigurations"], serde_json::json!([]));
+}
+
 #[tokio::test]
 async fn someone_who_rejects_the_code_is_left_alone() {
     let place = Place::sqlite();
@@ -309,7 +402,7 @@ async fn someone_who_rejects_the_code_is_left_alone() {
     ]
     .concat();
     assert_eq!(phone.ask(&world, &change).await["SubscriptionResult"], "8");
-    world.code(OTHER_MSISDN).await;
+    world.code(OTHER_IMSI).await;
     let no = phone.ask(&world, &[&change[..], &[("MSG_btn", "0")]].concat()).await;
     assert_eq!(no["SubscriptionResult"], "5");
     // ManageService has no way to ask.
@@ -364,7 +457,7 @@ async fn the_number_moves_to_a_new_phone() {
     let transfer = [TRANSFER, &[("terminal_eid", EID), ("old_terminal_iccid", ICCID)]].concat();
     let reply = new.request(&world, &[("msisdn", &format!("+{MSISDN}"))], &transfer).await;
     assert_eq!((reply.status, reply.body.as_str()), (200, ""));
-    let code = world.code(MSISDN).await;
+    let code = world.code(IMSI).await;
     let reply = new.get(&world, &[("OTP", &code)]).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     let section = reply.json()["ap2009"].take();
@@ -407,6 +500,78 @@ async fn the_number_moves_to_a_new_phone() {
     card.peer.permanent = format!("0{}@nai.epc.mnc001.mcc001.3gppnetwork.org", moved.imsi).into_bytes();
     assert_eq!(card.ask(&world, UPDATE).await["SubscriptionResult"], "3");
     assert_eq!(card.ask(&world, CONFIGURATION).await["PrimaryConfiguration"]["ServiceStatus"], "1");
+}
+
+/// Whoever reads a code to someone gets one eUICC served with it, and hears of no other.
+#[tokio::test]
+async fn a_code_is_for_one_euicc() {
+    let place = Place::sqlite();
+    let mut world = World::with(&place, |settings| settings.contract = false).await;
+    // The subscriber has a companion already.
+    let mut card = companion();
+    let ordered = card.ask(&world, &[SUBSCRIBE, THE_WATCH, ITS_EID].concat()).await;
+    assert_eq!(ordered["SubscriptionResult"], "2", "{ordered}");
+    let unsubscribe = [("operation", "ManageSubscription"), ("operation_type", "1")];
+    let other_eid = [("companion_terminal_id", NEW_PHONE), ("companion_terminal_eid", OTHER_EID)];
+    for named_at_once in [true, false] {
+        let mut phone = Phone { terminal_id: NEW_PHONE.into(), ..companion() };
+        let request = if named_at_once { [SUBSCRIBE, &other_eid].concat() } else { CONFIGURATION.to_vec() };
+        assert_eq!(phone.request(&world, &[("msisdn", MSISDN)], &request).await.status, 200);
+        let code = world.code(IMSI).await;
+        assert_eq!(phone.get(&world, &[("OTP", &code)]).await.status, 200);
+        let first = phone.token.clone().unwrap();
+        // Or else it is for the first that is named.
+        assert_eq!(phone.ask(&world, &[SUBSCRIBE, &other_eid].concat()).await["SubscriptionResult"], "2");
+        for token in [first, phone.token.clone().unwrap()] {
+            let with = [("token", token.as_str())];
+            for refused in [
+                [SUBSCRIBE, THE_WATCH, ITS_EID].concat(),
+                [SUBSCRIBE, THE_WATCH, &[("target_terminal_eid", EID)]].concat(),
+                [ON, &[("companion_terminal_iccid", OTHER_ICCID)]].concat(),
+                [ON, &[("companion_terminal_iccid", "8981100000000009995")]].concat(),
+            ] {
+                assert_eq!(phone.request(&world, &with, &refused).await.status, 403, "{refused:?}");
+            }
+        }
+        // What others there are cannot be seen, nor ended by their device's name.
+        let section = phone.ask(&world, CONFIGURATION).await;
+        let configurations = section["CompanionConfigurations"].as_array().unwrap();
+        assert_eq!(configurations.len(), 1, "{section}");
+        assert_eq!(
+            configurations[0]["CompanionConfiguration"]["CompanionTerminalId"].as_str().unwrap_or(NEW_PHONE),
+            NEW_PHONE
+        );
+        assert_eq!(phone.ask(&world, &[&unsubscribe[..], THE_WATCH].concat()).await["OperationResult"], "102");
+        assert_eq!(card.ask(&world, &[SUBSCRIBE, THE_WATCH, ITS_EID].concat()).await, ordered, "untouched");
+        let passed_on = [("operation", "AcquireTemporaryToken"), ("operation_targets", "ManageSubscription")];
+        assert_eq!(phone.by_token(&world, &passed_on).await.status, 403);
+    }
+    let two = [SUBSCRIBE, THE_WATCH, ITS_EID, &[("terminal_eid", OTHER_EID)]].concat();
+    assert_eq!(companion().request(&world, &[("msisdn", MSISDN)], &two).await.status, 400);
+}
+
+/// What was ordered without a share in the number may have one afterwards, by asking for it like the first time.
+#[tokio::test]
+async fn a_share_asked_for_later() {
+    for in_use_before in [false, true] {
+        let place = Place::sqlite();
+        let world = World::with(&place, |settings| settings.contract = false).await;
+        let mut phone = companion();
+        let request = [SUBSCRIBE, THE_WATCH, ITS_EID].concat();
+        let shared =
+            [&request[..], &[("companion_terminal_service", "SharedNumber"), ("x_call_delivery", "MAH")]].concat();
+        let section = phone.ask(&world, &request).await;
+        let iccid = section["DownloadInfo"]["ProfileIccid"].as_str().unwrap().to_owned();
+        if !in_use_before {
+            assert_eq!(phone.ask(&world, &shared).await, section, "the same order");
+        }
+        world.installed_and_enabled(&iccid, EID).await;
+        assert_eq!(world.rings(MSISDN).await.len(), if in_use_before { 1 } else { 2 });
+        assert_eq!(phone.ask(&world, &shared).await["SubscriptionResult"], "3");
+        assert_eq!(world.rings(MSISDN).await.len(), 2);
+        let configuration = phone.ask(&world, CONFIGURATION).await["CompanionConfigurations"][0].take();
+        assert_eq!(configuration["CompanionConfiguration"]["ServiceStatus"], "1");
+    }
 }
 
 #[tokio::test]
@@ -474,6 +639,12 @@ async fn stolen_tokens_and_replayed_packets() {
     }
     let other = [("token", token.as_str()), ("IMSI", OTHER_IMSI)];
     assert_eq!(phone.request(&world, &other, ELIGIBILITY).await.status, 403);
+    // Nor is it good beside the name of another card, whoever that card is.
+    for (identity, status) in [(format!("0{OTHER_IMSI}@nai.epc"), 403), ("alice@example.com".to_owned(), 400)] {
+        let mixed = [("token", token.as_str()), ("EAP_ID", &identity)];
+        let reply = phone.request(&world, &mixed, ELIGIBILITY).await;
+        assert_eq!((reply.status, reply.body.contains("oken")), (status, false), "{reply:?}");
+    }
     // With token and EAP_ID, the card is not asked.
     let both = [("token", token.as_str()), ("EAP_ID", identity.as_str()), ("IMSI", IMSI)];
     assert_eq!(phone.request(&world, &both, ELIGIBILITY).await.json()["ap2006"]["OperationResult"], "1");
@@ -529,7 +700,7 @@ async fn codes_guessed() {
         (reply.status, head, reply.body)
     });
     assert_eq!(known, unknown);
-    world.code(MSISDN).await;
+    world.code(IMSI).await;
     // Nor do wrong codes.
     for number in [MSISDN, "81900000000"] {
         let reply = phone.request(&world, &[("msisdn", number)], &eid).await;
@@ -540,14 +711,14 @@ async fn codes_guessed() {
         }
     }
     // After three tries not even the right one is.
-    let code = world.code(MSISDN).await;
+    let code = world.code(IMSI).await;
     assert_eq!(phone.get(&world, &[("OTP", &code)]).await.status, 511);
     // A code is good with its own cookie only, and once.
     phone.request(&world, &[("msisdn", MSISDN)], &eid).await;
-    let (code, cookie) = (world.code(MSISDN).await, phone.cookie.clone());
+    let (code, cookie) = (world.code(IMSI).await, phone.cookie.clone());
     let mut thief = primary();
     thief.request(&world, &[("msisdn", OTHER_MSISDN)], &eid).await;
-    world.code(OTHER_MSISDN).await;
+    world.code(OTHER_IMSI).await;
     assert_eq!(thief.get(&world, &[("OTP", &code)]).await.status, 511);
     phone.cookie = cookie;
     let reply = phone.post(&world, "application/json", &format!("{{\"OTP\":\"{code}\"}}")).await;
@@ -571,7 +742,7 @@ async fn codes_guessed() {
 #[tokio::test]
 async fn nonsense() {
     let place = Place::sqlite();
-    let world = World::new(&place).await;
+    let world = World::with(&place, |settings| settings.networks = vec!["00101".into()]).await;
     let mut phone = companion();
     phone.ask(&world, ELIGIBILITY).await;
     // Within the document.

@@ -22,34 +22,40 @@ const SECONDARY: &str = "secondary";
 impl Boss {
     /// Lets two subscriptions share a number, as soon as all that it needs is there: see [`Service::needs`]. The same
     /// request again changes how calls ring, and renews a contract page that has expired.
+    ///
+    /// A secondary that is neither the subscriber's own nor in the line already has to prove itself. Until it has,
+    /// nothing is kept of it, and what is told is the same whether or not there is one, and whatever stands against it.
     pub async fn bind(&self, request: &BindRequest, now: u64) -> Result<Service, BossError> {
         change!(self.inner.database, |tx| -> BossError {
             let primary = self.resolve_in(tx, PRIMARY, &request.primary).await?.imsi;
-            let secondary = self.resolve_in(tx, SECONDARY, &request.secondary).await?.imsi;
-            let mut ring_order = Vec::new();
-            for identifier in &request.order {
-                ring_order.push(self.resolve_in(tx, "ring order", std::slice::from_ref(identifier)).await?.imsi);
+            if !request.proven && self.is_stranger(tx, &primary, &request.secondary).await? {
+                self.stranger(tx, &primary, request, now).await?
+            } else {
+                self.bind_known(tx, &primary, request, now).await?
             }
-            let wish = Wish { mode: request.mode, ring_order, proven: request.proven, language: request.language };
-            let ticket = self.bind_in(tx, &primary, &secondary, wish, now).await?;
-            let mut service = self.service_in(tx, &primary, &secondary).await?;
-            if let Some(ticket) = ticket {
-                service.needs.insert(0, Need::Contract(ticket));
-            }
-            service
         })
     }
 
-    /// Says that whoever has the secondary device has shown it, by a code sent to it.
-    pub async fn prove(&self, primary: &Imsi, secondary: &Imsi, now: u64) -> Result<Service, BossError> {
-        change!(self.inner.database, |tx| -> BossError {
-            let mut sharing = Sharing::load(tx, primary, secondary).await?.ok_or(BossError::NotShared)?;
-            if sharing.state == ServiceState::Activating {
-                sharing.wish.proven = true;
-                self.settle(tx, &mut sharing, now).await?;
-            }
-            self.service_in(tx, primary, secondary).await?
-        })
+    async fn bind_known(
+        &self,
+        tx: &mut AnyConnection,
+        primary: &Imsi,
+        request: &BindRequest,
+        now: u64,
+    ) -> Result<Service, BossError> {
+        let secondary = self.resolve_in(tx, SECONDARY, &request.secondary).await?.imsi;
+        let mut ring_order = Vec::new();
+        for identifier in &request.order {
+            let named = self.resolve_in(tx, "ring order", std::slice::from_ref(identifier)).await;
+            ring_order.push(named.map_err(nobody_of_the_line)?.imsi);
+        }
+        let wish = Wish { mode: request.mode, ring_order, proven: request.proven, language: request.language };
+        let ticket = self.bind_in(tx, primary, &secondary, wish, now).await?;
+        let mut service = self.service_in(tx, primary, &secondary).await?;
+        if let Some(ticket) = ticket {
+            service.needs.insert(0, Need::Contract(ticket));
+        }
+        Ok(service)
     }
 
     /// Ends the sharing of a number, and, if asked to, the profile of the secondary.
@@ -75,6 +81,82 @@ impl Boss {
             self.drive(&order, now).await?;
         }
         Ok(service)
+    }
+
+    /// Whether a secondary has to prove itself before anything is told of it: nothing that is said of it names a
+    /// subscription of the line's, or one the subscriber ordered. What is wrong in itself is an error.
+    async fn is_stranger(
+        &self,
+        tx: &mut AnyConnection,
+        primary: &Imsi,
+        secondary: &[Identifier],
+    ) -> Result<bool, BossError> {
+        if self.inner.settings.proof == Proof::Never {
+            return Ok(false);
+        }
+        let number = register::presented_msisdn(tx, primary).await?;
+        let mut is_known = false;
+        for identifier in secondary {
+            for found in self.lookup(tx, identifier).await? {
+                is_known |= self.is_known(tx, primary, number.as_ref(), &found.imsi).await?;
+            }
+        }
+        Ok(!is_known && !secondary.is_empty())
+    }
+
+    /// Whether a subscriber knows that a subscription is there.
+    async fn is_known(
+        &self,
+        tx: &mut AnyConnection,
+        primary: &Imsi,
+        number: Option<&Msisdn>,
+        other: &Imsi,
+    ) -> Result<bool, BossError> {
+        if other == primary || (number.is_some() && register::group_of(tx, other).await?.as_ref() == number) {
+            return Ok(true);
+        }
+        let sharing = Sharing::load(tx, primary, other).await?;
+        let waits = |sharing: Sharing| sharing.state == ServiceState::Activating && sharing.wish.proven;
+        Ok(sharing.is_some_and(waits) || is_own(tx, primary, other).await?.is_some())
+    }
+
+    /// What is told of a secondary that has to prove itself.
+    async fn stranger(
+        &self,
+        tx: &mut AnyConnection,
+        primary: &Imsi,
+        request: &BindRequest,
+        now: u64,
+    ) -> Result<Service, BossError> {
+        let msisdn = Some(self.number_of(tx, primary).await?);
+        let mut needs = vec![Need::Proof];
+        if self.needs_terms_of_sharing(tx, primary).await? {
+            let page = Page {
+                order: None,
+                subscriber: primary,
+                secondary: None,
+                subject: Subject::Sharing,
+                sharing: true,
+                language: request.language,
+            };
+            needs.insert(0, Need::Contract(self.open_page(tx, &page, now).await?));
+        }
+        Ok(Service { primary: primary.clone(), secondary: None, state: ServiceState::Activating, msisdn, needs })
+    }
+
+    async fn needs_terms_of_sharing(&self, tx: &mut AnyConnection, primary: &Imsi) -> Result<bool, BossError> {
+        Ok(self.inner.settings.second_contract && !self.is_signed(tx, primary, Subject::Sharing).await?)
+    }
+
+    /// The number a subscription may share.
+    async fn number_of(&self, tx: &mut AnyConnection, primary: &Imsi) -> Result<Msisdn, BossError> {
+        self.subscriber(tx, primary).await?;
+        let number = register::presented_msisdn(tx, primary).await?;
+        let number = number.ok_or_else(|| BossError::NoNumber(primary.clone()))?;
+        if register::owner_of(tx, &number).await?.is_some_and(|owner| owner != *primary) {
+            return Err(BossError::NotOwner);
+        }
+        Ok(number)
     }
 
     /// How far two subscriptions are with sharing a number.
@@ -125,12 +207,14 @@ impl Boss {
         let members = group.map_or_else(|| vec![alone()], |group| group.members);
         let mut devices = Vec::new();
         for (member, position) in members.iter().zip(1..) {
-            let device = device(tx, &member.imsi, msisdn.as_ref(), ServiceState::Active).await?;
+            let device = device(tx, &member.imsi, subscriber, msisdn.as_ref(), ServiceState::Active).await?;
             devices.push(Device { position, ring_seconds: member.ring_seconds, ..device });
         }
         for sharing in Sharing::of_primary(tx, subscriber).await? {
-            if sharing.state == ServiceState::Activating {
-                devices.push(device(tx, &sharing.secondary, None, sharing.state).await?);
+            // One that has to prove itself is nobody's business before it has.
+            let known = self.is_known(tx, subscriber, msisdn.as_ref(), &sharing.secondary).await?;
+            if sharing.state == ServiceState::Activating && known {
+                devices.push(device(tx, &sharing.secondary, subscriber, None, sharing.state).await?);
             }
         }
         Ok(Line { msisdn, mode, devices })
@@ -148,15 +232,10 @@ impl Boss {
         if primary == secondary {
             return Err(BossError::SameSubscription);
         }
-        self.subscriber(tx, primary).await?;
+        let number = self.number_of(tx, primary).await?;
         let other = register::lookup(tx, Lookup::Imsi(secondary)).await?.pop();
         if other.is_none_or(|other| other.status == Status::Barred) {
             return Err(BossError::NotActive(secondary.clone()));
-        }
-        let number = register::presented_msisdn(tx, primary).await?;
-        let number = number.ok_or_else(|| BossError::NoNumber(primary.clone()))?;
-        if register::owner_of(tx, &number).await?.is_some_and(|owner| owner != *primary) {
-            return Err(BossError::NotOwner);
         }
         match register::group_of(tx, secondary).await? {
             Some(shared) if shared == number => {
@@ -197,7 +276,8 @@ impl Boss {
         decision: Decision,
         now: u64,
     ) -> Result<(), BossError> {
-        let secondary = contract.secondary.as_ref().ok_or(BossError::Corrupt("contract"))?;
+        // Terms alone; the rest follows when the secondary has proved itself.
+        let Some(secondary) = &contract.secondary else { return Ok(()) };
         let sharing = Sharing::load(tx, &contract.subscriber, secondary).await?;
         let Some(mut sharing) = sharing.filter(|sharing| sharing.state == ServiceState::Activating) else {
             return Err(BossError::Expired);
@@ -239,16 +319,13 @@ impl Boss {
 
     async fn missing(&self, tx: &mut AnyConnection, sharing: &Sharing) -> Result<Missing, BossError> {
         let Sharing { primary, secondary, wish, .. } = sharing;
-        let settings = &self.inner.settings;
-        let contract = settings.second_contract && !self.is_signed(tx, primary, Subject::Sharing).await?;
-        let order = rows::of_subscription(tx, secondary).await?.map(|record| record.order);
-        // A profile that came with an order of the subscriber's own needs no proof; a card of someone else's does.
-        let own = order.as_ref().is_some_and(|order| order.subscriber == *primary && order.target.eid.is_some());
-        let proof = match settings.proof {
+        let contract = self.needs_terms_of_sharing(tx, primary).await?;
+        let proof = match self.inner.settings.proof {
             Proof::Never => false,
-            Proof::Strangers => !own,
+            Proof::Strangers => is_own(tx, primary, secondary).await?.is_none(),
             Proof::Always => true,
         };
+        let order = rows::of_subscription(tx, secondary).await?.map(|record| record.order);
         let status = register::lookup(tx, Lookup::Imsi(secondary)).await?.pop().map(|found| found.status);
         let waiting = status == Some(Status::Provisioned);
         let enabling = order.filter(|_| waiting).map(|order| order.id);
@@ -273,7 +350,7 @@ impl Boss {
             needs.extend(missing.proof.then_some(Need::Proof));
             needs.extend(missing.enabling.map(Need::Enabling));
         }
-        Ok(Service { primary: primary.clone(), secondary: secondary.clone(), state, msisdn, needs })
+        Ok(Service { primary: primary.clone(), secondary: Some(secondary.clone()), state, msisdn, needs })
     }
 
     /// Takes the secondary out of the line. Returns the order that is called off with it.
@@ -325,6 +402,21 @@ impl Boss {
         Ok(record.ending.is_some().then_some(record.order.id))
     }
 
+    /// All that have this identifier. What is wrong with it in itself is an error.
+    async fn lookup(&self, tx: &mut AnyConnection, identifier: &Identifier) -> Result<Vec<Subscription>, BossError> {
+        let by = match identifier {
+            Identifier::Imsi(imsi) => {
+                self.ours(imsi)?;
+                Lookup::Imsi(imsi)
+            }
+            Identifier::Iccid(iccid) => Lookup::Iccid(iccid),
+            Identifier::Msisdn(msisdn) => Lookup::Msisdn(msisdn),
+            Identifier::Eid(eid) if !eid.is_valid() => return Err(BossError::EidCheckDigits),
+            Identifier::Eid(eid) => Lookup::Eid(eid),
+        };
+        Ok(register::lookup(tx, by).await?)
+    }
+
     async fn resolve_in(
         &self,
         tx: &mut AnyConnection,
@@ -333,16 +425,7 @@ impl Boss {
     ) -> Result<Subscription, BossError> {
         let mut fitting: Option<Vec<Subscription>> = None;
         for identifier in identifiers {
-            if let Identifier::Imsi(imsi) = identifier {
-                self.ours(imsi)?;
-            }
-            let found = match identifier {
-                Identifier::Imsi(imsi) => register::lookup(tx, Lookup::Imsi(imsi)).await?,
-                Identifier::Iccid(iccid) => register::lookup(tx, Lookup::Iccid(iccid)).await?,
-                Identifier::Msisdn(msisdn) => register::lookup(tx, Lookup::Msisdn(msisdn)).await?,
-                Identifier::Eid(eid) if !eid.is_valid() => return Err(BossError::EidCheckDigits),
-                Identifier::Eid(eid) => register::lookup(tx, Lookup::Eid(eid)).await?,
-            };
+            let found = self.lookup(tx, identifier).await?;
             if found.is_empty() {
                 return Err(BossError::Unknown(identifier.clone()));
             }
@@ -552,12 +635,15 @@ async fn own_group(tx: &mut AnyConnection, subscriber: &Imsi) -> Result<Group, B
 async fn device(
     tx: &mut AnyConnection,
     imsi: &Imsi,
+    subscriber: &Imsi,
     number: Option<&Msisdn>,
     service: ServiceState,
 ) -> Result<Device, BossError> {
     let found = register::lookup(tx, Lookup::Imsi(imsi)).await?.pop();
     let found = found.ok_or_else(|| BossError::Unknown(Identifier::Imsi(imsi.clone())))?;
+    // What others call it, or have ordered it for, is theirs.
     let order: Option<Order> = rows::of_subscription(tx, imsi).await?.map(|Record { order, .. }| order);
+    let order = order.filter(|order| order.subscriber == *subscriber || imsi == subscriber);
     let name = order.as_ref().and_then(|Order { target, .. }| target.friendly_name.clone().or(target.model.clone()));
     Ok(Device {
         owner: number.is_some() && found.msisdn.as_ref() == number,
@@ -571,6 +657,20 @@ async fn device(
         status: found.status,
         service,
     })
+}
+
+/// The order a subscription came with, if it is this subscriber's: a profile for one of their devices.
+async fn is_own(tx: &mut AnyConnection, subscriber: &Imsi, imsi: &Imsi) -> Result<Option<Order>, BossError> {
+    let order = rows::of_subscription(tx, imsi).await?.map(|record| record.order);
+    Ok(order.filter(|order| order.subscriber == *subscriber && order.target.eid.is_some()))
+}
+
+/// Whoever is not in a line: in the register or not, that is all that is said.
+fn nobody_of_the_line(error: BossError) -> BossError {
+    match error {
+        BossError::Unknown(_) | BossError::Contradiction(_) | BossError::Ambiguous(_) => BossError::RingOrder,
+        other => other,
+    }
 }
 
 /// Whom of several an MSISDN or EID means: whose own number it is, or the only one in service.

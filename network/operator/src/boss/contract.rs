@@ -128,4 +128,6 @@ pub enum Decided {
     Order(Box<Order>),
     /// The shared number it belongs to.
     Service(Service),
+    /// It was about the terms alone: whom the number is to be shared with has not shown themselves yet.
+    Terms,
 }

@@ -84,7 +84,7 @@ named! {
 pub enum Need {
     /// The terms of sharing have to be accepted: in the answer to a [`BindRequest`], which opens the page.
     Contract(Ticket),
-    /// A code sent to the secondary has to come back: see [`BindRequest::proven`] and [`Boss::prove`](super::Boss::prove).
+    /// A code sent to the secondary has to come back, if there is one: see [`BindRequest::proven`].
     Proof,
     /// The profile has to be enabled.
     Enabling(OrderId),
@@ -95,8 +95,9 @@ pub enum Need {
 pub struct Service {
     /// Whose number it is.
     pub primary: Imsi,
-    /// Who shares it.
-    pub secondary: Imsi,
+    /// Who shares it; nobody, as long as whoever asks must not be told whether there is someone: see
+    /// [`Boss::bind`](super::Boss::bind).
+    pub secondary: Option<Imsi>,
     /// Whether they share it.
     pub state: ServiceState,
     /// The number.

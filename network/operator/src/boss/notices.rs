@@ -25,8 +25,8 @@ pub(super) async fn add(tx: &mut AnyConnection, imsi: &Imsi, application: &str, 
 }
 
 impl Boss {
-    /// Sends the notices that are due. A notice may come twice, if this was interrupted; that does no harm.
-    pub(super) async fn send_notices(&self, now: u64) -> Result<usize, BossError> {
+    /// Tells devices what they have to know: sends the notices that are due. Returns how many there were. A notice may come twice, if this was interrupted; that does no harm.
+    pub async fn send_notices(&self, now: u64) -> Result<usize, BossError> {
         let Some(sender) = &self.inner.sender else { return Ok(0) };
         let pool = self.inner.database.pool();
         let sql = format!(

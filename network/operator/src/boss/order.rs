@@ -214,6 +214,9 @@ pub struct Order {
     pub changed_at: u64,
     /// Why it failed, or what went wrong last.
     pub error: Option<String>,
+    /// It is over, but the SM-DP+ did not take its profile back: its subscription is barred, and nobody gets it any more.
+    /// Calling the order off again tries once more.
+    pub not_given_back: bool,
 }
 
 impl fmt::Debug for Order {

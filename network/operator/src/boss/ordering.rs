@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use rsp::Iccid;
-use rsp::es2plus::FinalProfileStatusIndicator;
+use rsp::es2plus::{FinalProfileStatusIndicator, status};
 use sqlx::{AnyConnection, Row, query};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::contract::Ticket;
@@ -15,7 +16,7 @@ use super::server::{Cancellation, Confirmation, Confirmed, ServerError, Wanted};
 use super::{Boss, BossError, Identifier, Subject, change_at};
 use crate::Imsi;
 use crate::database::change;
-use crate::hlr::{Lookup, Status, Subscription, register};
+use crate::hlr::{Lookup, Mode, Status, Subscription, register};
 
 /// How long a call may take, in seconds.
 const CALL_SECONDS: u64 = 30;
@@ -28,8 +29,9 @@ const LONGEST_PAUSE: u64 = 10 * 60;
 /// How often, and how far apart, a repeated request looks whether the first one is done.
 const LOOKS: u32 = 40;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
-/// How many orders one round of [`Boss::advance`] takes on.
+/// How many orders one round of [`Boss::advance_orders`] takes on, and how many of them at a time.
 const ROUND: u32 = 64;
+const AT_A_TIME: usize = 8;
 
 /// How long a page that nobody decided is still called expired, and not unknown, in seconds.
 const PAGES_KEPT: u64 = 24 * 3600;
@@ -64,11 +66,16 @@ impl Boss {
         Ok(Order { contract: ticket, ..order })
     }
 
-    /// Calls an order off whose profile is not installed yet. The profile may be ordered again, if `reuse`.
+    /// Calls an order off whose profile is not installed yet. The profile may be ordered again, if `reuse`. Of an order
+    /// that is over without its profile having been given back, that is tried once more.
     pub async fn cancel(&self, id: &OrderId, reuse: bool, now: u64) -> Result<Order, BossError> {
         change!(self.inner.database, |tx| -> BossError {
             let mut record = rows::known(tx, id).await?;
-            if record.ending.is_none() && record.order.state != State::Cancelled {
+            if record.ending.is_none() && record.holding == Holding::NotGivenBack {
+                record.holding = Holding::Kept;
+                record.end(record.order.state, None);
+                put(tx, &mut record, "cancel", "once more", now).await?;
+            } else if record.ending.is_none() && record.order.state != State::Cancelled {
                 if !record.order.state.is_before_installation() {
                     return Err(BossError::WrongState(record.order.state));
                 }
@@ -80,21 +87,36 @@ impl Boss {
         self.drive(id, now).await
     }
 
-    /// What a worker does from time to time: goes on with whatever was interrupted or has to be tried again, calls off
-    /// what has waited too long, tells devices what they have to know. Returns how much there was to do.
+    /// What workers do from time to time: [`Self::advance_orders`] and [`Self::send_notices`]. Returns how much there was
+    /// to do.
     pub async fn advance(&self, now: u64) -> Result<usize, BossError> {
+        let (orders, notices) = (self.advance_orders(now).await?, self.send_notices(now).await?);
+        Ok(orders + notices)
+    }
+
+    /// Goes on with whatever was interrupted or has to be tried again, and calls off what has waited too long, some
+    /// orders at a time. Returns how many there were.
+    pub async fn advance_orders(&self, now: u64) -> Result<usize, BossError> {
         let sql = format!("SELECT id FROM boss_order WHERE due <= $1 ORDER BY due LIMIT {ROUND}");
         let due = query(&sql).bind(rows::seconds(now)).fetch_all(self.inner.database.pool()).await?;
+        // What ails one order must not hold up the others.
+        let mut under_way = JoinSet::new();
         for row in &due {
             let id: OrderId = row.try_get::<String, _>(0)?.parse().map_err(|_| BossError::Corrupt("order"))?;
-            // What ails one order must not hold up the others.
-            if let Err(error) = self.go_on_with(&id, now).await {
-                tracing::error!(order = %id, %error, "an order does not get on");
+            if under_way.len() >= AT_A_TIME {
+                under_way.join_next().await;
             }
+            let boss = self.clone();
+            under_way.spawn(async move {
+                if let Err(error) = boss.go_on_with(&id, now).await {
+                    tracing::error!(order = %id, %error, "an order does not get on");
+                }
+            });
         }
+        while under_way.join_next().await.is_some() {}
         let pages = "DELETE FROM boss_contract WHERE expires_at <= $1 AND decision IS NULL";
         query(pages).bind(rows::seconds(now.saturating_sub(PAGES_KEPT))).execute(self.inner.database.pool()).await?;
-        Ok(due.len() + self.send_notices(now).await?)
+        Ok(due.len())
     }
 
     async fn go_on_with(&self, id: &OrderId, now: u64) -> Result<(), BossError> {
@@ -116,6 +138,7 @@ impl Boss {
         }
         let key = rows::open_key(*kind, subscriber, target);
         if let Some(mut record) = rows::first(tx, "open_key = $1", &[&key]).await? {
+            wish_to_share(tx, &mut record, request.share, now).await?;
             let ticket = match record.order.state {
                 State::ContractPending => self.ask_for_contract(tx, &mut record, now).await?,
                 _ => None,
@@ -143,6 +166,7 @@ impl Boss {
             created_at: now,
             changed_at: now,
             error: None,
+            not_given_back: false,
         };
         let mut record = Record::new(order);
         record.deadline = Some(now + self.inner.settings.order_seconds);
@@ -239,7 +263,7 @@ impl Boss {
     async fn call(&self, record: &Record, step: Step) -> Result<Outcome, ServerError> {
         let Record { order, reuse, .. } = record;
         let server = &self.inner.server;
-        let call = format!("{}-{}", order.id, step.function().unwrap_or_default());
+        let mut call = format!("{}-{}", order.id, step.function().unwrap_or_default());
         let eid = order.target.eid;
         let iccid = || order.iccid.as_ref().ok_or_else(|| ServerError::Unavailable("no profile".to_owned()));
         match step {
@@ -257,6 +281,8 @@ impl Boss {
                 let status = if *reuse {
                     FinalProfileStatusIndicator::Available
                 } else {
+                    // Another call than the one that would have made it available.
+                    call.push_str("-Unavailable");
                     FinalProfileStatusIndicator::Unavailable
                 };
                 let matching_id = order.activation_code.as_ref().map(|code| code.matching_id.clone());
@@ -294,11 +320,15 @@ impl Boss {
             (Step::Download, Ok(Outcome::Kept(iccid))) => self.kept(tx, &mut record, iccid, now).await,
             (Step::Confirm, Ok(Outcome::Confirmed(confirmed))) => self.confirmed(tx, &mut record, confirmed, now).await,
             (Step::Release, Ok(_)) => released(tx, &mut record, now).await,
-            (Step::Cancel, done) => {
-                // A profile the server does not give back is not known to be with it either: it is given up.
+            // It went to another order meanwhile, and this one is over.
+            (Step::Cancel, _) if record.ending.is_none() => rows::save(tx, &record).await,
+            (Step::Cancel, Ok(_)) => {
                 record.holding = Holding::Nothing;
-                let detail = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                put(tx, &mut record, "let go", &detail, now).await
+                put(tx, &mut record, "let go", "", now).await
+            }
+            (Step::Cancel, Err(error)) => {
+                record.attempts = called.attempts;
+                not_taken_back(tx, &mut record, error, now).await
             }
             (_, Err(error)) => {
                 if record.holding == Holding::Asked {
@@ -377,10 +407,81 @@ impl Boss {
     }
 }
 
+/// What an order asks for may come to include a share in the number, until its line is in use; from then on it is
+/// [`Boss::bind`] that shares.
+async fn wish_to_share(
+    tx: &mut AnyConnection,
+    record: &mut Record,
+    share: Option<Mode>,
+    now: u64,
+) -> Result<(), BossError> {
+    let state = record.order.state;
+    let in_time = state.is_before_installation() || state == State::Installed;
+    if share.is_none() || share == record.order.share || !in_time {
+        return Ok(());
+    }
+    record.order.share = share;
+    put(tx, record, "share", share.map(Mode::name).unwrap_or_default(), now).await
+}
+
 async fn released(tx: &mut AnyConnection, record: &mut Record, now: u64) -> Result<(), BossError> {
     record.order.state = State::Released;
     record.order.error = None;
     put(tx, record, "released", "", now).await
+}
+
+/// What a CancelOrder that is refused says about the profile. SGP.22 sections 5.3.3 and 5.2.6
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It is kept as before, but we may not call: certificates or contracts have to be set right, at one end or the other.
+    Caller,
+    /// It cannot become available again, as it may be on an eUICC; it may still be withdrawn.
+    State,
+    /// It is not there, or kept for another order.
+    Stranger,
+}
+
+impl Refusal {
+    fn of(error: &ServerError) -> Self {
+        let ServerError::Refused { subject, reason, .. } = error else { return Self::Caller };
+        let ours = [status::PROFILE_UNKNOWN, status::EID_MISMATCH, status::MATCHING_ID_MISMATCH];
+        if ours.iter().any(|status| (status.subject, status.reason) == (subject.as_str(), reason.as_str())) {
+            Self::Stranger
+        } else if reason == status::REQUESTER_NOT_ALLOWED.reason {
+            Self::Caller
+        } else {
+            Self::State
+        }
+    }
+}
+
+/// The server does not take a profile back. Whatever that means, it has not been given back.
+async fn not_taken_back(
+    tx: &mut AnyConnection,
+    record: &mut Record,
+    error: &ServerError,
+    now: u64,
+) -> Result<(), BossError> {
+    match (Refusal::of(error), record.reuse) {
+        (Refusal::Caller, _) => {
+            record.retry_at = now + LONGEST_PAUSE;
+            record.order.error = Some(error.to_string());
+            rows::save(tx, record).await
+        }
+        (Refusal::State, true) => {
+            record.reuse = false;
+            record.attempts = 0;
+            put(tx, record, "not given back", &format!("{error}; it is to be withdrawn"), now).await
+        }
+        (Refusal::State | Refusal::Stranger, _) => {
+            record.reuse = false;
+            record.attempts = 0;
+            record.holding = Holding::NotGivenBack;
+            let before = record.order.error.take().map(|before| format!("{before}; ")).unwrap_or_default();
+            record.order.error = Some(format!("{before}the profile was not given back: {error}"));
+            put(tx, record, "not given back", &error.to_string(), now).await
+        }
+    }
 }
 
 /// Ends an order: nobody keeps a profile for it any more.

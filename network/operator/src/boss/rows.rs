@@ -20,6 +20,8 @@ named! {
         Asked = "asked",
         /// A profile.
         Kept = "kept",
+        /// It did not take the profile back: nobody knows what has become of it, and it must not come into use again.
+        NotGivenBack = "not_given_back",
     }
 }
 
@@ -90,7 +92,7 @@ impl Record {
     /// What has to be done next; `None` if it is others' turn.
     pub(super) fn next(&self) -> Option<Step> {
         match (self.ending, self.holding, self.order.state) {
-            (Some(_), Holding::Nothing, _) => Some(Step::Finish),
+            (Some(_), Holding::Nothing | Holding::NotGivenBack, _) => Some(Step::Finish),
             (Some(_), Holding::Kept, _) => Some(Step::Cancel),
             (None, _, State::Requested) if self.order.iccid.is_some() => Some(Step::Adopt),
             // Of an order that is to end, only the answer tells which profile has to be given back.
@@ -328,6 +330,7 @@ fn record(row: &AnyRow) -> Result<Record, BossError> {
         model: row.try_get("model")?,
         friendly_name: row.try_get("friendly_name")?,
     };
+    let holding = required(row, "holding", Holding::named)?;
     let (matching_id, smdp_address): (Option<String>, Option<String>) =
         (row.try_get("matching_id")?, row.try_get("smdp_address")?);
     let order = Order {
@@ -346,10 +349,11 @@ fn record(row: &AnyRow) -> Result<Record, BossError> {
         created_at: unsigned(row.try_get("created_at")?),
         changed_at: unsigned(row.try_get("changed_at")?),
         error: row.try_get("error")?,
+        not_given_back: holding == Holding::NotGivenBack,
     };
     Ok(Record {
         order,
-        holding: required(row, "holding", Holding::named)?,
+        holding,
         ending: optional(row, "ending", State::named)?,
         reuse: row.try_get::<i64, _>("reuse")? != 0,
         claim: row.try_get("claim")?,

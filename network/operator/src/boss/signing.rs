@@ -36,7 +36,7 @@ impl Boss {
         match (contract.order, contract.secondary) {
             (Some(order), _) => Ok(Decided::Order(Box::new(self.drive(&order, now).await?))),
             (None, Some(secondary)) => Ok(Decided::Service(self.service(&contract.subscriber, &secondary).await?)),
-            (None, None) => Err(BossError::Corrupt("contract")),
+            (None, None) => Ok(Decided::Terms),
         }
     }
 

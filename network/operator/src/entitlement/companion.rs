@@ -109,9 +109,10 @@ impl Asking<'_> {
         for order in orders.iter().filter(|order| is_for(order, wanted)) {
             configurations.extend(self.companion_configuration(order).await?);
         }
-        // Companions with a card of their own were never ordered.
-        if wanted.eid.is_none() {
-            let line = self.server.boss.line(&self.holder.imsi).await?;
+        // Companions with a card of their own were never ordered. Whoever shares a number of someone else's has none.
+        let line = self.server.boss.line(&self.holder.imsi).await?;
+        let is_owner = line.devices.iter().all(|device| !device.owner || device.imsi == self.holder.imsi);
+        if wanted.eid.is_none() && self.holder.eid.is_none() && is_owner {
             let ordered = |device: &Device| {
                 let iccids = orders.iter().flat_map(|order| [&order.iccid, &order.target.iccid]);
                 iccids.flatten().any(|iccid| *iccid == device.iccid)

@@ -14,6 +14,7 @@ use super::request::{Parameters, RequestError};
 use super::server::{Answer, Entitlement, Envelope, Refusal};
 use super::wording;
 use crate::language::{Language, Text};
+use crate::source::Source;
 
 /// No request comes near this; a larger body is refused unread.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -30,24 +31,39 @@ pub fn router(entitlement: Entitlement) -> Router {
         .with_state(entitlement)
 }
 
-async fn by_get(State(server): State<Entitlement>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn by_get(
+    State(server): State<Entitlement>,
+    RawQuery(query): RawQuery,
+    source: Source,
+    headers: HeaderMap,
+) -> Response {
     let parameters = Parameters::of_query(query.as_deref().unwrap_or_default());
-    answer(&server, parameters, &headers).await
+    answer(&server, parameters, source, &headers).await
 }
 
-async fn by_post(State(server): State<Entitlement>, headers: HeaderMap, Whole(body): Whole) -> Response {
+async fn by_post(
+    State(server): State<Entitlement>,
+    source: Source,
+    headers: HeaderMap,
+    Whole(body): Whole,
+) -> Response {
     let is_json = text(&headers, &header::CONTENT_TYPE).to_ascii_lowercase().contains("json");
     if !is_json {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    answer(&server, Parameters::of_json(&body), &headers).await
+    answer(&server, Parameters::of_json(&body), source, &headers).await
 }
 
-async fn answer(server: &Entitlement, parameters: Result<Parameters, RequestError>, headers: &HeaderMap) -> Response {
+async fn answer(
+    server: &Entitlement,
+    parameters: Result<Parameters, RequestError>,
+    source: Source,
+    headers: &HeaderMap,
+) -> Response {
     let language = Some(text(headers, &header::ACCEPT_LANGUAGE)).filter(|header| !header.is_empty());
     let language = language.map(Language::accepted);
-    let envelope =
-        Envelope { cookie: cookie(headers), format: Format::accepted(text(headers, &header::ACCEPT)), language };
+    let format = Format::accepted(text(headers, &header::ACCEPT));
+    let envelope = Envelope { cookie: cookie(headers), format, language, source };
     let now = (server.inner.clock)();
     let answer = match parameters {
         Ok(parameters) => server.call(parameters, &envelope, now).await,

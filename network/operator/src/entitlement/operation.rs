@@ -12,7 +12,7 @@ use super::odsa::{
     parameter,
 };
 use super::request::{Odsa, OdsaError, Slot};
-use super::server::{Inner, Proved, Refusal};
+use super::server::{Inner, OTHER_EUICC, Proved, Refusal};
 use super::session::column;
 use super::token::Holder;
 use super::wording;
@@ -23,7 +23,8 @@ use crate::boss::{
 };
 use crate::hlr::{Lookup, Mode, Status, Subscription};
 use crate::language::{Language, Text};
-use crate::otp::{OtpError, Purpose};
+use crate::otp::{Addressee, OtpError, Purpose};
+use crate::source::Source;
 
 /// Who asks for what.
 pub(super) struct Asking<'a> {
@@ -35,6 +36,7 @@ pub(super) struct Asking<'a> {
     pub(super) odsa: &'a Odsa,
     pub(super) language: Language,
     pub(super) proved: Proved,
+    pub(super) source: &'a Source,
     pub(super) now: u64,
 }
 
@@ -129,8 +131,8 @@ impl Asking<'_> {
             return Err(Refusal::Forbidden("the subscription is not active").into());
         }
         let Some(eid) = &self.holder.eid else { return Ok(()) };
-        // Who has read a code for one eUICC gets nothing for another.
-        let refused = Refusal::Forbidden("the code was for another eUICC");
+        // Who has read a code for one eUICC gets nothing for another, and does not learn what others there are.
+        let refused = Refusal::Forbidden(OTHER_EUICC);
         let eids = [&self.odsa.terminal.eid, &self.odsa.target.eid, &self.odsa.companion.slot.eid];
         if eids.into_iter().flatten().any(|other| other != eid) {
             return Err(refused.into());
@@ -138,10 +140,9 @@ impl Asking<'_> {
         for identifier in self.secondary() {
             let there = match &identifier {
                 Identifier::Eid(other) => Some(*other),
-                // One that nobody has is refused later.
                 _ => match self.server.boss.resolve(std::slice::from_ref(&identifier)).await {
                     Ok(subscription) => subscription.eid,
-                    Err(error) if wording::of_boss(&error).is_some() => continue,
+                    Err(error) if wording::of_boss(&error).is_some() => None,
                     Err(error) => return Err(error.into()),
                 },
             };
@@ -182,7 +183,7 @@ impl Asking<'_> {
         if !targets.iter().all(|target| TARGETS.contains(target)) {
             return Err(OdsaError::Invalid(parameter::OPERATION_TARGETS).into());
         }
-        if self.holder.eid.is_some() || self.proved == Proved::TemporaryToken {
+        if self.holder.by_code || self.proved == Proved::TemporaryToken {
             return Err(Refusal::Forbidden("who holds such a token cannot pass it on").into());
         }
         let validity = self.server.settings.temporary_token_validity;
@@ -201,13 +202,19 @@ impl Asking<'_> {
         let subscriber = self.holder.imsi.clone();
         let request = Request { kind, subscriber, target, share, language: self.language };
         let order = self.server.boss.request(&request, self.now).await?;
-        self.ordered(&order)
+        match &order.imsi {
+            // It was ordered without a share, and is in use: the share is what is left to do.
+            Some(imsi) if share.is_some() && matches!(order.state, State::Enabled | State::Unbound) => {
+                self.share_with(vec![Identifier::Imsi(imsi.clone())]).await
+            }
+            _ => self.ordered(&order),
+        }
     }
 
     /// SubscriptionResult for an order. Table 36.
     pub(super) fn ordered(&self, order: &Order) -> Outcome {
         match (order.state, &order.contract) {
-            (State::ContractPending, Some(ticket)) => Ok(self.websheet(ticket)),
+            (_, Some(ticket)) => Ok(self.websheet(ticket)),
             // Until it is downloaded, the same again.
             (State::Released | State::Downloading, _) => match download_info(order) {
                 Some(info) => {
@@ -238,7 +245,13 @@ impl Asking<'_> {
 
     /// The holder's last order for a device.
     pub(super) async fn find(&self, target: &Target) -> Result<Option<Order>, Failure> {
-        Ok(self.server.boss.find(&self.holder.imsi, target).await?)
+        let found = self.server.boss.find(&self.holder.imsi, target).await?;
+        Ok(found.filter(|order| self.is_within(order)))
+    }
+
+    /// Whether an order is for the eUICC that all is about, if there is only one.
+    fn is_within(&self, order: &Order) -> bool {
+        self.holder.eid.is_none() || order.target.eid == self.holder.eid
     }
 
     /// 4: the device says that the profile is there.
@@ -295,7 +308,10 @@ impl Asking<'_> {
 
     /// Shares the number, or takes the next step towards it.
     pub(super) async fn bind(&self) -> Result<Service, Failure> {
-        let secondary = self.secondary();
+        self.bind_with(self.secondary(), false).await
+    }
+
+    async fn bind_with(&self, secondary: Vec<Identifier>, proven: bool) -> Result<Service, Failure> {
         if secondary.is_empty() {
             return Err(OdsaError::Missing(parameter::COMPANION_ICCID).into());
         }
@@ -304,7 +320,7 @@ impl Asking<'_> {
             secondary,
             mode: self.odsa.call_delivery,
             order: self.odsa.hunt_order.clone(),
-            proven: false,
+            proven,
             language: self.language,
         };
         Ok(self.server.boss.bind(&request, self.now).await?)
@@ -317,33 +333,42 @@ impl Asking<'_> {
 
     /// Sharing as a subscription: contract, then the code sent to the secondary, then done.
     pub(super) async fn share(&self) -> Outcome {
-        let service = self.bind().await?;
+        self.share_with(self.secondary()).await
+    }
+
+    pub(super) async fn share_with(&self, secondary: Vec<Identifier>) -> Outcome {
+        let service = self.bind_with(secondary.clone(), false).await?;
         match waits_for(&service) {
             Waits::Contract(ticket) => Ok(self.websheet(ticket)),
-            Waits::Proof => self.prove(&service).await,
+            Waits::Proof => self.prove(secondary).await,
             Waits::Nothing => Ok(subscription_is(SubscriptionResult::Done)),
         }
     }
 
-    /// Whether whoever asks has the secondary in hand: a code sent to it comes back in MSG_response.
-    async fn prove(&self, service: &Service) -> Outcome {
-        let parts = ["share", service.primary.as_str(), service.secondary.as_str()];
+    /// Whether whoever asks has the secondary in hand: a code sent to it comes back in MSG_response. Of one that is not
+    /// there, or cannot be reached, nothing else is said: no code will be right.
+    async fn prove(&self, secondary: Vec<Identifier>) -> Outcome {
+        let receiver = match self.server.boss.resolve(&secondary).await {
+            Ok(found) => Some(found).filter(|found| found.status == Status::Active).map(|found| found.imsi),
+            Err(error) if wording::of_boss(&error).is_some() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let called: Vec<String> = secondary.iter().map(ToString::to_string).collect();
+        let called = called.join(", ");
+        let parts =
+            ["share", self.holder.imsi.as_str(), &called, receiver.as_ref().map(Imsi::as_str).unwrap_or_default()];
         let purpose = Purpose(&parts);
         match &self.odsa.message {
             None => {
-                let found = self.server.hlr.lookup(Lookup::Imsi(&service.secondary)).await.map_err(Refusal::from)?;
-                let number = found.into_iter().find_map(|secondary| secondary.msisdn);
-                let number = number.ok_or(Failure::Because(OperationResult::GeneralError, &wording::NO_NUMBER))?;
-                let message = (&wording::CODE_SMS, self.language);
-                self.server.codes.send(purpose, &number, true, message, self.now).await?;
+                let to = Addressee { called: &called, subscription: receiver.as_ref(), source: self.source };
+                self.server.codes.send(purpose, to, (&wording::CODE_SMS, self.language), self.now).await?;
                 Ok(self.ask_for_code())
             }
             Some(response) if !response.accepted => Ok(subscription_is(SubscriptionResult::Dismiss)),
             Some(response) => {
                 let code = response.text.as_deref().unwrap_or_default();
                 self.server.codes.verify(purpose, code, self.now).await?;
-                let service = self.server.boss.prove(&service.primary, &service.secondary, self.now).await?;
-                match waits_for(&service) {
+                match waits_for(&self.bind_with(secondary, true).await?) {
                     Waits::Contract(ticket) => Ok(self.websheet(ticket)),
                     Waits::Proof => Err(Refusal::Internal("a proven secondary is not proven".into()).into()),
                     Waits::Nothing => Ok(subscription_is(SubscriptionResult::Done)),
@@ -381,7 +406,7 @@ impl Asking<'_> {
                 newest.push(order);
             }
         }
-        newest.retain(|order| order.state.is_open());
+        newest.retain(|order| order.state.is_open() && self.is_within(order));
         Ok(newest)
     }
 

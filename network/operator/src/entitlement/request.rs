@@ -320,10 +320,18 @@ impl Request {
         &self.parameters
     }
 
-    /// The EID the asking device gives as its own, for binding a code to it. One with wrong check digits is an error.
-    pub fn terminal_eid(&self) -> Result<Option<Eid>, RequestError> {
-        let eid = self.parameters.value(parameter::TERMINAL_EID).map(str::parse).transpose();
-        eid.map_err(|_| RequestError::Invalid(parameter::TERMINAL_EID))
+    /// The one eUICC a request is about: the asking device's, the one that is managed, or the companion's. One with
+    /// wrong check digits is an error, and so are two.
+    pub fn eid(&self) -> Result<Option<Eid>, RequestError> {
+        let mut found = None;
+        for name in [parameter::TERMINAL_EID, parameter::TARGET_EID, parameter::COMPANION_EID] {
+            let Some(digits) = self.parameters.value(name) else { continue };
+            let eid: Eid = digits.parse().map_err(|_| RequestError::Invalid(name))?;
+            if *found.get_or_insert(eid) != eid {
+                return Err(RequestError::Invalid(name));
+            }
+        }
+        Ok(found)
     }
 
     /// The operation and its parameters.

@@ -25,7 +25,8 @@ use crate::eap::{self, Given, Reason, Step};
 use crate::hlr::{Hlr, HlrError, Lookup, MasterKey, Status, Subscription};
 use crate::language::Language;
 use crate::metrics::count_authentication;
-use crate::otp::{OneTimeCodes, OtpError, Purpose, SIGN_IN};
+use crate::otp::{Addressee, OneTimeCodes, OtpError, Purpose, SIGN_IN};
+use crate::source::Source;
 use crate::{Imsi, Msisdn};
 
 /// What the operator decides once.
@@ -86,6 +87,8 @@ pub struct Envelope {
     pub format: Option<Format>,
     /// The language of whoever holds the device, if the call says.
     pub language: Option<Language>,
+    /// Where the call comes from.
+    pub source: Source,
 }
 
 impl Envelope {
@@ -162,7 +165,10 @@ pub enum Refusal {
 
 impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
-        Self::Internal(error.to_string())
+        match error {
+            SessionError::Full => Self::Unavailable { retry_after: 30, because: "too many have not proved themselves" },
+            other => Self::Internal(other.to_string()),
+        }
     }
 }
 
@@ -183,6 +189,7 @@ impl From<TokenError> for Refusal {
         match error {
             TokenError::Unknown => Self::AuthenticationRequired("the token is no good"),
             TokenError::NotYours => Self::AuthenticationRequired("the token is another device's"),
+            TokenError::OtherEid => Self::Forbidden(OTHER_EUICC),
             TokenError::NotForThis => Self::Forbidden("the token is for other operations"),
             other => Self::Internal(other.to_string()),
         }
@@ -221,7 +228,16 @@ impl Entitlement {
             Bearer { terminal_id: &request.terminal.id, apps: &request.apps, app_name: request.app_name.as_deref() };
         if let Some(token) = &credentials.token {
             match self.inner.tokens.redeem(token, &bearer, now).await {
-                Ok(holder) => return self.document(&holder, request, envelope, Proved::Token, now).await,
+                Ok(mut holder) => {
+                    agrees(credentials.eap_id.as_deref(), &holder)?;
+                    if holder.by_code && holder.eid.is_none() {
+                        holder.eid = request.eid()?;
+                        if let Some(eid) = &holder.eid {
+                            self.inner.tokens.settle_eid(token, &holder, eid).await?;
+                        }
+                    }
+                    return self.document(&holder, request, envelope, Proved::Token, now).await;
+                }
                 // The card can prove it once more.
                 Err(TokenError::Unknown | TokenError::NotYours) if credentials.eap_id.is_some() => {}
                 Err(error) => {
@@ -238,6 +254,7 @@ impl Entitlement {
                 TokenError::NotYours => Refusal::Forbidden("the temporary token is another device's"),
                 other => other.into(),
             })?;
+            agrees(credentials.eap_id.as_deref(), &holder)?;
             return self.document(&holder, request, envelope, Proved::TemporaryToken, now).await;
         }
         if let Some(identity) = &credentials.eap_id {
@@ -257,9 +274,7 @@ impl Entitlement {
         envelope: &Envelope,
         now: u64,
     ) -> Result<Answer, Refusal> {
-        // A device has no names from us that it could use instead.
-        let permanent = eap::identity::Identity::parse(identity.as_bytes()).and_then(|identity| identity.imsi());
-        let imsi = permanent.ok_or(RequestError::Invalid(super::odsa::parameter::EAP_ID))?;
+        let imsi = permanent(identity)?;
         if request.imsi.as_ref().is_some_and(|other| *other != imsi) {
             return Err(Refusal::Forbidden("EAP_ID and IMSI contradict each other"));
         }
@@ -277,7 +292,7 @@ impl Entitlement {
                     language: envelope.language,
                     awaiting: Awaiting::Eap(session),
                 };
-                let cookie = self.inner.sessions.begin(&session, now).await?.to_string();
+                let cookie = self.inner.sessions.begin(&session, &envelope.source, now).await?.to_string();
                 Ok(Answer::Packet { packet, cookie: Some(cookie) })
             }
             Step::Failure { packet, reason } => Err(failed(packet, reason, request)),
@@ -317,7 +332,7 @@ impl Entitlement {
                 if !self.inner.sessions.end(&claimed.id).await? {
                     return Err(Refusal::AuthenticationRequired("the session has ended"));
                 }
-                let holder = holder(success.imsi, &request, None);
+                let holder = holder(success.imsi, &request, false, None);
                 let envelope = envelope.after(format, language);
                 self.document(&holder, &request, &envelope, Proved::Card, now).await
             }
@@ -332,25 +347,26 @@ impl Entitlement {
         envelope: &Envelope,
         now: u64,
     ) -> Result<Answer, Refusal> {
-        let eid = request.terminal_eid()?;
-        let subscriber = self.owner(msisdn).await?;
-        let reachable = subscriber.is_some();
+        let eid = request.eid()?;
+        let subscriber = self.inner.hlr.pilot(msisdn).await?;
+        let subscriber = subscriber.filter(|found| found.status == Status::Active).map(|found| found.imsi);
         let session = Session {
             parameters: request.parameters().clone(),
             format: envelope.format.unwrap_or(Format::Xml),
             language: envelope.language,
-            awaiting: Awaiting::Code { msisdn: msisdn.clone(), eid, subscriber },
+            awaiting: Awaiting::Code { msisdn: msisdn.clone(), eid, subscriber: subscriber.clone() },
         };
-        let cookie = self.inner.sessions.begin(&session, now).await?;
+        let cookie = self.inner.sessions.begin(&session, &envelope.source, now).await?;
         let id = session::id(&cookie);
         let digits = eid.as_ref().map(Eid::to_string).unwrap_or_default();
         let purpose = [SIGN_IN_PURPOSE, id.as_str(), msisdn.as_str(), &digits];
         let message = (&SIGN_IN, envelope.language.unwrap_or_default());
-        match self.inner.codes.send(Purpose(&purpose), msisdn, reachable, message, now).await {
+        let to = Addressee { called: msisdn.as_str(), subscription: subscriber.as_ref(), source: &envelope.source };
+        match self.inner.codes.send(Purpose(&purpose), to, message, now).await {
             Ok(()) => Ok(Answer::CodeSent { cookie: cookie.to_string() }),
             Err(OtpError::TooMany { after }) => {
                 self.inner.sessions.end(&id).await?;
-                Err(Refusal::Unavailable { retry_after: after, because: "too many codes to one number" })
+                Err(Refusal::Unavailable { retry_after: after, because: "too many codes" })
             }
             Err(error) => Err(Refusal::Internal(error.to_string())),
         }
@@ -382,17 +398,9 @@ impl Entitlement {
         let subscriber = subscriber.filter(|_| ended);
         let subscriber = subscriber.ok_or(Refusal::AuthenticationRequired("the session has ended"))?;
         let request = Request::read(parameters)?;
-        let holder = holder(subscriber, &request, eid);
+        let holder = holder(subscriber, &request, true, eid);
         let envelope = envelope.after(format, language);
         self.document(&holder, &request, &envelope, Proved::Code, now).await
-    }
-
-    /// Who gets the messages to a number: its own subscription, or the first of a group, if it is active.
-    async fn owner(&self, msisdn: &Msisdn) -> Result<Option<Imsi>, Refusal> {
-        let found = self.inner.hlr.lookup(Lookup::Msisdn(msisdn)).await?;
-        let active = || found.iter().filter(|subscription| subscription.status == Status::Active);
-        let own = active().find(|subscription| subscription.msisdn.as_ref() == Some(msisdn));
-        Ok(own.or_else(|| active().next()).map(|subscription| subscription.imsi.clone()))
     }
 
     /// Does what is asked, and says what came of it.
@@ -443,7 +451,8 @@ impl Entitlement {
                 Err(OdsaError::Invalid(super::odsa::parameter::APP).into())
             }
             Ok(odsa) => {
-                let asking = Asking { server: &self.inner, app, holder, subscription, odsa, language, proved, now };
+                let (server, source) = (&*self.inner, &envelope.source);
+                let asking = Asking { server, app, holder, subscription, odsa, language, proved, source, now };
                 asking.answer().await
             }
             Err(error) => Err((*error).into()),
@@ -459,10 +468,24 @@ impl Entitlement {
     }
 }
 
-/// Whom a token is for after this request.
-fn holder(imsi: Imsi, request: &Request, eid: Option<Eid>) -> Holder {
-    let terminal_id = request.terminal.id.clone();
-    Holder { imsi, terminal_id, apps: request.apps.clone(), app_name: request.app_name.clone(), eid }
+/// Whom a token is for after this request, `by_code` or by the card.
+fn holder(imsi: Imsi, request: &Request, by_code: bool, eid: Option<Eid>) -> Holder {
+    let Request { terminal, apps, app_name, .. } = request;
+    Holder { imsi, terminal_id: terminal.id.clone(), apps: apps.clone(), app_name: app_name.clone(), by_code, eid }
+}
+
+/// The IMSI an identity begins with. A device has no names from us that it could use instead.
+fn permanent(identity: &str) -> Result<Imsi, RequestError> {
+    let imsi = eap::identity::Identity::parse(identity.as_bytes()).and_then(|identity| identity.imsi());
+    imsi.ok_or(RequestError::Invalid(super::odsa::parameter::EAP_ID))
+}
+
+/// Refuses the identity of one card beside the token of another: what one has proved is not the other's.
+fn agrees(eap_id: Option<&str>, holder: &Holder) -> Result<(), Refusal> {
+    match eap_id.map(permanent).transpose()? {
+        Some(imsi) if imsi != holder.imsi => Err(Refusal::Forbidden("EAP_ID and token contradict each other")),
+        _ => Ok(()),
+    }
 }
 
 /// How it was proved who asks.
@@ -474,6 +497,7 @@ pub(super) enum Proved {
     TemporaryToken,
 }
 
+pub(super) const OTHER_EUICC: &str = "the code was for another eUICC";
 const SIGN_IN_PURPOSE: &str = "sign in";
 
 /// What a failed authentication means. TS.43 section 2.10.

@@ -16,6 +16,7 @@ use crate::hlr::MasterKey;
 use crate::hlr::seal::SealBroken;
 use crate::language::Language;
 use crate::secret::{digest, fresh};
+use crate::source::{Room, Source};
 use crate::{Imsi, Msisdn};
 
 /// How long a card may take to answer, in seconds: more than any does, resynchronisation included.
@@ -24,6 +25,9 @@ const EAP_LIFETIME: u64 = 120;
 const CODE_LIFETIME: u64 = crate::otp::LIFETIME;
 /// Answers one session takes: more than any conversation has.
 const MOST_STEPS: i64 = 12;
+
+/// Sessions that wait for an answer.
+const ROOM: Room = Room { table: "entitlement_session", all: 20_000, each: 500 };
 
 /// Sessions in the database.
 pub(super) struct Sessions {
@@ -73,6 +77,8 @@ pub(super) enum SessionError {
     Corrupt,
     #[error("this EAP session cannot be kept")]
     Unkept,
+    #[error("there is no room for another session")]
+    Full,
 }
 
 /// A session as it is sealed.
@@ -104,17 +110,27 @@ impl Sessions {
         Self { database, key }
     }
 
-    /// Begins a session; the cookie it is found by.
-    pub(super) async fn begin(&self, session: &Session, now: u64) -> Result<Zeroizing<String>, SessionError> {
+    /// Begins a session; the cookie it is found by. [`SessionError::Full`] if too many wait already, of all or of this
+    /// source.
+    pub(super) async fn begin(
+        &self,
+        session: &Session,
+        source: &Source,
+        now: u64,
+    ) -> Result<Zeroizing<String>, SessionError> {
         let cookie = fresh()?;
         let id = id(&cookie);
         let state = self.seal(&id, session)?;
         let sql = "DELETE FROM entitlement_session WHERE expires_at <= $1";
         query(sql).bind(column(now)).execute(self.database.pool()).await?;
-        let sql = "INSERT INTO entitlement_session (id, state, step, expires_at) VALUES ($1, $2, 0, $3)";
-        let expires = now + session.lifetime();
-        query(sql).bind(&id).bind(state).bind(column(expires)).execute(self.database.pool()).await?;
-        Ok(cookie)
+        let room = ROOM.for_one("$4", "$5");
+        let sql = format!(
+            "INSERT INTO entitlement_session (id, state, step, expires_at, source) SELECT $1, $2, 0, $3, $4 WHERE {room}"
+        );
+        let insert = query(&sql).bind(&id).bind(state).bind(column(now + session.lifetime()));
+        let insert = insert.bind(source.as_str()).bind(column(now));
+        let inserted = insert.execute(self.database.pool()).await?.rows_affected();
+        if inserted == 1 { Ok(cookie) } else { Err(SessionError::Full) }
     }
 
     /// Takes the session of a cookie for one answer. `None` if there is none, it is too old, or another answer to it
@@ -242,7 +258,7 @@ mod tests {
         let database = Database::open(":memory:").await.unwrap();
         let key = Arc::new(MasterKey::new([1; 32]));
         let (one, other) = (Sessions::new(database.clone(), Arc::clone(&key)), Sessions::new(database.clone(), key));
-        let cookie = one.begin(&session(), 1000).await.unwrap();
+        let cookie = one.begin(&session(), &Source::default(), 1000).await.unwrap();
         let claimed = other.claim(&cookie, 1001).await.unwrap().expect("claimed");
         assert_eq!((claimed.session.parameters, claimed.session.format), (session().parameters, Format::Json));
         assert_eq!(claimed.session.language, Some(Language::Japanese));
@@ -257,9 +273,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_place_does_not_take_all_room() {
+        let sessions = Sessions::new(Database::open(":memory:").await.unwrap(), Arc::new(MasterKey::new([1; 32])));
+        let (one, other) = (Source::of([192, 0, 2, 1].into()), Source::of([192, 0, 2, 2].into()));
+        let first = sessions.begin(&session(), &one, 1000).await.unwrap();
+        for _ in 1..ROOM.each {
+            sessions.begin(&session(), &one, 1000).await.unwrap();
+        }
+        assert!(matches!(sessions.begin(&session(), &one, 1000).await, Err(SessionError::Full)));
+        sessions.begin(&session(), &other, 1000).await.expect("there is room for others");
+        let claimed = sessions.claim(&first, 1001).await.unwrap().expect("nobody is pushed out");
+        sessions.end(&claimed.id).await.unwrap();
+        sessions.begin(&session(), &one, 1001).await.expect("one has gone");
+        sessions.begin(&session(), &one, 1000 + CODE_LIFETIME).await.expect("the others are too old");
+    }
+
+    #[tokio::test]
     async fn no_endless_conversations() {
         let sessions = Sessions::new(Database::open(":memory:").await.unwrap(), Arc::new(MasterKey::new([1; 32])));
-        let cookie = sessions.begin(&session(), 1000).await.unwrap();
+        let cookie = sessions.begin(&session(), &Source::default(), 1000).await.unwrap();
         for _ in 0..MOST_STEPS {
             assert!(sessions.claim(&cookie, 1000).await.unwrap().is_some());
         }

@@ -1,7 +1,8 @@
 //! Tokens: what a device shows instead of its card. TS.43 sections 2.8.5 and 2.9.6.
 //!
-//! A token is good for one subscription, one device and the applications it was given out for. Every answer brings a
-//! new one. When a token is used, those of the same device that are older than a minute before it end: an answer that
+//! A token is good for one subscription, one device and the applications it was given out for. One that was got by a code
+//! from an SMS is good for one eUICC too: the one the code was asked for with, or else the first it is used for. Every
+//! answer brings a new one. When a token is used, those of the same device that are older than a minute before it end: an answer that
 //! got lost, or a second request under way, does no harm.
 
 use rsp::Eid;
@@ -34,7 +35,9 @@ pub(super) struct Holder {
     pub(super) apps: Vec<AppId>,
     /// The application on the device.
     pub(super) app_name: Option<String>,
-    /// It was a code from an SMS that proved it, for this eUICC, and nothing else may be asked for.
+    /// It was a code from an SMS that proved it, and nothing else.
+    pub(super) by_code: bool,
+    /// The one eUICC that anything may be asked for, once one is named to whoever has it by a code.
     pub(super) eid: Option<Eid>,
 }
 
@@ -54,6 +57,9 @@ pub(super) enum TokenError {
     /// It is another device's, or another application's.
     #[error("the token was given out to another device or application")]
     NotYours,
+    /// It was got by a code for another eUICC.
+    #[error("the token was given out for another eUICC")]
+    OtherEid,
     /// A temporary token is not for this operation.
     #[error("the token is not for this operation")]
     NotForThis,
@@ -100,8 +106,8 @@ impl Tokens {
         query(sql).bind(column(now)).execute(self.database.pool()).await?;
         let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
         let sql = "INSERT INTO entitlement_token \
-                   (id, imsi, terminal_id, apps, app_name, eid, targets, issued_at, expires_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                   (id, imsi, terminal_id, apps, app_name, eid, targets, issued_at, expires_at, by_code) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         query(sql)
             .bind(id(&token))
             .bind(holder.imsi.as_str())
@@ -112,6 +118,7 @@ impl Tokens {
             .bind(targets.join(","))
             .bind(column(now))
             .bind(column(now + validity))
+            .bind(i64::from(holder.by_code))
             .execute(self.database.pool())
             .await?;
         Ok(token)
@@ -119,7 +126,7 @@ impl Tokens {
 
     /// Who shows this token, if the bearer may.
     pub(super) async fn redeem(&self, token: &str, bearer: &Bearer<'_>, now: u64) -> Result<Holder, TokenError> {
-        let sql = "SELECT imsi, terminal_id, apps, app_name, eid, issued_at FROM entitlement_token \
+        let sql = "SELECT imsi, terminal_id, apps, app_name, eid, by_code, issued_at FROM entitlement_token \
                    WHERE id = $1 AND expires_at > $2 AND targets = ''";
         let row = query(sql).bind(id(token)).bind(column(now)).fetch_optional(self.database.pool()).await?;
         let row = row.ok_or(TokenError::Unknown)?;
@@ -129,17 +136,32 @@ impl Tokens {
         }
         let issued: i64 = row.try_get("issued_at")?;
         let sql = "DELETE FROM entitlement_token WHERE imsi = $1 AND terminal_id = $2 AND apps = $3 \
-                   AND app_name = $4 AND eid = $5 AND targets = '' AND issued_at < $6";
+                   AND app_name = $4 AND eid = $5 AND by_code = $6 AND targets = '' AND issued_at < $7";
         query(sql)
             .bind(holder.imsi.as_str())
             .bind(&holder.terminal_id)
             .bind(list(&holder.apps))
             .bind(holder.app_name.as_deref().unwrap_or_default())
             .bind(holder.eid.as_ref().map(Eid::to_string).unwrap_or_default())
+            .bind(i64::from(holder.by_code))
             .bind(issued.saturating_sub(column(GRACE)))
             .execute(self.database.pool())
             .await?;
         Ok(holder)
+    }
+
+    /// The eUICC is the only one, from now on, that this token is good for, and whatever others its holder got by a code
+    /// that named none. [`TokenError::OtherEid`] if it is for another one already.
+    pub(super) async fn settle_eid(&self, token: &str, holder: &Holder, eid: &Eid) -> Result<(), TokenError> {
+        let settled: Result<String, TokenError> = change!(self.database, |tx| {
+            let sql = "UPDATE entitlement_token SET eid = $1 \
+                       WHERE imsi = $2 AND terminal_id = $3 AND by_code = 1 AND eid = ''";
+            let update = query(sql).bind(eid.to_string()).bind(holder.imsi.as_str()).bind(&holder.terminal_id);
+            update.execute(&mut *tx).await?;
+            let row = query("SELECT eid FROM entitlement_token WHERE id = $1").bind(id(token));
+            row.fetch_optional(&mut *tx).await?.ok_or(TokenError::Unknown)?.try_get(0)?
+        });
+        if settled? == eid.to_string() { Ok(()) } else { Err(TokenError::OtherEid) }
     }
 
     /// Who gave out this temporary token, if it is for this operation. The first device that shows it is the one it is
@@ -151,7 +173,7 @@ impl Tokens {
         operation: Option<Operation>,
         now: u64,
     ) -> Result<Holder, TokenError> {
-        let sql = "SELECT imsi, terminal_id, apps, app_name, eid, targets FROM entitlement_token \
+        let sql = "SELECT imsi, terminal_id, apps, app_name, eid, by_code, targets FROM entitlement_token \
                    WHERE id = $1 AND expires_at > $2 AND targets <> ''";
         let row = query(sql).bind(id(token)).bind(column(now)).fetch_optional(self.database.pool()).await?;
         let row = row.ok_or(TokenError::Unknown)?;
@@ -201,6 +223,7 @@ fn holder(row: &sqlx::any::AnyRow) -> Result<Holder, TokenError> {
         terminal_id: text("terminal_id")?,
         apps: text("apps")?.split(',').map(AppId::parse).collect::<Option<_>>().ok_or(TokenError::Corrupt)?,
         app_name: some(text("app_name")?),
+        by_code: row.try_get::<i64, _>("by_code")? != 0,
         eid: some(text("eid")?).map(|eid| eid.parse()).transpose().map_err(|_| TokenError::Corrupt)?,
     })
 }
@@ -228,6 +251,7 @@ mod tests {
             terminal_id: "phone".into(),
             apps: vec![AppId::Primary, AppId::Companion],
             app_name: None,
+            by_code: false,
             eid: None,
         };
         (Tokens::new(Database::open(":memory:").await.unwrap()), holder)
@@ -265,6 +289,24 @@ mod tests {
         tokens.redeem(&third, &BEARER, 3001).await.unwrap();
         for old in [first, lost] {
             assert!(matches!(tokens.redeem(&old, &BEARER, 3002).await, Err(TokenError::Unknown)));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_got_by_a_code_is_for_one_euicc() {
+        let (tokens, holder) = tokens().await;
+        let [one, other] = ["89049032000001000000000012345652", "89049032123451234512345678901235"];
+        let [one, other]: [Eid; 2] = [one, other].map(|eid| eid.parse().unwrap());
+        let holder = Holder { by_code: true, ..holder };
+        let first = tokens.issue(&holder, 500, 1000).await.unwrap().token;
+        let second = tokens.issue(&holder, 500, 1000).await.unwrap().token;
+        assert_eq!(tokens.redeem(&first, &BEARER, 1001).await.unwrap().eid, None);
+        tokens.settle_eid(&first, &holder, &one).await.unwrap();
+        tokens.settle_eid(&first, &holder, &one).await.expect("the same again");
+        // Nor is there another one left that would be good for any.
+        for token in [&first, &second] {
+            assert_eq!(tokens.redeem(token, &BEARER, 1001).await.unwrap().eid, Some(one));
+            assert!(matches!(tokens.settle_eid(token, &holder, &other).await, Err(TokenError::OtherEid)));
         }
     }
 

@@ -59,8 +59,8 @@ pub(super) const TOO_MANY_ORDERS: Text =
 
 pub(super) const CODE_TITLE: Text = Text::new("Check the other device", "もう一方の端末の確認");
 pub(super) const CODE_MESSAGE: Text = Text::new(
-    "A code was sent to the other device. Enter it to share your number with it.",
-    "もう一方の端末に認証コードを送信しました。番号を共有するにはコードを入力してください。",
+    "If the other device can share your number, a code was sent to it. Enter the code to share your number with it.",
+    "もう一方の端末が番号を共有できる場合、その端末に認証コードを送信しました。共有するにはコードを入力してください。",
 );
 pub(super) const CODE_HINT: Text = Text::new("6 digits", "6桁の数字");
 pub(super) const CODE_SMS: Text = Text::new(
@@ -101,6 +101,7 @@ pub(super) fn of_boss(error: &BossError) -> Option<(OperationResult, &'static Te
         | BossError::Contradiction(_)
         | BossError::Ambiguous(_)
         | BossError::Missing(_)
+        | BossError::NotShared
         | BossError::SameSubscription => (InvalidParameter, &OTHER_DEVICE),
         BossError::UnknownOrder(_)
         | BossError::UnknownProfile(_)
@@ -112,7 +113,6 @@ pub(super) fn of_boss(error: &BossError) -> Option<(OperationResult, &'static Te
         BossError::TooMany => (GeneralError, &TOO_MANY_ORDERS),
         BossError::NotActive(_)
         | BossError::NotOwner
-        | BossError::NotShared
         | BossError::Moving(_)
         | BossError::WrongState(_)
         | BossError::UnknownTicket

@@ -360,6 +360,21 @@ pub(crate) async fn owner_of(connection: &mut AnyConnection, msisdn: &Msisdn) ->
     row.try_get::<String, _>(0)?.parse().map(Some).map_err(|_| HlrError::Corrupt("IMSI"))
 }
 
+/// Who speaks for a number: whose own it is; of one that is nobody's own, the first it reaches.
+pub(crate) async fn pilot_of(
+    connection: &mut AnyConnection,
+    msisdn: &Msisdn,
+) -> Result<Option<Subscription>, HlrError> {
+    let pilot = match owner_of(connection, msisdn).await? {
+        Some(owner) => Some(owner),
+        None => members_of(connection, msisdn).await?.into_iter().next().map(|member| member.imsi),
+    };
+    match pilot {
+        Some(imsi) => Ok(lookup(connection, Lookup::Imsi(&imsi)).await?.pop()),
+        None => Ok(None),
+    }
+}
+
 async fn msisdn_in(connection: &mut AnyConnection, sql: &str, imsi: &Imsi) -> Result<Option<Msisdn>, HlrError> {
     let Some(row) = query(sql).bind(imsi.as_str()).fetch_optional(connection).await? else { return Ok(None) };
     let digits: Option<String> = row.try_get(0)?;

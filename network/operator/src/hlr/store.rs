@@ -230,6 +230,12 @@ impl Hlr {
         Ok((!members.is_empty()).then_some((mode, members)))
     }
 
+    /// Who speaks for a number, whoever else it reaches: whose own it is; of one that is nobody's own, the first it
+    /// reaches.
+    pub async fn pilot(&self, msisdn: &Msisdn) -> Result<Option<Subscription>, HlrError> {
+        register::pilot_of(&mut *self.database.pool().acquire().await?, msisdn).await
+    }
+
     /// The number a subscription's calls and messages show: its group's, or its own.
     pub async fn presented_msisdn(&self, imsi: &Imsi) -> Result<Option<Msisdn>, HlrError> {
         register::presented_msisdn(&mut *self.database.pool().acquire().await?, imsi).await

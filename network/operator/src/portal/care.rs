@@ -22,8 +22,9 @@ use crate::boss::{
 };
 use crate::hlr::{Lookup, Mode, Status};
 use crate::language::{Language, Text};
-use crate::otp::{OtpError, Purpose};
+use crate::otp::{Addressee, OtpError, Purpose};
 use crate::secret::digest;
+use crate::source::Source;
 use crate::{Imsi, Msisdn};
 
 /// How long a device may ring, in seconds.
@@ -103,14 +104,20 @@ fn ask_number(
     html(status, &page)
 }
 
-async fn send_code(State(portal): State<Portal>, visitor: Visitor, form: Form) -> Result<Response, Refusal> {
+async fn send_code(
+    State(portal): State<Portal>,
+    visitor: Visitor,
+    source: Source,
+    form: Form,
+) -> Result<Response, Refusal> {
     let Ok(number) = digits(form.get("number")).parse::<Msisdn>() else {
         return ask_number(&portal, &visitor, StatusCode::UNPROCESSABLE_ENTITY, Some(text::CARE_NUMBER_WRONG));
     };
-    let reachable = subscriber_of(&portal, &number).await?.is_some();
-    let purpose = ["care", &visitor.visit, number.as_str()];
+    let subscriber = subscriber_of(&portal, &number).await?;
+    let purpose = ["care", &visitor.visit, number.as_str(), name_of(subscriber.as_ref())];
     let message = (&text::CARE_MESSAGE, visitor.language);
-    portal.codes().send(Purpose(&purpose), &number, reachable, message, portal.now()).await?;
+    let to = Addressee { called: number.as_str(), subscription: subscriber.as_ref(), source: &source };
+    portal.codes().send(Purpose(&purpose), to, message, portal.now()).await?;
     ask_code(&portal, &visitor, StatusCode::OK, &number, None, &SIGN_IN)
 }
 
@@ -159,7 +166,8 @@ fn ask_code(
 
 async fn enter(State(portal): State<Portal>, visitor: Visitor, form: Form) -> Result<Response, Refusal> {
     let number: Msisdn = form.get("number").parse().map_err(|_| Refusal::Malformed)?;
-    let purpose = ["care", &visitor.visit, number.as_str()];
+    let subscriber = subscriber_of(&portal, &number).await?;
+    let purpose = ["care", &visitor.visit, number.as_str(), name_of(subscriber.as_ref())];
     match portal.codes().verify(Purpose(&purpose), &digits(form.get("code")), portal.now()).await {
         Ok(()) => (),
         Err(OtpError::Wrong { left }) if left > 0 => {
@@ -171,7 +179,7 @@ async fn enter(State(portal): State<Portal>, visitor: Visitor, form: Form) -> Re
         }
         Err(error) => return Err(error.into()),
     }
-    let Some(subscriber) = subscriber_of(&portal, &number).await? else {
+    let Some(subscriber) = subscriber else {
         return ask_number(&portal, &visitor, StatusCode::UNPROCESSABLE_ENTITY, Some(text::CARE_CODE_OVER));
     };
     let token = session::open(portal.database(), Area::Care, subscriber.as_str(), portal.now()).await?;
@@ -184,17 +192,24 @@ async fn sign_out(State(portal): State<Portal>, headers: HeaderMap, _: Form) -> 
     Ok(([Cookie::Session(Area::Care).clear()], see_other("/care/sign-in")).into_response())
 }
 
-/// Who gets a message to this number: the first active one.
+/// Who speaks for this number, if they are in service: codes go to their card, whoever else the number reaches.
 async fn subscriber_of(portal: &Portal, number: &Msisdn) -> Result<Option<Imsi>, Refusal> {
-    let reached = portal.hlr().lookup(Lookup::Msisdn(number)).await?;
-    Ok(reached.into_iter().find(|subscription| subscription.status == Status::Active).map(|found| found.imsi))
+    let pilot = portal.hlr().pilot(number).await?;
+    Ok(pilot.filter(|pilot| pilot.status == Status::Active).map(|pilot| pilot.imsi))
+}
+
+/// In what a code is for: nobody's name is empty.
+fn name_of(subscriber: Option<&Imsi>) -> &str {
+    subscriber.map(Imsi::as_str).unwrap_or_default()
 }
 
 // The devices.
 
-/// Whoever is signed in, with the line whose number it is.
+/// Whoever is signed in, with their line.
 struct Person {
-    owner: Imsi,
+    subscriber: Imsi,
+    /// The number is someone else's, who decides about it and about the other devices.
+    guest: bool,
     line: Line,
 }
 
@@ -202,14 +217,12 @@ impl Person {
     async fn signed_in(portal: &Portal, headers: &HeaderMap) -> Result<Self, Refusal> {
         let subject = session::subject(portal.database(), Area::Care, headers, portal.now()).await?;
         let subject: Imsi = subject.and_then(|imsi| imsi.parse().ok()).ok_or(Refusal::SignIn(Area::Care))?;
-        let line = portal.boss().line(&subject).await?;
-        match line.devices.iter().find(|device| device.owner) {
-            Some(device) if device.imsi != subject => {
-                let owner = device.imsi.clone();
-                Ok(Self { line: portal.boss().line(&owner).await?, owner })
-            }
-            _ => Ok(Self { owner: subject, line }),
+        let mut line = portal.boss().line(&subject).await?;
+        let guest = line.devices.iter().any(|device| device.owner && device.imsi != subject);
+        if guest {
+            line.devices.retain(|device| device.imsi == subject);
         }
+        Ok(Self { subscriber: subject, guest, line })
     }
 
     /// The devices that ring, in order.
@@ -233,7 +246,7 @@ impl Person {
 
     /// The profiles this person ordered that could share the number and do not.
     async fn candidates(&self, portal: &Portal) -> Result<Vec<Order>, Refusal> {
-        let filter = Filter { subscriber: Some(self.owner.clone()), limit: Some(64), ..Filter::default() };
+        let filter = Filter { subscriber: Some(self.subscriber.clone()), limit: Some(64), ..Filter::default() };
         let orders = portal.boss().orders(&filter).await?;
         let here = |imsi: &Imsi| self.line.devices.iter().any(|device| device.imsi == *imsi);
         let bindable = |order: &Order| {
@@ -320,6 +333,7 @@ async fn home(
     let say = |text: Text| text.get(language);
     let ringing = person.ringing().count();
     let explanation = match person.line.mode.filter(|_| ringing > 1) {
+        None if person.guest => text::DEVICES_GUEST,
         None => text::DEVICES_ONE,
         Some(Mode::FlexibleAlerting) => text::DEVICES_SEVERAL_FA,
         Some(Mode::MobileAccessHunting) => text::DEVICES_SEVERAL_MAH,
@@ -413,7 +427,7 @@ fn ending(number: &str, language: Language) -> String {
 async fn set_mode(State(portal): State<Portal>, headers: HeaderMap, form: Form) -> Result<Response, Refusal> {
     let person = Person::signed_in(&portal, &headers).await?;
     let mode = Mode::ALL.into_iter().find(|mode| mode.name() == form.get("mode")).ok_or(Refusal::Malformed)?;
-    portal.boss().set_mode(&person.owner, mode, portal.now()).await?;
+    portal.boss().set_mode(&person.subscriber, mode, portal.now()).await?;
     Ok(see_other("/care/?done=saved"))
 }
 
@@ -429,7 +443,7 @@ async fn set_order(State(portal): State<Portal>, headers: HeaderMap, form: Form)
     };
     if let Some(other) = other {
         order.swap(place, other);
-        portal.boss().set_order(&person.owner, &order, portal.now()).await?;
+        portal.boss().set_order(&person.subscriber, &order, portal.now()).await?;
     }
     Ok(see_other("/care/?done=saved"))
 }
@@ -442,7 +456,7 @@ async fn set_seconds(State(portal): State<Portal>, headers: HeaderMap, form: For
     let mut order = person.order();
     let entry = order.iter_mut().find(|(imsi, _)| imsi == device).ok_or(Refusal::Malformed)?;
     entry.1 = seconds;
-    portal.boss().set_order(&person.owner, &order, portal.now()).await?;
+    portal.boss().set_order(&person.subscriber, &order, portal.now()).await?;
     Ok(see_other("/care/?done=saved"))
 }
 
@@ -505,7 +519,7 @@ async fn unbind(State(portal): State<Portal>, headers: HeaderMap, form: Form) ->
     let person = Person::signed_in(&portal, &headers).await?;
     let device = person.removable(form.get("device"))?;
     let request = UnbindRequest {
-        primary: vec![Identifier::Imsi(person.owner.clone())],
+        primary: vec![Identifier::Imsi(person.subscriber.clone())],
         secondary: vec![Identifier::Imsi(device.imsi.clone())],
         remove_profile: form.get("profile") == "1",
     };
@@ -539,18 +553,21 @@ async fn ask_bind(
 async fn bind(
     State(portal): State<Portal>,
     visitor: Visitor,
+    source: Source,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Refusal> {
     let person = Person::signed_in(&portal, &headers).await?;
     let order = person.candidate(&portal, form.get("order")).await?;
     let imsi = order.imsi.ok_or(Refusal::Impossible(text::CHANGED_MEANWHILE))?;
-    share(&portal, &visitor, &person, Identifier::Imsi(imsi), false).await
+    let asker = Asker { visitor: &visitor, source: &source, person: &person };
+    share(&portal, asker, Identifier::Imsi(imsi), false).await
 }
 
 async fn send_proof(
     State(portal): State<Portal>,
     visitor: Visitor,
+    source: Source,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Refusal> {
@@ -560,28 +577,45 @@ async fn send_proof(
     if person.line.msisdn.as_ref() == Some(&number) {
         return Err(Refusal::Impossible(text::SAME_DEVICE));
     }
-    ask_proof(&portal, &visitor, &person, &number).await
+    ask_proof(&portal, Asker { visitor: &visitor, source: &source, person: &person }, &number).await
 }
 
-async fn ask_proof(portal: &Portal, visitor: &Visitor, person: &Person, number: &Msisdn) -> Result<Response, Refusal> {
-    let reachable = subscriber_of(portal, number).await?.is_some();
-    let purpose = ["care bind", &visitor.visit, person.owner.as_str(), number.as_str()];
+/// Who asks, in which browser, from where.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    visitor: &'a Visitor,
+    source: &'a Source,
+    person: &'a Person,
+}
+
+async fn ask_proof(portal: &Portal, asker: Asker<'_>, number: &Msisdn) -> Result<Response, Refusal> {
+    let Asker { visitor, source, person } = asker;
+    let other = subscriber_of(portal, number).await?;
+    let purpose = ["care bind", &visitor.visit, person.subscriber.as_str(), number.as_str(), name_of(other.as_ref())];
     let message = (&text::PROOF_MESSAGE, visitor.language);
-    portal.codes().send(Purpose(&purpose), number, reachable, message, portal.now()).await?;
+    let to = Addressee { called: number.as_str(), subscription: other.as_ref(), source };
+    portal.codes().send(Purpose(&purpose), to, message, portal.now()).await?;
     ask_code(portal, visitor, StatusCode::OK, number, None, &PROOF)
 }
 
 async fn prove(
     State(portal): State<Portal>,
     visitor: Visitor,
+    source: Source,
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Refusal> {
     let person = Person::signed_in(&portal, &headers).await?;
     let number: Msisdn = form.get("number").parse().map_err(|_| Refusal::Malformed)?;
-    let purpose = ["care bind", &visitor.visit, person.owner.as_str(), number.as_str()];
+    // Whose card the code was on, not whomever else the number reaches.
+    let other = subscriber_of(&portal, &number).await?;
+    let purpose = ["care bind", &visitor.visit, person.subscriber.as_str(), number.as_str(), name_of(other.as_ref())];
     match portal.codes().verify(Purpose(&purpose), &digits(form.get("code")), portal.now()).await {
-        Ok(()) => share(&portal, &visitor, &person, Identifier::Msisdn(number), true).await,
+        Ok(()) => {
+            let other = other.ok_or(Refusal::Impossible(text::CARE_CODE_OVER))?;
+            let asker = Asker { visitor: &visitor, source: &source, person: &person };
+            share(&portal, asker, Identifier::Imsi(other), true).await
+        }
         Err(OtpError::Wrong { left }) if left > 0 => {
             let problem = Some(text::CARE_CODE_WRONG);
             ask_code(&portal, &visitor, StatusCode::UNPROCESSABLE_ENTITY, &number, problem, &PROOF)
@@ -591,15 +625,10 @@ async fn prove(
     }
 }
 
-async fn share(
-    portal: &Portal,
-    visitor: &Visitor,
-    person: &Person,
-    secondary: Identifier,
-    proven: bool,
-) -> Result<Response, Refusal> {
+async fn share(portal: &Portal, asker: Asker<'_>, secondary: Identifier, proven: bool) -> Result<Response, Refusal> {
+    let Asker { visitor, person, .. } = asker;
     let request = BindRequest {
-        primary: vec![Identifier::Imsi(person.owner.clone())],
+        primary: vec![Identifier::Imsi(person.subscriber.clone())],
         secondary: vec![secondary],
         proven,
         language: visitor.language,
@@ -611,9 +640,10 @@ async fn share(
         Some(Need::Enabling(_)) => Ok(see_other("/care/?done=adding")),
         Some(Need::Contract(ticket)) => Ok(see_other(&format!("/portal/contract?ticket={ticket}"))),
         Some(Need::Proof) => {
+            let secondary = secondary.ok_or(Refusal::Impossible(text::CHANGED_MEANWHILE))?;
             let found = portal.hlr().lookup(Lookup::Imsi(&secondary)).await?.pop();
             let number = found.and_then(|found| found.msisdn).ok_or(Refusal::Impossible(text::NO_PROOF))?;
-            ask_proof(portal, visitor, person, &number).await
+            ask_proof(portal, asker, &number).await
         }
     }
 }

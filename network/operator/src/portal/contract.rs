@@ -98,7 +98,7 @@ async fn decide(State(portal): State<Portal>, visitor: Visitor, form: Form) -> R
     let decided = portal.boss().decide(&ticket, decision, portal.now()).await?;
     let order = match &decided {
         Decided::Order(order) => Some(&order.id),
-        Decided::Service(_) => None,
+        Decided::Service(_) | Decided::Terms => None,
     };
     let answer = Answer { visit: digest(&[&visitor.visit]), decision, order: order.cloned() };
     answer.keep(&portal, &ticket, visitor.language).await?;

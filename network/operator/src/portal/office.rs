@@ -314,12 +314,17 @@ async fn show_order(portal: &Portal, visitor: &Visitor, order: &Order, shown: bo
         error: order.error.as_deref().map(|error| discreet(error, shown)),
         facts: facts(order, language, shown),
         shown,
-        cancellable: order.state.is_before_installation(),
+        cancellable: is_cancellable(order),
         steps: history.iter().map(step).collect(),
         qr: code.as_deref().and_then(QrCode::of).map(|qr| qr.svg()).unwrap_or_default(),
         activation_code: code,
     };
     html(StatusCode::OK, &page)
+}
+
+/// Whether there is something to call off, or to give back.
+fn is_cancellable(order: &Order) -> bool {
+    order.state.is_before_installation() || order.not_given_back
 }
 
 fn facts(order: &Order, language: Language, shown: bool) -> Vec<Fact> {
@@ -335,6 +340,7 @@ fn facts(order: &Order, language: Language, shown: bool) -> Vec<Fact> {
         ("EID", target.eid.map(|eid| identity(eid.to_string()))),
         ("ICCID", order.iccid.as_ref().or(target.iccid.as_ref()).map(|iccid| identity(iccid.to_string()))),
         ("IMSI", order.imsi.as_ref().map(|imsi| identity(imsi.to_string()))),
+        (text::FACT_PROFILE.get(language), order.not_given_back.then(|| text::NOT_GIVEN_BACK.get(language).to_owned())),
         (text::FACT_SHARED.get(language), order.share.map(|mode| text::mode(mode).get(language).to_owned())),
         (text::CREATED.get(language), Some(Moment::of(order.created_at).people)),
         (text::CHANGED.get(language), Some(Moment::of(order.changed_at).people)),
@@ -380,13 +386,14 @@ async fn ask_cancel(
 ) -> Result<Response, Refusal> {
     signed_in(&portal, &headers).await?;
     let order = known(&portal, &id).await?;
-    if !order.state.is_before_installation() {
+    if !is_cancellable(&order) {
         return Err(Refusal::Impossible(text::CHANGED_MEANWHILE));
     }
+    let lead = if order.not_given_back { text::GIVE_BACK_LEAD } else { text::CANCEL_LEAD };
     let language = visitor.language;
     let page = ConfirmPage {
         page: Page::new(&portal, &visitor, text::CANCEL_TITLE.with(language, &short(&order.id))),
-        lead: text::CANCEL_LEAD.get(language),
+        lead: lead.get(language),
         action: format!("/office/orders/{}/cancel", order.id),
         hidden: Vec::new(),
         option: None,

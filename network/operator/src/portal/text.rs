@@ -129,6 +129,7 @@ texts! {
     // Self-care: the devices.
     DEVICES: "Devices with your number", "番号を使う端末";
     DEVICES_ONE: "Your number is on one device. Add another one below, and both ring.", "番号を使う端末は1台です。追加すると、どちらでも着信できます。";
+    DEVICES_GUEST: "This device shares the number of someone else, who decides how it rings and who else shares it.", "この端末は他の契約の番号を共有しています。着信方法や共有する端末は、その契約者が設定します。";
     DEVICES_SEVERAL_FA: "All of them ring at once; the first to answer takes the call.", "すべての端末が同時に鳴り、最初に応答した端末につながります。";
     DEVICES_SEVERAL_MAH: "They ring one after the other, from the top.", "上から順番に鳴ります。";
     UNNAMED_PHONE: "Phone", "電話";
@@ -199,6 +200,9 @@ texts! {
     HIDE_IDENTITIES: "Hide identities", "識別子を隠す";
     CANCEL_ORDER: "Cancel order", "注文を取り消す";
     CANCEL_TITLE: "Cancel order {}?", "注文 {} を取り消しますか？";
+    FACT_PROFILE: "Profile", "プロファイル";
+    NOT_GIVEN_BACK: "Not given back by the SM-DP+: its subscription is barred, and it is not ordered again. Cancelling again tries once more.", "SM-DP+から返却されませんでした。回線は停止され、このプロファイルは再利用されません。もう一度取り消すと再試行します。";
+    GIVE_BACK_LEAD: "The SM-DP+ is asked once more to withdraw the profile. Its subscription stays barred.", "プロファイルの撤回をSM-DP+にもう一度要求します。回線は停止されたままです。";
     CANCEL_LEAD: "The SM-DP+ is told, the profile becomes available again, and the activation code stops working.",
         "SM-DP+に通知し、プロファイルを再び利用可能にします。アクティベーションコードは無効になります。";
     CANCEL_BUTTON: "Cancel the order", "取り消す";
@@ -270,12 +274,14 @@ pub(super) fn event(word: &str) -> Option<Text> {
         ("disable", Text::new("Switched off", "無効化")),
         ("delete", Text::new("Deleted on the device", "端末から削除")),
         ("number moved", Text::new("Number moved", "番号を移行")),
+        ("share", Text::new("Sharing asked for", "番号共有の申し込み")),
         ("bound", Text::new("Number shared", "番号を共有")),
         ("not bound", Text::new("Number not shared", "番号を共有できず")),
         ("unbind", Text::new("No longer shared", "共有を解除")),
         ("cancel", Text::new("Called off", "取り消し")),
         ("expire", Text::new("Ran out of time", "期限切れ")),
         ("let go", Text::new("Profile given back", "プロファイルを返却")),
+        ("not given back", Text::new("Profile not given back", "プロファイルが返却されず")),
         ("refused", Text::new("Refused by the SM-DP+", "SM-DP+が拒否")),
         ("refuse", Text::new("Not possible", "処理不可")),
         ("move", Text::new("Subscriber changed", "加入者を変更")),

@@ -16,7 +16,7 @@
 
 mod config;
 
-use core::pin::pin;
+use core::convert::Infallible;
 use std::path::Path;
 
 use std::future::Future;
@@ -264,6 +264,10 @@ impl SmsSender for NoServiceCentre {
         Self::refuse()
     }
 
+    fn send_to_imsi<'a>(&'a self, _: &'a Imsi, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        Self::refuse()
+    }
+
     fn send_data<'a>(&'a self, _: &'a Msisdn, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
         Self::refuse()
     }
@@ -273,7 +277,8 @@ impl SmsSender for NoServiceCentre {
     }
 }
 
-/// Takes unfinished business up again, now and then.
+/// Takes unfinished business up again, now and then: orders, notices and codes each for itself, as each waits for
+/// somebody else who may be slow.
 async fn work(
     boss: Boss,
     codes: OneTimeCodes,
@@ -281,21 +286,39 @@ async fn work(
     round: Duration,
     stopped: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let orders = rounds(&clock, round, "orders", |now| {
+        let boss = boss.clone();
+        async move { boss.advance_orders(now).await }
+    });
+    let notices = rounds(&clock, round, "notices", |now| {
+        let boss = boss.clone();
+        async move { boss.send_notices(now).await }
+    });
+    let codes = rounds(&clock, round, "codes", |now| {
+        let codes = codes.clone();
+        async move { codes.send_waiting(now).await }
+    });
+    tokio::select! {
+        () = stopped => Ok(()),
+        (never, ..) = async { tokio::join!(orders, notices, codes) } => match never {},
+    }
+}
+
+/// One kind of business, round by round.
+async fn rounds<E: core::fmt::Display, W: Future<Output = Result<usize, E>>>(
+    clock: &Clock,
+    round: Duration,
+    business: &'static str,
+    work: impl Fn(u64) -> W,
+) -> Infallible {
     let mut rounds = interval(round);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stopped = pin!(stopped);
     loop {
-        tokio::select! {
-            () = &mut stopped => return Ok(()),
-            _ = rounds.tick() => {}
-        }
-        match boss.advance(clock()).await {
+        rounds.tick().await;
+        match work(clock()).await {
             Ok(0) => {}
-            Ok(orders) => tracing::debug!(orders, "advanced"),
-            Err(error) => tracing::warn!(%error, "advancing orders"),
-        }
-        if let Err(error) = codes.send_waiting(clock()).await {
-            tracing::warn!(%error, "sending codes");
+            Ok(done) => tracing::debug!(business, done, "unfinished business"),
+            Err(error) => tracing::warn!(business, %error, "unfinished business"),
         }
     }
 }
@@ -396,6 +419,7 @@ mod tests {
     use rsp::{Eid, Iccid};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::sync::Semaphore;
     use zeroize::Zeroizing;
 
     async fn get(at: &str, path: &str) -> String {
@@ -490,6 +514,126 @@ mod tests {
         let Err(error) = serve(other).await else { panic!("two servers on one port") };
         assert!(error.to_string().starts_with(&format!("cannot listen for RADIUS at {taken}: ")), "{error}");
         one.shutdown().await;
+    }
+
+    /// An SM-DP+, or a service centre, that takes a call and never answers.
+    struct Silent {
+        called: Semaphore,
+    }
+
+    impl Silent {
+        fn silence<T: Send + 'static>(&self) -> BoxFuture<'_, T> {
+            self.called.add_permits(1);
+            Box::pin(core::future::pending())
+        }
+
+        /// Waits for so many calls.
+        async fn called(&self, times: u32) {
+            self.called.acquire_many(times).await.unwrap().forget();
+        }
+    }
+
+    impl ProfileServer for Silent {
+        fn download_order<'a>(
+            &'a self,
+            _: &'a str,
+            _: Option<&'a Eid>,
+            _: &'a Wanted,
+        ) -> BoxFuture<'a, Result<Iccid, ServerError>> {
+            self.silence()
+        }
+
+        fn confirm_order<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a Iccid,
+            _: &'a Confirmation,
+        ) -> BoxFuture<'a, Result<Confirmed, ServerError>> {
+            self.silence()
+        }
+
+        fn release_profile<'a>(&'a self, _: &'a str, _: &'a Iccid) -> BoxFuture<'a, Result<(), ServerError>> {
+            self.silence()
+        }
+
+        fn cancel_order<'a>(
+            &'a self,
+            _: &'a str,
+            _: &'a Iccid,
+            _: &'a Cancellation,
+        ) -> BoxFuture<'a, Result<(), ServerError>> {
+            self.silence()
+        }
+    }
+
+    impl SmsSender for Silent {
+        fn send<'a>(&'a self, _: &'a Msisdn, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+            self.silence()
+        }
+
+        fn send_to_imsi<'a>(&'a self, _: &'a Imsi, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+            self.silence()
+        }
+
+        fn send_data<'a>(&'a self, _: &'a Msisdn, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
+            self.silence()
+        }
+
+        fn send_data_to_imsi<'a>(&'a self, _: &'a Imsi, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
+            self.silence()
+        }
+    }
+
+    /// Each counterpart is called, whoever else does not answer.
+    #[tokio::test]
+    async fn one_that_is_slow_does_not_hold_up_the_others() {
+        let database = Database::open(":memory:").await.unwrap();
+        let key = || MasterKey::new([1; 32]);
+        let hlr = Hlr::new(database.clone(), key());
+        let subscription = crate::hlr::Subscription {
+            imsi: "001010000000001".parse().unwrap(),
+            iccid: "8981100000000000010".parse().unwrap(),
+            msisdn: Some("81901234567".parse().unwrap()),
+            eid: None,
+            status: crate::hlr::Status::Active,
+        };
+        let by = crate::hlr::Change::by("test");
+        let credentials = crate::hlr::Credentials::milenage([1; 16], [2; 16]);
+        hlr.add(&subscription, &credentials, &by).await.unwrap();
+        let settings = boss::Settings { contract: false, ..boss::Settings::new("Companion", "smdp.example") };
+        // What is left over: two orders, a notice, a code that did not get away.
+        let absent = Boss::new(database.clone(), Arc::new(Nobody), settings.clone());
+        for eid in ["89049032000001000000000012345652", "89049032123451234512345678901235"] {
+            let request = boss::Request {
+                kind: boss::Kind::Companion,
+                subscriber: subscription.imsi.clone(),
+                target: boss::Target { eid: Some(eid.parse().unwrap()), ..boss::Target::default() },
+                share: None,
+                language: crate::language::Language::English,
+            };
+            absent.request(&request, 1000).await.unwrap();
+        }
+        let notice = "INSERT INTO boss_notice (id, imsi, application, created_at, attempts, due) \
+                      VALUES ('1', '001010000000001', 'ap2009', 1000, 0, 1000)";
+        sqlx::query(notice).execute(database.pool()).await.unwrap();
+        let [orders, notices, codes] = [(); 3].map(|()| Arc::new(Silent { called: Semaphore::new(0) }));
+        let away = OneTimeCodes::new(database.clone(), Arc::new(key()), Arc::new(NoServiceCentre));
+        let source = crate::source::Source::default();
+        let to =
+            crate::otp::Addressee { called: "81901234567", subscription: Some(&subscription.imsi), source: &source };
+        let message = (&crate::otp::SIGN_IN, crate::language::Language::English);
+        away.send(crate::otp::Purpose(&["test"]), to, message, 1000).await.unwrap();
+        let boss =
+            Boss::new(database.clone(), Arc::clone(&orders) as _, settings).with_sender(Arc::clone(&notices) as _);
+        let waiting = OneTimeCodes::new(database, Arc::new(key()), Arc::clone(&codes) as _);
+        let clock: Clock = Arc::new(|| 1100);
+        let called = async {
+            orders.called(2).await;
+            notices.called(1).await;
+            codes.called(1).await;
+        };
+        let round = Duration::from_millis(10);
+        work(boss, waiting, clock, round, called).await.unwrap();
     }
 
     #[test]

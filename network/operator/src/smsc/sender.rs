@@ -17,6 +17,9 @@ pub trait SmsSender: Send + Sync {
     /// active one.
     fn send<'a>(&'a self, to: &'a Msisdn, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>>;
 
+    /// The same to one subscription, whoever else its number reaches: a code is for one person's card.
+    fn send_to_imsi<'a>(&'a self, to: &'a Imsi, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>>;
+
     /// Octets for a program on the phone, at most 133, addressed to its port. TS.43's notice (section 2.6) goes to
     /// [`ENTITLEMENT_PORT`].
     fn send_data<'a>(&'a self, to: &'a Msisdn, port: u16, octets: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>>;

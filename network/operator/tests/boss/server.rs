@@ -20,6 +20,8 @@ pub(crate) const ADDRESS: &str = "smdp.example";
 pub(crate) enum Trouble {
     /// It refuses.
     Refuse,
+    /// It refuses for this: subject and reason.
+    RefuseFor(&'static str, &'static str),
     /// It does nothing, and says nothing understandable.
     Unavailable,
     /// It does it, but the answer is lost.
@@ -116,6 +118,10 @@ impl TestServer {
             let trouble = trouble.map(|position| inner.troubles.remove(position).1);
             match trouble {
                 Some(Trouble::Refuse) => return Err(refused("1.2", "as the test wants it")),
+                Some(Trouble::RefuseFor(subject, reason)) => {
+                    let (subject, reason) = (subject.to_owned(), reason.to_owned());
+                    return Err(ServerError::Refused { subject, reason, message: String::new() });
+                }
                 Some(Trouble::Unavailable) => return Err(ServerError::Unavailable("out of order".into())),
                 Some(Trouble::CallerDiesBefore) => (Ok(Answer::Done), true),
                 _ => {

@@ -12,7 +12,7 @@ async fn signed_in(world: &World) -> (Browser, Page) {
     let mut browser = Browser::new(world.portal());
     let page = browser.open("/care/").await;
     let page = browser.submit(&page, "/care/sign-in", &[("number", "+81 90-1234-5678")]).await;
-    let code = world.code(OWNER_NUMBER).await;
+    let code = world.code(OWNER).await;
     // The code is entered at another replica.
     let mut browser = browser.at(world.portal());
     let page = browser.submit(&page, "/care/code", &[("code", &code)]).await;
@@ -51,7 +51,7 @@ async fn only_with_a_code() {
     let wrong = browser.submit(&page, "/care/sign-in", &[("number", "not a number")]).await;
     assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.body.contains("role=\"alert\""));
     let known = browser.submit(&page, "/care/sign-in", &[("number", OWNER_NUMBER)]).await;
-    let code = world.code(OWNER_NUMBER).await;
+    let code = world.code(OWNER).await;
     // A number nobody has looks the same.
     let unknown = browser.submit(&page, "/care/sign-in", &[("number", "819000000000")]).await;
     let blank = |page: &Page, number| page.body.replace(number, "").split("script-src").next().unwrap().to_owned();
@@ -67,7 +67,7 @@ async fn only_with_a_code() {
     assert!(page.body.contains("no longer good"), "the right one comes too late");
     // The code of one browser is none in another.
     let known = browser.submit(&page, "/care/sign-in", &[("number", OWNER_NUMBER)]).await;
-    let code = world.code(OWNER_NUMBER).await;
+    let code = world.code(OWNER).await;
     let mut other = Browser::new(world.portal());
     let form = other.open("/care/sign-in").await.hidden("/care/sign-in")[0].1.clone();
     let page = other.post("/care/code", &[("form", &form), ("number", OWNER_NUMBER), ("code", &code)]).await;
@@ -193,7 +193,7 @@ async fn another_phone_by_a_code() {
     let own = browser.submit(&page, "/care/bind/number", &[("number", OWNER_NUMBER)]).await;
     assert_eq!(own.status, StatusCode::CONFLICT);
     let asked = browser.submit(&page, "/care/bind/number", &[("number", "+81 90 8765 4321")]).await;
-    let code = world.code(FRIEND_NUMBER).await;
+    let code = world.code(FRIEND).await;
     let wrong_code = if code == "000000" { "000001" } else { "000000" };
     let wrong = browser.submit(&asked, "/care/bind/proof", &[("code", wrong_code)]).await;
     assert!(wrong.body.contains("That is not the code"));
@@ -215,7 +215,7 @@ async fn nobody_elses_devices() {
     let mut browser = Browser::new(world.portal());
     let page = browser.open("/care/").await;
     let page = browser.submit(&page, "/care/sign-in", &[("number", FRIEND_NUMBER)]).await;
-    let code = world.code(FRIEND_NUMBER).await;
+    let code = world.code(FRIEND).await;
     let page = browser.submit(&page, "/care/code", &[("code", &code)]).await;
     assert!(!page.body.contains("/care/bind?order="));
     assert_eq!(browser.get(&format!("/care/bind?order={}", order.id)).await.status, StatusCode::CONFLICT);
@@ -224,4 +224,28 @@ async fn nobody_elses_devices() {
     let page = browser.post("/care/bind", &[("form", &form), ("order", &id)]).await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert_eq!(world.hlr.group(&OWNER_NUMBER.parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn whose_number_it_is_decides() {
+    let world = World::new().await;
+    let (mut browser, page) = signed_in(&world).await;
+    let asked = browser.submit(&page, "/care/bind/number", &[("number", FRIEND_NUMBER)]).await;
+    let code = world.code(FRIEND).await;
+    browser.submit(&asked, "/care/bind/proof", &[("code", &code)]).await;
+    // The friend's phone rings first; the owner's code still goes to the owner's card.
+    let order = [(FRIEND.parse().unwrap(), 10), (OWNER.parse().unwrap(), 10)];
+    world.boss.set_order(&OWNER.parse().unwrap(), &order, world.now()).await.unwrap();
+    let (_, page) = signed_in(&world).await;
+    assert_eq!(names(&page).len(), 2);
+    // The friend sees their own device, and decides nothing about the others.
+    let mut browser = Browser::new(world.portal());
+    let page = browser.open("/care/").await;
+    let page = browser.submit(&page, "/care/sign-in", &[("number", FRIEND_NUMBER)]).await;
+    let code = world.code(FRIEND).await;
+    let page = browser.submit(&page, "/care/code", &[("code", &code)]).await;
+    assert!(names(&page).len() == 1 && page.body.contains("shares the number of someone else"), "{}", page.body);
+    let form = page.hidden("/care/bind/number")[0].1.clone();
+    let refused = browser.post("/care/mode", &[("form", &form), ("mode", "MAH")]).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
 }

@@ -13,7 +13,7 @@ mod world;
 use axum::http::StatusCode;
 use browser::Browser;
 use postgresql::{Place, on_each_database};
-use world::{OFFICE_KEY, OWNER_NUMBER, World};
+use world::{OFFICE_KEY, OWNER, OWNER_NUMBER, World};
 
 on_each_database!(replicas);
 
@@ -36,7 +36,7 @@ async fn replicas(place: &Place) {
     let page = browser.open("/care/").await;
     let mut browser = browser.at(one.portal());
     let page = browser.submit(&page, "/care/sign-in", &[("number", OWNER_NUMBER)]).await;
-    let code = one.code(OWNER_NUMBER).await;
+    let code = one.code(OWNER).await;
     let mut browser = browser.at(other.portal());
     let page = browser.submit(&page, "/care/code", &[("code", &code)]).await;
     assert!(page.body.contains("+819012345678"), "{}", page.body);

@@ -120,6 +120,26 @@ async fn cancelling() {
 }
 
 #[tokio::test]
+async fn a_profile_that_is_not_given_back() {
+    let world = World::new().await;
+    let order = world.order("Watch", 1).await;
+    world.boss.decide(order.contract.as_ref().unwrap(), Decision::Accept, world.now()).await.unwrap();
+    let (mut browser, _) = signed_in(&world).await;
+    let path = format!("/office/orders/{}/cancel", order.id);
+    world.shop.forgetful.store(true, std::sync::atomic::Ordering::SeqCst);
+    let asked = browser.open(&path).await;
+    let page = browser.submit(&asked, &path, &[]).await;
+    assert!(page.body.contains("Not given back by the SM-DP+") && page.body.contains("8.2.1/3.9"), "{}", page.body);
+    // Once more.
+    world.shop.forgetful.store(false, std::sync::atomic::Ordering::SeqCst);
+    let asked = browser.open(&path).await;
+    assert!(asked.body.contains("once more to withdraw"), "{}", asked.body);
+    let page = browser.submit(&asked, &path, &[]).await;
+    assert!(page.body.contains("Profile given back") && !page.body.contains("Not given back by"), "{}", page.body);
+    assert_eq!(browser.get(&path).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
 async fn lines() {
     let world = World::new().await;
     let (mut browser, _) = signed_in(&world).await;

@@ -180,6 +180,11 @@ impl SmsSender for Outbox {
         Box::pin(async { Ok(()) })
     }
 
+    fn send_to_imsi<'a>(&'a self, to: &'a Imsi, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        self.0.lock().unwrap().push((to.to_string(), text.to_owned()));
+        Box::pin(async { Ok(()) })
+    }
+
     fn send_data<'a>(&'a self, _: &'a Msisdn, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
         Box::pin(async { Ok(()) })
     }
@@ -195,6 +200,8 @@ pub(crate) struct Shop {
     sold: Mutex<usize>,
     /// It refuses from now on.
     pub(crate) closed: std::sync::atomic::AtomicBool,
+    /// It knows nothing of the profile an order was for.
+    pub(crate) forgetful: std::sync::atomic::AtomicBool,
 }
 
 impl ProfileServer for Shop {
@@ -236,6 +243,11 @@ impl ProfileServer for Shop {
         _: &'a Iccid,
         _: &'a Cancellation,
     ) -> BoxFuture<'a, Result<(), ServerError>> {
-        Box::pin(async { Ok(()) })
+        let refused = self.forgetful.load(Ordering::SeqCst).then(|| ServerError::Refused {
+            subject: "8.2.1".to_owned(),
+            reason: "3.9".to_owned(),
+            message: String::new(),
+        });
+        Box::pin(async move { refused.map_or(Ok(()), Err) })
     }
 }

@@ -109,6 +109,11 @@ impl SmsSender for Outbox {
         Box::pin(async { Ok(()) })
     }
 
+    fn send_to_imsi<'a>(&'a self, to: &'a Imsi, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        let _ = self.0.send((to.to_string(), text.to_owned()));
+        Box::pin(async { Ok(()) })
+    }
+
     fn send_data<'a>(&'a self, to: &'a Msisdn, _: u16, octets: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
         let _ = self.0.send((to.to_string(), String::from_utf8_lossy(octets).into_owned()));
         Box::pin(async { Ok(()) })

@@ -120,6 +120,13 @@ impl Esme {
         sent.ok_or_else(|| unavailable("the client has ended"))?
     }
 
+    async fn send_text(&self, to: Address, text: &str) -> Result<(), SmsError> {
+        for part in self.parts(text)? {
+            self.submit(to.clone(), &part, None).await?;
+        }
+        Ok(())
+    }
+
     async fn send_octets(&self, to: Address, port: u16, octets: &[u8]) -> Result<(), SmsError> {
         let data = UserData::to_port(port, 0, octets).ok_or(SmsError::TooLong)?;
         self.submit(to, &data, None).await.map(drop)
@@ -128,12 +135,11 @@ impl Esme {
 
 impl SmsSender for Esme {
     fn send<'a>(&'a self, to: &'a Msisdn, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
-        Box::pin(async move {
-            for part in self.parts(text)? {
-                self.submit(Address::international(to.as_str()), &part, None).await?;
-            }
-            Ok(())
-        })
+        Box::pin(self.send_text(Address::international(to.as_str()), text))
+    }
+
+    fn send_to_imsi<'a>(&'a self, to: &'a Imsi, text: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(self.send_text(Address::imsi(to.as_str()), text))
     }
 
     fn send_data<'a>(&'a self, to: &'a Msisdn, port: u16, octets: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
