@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
+use operator::discreet::{IDENTITY, SHOWN};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -67,10 +68,6 @@ impl Drop for Line {
     }
 }
 
-/// From so many digits in a row on they are an identity: IMSI, MSISDN, ICCID, EID.
-const IDENTITY: usize = 9;
-/// Of an identity so many digits are shown: country and network.
-const SHOWN: usize = 5;
 /// From so many hexadecimal digits in a row on they are a key, a token or a ticket.
 const KEY: usize = 32;
 

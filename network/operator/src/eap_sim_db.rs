@@ -20,6 +20,7 @@ use tokio::net::UnixDatagram;
 use tracing::{debug, info, warn};
 
 use crate::Imsi;
+use crate::discreet::Discreet;
 use crate::eap::{VectorError, VectorSource};
 use crate::hlr::Hlr;
 use crate::metrics::EAP_SIM_DB_REQUESTS;
@@ -76,7 +77,7 @@ pub async fn answer(request: &str, hlr: &Hlr) -> Option<String> {
         ["AKA-REQ-AUTH", imsi] => ("AKA-RESP-AUTH", imsi, vector(hlr, imsi).await),
         ["AKA-AUTS", imsi, auts, rand] => {
             if let Err(error) = resynchronise(hlr, imsi, auts, rand).await {
-                info!(%error, "AUTS refused");
+                info!(error = %Discreet(&error), "AUTS refused");
             }
             return None;
         }
@@ -87,7 +88,7 @@ pub async fn answer(request: &str, hlr: &Hlr) -> Option<String> {
     };
     EAP_SIM_DB_REQUESTS.count([if result.is_ok() { "answered" } else { "failed" }]);
     let values = result.unwrap_or_else(|error| {
-        info!(%error, "no vector");
+        info!(error = %Discreet(&error), "no vector");
         "FAILURE".to_owned()
     });
     Some(format!("{reply} {imsi} {values}"))

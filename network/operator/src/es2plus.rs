@@ -24,6 +24,7 @@ use rsp::{Eid, Iccid};
 use crate::boss::{
     Boss, BossError, Cancellation, Confirmation, Confirmed, ProfileServer, Progress, ServerError, Wanted,
 };
+use crate::discreet::Discreet;
 use crate::smsc::BoxFuture;
 
 /// The SM-DP+, as its operator sees it.
@@ -41,7 +42,7 @@ impl SmDp {
 
     async fn call<F: Function>(&self, call: &str, function: &F) -> Result<F::Response, ServerError> {
         self.client.call(call, function).await.map_err(|error| {
-            tracing::warn!(function = F::PATH, call, %error, "SM-DP+");
+            tracing::warn!(function = F::PATH, call, error = %Discreet(&error), "SM-DP+");
             match error {
                 CallError::Refused { why, .. } => ServerError::Refused {
                     message: why.text().unwrap_or_default().to_owned(),
@@ -131,7 +132,7 @@ impl ProgressTaker for Boss {
             match self.progress(&progress, unix_now()).await {
                 Ok(_) => Ok(()),
                 Err(error @ (BossError::UnknownProfile(_) | BossError::OtherEid | BossError::WrongState(_))) => {
-                    tracing::warn!(iccid = %progress.iccid, point = %progress.point, %error, "no news of an order");
+                    tracing::warn!(iccid = ?progress.iccid, point = %progress.point, error = %Discreet(&error), "no news of an order");
                     Ok(())
                 }
                 Err(error) => Err(NotTaken(error.to_string())),
@@ -187,17 +188,17 @@ async fn handle_download_progress_info(
         Err(why) => return refused(&why),
     };
     let (iccid, point) = (news.body.iccid.clone(), news.body.notification_point_id);
-    tracing::info!(%iccid, %point, success = news.body.notification_point_status.is_success(), "progress");
+    tracing::info!(?iccid, %point, success = news.body.notification_point_status.is_success(), "progress");
     match door.taker.take(news).await {
         Ok(()) => bare(StatusCode::NO_CONTENT),
         Err(error) => {
-            tracing::warn!(%iccid, %point, %error, "progress has to come again");
+            tracing::warn!(?iccid, %point, error = %Discreet(&error), "progress has to come again");
             bare(StatusCode::SERVICE_UNAVAILABLE)
         }
     }
 }
 
 fn refused(why: &StatusCodeData) -> Response {
-    tracing::info!(%why, "progress refused");
+    tracing::info!(why = %Discreet(&why), "progress refused");
     answer(es9::failure(why))
 }

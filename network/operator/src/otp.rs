@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::Imsi;
 use crate::database::{Database, change};
+use crate::discreet::Discreet;
 use crate::hlr::MasterKey;
 use crate::hlr::seal::SealBroken;
 use crate::language::{Language, Text};
@@ -203,12 +204,12 @@ impl OneTimeCodes {
         if let (Ok(to), false) = (to.parse::<Imsi>(), text.is_empty())
             && let Err(error) = self.sender.send_to_imsi(&to, text).await
         {
-            tracing::warn!(?to, %error, "a code was not sent yet");
+            tracing::warn!(?to, error = %Discreet(&error), "a code was not sent yet");
             return;
         }
         let forget = query("DELETE FROM one_time_code_message WHERE id = $1").bind(id);
         if let Err(error) = forget.execute(self.database.pool()).await {
-            tracing::warn!(%error, "a code may be sent twice");
+            tracing::warn!(error = %Discreet(&error), "a code may be sent twice");
         }
     }
 

@@ -17,7 +17,7 @@
 //! let mut euicc = Euicc::open(PcscReader::connect_first()?, Options::default())?;
 //! println!("EID {}", euicc.eid()?);
 //! for profile in euicc.profiles()? {
-//!     println!("{:?}", profile.iccid);
+//!     println!("{}", profile.iccid.map(|iccid| iccid.to_string()).unwrap_or_default());
 //! }
 //! # Ok::<(), lpa::LpaError>(())
 //! ```

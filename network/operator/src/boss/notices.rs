@@ -6,6 +6,7 @@ use sqlx::{AnyConnection, Row, query};
 use super::ordering::{CLAIM_SECONDS, pause};
 use super::{Boss, BossError, OrderId, rows};
 use crate::Imsi;
+use crate::discreet::Discreet;
 use crate::smsc::ENTITLEMENT_PORT;
 
 /// The application a phone asks about itself with. TS.43 section 2.3.
@@ -48,7 +49,7 @@ impl Boss {
                     query(sql).bind(rows::seconds(now)).bind(&id).execute(pool).await?;
                 }
                 Err(error) => {
-                    tracing::warn!(?imsi, %error, "a device cannot be told that something has changed for it");
+                    tracing::warn!(?imsi, error = %Discreet(&error), "a device cannot be told that something has changed for it");
                     let again = (attempts < ATTEMPTS).then(|| rows::seconds(now + pause(attempts + 1)));
                     let sql = "UPDATE boss_notice SET due = $1, error = $2 WHERE id = $3";
                     query(sql).bind(again).bind(error.to_string()).bind(&id).execute(pool).await?;

@@ -16,6 +16,7 @@ use super::server::{Cancellation, Confirmation, Confirmed, ServerError, Wanted};
 use super::{Boss, BossError, Identifier, Subject, change_at};
 use crate::Imsi;
 use crate::database::change;
+use crate::discreet::Discreet;
 use crate::hlr::{Lookup, Mode, Status, Subscription, register};
 
 /// How long a call may take, in seconds.
@@ -109,7 +110,7 @@ impl Boss {
             let boss = self.clone();
             under_way.spawn(async move {
                 if let Err(error) = boss.go_on_with(&id, now).await {
-                    tracing::error!(order = %id, %error, "an order does not get on");
+                    tracing::error!(order = %id, error = %Discreet(&error), "an order does not get on");
                 }
             });
         }
@@ -206,7 +207,7 @@ impl Boss {
             };
             let outcome = outcome.unwrap_or_else(|_| Err(ServerError::Unavailable("no answer in time".to_owned())));
             if let Err(error) = &outcome {
-                tracing::warn!(order = %record.order.id, step = step.function(), %error, "ES2+");
+                tracing::warn!(order = %record.order.id, step = step.function(), error = %Discreet(&error), "ES2+");
             }
             change!(self.inner.database, |tx| -> BossError { self.end_step(tx, &record, step, &outcome, now).await? })?;
         }
@@ -255,7 +256,7 @@ impl Boss {
             let sql = "UPDATE boss_order SET claimed_until = $1 WHERE id = $2 AND claim = $3";
             let sign = query(sql).bind(until).bind(record.order.id.as_str()).bind(record.claim.clone());
             if let Err(error) = sign.execute(self.inner.database.pool()).await {
-                tracing::warn!(order = %record.order.id, %error, "others may make the same call");
+                tracing::warn!(order = %record.order.id, error = %Discreet(&error), "others may make the same call");
             }
         }
     }

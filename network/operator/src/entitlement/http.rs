@@ -13,6 +13,7 @@ use super::relay::{self, relayed};
 use super::request::{Parameters, RequestError};
 use super::server::{Answer, Entitlement, Envelope, Refusal};
 use super::wording;
+use crate::discreet::Discreet;
 use crate::language::{Language, Text};
 use crate::source::Source;
 
@@ -97,9 +98,9 @@ fn answered(answer: Answer) -> Response {
 fn refused(refusal: &Refusal, language: Language) -> Response {
     let (status, text) = status(refusal);
     if status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(%refusal, "entitlement request failed");
+        tracing::error!(refusal = %Discreet(&refusal), "entitlement request failed");
     } else {
-        tracing::info!(%refusal, status = status.as_u16(), "entitlement request refused");
+        tracing::info!(refusal = %Discreet(&refusal), status = status.as_u16(), "entitlement request refused");
     }
     if let Refusal::Rejected { packet, .. } = refusal {
         let head = [(header::CONTENT_TYPE, HeaderValue::from_static(relay::MEDIA_TYPE))];

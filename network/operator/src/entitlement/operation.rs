@@ -21,6 +21,7 @@ use crate::boss::{
     BindRequest, BossError, Filter, Identifier, Kind, Need, Order, Request, Service, ServiceState, State, Target,
     Ticket, UnbindRequest,
 };
+use crate::discreet::Discreet;
 use crate::hlr::{Lookup, Mode, Status, Subscription};
 use crate::language::{Language, Text};
 use crate::otp::{Addressee, OtpError, Purpose};
@@ -66,7 +67,7 @@ impl From<BossError> for Failure {
     fn from(error: BossError) -> Self {
         match wording::of_boss(&error) {
             Some((result, text)) => {
-                tracing::info!(%error, "refused");
+                tracing::info!(error = %Discreet(&error), "refused");
                 Self::Because(result, text)
             }
             None => Self::Refusal(Refusal::Internal(error.to_string())),
@@ -91,7 +92,7 @@ impl Failure {
     pub(super) fn section(self, language: Language) -> Result<Characteristic, Refusal> {
         let (result, text) = match self {
             Self::Odsa(error) => {
-                tracing::info!(%error, "refused");
+                tracing::info!(error = %Discreet(&error), "refused");
                 (error.result(), wording::of_odsa(&error))
             }
             Self::Because(result, text) => (result, text),

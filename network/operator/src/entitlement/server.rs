@@ -21,6 +21,7 @@ use super::session::{self, Awaiting, Session, SessionError, Sessions};
 use super::token::{Bearer, Holder, TokenError, Tokens};
 use crate::boss::Boss;
 use crate::database::Database;
+use crate::discreet::Discreet;
 use crate::eap::{self, Given, Reason, Step};
 use crate::hlr::{Hlr, HlrError, Lookup, MasterKey, Status, Subscription};
 use crate::language::Language;
@@ -241,7 +242,7 @@ impl Entitlement {
                 // The card can prove it once more.
                 Err(TokenError::Unknown | TokenError::NotYours) if credentials.eap_id.is_some() => {}
                 Err(error) => {
-                    tracing::info!(%error, "token refused");
+                    tracing::info!(error = %Discreet(&error), "token refused");
                     return Err(error.into());
                 }
             }
@@ -503,7 +504,7 @@ const SIGN_IN_PURPOSE: &str = "sign in";
 /// What a failed authentication means. TS.43 section 2.10.
 fn failed(packet: Vec<u8>, reason: Reason, request: &Request) -> Refusal {
     let code = ResultCode::of(&reason);
-    tracing::info!(%reason, code = code as u16, "authentication failed");
+    tracing::info!(reason = %Discreet(&reason), code = code as u16, "authentication failed");
     if code.is_final() {
         Refusal::Rejected { packet, reason }
     } else if request.credentials.token.is_none() {

@@ -24,6 +24,7 @@ use subtle::ConstantTimeEq;
 
 use super::contact::{Contact, Delivery};
 use super::store::{Hlr, HlrError};
+use crate::discreet::Discreet;
 use crate::{Imsi, Msisdn};
 
 /// No request comes near this.
@@ -99,6 +100,6 @@ async fn contact(State(hlr): State<Arc<Hlr>>, Whole(body): Whole) -> Response {
 }
 
 fn broken(error: &HlrError) -> Response {
-    tracing::error!(%error, "HLR door");
+    tracing::error!(error = %Discreet(&error), "HLR door");
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")]).into_response()
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::session::{Area, Cookie, SessionError, form_token};
 use super::{Portal, text};
 use crate::boss::BossError;
+use crate::discreet::Discreet;
 use crate::hlr::HlrError;
 use crate::language::{Language, Text};
 use crate::otp::OtpError;
@@ -207,7 +208,7 @@ pub(super) struct Fact {
 /// The answer with this page.
 pub(super) fn html(status: StatusCode, template: &impl Template) -> Result<Response, Refusal> {
     let page = template.render().map_err(|error| {
-        tracing::error!(%error, "a page cannot be made");
+        tracing::error!(error = %Discreet(&error), "a page cannot be made");
         Refusal::Busy
     })?;
     Ok((status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
@@ -340,7 +341,7 @@ impl From<BossError> for Refusal {
             BossError::Hlr(error) => error.into(),
             BossError::Database(error) => error.into(),
             BossError::Randomness(_) | BossError::Corrupt(_) => {
-                tracing::error!(%error, "the portal cannot go on");
+                tracing::error!(error = %Discreet(&error), "the portal cannot go on");
                 Self::Busy
             }
             other => Self::Impossible(text::impossible(&other)),
@@ -364,7 +365,7 @@ impl From<OtpError> for Refusal {
         match error {
             OtpError::TooMany { after } => Self::TooOften { after },
             error => {
-                tracing::error!(%error, "one-time codes do not work");
+                tracing::error!(error = %Discreet(&error), "one-time codes do not work");
                 Self::Busy
             }
         }
@@ -373,14 +374,14 @@ impl From<OtpError> for Refusal {
 
 impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
-        tracing::error!(%error, "sessions do not work");
+        tracing::error!(error = %Discreet(&error), "sessions do not work");
         Self::Busy
     }
 }
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
-        tracing::error!(%error, "the portal's database does not work");
+        tracing::error!(error = %Discreet(&error), "the portal's database does not work");
         Self::Busy
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use super::packet::{Code, MAX_LENGTH, MS_MPPE_RECV_KEY, MS_MPPE_SEND_KEY, Packet, Secret, attribute};
+use crate::discreet::Discreet;
 use crate::eap::packet::{self, Type};
 use crate::eap::{Given, Server, Session, Step, VectorSource};
 use crate::metrics::{RADIUS_PACKETS, count_authentication};
@@ -236,7 +237,7 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
                 Some(answer.sign(secret))
             }
             Step::Failure { packet, reason } => {
-                info!(%from, %reason, "rejected");
+                info!(%from, reason = %Discreet(&reason), "rejected");
                 Some(request.answer(Code::ACCESS_REJECT, &packet).sign(secret))
             }
             Step::Ignored(session) => {

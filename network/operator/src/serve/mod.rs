@@ -38,6 +38,7 @@ pub use config::{Clock, Config, Listen, Part, ProgressDoor, SmsClient, UnknownPa
 
 use crate::boss::Boss;
 use crate::database::Database;
+use crate::discreet::Discreet;
 use crate::eap::{self, Server};
 use crate::entitlement::{self, Entitlement};
 use crate::health::{self, Health, counted};
@@ -318,7 +319,7 @@ async fn rounds<E: core::fmt::Display, W: Future<Output = Result<usize, E>>>(
         match work(clock()).await {
             Ok(0) => {}
             Ok(done) => tracing::debug!(business, done, "unfinished business"),
-            Err(error) => tracing::warn!(business, %error, "unfinished business"),
+            Err(error) => tracing::warn!(business, error = %Discreet(&error), "unfinished business"),
         }
     }
 }

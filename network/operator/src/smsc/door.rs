@@ -37,6 +37,7 @@ use super::store::{News, Smsc};
 use super::unix_now;
 use crate::Imsi;
 use crate::database::change;
+use crate::discreet::Discreet;
 use crate::eap::{Given, Server, Session, Settings, Step};
 use crate::hlr::{Hlr, HlrError};
 use crate::metrics::count_authentication;
@@ -169,7 +170,7 @@ impl IntoResponse for Refusal {
             Self::NoMessage => told(StatusCode::NOT_FOUND, "no such message"),
             Self::Busy => ([(header::RETRY_AFTER, "5")], told(StatusCode::SERVICE_UNAVAILABLE, "busy")).into_response(),
             Self::Broken(error) => {
-                tracing::error!(%error, "MT door");
+                tracing::error!(error = %Discreet(&error), "MT door");
                 let answer = told(StatusCode::SERVICE_UNAVAILABLE, "try again later");
                 ([(header::RETRY_AFTER, "5")], answer).into_response()
             }
@@ -250,7 +251,7 @@ async fn attach(
             Ok(Json(AttachAnswer::Attached { attachment: token.to_string() }))
         }
         Step::Failure { packet, reason } => {
-            tracing::info!(%reason, "phone refused");
+            tracing::info!(reason = %Discreet(&reason), "phone refused");
             Err(Refusal::Failure(packet))
         }
         Step::Ignored(state) => {

@@ -57,7 +57,7 @@ pub(crate) struct World {
     pub(crate) outbox: mpsc::UnboundedReceiver<(String, String)>,
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) doors: Vec<SocketAddr>,
-    database: Database,
+    pub(crate) database: Database,
 }
 
 /// An SM-DP+ with some profiles, which does what it is told.

@@ -24,6 +24,7 @@ use super::body::{Bind, INTERFACE_VERSION, Query, ShortMessage, submitted, tag};
 use super::link::{Link, LinkError};
 use super::pdu::{Command, Pdu, Status};
 use super::{content, time};
+use crate::discreet::Discreet;
 use crate::smsc::message::{Receipt, SmscError, Submission};
 use crate::smsc::store::{DueReceipt, News, Smsc};
 use crate::smsc::unix_now;
@@ -92,7 +93,7 @@ pub async fn serve(smsc: Smsc, listener: TcpListener, stop: impl Future<Output =
             },
             _ = tidy.tick() => {
                 if let Err(error) = smsc.tidy(unix_now()).await {
-                    warn!(%error, "tidying up");
+                    warn!(error = %Discreet(&error), "tidying up");
                 }
             }
             Some(_) = sessions.join_next() => {}
@@ -336,7 +337,7 @@ impl Session {
             if pdu.status == Status::OK {
                 if let Err(error) = self.smsc.receipt_done(&id).await {
                     // It will be sent again.
-                    warn!(%error, "a receipt's acknowledgement");
+                    warn!(error = %Discreet(&error), "a receipt's acknowledgement");
                 }
             } else {
                 info!(from = %self.from, id, status = %pdu.status, "receipt not taken");
@@ -377,7 +378,7 @@ impl Session {
         let receipts = match self.smsc.take_receipts(client, room, unix_now()).await {
             Ok(receipts) => receipts,
             Err(error) => {
-                warn!(%error, "receipts");
+                warn!(error = %Discreet(&error), "receipts");
                 return Ok(());
             }
         };
@@ -466,7 +467,7 @@ fn status_of(error: &SmscError) -> Status {
         SmscError::QueueFull => Status::QUEUE_FULL,
         SmscError::NoMessage => Status::INVALID_MESSAGE_ID,
         SmscError::Register(_) | SmscError::Database(_) | SmscError::Corrupt(_) => {
-            tracing::error!(%error, "SMPP");
+            tracing::error!(error = %Discreet(&error), "SMPP");
             Status::SYSTEM_ERROR
         }
     }

@@ -1,0 +1,281 @@
+//! What the operator's parts write to whoever listens, filter or not: everything that happens, and nobody's whole identity.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod peer;
+mod postgresql;
+mod world;
+
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use axum::body::Body;
+use axum::http::Request;
+use operator::boss::server::BoxFuture;
+use operator::boss::{
+    Boss, Cancellation, Confirmation, Confirmed, Decision, Kind, ProfileServer, ServerError, Target, Wanted,
+};
+use operator::eap::Method;
+use operator::es2plus::ProgressTaker;
+use operator::hlr::MasterKey;
+use operator::language::Language;
+use operator::otp::{Addressee, OneTimeCodes, Purpose, SIGN_IN};
+use operator::smsc::{self, Client, Esme, EsmeSettings, Patience, SmsError, SmsSender, Smsc};
+use operator::source::Source;
+use operator::{Imsi, Msisdn, portal};
+use peer::IMSI;
+use postgresql::{Place, on_each_database};
+use rsp::es2plus::{
+    HandleDownloadProgressInfoRequest, NotificationPointId, RequestHeader, Timestamp, read_request, request,
+};
+use rsp::es9::FunctionExecutionStatus;
+use rsp::{Eid, Iccid};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use world::{EID, ICCID, MSISDN, NEW_PHONE, OTHER_EID, OTHER_ICCID, OTHER_IMSI, OTHER_MSISDN, Phone, WATCH, World};
+
+/// Everything that is written.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Nobody the operator knows of: in the register or not.
+const UNKNOWN: [&str; 4] =
+    ["001019999999999", "8981100000000009995", "81900000000", "89049032000001000000000099999993"];
+
+/// An SM-DP+ and a service centre that talk too much.
+struct Talkative;
+
+impl ProfileServer for Talkative {
+    fn download_order<'a>(
+        &'a self,
+        _: &'a str,
+        eid: Option<&'a Eid>,
+        _: &'a Wanted,
+    ) -> BoxFuture<'a, Result<Iccid, ServerError>> {
+        let message = format!("nothing for {} on {ICCID}", eid.map(Eid::to_string).unwrap_or_default());
+        Box::pin(async { Err(ServerError::Refused { subject: "8.2.5".into(), reason: "3.7".into(), message }) })
+    }
+
+    fn confirm_order<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Iccid,
+        _: &'a Confirmation,
+    ) -> BoxFuture<'a, Result<Confirmed, ServerError>> {
+        Box::pin(async { Err(ServerError::Unavailable(ICCID.into())) })
+    }
+
+    fn release_profile<'a>(&'a self, _: &'a str, _: &'a Iccid) -> BoxFuture<'a, Result<(), ServerError>> {
+        Box::pin(async { Err(ServerError::Unavailable(ICCID.into())) })
+    }
+
+    fn cancel_order<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a Iccid,
+        _: &'a Cancellation,
+    ) -> BoxFuture<'a, Result<(), ServerError>> {
+        Box::pin(async { Err(ServerError::Unavailable(ICCID.into())) })
+    }
+}
+
+impl SmsSender for Talkative {
+    fn send<'a>(&'a self, to: &'a Msisdn, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(async move { Err(SmsError::Refused(format!("{to} is not wanted"))) })
+    }
+
+    fn send_to_imsi<'a>(&'a self, to: &'a Imsi, _: &'a str) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(async move { Err(SmsError::Refused(format!("{to} is not wanted"))) })
+    }
+
+    fn send_data<'a>(&'a self, to: &'a Msisdn, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(async move { Err(SmsError::Refused(format!("{to} is not wanted"))) })
+    }
+
+    fn send_data_to_imsi<'a>(&'a self, to: &'a Imsi, _: u16, _: &'a [u8]) -> BoxFuture<'a, Result<(), SmsError>> {
+        Box::pin(async move { Err(SmsError::Refused(format!("{to} is not wanted"))) })
+    }
+}
+
+/// A companion with its contract, a number that moves, and much that is refused on the way.
+async fn devices(world: &mut World) -> String {
+    let mut phone = Phone::new(Method::Aka, "ap2006");
+    let subscribe = [("operation", "ManageSubscription"), ("operation_type", "0"), ("companion_terminal_id", WATCH)];
+    let section = phone.ask(world, &[&subscribe[..], &[("companion_terminal_eid", EID)]].concat()).await;
+    world.decide(section["SubscriptionServiceUserData"].as_str().unwrap(), Decision::Accept).await;
+    let section = phone.ask(world, &[&subscribe[..], &[("companion_terminal_eid", EID)]].concat()).await;
+    let iccid = section["DownloadInfo"]["ProfileIccid"].as_str().unwrap().to_owned();
+    world.installed_and_enabled(&iccid, EID).await;
+    let on = [("operation", "ManageService"), ("companion_terminal_service", "SharedNumber")];
+    for (kind, value) in [
+        ("iccid", iccid.as_str()),
+        ("iccid", OTHER_ICCID),
+        ("imsi", OTHER_IMSI),
+        ("msisdn", OTHER_MSISDN),
+        ("imsi", UNKNOWN[0]),
+        ("iccid", UNKNOWN[1]),
+        ("msisdn", UNKNOWN[2]),
+        ("eid", UNKNOWN[3]),
+        ("imsi", "440101234567890"),
+    ] {
+        for operation_type in ["10", "11"] {
+            let of_one = [("operation_type", operation_type), ("x_secondary_id_type", kind), ("x_secondary_id", value)];
+            phone.ask(world, &[&on[..], &of_one].concat()).await;
+            let mine = [("operation_type", operation_type), ("x_primary_id_type", kind), ("x_primary_id", value)];
+            phone.ask(world, &[&on[..], &mine, &[("companion_terminal_iccid", &iccid)]].concat()).await;
+        }
+    }
+    let other = format!("0{OTHER_IMSI}@nai.epc.mnc001.mcc001.3gppnetwork.org");
+    for identity in [&other, "0001019999999999@nai.epc", "alice@81901234567"] {
+        let token = phone.token.clone().unwrap();
+        phone.request(world, &[("token", &token), ("EAP_ID", identity)], &on).await;
+        phone.request(world, &[("EAP_ID", identity)], &on).await;
+    }
+    let mut new = Phone { terminal_id: NEW_PHONE.into(), ..Phone::new(Method::Aka, "ap2009") };
+    let transfer = [("operation", "ManageSubscription"), ("operation_type", "3"), ("terminal_eid", OTHER_EID)];
+    assert_eq!(new.request(world, &[("msisdn", MSISDN)], &transfer).await.status, 200);
+    let code = world.code(IMSI).await;
+    new.get(world, &[("OTP", "000")]).await;
+    assert_eq!(new.get(world, &[("OTP", &code)]).await.status, 200);
+    iccid
+}
+
+/// What the SM-DP+ tells, of an order and of none; and how it refuses.
+async fn profiles(world: &World, iccid: &str) {
+    for (iccid, eid) in [(iccid, OTHER_EID), (UNKNOWN[1], EID)] {
+        let news = HandleDownloadProgressInfoRequest {
+            eid: Some(eid.parse().unwrap()),
+            iccid: iccid.parse().unwrap(),
+            profile_type: String::new(),
+            timestamp: Timestamp(world::BEGINNING),
+            notification_point_id: NotificationPointId::ENABLE,
+            notification_point_status: FunctionExecutionStatus::success(),
+            result_data: None,
+        };
+        let news = request(&RequestHeader::new("smdp", "1"), &news);
+        world.boss.take(read_request(news.as_bytes()).unwrap()).await.unwrap();
+    }
+    let settings = operator::boss::Settings { contract: false, ..world.boss.settings().clone() };
+    let boss = Boss::new(world.database.clone(), Arc::new(Talkative), settings).with_sender(Arc::new(Talkative));
+    let order = operator::boss::Request {
+        kind: Kind::Primary,
+        subscriber: IMSI.parse().unwrap(),
+        target: Target { eid: Some(UNKNOWN[3].parse().unwrap()), ..Target::default() },
+        share: None,
+        language: Language::English,
+    };
+    boss.request(&order, world.now()).await.unwrap();
+    let notice = format!(
+        "INSERT INTO boss_notice (id, imsi, application, created_at, attempts, due) VALUES ('1', '{IMSI}', 'ap2009', 0, 0, 0)"
+    );
+    sqlx::query(&notice).execute(world.database.pool()).await.unwrap();
+    boss.advance(world.now()).await.unwrap();
+    let codes = OneTimeCodes::new(world.database.clone(), Arc::new(MasterKey::new([9; 32])), Arc::new(Talkative));
+    let (imsi, source) = (IMSI.parse().unwrap(), Source::default());
+    let to = Addressee { called: MSISDN, subscription: Some(&imsi), source: &source };
+    codes.send(Purpose(&["test"]), to, (&SIGN_IN, Language::English), world.now()).await.unwrap();
+    codes.send_waiting(world.now() + 100).await.unwrap();
+}
+
+/// The service centre, and the portal.
+async fn messages_and_pages(world: &World) {
+    let settings = smsc::Settings {
+        address: sms::Address::international("15550000000").unwrap(),
+        time_zone: 0,
+        clients: vec![Client::new("operator", "secret")],
+        patience: Patience::default(),
+    };
+    let centre = Smsc::new(world.database.clone(), Arc::clone(&world.hlr), settings);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(smsc::serve(centre.clone(), listener, std::future::pending()));
+    let esme = Esme::start(EsmeSettings {
+        address,
+        system_id: "operator".into(),
+        password: zeroize::Zeroizing::new("secret".into()),
+        source: smsc::Address::international("15550000000"),
+        patience: Patience::default(),
+    });
+    esme.send(&MSISDN.parse().unwrap(), "hello").await.unwrap();
+    esme.send_to_imsi(&OTHER_IMSI.parse().unwrap(), "hello").await.unwrap();
+    esme.send(&UNKNOWN[2].parse().unwrap(), "hello").await.unwrap_err();
+    let attach = |identity: &str| {
+        let body = Body::from(format!("{{\"identity\":\"{identity}\"}}"));
+        smsc::router(&centre).oneshot(Request::post("/mt/v1/attach").body(body).unwrap())
+    };
+    for identity in [format!("0{IMSI}@nai.epc"), format!("0{}@nai.epc", UNKNOWN[0])] {
+        attach(&identity).await.unwrap();
+    }
+    let codes = OneTimeCodes::new(world.database.clone(), Arc::new(MasterKey::new([9; 32])), Arc::new(Talkative));
+    let portal = portal::Portal::new(
+        world.boss.clone(),
+        Arc::clone(&world.hlr),
+        world.database.clone(),
+        codes,
+        portal::Settings::default(),
+    );
+    for path in
+        [format!("/care/?number={MSISDN}"), format!("/office/orders/{IMSI}"), format!("/portal/contract?ticket={IMSI}")]
+    {
+        portal::router(portal.clone()).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    }
+}
+
+/// One for all tests of this process.
+static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let filter = EnvFilter::new("off,operator=trace,https=trace");
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log.clone()).init();
+    log
+});
+
+on_each_database!(nobody_is_named_whole);
+
+async fn nobody_is_named_whole(place: &Place) {
+    let log = LOG.clone();
+    let mut world = World::with(place, |settings| settings.networks = vec!["00101".into()]).await;
+    let iccid = devices(&mut world).await;
+    profiles(&world, &iccid).await;
+    messages_and_pages(&world).await;
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    // It does say what happened, and to whom roughly.
+    for said in [
+        "entitlement",
+        "nobody has the IMSI 00101…",
+        "44010…",
+        "no news of an order",
+        "nothing for 89049… on 89811…",
+        "00101… is not wanted",
+        "message taken",
+        "phone refused",
+        "EAP_ID and token contradict each other",
+    ] {
+        assert!(log.contains(said), "{said}");
+    }
+    let known = [IMSI, ICCID, MSISDN, EID, OTHER_IMSI, OTHER_ICCID, OTHER_MSISDN, OTHER_EID, &iccid, "440101234567890"];
+    for identity in known.iter().chain(&UNKNOWN) {
+        let line = log.lines().find(|line| line.contains(identity));
+        assert_eq!(line, None, "{identity}");
+    }
+}
