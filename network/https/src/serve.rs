@@ -135,3 +135,43 @@ impl Service<hyper::Request<Incoming>> for WithPeer {
         self.inner.call(request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::Whole;
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Says something, and hears what the server says until it hangs up.
+    async fn heard(at: SocketAddr, said: &str) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// It takes as long as the server is patient.
+    #[tokio::test]
+    async fn slow_clients_are_let_go_and_hold_up_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let router = Router::new().route("/", post(async |Whole(body): Whole| body.len().to_string()));
+        tokio::spawn(serve(listener, None, router, core::future::pending()));
+        let slow = tokio::spawn(async move {
+            tokio::join!(
+                heard(at, "POST / HTTP/1.1\r\nHost: a"),
+                heard(at, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf"),
+                heard(at, ""),
+            )
+        });
+        let whole = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull";
+        assert!(heard(at, whole).await.ends_with("\r\n\r\n4"));
+        assert!(!slow.is_finished());
+        let (half_a_head, half_a_body, nothing) = slow.await.unwrap();
+        assert!(half_a_head.is_empty() || half_a_head.starts_with("HTTP/1.1 408"), "{half_a_head}");
+        assert!(half_a_body.starts_with("HTTP/1.1 408"), "{half_a_body}");
+        assert!(nothing.is_empty() || nothing.starts_with("HTTP/1.1 408"), "{nothing}");
+    }
+}

@@ -806,3 +806,126 @@ async fn nonsense() {
         exchange(world.doors[0], b"PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET,HEAD,POST")));
 }
+
+/// What is in the database but for who may ask, and what is asked of whom.
+async fn business(world: &World) -> Vec<Vec<String>> {
+    let mut business = Vec::new();
+    for (table, columns) in [
+        ("subscription", "imsi || status || COALESCE(msisdn, '') || COALESCE(eid, '')"),
+        ("group_member", "imsi || msisdn"),
+        ("boss_order", "id || state || COALESCE(share, '')"),
+        ("boss_order_entry", "order_id || event"),
+        ("boss_contract", "ticket"),
+        ("boss_service", "primary_imsi || secondary_imsi || state"),
+        ("boss_charge", "order_id"),
+        ("one_time_code", "id"),
+    ] {
+        let mut rows = world.rows(table, columns).await;
+        rows.sort_unstable();
+        business.push(rows);
+    }
+    business
+}
+
+/// Everything the parts write, on this thread.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// What was written since the last look.
+    fn look(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+/// Whatever cannot be right gets its code, a sentence in the person's language and a line in the log, and changes nothing.
+#[tokio::test]
+async fn what_cannot_be_right_is_said_logged_and_left_undone() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let place = Place::sqlite();
+    let world = World::with(&place, |settings| settings.networks = vec!["00101".into()]).await;
+    let mut phone = companion();
+    phone.ask(&world, &[SUBSCRIBE, THE_WATCH, ITS_EID].concat()).await;
+    let secondary = |kind, value| [("x_secondary_id_type", kind), ("x_secondary_id", value)];
+    let wrong_eid = "89049032000001000000000012345653";
+    let share = [ON, &[("companion_terminal_id", WATCH)]].concat();
+    let other = [("companion_terminal_iccid", OTHER_ICCID)];
+    let primary = [("x_primary_id_type", "imsi"), ("x_primary_id", OTHER_IMSI)];
+    let within = [
+        ("unknown operation", vec![("operation", "Bogus")], "101"),
+        ("unknown type", vec![("operation", "ManageService"), ("operation_type", "99")], "101"),
+        ("not offered", vec![("operation", "AcquirePlan")], "103"),
+        ("no EID", [SUBSCRIBE, THE_WATCH].concat(), "102"),
+        ("check digits", [SUBSCRIBE, THE_WATCH, &[("companion_terminal_eid", wrong_eid)]].concat(), "102"),
+        (
+            "check digits of a target",
+            [SUBSCRIBE, THE_WATCH, ITS_EID, &[("target_terminal_eid", wrong_eid)]].concat(),
+            "102",
+        ),
+        ("another operator's", [&share[..], &secondary("imsi", "440101234567890")].concat(), "102"),
+        ("contradicting", [&share[..], &other, &secondary("imsi", IMSI)].concat(), "102"),
+        ("not one's own", [&share[..], &other, &primary].concat(), "102"),
+        ("unknown EID", [OFF, &[("companion_terminal_eid", OTHER_EID)]].concat(), "102"),
+        ("no such kind of number", [&share[..], &secondary("name", "alice")].concat(), "102"),
+    ];
+    let instead = [
+        ("another version", vec![("app", "ap2006"), ("terminal_id", "x"), ("entitlement_version", "1.0")], 406),
+        ("nothing", vec![], 400),
+        ("no such code", vec![("OTP", "000000")], 511),
+        ("no packet", vec![("eap-relay-packet", "AgEABA==")], 511),
+        ("no Base64", vec![("eap-relay-packet", "*")], 400),
+    ];
+    let before = business(&world).await;
+    for (language, is_it) in [("en", true), ("ja", false)] {
+        phone.language = language.into();
+        for (what, parameters, result) in &within {
+            log.look();
+            let section = phone.ask(&world, parameters).await;
+            assert_eq!(section["OperationResult"], *result, "{what}: {section}");
+            let text = section["GeneralErrorText"].as_str().unwrap();
+            assert_eq!(text.is_ascii(), is_it, "{what}: {text}");
+            let logged = log.look();
+            assert!(logged.contains("refused") && logged.contains(&format!("result=\"{result}\"")), "{what}: {logged}");
+            assert!(business(&world).await == before, "{what}");
+        }
+        for (what, parameters, status) in &instead {
+            phone.cookie = None;
+            log.look();
+            let reply = phone.get(&world, parameters).await;
+            assert_eq!(
+                (reply.status, reply.header("content-language")),
+                (*status, Some(language)),
+                "{what}: {reply:?}"
+            );
+            assert!(!reply.body.is_empty() && reply.body.is_ascii() == is_it, "{what}: {reply:?}");
+            let logged = log.look();
+            assert!(logged.contains("refused") && logged.contains(&format!("status={status}")), "{what}: {logged}");
+            assert!(business(&world).await == before, "{what}");
+        }
+        for (kind, body, status) in [
+            ("application/json", "{", 400),
+            ("application/json", "{\"app\":{\"a\":1}}", 400),
+            ("application/vnd.gsma.eap-relay.v1.0+json", "{\"eap-relay-packet\":\"\"}", 400),
+            ("application/xml", "<a", 415),
+            ("application/json", &"x".repeat(70_000), 413),
+        ] {
+            let reply = phone.post(&world, kind, body).await;
+            assert_eq!(reply.status, status, "{kind}");
+            assert!(business(&world).await == before, "{kind}");
+        }
+    }
+}

@@ -1,12 +1,11 @@
 //! The door: HTTP in, HTTP out. TS.43 sections 2.1 to 2.5 and 2.10.
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, RawQuery, Request, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::time::{Duration, timeout};
+use https::binding::Whole;
 
 use super::document::Format;
 use super::relay::{self, relayed};
@@ -19,8 +18,6 @@ use crate::source::Source;
 
 /// No request comes near this; a larger body is refused unread.
 const LARGEST_BODY: usize = 64 * 1024;
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// The name of the cookie.
 const COOKIE: &str = "session";
 
@@ -159,19 +156,4 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-/// A body that arrived whole, and in time.
-struct Whole(Bytes);
-
-impl<S: Send + Sync> FromRequest<S> for Whole {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        match timeout(PATIENCE, Bytes::from_request(request, state)).await {
-            Ok(Ok(body)) => Ok(Self(body)),
-            Ok(Err(rejection)) => Err(rejection.into_response()),
-            Err(_) => Err(StatusCode::REQUEST_TIMEOUT.into_response()),
-        }
-    }
 }
