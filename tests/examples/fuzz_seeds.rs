@@ -3,6 +3,9 @@
 //! Valid commands, dialogues, messages and packages go to `fuzz/corpus/<target>`, and the dialogue that brings a card to
 //! where it waits for a bound profile package to `fuzz/prepared`.
 
+#[path = "../src/wire.rs"]
+mod wire;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::{fs, io};
@@ -26,6 +29,10 @@ fn main() -> io::Result<()> {
     write(&folder, "bpp_stream", [pack(&pieces)])?;
     let ts48 = vector("ts48/TS48_v7.0_SAIP2.3_BERTLV_SUCI.der").map(fs::read).transpose()?;
     write(&folder, "profile_package", ICCIDS.iter().map(|iccid| package(iccid)).chain(ts48))?;
+    for entrance in &wire::ENTRANCES {
+        let right = (entrance.seeds)().into_iter().filter(|seed| (entrance.read)(seed));
+        write(&folder, entrance.name, right)?;
+    }
     fs::write(folder.join("prepared"), pack(&prepared))
 }
 

@@ -67,6 +67,40 @@ pub fn mutated_whole(dialogue: &Dialogue, faults: usize, dice: &mut Dice) -> Vec
     steps
 }
 
+/// One of these, with one to four faults in its octets.
+pub fn mutated_octets(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    let Some(mut octets) = seeds.get(dice.roll(seeds.len())).cloned() else { return Vec::new() };
+    for _ in 0..=dice.roll(4) {
+        let at = dice.roll(octets.len());
+        match dice.roll(8) {
+            0 => octets.truncate(at),
+            1 => {
+                let count = 1 + dice.roll(8);
+                octets.extend(dice.bytes(count));
+            }
+            2 => octets.insert(at.min(octets.len()), dice.border()),
+            3 if at < octets.len() => drop(octets.remove(at)),
+            4 => {
+                // Its beginning, and another one's end.
+                let other = seeds.get(dice.roll(seeds.len())).map(Vec::as_slice).unwrap_or_default();
+                octets.truncate(at);
+                octets.extend_from_slice(other.get(dice.roll(other.len())..).unwrap_or_default());
+            }
+            5 => {
+                if let Some(octet) = octets.get_mut(at) {
+                    *octet ^= 1 << dice.roll(8);
+                }
+            }
+            _ => {
+                if let Some(octet) = octets.get_mut(at) {
+                    *octet = dice.border();
+                }
+            }
+        }
+    }
+    octets
+}
+
 fn break_one(steps: &mut Vec<Step>, opening: usize, dialogues: &[Dialogue], dice: &mut Dice) {
     // Mostly behind the opening; sometimes in it.
     let from = if dice.roll(8) == 0 { 0 } else { opening.min(steps.len()) };

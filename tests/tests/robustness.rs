@@ -1,9 +1,13 @@
-//! The whole card under stress: more than 100,000 broken dialogues, and every ES10 request cut short.
+//! The whole card under stress: more than 100,000 broken dialogues, and every ES10 request cut short. And whatever reads
+//! octets from a network, at the operator and in a phone: nothing that is sent there makes it panic.
 //!
 //! No panic; every answer a status word the specifications know; a refusal leaves memory as it was; after a reset the
 //! card serves again and its memory accounts are right; when everything is deleted, nothing is left over.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../src/wire.rs"]
+mod wire;
 
 use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
 use card_os::{Card, DomainId};
@@ -14,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vuicc_tests::dialogues::{self, Dialogue};
 use vuicc_tests::host::store_data;
-use vuicc_tests::mutation::{Dice, Step, mutated, mutated_whole};
+use vuicc_tests::mutation::{Dice, Step, mutated, mutated_octets, mutated_whole};
 use vuicc_tests::specimen::Specimen;
 
 /// Broken dialogues, all in all.
@@ -23,6 +27,8 @@ const SEQUENCES: usize = 100_000;
 const PER_CARD: usize = 100;
 /// Commands of a dialogue that are taken at once.
 const LONGEST: usize = 8;
+/// Broken messages at each entrance.
+const MESSAGES: usize = 2_000;
 
 /// Memory that counts its changes.
 struct Watched {
@@ -244,4 +250,22 @@ fn refusal(card: &mut Card, request: &[u8]) -> Vec<u8> {
 fn dump(card: &Card) -> Vec<(Key, Vec<u8>)> {
     let nvm = card.nvm();
     all_keys(nvm).into_iter().map(|key| (key, nvm.get(key).unwrap_or_default().to_vec())).collect()
+}
+
+#[test]
+fn broken_messages_break_nothing() {
+    for (number, wire::Entrance { name, read, seeds }) in wire::ENTRANCES.iter().enumerate() {
+        let seeds = seeds();
+        assert!(!seeds.is_empty(), "{name}");
+        for seed in &seeds {
+            assert!(read(seed), "{name} takes {seed:02X?}");
+        }
+        let mut dice = Dice(number as u64);
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..MESSAGES {
+            let octets = mutated_octets(&seeds, &mut dice);
+            *if read(&octets) { &mut taken } else { &mut refused } += 1;
+        }
+        assert!(taken + refused == MESSAGES && refused > 0, "{name}: {taken} taken, {refused} refused");
+    }
 }

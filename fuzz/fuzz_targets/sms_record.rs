@@ -1,0 +1,11 @@
+//! A record of EF.SMS.
+
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/src/wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    (wire::SMS_RECORD.read)(octets);
+});
