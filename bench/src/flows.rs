@@ -153,6 +153,8 @@ fn wear(
         terminal: terminal("Watch", number),
         servers: &mut servers,
         user: &mut Nobody,
+        memory: &mut Volatile::default(),
+        primary: None,
         tell: &mut |_: Event| (),
         party: Party::Secondary,
     };

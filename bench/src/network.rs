@@ -13,6 +13,7 @@ use crypto::aka::Sqn;
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{Message, Page, Terminal, User};
 use device::http::HttpsClient;
+use device::secondary::{Owner, Removal};
 use https::TlsIdentity;
 use lpa::{Decision, Offer, Trust};
 use operator::boss::{self, Subject};
@@ -268,6 +269,12 @@ impl User for Nobody {
 impl lpa::User for Nobody {
     fn consent(&mut self, _: Offer<'_>) -> Decision {
         Decision::Accept
+    }
+}
+
+impl Owner for Nobody {
+    fn remove(&mut self, _: &Removal) -> bool {
+        false
     }
 }
 
