@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use device::eap::{self, Method};
-use device::entitlement::{App, CallDelivery, Client, Identifier, Settings, Subscriber};
+use device::entitlement::{App, CallDelivery, Client, Download, DownloadInfo, Identifier, Settings, Subscriber};
 use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace, Sharing, Subject};
 use device::http::HttpsClient;
@@ -457,9 +457,9 @@ fn own_euicc(
             let subject = Subject::OwnEuicc { terminal_id, eid, iccid: None };
             primary.check_eligibility(App::Primary, Some(&subject))?;
             let info = primary.acquire_profile(&subject, sharing.as_ref())?;
-            let installed = own.install_download(&info, &eid)?;
-            own.enable(&installed.iccid, false)?;
-            let subject = subject.with_iccid(&installed.iccid);
+            let iccid = own.install_download(&info, &eid)?;
+            own.enable(&iccid, false)?;
+            let subject = subject.with_iccid(&iccid);
             primary.report_installed(&subject)?;
             primary.await_service(&subject)?;
             Ok(())
@@ -482,16 +482,31 @@ fn take_over(arguments: &Arguments, upgrade: &Upgrade, memory: &mut Memory, cont
         };
         as_primary(arguments, subscriber, memory, context, |primary| {
             let subject = Subject::NewDevice { eid, iccid: None, old_iccid: upgrade.old_iccid.clone() };
-            primary.check_eligibility(App::Primary, Some(&subject))?;
-            let info = primary.transfer(&subject)?;
-            let installed = own.install_download(&info, &eid)?;
-            own.enable(&installed.iccid, false)?;
-            let subject = subject.with_iccid(&installed.iccid);
+            // The number may have moved already, and this device not have got further: nobody could ask for it again then.
+            let begun = if primary.is_known(App::Primary) { primary.begun(&subject)? } else { None };
+            let info = match begun {
+                Some(info) if is_within_reach(own, &info)? => info,
+                _ => {
+                    primary.check_eligibility(App::Primary, Some(&subject))?;
+                    primary.transfer(&subject)?
+                }
+            };
+            let iccid = own.install_download(&info, &eid)?;
+            own.enable(&iccid, false)?;
+            let subject = subject.with_iccid(&iccid);
             primary.report_installed(&subject)?;
             primary.await_service(&subject)?;
             Ok(())
         })
     })
+}
+
+/// Whether what was begun can be gone on with: the profile is on the eUICC, or waits.
+fn is_within_reach<T: Transport>(own: &mut Secondary<'_, T>, info: &DownloadInfo) -> Result<bool, FlowError> {
+    match &info.download {
+        Download::Installed(iccid) => own.has(iccid),
+        Download::ActivationCode(_) | Download::DefaultSmdp { .. } => Ok(true),
+    }
 }
 
 /// Lets this device's own eUICC do something.

@@ -141,6 +141,12 @@ pub enum What {
         #[serde(serialize_with = "text")]
         eid: Option<Eid>,
     },
+    /// A profile that was installed before is to be enabled.
+    Enable {
+        /// Which.
+        #[serde(serialize_with = "text")]
+        iccid: Option<Iccid>,
+    },
     /// An activation code for another eUICC was refused.
     ActivationCodeRefused,
     /// A profile is being downloaded.
@@ -260,6 +266,7 @@ impl fmt::Display for What {
             Self::MessageShown { title } => write!(f, "asks: {title}"),
             Self::MessageAnswered { accepted } => f.write_str(if *accepted { "accepts" } else { "declines" }),
             Self::ActivationCode { .. } => f.write_str("activation code, matched to the EID"),
+            Self::Enable { iccid } => write!(f, "enable{}", of(iccid)),
             Self::ActivationCodeRefused => f.write_str("refuses an activation code for another EID"),
             Self::Downloading { through_primary: false } => f.write_str("downloads the profile"),
             Self::Downloading { through_primary: true } => f.write_str("downloads the profile through the primary"),

@@ -68,6 +68,14 @@ pub enum FlowError {
         /// Which should.
         announced: Iccid,
     },
+    /// A profile that was installed is not there any more.
+    #[error(
+        "profile {0}, which the operator says is installed, is not on this eUICC; what became of it is reported now, ask again"
+    )]
+    Gone(Iccid),
+    /// A profile that did not come from the device that wants it enabled.
+    #[error("profile {0} did not come from that device; enable it here by hand, if it is to be used")]
+    Foreign(Iccid),
     /// The other device has no eUICC.
     #[error("the other device has no eUICC; give its number with its own card instead")]
     NoEuicc,

@@ -72,22 +72,43 @@ impl Primary<'_, '_> {
 
     /// Asks for a profile: ManageSubscription 0, through the portal and questions to the person, until the profile waits.
     ///
-    /// With `sharing` the number is shared as soon as the profile is enabled, without another request.
+    /// With `sharing` the number is shared as soon as the profile is enabled, without another request. Where the profile
+    /// was installed before, it is [`Download::Installed`].
     pub fn acquire_profile(&mut self, subject: &Subject, sharing: Option<&Sharing>) -> Result<DownloadInfo, FlowError> {
         let call = subject.describe(Call::manage_subscription(subject.app(), Subscription::Subscribe));
         let call = sharing.map_or(call.clone(), |sharing| sharing.describe(call));
-        match self.settle(subject, &call)? {
-            Settled::Download(info) => Ok(info),
-            Settled::Done => Err(FlowError::Unexpected("DONE instead of a profile")),
-        }
+        self.profile(subject, &call)
     }
 
     /// Asks that the subscription moves to the new device: ManageSubscription 3.
     pub fn transfer(&mut self, subject: &Subject) -> Result<DownloadInfo, FlowError> {
         let call = subject.describe(Call::manage_subscription(subject.app(), Subscription::Transfer));
-        match self.settle(subject, &call)? {
+        self.profile(subject, &call)
+    }
+
+    /// Whether the operator has believed this device before, so that it need not prove itself anew.
+    pub fn is_known(&self, app: App) -> bool {
+        self.client.has_token(&self.subscriber, app)
+    }
+
+    /// What an earlier request for the same came to: a profile that waits, or one that was installed since.
+    pub fn begun(&mut self, subject: &Subject) -> Result<Option<DownloadInfo>, FlowError> {
+        let all = self.configurations(subject.app(), Some(subject))?;
+        let mut all = all.into_iter().filter(|one| one.status != Some(ServiceStatus::DeactivatedNoReuse));
+        Ok(all.find_map(|one| {
+            let installed = one
+                .iccid
+                .map(|iccid| DownloadInfo { download: Download::Installed(iccid.clone()), iccid: Some(iccid) });
+            one.download.or(installed)
+        }))
+    }
+
+    /// Asks until a profile waits, or is known to have been installed before.
+    fn profile(&mut self, subject: &Subject, call: &Call) -> Result<DownloadInfo, FlowError> {
+        match self.settle(subject, call)? {
             Settled::Download(info) => Ok(info),
-            Settled::Done => Err(FlowError::Unexpected("DONE instead of a profile")),
+            // Whoever asked before did not come to the end of it.
+            Settled::Done => self.begun(subject)?.ok_or(FlowError::Unexpected("DONE instead of a profile")),
         }
     }
 
@@ -308,7 +329,8 @@ impl Primary<'_, '_> {
         }
     }
 
-    /// Hands an activation code to the secondary, together with the EID it was made for.
+    /// Hands an activation code to the secondary, together with the EID it was made for; or has it enable the profile that
+    /// was installed before.
     pub fn pass_activation_code(
         &mut self,
         channel: &mut dyn Channel,
@@ -320,8 +342,13 @@ impl Primary<'_, '_> {
             Download::ActivationCode(code) => code.to_string(),
             // An empty matching identifier: the server knows the eUICC.
             Download::DefaultSmdp { address, .. } => format!("LPA:1${address}$"),
+            Download::Installed(iccid) => {
+                channel.send(&Message::Enable { iccid: iccid.clone(), through_primary })?;
+                self.tell_secondary(What::Enable { iccid: Some(iccid.clone()) });
+                return Ok(());
+            }
         };
-        channel.send(&Message::ActivationCode { code, eid: *eid, through_primary })?;
+        channel.send(&Message::ActivationCode { code, eid: *eid, through_primary, iccid: info.iccid.clone() })?;
         self.tell_secondary(What::ActivationCode { eid: Some(*eid) });
         Ok(())
     }
@@ -430,13 +457,11 @@ impl Primary<'_, '_> {
                 return Err(error);
             }
         };
-        agree(
-            channel,
-            match &info.download {
-                Download::ActivationCode(code) => &code.smdp_address,
-                Download::DefaultSmdp { address, .. } => address,
-            },
-        );
+        match &info.download {
+            Download::ActivationCode(code) => agree(channel, &code.smdp_address),
+            Download::DefaultSmdp { address, .. } => agree(channel, address),
+            Download::Installed(_) => {}
+        }
         self.pass_activation_code(channel, &info, &eid, how.through_primary)?;
         let iccid = self.follow_download(channel, info.iccid.as_ref(), how.patience)?;
         let subject = subject.with_iccid(&iccid);
@@ -484,13 +509,31 @@ impl Primary<'_, '_> {
         remove_profile: bool,
         patience: Duration,
     ) -> Result<ServiceStatus, FlowError> {
+        let (mut companion, mut ended) = (companion.clone(), false);
+        if companion.iccid.is_none() && companion.eid.is_some() {
+            // Its profile is disabled or gone: somebody has got so far before.
+            (companion.iccid, ended) = self.last_of(&companion)?;
+        }
         let subject = Subject::Companion(companion.clone());
-        let status = self.end_sharing(&subject, sharing, remove_profile)?;
+        let status = if ended && remove_profile {
+            ServiceStatus::DeactivatedNoReuse
+        } else {
+            self.end_sharing(&subject, sharing, remove_profile)?
+        };
         self.announce(channel, status, None)?;
         if remove_profile && let Some(iccid) = &companion.iccid {
             self.remove_profile(channel, iccid, patience)?;
         }
         Ok(status)
+    }
+
+    /// The profile the operator knows on an eUICC that does not say so itself, and whether it is of no more use. Of one
+    /// that was deleted the operator says nothing any more.
+    fn last_of(&mut self, companion: &Companion) -> Result<(Option<Iccid>, bool), FlowError> {
+        let all = self.configurations(App::Companion, Some(&Subject::Companion(companion.clone())))?;
+        let is_over = |one: &Configuration| one.status == Some(ServiceStatus::DeactivatedNoReuse);
+        let last = all.iter().find(|one| !is_over(one)).or(all.first());
+        Ok((last.and_then(|one| one.iccid.clone()), last.is_none_or(is_over)))
     }
 
     fn tell_secondary(&mut self, what: What) {
@@ -647,6 +690,7 @@ mod tests {
                         Message::InstallResult { iccid: ICCID.parse().ok(), seq_number: Some(1), error: None },
                         Message::Enabled { iccid: ICCID.parse().unwrap() },
                     ],
+                    Message::Enable { iccid, .. } => vec![Message::Enabled { iccid: iccid.clone() }],
                     Message::Remove { iccid } => vec![Message::Removed { iccid: iccid.clone(), error: None }],
                     _ => vec![],
                 };
@@ -695,8 +739,49 @@ mod tests {
             reason: None
         }));
         let code = "LPA:1$smdp.example.com$ABC-1".to_owned();
-        assert!(heard.contains(&Message::ActivationCode { code, eid: EID.parse().unwrap(), through_primary: false }));
+        let (eid, iccid) = (EID.parse().unwrap(), ICCID.parse().ok());
+        assert!(heard.contains(&Message::ActivationCode { code, eid, through_primary: false, iccid }));
         assert!(run.events.contains(&"Secondary → Primary: authenticateClient".to_owned()));
+    }
+
+    #[test]
+    fn a_profile_that_was_installed_before_is_enabled() {
+        let (mut one, other) = in_process();
+        let watch = watch(other);
+        let over = r#"{"CompanionConfiguration":{"ICCID":"8981100000000000028","ServiceStatus":"4"}}"#;
+        let here = format!(r#"{{"CompanionConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"2"}}}}"#);
+        let both = format!(r#""CompanionConfigurations":[{over},{here}]"#);
+        let how = Acquisition { patience: SOON, ..Acquisition::default() };
+        let answers = [ELIGIBLE, DONE, &both, DONE];
+        let run = run(App::Companion, &answers, &mut Person::default(), |primary| {
+            primary.acquire_for_companion(&mut one, &how)
+        });
+        assert_eq!(run.outcome.unwrap().iccid, ICCID.parse().ok());
+        assert_eq!(operations(&run.requests)[2..], ["AcquireConfiguration ", "ManageSubscription 4"]);
+        drop(one);
+        let heard: Vec<_> = watch.join().unwrap().iter().map(Message::name).collect();
+        assert_eq!(heard, ["identify", "enable"]);
+        assert!(run.events.contains(&format!("Primary → Secondary: enable {ICCID}")), "{:?}", run.events);
+    }
+
+    #[test]
+    fn what_is_left_of_a_profile_that_is_not_enabled_any_more_is_removed() {
+        let ended = format!(
+            r#""CompanionConfigurations":[{{"CompanionConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"4"}}}}]"#
+        );
+        let nothing = r#""CompanionConfigurations":[]"#;
+        for (configurations, told) in [(&*ended, &["service_result", "remove"][..]), (nothing, &["service_result"])] {
+            let (mut one, other) = in_process();
+            let watch = watch(other);
+            let companion = companion(Some(EID), None);
+            let run = run(App::Companion, &[configurations], &mut Person::default(), |primary| {
+                primary.unbind(&mut one, &companion, &Sharing::default(), true, SOON)
+            });
+            assert_eq!(run.outcome.unwrap(), ServiceStatus::DeactivatedNoReuse);
+            drop(one);
+            let heard: Vec<_> = watch.join().unwrap().iter().map(Message::name).collect();
+            assert_eq!(heard, told);
+        }
     }
 
     const DOWNLOAD_CONFIGURATION: &str = r#""CompanionConfigurations":[{"CompanionConfiguration":{"ServiceStatus":"2","DownloadInfo":{"ProfileIccid":"8981100000000000010","ProfileActivationCode":"LPA:1$smdp.example.com$ABC-1"}}}]"#;
@@ -786,8 +871,13 @@ mod tests {
     fn another_profile_is_noticed() {
         let (mut one, other) = in_process();
         let watch = watch(other);
-        one.send(&Message::ActivationCode { code: String::new(), eid: EID.parse().unwrap(), through_primary: false })
-            .unwrap();
+        one.send(&Message::ActivationCode {
+            code: String::new(),
+            eid: EID.parse().unwrap(),
+            through_primary: false,
+            iccid: None,
+        })
+        .unwrap();
         let announced: Iccid = "8981100000000000028".parse().unwrap();
         let run = run(App::Companion, &[], &mut Person::default(), |primary| {
             primary.follow_download(&mut one, Some(&announced), SOON)

@@ -123,15 +123,22 @@ impl<T: Transport> Secondary<'_, T> {
                 };
                 channel.send(&message)?;
             }
-            Message::ActivationCode { code, eid, through_primary } => {
+            Message::ActivationCode { code, eid, through_primary, iccid } => {
                 let sender = channel.sender();
-                match self.install_and_enable(&code, &eid, through_primary, Some(&sender)) {
+                match self.install_and_enable(&code, &eid, iccid.as_ref(), through_primary, Some(&sender)) {
                     Ok(()) => {}
                     Err(error) => {
                         let error = Some(error.to_string());
                         channel.send(&Message::InstallResult { iccid: None, seq_number: None, error })?;
                     }
                 }
+            }
+            Message::Enable { iccid, through_primary } => {
+                let message = match self.enable_again(&iccid, through_primary) {
+                    Ok(()) => Message::Enabled { iccid },
+                    Err(error) => Message::Failed { reason: error.to_string() },
+                };
+                channel.send(&message)?;
             }
             Message::Remove { iccid } => {
                 let error = self.remove_if_agreed(&iccid).err().map(|error| error.to_string());
@@ -207,9 +214,16 @@ impl<T: Transport> Secondary<'_, T> {
         Ok(installed)
     }
 
-    /// As [`Secondary::install`], of what the entitlement server answered.
-    pub fn install_download(&mut self, info: &DownloadInfo, eid: &Eid) -> Result<lpa::Installed, FlowError> {
+    /// As [`Secondary::install`], of what the entitlement server answered; the profile. One that is there already is not
+    /// downloaded again.
+    pub fn install_download(&mut self, info: &DownloadInfo, eid: &Eid) -> Result<Iccid, FlowError> {
+        if let Some(iccid) = &info.iccid
+            && self.has(iccid)?
+        {
+            return Ok(iccid.clone());
+        }
         let code = match &info.download {
+            Download::Installed(iccid) => return Err(self.gone(iccid)),
             Download::ActivationCode(code) => code.clone(),
             Download::DefaultSmdp { address, .. } => ActivationCode {
                 smdp_address: address.clone(),
@@ -223,13 +237,23 @@ impl<T: Transport> Secondary<'_, T> {
             Some(announced) if *announced != installed.iccid => {
                 Err(FlowError::OtherProfile { installed: installed.iccid, announced: announced.clone() })
             }
-            _ => Ok(installed),
+            _ => Ok(installed.iccid),
         }
     }
 
-    /// Enables a profile, and reports it to its server.
+    /// Whether a profile is on the eUICC, enabled or not.
+    pub fn has(&mut self, iccid: &Iccid) -> Result<bool, FlowError> {
+        Ok(self.euicc()?.profile(&ProfileIdentifier::Iccid(iccid.clone()))?.is_some())
+    }
+
+    /// Enables a profile, unless it is enabled, and reports it to its server.
     pub fn enable(&mut self, iccid: &Iccid, through_primary: bool) -> Result<(), FlowError> {
-        self.euicc()?.enable_profile(ProfileIdentifier::Iccid(iccid.clone()), true)?;
+        let identifier = ProfileIdentifier::Iccid(iccid.clone());
+        let euicc = self.euicc()?;
+        let state = euicc.profile(&identifier)?.and_then(|profile| profile.profile_state);
+        if state != Some(ProfileState::ENABLED) {
+            euicc.enable_profile(identifier, true)?;
+        }
         self.tell(self.party, Party::ProfileServer, What::Enabled { iccid: Some(iccid.clone()) });
         self.report(through_primary)
     }
@@ -305,21 +329,60 @@ impl<T: Transport> Secondary<'_, T> {
         &mut self,
         code: &str,
         eid: &Eid,
+        announced: Option<&Iccid>,
         through_primary: bool,
         primary: Option<&Sender>,
     ) -> Result<(), FlowError> {
         let code: ActivationCode = code.parse().map_err(lpa::LpaError::from)?;
-        let installed = self.install(&code, eid, through_primary, primary)?;
-        if let Some(primary) = self.primary {
-            self.memory.update(&mut |state| state.receive(&installed.iccid, &primary))?;
-        }
+        // What was installed before somebody's battery was empty is not asked for again: an eUICC refuses that.
+        let (iccid, seq_number) = match announced {
+            Some(iccid) if self.eid()? == *eid && self.has(iccid)? => {
+                self.brought(iccid)?;
+                (iccid.clone(), None)
+            }
+            _ => {
+                // Before it is there, so that nothing comes in between.
+                announced.map_or(Ok(()), |iccid| self.receive(iccid))?;
+                let installed = self.install(&code, eid, through_primary, primary)?;
+                self.receive(&installed.iccid)?;
+                (installed.iccid, Some(installed.seq_number))
+            }
+        };
         let say = |message: &Message| primary.map_or(Ok(()), |primary| primary.send(message));
-        let (iccid, seq_number) = (Some(installed.iccid.clone()), Some(installed.seq_number));
-        say(&Message::InstallResult { iccid, seq_number, error: None })?;
-        match self.enable(&installed.iccid, through_primary) {
-            Ok(()) => Ok(say(&Message::Enabled { iccid: installed.iccid })?),
+        say(&Message::InstallResult { iccid: Some(iccid.clone()), seq_number, error: None })?;
+        match self.enable(&iccid, through_primary) {
+            Ok(()) => Ok(say(&Message::Enabled { iccid })?),
             Err(error) => Ok(say(&Message::Failed { reason: error.to_string() })?),
         }
+    }
+
+    /// Enables what the operator says was installed before.
+    fn enable_again(&mut self, iccid: &Iccid, through_primary: bool) -> Result<(), FlowError> {
+        if !self.has(iccid)? {
+            return Err(self.gone(iccid));
+        }
+        self.brought(iccid)?;
+        self.enable(iccid, through_primary)
+    }
+
+    /// Remembers that a profile comes from the primary.
+    fn receive(&mut self, iccid: &Iccid) -> Result<(), FlowError> {
+        match self.primary {
+            Some(primary) => Ok(self.memory.update(&mut |state| state.receive(iccid, &primary))?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a profile that is there came from the primary: another one it does not enable.
+    fn brought(&self, iccid: &Iccid) -> Result<(), FlowError> {
+        let state = self.memory.state();
+        let is_its = self.primary.is_none_or(|primary| state.came_from(iccid, &primary));
+        if is_its { Ok(()) } else { Err(FlowError::Foreign(iccid.clone())) }
+    }
+
+    /// The operator takes a profile for installed that is not there: it was not told yet what became of it.
+    fn gone(&mut self, iccid: &Iccid) -> FlowError {
+        self.report(false).err().unwrap_or_else(|| FlowError::Gone(iccid.clone()))
     }
 
     fn euicc(&mut self) -> Result<&mut Euicc<T>, FlowError> {

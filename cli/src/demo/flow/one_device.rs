@@ -69,22 +69,22 @@ impl<'w> OneDevice<'w> {
                 primary.acquire_profile(&subject, sharing.as_ref())
             })
         })?;
-        let installed = play.step("The eUICC downloads and enables it", |_| {
+        let iccid = play.step("The eUICC downloads and enables it", |_| {
             second.with_euicc(|euicc| {
-                let installed = euicc.install_download(&info, &eid)?;
-                euicc.enable(&installed.iccid, false)?;
-                Ok(installed)
+                let iccid = euicc.install_download(&info, &eid)?;
+                euicc.enable(&iccid, false)?;
+                Ok(iccid)
             })
         })?;
         play.step("The phone reports it", |_| {
-            let subject = subject.with_iccid(&installed.iccid);
+            let subject = subject.with_iccid(&iccid);
             phone.act(options.proof(), &mut no_codes, |primary| {
                 primary.report_installed(&subject)?;
                 primary.await_service(&subject)
             })
         })?;
         let new = second.numbers()?;
-        ensure(new.iccid == installed.iccid, || format!("EF.ICCID says {}", new.iccid))?;
+        ensure(new.iccid == iccid, || format!("EF.ICCID says {}", new.iccid))?;
         play.name_card(&new, euicc);
         Ok(Self { phone, second, own, new, eid })
     }

@@ -110,15 +110,14 @@ fn take_over(world: &World, play: &mut Play, old: &mut Phone<'_>, options: &Opti
                 Ok(primary.transfer(&subject)?)
             })
         })?;
-    let installed = play.step("It downloads the profile; the old card still works", |told| {
-        let installed = new.with_euicc(|euicc| Ok(euicc.install_download(&info, &card.eid)?))?;
-        world.expect_profile(&installed.iccid, Stock::Installed)?;
+    let iccid = play.step("It downloads the profile; the old card still works", |told| {
+        let iccid = new.with_euicc(|euicc| Ok(euicc.install_download(&info, &card.eid)?))?;
+        world.expect_profile(&iccid, Stock::Installed)?;
         world.expect_status(&before.imsi, Status::Active)?;
         check::call(world, &number, Mode::FlexibleAlerting, &[&before.imsi], told)?;
         check::accepted(world, &mut old.host, "old", told)?;
-        Ok(installed)
+        Ok(iccid)
     })?;
-    let iccid = installed.iccid.clone();
     play.name(&iccid, "ICCID (new)");
     play.step("It enables the profile: now the number moves", |_| {
         new.with_euicc(|euicc| Ok(euicc.enable(&iccid, false)?))?;

@@ -90,6 +90,8 @@ pub enum Download {
         /// The profile.
         iccid: Option<Iccid>,
     },
+    /// Nowhere any more: this profile was installed before, says the operator.
+    Installed(Iccid),
 }
 
 /// [`Download`], and which profile it is, if the server said so.

@@ -4,7 +4,7 @@ use rsp::{Eid, Imsi, Msisdn};
 
 use super::answer::{Message, Page, SUCCESS};
 use super::exchange::{Credential, Exchange, Settings, Step};
-use super::request::{Call, name};
+use super::request::{App, Call, name};
 use super::{Document, EntitlementError, Token};
 use crate::event::{Event, Party, What};
 use crate::http::{Http, HttpMethod};
@@ -101,6 +101,11 @@ impl Client<'_> {
                 Err(EntitlementError::Refused { code, text })
             }
         }
+    }
+
+    /// Whether there is a token to ask with.
+    pub fn has_token(&self, subscriber: &Subscriber<'_>, app: App) -> bool {
+        self.store.state().token(&self.settings.endpoint, &subscriber.key(), app, self.now).is_some()
     }
 
     /// As [`Client::call`], whatever OperationResult says.

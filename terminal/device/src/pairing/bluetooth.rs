@@ -796,7 +796,7 @@ async fn served(
     };
     reply.map_err(|error| radio_error(&error))?.send().await;
     if let (Some(Ok(code)), Some(eid)) = (code, eid) {
-        let message = Message::ActivationCode { code, eid: *eid, through_primary: false };
+        let message = Message::ActivationCode { code, eid: *eid, through_primary: false, iccid: None };
         deliver(incoming, Ok(message.encode()?)).await?;
     }
     Ok(Happened::Nothing)
@@ -1177,7 +1177,7 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
         let output = central.join().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         let complained = String::from_utf8_lossy(&output.stderr);
-        let expected = Message::ActivationCode { code: code.into(), eid: eid(), through_primary: false };
+        let expected = Message::ActivationCode { code: code.into(), eid: eid(), through_primary: false, iccid: None };
         assert!(matches!(&received, Ok(message) if *message == expected), "{received:?}\n{said}\n{complained}");
         let digits = shown.unwrap();
         assert_eq!(

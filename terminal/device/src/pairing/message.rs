@@ -99,6 +99,18 @@ pub enum Message {
         /// Whether to download through the primary's connection ([`proxy`](super::proxy)).
         #[serde(default)]
         through_primary: bool,
+        /// The profile, if the operator has announced it: one that is there already is not downloaded again.
+        #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+        iccid: Option<Iccid>,
+    },
+    /// Primary: this profile was installed before; it is to be enabled.
+    Enable {
+        /// The profile.
+        #[serde(with = "text")]
+        iccid: Iccid,
+        /// Whether to report it through the primary's connection.
+        #[serde(default)]
+        through_primary: bool,
     },
     /// Secondary: how far it is.
     Progress {
@@ -217,6 +229,7 @@ impl Message {
             Self::Identifiers { .. } => "identifiers",
             Self::Eid { .. } => "eid",
             Self::ActivationCode { .. } => "activation_code",
+            Self::Enable { .. } => "enable",
             Self::Progress { .. } => "progress",
             Self::InstallResult { .. } => "install_result",
             Self::Enabled { .. } => "enabled",
@@ -376,8 +389,22 @@ mod tests {
             ),
             (Message::Eid { eid: eid() }, format!(r#"{{"type":"eid","eid":"{EID}"}}"#)),
             (
-                Message::ActivationCode { code: text("1$a.example$M"), eid: eid(), through_primary: true },
+                Message::ActivationCode { code: text("1$a.example$M"), eid: eid(), through_primary: true, iccid: None },
                 format!(r#"{{"type":"activation_code","code":"1$a.example$M","eid":"{EID}","through_primary":true}}"#),
+            ),
+            (
+                Message::ActivationCode {
+                    code: text("1$a.example$M"),
+                    eid: eid(),
+                    through_primary: false,
+                    iccid: Some(iccid()),
+                },
+                format!(r#"{{"type":"activation_code","code":"1$a.example$M","eid":"{EID}","through_primary":false,"#)
+                    + &format!(r#""iccid":"{ICCID}"}}"#),
+            ),
+            (
+                Message::Enable { iccid: iccid(), through_primary: false },
+                format!(r#"{{"type":"enable","iccid":"{ICCID}","through_primary":false}}"#),
             ),
             (Message::Progress { step: text("installing") }, text(r#"{"type":"progress","step":"installing"}"#)),
             (
