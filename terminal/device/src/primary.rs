@@ -292,12 +292,15 @@ impl Primary<'_, '_> {
         Ok(status)
     }
 
-    /// Asks; while the server is busy, again.
+    /// Asks; while the server is busy, again. If it is for longer than a person waits without a word, they are told.
     fn ask(&mut self, call: &Call) -> Result<Document, FlowError> {
         const TRIES_WHILE_BUSY: usize = 3;
+        const LONGEST: u64 = 60;
         for _ in 1..TRIES_WHILE_BUSY {
             match self.client.call(&mut self.subscriber, call) {
-                Err(EntitlementError::Busy { seconds }) => self.pace.wait(seconds.map(Duration::from_secs)),
+                Err(EntitlementError::Busy { seconds }) if seconds.is_none_or(|seconds| seconds <= LONGEST) => {
+                    self.pace.wait(seconds.map(Duration::from_secs));
+                }
                 outcome => return Ok(outcome?),
             }
         }
@@ -634,7 +637,17 @@ mod tests {
         person: &mut Person,
         act: impl FnOnce(&mut Primary<'_, '_>) -> Result<R, FlowError>,
     ) -> Run<R> {
-        let mut server = FakeServer::script(answers.iter().map(|fields| document(app.id(), fields)).collect());
+        hear(app, answers.iter().map(|fields| document(app.id(), fields)).collect(), person, act)
+    }
+
+    /// The same, whatever the answers are.
+    fn hear<R>(
+        app: App,
+        answers: Vec<HttpAnswer>,
+        person: &mut Person,
+        act: impl FnOnce(&mut Primary<'_, '_>) -> Result<R, FlowError>,
+    ) -> Run<R> {
+        let mut server = FakeServer::script(answers);
         let (mut store, mut events, mut waited) = (Volatile::default(), Vec::new(), Vec::new());
         let endpoint = "https://aes.example.com/".to_owned();
         let token = crate::entitlement::Token::new("t", None);
@@ -865,6 +878,21 @@ mod tests {
             assert_eq!(old.outcome.unwrap(), ended);
             assert_eq!(old.store.state().disabled(&iccid).is_some(), ended);
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_an_hour_without_a_word() {
+        let busy = |seconds: &str| answer(503, "text/plain", "").with_header("Retry-After", seconds);
+        let eligible = |answers| {
+            hear(App::Companion, answers, &mut Person::default(), |primary| {
+                primary.check_eligibility(App::Companion, None)
+            })
+        };
+        let soon = eligible(vec![busy("5"), document(App::Companion.id(), ELIGIBLE)]);
+        assert!(soon.outcome.is_ok() && soon.waited == [Duration::from_secs(5)]);
+        let late = eligible(vec![busy("3600")]);
+        assert!(late.outcome.unwrap_err().to_string().ends_with("try again in 3600 s"));
+        assert!(late.waited.is_empty());
     }
 
     #[test]

@@ -307,7 +307,9 @@ pub fn connect(
     bonds: &mut Bonds,
     mut compare: Option<Compare<'_>>,
 ) -> Result<Paired, PairingError> {
-    let network = |error: io::Error| PairingError::Network(format!("no connection to {address}: {error}"));
+    let network = |error: io::Error| {
+        PairingError::Network(format!("no connection to {address}: {error}; is the other device waiting there?"))
+    };
     let socket = TcpStream::connect_timeout(&address, HANDSHAKE).map_err(network)?;
     let connection = ClientConnection::new(Arc::new(client_config(identity)?), ServerName::from(address.ip()));
     let connection = handshake(connection.map_err(|error| tls(&error))?.into(), &socket)?;
