@@ -154,8 +154,20 @@ impl PcscReader {
 }
 
 impl Transport for PcscReader {
+    /// Takes a card that was put in since as well: the one before is forgotten.
     fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
-        self.reconnect(Disposition::UnpowerCard)
+        if let Ok(atr) = self.reconnect(Disposition::UnpowerCard) {
+            return Ok(atr);
+        }
+        if let Some(card) = self.card.take() {
+            // The service knows that it is gone, or will.
+            let _ = card.disconnect(Disposition::UnpowerCard);
+        }
+        let mut again = Self::connect_exactly(&establish()?, &self.reader)?;
+        self.card = again.card.take();
+        self.protocol = again.protocol;
+        self.atr.clone_from(&again.atr);
+        Ok(again.atr.clone())
     }
 
     fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {

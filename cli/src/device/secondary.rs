@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
 use device::event::{Event, Party, What};
-use device::pairing::{Carrier, PairingError, Place, Question, Tunnel};
+use device::flow::FlowError;
+use device::pairing::{Carrier, Channel, Message, PairingError, Place, Question, Tunnel};
 use device::secondary::{Card, HttpsServers, Secondary};
-use device::usim::Usim;
+use device::usim::{Pin, Usim, UsimError};
 use lpa::{Euicc, LpaError, Options};
 use reader_bridge::Transport;
 use serde_json::json;
@@ -80,9 +81,12 @@ fn serve_primaries(
 ) -> Result<(), Failure> {
     let device = &arguments.device;
     let terminal = device.terminal(memory, "Watch")?;
-    let mut card = open(arguments.target.connect()?, device)?;
+    let mut card = arguments.target.connect()?;
+    let mut pin = device.pin.clone();
+    // What is wrong with it is known before the first primary comes.
+    let mut opened = open(&mut *card, pin.as_ref())?;
     let (mut carrier, place): (Box<dyn Carrier>, Place) = if let Some(hci) = device.bluetooth {
-        let eid = match &mut card {
+        let eid = match &mut opened {
             Card::Euicc(euicc) => Some(euicc.eid()?),
             Card::Uicc(_) => None,
         };
@@ -95,16 +99,16 @@ fn serve_primaries(
         lan.advertise()?;
         (Box::new(lan), Place::Lan(address))
     };
+    close(opened);
     context.output.json(&json!({ "event": "waiting", "name": terminal.name, "address": place.to_string() }))?;
     context.output.text(format_args!("“{}” waits at {place}", terminal.name))?;
     let person = Person::new(context.output, device.yes);
     let mut user = EuiccOwner::new(context.output, device.yes);
     let mut tell = teller(context);
-    let mut pin = device.pin.clone();
     loop {
         let mut compare = |question: &Question| person.compare(question);
         let compare = serve.pair.then_some(&mut compare as &mut dyn FnMut(&Question) -> bool);
-        let paired = match carrier.accept(compare, device.patience()) {
+        let mut paired = match carrier.accept(compare, device.patience()) {
             Ok(paired) => paired,
             Err(error) => {
                 if is_final(&error, serve.once) {
@@ -119,6 +123,23 @@ fn serve_primaries(
         if paired.fresh {
             tell(Event::new(Party::Secondary, Party::Primary, What::Paired { name: paired.name.clone() }));
         }
+        // It may have been taken out and put back since.
+        let reset = card.reset().map_err(|error| FlowError::from(LpaError::from(error)));
+        let opened = match reset.and_then(|_| open(&mut *card, pin.as_ref())) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if matches!(error, FlowError::Usim(UsimError::WrongPin(_) | UsimError::PinBlocked)) {
+                    pin = None;
+                }
+                // A primary that is gone is not interested.
+                let _ = paired.channel.send(&Message::Failed { reason: error.to_string() });
+                if serve.once {
+                    return Err(error.into());
+                }
+                eprintln!("vuicc: {error}");
+                continue;
+            }
+        };
         let mut tunnel = Tunnel::open(paired.channel)?;
         let mut servers = HttpsServers {
             trust: arguments.servers.trust(context)?,
@@ -126,7 +147,7 @@ fn serve_primaries(
             tunnel: Some(tunnel.url()),
         };
         let mut secondary = Secondary {
-            card,
+            card: opened,
             pin,
             terminal: terminal.clone(),
             servers: &mut servers,
@@ -137,11 +158,12 @@ fn serve_primaries(
             party: Party::Secondary,
         };
         let outcome = secondary.serve(&mut tunnel, device.patience());
+        close(secondary.card);
         if serve.once {
             return Ok(outcome?);
         }
-        // A PIN that turned out to be wrong is not in it any more.
-        (card, pin) = (secondary.card, secondary.pin);
+        // One that turned out to be wrong is not in it any more.
+        pin = secondary.pin;
         if let Err(error) = outcome {
             eprintln!("vuicc: {error}");
         }
@@ -158,14 +180,19 @@ const fn is_final(error: &PairingError, once: bool) -> bool {
 }
 
 /// An eUICC if it is one, otherwise a card with a USIM.
-fn open(card: Box<dyn Transport>, device: &DeviceArguments) -> Result<Card<Box<dyn Transport>>, Failure> {
-    let mut card = card;
+fn open<'c>(card: &'c mut dyn Transport, pin: Option<&Pin>) -> Result<Card<&'c mut dyn Transport>, FlowError> {
     match Euicc::open(&mut *card, Options::default()) {
         Ok(euicc) => {
             euicc.close();
             Ok(Card::Euicc(Box::new(Euicc::open(card, Options::default())?)))
         }
-        Err(LpaError::Card(_)) => Ok(Card::Uicc(Usim::open(card, device.pin.as_ref())?)),
+        Err(LpaError::Card(_)) => Ok(Card::Uicc(Usim::open(card, pin)?)),
         Err(error) => Err(error.into()),
+    }
+}
+
+fn close(card: Card<&mut dyn Transport>) {
+    if let Card::Euicc(euicc) = card {
+        euicc.close();
     }
 }
