@@ -15,11 +15,13 @@
 
 pub mod controllers;
 pub mod dialogues;
+pub mod dice;
 pub mod host;
 pub mod images;
 pub mod mutation;
 pub mod network;
 pub mod peer;
+pub mod postgresql;
 pub mod process;
 pub mod reader;
 pub mod specimen;

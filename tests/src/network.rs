@@ -1,70 +1,88 @@
 //! A network beside the test: an SM-DP+ and an operator as processes, each of which can be killed and started again.
+//! The operator is one process, or several that share a PostgreSQL.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::postgresql::Cluster;
 use crate::process::{Process, run};
 use crate::vuicc::{command, json_lines};
 
 /// What profiles for companions and for new devices are ordered as.
 const PROFILE_TYPE: &str = "Companion";
 
-/// One of the two servers.
+/// A process of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// `vuicc operator serve`, all its parts.
-    Operator,
     /// `vuicc smdp serve`.
     SmDp,
+    /// `vuicc operator serve`, all its parts.
+    Operator,
+    /// Its parts `entitlement` and `portal`.
+    Entitlement,
+    /// Its part `boss`.
+    Boss,
+    /// Its parts `smsc` and `hlr`.
+    Smsc,
+    /// The database of the parts.
+    PostgreSql,
 }
 
 impl Server {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::SmDp, Self::Operator];
+    /// One process for all parts of the operator.
+    pub const WHOLE: [Self; 2] = [Self::Operator, Self::SmDp];
+    /// Several, and the database they share. Each needs some of those after it.
+    pub const PARTS: [Self; 5] = [Self::Entitlement, Self::Boss, Self::Smsc, Self::SmDp, Self::PostgreSql];
 }
 
-/// The ports of both servers: the same ones after a restart.
+/// The ports of the servers: the same ones after a restart.
 #[derive(Clone, Copy, Debug)]
 struct Ports {
     es9plus: u16,
     es2plus: u16,
     https: u16,
-    internal: u16,
+    mt: u16,
     progress: u16,
     smpp: u16,
     radius: u16,
 }
 
 impl Ports {
-    /// Below those the operating system gives to connections, so that none is taken while its server is away.
     fn free() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(0);
-        const FIRST: u32 = 20_000;
-        const SPAN: u32 = 12_000;
-        let begin = process::id().wrapping_mul(64) % SPAN;
-        let mut free = (0..SPAN).filter_map(|_| {
-            let port = FIRST + (begin + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % SPAN;
-            let port = u16::try_from(port).ok()?;
-            let here = (Ipv4Addr::LOCALHOST, port);
-            (TcpListener::bind(here).is_ok() && UdpSocket::bind(here).is_ok()).then_some(port)
-        });
-        let mut next = || free.next().expect("a free port");
         Self {
-            es9plus: next(),
-            es2plus: next(),
-            https: next(),
-            internal: next(),
-            progress: next(),
-            smpp: next(),
-            radius: next(),
+            es9plus: free_port(),
+            es2plus: free_port(),
+            https: free_port(),
+            mt: free_port(),
+            progress: free_port(),
+            smpp: free_port(),
+            radius: free_port(),
         }
     }
+}
+
+/// A free port, below those the operating system gives to connections, so that none is taken while its server is away.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u32 = 20_000;
+    const SPAN: u32 = 12_000;
+    let begin = process::id().wrapping_mul(64) % SPAN;
+    let mut free = (0..SPAN).filter_map(|_| {
+        let port = FIRST + (begin + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % SPAN;
+        let port = u16::try_from(port).ok()?;
+        let here = (Ipv4Addr::LOCALHOST, port);
+        (TcpListener::bind(here).is_ok() && UdpSocket::bind(here).is_ok()).then_some(port)
+    });
+    free.next().expect("a free port")
 }
 
 /// A subscriber the command line has made up.
@@ -80,33 +98,51 @@ pub struct Invented {
     pub msisdn: Option<String>,
 }
 
-/// The two servers, and the folder where both keep everything.
+/// The servers, and the folder where all keep everything.
 #[derive(Debug)]
 pub struct Network {
     folder: TempDir,
     ports: Ports,
-    smdp: Mutex<Option<Process>>,
-    operator: Mutex<Option<Process>>,
+    // The last one ends last.
+    servers: Vec<(Server, Mutex<Option<Process>>)>,
+    database: Option<Cluster>,
     kills: AtomicUsize,
 }
 
 impl Network {
-    /// Starts both.
+    /// Starts an SM-DP+ and an operator, one process each.
     ///
     /// # Panics
     /// If one does not come up.
     pub fn start() -> Self {
+        Self::of(&Server::WHOLE, None)
+    }
+
+    /// Starts an SM-DP+ and the parts of an operator, which share a database.
+    ///
+    /// # Panics
+    /// If one does not come up.
+    pub fn in_parts(database: Cluster) -> Self {
+        Self::of(&Server::PARTS, Some(database))
+    }
+
+    fn of(servers: &[Server], database: Option<Cluster>) -> Self {
         let network = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
             ports: Ports::free(),
-            smdp: Mutex::default(),
-            operator: Mutex::default(),
+            servers: servers.iter().map(|server| (*server, Mutex::default())).collect(),
+            database,
             kills: AtomicUsize::new(0),
         };
-        for server in Server::BOTH {
-            *network.lock(server) = Some(network.serve(server));
+        for server in servers.iter().rev() {
+            *network.lock(*server) = Some(network.serve(*server));
         }
         network
+    }
+
+    /// Which servers there are.
+    pub fn servers(&self) -> impl Iterator<Item = Server> {
+        self.servers.iter().map(|(server, _)| *server)
     }
 
     /// Kills a server from one moment to the next, whatever it is at, and starts it again in its place.
@@ -114,11 +150,15 @@ impl Network {
     /// # Panics
     /// If it does not come up again.
     pub fn kill(&self, server: Server) {
+        let _there = if server == Server::PostgreSql { None } else { self.with_database() };
         let mut process = self.lock(server);
-        if let Some(process) = process.take() {
-            process.kill();
+        let kills = self.kills.fetch_add(1, Ordering::Relaxed);
+        match process.take() {
+            // A database has two ways to be gone at once.
+            Some(process) if server == Server::PostgreSql && kills.is_multiple_of(2) => process.quit(),
+            Some(process) => process.kill(),
+            None => {}
         }
-        self.kills.fetch_add(1, Ordering::Relaxed);
         *process = Some(self.serve(server));
     }
 
@@ -129,7 +169,7 @@ impl Network {
 
     /// Waits until nobody is being started again.
     pub fn wait(&self) {
-        for server in Server::BOTH {
+        for server in self.servers() {
             drop(self.lock(server));
         }
     }
@@ -144,6 +184,11 @@ impl Network {
         format!("https://127.0.0.1:{}", self.ports.https)
     }
 
+    /// Where phones reach the service centre.
+    pub fn mt_url(&self) -> String {
+        if self.database.is_none() { self.base_url() } else { format!("https://127.0.0.1:{}", self.ports.mt) }
+    }
+
     /// A file or folder here.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -154,12 +199,23 @@ impl Network {
         self.state().join("pki")
     }
 
-    /// Runs the command line beside the servers; the JSON lines it prints.
+    /// The command line beside the servers, printing JSON.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.state(), ["--json"]);
+        command.args(arguments);
+        if let Some(database) = &self.database {
+            command.env("VUICC_OPERATOR_DATABASE", database.url());
+        }
+        command
+    }
+
+    /// Runs it; the JSON lines it prints.
     ///
     /// # Panics
     /// If it fails.
     pub fn vuicc(&self, arguments: &[&str]) -> Vec<Value> {
-        json_lines(&run(command(&self.state(), ["--json"]).args(arguments)).success())
+        let _there = self.with_database();
+        json_lines(&run(&mut self.command(arguments)).success())
     }
 
     // ── Provisioning ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,6 +280,14 @@ impl Network {
         self.vuicc(&["operator", "order", "list"])
     }
 
+    /// Those of a subscriber, who is named by IMSI.
+    ///
+    /// # Panics
+    /// If they cannot be had.
+    pub fn orders_of(&self, subscriber: &str) -> Vec<Value> {
+        self.vuicc(&["operator", "order", "list", "--subscriber", subscriber])
+    }
+
     /// A subscription.
     ///
     /// # Panics
@@ -248,35 +312,49 @@ impl Network {
         self.path("state")
     }
 
-    fn lock(&self, server: Server) -> impl std::ops::DerefMut<Target = Option<Process>> {
-        let process = match server {
-            Server::SmDp => &self.smdp,
-            Server::Operator => &self.operator,
-        };
+    fn lock(&self, server: Server) -> MutexGuard<'_, Option<Process>> {
+        let mut servers = self.servers.iter();
+        let (_, process) = servers.find(|(other, _)| *other == server).expect("a server of this network");
         process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps the database from being killed: nothing comes up without it.
+    fn with_database(&self) -> Option<MutexGuard<'_, Option<Process>>> {
+        self.database.as_ref().map(|_| self.lock(Server::PostgreSql))
+    }
+
     fn serve(&self, server: Server) -> Process {
-        let mut process = Process::start(&mut self.command(server), self.folder.path());
+        if server == Server::PostgreSql {
+            return self.database.as_ref().expect("a database").serve(self.folder.path());
+        }
+        let mut process = Process::start(&mut self.server(server), self.folder.path());
         process.wait_until("where it listens", |process| process.log().contains("\"listening\":"));
         process
     }
 
-    fn command(&self, server: Server) -> Command {
-        let Ports { es9plus, es2plus, https, internal, progress, smpp, radius } = self.ports;
+    fn server(&self, server: Server) -> Command {
+        let Ports { es9plus, es2plus, https, mt, progress, smpp, radius } = self.ports;
         let at = |port: u16| format!("127.0.0.1:{port}");
-        let mut serve = command(&self.state(), ["--json", "-v"]);
-        match server {
+        let mut serve = self.command(&["-v"]);
+        let (parts, https) = match server {
             Server::SmDp => {
                 serve.args(["smdp", "serve", "--listen", &at(es9plus), "--es2-listen", &at(es2plus)]);
                 serve.args(["--operator", &format!("operator.test=https://{}", at(progress))]);
+                return serve;
             }
-            Server::Operator => {
-                serve.args(["operator", "serve", "--smdp", &format!("https://{}", at(es2plus))]);
-                serve.args(["--progress-listen", &at(progress), "--https-listen", &at(https)]);
-                serve.args(["--internal-listen", &at(internal), "--smpp-listen", &at(smpp)]);
-                serve.args(["--radius-listen", &at(radius)]);
-            }
+            Server::Operator | Server::PostgreSql => ("", https),
+            Server::Entitlement => ("entitlement,portal", https),
+            Server::Boss => ("boss", https),
+            Server::Smsc => ("smsc,hlr", mt),
+        };
+        serve.args(["operator", "serve", "--smdp", &format!("https://{}", at(es2plus))]);
+        serve.args(["--https-listen", &at(https), "--internal-listen", &at(0), "--progress-listen", &at(progress)]);
+        serve.args(["--smpp-listen", &at(smpp), "--radius-listen", &at(radius)]);
+        if !parts.is_empty() {
+            serve.args(["--only", parts]);
+        }
+        if matches!(server, Server::Entitlement | Server::Boss) {
+            serve.args(["--smsc", &at(smpp)]);
         }
         serve
     }

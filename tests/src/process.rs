@@ -143,6 +143,15 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Asks it to end at once, and waits until it has: SIGQUIT.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn quit(mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
+        self.wait_for_end();
+    }
+
     fn end(&mut self) -> Option<ExitStatus> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Some(status);

@@ -7,16 +7,13 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;
-use std::env;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use card::entropy::ChaCha;
 use card::personalise::load_pki;
-use card_os::Entropy;
 use device::eap::{self, Method};
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{
@@ -38,7 +35,9 @@ use rsp::es10c::ProfileIdentifier;
 use rsp::metadata::ProfileState;
 use rsp::{Eid, Iccid, Msisdn};
 use serde_json::Value;
+use vuicc_tests::dice::Dice;
 use vuicc_tests::network::{Invented, Network, Server};
+use vuicc_tests::postgresql::Cluster;
 
 /// How often a person asks again before giving up: more often than anybody is killed at random.
 const TRIES: usize = KILLS + 4;
@@ -54,10 +53,13 @@ type Host = Box<dyn Transport>;
 // ── What goes wrong ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// When which server is killed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
     /// At each step that a device tells of, the first time it gets there: the second time it has to come through.
     EveryStep(Server),
+    /// The same, but nobody waits until it is back: whatever the step leads to meets a server that is just going, gone, or
+    /// just coming.
+    Amidst(Server),
     /// Whenever a die says so, whatever is under way.
     AnyMoment,
 }
@@ -65,46 +67,50 @@ enum Trouble {
 /// The network with its trouble.
 struct Stage {
     network: Network,
-    trouble: Trouble,
+    /// The profiles that wait, or waited.
+    stock: Vec<Invented>,
+    /// How many of them were ordered.
+    ordered: AtomicUsize,
+    trouble: Mutex<Trouble>,
     /// Whether there is trouble now.
     on: AtomicBool,
     /// Steps at which there was trouble.
     troubled: Mutex<HashSet<String>>,
     trust: Trust,
-    dice: Mutex<ChaCha>,
+    /// Those who are at it.
+    killing: Mutex<Vec<JoinHandle<()>>>,
+    dice: Dice,
     /// What went wrong, as people were told.
     told: Mutex<Vec<String>>,
 }
 
 impl Stage {
+    /// One process for the operator, and one for the SM-DP+.
     fn new(trouble: Trouble) -> Arc<Self> {
-        let network = Network::start();
+        Self::on(Network::start(), trouble, 1)
+    }
+
+    /// A network where `orders` profiles will be ordered.
+    fn on(network: Network, trouble: Trouble, orders: usize) -> Arc<Self> {
         let ci = load_pki(&network.pki()).unwrap().get(Role::Ci).unwrap().der().to_vec();
-        let seed = env::var("VUICC_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ (now() << 20));
-        println!("VUICC_SEED={seed} repeats the moments of {trouble:?}");
         Arc::new(Self {
+            stock: network.stock(orders + 1),
             network,
-            trouble,
+            ordered: AtomicUsize::new(0),
+            trouble: Mutex::new(trouble),
             on: AtomicBool::new(false),
             troubled: Mutex::default(),
             trust: Trust::Cis(vec![ci]),
-            dice: Mutex::new(ChaCha::from_number(seed)),
+            killing: Mutex::default(),
+            dice: Dice::new(&format!("{trouble:?}")),
             told: Mutex::default(),
         })
-    }
-
-    /// A number below `limit`.
-    fn below(&self, limit: u64) -> u64 {
-        let mut octets = [0; 8];
-        self.dice.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut octets);
-        u64::from_le_bytes(octets) % limit
     }
 
     /// Does something while there is trouble.
     fn during_trouble<T>(self: &Arc<Self>, act: impl FnOnce() -> T) -> T {
         self.on.store(true, Ordering::SeqCst);
-        let saboteur = matches!(self.trouble, Trouble::AnyMoment).then(|| {
+        let saboteur = (*self.trouble.lock().unwrap() == Trouble::AnyMoment).then(|| {
             let stage = Arc::clone(self);
             thread::spawn(move || stage.sabotage())
         });
@@ -115,6 +121,9 @@ impl Stage {
         if let Some(saboteur) = saboteur {
             saboteur.join().unwrap();
         }
+        for killing in self.killing.lock().unwrap().drain(..) {
+            killing.join().unwrap();
+        }
         self.network.wait();
         let kills = self.network.kills() - before;
         println!("{kills} kills");
@@ -123,9 +132,11 @@ impl Stage {
     }
 
     fn sabotage(&self) {
+        let servers: Vec<_> = self.network.servers().collect();
         for _ in 0..KILLS {
-            thread::sleep(Duration::from_millis(self.below(120)));
-            self.network.kill(if self.below(2) == 0 { Server::Operator } else { Server::SmDp });
+            thread::sleep(Duration::from_millis(self.dice.below(120)));
+            let drawn = usize::try_from(self.dice.below(60)).unwrap() % servers.len();
+            self.network.kill(servers[drawn]);
             if !self.on.load(Ordering::SeqCst) {
                 return;
             }
@@ -137,11 +148,19 @@ impl Stage {
         let stage = Arc::clone(self);
         move |event| {
             println!("  {event}");
-            if let Trouble::EveryStep(server) = stage.trouble
+            let trouble = *stage.trouble.lock().unwrap();
+            if let Trouble::EveryStep(server) | Trouble::Amidst(server) = trouble
                 && stage.on.load(Ordering::SeqCst)
                 && stage.troubled.lock().unwrap().insert(event.to_string())
             {
-                stage.network.kill(server);
+                stage.network.wait();
+                let beside = Arc::clone(&stage);
+                let killing = thread::spawn(move || beside.network.kill(server));
+                if matches!(trouble, Trouble::EveryStep(_)) {
+                    killing.join().unwrap();
+                } else {
+                    stage.killing.lock().unwrap().push(killing);
+                }
             }
         }
     }
@@ -181,8 +200,8 @@ impl Stage {
                 return;
             }
             if Instant::now() > end {
-                let logs = Server::BOTH.map(|server| self.network.log(server));
-                panic!("{what}: {found:#?}, not {wanted:#?}\n{}\n{}", logs[0], logs[1]);
+                let logs: Vec<_> = self.network.servers().map(|server| self.network.log(server)).collect();
+                panic!("{what}: {found:#?}, not {wanted:#?}\n{}", logs.join("\n"));
             }
             thread::sleep(Duration::from_millis(200));
         }
@@ -322,7 +341,7 @@ impl Phone {
 
     /// The messages that come.
     fn messages(&mut self) -> Result<Vec<String>, MtError> {
-        let (base, mut tell) = (self.stage.network.base_url(), self.stage.teller());
+        let (base, mut tell) = (self.stage.network.mt_url(), self.stage.teller());
         let mut random = random;
         let mut client = MtClient::new(&mut self.http, &base, &mut random, &mut tell, Party::Secondary);
         let mut usim = Usim::open(&mut self.host, None)?;
@@ -463,20 +482,21 @@ struct Shared {
     iccid: Iccid,
     /// Subscription of the watch's profile.
     imsi: String,
-    stock: Vec<Invented>,
+    /// The phone's.
+    subscriber: String,
 }
 
 /// Who the profile belongs to.
-fn imsi_of(stock: &[Invented], iccid: &Iccid) -> String {
-    let found = stock.iter().find(|one| one.iccid == iccid.to_string());
+fn imsi_of(stage: &Stage, iccid: &Iccid) -> String {
+    let found = stage.stock.iter().find(|one| one.iccid == iccid.to_string());
     found.expect("a profile of the stock").imsi.clone()
 }
 
 /// Flow 1: a profile for the watch, and the phone's number for both.
 fn companion_download(stage: &Arc<Stage>) -> Shared {
-    let (subscriber, image) = stage.network.subscriber("phone");
-    let stock = stage.network.stock(2);
-    let (chip, eid) = stage.network.euicc("watch");
+    let count = stage.ordered.fetch_add(1, Ordering::SeqCst);
+    let (subscriber, image) = stage.network.subscriber(&format!("phone-{count}"));
+    let (chip, eid) = stage.network.euicc(&format!("watch-{count}"));
     let eid: Eid = eid.parse().unwrap();
     let mut phone = Phone::new(stage, "Phone", &image);
     let mut watch = Some(Watch::pair(stage, insert(&chip)));
@@ -514,8 +534,9 @@ fn companion_download(stage: &Arc<Stage>) -> Shared {
         phone.act(|primary| primary.announce(channel, status, Some(number.clone()))).unwrap();
         (companion, iccid, sharing)
     });
-    let imsi = imsi_of(&stock, &iccid);
-    Shared { phone, watch: watch.unwrap().leave(), companion, sharing, iccid, imsi, stock }
+    let imsi = imsi_of(stage, &iccid);
+    let subscriber = subscriber.imsi;
+    Shared { phone, watch: watch.unwrap().leave(), companion, sharing, iccid, imsi, subscriber }
 }
 
 /// Hands the activation code over until the profile is enabled. What was installed and not enabled, because that was when
@@ -593,8 +614,8 @@ impl Transport for Nothing {
 
 /// Flow 7: from the UICC of the old phone to the eUICC of the new one, by a code to the old one; and what has to hold.
 fn upgrade(stage: &Arc<Stage>) {
+    stage.ordered.fetch_add(1, Ordering::SeqCst);
     let (subscriber, image) = stage.network.subscriber("old");
-    let stock = stage.network.stock(2);
     let (chip, eid) = stage.network.euicc("new");
     let eid: Eid = eid.parse().unwrap();
     let number: Msisdn = subscriber.msisdn.as_deref().unwrap().parse().unwrap();
@@ -630,8 +651,8 @@ fn upgrade(stage: &Arc<Stage>) {
         iccid
     });
 
-    let imsi = imsi_of(&stock, &iccid);
-    agreed(stage, &stock, &mut new.host, &iccid, "Enabled", "enabled");
+    let imsi = imsi_of(stage, &iccid);
+    agreed(stage, &subscriber.imsi, &mut new.host, &iccid, "Enabled", "enabled");
     let standing = |imsi: &str| {
         let found = stage.network.subscription(imsi);
         (found["status"].as_str().unwrap_or_default().to_owned(), found["msisdn"].as_str().map(str::to_owned))
@@ -648,7 +669,7 @@ fn upgrade(stage: &Arc<Stage>) {
 /// Whether the network believes the card: EAP-AKA through the operator's door.
 fn is_let_in(stage: &Arc<Stage>, host: &mut Host) -> bool {
     let (mut http, mut tell, mut random) = (stage.https(), |_: Event| (), random);
-    let base = stage.network.base_url();
+    let base = stage.network.mt_url();
     let mut client = MtClient::new(&mut http, &base, &mut random, &mut tell, Party::Primary);
     match client.attach(&mut Usim::open(host, None).unwrap()) {
         Ok(_) => true,
@@ -658,9 +679,10 @@ fn is_let_in(stage: &Arc<Stage>, host: &mut Host) -> bool {
 }
 
 /// Everybody says the same of the one profile that was ordered, and nobody of another one.
-fn agreed(stage: &Arc<Stage>, stock: &[Invented], host: &mut Host, iccid: &Iccid, at_smdp: &str, order: &str) {
+fn agreed(stage: &Arc<Stage>, subscriber: &str, host: &mut Host, iccid: &Iccid, at_smdp: &str, order: &str) {
+    let left = stage.stock.len() - stage.ordered.load(Ordering::SeqCst);
     // What the eUICC could not report while the server was away it reports now.
-    stage.eventually("the SM-DP+", &(at_smdp.to_owned(), stock.len() - 1), || {
+    stage.eventually("the SM-DP+", &(at_smdp.to_owned(), left), || {
         by_hand(stage, host, |own| own.report(false)).unwrap();
         let profiles = stage.network.profiles();
         let available = profiles.iter().filter(|(_, state)| state == "Available").count();
@@ -669,7 +691,7 @@ fn agreed(stage: &Arc<Stage>, stock: &[Invented], host: &mut Host, iccid: &Iccid
     });
     stage.eventually("orders and charges", &vec![(order.to_owned(), iccid.to_string(), true)], || {
         let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        let orders = stage.network.orders();
+        let orders = stage.network.orders(subscriber);
         let told = |line: &Value| (text(line, "state"), text(line, "iccid"), line["charged_at"].is_u64());
         orders.iter().map(told).collect()
     });
@@ -677,21 +699,21 @@ fn agreed(stage: &Arc<Stage>, stock: &[Invented], host: &mut Host, iccid: &Iccid
 
 /// What has to hold after [`companion_download`].
 fn shared_by_both(stage: &Arc<Stage>, shared: &mut Shared) {
-    let Shared { phone, watch, iccid, imsi, stock, .. } = shared;
-    agreed(stage, stock, watch, iccid, "Enabled", "bound");
+    let Shared { phone, watch, iccid, imsi, subscriber, .. } = shared;
+    agreed(stage, subscriber, watch, iccid, "Enabled", "bound");
     assert_eq!(on_card(watch, iccid), Some(ProfileState::ENABLED));
     let subscription = stage.network.subscription(imsi);
     assert_eq!(subscription["status"], "active");
     assert!(subscription["shared"].is_string(), "{subscription}");
     assert!(is_let_in(stage, &mut phone.host) && is_let_in(stage, watch), "both devices are let in");
-    let other = stock.iter().find(|one| one.imsi != *imsi).unwrap();
-    assert_eq!(stage.network.subscription(&other.imsi)["status"], "provisioned");
+    let provisioned = stage.stock.iter().filter(|one| stage.network.subscription(&one.imsi)["status"] == "provisioned");
+    assert_eq!(provisioned.count(), stage.stock.len() - stage.ordered.load(Ordering::SeqCst));
 }
 
 /// What has to hold after [`unbind`].
 fn alone_again(stage: &Arc<Stage>, shared: &mut Shared) {
-    let Shared { phone, watch, iccid, imsi, stock, .. } = shared;
-    agreed(stage, stock, watch, iccid, "Deleted", "deleted");
+    let Shared { phone, watch, iccid, imsi, subscriber, .. } = shared;
+    agreed(stage, subscriber, watch, iccid, "Deleted", "deleted");
     assert_eq!(on_card(watch, iccid), None);
     let subscription = stage.network.subscription(imsi);
     assert_eq!(subscription["status"], "barred");
@@ -701,27 +723,26 @@ fn alone_again(stage: &Arc<Stage>, shared: &mut Shared) {
 
 // ── The tests ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-fn there_and_back(trouble: Trouble) {
-    let stage = Stage::new(trouble);
-    let mut shared = companion_download(&stage);
-    shared_by_both(&stage, &mut shared);
-    unbind(&stage, &mut shared);
-    alone_again(&stage, &mut shared);
+fn there_and_back(stage: &Arc<Stage>) {
+    let mut shared = companion_download(stage);
+    shared_by_both(stage, &mut shared);
+    unbind(stage, &mut shared);
+    alone_again(stage, &mut shared);
 }
 
 #[test]
 fn a_watch_comes_and_goes_while_the_operator_is_killed_at_every_step() {
-    there_and_back(Trouble::EveryStep(Server::Operator));
+    there_and_back(&Stage::new(Trouble::EveryStep(Server::Operator)));
 }
 
 #[test]
 fn a_watch_comes_and_goes_while_the_smdp_is_killed_at_every_step() {
-    there_and_back(Trouble::EveryStep(Server::SmDp));
+    there_and_back(&Stage::new(Trouble::EveryStep(Server::SmDp)));
 }
 
 #[test]
 fn a_watch_comes_and_goes_while_both_are_killed_at_any_moment() {
-    there_and_back(Trouble::AnyMoment);
+    there_and_back(&Stage::new(Trouble::AnyMoment));
 }
 
 #[test]
@@ -737,4 +758,26 @@ fn a_number_moves_while_the_smdp_is_killed_at_every_step() {
 #[test]
 fn a_number_moves_while_both_are_killed_at_any_moment() {
     upgrade(&Stage::new(Trouble::AnyMoment));
+}
+
+#[test]
+fn a_watch_comes_while_each_part_of_the_operator_and_its_database_are_killed_at_every_step() {
+    let Some(database) = Cluster::new("parts at every step") else { return };
+    let servers = [Server::Entitlement, Server::Boss, Server::Smsc, Server::PostgreSql];
+    let stage = Stage::on(Network::in_parts(database), Trouble::AnyMoment, servers.len());
+    for server in servers {
+        println!("{server:?}");
+        *stage.trouble.lock().unwrap() = Trouble::Amidst(server);
+        let mut shared = companion_download(&stage);
+        shared_by_both(&stage, &mut shared);
+    }
+}
+
+#[test]
+fn watch_and_number_come_and_go_while_parts_and_database_are_killed_at_any_moment() {
+    let Some(database) = Cluster::new("parts at any moment") else { return };
+    let stage = Stage::on(Network::in_parts(database), Trouble::AnyMoment, 3);
+    there_and_back(&stage);
+    there_and_back(&stage);
+    upgrade(&stage);
 }
