@@ -16,6 +16,7 @@
 pub mod controllers;
 pub mod dialogues;
 pub mod dice;
+pub mod hearing;
 pub mod host;
 pub mod images;
 pub mod mutation;

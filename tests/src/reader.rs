@@ -15,7 +15,7 @@ const BESIDE_READER: &str = "VUICC_TEST_BESIDE_READER";
 const PORT: &str = "VPCD_PORT";
 
 /// The virtual reader of a test: two slots, or more where more were asked for, and nothing else in sight.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader {
     port: u16,
 }
