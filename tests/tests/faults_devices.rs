@@ -468,7 +468,9 @@ fn there_and_back(stage: &Arc<Stage>, reader: Option<&Reader>) {
 
     during_trouble(&|ask| {
         ask("pairing", &["pair"]);
-        ask("a profile", &["acquire"]);
+        // Through the phone's connection, which has to be there again as well, or by the watch's own.
+        let through = stage.trouble == Trouble::AnyMoment;
+        ask("a profile", if through { &["acquire", "--through-primary"] } else { &["acquire"] });
         ask("the number", &["activate", "--secondary-id", &format!("eid:{eid}")]);
     });
     let iccid = agreed(stage, &subscriber, &stock, &chip, ["Enabled", "bound"]);

@@ -279,13 +279,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             };
             with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
                 primary.acquire_through(&mut gateway, &how, |gateway, server| {
-                    if acquire.through_primary {
-                        let known = arguments.servers.hosts().iter();
-                        // The address may have a port; the option names hosts.
-                        let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
-                        let at = known.clone().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, at)| *at);
-                        gateway.allow(server, at);
-                    }
+                    let known = arguments.servers.hosts().iter();
+                    // The address may have a port; the option names hosts.
+                    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+                    let at = known.clone().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, at)| *at);
+                    gateway.allow(server, at);
                 })?;
                 Ok(())
             })

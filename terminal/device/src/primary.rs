@@ -438,8 +438,8 @@ impl Primary<'_, '_> {
         self.acquire_through(&mut channel, how, |_, _| {})
     }
 
-    /// The same, where this device agrees to connections to the SM-DP+: `agree` is called with its address before the
-    /// secondary hears of it.
+    /// The same; if the secondary is to download through this device's connection, `agree` is called with the address of
+    /// the SM-DP+ before the secondary hears of it.
     pub fn acquire_through<C: Channel>(
         &mut self,
         channel: &mut C,
@@ -460,10 +460,15 @@ impl Primary<'_, '_> {
                 return Err(error);
             }
         };
-        match &info.download {
-            Download::ActivationCode(code) => agree(channel, &code.smdp_address),
-            Download::DefaultSmdp { address, .. } => agree(channel, address),
-            Download::Installed(_) => {}
+        let store = &mut self.client.store;
+        let smdp = match &info.download {
+            Download::ActivationCode(code) => Some(code.smdp_address.clone()),
+            Download::DefaultSmdp { address, .. } => Some(address.clone()),
+            Download::Installed(_) => store.state().smdp.clone(),
+        };
+        if let Some(smdp) = smdp.filter(|_| how.through_primary) {
+            store.update(&mut |state| state.smdp = Some(smdp.clone()))?;
+            agree(channel, &smdp);
         }
         self.pass_activation_code(channel, &info, &eid, how.through_primary)?;
         let iccid = self.follow_download(channel, info.iccid.as_ref(), how.patience)?;
@@ -764,16 +769,19 @@ mod tests {
         let over = r#"{"CompanionConfiguration":{"ICCID":"8981100000000000028","ServiceStatus":"4"}}"#;
         let here = format!(r#"{{"CompanionConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"2"}}}}"#);
         let both = format!(r#""CompanionConfigurations":[{over},{here}]"#);
-        let how = Acquisition { patience: SOON, ..Acquisition::default() };
-        let answers = [ELIGIBLE, DONE, &both, DONE];
+        let how = Acquisition { through_primary: true, patience: SOON, ..Acquisition::default() };
+        let answers = [ELIGIBLE, DOWNLOAD, DONE, ELIGIBLE, DONE, &both, DONE];
+        let mut agreed = Vec::new();
         let run = run(App::Companion, &answers, &mut Person::default(), |primary| {
-            primary.acquire_for_companion(&mut one, &how)
+            primary.acquire_for_companion(&mut one, &how)?;
+            primary.acquire_through(&mut one, &how, |_, smdp| agreed.push(smdp.to_owned()))
         });
         assert_eq!(run.outcome.unwrap().iccid, ICCID.parse().ok());
-        assert_eq!(operations(&run.requests)[2..], ["AcquireConfiguration ", "ManageSubscription 4"]);
+        assert_eq!(operations(&run.requests)[5..], ["AcquireConfiguration ", "ManageSubscription 4"]);
         drop(one);
         let heard: Vec<_> = watch.join().unwrap().iter().map(Message::name).collect();
-        assert_eq!(heard, ["identify", "enable"]);
+        assert_eq!(heard, ["identify", "activation_code", "identify", "enable"]);
+        assert_eq!(agreed, ["smdp.example.com"]);
         assert!(run.events.contains(&format!("Primary → Secondary: enable {ICCID}")), "{:?}", run.events);
     }
 

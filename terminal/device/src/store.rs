@@ -25,6 +25,8 @@ pub struct DeviceState {
     pub disabled: Vec<DisabledCard>,
     /// Profiles that came from paired devices.
     pub received: Vec<ReceivedProfile>,
+    /// The SM-DP+ a paired device was sent to last through this one's connection, so that it can go on there.
+    pub smdp: Option<String>,
 }
 
 /// A profile that a paired device had installed here.
