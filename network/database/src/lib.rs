@@ -45,7 +45,7 @@ pub type Changing = Transaction<'static, Any>;
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// It does not open.
-    #[error("the database does not open: {0}")]
+    #[error("the database does not open: {0}; is it there, and does it take connections?")]
     Open(#[from] sqlx::Error),
     /// It is of another time.
     #[error("the database cannot be brought up to date: {0}")]
@@ -215,6 +215,24 @@ pub fn met_another(error: &(dyn Error + 'static)) -> bool {
             return error.code().is_some_and(|code| CODES.contains(&&*code));
         }
         below = error.source();
+    }
+    false
+}
+
+/// Whether, somewhere below, this is a database that is not there, or was gone while it was asked: it may soon be back.
+pub fn is_away(error: &(dyn Error + 'static)) -> bool {
+    /// SQLSTATE class 08, connection exceptions, and 57P01 to 57P03: shutting down, crashed, starting up.
+    const CODES: [&str; 4] = ["08", "57P01", "57P02", "57P03"];
+    let mut below = Some(error);
+    while let Some(error) = below {
+        match error.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => return true,
+            Some(sqlx::Error::Database(error)) => {
+                return error.code().is_some_and(|code| CODES.iter().any(|away| code.starts_with(away)));
+            }
+            Some(_) => return false,
+            None => below = error.source(),
+        }
     }
     false
 }

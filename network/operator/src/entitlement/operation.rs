@@ -70,7 +70,7 @@ impl From<BossError> for Failure {
                 tracing::info!(error = %Discreet(&error), "refused");
                 Self::Because(result, text)
             }
-            None => Self::Refusal(Refusal::Internal(error.to_string())),
+            None => Self::Refusal(Refusal::trouble(&error)),
         }
     }
 }
@@ -82,7 +82,7 @@ impl From<OtpError> for Failure {
             OtpError::Wrong { .. } | OtpError::Gone => {
                 Self::Because(OperationResult::InvalidMsgResponse, &wording::WRONG_CODE)
             }
-            other => Self::Refusal(Refusal::Internal(other.to_string())),
+            other => Self::Refusal(Refusal::trouble(&other)),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::request::{Call, OdsaError, Parameters, Request, RequestError};
 use super::session::{self, Awaiting, Session, SessionError, Sessions};
 use super::token::{Bearer, Holder, TokenError, Tokens};
 use crate::boss::Boss;
-use crate::database::Database;
+use crate::database::{Database, is_away};
 use crate::discreet::Discreet;
 use crate::eap::{self, Given, Reason, Step};
 use crate::hlr::{Hlr, HlrError, Lookup, MasterKey, Status, Subscription};
@@ -164,24 +164,37 @@ pub enum Refusal {
     Internal(String),
 }
 
+impl Refusal {
+    /// When to ask again, in seconds, if the database is away.
+    const DATABASE_AWAY: u64 = 2;
+
+    /// Trouble of the operator's own, which may soon be over.
+    pub(super) fn trouble(error: &(dyn std::error::Error + 'static)) -> Self {
+        if is_away(error) {
+            return Self::Unavailable { retry_after: Self::DATABASE_AWAY, because: "the database is away" };
+        }
+        Self::Internal(error.to_string())
+    }
+}
+
 impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Full => Self::Unavailable { retry_after: 30, because: "too many have not proved themselves" },
-            other => Self::Internal(other.to_string()),
+            other => Self::trouble(&other),
         }
     }
 }
 
 impl From<HlrError> for Refusal {
     fn from(error: HlrError) -> Self {
-        Self::Internal(error.to_string())
+        Self::trouble(&error)
     }
 }
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
-        Self::Internal(error.to_string())
+        Self::trouble(&error)
     }
 }
 
@@ -192,7 +205,7 @@ impl From<TokenError> for Refusal {
             TokenError::NotYours => Self::AuthenticationRequired("the token is another device's"),
             TokenError::OtherEid => Self::Forbidden(OTHER_EUICC),
             TokenError::NotForThis => Self::Forbidden("the token is for other operations"),
-            other => Self::Internal(other.to_string()),
+            other => Self::trouble(&other),
         }
     }
 }
@@ -369,7 +382,7 @@ impl Entitlement {
                 self.inner.sessions.end(&id).await?;
                 Err(Refusal::Unavailable { retry_after: after, because: "too many codes" })
             }
-            Err(error) => Err(Refusal::Internal(error.to_string())),
+            Err(error) => Err(Refusal::trouble(&error)),
         }
     }
 
@@ -393,7 +406,7 @@ impl Entitlement {
                 self.inner.sessions.end(&claimed.id).await?;
                 return Err(Refusal::AuthenticationRequired("the code is wrong, for the last time"));
             }
-            Err(error) => return Err(Refusal::Internal(error.to_string())),
+            Err(error) => return Err(Refusal::trouble(&error)),
         }
         let ended = self.inner.sessions.end(&claimed.id).await?;
         let subscriber = subscriber.filter(|_| ended);
