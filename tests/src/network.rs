@@ -162,6 +162,21 @@ impl Network {
         *process = Some(self.serve(server));
     }
 
+    /// Takes a server away until [`Self::bring_back`].
+    pub fn take_away(&self, server: Server) {
+        if let Some(process) = self.lock(server).take() {
+            process.kill();
+        }
+    }
+
+    /// Starts a server that was taken away.
+    ///
+    /// # Panics
+    /// If it does not come up again.
+    pub fn bring_back(&self, server: Server) {
+        *self.lock(server) = Some(self.serve(server));
+    }
+
     /// How often a server was killed.
     pub fn kills(&self) -> usize {
         self.kills.load(Ordering::Relaxed)

@@ -24,7 +24,7 @@ use device::flow::{Companion, FlowError, Pace, Sharing, Subject};
 use device::http::HttpsClient;
 use device::mt::{MtClient, MtError, Received};
 use device::pairing::{Channel, Link, PairingError, in_process};
-use device::primary::Primary;
+use device::primary::{Acquisition, Primary};
 use device::secondary::{Card, HttpsServers, Owner, Removal, Secondary};
 use device::store::Volatile;
 use device::usim::Usim;
@@ -62,6 +62,8 @@ enum Trouble {
     Amidst(Server),
     /// Whenever a die says so, whatever is under way.
     AnyMoment,
+    /// Once, at this step, until somebody brings it back.
+    From(Server, &'static str),
 }
 
 /// The network with its trouble.
@@ -149,6 +151,11 @@ impl Stage {
         move |event| {
             println!("  {event}");
             let trouble = *stage.trouble.lock().unwrap();
+            if let Trouble::From(server, step) = trouble
+                && event.to_string().contains(step)
+            {
+                stage.network.take_away(server);
+            }
             if let Trouble::EveryStep(server) | Trouble::Amidst(server) = trouble
                 && stage.on.load(Ordering::SeqCst)
                 && stage.troubled.lock().unwrap().insert(event.to_string())
@@ -691,7 +698,7 @@ fn agreed(stage: &Arc<Stage>, subscriber: &str, host: &mut Host, iccid: &Iccid, 
     });
     stage.eventually("orders and charges", &vec![(order.to_owned(), iccid.to_string(), true)], || {
         let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        let orders = stage.network.orders(subscriber);
+        let orders = stage.network.orders_of(subscriber);
         let told = |line: &Value| (text(line, "state"), text(line, "iccid"), line["charged_at"].is_u64());
         orders.iter().map(told).collect()
     });
@@ -743,6 +750,24 @@ fn a_watch_comes_and_goes_while_the_smdp_is_killed_at_every_step() {
 #[test]
 fn a_watch_comes_and_goes_while_both_are_killed_at_any_moment() {
     there_and_back(&Stage::new(Trouble::AnyMoment));
+}
+
+#[test]
+fn what_a_watch_could_not_report_it_reports_when_its_phone_comes_again() {
+    let stage = Stage::new(Trouble::From(Server::SmDp, "SM-DP+: enabled"));
+    let (subscriber, image) = stage.network.subscriber("phone");
+    let (chip, _) = stage.network.euicc("watch");
+    let mut phone = Phone::new(&stage, "Phone", &image);
+    let mut watch = Watch::pair(&stage, insert(&chip));
+    let how = Acquisition { patience: PATIENCE, ..Acquisition::default() };
+    phone.act(|primary| primary.acquire_for_companion(&mut watch.channel, &how)).unwrap();
+    let order = || stage.network.orders_of(&subscriber.imsi)[0]["state"].as_str().unwrap().to_owned();
+    assert_eq!(order(), "installed");
+    *stage.trouble.lock().unwrap() = Trouble::AnyMoment;
+    stage.network.bring_back(Server::SmDp);
+    phone.act(|primary| primary.identify(&mut watch.channel, PATIENCE)).unwrap();
+    stage.eventually("the order", &"enabled".to_owned(), order);
+    watch.leave();
 }
 
 #[test]

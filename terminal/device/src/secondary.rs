@@ -122,6 +122,7 @@ impl<T: Transport> Secondary<'_, T> {
                     }
                 };
                 channel.send(&message)?;
+                self.report_what_waits();
             }
             Message::ActivationCode { code, eid, through_primary, iccid } => {
                 let sender = channel.sender();
@@ -314,11 +315,25 @@ impl<T: Transport> Secondary<'_, T> {
 
     /// Delivers the notifications that wait on the eUICC. Those that cannot be delivered go on waiting.
     pub fn report(&mut self, through_primary: bool) -> Result<(), FlowError> {
+        self.deliver(through_primary, Retry::default())
+    }
+
+    /// Tries once more to deliver what could not be delivered when it happened: else the operator would never know, and the
+    /// service wait for it.
+    fn report_what_waits(&mut self) {
+        let Card::Euicc(euicc) = &mut self.card else { return };
+        if euicc.notifications().is_ok_and(|waiting| !waiting.is_empty()) {
+            // If it fails again it goes on waiting; the primary has not asked for it.
+            let _ = self.deliver(false, Retry { attempts: 1, ..Retry::default() });
+        }
+    }
+
+    fn deliver(&mut self, through_primary: bool, retry: Retry) -> Result<(), FlowError> {
         let Self { card, servers, user, .. } = self;
         let Card::Euicc(euicc) = card else { return Err(FlowError::NoEuicc) };
         let mut server = servers.es9(through_primary)?;
         let mut quiet = Quiet(&mut **user);
-        let delivered = process(euicc, &mut *server, &Selection::All, true, Retry::default(), &mut quiet)?;
+        let delivered = process(euicc, &mut *server, &Selection::All, true, retry, &mut quiet)?;
         drop(server);
         let count = delivered.iter().filter(|delivery| delivery.outcome == Outcome::Removed).count();
         self.tell(self.party, Party::ProfileServer, What::Notified { count });

@@ -516,7 +516,8 @@ fn advance(channel: &Link, step: Step, patience: Duration) -> Result<SoFar, Pair
 /// Completes the TLS handshake, however slowly the other side sends.
 fn handshake(mut connection: Connection, mut socket: &TcpStream) -> Result<Connection, PairingError> {
     let end = Instant::now() + HANDSHAKE;
-    let network = |error: io::Error| PairingError::Network(format!("the other device went away: {error}; connect again"));
+    let network =
+        |error: io::Error| PairingError::Network(format!("the other device went away: {error}; connect again"));
     socket.set_nodelay(true).map_err(network)?;
     socket.set_write_timeout(Some(HANDSHAKE)).map_err(network)?;
     while connection.is_handshaking() || connection.wants_write() {
