@@ -19,6 +19,7 @@ use serde_json::Value;
 use vuicc_tests::dice::Dice;
 use vuicc_tests::hearing::{Heard, Reply, Told};
 use vuicc_tests::network::{Invented, Network, free_port};
+use vuicc_tests::postgresql::Cluster;
 use vuicc_tests::process::{Finished, run};
 use vuicc_tests::reader::{Reader, beside_private_reader};
 
@@ -48,6 +49,8 @@ enum Trouble {
     EveryStep,
     /// The devices, whenever a die says so.
     AnyMoment,
+    /// The devices and all servers, whenever a die says so.
+    Anything,
     /// The cards, out of their reader, after as many commands as a die says.
     AnyCommand,
 }
@@ -72,8 +75,12 @@ struct Stage {
 
 impl Stage {
     fn new(trouble: Trouble) -> Arc<Self> {
+        Self::on(Network::start(), trouble)
+    }
+
+    fn on(network: Network, trouble: Trouble) -> Arc<Self> {
         Arc::new(Self {
-            network: Network::start(),
+            network,
             trouble,
             on: AtomicBool::new(false),
             troubled: Mutex::default(),
@@ -85,15 +92,36 @@ impl Stage {
 
     /// Does something while there is trouble.
     fn during_trouble<T>(&self, act: impl FnOnce() -> T) -> T {
+        let before = self.network.kills();
         self.kills.store(0, Ordering::SeqCst);
         self.troubled.lock().unwrap().clear();
         self.on.store(true, Ordering::SeqCst);
-        let done = act();
-        self.on.store(false, Ordering::SeqCst);
+        let done = thread::scope(|scope| {
+            if self.trouble == Trouble::Anything {
+                scope.spawn(|| self.sabotage());
+            }
+            let over = Over(&self.on);
+            let done = act();
+            drop(over);
+            done
+        });
         let kills = self.kills.load(Ordering::SeqCst);
-        println!("{kills} kills");
+        println!("{kills} kills of devices and cards, {} of servers", self.network.kills() - before);
         assert!(kills > 0, "trouble was announced, and nothing happened");
         done
+    }
+
+    /// Takes servers away.
+    fn sabotage(&self) {
+        let servers: Vec<_> = self.network.servers().collect();
+        for _ in 0..KILLS {
+            thread::sleep(Duration::from_millis(self.dice.below(200)));
+            if !self.on.load(Ordering::SeqCst) {
+                return;
+            }
+            let drawn = usize::try_from(self.dice.below(60)).unwrap() % servers.len();
+            self.network.kill(servers[drawn]);
+        }
     }
 
     /// Whether a device that has told this is killed at it.
@@ -109,7 +137,8 @@ impl Stage {
     /// How many more of `limit` units something that starts now has until it is taken away; `None` if it is left alone.
     fn lifetime(&self, trouble: Trouble, limit: u64) -> Option<u64> {
         let most = if trouble == Trouble::AnyCommand { TEARS } else { KILLS };
-        let more = self.trouble == trouble && self.kills.load(Ordering::SeqCst) < most;
+        let meant = self.trouble == trouble || (self.trouble, trouble) == (Trouble::Anything, Trouble::AnyMoment);
+        let more = meant && self.kills.load(Ordering::SeqCst) < most;
         (more && self.on.load(Ordering::SeqCst)).then(|| self.dice.below(limit))
     }
 
@@ -122,12 +151,13 @@ impl Stage {
     fn persist(&self, what: &str, mut act: impl FnMut() -> Finished) -> Finished {
         let mut in_vain = 0;
         while in_vain < TRIES {
-            let before = self.kills.load(Ordering::SeqCst);
+            let kills = || self.kills.load(Ordering::SeqCst) + self.network.kills();
+            let before = kills();
             let finished = act();
             if finished.status.success() {
                 return finished;
             }
-            in_vain = if self.kills.load(Ordering::SeqCst) > before { 0 } else { in_vain + 1 };
+            in_vain = if kills() > before { 0 } else { in_vain + 1 };
             self.note(what, &finished);
         }
         panic!("{what}: in vain, {:#?}", self.told.lock());
@@ -154,6 +184,15 @@ impl Stage {
             assert!(Instant::now() < end, "{what}: {found:#?}, not {wanted:#?}; {:#?}", self.told.lock());
             thread::sleep(Duration::from_millis(200));
         }
+    }
+}
+
+/// Ends the trouble, also where the test fails in it.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -194,7 +233,9 @@ impl Device {
         let mut command = self.stage.network.command(&["device", role, "--yes", "--loopback", "--patience", PATIENCE]);
         command.args(&self.card).arg("--memory").arg(&self.memory);
         if role == "primary" {
-            command.args(["--entitlement", &self.stage.network.base_url()]);
+            let network = &self.stage.network;
+            let is_mt = arguments.first() == Some(&"messages");
+            command.args(["--entitlement", &if is_mt { network.mt_url() } else { network.base_url() }]);
         }
         command.args(arguments);
         command
@@ -248,8 +289,13 @@ impl Device {
     /// Whether the network believes the card.
     fn is_let_in(&self) -> bool {
         let finished = run(&mut self.command("primary", &["messages"]));
-        assert!(finished.status.success() || finished.stderr.contains("not"), "{finished:#?}");
-        finished.status.success()
+        let attached = finished.stdout.contains("\"attached\"");
+        // One that was refused learns why, or that its number has moved.
+        assert!(
+            attached || finished.stdout.contains("card_disabled") || finished.stderr.contains("not"),
+            "{finished:#?}"
+        );
+        attached
     }
 }
 
@@ -418,7 +464,7 @@ fn on_card(stage: &Stage, card: &Path) -> Vec<(String, String)> {
 /// Everybody says the same of the one profile that was ordered, and nobody of another one.
 fn agreed(stage: &Stage, subscriber: &Invented, stock: &[Invented], card: &Path, states: [&str; 2]) -> String {
     let [at_smdp, order] = states;
-    let orders = stage.network.orders(&subscriber.imsi);
+    let orders = stage.network.orders_of(&subscriber.imsi);
     assert_eq!(orders.len(), 1, "{orders:#?}");
     let iccid = orders[0]["iccid"].as_str().unwrap().to_owned();
     stage.eventually("the SM-DP+", &(at_smdp.to_owned(), stock.len() - 1), || {
@@ -430,7 +476,7 @@ fn agreed(stage: &Stage, subscriber: &Invented, stock: &[Invented], card: &Path,
     });
     stage.eventually("orders and charges", &vec![(order.to_owned(), iccid.clone(), true)], || {
         let text = |line: &Value, name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        let orders = stage.network.orders(&subscriber.imsi);
+        let orders = stage.network.orders_of(&subscriber.imsi);
         orders.iter().map(|line| (text(line, "state"), text(line, "iccid"), line["charged_at"].is_u64())).collect()
     });
     iccid
@@ -469,7 +515,7 @@ fn there_and_back(stage: &Arc<Stage>, reader: Option<&Reader>) {
     during_trouble(&|ask| {
         ask("pairing", &["pair"]);
         // Through the phone's connection, which has to be there again as well, or by the watch's own.
-        let through = stage.trouble == Trouble::AnyMoment;
+        let through = matches!(stage.trouble, Trouble::AnyMoment | Trouble::Anything);
         ask("a profile", if through { &["acquire", "--through-primary"] } else { &["acquire"] });
         ask("the number", &["activate", "--secondary-id", &format!("eid:{eid}")]);
     });
@@ -523,6 +569,12 @@ fn a_watch_comes_and_goes_while_phone_and_watch_are_killed_at_every_step() {
 #[test]
 fn a_watch_comes_and_goes_while_phone_and_watch_are_killed_at_any_moment() {
     there_and_back(&Stage::new(Trouble::AnyMoment), None);
+}
+
+#[test]
+fn a_watch_comes_and_goes_while_anything_is_killed_at_any_moment() {
+    let Some(database) = Cluster::new("anything at any moment") else { return };
+    there_and_back(&Stage::on(Network::in_parts(database), Trouble::Anything), None);
 }
 
 #[test]
