@@ -827,7 +827,7 @@ async fn business(world: &World) -> Vec<Vec<String>> {
     business
 }
 
-/// Everything the parts write, on this thread.
+/// Everything the parts write, in all tests of this process.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -843,9 +843,12 @@ impl std::io::Write for Log {
 }
 
 impl Log {
-    /// What was written since the last look.
+    /// What was written since the last look, on the thread of this test, where its server runs too.
     fn look(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        let written = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        let thread = std::thread::current();
+        let mine = thread.name().unwrap_or_default();
+        written.lines().filter(|line| line.contains(mine)).flat_map(|line| [line, "\n"]).collect()
     }
 }
 
@@ -854,8 +857,7 @@ impl Log {
 async fn what_cannot_be_right_is_said_logged_and_left_undone() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _listening = tracing::subscriber::set_default(subscriber);
+    tracing_subscriber::fmt().with_ansi(false).with_thread_names(true).with_writer(move || writer.clone()).init();
     let place = Place::sqlite();
     let world = World::with(&place, |settings| settings.networks = vec!["00101".into()]).await;
     let mut phone = companion();
