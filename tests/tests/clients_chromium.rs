@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use vuicc_tests::webdriver::{Driver, Window};
 use vuicc_tests::{peer, process};
-use world::{OFFICE_KEY, OWNER_NUMBER, World};
+use world::{OFFICE_KEY, OWNER, OWNER_NUMBER, World};
 
 /// The object a phone puts into its web view, which notes what it is told. TS.43 section 6.7.
 const PHONE: &str = "
@@ -224,7 +224,7 @@ async fn without_javascript() {
 async fn sign_in(stage: &Stage, window: &mut Window<'_>) {
     window.fill("#field", &format!("+{OWNER_NUMBER}"));
     window.follow("button.main");
-    let code = stage.world.code(OWNER_NUMBER).await;
+    let code = stage.world.code(OWNER).await;
     window.fill("#field", &code);
     window.follow("button.main");
 }
