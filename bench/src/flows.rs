@@ -135,7 +135,7 @@ fn act<R>(
             tell: &mut |_: Event| (),
         },
         subscriber,
-        pace: Pace { attempts: 60, pause: Duration::from_secs(2), wait: &mut thread::sleep },
+        pace: Pace { attempts: 300, pause: Duration::from_secs(1), wait: &mut thread::sleep },
     };
     Ok(act(&mut primary, &msisdn)?)
 }

@@ -390,7 +390,7 @@ fn as_primary(
             tell: &mut tell,
         },
         subscriber,
-        pace: Pace { attempts: 60, pause: Duration::from_secs(2), wait: &mut std::thread::sleep },
+        pace: Pace { attempts: 300, pause: Duration::from_secs(1), wait: &mut std::thread::sleep },
     };
     Ok(act(&mut primary)?)
 }

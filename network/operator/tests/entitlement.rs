@@ -179,7 +179,7 @@ async fn a_companion_from_beginning_to_end(place: &Place) {
     let of_watch = [CONFIGURATION, THE_WATCH].concat();
     let first = phone.ask(&world, &of_watch).await["CompanionConfigurations"][0]["CompanionConfiguration"].take();
     assert_eq!((&first["ICCID"], &first["ServiceStatus"]), (&iccid.as_str().into(), &"2".into()));
-    assert_eq!((&first["CompanionDeviceService"], &first["PollingInterval"]), (&"DiffNumber".into(), &"5".into()));
+    assert_eq!((&first["CompanionDeviceService"], &first["PollingInterval"]), (&"DiffNumber".into(), &"1".into()));
     assert_eq!(activation_code(&first), format!("LPA:1${SMDP}$MID-{iccid}"));
     let second = phone.ask(&world, &of_watch).await["CompanionConfigurations"][0]["CompanionConfiguration"].take();
     assert_eq!(second["DownloadInfo"], Value::Null);

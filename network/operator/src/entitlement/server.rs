@@ -53,7 +53,7 @@ impl Settings {
             token_validity: 30 * 24 * 3600,
             temporary_token_validity: 10 * 60,
             configuration_validity: 2 * 24 * 3600,
-            polling_interval: 5,
+            polling_interval: 1,
         }
     }
 }
