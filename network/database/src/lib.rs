@@ -185,7 +185,8 @@ async fn open_sqlite(
     pool.max_connections(CONNECTIONS)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                for pragma in ["journal_mode = WAL"].iter().chain(pragmas) {
+                // What was answered is there after a power cut, too.
+                for pragma in ["journal_mode = WAL", "synchronous = FULL"].iter().chain(pragmas) {
                     connection.execute(&*format!("PRAGMA {pragma}")).await?;
                 }
                 Ok(())

@@ -27,8 +27,8 @@ pub struct SqlStore {
 struct Tables;
 
 impl Schema for Tables {
-    // What a power cut takes away a caller that got no answer asks for again. A profile taken out takes its keys with it.
-    const PRAGMAS: &[&str] = &["synchronous = NORMAL", "secure_delete = ON"];
+    // A profile taken out takes its keys with it.
+    const PRAGMAS: &[&str] = &["secure_delete = ON"];
 
     fn migrations(kind: Kind) -> Migrator {
         match kind {
