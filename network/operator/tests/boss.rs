@@ -901,7 +901,13 @@ async fn the_same_request_at_once(place: &Place) {
 async fn troubles_with_the_server(place: &Place) {
     let world = World::new(place).await;
     let settings = || Settings { release_at_once: false, ..World::settings() };
-    let troubles = [Trouble::Unavailable, Trouble::AnswerLost, Trouble::CallerDiesBefore, Trouble::CallerDiesAfter];
+    let troubles = [
+        Trouble::Unavailable,
+        Trouble::RefuseFor("8.8", "4.2"),
+        Trouble::AnswerLost,
+        Trouble::CallerDiesBefore,
+        Trouble::CallerDiesAfter,
+    ];
     let mut now = 1000;
     for kind in [Kind::Companion, Kind::Primary, Kind::Transfer] {
         for function in ["DownloadOrder", "ConfirmOrder", "ReleaseProfile", "CancelOrder"] {

@@ -310,7 +310,9 @@ impl Boss {
         }
         record.claim = None;
         record.claimed_until = 0;
-        if let Err(error @ ServerError::Unavailable(_)) = outcome {
+        if let Err(error) = outcome
+            && error.is_passing()
+        {
             record.retry_at = now + pause(record.attempts);
             record.order.error = Some(error.to_string());
             return rows::save(tx, &record).await;

@@ -120,6 +120,17 @@ pub enum ServerError {
     Unavailable(String),
 }
 
+impl ServerError {
+    /// Whether it is about the moment and not about what was asked, so that the same call may well succeed later: so are an
+    /// execution error (4.2) and errors of transport (5). SGP.22 section 5.2.6.2
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => reason == "4.2" || reason.starts_with("5."),
+            Self::Unavailable(_) => true,
+        }
+    }
+}
+
 /// ES2+.HandleDownloadProgressInfo: how far a profile is. SGP.22 section 5.3.5
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
