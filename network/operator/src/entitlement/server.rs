@@ -437,9 +437,11 @@ impl Entitlement {
             applications.push((*app, section));
         }
         let Settings { token_validity, configuration_validity, .. } = self.inner.settings;
-        let token = match proved {
-            Proved::TemporaryToken => None,
-            _ => Some(self.inner.tokens.issue(holder, token_validity, now).await?),
+        let tokens = &self.inner.tokens;
+        let token = match (proved, &request.credentials.token) {
+            (Proved::TemporaryToken, _) => None,
+            (Proved::Token, Some(shown)) => Some(tokens.renew(shown, holder, token_validity, now).await?),
+            _ => Some(tokens.issue(holder, token_validity, now).await?),
         };
         let document = Document { version: 1, validity: configuration_validity, token, applications };
         let (format, language) = (envelope.format.unwrap_or(Format::Xml), envelope.language.unwrap_or_default());

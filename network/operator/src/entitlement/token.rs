@@ -2,11 +2,11 @@
 //!
 //! A token is good for one subscription, one device and the applications it was given out for. One that was got by a code
 //! from an SMS is good for one eUICC too: the one the code was asked for with, or else the first it is used for. Every
-//! answer brings a new one. When a token is used, those of the same device that are older than a minute before it end: an answer that
-//! got lost, or a second request under way, does no harm.
+//! answer brings a new one. When a token is used, those of the same device that are older than a minute before it end: an
+//! answer that got lost, or a second request under way, does no harm.
 
 use rsp::Eid;
-use sqlx::{Row, query};
+use sqlx::{AnyConnection, Row, query};
 use zeroize::Zeroizing;
 
 use super::document::Token;
@@ -78,8 +78,32 @@ impl Tokens {
 
     /// Gives out a token.
     pub(super) async fn issue(&self, holder: &Holder, validity: u64, now: u64) -> Result<Token, TokenError> {
-        let token = self.insert(holder, &holder.terminal_id, &[], validity, now).await?;
+        let new = New { holder, terminal_id: &holder.terminal_id, targets: &[], validity };
+        let token = self.insert(&new, now).await?;
         Ok(Token { token: token.to_string(), validity })
+    }
+
+    /// Gives out the next token to whoever has shown this one. If another request has settled the eUICC since, the new one
+    /// is for that eUICC too.
+    pub(super) async fn renew(
+        &self,
+        shown: &str,
+        holder: &Holder,
+        validity: u64,
+        now: u64,
+    ) -> Result<Token, TokenError> {
+        if !holder.by_code || holder.eid.is_some() {
+            return self.issue(holder, validity, now).await;
+        }
+        let token = fresh()?;
+        let done: Result<(), TokenError> = change!(self.database, |tx| {
+            let row = query("SELECT eid FROM entitlement_token WHERE id = $1").bind(id(shown));
+            let eid = row.fetch_optional(&mut *tx).await?.ok_or(TokenError::Unknown)?.try_get(0)?;
+            let holder = Holder { eid: read_eid(eid)?, ..holder.clone() };
+            let new = New { holder: &holder, terminal_id: &holder.terminal_id, targets: &[], validity };
+            new.insert(&mut *tx, &token, now).await?;
+        });
+        done.map(|()| Token { token: token.to_string(), validity })
     }
 
     /// Gives out a token for another device, for these operations.
@@ -90,37 +114,14 @@ impl Tokens {
         validity: u64,
         now: u64,
     ) -> Result<Zeroizing<String>, TokenError> {
-        self.insert(holder, "", targets, validity, now).await
+        self.insert(&New { holder, terminal_id: "", targets, validity }, now).await
     }
 
-    async fn insert(
-        &self,
-        holder: &Holder,
-        terminal_id: &str,
-        targets: &[Operation],
-        validity: u64,
-        now: u64,
-    ) -> Result<Zeroizing<String>, TokenError> {
+    async fn insert(&self, new: &New<'_>, now: u64) -> Result<Zeroizing<String>, TokenError> {
         let token = fresh()?;
         let sql = "DELETE FROM entitlement_token WHERE expires_at <= $1";
         query(sql).bind(column(now)).execute(self.database.pool()).await?;
-        let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
-        let sql = "INSERT INTO entitlement_token \
-                   (id, imsi, terminal_id, apps, app_name, eid, targets, issued_at, expires_at, by_code) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        query(sql)
-            .bind(id(&token))
-            .bind(holder.imsi.as_str())
-            .bind(terminal_id)
-            .bind(list(&holder.apps))
-            .bind(holder.app_name.as_deref().unwrap_or_default())
-            .bind(holder.eid.as_ref().map(Eid::to_string).unwrap_or_default())
-            .bind(targets.join(","))
-            .bind(column(now))
-            .bind(column(now + validity))
-            .bind(i64::from(holder.by_code))
-            .execute(self.database.pool())
-            .await?;
+        new.insert(&mut *self.database.pool().acquire().await?, &token, now).await?;
         Ok(token)
     }
 
@@ -214,9 +215,40 @@ impl Holder {
     }
 }
 
+/// What a token is to be good for.
+struct New<'a> {
+    holder: &'a Holder,
+    terminal_id: &'a str,
+    targets: &'a [Operation],
+    validity: u64,
+}
+
+impl New<'_> {
+    async fn insert(&self, connection: &mut AnyConnection, token: &str, now: u64) -> Result<(), TokenError> {
+        let Self { holder, terminal_id, targets, validity } = self;
+        let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
+        let sql = "INSERT INTO entitlement_token \
+                   (id, imsi, terminal_id, apps, app_name, eid, targets, issued_at, expires_at, by_code) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        query(sql)
+            .bind(id(token))
+            .bind(holder.imsi.as_str())
+            .bind(*terminal_id)
+            .bind(list(&holder.apps))
+            .bind(holder.app_name.as_deref().unwrap_or_default())
+            .bind(holder.eid.as_ref().map(Eid::to_string).unwrap_or_default())
+            .bind(targets.join(","))
+            .bind(column(now))
+            .bind(column(now + validity))
+            .bind(i64::from(holder.by_code))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
 fn holder(row: &sqlx::any::AnyRow) -> Result<Holder, TokenError> {
     let text = |column| row.try_get::<String, _>(column);
-    let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let corrupt = |_| TokenError::Corrupt;
     Ok(Holder {
         imsi: text("imsi")?.parse().map_err(corrupt)?,
@@ -224,7 +256,7 @@ fn holder(row: &sqlx::any::AnyRow) -> Result<Holder, TokenError> {
         apps: text("apps")?.split(',').map(AppId::parse).collect::<Option<_>>().ok_or(TokenError::Corrupt)?,
         app_name: some(text("app_name")?),
         by_code: row.try_get::<i64, _>("by_code")? != 0,
-        eid: some(text("eid")?).map(|eid| eid.parse()).transpose().map_err(|_| TokenError::Corrupt)?,
+        eid: read_eid(text("eid")?)?,
     })
 }
 
@@ -237,6 +269,15 @@ fn list(apps: &[AppId]) -> String {
     let mut apps: Vec<&str> = apps.iter().map(|app| app.as_str()).collect();
     apps.sort_unstable();
     apps.join(",")
+}
+
+/// A column that is empty where there is nothing.
+fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn read_eid(digits: String) -> Result<Option<Eid>, TokenError> {
+    some(digits).map(|digits| digits.parse()).transpose().map_err(|_| TokenError::Corrupt)
 }
 
 #[cfg(test)]
@@ -308,6 +349,22 @@ mod tests {
             assert_eq!(tokens.redeem(token, &BEARER, 1001).await.unwrap().eid, Some(one));
             assert!(matches!(tokens.settle_eid(token, &holder, &other).await, Err(TokenError::OtherEid)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_gets_no_token_for_any_euicc() {
+        let (tokens, holder) = tokens().await;
+        let eid: Eid = "89049032000001000000000012345652".parse().unwrap();
+        let holder = Holder { by_code: true, ..holder };
+        let shown = tokens.issue(&holder, 500, 1000).await.unwrap().token;
+        let under_way = tokens.redeem(&shown, &BEARER, 1001).await.unwrap();
+        let next = tokens.renew(&shown, &under_way, 500, 1001).await.unwrap().token;
+        assert_eq!(tokens.redeem(&next, &BEARER, 1001).await.unwrap().eid, None);
+        // While it is answered, another request names an eUICC.
+        tokens.settle_eid(&shown, &under_way, &eid).await.unwrap();
+        let next = tokens.renew(&shown, &under_way, 500, 1001).await.unwrap().token;
+        assert_eq!(tokens.redeem(&next, &BEARER, 1001).await.unwrap().eid, Some(eid));
+        assert!(matches!(tokens.renew("another", &under_way, 500, 1001).await, Err(TokenError::Unknown)));
     }
 
     #[tokio::test]
