@@ -208,8 +208,8 @@ fn name_of(subscriber: Option<&Imsi>) -> &str {
 /// Whoever is signed in, with their line.
 struct Person {
     subscriber: Imsi,
-    /// The number is someone else's, who decides about it and about the other devices.
-    guest: bool,
+    /// Whose number it is, if it is someone else's, who decides about it and about the other devices.
+    host: Option<Imsi>,
     line: Line,
 }
 
@@ -218,11 +218,12 @@ impl Person {
         let subject = session::subject(portal.database(), Area::Care, headers, portal.now()).await?;
         let subject: Imsi = subject.and_then(|imsi| imsi.parse().ok()).ok_or(Refusal::SignIn(Area::Care))?;
         let mut line = portal.boss().line(&subject).await?;
-        let guest = line.devices.iter().any(|device| device.owner && device.imsi != subject);
-        if guest {
+        let host = line.devices.iter().find(|device| device.owner && device.imsi != subject);
+        let host = host.map(|device| device.imsi.clone());
+        if host.is_some() {
             line.devices.retain(|device| device.imsi == subject);
         }
-        Ok(Self { subscriber: subject, guest, line })
+        Ok(Self { subscriber: subject, host, line })
     }
 
     /// The devices that ring, in order.
@@ -333,7 +334,7 @@ async fn home(
     let say = |text: Text| text.get(language);
     let ringing = person.ringing().count();
     let explanation = match person.line.mode.filter(|_| ringing > 1) {
-        None if person.guest => text::DEVICES_GUEST,
+        None if person.host.is_some() => text::DEVICES_GUEST,
         None => text::DEVICES_ONE,
         Some(Mode::FlexibleAlerting) => text::DEVICES_SEVERAL_FA,
         Some(Mode::MobileAccessHunting) => text::DEVICES_SEVERAL_MAH,
@@ -506,7 +507,7 @@ async fn ask_unbind(
         lead: say(text::UNBIND_LEAD),
         action: "/care/unbind".to_owned(),
         hidden: vec![("device", key_of(device))],
-        option: device.eid.is_some().then_some(option),
+        option: (device.eid.is_some() && person.host.is_none()).then_some(option),
         grave: true,
         button: say(text::UNBIND_BUTTON),
         keep: say(text::CANCEL),
@@ -518,10 +519,11 @@ async fn ask_unbind(
 async fn unbind(State(portal): State<Portal>, headers: HeaderMap, form: Form) -> Result<Response, Refusal> {
     let person = Person::signed_in(&portal, &headers).await?;
     let device = person.removable(form.get("device"))?;
+    // Whoever shares somebody else's number may leave, with the profile they have.
     let request = UnbindRequest {
-        primary: vec![Identifier::Imsi(person.subscriber.clone())],
+        primary: vec![Identifier::Imsi(person.host.as_ref().unwrap_or(&person.subscriber).clone())],
         secondary: vec![Identifier::Imsi(device.imsi.clone())],
-        remove_profile: form.get("profile") == "1",
+        remove_profile: person.host.is_none() && form.get("profile") == "1",
     };
     portal.boss().unbind(&request, portal.now()).await?;
     Ok(see_other("/care/?done=removed"))

@@ -248,4 +248,10 @@ async fn whose_number_it_is_decides() {
     let form = page.hidden("/care/bind/number")[0].1.clone();
     let refused = browser.post("/care/mode", &[("form", &form), ("mode", "MAH")]).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
+    // But leaves when they like.
+    let own = page.body.split("href=\"/care/unbind?device=").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let asked = browser.open(&format!("/care/unbind?device={own}")).await;
+    let page = browser.submit(&asked, "/care/unbind", &[]).await;
+    assert!(page.status == StatusCode::OK && page.body.contains(FRIEND_NUMBER), "{}", page.body);
+    assert_eq!(world.hlr.group(&OWNER_NUMBER.parse().unwrap()).await.unwrap(), None);
 }
