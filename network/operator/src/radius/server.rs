@@ -217,7 +217,8 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
                 // Those under way have given their place up with their last State.
                 if begins && !memory.has_room(from.ip(), self.limits) {
                     warn!(%from, "rejected: too many conversations at a time");
-                    let identifier = packet.get(1).copied().unwrap_or_default();
+                    // A failure answers what the peer said (RFC 3748 section 4.2), not what it would have been asked.
+                    let identifier = message.get(1).copied().unwrap_or_default();
                     return Some(request.answer(Code::ACCESS_REJECT, &packet::failure(identifier)).sign(secret));
                 }
                 memory.keep(state, session, from.ip(), now);
@@ -388,7 +389,8 @@ mod tests {
         line.server.clients.insert(other.ip(), line.secret.clone());
         let (.., state) = read(&line.ask(1, &[IDENTITY]).await.unwrap());
         assert_eq!(read(&line.ask(2, &[IDENTITY]).await.unwrap()).0, Code::ACCESS_CHALLENGE);
-        assert_eq!(read(&line.ask(3, &[IDENTITY]).await.unwrap()).0, Code::ACCESS_REJECT, "it has two");
+        let (code, eap, _) = read(&line.ask(3, &[IDENTITY]).await.unwrap());
+        assert_eq!((code, &eap[..]), (Code::ACCESS_REJECT, &hex!("04070004")[..]), "it has two");
         let ask = |identifier| request(&line.secret, identifier, &[IDENTITY]);
         let answers = [line.server.handle(other, &ask(4), 5).await, line.server.handle(other, &ask(5), 5).await];
         let codes = answers.map(|answer| read(&answer.unwrap()).0);
