@@ -136,8 +136,12 @@ impl OneTimeCodes {
         let (sealed_message, sealed_silence) =
             (self.seal_message(&sending, &message)?, self.seal_message(&sending, &silence)?);
         let (now_, since) = (column(now), column(now.saturating_sub(PERIOD)));
+        // One sent before gives its place up to this one.
         let insert_code = format!(
-            "INSERT INTO one_time_code (id, code, tries, expires_at, source) SELECT $1, $2, 0, $3, $4 WHERE {}",
+            "INSERT INTO one_time_code (id, code, tries, expires_at, source) SELECT $1, $2, 0, $3, $4 \
+             WHERE ({}) OR EXISTS (SELECT 1 FROM one_time_code WHERE id = $1) \
+             ON CONFLICT (id) DO UPDATE SET code = excluded.code, tries = 0, expires_at = excluded.expires_at, \
+             source = excluded.source",
             ROOM.for_one("$4", "$5")
         );
         // Whether the card gets the message, or how long to wait.
@@ -149,7 +153,6 @@ impl OneTimeCodes {
             if let Some(first) = enough(tx, &called).await? {
                 Err((first + PERIOD).saturating_sub(now).max(1))
             } else {
-                query("DELETE FROM one_time_code WHERE id = $1").bind(&id).execute(&mut *tx).await?;
                 let insert = query(&insert_code).bind(&id).bind(&sealed).bind(column(now + LIFETIME));
                 let insert = insert.bind(to.source.as_str()).bind(now_);
                 if insert.execute(&mut *tx).await?.rows_affected() == 0 {
@@ -438,6 +441,9 @@ mod tests {
             send(number, &one, 1000).await.unwrap();
         }
         assert!(matches!(send(9_000, &one, 1000).await, Err(OtpError::TooMany { .. })));
+        send(0, &one, 1000).await.expect("another one in the place of the first");
+        let first = codes.verify(Purpose(&["test", "0"]), "none", 1000).await;
+        assert!(matches!(first, Err(OtpError::Wrong { left: 2 })), "{first:?}");
         send(9_001, &other, 1000).await.unwrap();
         send(9_002, &one, 1000 + LIFETIME).await.unwrap();
     }
