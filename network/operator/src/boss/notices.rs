@@ -26,7 +26,8 @@ pub(super) async fn add(tx: &mut AnyConnection, imsi: &Imsi, application: &str, 
 }
 
 impl Boss {
-    /// Tells devices what they have to know: sends the notices that are due. Returns how many there were. A notice may come twice, if this was interrupted; that does no harm.
+    /// Tells devices what they have to know: sends the notices that are due. Returns how many there were. A notice may come
+    /// twice, if this was interrupted; that does no harm.
     pub async fn send_notices(&self, now: u64) -> Result<usize, BossError> {
         let Some(sender) = &self.inner.sender else { return Ok(0) };
         let pool = self.inner.database.pool();
