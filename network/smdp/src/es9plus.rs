@@ -318,10 +318,7 @@ impl<S: Store> SmDp<S> {
         now: UnixTime,
     ) -> Result<GetBoundProfilePackageResponse, Refusal> {
         let response = request.prepare_download_response.decode()?;
-        let mut session = self.open_session(&request.transaction_id, now).await?;
-        let (SessionState::Authenticated(peer) | SessionState::Delivered(peer)) = session.state.clone() else {
-            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC has not been authenticated"));
-        };
+        let (mut session, peer) = self.authenticated_session(&request.transaction_id, now).await?;
         let ok = match &response {
             PrepareDownloadResponse::DownloadResponseOk(ok) => ok,
             PrepareDownloadResponse::DownloadResponseError(error) => {
@@ -353,12 +350,27 @@ impl<S: Store> SmDp<S> {
         // looked at again.
         for _ in 0..PERSISTENCE {
             match self.handed_out(&session, &peer, &signed, fill_random, now).await {
-                Err(HandOutError::Meanwhile) => {}
+                Err(HandOutError::Meanwhile) => {
+                    (session, _) = self.authenticated_session(&request.transaction_id, now).await?;
+                }
                 Err(HandOutError::Refused(refusal)) => return Err(refusal),
                 Ok(answer) => return Ok(answer),
             }
         }
         Err(StoreError::Conflict("the profile").into())
+    }
+
+    /// A session that has not ended, and whose eUICC has shown itself.
+    async fn authenticated_session(
+        &self,
+        transaction_id: &TransactionId,
+        now: UnixTime,
+    ) -> Result<(Session, Peer), Refusal> {
+        let session = self.open_session(transaction_id, now).await?;
+        match session.state.clone() {
+            SessionState::Authenticated(peer) | SessionState::Delivered(peer) => Ok((session, peer)),
+            _ => Err(status::TRANSACTION_UNKNOWN.because("the eUICC has not been authenticated")),
+        }
     }
 
     /// The profile of a session, bound; or a refusal. Either way what it changes is written.

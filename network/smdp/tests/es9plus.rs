@@ -548,7 +548,7 @@ async fn the_confirmation_code_is_asked_for_and_counted() {
     refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
 }
 
-on_each_database!(a_download_alternates_between_two_servers, guesses_at_once_all_count);
+on_each_database!(a_download_alternates_between_two_servers, a_package_asked_for_at_once, guesses_at_once_all_count);
 
 async fn a_download_alternates_between_two_servers(place: &Place) {
     let bench = Bench::start_twice(place).await;
@@ -580,6 +580,26 @@ async fn a_download_alternates_between_two_servers(place: &Place) {
     assert_eq!(notifications.len(), 4);
     assert!(notifications.iter().all(|notification| notification.distrusted.is_none()));
     assert_eq!(seen.profiles().await.unwrap(), bench.server.store().profiles().await.unwrap());
+}
+
+/// An LPA that asks again before it has the answer gets one to each.
+async fn a_package_asked_for_at_once(place: &Place) {
+    let bench = Bench::start_twice(place).await;
+    let (iccid, matching_id) = bench.order(1, |_| {}).await;
+    let mut euicc = bench.euicc();
+    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let prepared = euicc.prepare(&session, &answer, None, None);
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let (at, request) = (bench.at(), prepared.request.clone());
+            tokio::spawn(async move { call(at, &request).await.unwrap() })
+        })
+        .collect();
+    for answer in calls {
+        let bound = answer.await.unwrap().bound_profile_package.0;
+        assert_eq!(euicc.load(&session, &prepared, &bound).package, package(1));
+    }
+    assert_eq!(bench.state(&iccid).await, ProfileState::Downloaded);
 }
 
 /// Whoever guesses a code in many sessions at once, at both servers, has no more tries than one after the other.
