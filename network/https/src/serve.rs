@@ -2,8 +2,9 @@
 
 use core::future::Future;
 use core::pin::pin;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +28,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 /// Connections served at once; further ones wait to be accepted.
 pub const MOST_CONNECTIONS: usize = 512;
+/// Those of one network; further ones are closed. Whoever opens all they can leaves room for others, though behind a proxy
+/// there may be many.
+const MOST_OF_ONE: usize = MOST_CONNECTIONS / 4 * 3;
 
 /// Extension of each request: the certificate (DER) the client showed, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +40,26 @@ pub struct PeerCertificate(pub Arc<[u8]>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
+impl PeerAddress {
+    /// What tells one host from others: its address; of IPv6 its network, as it has as many addresses there as it likes.
+    pub fn network(self) -> IpAddr {
+        network_of(self.0.ip())
+    }
+}
+
+/// The same of an address.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+        IpAddr::V4(address) => IpAddr::V4(address),
+    }
+}
+
 /// Serves until `stop` is done; then requests under way may finish, for a few seconds. Without TLS it speaks plain HTTP.
 pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, stop: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let shares = Shares::default();
     let mut stop = pin!(stop);
     loop {
         let (stream, from, place) = tokio::select! {
@@ -57,12 +77,16 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
             },
             () = &mut stop => break,
         };
+        let Some(share) = shares.take(PeerAddress(from), MOST_OF_ONE) else {
+            tracing::debug!(%from, "closed: too many connections from there");
+            continue;
+        };
         let (router, watcher, tls) = (router.clone(), connections.watcher(), tls.clone());
         tokio::spawn(async move {
             if let Err(error) = connection(stream, PeerAddress(from), tls, router, watcher).await {
                 tracing::debug!(%error, "connection ended");
             }
-            drop(place);
+            drop((place, share));
         });
     }
     drop(listener);
@@ -79,6 +103,44 @@ async fn accept(
     let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, from) = listener.accept().await?;
     Ok((stream, from, place))
+}
+
+/// How many connections each network has.
+#[derive(Clone, Default)]
+struct Shares(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of them, until dropped.
+struct Share {
+    network: IpAddr,
+    shares: Shares,
+}
+
+impl Shares {
+    /// One more, if there are not so many.
+    fn take(&self, from: PeerAddress, most: usize) -> Option<Share> {
+        let network = from.network();
+        let mut counts = self.counts();
+        let count = counts.get(&network).copied().unwrap_or_default();
+        if count >= most {
+            return None;
+        }
+        counts.insert(network, count + 1);
+        Some(Share { network, shares: self.clone() })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut counts = self.shares.counts();
+        match counts.get_mut(&self.network) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(counts.remove(&self.network)),
+        }
+    }
 }
 
 type Error = Box<dyn core::error::Error + Send + Sync>;
@@ -150,6 +212,38 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    #[test]
+    fn networks() {
+        let of = |address: &str| network_of(address.parse().unwrap());
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+    }
+
+    /// Whoever opens all connections they can keeps nobody else out.
+    #[tokio::test]
+    async fn one_host_does_not_take_all_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let router = Router::new().route("/", post(async |Whole(body): Whole| body.len().to_string()));
+        tokio::spawn(serve(listener, None, router, core::future::pending()));
+        let mut silent = Vec::new();
+        for _ in 0..MOST_OF_ONE {
+            silent.push(TcpStream::connect(at).await.unwrap());
+        }
+        let mut further = TcpStream::connect(at).await.unwrap();
+        assert_eq!(further.read(&mut [0]).await.unwrap_or(0), 0, "closed");
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = socket.connect(at).await.unwrap();
+        let whole = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull";
+        other.write_all(whole.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        other.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\n4"), "{answer}");
     }
 
     /// It takes as long as the server is patient.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use https::PeerAddress;
+use https::{PeerAddress, network_of};
 
 use crate::secret::digest;
 
@@ -18,13 +18,9 @@ use crate::secret::digest;
 pub struct Source(String);
 
 impl Source {
-    /// The source of this address. Of IPv6 it is the network: a host has as many addresses there as it likes.
+    /// The source of this address, or of its network: see [`PeerAddress::network`].
     pub fn of(address: IpAddr) -> Self {
-        let address = match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-            IpAddr::V4(address) => IpAddr::V4(address),
-        };
-        Self(digest(&["source", &address.to_string()]))
+        Self(digest(&["source", &network_of(address).to_string()]))
     }
 
     /// The column `source`.
@@ -61,19 +57,5 @@ impl Room {
             "(SELECT COUNT(*) FROM {table} WHERE expires_at > {now}) < {all} AND ({source} = '' OR \
              (SELECT COUNT(*) FROM {table} WHERE source = {source} AND expires_at > {now}) < {each})"
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses() {
-        let of = |address: &str| Source::of(address.parse().unwrap());
-        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
-        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
     }
 }
