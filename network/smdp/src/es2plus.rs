@@ -191,7 +191,7 @@ impl<S: Store> SmDp<S> {
             let changes = Changes { profile: Some(&profile), answered: Some(&answered), ..Changes::default() };
             match self.apply(&changes).await {
                 Ok(()) => {
-                    tracing::info!(requester, call, iccid = %profile.iccid(), state = %profile.state, "executed");
+                    tracing::info!(requester, call, iccid = ?profile.iccid(), state = %profile.state, "executed");
                     return Ok(answered.answer);
                 }
                 // Somebody else took the profile, or answered the same call, in between.

@@ -155,7 +155,7 @@ async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelive
             };
             match answer {
                 Ok(_) => {
-                    tracing::info!(operator, %iccid, %point, "operator told");
+                    tracing::info!(operator, ?iccid, %point, "operator told");
                     return store.forget_progress(one.id).await;
                 }
                 Err(error) => error.to_string(),
@@ -165,11 +165,11 @@ async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelive
     };
     let now = unix_now();
     if now.saturating_sub(one.since) > GIVEN_UP {
-        tracing::error!(operator, %iccid, %point, failed, "operator not told, and never will be");
+        tracing::error!(operator, ?iccid, %point, failed, "operator not told, and never will be");
         return store.forget_progress(one.id).await;
     }
     let pause = 1_u64.checked_shl(one.attempts).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
-    tracing::warn!(operator, %iccid, %point, failed, pause, "operator not told yet");
+    tracing::warn!(operator, ?iccid, %point, failed, pause, "operator not told yet");
     store.postpone_progress(one.id, now.saturating_add(pause)).await
 }
 
