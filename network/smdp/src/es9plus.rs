@@ -39,6 +39,8 @@ pub struct Settings {
     pub session_lifetime: UnixTime,
     /// Sessions whose eUICC has not shown itself yet, at most: anybody can begin one.
     pub waiting_sessions: u32,
+    /// Those of one network, at most.
+    pub waiting_sessions_of_one: u32,
     /// Wrong confirmation codes after which an order is lost.
     pub confirmation_code_tries: u32,
     /// Packages handed out after which an order is lost.
@@ -61,6 +63,7 @@ impl Default for Settings {
             aliases: Vec::new(),
             session_lifetime: 30 * 60,
             waiting_sessions: 10_000,
+            waiting_sessions_of_one: 500,
             confirmation_code_tries: 3,
             download_tries: 10,
             rejection_is_final: false,
@@ -120,10 +123,12 @@ impl<S: Store> SmDp<S> {
         Ok(())
     }
 
-    /// ES9+.InitiateAuthentication: opens a session and shows the eUICC a signature under a CI it knows.
+    /// ES9+.InitiateAuthentication: opens a session and shows the eUICC a signature under a CI it knows. `source` is the
+    /// network the call comes from; empty, only the limit for all applies.
     pub async fn initiate_authentication(
         &self,
         request: &InitiateAuthenticationRequest,
+        source: &str,
         fill_random: &mut (impl FnMut(&mut [u8]) + Send),
         now: UnixTime,
     ) -> Result<InitiateAuthenticationResponse, Refusal> {
@@ -149,8 +154,14 @@ impl<S: Store> SmDp<S> {
 
         let expires_at = now.saturating_add(self.settings.session_lifetime);
         let given_up = expires_at.saturating_sub(PATIENCE_IN_A_CROWD);
-        if !self.store.has_room(self.settings.waiting_sessions, given_up).await? {
-            return Err(TOO_MANY_SESSIONS.into());
+        let limits = [
+            (Some(source).filter(|source| !source.is_empty()), self.settings.waiting_sessions_of_one),
+            (None, self.settings.waiting_sessions),
+        ];
+        for (source, most) in limits {
+            if !self.store.has_room(source, most, given_up).await? {
+                return Err(TOO_MANY_SESSIONS.into());
+            }
         }
         let transaction_id = TransactionId::from(random(fill_random));
         let server_challenge = random(fill_random);
@@ -169,6 +180,7 @@ impl<S: Store> SmDp<S> {
             server_address,
             server_challenge,
             ci: identity.ci().clone(),
+            source: source.to_owned(),
             revision: 0,
         };
         self.store.add_session(&session).await?;

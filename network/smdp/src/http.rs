@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Extension, Router};
+use https::PeerAddress;
 use https::binding::{Whole, answer, bare, foreign_protocol};
 use rsp::es9::{
     self, AuthenticateClientRequest, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
@@ -35,10 +36,16 @@ pub fn router<S: Store + 'static>(smdp: Arc<SmDp<S>>) -> Router {
         .with_state(smdp)
 }
 
-async fn initiate_authentication<S: Store>(State(smdp): Shared<S>, headers: HeaderMap, Whole(body): Whole) -> Response {
+async fn initiate_authentication<S: Store>(
+    State(smdp): Shared<S>,
+    address: Option<Extension<PeerAddress>>,
+    headers: HeaderMap,
+    Whole(body): Whole,
+) -> Response {
+    let source = address.map(|Extension(address)| address.network().to_string()).unwrap_or_default();
     let answer = async {
         let request = read::<InitiateAuthenticationRequest>(&headers, &body)?;
-        smdp.initiate_authentication(&request, &mut fill_random, unix_now()).await
+        smdp.initiate_authentication(&request, &source, &mut fill_random, unix_now()).await
     };
     written::<InitiateAuthenticationRequest>(answer.await)
 }

@@ -59,7 +59,7 @@ const PROFILE: &str = "profile_type, metadata, CAST(length(package) AS BIGINT) A
     ordered_by, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
     added_at, changed_at, revision FROM profile";
 const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
-    eid, iccid, matching_id, euicc_certificate, smdp_signature2, revision FROM session";
+    eid, iccid, matching_id, euicc_certificate, smdp_signature2, source, revision FROM session";
 const NOTIFICATION: &str = "received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
     remark, der FROM notification";
 const PROGRESS: &str = "id, operator, call, info, since, attempts, due_at FROM progress";
@@ -166,28 +166,33 @@ impl Store for SqlStore {
         Ok(removed.await?.rows_affected() > 0)
     }
 
-    async fn has_room(&self, most: u32, given_up: UnixTime) -> Result<bool, StoreError> {
-        let waiting = "SELECT COUNT(*) FROM (SELECT 1 FROM session WHERE state = 'Initiated' LIMIT $1) AS waiting";
-        let waiting = async || {
-            let row = query(waiting).bind(i64::from(most)).fetch_one(self.pool()).await?;
-            Ok::<_, StoreError>(row.try_get::<i64, _>(0)?)
+    async fn has_room(&self, source: Option<&str>, most: u32, given_up: UnixTime) -> Result<bool, StoreError> {
+        let waiting = if source.is_some() { "state = 'Initiated' AND source = $2" } else { "state = 'Initiated'" };
+        let count = format!("SELECT COUNT(*) FROM (SELECT 1 FROM session WHERE {waiting} LIMIT $1) AS waiting");
+        let is_full = async || {
+            let count = query(&count).bind(i64::from(most));
+            let count = if let Some(source) = source { count.bind(source) } else { count };
+            Ok::<_, StoreError>(count.fetch_one(self.pool()).await?.try_get::<i64, _>(0)? >= i64::from(most))
         };
-        if waiting().await? < i64::from(most) {
+        if !is_full().await? {
             return Ok(true);
         }
-        let sql = "DELETE FROM session WHERE state = 'Initiated' AND expires_at < $1";
-        query(sql).bind(integer(given_up)).execute(self.pool()).await?;
-        Ok(waiting().await? < i64::from(most))
+        let sql = format!("DELETE FROM session WHERE expires_at < $1 AND {waiting}");
+        let delete = query(&sql).bind(integer(given_up));
+        let delete = if let Some(source) = source { delete.bind(source) } else { delete };
+        delete.execute(self.pool()).await?;
+        Ok(!is_full().await?)
     }
 
     async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
         let sql = "INSERT INTO session (state, expires_at, eid, iccid, matching_id, euicc_certificate, \
-                   smdp_signature2, transaction_id, revision, server_address, server_challenge, ci) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                   smdp_signature2, transaction_id, revision, server_address, server_challenge, ci, source) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let inserted = bind_session(query(sql), session)
             .bind(&session.server_address)
             .bind(session.server_challenge.to_vec())
             .bind(session.ci.octets())
+            .bind(&session.source)
             .execute(self.pool())
             .await;
         unique(inserted, "a session with this transactionId").map(drop)
@@ -456,6 +461,7 @@ fn session(row: &AnyRow) -> Result<Session, StoreError> {
         server_address: row.try_get("server_address")?,
         server_challenge: server_challenge.try_into().map_err(|_| damaged())?,
         ci: SubjectKeyIdentifier::from(row.try_get::<Vec<u8>, _>("ci")?),
+        source: row.try_get("source")?,
         revision: row.try_get("revision")?,
     })
 }
@@ -596,6 +602,7 @@ mod tests {
             server_address: "smdp.example.com".into(),
             server_challenge: [0; 16],
             ci: SubjectKeyIdentifier::from([1; 20]),
+            source: "192.0.2.1".into(),
             revision: 0,
         }
     }
@@ -646,11 +653,13 @@ mod tests {
                 .await
                 .unwrap();
         }
-        assert!(store.has_room(3, 2000).await.unwrap(), "where there is room nobody has to go");
-        assert!(!store.has_room(2, 1000).await.unwrap());
-        assert!(store.has_room(2, 1001).await.unwrap());
+        assert!(store.has_room(None, 3, 2000).await.unwrap(), "where there is room nobody has to go");
+        assert!(!store.has_room(None, 2, 1000).await.unwrap());
+        assert!(!store.has_room(Some("192.0.2.1"), 2, 1000).await.unwrap());
+        assert!(store.has_room(Some("192.0.2.2"), 1, 2000).await.unwrap(), "it has none");
+        assert!(store.has_room(Some("192.0.2.1"), 2, 1001).await.unwrap());
         assert_eq!(store.session(&TransactionId::from([0; 16])).await.unwrap(), None);
-        assert!(store.has_room(1, 2000).await.unwrap());
+        assert!(store.has_room(None, 1, 2000).await.unwrap());
         let left = store.session(&TransactionId::from([2; 16])).await.unwrap();
         assert!(left.is_some(), "an eUICC that has shown itself stays");
     }
@@ -679,6 +688,41 @@ mod tests {
         let kept: Vec<_> = store.notifications().await.unwrap().iter().map(|kept| kept.seq_number).collect();
         let expected: Vec<_> = [0].into_iter().chain(6..=u64::from(DISTRUSTED_KEPT) + 5).collect();
         assert_eq!(kept, expected);
+    }
+
+    /// What a server of before kept, in SQLite only, is still there.
+    #[tokio::test]
+    async fn a_database_of_before() {
+        let place = Place::sqlite();
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}?mode=rwc", place.url)).await.unwrap();
+        let steps: Vec<_> = Tables::migrations(Kind::Sqlite).iter().filter(|step| step.version <= 3).cloned().collect();
+        Migrator { migrations: steps.into(), ..Migrator::DEFAULT }.run(&pool).await.unwrap();
+        let profile = crate::profile::tests::metadata(1);
+        let sql = "INSERT INTO profile (iccid, profile_type, metadata, package, required_capability, state, matching_id, \
+                   confirmation_code_hash, confirmation_code_failures, downloads, added_at, changed_at) \
+                   VALUES (?, 'Companion', ?, x'3000', 5, 'Released', 'MATCHING-ID', ?, 2, 1, 7, 8)";
+        let metadata = rsp::encode(&profile).unwrap();
+        let insert = query(sql).bind(profile.iccid.octets()).bind(metadata).bind([9; 32].as_slice());
+        insert.execute(&pool).await.unwrap();
+        let sql = "INSERT INTO session (transaction_id, state, expires_at, server_address, server_challenge, ci) \
+                   VALUES (?, 'Initiated', 9, 'smdp.example.com', ?, ?)";
+        let (id, challenge, ci) = ([1u8; 16], [2u8; 16], [3u8; 20]);
+        let insert = query(sql).bind(id.as_slice()).bind(challenge.as_slice()).bind(ci.as_slice());
+        insert.execute(&pool).await.unwrap();
+        let sql = "INSERT INTO notification (digest, received_at, event, seq_number, address, verified, remark, der) \
+                   VALUES (x'00', 7, 4, 1, 'smdp.example.com', ?, '', x'3000')";
+        query(sql).bind(true).execute(&pool).await.unwrap();
+        pool.close().await;
+
+        let store = SqlStore::open(&place.url).await.unwrap();
+        let kept = store.profile(&profile.iccid).await.unwrap().unwrap();
+        assert_eq!((kept.metadata, kept.requirements.package_size, kept.order.downloads), (profile, 2, 1));
+        assert_eq!(kept.order.confirmation_code.unwrap().failures, 2);
+        let session = store.session(&TransactionId::from(id)).await.unwrap().unwrap();
+        assert_eq!((session.state, session.source.as_str()), (SessionState::Initiated, ""));
+        assert_eq!(store.notifications().await.unwrap()[0].distrusted, None);
+        store.close().await;
+        SqlStore::open(&place.url).await.expect("once more");
     }
 
     #[cfg(unix)]

@@ -59,9 +59,14 @@ pub trait Store: Send + Sync {
     /// Takes a profile out; whether it was there.
     fn remove_profile(&self, iccid: &Iccid) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Whether another session may begin: there are fewer than `most` whose eUICC has not shown itself. Where there are
-    /// not, those of them that expire before `given_up` make room.
-    fn has_room(&self, most: u32, given_up: UnixTime) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Whether another session may begin: there are fewer than `most` whose eUICC has not shown itself, of all or of this
+    /// source. Where there are not, those of them that expire before `given_up` make room.
+    fn has_room(
+        &self,
+        source: Option<&str>,
+        most: u32,
+        given_up: UnixTime,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Begins a session.
     fn add_session(&self, session: &Session) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -219,6 +224,8 @@ pub struct Session {
     pub server_challenge: [u8; 16],
     /// The CI under which this server shows its certificates.
     pub ci: SubjectKeyIdentifier,
+    /// The network it was begun from; empty where that is not known.
+    pub source: String,
     /// Counts updates.
     pub revision: i64,
 }

@@ -19,8 +19,8 @@ use rsp::es2plus::NotificationPointId;
 use rsp::es8::StoreMetadataRequest;
 use rsp::es9::{
     AuthenticateClientRequest, AuthenticateClientResponse, Base64, CancelSessionRequest, Function,
-    GetBoundProfilePackageRequest, HandleNotificationRequest, InitiateAuthenticationRequest, Status, StatusCodeData,
-    status,
+    GetBoundProfilePackageRequest, HandleNotificationRequest, InitiateAuthenticationRequest,
+    InitiateAuthenticationResponse, Status, StatusCodeData, status,
 };
 use rsp::es10b::{
     AuthenticateErrorCode, AuthenticateResponseError, AuthenticateServerResponse, CancelSessionReason,
@@ -650,6 +650,22 @@ async fn sessions_begun_by_anybody_are_limited() {
     call(bench.at(), &initiate).await.unwrap();
     call(bench.at(), &euicc.prepare(&session, &answer, None, None).request).await.unwrap();
     assert_eq!(call(bench.at(), &initiate).await.unwrap_err(), TOO_MANY_SESSIONS.into());
+}
+
+#[tokio::test]
+async fn sessions_begun_from_one_place_leave_room_for_others() {
+    let bench = Bench::start_with(|config| config.settings.waiting_sessions_of_one = 2).await;
+    let initiate = bench.euicc().initiate(bench.server.address());
+    for _ in 0..2 {
+        call(bench.at(), &initiate).await.unwrap();
+    }
+    assert_eq!(call(bench.at(), &initiate).await.unwrap_err(), TOO_MANY_SESSIONS.into());
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(bench.at()).await.unwrap();
+    let path = InitiateAuthenticationRequest::PATH;
+    let answer = post_over(stream, path, rsp::es9::request(&initiate).as_bytes()).await;
+    rsp::es9::read_response::<InitiateAuthenticationResponse>(&answer.body).expect("there is room for others");
 }
 
 #[tokio::test]
