@@ -602,6 +602,27 @@ async fn a_token_for_another_device() {
     assert_eq!(old.ask(&world, &everything).await["OperationResult"], "102");
 }
 
+/// Beginnings that are refused cost the card nothing.
+#[tokio::test]
+async fn a_place_full_of_beginnings() {
+    let place = Place::sqlite();
+    let world = World::new(&place).await;
+    let mut phone = companion();
+    let identity = String::from_utf8(phone.peer.begin()).unwrap();
+    let reply = phone.request(&world, &[("EAP_ID", &identity)], ELIGIBILITY).await;
+    assert_eq!(reply.status, 200);
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+               INSERT INTO entitlement_session (id, state, step, expires_at, source) \
+               SELECT id || i, '', step, expires_at, source FROM entitlement_session, n";
+    sqlx::query(sql).execute(world.database.pool()).await.unwrap();
+    let before = world.rows("subscription", "imsi || sqn").await;
+    let refused = companion().request(&world, &[("EAP_ID", &identity)], ELIGIBILITY).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("30")));
+    assert_eq!(world.rows("subscription", "imsi || sqn").await, before);
+    let answer = phone.peer.respond(&reply.packet());
+    assert_eq!(phone.relay(&world, &answer).await.status, 200, "who is under way goes on");
+}
+
 #[tokio::test]
 async fn stolen_tokens_and_replayed_packets() {
     let place = Place::sqlite();

@@ -292,6 +292,8 @@ impl Entitlement {
         if request.imsi.as_ref().is_some_and(|other| *other != imsi) {
             return Err(Refusal::Forbidden("EAP_ID and IMSI contradict each other"));
         }
+        // A vector of the card's is spent for whoever can go on only.
+        self.inner.sessions.may_begin(&envelope.source, now).await?;
         let mut identifier = [0];
         fill_random(&mut identifier);
         let [identifier] = identifier;

@@ -133,6 +133,12 @@ impl Sessions {
         if inserted == 1 { Ok(cookie) } else { Err(SessionError::Full) }
     }
 
+    /// [`SessionError::Full`] if [`Self::begin`] would be.
+    pub(super) async fn may_begin(&self, source: &Source, now: u64) -> Result<(), SessionError> {
+        let is_left = ROOM.is_left(self.database.pool(), source, column(now)).await?;
+        if is_left { Ok(()) } else { Err(SessionError::Full) }
+    }
+
     /// Takes the session of a cookie for one answer. `None` if there is none, it is too old, or another answer to it
     /// is being looked at. Should the process die now, the same answer can be given again.
     pub(super) async fn claim(&self, cookie: &str, now: u64) -> Result<Option<Claimed>, SessionError> {

@@ -226,7 +226,13 @@ async fn attach(
     let mut given = Given { random: &mut random, now };
     let eap = &smsc.inner.door.eap;
     let step = match &request {
-        AttachRequest::First { identity } => eap.start(Some(identity.as_bytes()), 0, &mut given).await,
+        AttachRequest::First { identity } => {
+            // A vector of the card's is spent for whoever can go on only.
+            if !ROOM.is_left(smsc.inner.database.pool(), &source, seconds(now)).await? {
+                return Err(Refusal::Busy);
+            }
+            eap.start(Some(identity.as_bytes()), 0, &mut given).await
+        }
         AttachRequest::Next { session, packet } => {
             let packet = BASE64.decode(packet).map_err(|_| Refusal::Malformed("eap-relay-packet is not Base64"))?;
             let Some(state) = smsc.take_conversation(session, now).await? else {
