@@ -20,3 +20,53 @@ impl Schema for Tables {
         sqlx::migrate!()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use database::place::{Place, on_each_database};
+    use sqlx::any::{AnyPoolOptions, install_default_drivers};
+    use sqlx::query_scalar;
+
+    use super::*;
+
+    on_each_database!(a_database_of_before);
+
+    /// What the operator kept before codes had a source, and tokens were said to be by one.
+    async fn a_database_of_before(place: &Place) {
+        install_default_drivers();
+        let is_postgresql = place.url.starts_with("postgres");
+        let url = if is_postgresql { place.url.clone() } else { format!("sqlite:{}?mode=rwc", place.url) };
+        let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+        let kind = if is_postgresql { Kind::PostgreSql } else { Kind::Sqlite };
+        let steps: Vec<_> = Tables::migrations(kind).iter().filter(|step| step.version < 50).cloned().collect();
+        Migrator { migrations: steps.into(), ..Migrator::DEFAULT }.run(&pool).await.unwrap();
+        for sql in [
+            "INSERT INTO entitlement_token (id, imsi, terminal_id, apps, app_name, eid, targets, issued_at, expires_at) \
+             VALUES ('card', '001010000000001', 'phone', 'ap2006', '', '', '', 1, 2), \
+             ('code', '001010000000001', 'phone', 'ap2006', '', '89049032000001000000000012345652', '', 1, 2)",
+            "INSERT INTO entitlement_session (id, state, step, expires_at) VALUES ('1', '00', 0, 2)",
+            "INSERT INTO one_time_code (id, code, tries, expires_at) VALUES ('1', '00', 0, 2)",
+            "INSERT INTO one_time_code_message (id, number, message, due, expires_at) VALUES ('1', '2', '00', 1, 2)",
+            "INSERT INTO mt_conversation (session, state, expires_at) VALUES ('1', '00', 2)",
+        ] {
+            sqlx::query(sql).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+
+        let database = Database::open(&place.url).await.unwrap();
+        let by_code: Vec<String> = query_scalar("SELECT id FROM entitlement_token WHERE by_code = 1")
+            .fetch_all(database.pool())
+            .await
+            .unwrap();
+        assert_eq!(by_code, ["code"]);
+        for (table, rows) in
+            [("entitlement_session", 1), ("one_time_code", 1), ("mt_conversation", 1), ("one_time_code_message", 0)]
+        {
+            let sql = format!("SELECT COUNT(*) FROM {table}");
+            let kept: i64 = query_scalar(&sql).fetch_one(database.pool()).await.unwrap();
+            assert_eq!(kept, rows, "{table}");
+        }
+        database.close().await;
+        Database::open(&place.url).await.expect("once more");
+    }
+}
