@@ -171,6 +171,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<Config, Fail
     config.listen = listen(arguments, &settings, context)?;
     config.base_url.clone_from(&settings.public.base_url);
     config.tls = (!arguments.plain).then(|| tls.identity.clone());
+    config.proxies.clone_from(&settings.public.proxies);
     config.progress = Some(tls.progress_door(&settings));
     config.portal_url.clone_from(&settings.public.portal_url);
     config.portal = parts::portal(&settings, &secret_file(&context.state.directory()?.join("office-key"))?)?;

@@ -108,6 +108,8 @@ pub(crate) struct Public {
     pub(crate) base_url: Option<String>,
     /// Where the portal is, if another process runs it; none: below `base_url`.
     pub(crate) portal_url: Option<String>,
+    /// Proxies before the HTTPS door, which say in X-Forwarded-For where requests come from.
+    pub(crate) proxies: Vec<IpAddr>,
     /// Where people find help: a number, an address.
     pub(crate) support: String,
     /// The certificate shown there and to the SM-DP+, with its chain, in PEM; none: a fresh one of the PKI.

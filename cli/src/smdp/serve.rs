@@ -1,6 +1,6 @@
 //! `vuicc smdp serve`: ES9+ over HTTPS until interrupted.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Speak HTTP without TLS, for use behind a proxy
     #[arg(long)]
     plain: bool,
+    /// Such a proxy, believed what it says in X-Forwarded-For; repeat for more
+    #[arg(long = "proxy", value_name = "ADDRESS")]
+    proxies: Vec<IpAddr>,
 }
 
 /// `NAME`, `NAME=URL`, or a URL alone, whose host is the name.
@@ -90,6 +93,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();
     config.database = arguments.database.url(context)?;
+    config.proxies.clone_from(&arguments.proxies);
     config.es2plus = es2plus(arguments, &pki, &host)?;
     let server = smdp::serve(config).await?;
     remember_address(context, server.address())?;

@@ -13,5 +13,5 @@ pub mod serve;
 pub mod tls;
 
 pub use client::{CallError, Client};
-pub use serve::{MOST_CONNECTIONS, PeerAddress, PeerCertificate, network_of, serve};
+pub use serve::{MOST_CONNECTIONS, PeerAddress, PeerCertificate, network_of, serve, serve_behind};
 pub use tls::{TlsError, TlsIdentity};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -36,7 +37,7 @@ const MOST_OF_ONE: usize = MOST_CONNECTIONS / 4 * 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate(pub Arc<[u8]>);
 
-/// Extension of each request: where its connection comes from.
+/// Extension of each request: where it comes from: its connection, or as a trusted proxy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
@@ -57,6 +58,17 @@ pub fn network_of(address: IpAddr) -> IpAddr {
 
 /// Serves until `stop` is done; then requests under way may finish, for a few seconds. Without TLS it speaks plain HTTP.
 pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, stop: impl Future<Output = ()>) {
+    serve_behind(Arc::default(), listener, tls, router, stop).await;
+}
+
+/// The same behind proxies: what these addresses say in X-Forwarded-For is believed, and they may have all connections.
+pub async fn serve_behind(
+    proxies: Arc<[IpAddr]>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let shares = Shares::default();
@@ -77,13 +89,16 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Rout
             },
             () = &mut stop => break,
         };
-        let Some(share) = shares.take(PeerAddress(from), MOST_OF_ONE) else {
+        let is_proxy = proxies.contains(&from.ip().to_canonical());
+        let most = if is_proxy { MOST_CONNECTIONS } else { MOST_OF_ONE };
+        let Some(share) = shares.take(PeerAddress(from), most) else {
             tracing::debug!(%from, "closed: too many connections from there");
             continue;
         };
+        let from = Origin { connection: PeerAddress(from), proxies: Arc::clone(&proxies) };
         let (router, watcher, tls) = (router.clone(), connections.watcher(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, PeerAddress(from), tls, router, watcher).await {
+            if let Err(error) = connection(stream, from, tls, router, watcher).await {
                 tracing::debug!(%error, "connection ended");
             }
             drop((place, share));
@@ -147,7 +162,7 @@ type Error = Box<dyn core::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
-    from: PeerAddress,
+    from: Origin,
     tls: Option<TlsAcceptor>,
     router: Router,
     watcher: Watcher,
@@ -167,10 +182,10 @@ async fn connection(
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    (address, certificate): (PeerAddress, Option<PeerCertificate>),
+    (origin, certificate): (Origin, Option<PeerCertificate>),
     watcher: Watcher,
 ) -> Result<(), Error> {
-    let service = WithPeer { inner: TowerToHyperService::new(router), address, certificate };
+    let service = WithPeer { inner: TowerToHyperService::new(router), origin, certificate };
     let mut http = http1::Builder::new();
     // Title case, because clients have been seen that do not find headers in lower case.
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).title_case_headers(true);
@@ -180,8 +195,28 @@ async fn http(
 /// Tells each request who is at the other end of its connection.
 struct WithPeer {
     inner: TowerToHyperService<Router>,
-    address: PeerAddress,
+    origin: Origin,
     certificate: Option<PeerCertificate>,
+}
+
+/// Where the requests of a connection come from.
+struct Origin {
+    connection: PeerAddress,
+    proxies: Arc<[IpAddr]>,
+}
+
+impl Origin {
+    /// Each proxy adds whom it heard; the last that is none of ours is whom the first of ours heard.
+    fn of(&self, headers: &HeaderMap) -> PeerAddress {
+        let is_proxy = |address: &IpAddr| self.proxies.contains(&address.to_canonical());
+        if !is_proxy(&self.connection.0.ip()) {
+            return self.connection;
+        }
+        let said = headers.get_all("x-forwarded-for").iter().rev();
+        let said = said.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        let heard = said.map(|text| text.trim().parse().ok()).find(|address| !address.as_ref().is_some_and(is_proxy));
+        heard.flatten().map_or(self.connection, |address| PeerAddress(SocketAddr::new(address, 0)))
+    }
 }
 
 impl Service<hyper::Request<Incoming>> for WithPeer {
@@ -190,7 +225,8 @@ impl Service<hyper::Request<Incoming>> for WithPeer {
     type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.address);
+        let from = self.origin.of(request.headers());
+        request.extensions_mut().insert(from);
         if let Some(certificate) = &self.certificate {
             request.extensions_mut().insert(certificate.clone());
         }
@@ -221,6 +257,23 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn what_proxies_say() {
+        let proxies: Arc<[IpAddr]> = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap()).into();
+        let of = |connection: &str, said: &[&'static str]| {
+            let connection = PeerAddress(SocketAddr::new(connection.parse().unwrap(), 9));
+            let headers = said.iter().map(|line| ("x-forwarded-for".parse().unwrap(), line.parse().unwrap())).collect();
+            Origin { connection, proxies: Arc::clone(&proxies) }.of(&headers).0.ip().to_string()
+        };
+        assert_eq!(of("198.51.100.1", &["203.0.113.1"]), "198.51.100.1", "whoever is no proxy says nothing");
+        assert_eq!(of("::ffff:192.0.2.1", &["203.0.113.9, 203.0.113.1"]), "203.0.113.1", "nor what was said before");
+        assert_eq!(of("192.0.2.1", &["203.0.113.9", "203.0.113.1, 192.0.2.2"]), "203.0.113.1");
+        assert_eq!(of("192.0.2.1", &["2001:db8::1"]), "2001:db8::1");
+        for nothing in [&[][..], &["192.0.2.2"], &["203.0.113.1, unknown"], &[""]] {
+            assert_eq!(of("192.0.2.1", nothing), "192.0.2.1", "{nothing:?}");
+        }
     }
 
     /// Whoever opens all connections they can keeps nobody else out.

@@ -1,7 +1,7 @@
 //! The server: HTTPS around the functions, a door for LPAs and one for operators, over TCP, with an orderly end.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +47,8 @@ pub struct Config {
     pub trust: Vec<TrustAnchor>,
     /// CERT.DP.TLS and its key; without it the server speaks plain HTTP, for use behind a proxy.
     pub tls: Option<TlsIdentity>,
+    /// Proxies before ES9+ that say in X-Forwarded-For whom they heard.
+    pub proxies: Vec<IpAddr>,
     /// The door for operators; without it, orders are placed by [`order`](crate::order) alone.
     pub es2plus: Option<Es2Plus>,
 }
@@ -74,6 +76,7 @@ impl Config {
             identities,
             trust,
             tls,
+            proxies: Vec::new(),
             es2plus: None,
         }
     }
@@ -186,7 +189,8 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
     let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust));
     let (stop, stopped) = watch::channel(false);
     let mut background = vec![tokio::spawn(sweep(Arc::clone(&smdp)))];
-    let es9plus = https::serve(listener, acceptor, http::router(Arc::clone(&smdp)), told_to_stop(stopped.clone()));
+    let (proxies, router) = (config.proxies.into(), http::router(Arc::clone(&smdp)));
+    let es9plus = https::serve_behind(proxies, listener, acceptor, router, told_to_stop(stopped.clone()));
     let mut doors = vec![tokio::spawn(es9plus)];
     let mut es2plus_at = None;
     if let Some(Es2Plus { listen, tls, roots, operators }) = config.es2plus {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use client::{call, post, post_over};
+use client::{call, post, post_over, post_with};
 use crypto::ec::{Curve, PrivateKey};
 use database::place::{Place, on_each_database};
 use euicc::{Euicc, Installed, Prepared, Session};
@@ -666,6 +666,23 @@ async fn sessions_begun_from_one_place_leave_room_for_others() {
     let path = InitiateAuthenticationRequest::PATH;
     let answer = post_over(stream, path, rsp::es9::request(&initiate).as_bytes()).await;
     rsp::es9::read_response::<InitiateAuthenticationResponse>(&answer.body).expect("there is room for others");
+}
+
+#[tokio::test]
+async fn phones_behind_a_proxy_are_not_one_place() {
+    let bench = Bench::start_with(|config| {
+        config.settings.waiting_sessions_of_one = 1;
+        config.proxies = vec!["127.0.0.1".parse().unwrap()];
+    })
+    .await;
+    let initiate = rsp::es9::request(&bench.euicc().initiate(bench.server.address()));
+    for (phone, is_served) in [("203.0.113.1", true), ("203.0.113.2", true), ("203.0.113.1", false)] {
+        let stream = tokio::net::TcpStream::connect(bench.at()).await.unwrap();
+        let headers = format!("gsma/rsp/v2.2.2\r\nX-Forwarded-For: {phone}");
+        let answer = post_with(stream, InitiateAuthenticationRequest::PATH, &headers, initiate.as_bytes()).await;
+        let answer = rsp::es9::read_response::<InitiateAuthenticationResponse>(&answer.body);
+        assert_eq!(answer.is_ok(), is_served, "{phone}");
+    }
 }
 
 #[tokio::test]

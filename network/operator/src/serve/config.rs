@@ -90,6 +90,8 @@ pub struct Config {
     pub portal_url: Option<String>,
     /// What is shown to them; without it the door speaks plain HTTP, for use behind a proxy.
     pub tls: Option<TlsIdentity>,
+    /// Proxies before the HTTPS door that say in X-Forwarded-For whom they heard.
+    pub proxies: Vec<IpAddr>,
     /// The SM-DP+.
     pub profile_server: Arc<dyn ProfileServer>,
     /// The door where SM-DP+s tell of progress; `None`: there is none.
@@ -182,6 +184,7 @@ impl Config {
             base_url: None,
             portal_url: None,
             tls: None,
+            proxies: Vec::new(),
             profile_server,
             progress: None,
             boss,

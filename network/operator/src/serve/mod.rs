@@ -21,7 +21,7 @@ use std::path::Path;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
         inside = inside.merge(counted("hlr", hlr::http::router(Arc::clone(&hlr), secret)));
     }
     let names = [Some("health"), runs(Part::Hlr).then_some(Part::Hlr.name())];
-    operator.run_https(&names, internal, None, inside);
+    operator.run_https(&names, internal, None, Arc::default(), inside);
     let mut pages = Router::new();
     if runs(Part::Entitlement) {
         let settings = entitlement::Settings::new(config.portal_url.as_ref().unwrap_or(&operator.base_url));
@@ -173,12 +173,13 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     if let Some(listener) = public {
         let name = |part| runs(part).then_some(Part::name(part));
         let names = [Some("https"), name(Part::Entitlement), name(Part::Portal)];
-        operator.run_https(&names, listener, acceptor, pages);
+        operator.run_https(&names, listener, acceptor, config.proxies.into(), pages);
     }
     if let Some((listener, ProgressDoor { identity, roots, servers })) = progress {
         let acceptor = tls::mutual_server(&identity, &roots)?;
         let router = es2plus::router(Arc::new(boss.clone()), servers);
-        operator.run_https(&[Some("progress")], listener, Some(acceptor), counted("progress", router));
+        let router = counted("progress", router);
+        operator.run_https(&[Some("progress")], listener, Some(acceptor), Arc::default(), router);
     }
     if runs(Part::Boss) {
         let stopped = operator.told_to_stop();
@@ -380,6 +381,7 @@ impl Operator {
         parts: &[Option<&'static str>],
         listener: TcpListener,
         tls: Option<TlsAcceptor>,
+        proxies: Arc<[IpAddr]>,
         router: Router,
     ) {
         let mut parts = parts.iter().flatten().copied();
@@ -387,7 +389,7 @@ impl Operator {
         let others: Vec<_> = parts.map(|part| self.health.alive(part)).collect();
         let stopped = self.told_to_stop();
         self.run(first, async move {
-            https::serve(listener, tls, router, stopped).await;
+            https::serve_behind(proxies, listener, tls, router, stopped).await;
             drop(others);
             Ok(())
         });
