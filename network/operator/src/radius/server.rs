@@ -24,8 +24,9 @@ const SESSION_LIFETIME: u64 = 60;
 /// Conversations at a time, of all clients and of each; beyond, nobody new is let in.
 const MAX_SESSIONS: usize = 100_000;
 const MAX_SESSIONS_OF_CLIENT: usize = 20_000;
-/// Requests whose answers are kept; beyond, further ones are dropped, and come again.
+/// Requests whose answers are kept, of all clients and of each; beyond, further ones are dropped, and come again.
 const MAX_REQUESTS: usize = 200_000;
+const MAX_REQUESTS_OF_CLIENT: usize = 50_000;
 /// Requests worked on at a time; beyond, further ones are dropped, and come again.
 const MAX_WORKING: usize = 1024;
 
@@ -44,11 +45,23 @@ struct Limits {
     sessions: usize,
     sessions_of_client: usize,
     requests: usize,
+    requests_of_client: usize,
 }
 
 impl Limits {
-    const USUAL: Self =
-        Self { sessions: MAX_SESSIONS, sessions_of_client: MAX_SESSIONS_OF_CLIENT, requests: MAX_REQUESTS };
+    const USUAL: Self = Self {
+        sessions: MAX_SESSIONS,
+        sessions_of_client: MAX_SESSIONS_OF_CLIENT,
+        requests: MAX_REQUESTS,
+        requests_of_client: MAX_REQUESTS_OF_CLIENT,
+    };
+}
+
+/// How much of it is one client's.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    sessions: usize,
+    requests: usize,
 }
 
 #[derive(Default)]
@@ -56,21 +69,34 @@ struct Memory {
     requests: HashMap<Request, (Progress, u64)>,
     /// Conversations by State, with the client they belong to and the second they end.
     sessions: HashMap<[u8; 16], (Session, IpAddr, u64)>,
-    /// How many of them each client has.
-    of_client: HashMap<IpAddr, usize>,
+    /// How much of both is whose.
+    of_client: HashMap<IpAddr, Counts>,
     /// When what has ended was last thrown away.
     swept: u64,
 }
 
 impl Memory {
     fn has_room(&self, client: IpAddr, limits: Limits) -> bool {
-        let of_client = self.of_client.get(&client).copied().unwrap_or_default();
-        self.sessions.len() < limits.sessions && of_client < limits.sessions_of_client
+        self.sessions.len() < limits.sessions && self.counts(client).sessions < limits.sessions_of_client
+    }
+
+    fn has_room_for_request(&self, client: IpAddr, limits: Limits) -> bool {
+        self.requests.len() < limits.requests && self.counts(client).requests < limits.requests_of_client
+    }
+
+    fn counts(&self, client: IpAddr) -> Counts {
+        self.of_client.get(&client).copied().unwrap_or_default()
+    }
+
+    fn keep_request(&mut self, request: Request, progress: Progress, now: u64) {
+        if self.requests.insert(request, (progress, now + DUPLICATE_LIFETIME)).is_none() {
+            self.of_client.entry(request.0.ip()).or_default().requests += 1;
+        }
     }
 
     fn keep(&mut self, state: [u8; 16], session: Session, client: IpAddr, now: u64) {
         if self.sessions.insert(state, (session, client, now + SESSION_LIFETIME)).is_none() {
-            *self.of_client.entry(client).or_default() += 1;
+            self.of_client.entry(client).or_default().sessions += 1;
         }
     }
 
@@ -80,8 +106,8 @@ impl Memory {
             return None;
         }
         let (session, ..) = self.sessions.remove(state)?;
-        if let Some(count) = self.of_client.get_mut(&client) {
-            *count = count.saturating_sub(1);
+        if let Some(counts) = self.of_client.get_mut(&client) {
+            counts.sessions = counts.sessions.saturating_sub(1);
         }
         Some(session)
     }
@@ -89,7 +115,10 @@ impl Memory {
     fn count(&mut self) {
         self.of_client.clear();
         for (_, client, _) in self.sessions.values() {
-            *self.of_client.entry(*client).or_default() += 1;
+            self.of_client.entry(*client).or_default().sessions += 1;
+        }
+        for (client, ..) in self.requests.keys() {
+            self.of_client.entry(client.ip()).or_default().requests += 1;
         }
     }
 }
@@ -165,12 +194,12 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
             match memory.requests.get(&key) {
                 Some((Progress::Working, _)) => return None,
                 Some((Progress::Answered(answer), _)) => return answer.clone(),
-                None if memory.requests.len() >= self.limits.requests => {
+                None if !memory.has_room_for_request(from.ip(), self.limits) => {
                     warn!(%from, "dropped: too many requests at a time");
                     return None;
                 }
-                None => memory.requests.insert(key, (Progress::Working, now + DUPLICATE_LIFETIME)),
-            };
+                None => memory.keep_request(key, Progress::Working, now),
+            }
         }
         let answer = self.answer(from, &request, secret, now).await;
         RADIUS_PACKETS.count([match answer.as_ref().and_then(|answer| answer.first()).map(|code| Code(*code)) {
@@ -179,8 +208,7 @@ impl<S: VectorSource + 'static> RadiusServer<S> {
             Some(_) => "challenge",
             None => "none",
         }]);
-        let progress = Progress::Answered(answer.clone());
-        self.memory(now).requests.insert(key, (progress, now + DUPLICATE_LIFETIME));
+        self.memory(now).keep_request(key, Progress::Answered(answer.clone()), now);
         answer
     }
 
@@ -404,9 +432,13 @@ mod tests {
         // With time there is room again.
         let late = line.server.handle(line.from, &ask(8), 5 + SESSION_LIFETIME).await.unwrap();
         assert_eq!(read(&late).0, Code::ACCESS_CHALLENGE);
-        // What is kept of requests has an end too.
-        line.server.limits.requests = 1;
+        // What is kept of requests has an end too, for each client and for all.
+        line.server.limits.requests_of_client = 1;
         assert!(line.server.handle(line.from, &ask(9), 5 + SESSION_LIFETIME).await.is_none());
+        assert!(line.server.handle(other, &ask(9), 5 + SESSION_LIFETIME).await.is_some());
+        line.server.limits = Limits { requests: 2, ..Limits::USUAL };
+        assert!(line.server.handle(line.from, &ask(9), 5 + SESSION_LIFETIME).await.is_none());
+        assert!(line.server.handle(line.from, &ask(8), 5 + SESSION_LIFETIME).await.is_some(), "answered before");
     }
 
     #[tokio::test]
