@@ -53,6 +53,7 @@ on_each_database! {
     a_deleted_profile_is_of_no_use,
     what_the_server_refuses_is_undone,
     what_is_not_given_back_is_not_used_again,
+    what_is_installed_meanwhile_is_not_used_again,
     what_waits_too_long_is_called_off,
     requests_have_limits,
     two_replicas_take_turns,
@@ -791,6 +792,19 @@ async fn what_is_not_given_back_is_not_used_again(place: &Place) {
     boss.advance(1000).await.unwrap();
     assert_eq!(boss.order(&order.id).await.unwrap().unwrap().state, State::Cancelled);
     assert_eq!((world.server.available(), world.status(11).await), (1, Status::Provisioned));
+}
+
+/// The order is called off, but the eUICC is faster than the SM-DP+ hears of it.
+async fn what_is_installed_meanwhile_is_not_used_again(place: &Place) {
+    let world = World::new(place).await;
+    let boss = world.boss(World::settings());
+    let order = boss.request(&request(Kind::Companion), 100).await.unwrap();
+    world.server.trouble("CancelOrder", Trouble::Unavailable);
+    boss.cancel(&order.id, true, 101).await.unwrap();
+    let installed = boss.progress(&passed(&order, NotificationPointId::BPP_INSTALLATION), 102).await.unwrap();
+    assert_eq!((installed.state, world.status(11).await), (State::Cancelled, Status::Barred));
+    let enabled = boss.progress(&passed(&order, NotificationPointId::ENABLE), 103).await;
+    assert!(matches!(enabled, Err(BossError::UnknownProfile(_))) && world.status(11).await == Status::Barred);
 }
 
 async fn what_waits_too_long_is_called_off(place: &Place) {

@@ -175,6 +175,9 @@ async fn installed(tx: &mut AnyConnection, record: &mut Record, event: &str, now
     if record.ending.is_none() {
         record.order.state = State::Installed;
         record.order.error = None;
+    } else {
+        // It was to be given back, and came to an eUICC first: nobody else gets it.
+        record.reuse = false;
     }
     put(tx, record, event, "", now).await
 }
