@@ -235,8 +235,9 @@ impl<S: Store> SmDp<S> {
     }
 }
 
-/// Times to begin again when somebody else writes to the same profile.
-const PERSISTENCE: u32 = 10;
+/// Times to begin again when somebody else writes to the same profile: each time one of them gets on, and as many orders of one
+/// type may mean the same next profile.
+const PERSISTENCE: u32 = 200;
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {

@@ -391,7 +391,7 @@ async fn many_orders_at_once_get_a_profile_each() {
     assert_eq!((got.len(), without), (6, 2));
 }
 
-on_each_database!(calls_alternate_between_two_servers, two_servers_tell_each_piece_of_news_once);
+on_each_database!(a_crowd_of_orders, calls_alternate_between_two_servers, two_servers_tell_each_piece_of_news_once);
 
 async fn calls_alternate_between_two_servers(place: &Place) {
     let bench = Bench::start_at(place).await;
@@ -436,6 +436,26 @@ async fn calls_alternate_between_two_servers(place: &Place) {
         }
     }
     assert_eq!((got.len(), without), (8, 3));
+}
+
+/// Orders of one type at once all mean the same next profile; each gets one, however many there are.
+async fn a_crowd_of_orders(place: &Place) {
+    const ORDERS: u32 = 40;
+    let bench = Bench::start_at(place).await;
+    for number in 0..ORDERS {
+        bench.add(number, "Companion", None).await;
+    }
+    let client = bench.client_with(ONE, Some(&operator(&bench.pki, ONE)));
+    let orders: Vec<_> = (0..ORDERS)
+        .map(|number| {
+            let client = client.clone();
+            tokio::spawn(async move { client.call(&format!("order-{number}"), &of_type("Companion")).await.unwrap() })
+        })
+        .collect();
+    let mut got = BTreeSet::new();
+    for order in orders {
+        assert!(got.insert(order.await.unwrap().iccid), "twice the same profile");
+    }
 }
 
 /// An operator's door for progress; without `heard` it takes everything in and never answers.
