@@ -739,8 +739,15 @@ fn short(name: &str, octets: usize) -> &str {
 /// What matters of what happens to a connection.
 enum Happened {
     Compare(u32),
-    Paired { is_authenticated: bool, bond: Option<BondInformation> },
-    Encrypted { is_authenticated: bool },
+    /// Digits are to be entered: the other side has a keyboard only.
+    Enter,
+    Paired {
+        is_authenticated: bool,
+        bond: Option<BondInformation>,
+    },
+    Encrypted {
+        is_authenticated: bool,
+    },
     Failed(trouble_host::Error),
     Gone,
     Nothing,
@@ -751,6 +758,7 @@ impl From<ConnectionEvent> for Happened {
         match event {
             ConnectionEvent::Disconnected { .. } => Self::Gone,
             ConnectionEvent::PassKeyConfirm(key) => Self::Compare(key.value()),
+            ConnectionEvent::PassKeyDisplay(_) | ConnectionEvent::PassKeyInput => Self::Enter,
             ConnectionEvent::PairingComplete { security_level, bond } => {
                 Self::Paired { is_authenticated: security_level.authenticated(), bond }
             }
@@ -774,6 +782,7 @@ async fn served(
         GattConnectionEvent::Gatt { event } => event,
         GattConnectionEvent::Disconnected { .. } => return Ok(Happened::Gone),
         GattConnectionEvent::PassKeyConfirm(key) => return Ok(Happened::Compare(key.value())),
+        GattConnectionEvent::PassKeyDisplay(_) | GattConnectionEvent::PassKeyInput => return Ok(Happened::Enter),
         GattConnectionEvent::PairingComplete { security_level, bond } => {
             return Ok(Happened::Paired { is_authenticated: security_level.authenticated(), bond });
         }
@@ -850,7 +859,8 @@ async fn compare(
             // With a bond nobody is asked.
             Happened::Encrypted { is_authenticated: true } if !is_asked => return ready(false, None),
             Happened::Encrypted { is_authenticated: true } | Happened::Nothing => {}
-            Happened::Paired { .. } | Happened::Encrypted { .. } => {
+            // Where digits are entered no person here agrees: whoever guesses them would be let in.
+            Happened::Enter | Happened::Paired { .. } | Happened::Encrypted { .. } => {
                 return Err(PairingError::Tls("it shows no digits to compare".into()));
             }
             Happened::Failed(error) => return Err(refused.unwrap_or_else(|| failure(&error))),
@@ -1193,6 +1203,59 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
             "{complained}"
         );
         assert_eq!(watch.keys.keys.len(), 1);
+    }
+
+    /// Somebody who has a keyboard only, so that digits are entered instead of compared; waits longer than anybody else.
+    const KEYBOARD: &str = r#"
+import asyncio, sys
+from bumble.device import Device
+from bumble.hci import Address
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport import open_transport
+
+class Guesser(PairingDelegate):
+    def __init__(self):
+        super().__init__(PairingDelegate.KEYBOARD_INPUT_ONLY)
+
+    async def get_number(self):
+        print("is to enter digits", flush=True)
+        await asyncio.sleep(3600)
+
+async def main(hci, device):
+    async with await open_transport(f"tcp-client:{hci}") as (source, sink):
+        phone = Device.with_hci("Phone", Address("F1:00:00:00:00:03"), source, sink)
+        phone.pairing_config_factory = lambda _: PairingConfig(sc=True, mitm=True, bonding=True, delegate=Guesser())
+        await phone.power_on()
+        connection = await phone.connect(Address(device))
+        gone = asyncio.get_running_loop().create_future()
+        connection.on("disconnection", gone.set_result)
+        pairing = asyncio.ensure_future(connection.pair())
+        await gone
+        print("sent away", flush=True)
+        pairing.cancel()
+
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
+"#;
+
+    /// Whether the device is open for pairing or not: where nobody compares, nobody guesses either.
+    #[test]
+    fn who_wants_to_enter_digits_is_sent_away() {
+        let Some(python) = bumble("who_wants_to_enter_digits_is_sent_away") else { return };
+        let folder = tempfile::tempdir().unwrap();
+        for open in [false, true] {
+            let room = Room::new(&python);
+            let mut watch = device(&room, 0, folder.path());
+            let mut command = Command::new(&python);
+            command.args(["-c", KEYBOARD, &room.hci[1].to_string(), &watch.radio.address.to_string()]);
+            let stranger = std::thread::spawn(move || command.output().unwrap());
+            let mut ask = |_: &Question| -> bool { panic!("there is nothing to compare") };
+            let outcome = watch.accept(open.then_some(&mut ask as Compare<'_>), SOON);
+            let said = stranger.join().unwrap();
+            let told = String::from_utf8_lossy(&said.stdout);
+            assert!(matches!(outcome, Err(PairingError::Tls(_))), "{outcome:?}, {said:?}");
+            assert!(told.contains("sent away"), "{said:?}");
+            assert!(watch.keys.keys.is_empty());
+        }
     }
 
     #[test]
