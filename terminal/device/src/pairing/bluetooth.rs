@@ -567,7 +567,8 @@ impl Scanning<'_> {
         }
         if *has_service {
             let bonded = self.keys.contains(address);
-            gathering.add(Found { name: name.clone(), places: vec![Place::Bluetooth(address)], bonded }, *wanted);
+            let (device, places) = (address.to_string(), vec![Place::Bluetooth(address)]);
+            gathering.add(Found { device, name: name.clone(), places, bonded }, *wanted);
         }
     }
 }

@@ -62,6 +62,8 @@ impl FromStr for Place {
 /// A secondary that lets itself be found. All of it is hearsay until it is paired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// Which device it says it is: the same one may be found at several places, one after another.
+    pub device: String,
     /// What its person calls it.
     pub name: String,
     /// Where it waits; more than one where it has several addresses.
@@ -96,7 +98,10 @@ pub fn meet(
     for place in &one.places {
         let compare = compare.as_mut().map(|compare| &mut **compare as Compare<'_>);
         match carrier.connect(*place, compare) {
+            Err(error @ PairingError::Storage(_)) => return Err(error),
             Err(error @ PairingError::Network(_)) => last = error,
+            // Anybody can say that he is the paired device. Who is not does not keep it from being asked.
+            Err(error) if !pairing => last = error,
             outcome => return outcome,
         }
     }
@@ -137,12 +142,21 @@ impl Gathering {
         (!left.is_zero()).then_some(left)
     }
 
-    /// One more, or one again, perhaps better known by now.
+    /// One more, or one again, perhaps better known by now, or at one more place.
     pub(super) fn add(&mut self, one: Found, wanted: &mut dyn FnMut(&Found) -> bool) {
         /// More than anybody would read; on the air anybody can be as many devices as they like.
         const MOST: usize = 32;
-        if let Some(known) = self.found.iter_mut().find(|known| known.places == one.places) {
+        /// More addresses than a device has.
+        const MOST_PLACES: usize = 16;
+        if let Some(known) = self.found.iter_mut().find(|known| known.device == one.device) {
+            let places = core::mem::take(&mut known.places);
             *known = one;
+            let new = core::mem::replace(&mut known.places, places);
+            for place in new {
+                if known.places.len() < MOST_PLACES && !known.places.contains(&place) {
+                    known.places.push(place);
+                }
+            }
             return;
         }
         if wanted(&one) {
@@ -162,8 +176,60 @@ impl Gathering {
 mod tests {
     use super::*;
 
+    fn at(port: u16) -> Place {
+        Place::Lan(([127, 0, 0, 1], port).into())
+    }
+
     fn found(name: &str, port: u16, bonded: bool) -> Found {
-        Found { name: name.into(), places: vec![Place::Lan(([127, 0, 0, 1], port).into())], bonded }
+        Found { device: port.to_string(), name: name.into(), places: vec![at(port)], bonded }
+    }
+
+    /// A network on which everybody is found as told, and only one place is the watch's.
+    struct Network {
+        heard: Vec<Found>,
+        watch: Place,
+        tried: Vec<Place>,
+    }
+
+    impl Carrier for Network {
+        fn accept(&mut self, _: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError> {
+            Err(PairingError::Patience(patience))
+        }
+
+        fn find(&mut self, _: Duration, wanted: &mut dyn FnMut(&Found) -> bool) -> Result<Vec<Found>, PairingError> {
+            let mut gathering = Gathering::new(MOMENT);
+            self.heard.iter().for_each(|one| gathering.add(one.clone(), wanted));
+            Ok(gathering.into_found())
+        }
+
+        fn connect(&mut self, to: Place, compare: Option<Compare<'_>>) -> Result<Paired, PairingError> {
+            self.tried.push(to);
+            if to != self.watch {
+                return Err(if compare.is_some() { PairingError::Rejected } else { PairingError::UnknownBond });
+            }
+            let (channel, _) = super::super::in_process();
+            let device = super::super::Fingerprint::of(b"watch");
+            Ok(Paired { channel, device, name: "Watch".into(), fresh: compare.is_some() })
+        }
+    }
+
+    /// mDNS tells of a device again as its addresses become known; and anybody can say what it says.
+    #[test]
+    fn whoever_says_that_he_is_the_paired_device_does_not_keep_it_out() {
+        let watch = found("Watch", 2, true);
+        let mut thief = Found { places: vec![at(1)], ..watch.clone() };
+        let again = Found { places: vec![at(2), at(3)], ..watch.clone() };
+        let mut network = Network { heard: vec![thief.clone(), watch, again], watch: at(2), tried: Vec::new() };
+        assert!(meet(&mut network, None, None, MOMENT).is_ok());
+        assert_eq!(network.tried, [at(1), at(2)]);
+        // Alone he is asked and found out; and a person who has said no is not asked again.
+        thief.places = vec![at(1), at(4)];
+        let mut network = Network { heard: vec![thief], watch: at(2), tried: Vec::new() };
+        assert_eq!(meet(&mut network, None, None, MOMENT).unwrap_err(), PairingError::UnknownBond);
+        assert_eq!(network.tried, [at(1), at(4)]);
+        let mut compare = |_: &super::super::Question| false;
+        let refused = meet(&mut network, None, Some(&mut compare), MOMENT).unwrap_err();
+        assert_eq!((refused, network.tried.len()), (PairingError::Rejected, 3));
     }
 
     #[test]

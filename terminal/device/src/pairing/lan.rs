@@ -109,7 +109,7 @@ impl Carrier for Lan {
             let Some(service) = discovery.find(left) else { continue };
             let bonded = self.bonds.iter().any(|(device, _)| device.prefix() == service.fingerprint);
             let places = service.addresses.into_iter().map(Place::Lan).collect();
-            gathering.add(Found { name: service.name, places, bonded }, wanted);
+            gathering.add(Found { device: service.fingerprint, name: service.name, places, bonded }, wanted);
         }
         Ok(gathering.into_found())
     }
