@@ -7,12 +7,15 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
+use device::pairing::{Bonds, Channel, Identity, Message, Question, lan};
+use rsp::{Eid, Iccid};
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
 use vuicc_tests::network::Network;
 use vuicc_tests::process::{Finished, Process, run};
-use vuicc_tests::subscriber::{package, subscriber};
+use vuicc_tests::subscriber::{iccid, package, subscriber};
 use vuicc_tests::vuicc::{Card, command, json_lines};
 
 /// How a phone and a watch reach each other.
@@ -204,6 +207,44 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
             assert!(!refused.status.success(), "{refused:#?}");
         }
     }
+}
+
+/// A primary is believed about a profile only once it has brought it: not because it names one.
+#[test]
+fn a_profile_that_is_only_named_did_not_come_from_who_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[&package(folder.path(), &subscriber(1))]);
+    let own = iccid(1).parse().unwrap();
+    let watch = Watch::serve(folder.path(), card.image(), &Way::lan(), &[]);
+    let (identity, mut bonds) = (Identity::generate().unwrap(), Bonds::default());
+    let address = watch.to[1].parse().unwrap();
+    let mut yes = |_: &Question| true;
+    let mut primary = lan::connect(address, &identity, "Phone", &mut bonds, Some(&mut yes)).unwrap().channel;
+    let mut answer = |question: Message| {
+        primary.send(&question).unwrap();
+        loop {
+            match primary.receive(Duration::from_mins(1)).unwrap() {
+                Message::InstallResult { error, .. } | Message::Removed { error, .. } => break error,
+                _ => {}
+            }
+        }
+    };
+    let [eid, other]: [Eid; 2] = [card.eid(), "89049032123451234512345678901235"].map(|eid| eid.parse().unwrap());
+    let named = |eid: Eid, iccid: &Iccid| Message::ActivationCode {
+        code: "1$127.0.0.1:9$X".into(),
+        eid,
+        through_primary: false,
+        iccid: Some(iccid.clone()),
+    };
+    // One that is there, with a code for another eUICC; one that is not, with a code that leads nowhere.
+    assert!(answer(named(other, &own)).is_some());
+    assert!(answer(named(eid, &own)).is_some());
+    assert!(answer(named(eid, &iccid(2).parse().unwrap())).is_some());
+    let memory = fs::read_to_string(folder.path().join("watch/device.json")).unwrap();
+    let memory: Value = serde_json::from_str(&memory).unwrap();
+    assert_eq!(memory["received"], serde_json::json!([]));
+    let kept = answer(Message::Remove { iccid: own }).unwrap();
+    assert!(kept.contains("keeps it"), "{kept}");
 }
 
 /// A wrong PIN is said, and costs one try however often the watch is asked.

@@ -349,16 +349,25 @@ impl<T: Transport> Secondary<'_, T> {
         primary: Option<&Sender>,
     ) -> Result<(), FlowError> {
         let code: ActivationCode = code.parse().map_err(lpa::LpaError::from)?;
+        let is_for_us = self.eid()? == *eid;
         // What was installed before somebody's battery was empty is not asked for again: an eUICC refuses that.
         let (iccid, seq_number) = match announced {
-            Some(iccid) if self.eid()? == *eid && self.has(iccid)? => {
+            Some(iccid) if is_for_us && self.has(iccid)? => {
                 self.brought(iccid)?;
                 (iccid.clone(), None)
             }
             _ => {
-                // Before it is there, so that nothing comes in between.
-                announced.map_or(Ok(()), |iccid| self.receive(iccid))?;
-                let installed = self.install(&code, eid, through_primary, primary)?;
+                // Before it is there, so that nothing comes in between. A code for another eUICC brings nothing.
+                let expected = announced.filter(|_| is_for_us);
+                expected.map_or(Ok(()), |iccid| self.receive(iccid))?;
+                let installed = self.install(&code, eid, through_primary, primary);
+                if let Some(expected) = expected
+                    && self.has(expected).is_ok_and(|has| !has)
+                {
+                    // It did not come, so it came from nobody.
+                    self.memory.update(&mut |state| state.forget_received(expected))?;
+                }
+                let installed = installed?;
                 self.receive(&installed.iccid)?;
                 (installed.iccid, Some(installed.seq_number))
             }
