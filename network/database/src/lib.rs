@@ -72,8 +72,24 @@ impl<S: Schema> Database<S> {
         } else {
             (open_sqlite(pool, url, S::PRAGMAS).await?, Kind::Sqlite)
         };
-        S::migrations(kind).run(&pool).await?;
-        Ok(Self { pool, kind, schema: PhantomData })
+        let database = Self { pool, kind, schema: PhantomData };
+        database.retry(|| database.bring_up_to_date()).await?;
+        Ok(database)
+    }
+
+    /// Makes the tables what they are now. Of several processes one does it; the others wait, and find it done.
+    async fn bring_up_to_date(&self) -> Result<(), DatabaseError> {
+        let migrations = S::migrations(self.kind);
+        match self.kind {
+            // Migrations lock a PostgreSQL themselves.
+            Kind::PostgreSql => migrations.run(&self.pool).await?,
+            Kind::Sqlite => {
+                let mut change = self.begin().await?;
+                migrations.run(&mut *change).await?;
+                commit(change).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The connections, for what only reads, and for single statements.
@@ -245,4 +261,50 @@ fn pause(attempt: u32) -> Duration {
     // Without randomness, everybody waits the longest.
     let share = getrandom::fill(&mut random).map_or(u64::from(u16::MAX), |()| u64::from(u16::from_be_bytes(random)));
     Duration::from_micros(most * 1000 * (share + 1) / (u64::from(u16::MAX) + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::migrate::{Migration, MigrationType};
+
+    struct Growing;
+
+    impl Schema for Growing {
+        fn migrations(_: Kind) -> Migrator {
+            let steps = (1..=9).map(|number| {
+                let sql = match number {
+                    1 => "CREATE TABLE thing (first TEXT)".to_owned(),
+                    _ => format!("ALTER TABLE thing ADD COLUMN number{number} TEXT"),
+                };
+                Migration::new(number, "step".into(), MigrationType::Simple, sql.into(), false)
+            });
+            Migrator { migrations: steps.collect::<Vec<_>>().into(), ..Migrator::DEFAULT }
+        }
+    }
+
+    /// A server, and a command beside it, both the first to open a file.
+    #[test]
+    fn whoever_opens_a_new_file_together_finds_it_up_to_date() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 0..8 {
+            let path = folder.path().join(format!("{number}.db"));
+            let url = path.to_str().expect("a plain path");
+            let open = || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(async {
+                    let database = Database::<Growing>::open(url).await?;
+                    sqlx::query("INSERT INTO thing (number9) VALUES ('x')").execute(database.pool()).await?;
+                    database.close().await;
+                    Ok::<_, DatabaseError>(())
+                })
+            };
+            std::thread::scope(|scope| {
+                let opening: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+                for opened in opening {
+                    opened.join().expect("no panic").expect("up to date");
+                }
+            });
+        }
+    }
 }
