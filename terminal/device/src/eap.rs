@@ -225,6 +225,8 @@ pub struct Peer {
     kept: Option<Reauthentication>,
     /// What this one leaves.
     next: Option<Reauthentication>,
+    /// The counter of this one, if it was a fast re-authentication.
+    counter: Option<u16>,
     /// Packets of the identity round, for AT_CHECKCODE.
     identity_round: Vec<u8>,
     /// AT_NONCE_MT and the versions the server offered, once it has begun.
@@ -245,6 +247,7 @@ impl Peer {
             identity,
             kept: None,
             next: None,
+            counter: None,
             identity_round: Vec::new(),
             sim: None,
             keys: None,
@@ -329,7 +332,7 @@ impl Peer {
                 (Method::Sim, subtype::SIM_START) => Ok(self.sim_start(&request, random)?),
                 (Method::Sim, subtype::SIM_CHALLENGE) => self.sim_challenge(&request, card),
                 (_, subtype::REAUTHENTICATION) => Ok(self.reauthenticate(&request, random)?),
-                (_, subtype::NOTIFICATION) => Ok(self.notification(&request)?),
+                (_, subtype::NOTIFICATION) => Ok(self.notification(&request, random)?),
                 _ => Err(UNABLE.into()),
             }
         });
@@ -489,7 +492,7 @@ impl Peer {
                 counter,
                 method: self.method,
             });
-            self.keys = Some(keys);
+            (self.keys, self.counter) = (Some(keys), Some(counter));
         }
         Ok(response)
     }
@@ -521,15 +524,24 @@ impl Peer {
         Ok(Some(attribute(at::CHECKCODE, &[&[0, 0], &*ours].concat())))
     }
 
-    /// A notification is acknowledged; its sender is proved where there are keys already. RFC 4187 section 6.
-    fn notification(&self, request: &Request<'_>) -> Result<Vec<u8>, Unfit> {
+    /// A notification is acknowledged; its sender is proved where there are keys already, and after a fast
+    /// re-authentication, whose keys are not new, its counter too. RFC 4187 section 6.
+    fn notification(&self, request: &Request<'_>, random: &mut dyn FnMut(&mut [u8])) -> Result<Vec<u8>, Unfit> {
         let value = request.attributes.find(at::NOTIFICATION).and_then(<[u8]>::first_chunk).ok_or(UNABLE)?;
         if u16::from_be_bytes(*value) & BEFORE_CHALLENGE != 0 {
             return Ok(self.message(request.identifier, subtype::NOTIFICATION, &[]));
         }
         let keys = self.keys.as_ref().ok_or(UNABLE)?;
         request.verify_mac(keys, &[])?;
-        Ok(self.sealed(request.identifier, subtype::NOTIFICATION, Vec::new(), keys, &[]))
+        let mut attributes = Vec::new();
+        if let Some(counter) = self.counter.map(u16::to_be_bytes) {
+            let plain = decrypted(&request.attributes, keys)?.ok_or(UNABLE)?;
+            if Attributes::parse(&plain)?.find(at::COUNTER) != Some(&counter) {
+                return Err(UNABLE);
+            }
+            attributes.extend(encrypted(attribute(at::COUNTER, &counter), keys, random).ok_or(UNABLE)?);
+        }
+        Ok(self.sealed(request.identifier, subtype::NOTIFICATION, attributes, keys, &[]))
     }
 
     /// What AT_CHECKCODE covers, hashed; empty if there was no identity round. RFC 4187 section 10.13.
@@ -651,6 +663,10 @@ impl<'a> Attributes<'a> {
             let known = matches!(kind, at::RAND..=at::AUTS | at::PADDING..=at::NONCE_MT)
                 || matches!(kind, at::PERMANENT_ID_REQ..=at::FULLAUTH_ID_REQ | at::COUNTER..=at::KDF);
             if !known && kind < at::FIRST_SKIPPABLE {
+                return Err(UNABLE);
+            }
+            // RFC 4187 section 10.12
+            if kind == at::PADDING && value.iter().any(|octet| *octet != 0) {
                 return Err(UNABLE);
             }
             // AT_KDF lists what the server offers; all others occur once.
@@ -902,6 +918,64 @@ mod tests {
         }
         let mut stranger = Peer::new(SIM_IDENTITY).unwrap();
         assert_eq!(handle(&mut stranger, &again, &mut card), Reply::Send(hex!("0201000c120e000016010000").to_vec()));
+    }
+
+    /// A request of EAP-AKA from whoever has the keys, with these attributes in AT_ENCR_DATA.
+    fn request(subtype: u8, plainly: &[Vec<u8>], inside: &[Vec<u8>], keys: &Keys) -> Vec<u8> {
+        let secret = encrypted(inside.concat(), keys, &mut |octets| octets.fill(0x4D)).unwrap();
+        let attributes = [plainly, &secret[..], &[attribute(at::MAC, &[0; 18])]].concat().concat();
+        let mut packet = plain(7, Method::Aka.eap_type(), &[&[subtype, 0, 0][..], &attributes].concat());
+        packet[0] = code::REQUEST;
+        let mac = keys.mac(&[&packet]);
+        let start = packet.len() - mac.len();
+        packet[start..].copy_from_slice(&mac);
+        packet
+    }
+
+    /// What an earlier authentication left, with the counter at one, and the keys it was left with.
+    fn left() -> (Reauthentication, Keys) {
+        let keys = Keys::aka(IDENTITY.as_bytes(), &[1; 16], &[2; 16]);
+        let identity = b"4again@example.org".to_vec();
+        (Reauthentication { method: Method::Aka, identity, keys: keys.clone(), counter: 1 }, keys)
+    }
+
+    fn counter(value: u16) -> Vec<u8> {
+        attribute(at::COUNTER, &value.to_be_bytes())
+    }
+
+    const CANNOT: [u8; 12] = hex!("0207000c170e000016010000");
+
+    #[test]
+    fn padding_of_anything_but_zeros_is_refused() {
+        let nonce_s = attribute(at::NONCE_S, &[0; 18]);
+        for (padding, good) in [([0; 6], true), ([0, 0, 0, 0, 0, 1], false)] {
+            let (kept, keys) = left();
+            let mut peer = Peer::again(IDENTITY, kept).unwrap();
+            let inside = [counter(2), nonce_s.clone(), attribute(at::PADDING, &padding)];
+            let answer = handle(&mut peer, &request(subtype::REAUTHENTICATION, &[], &inside, &keys), &mut card());
+            assert_eq!(answer == Reply::Send(CANNOT.to_vec()), !good, "{answer:?}");
+            assert_eq!(peer.msk().is_some(), good);
+        }
+    }
+
+    /// The keys of a fast re-authentication are those of the one before: a notification shows by the counter that it is of
+    /// this one, and so does the answer.
+    #[test]
+    fn a_notification_after_a_fast_re_authentication_has_its_counter() {
+        let (kept, keys) = left();
+        let mut peer = Peer::again(IDENTITY, kept).unwrap();
+        let nonce_s = attribute(at::NONCE_S, &[0; 18]);
+        let again = request(subtype::REAUTHENTICATION, &[], &[counter(2), nonce_s], &keys);
+        let Reply::Send(_) = handle(&mut peer, &again, &mut card()) else { panic!() };
+        let told = |number| {
+            let failure = attribute(at::NOTIFICATION, &0_u16.to_be_bytes());
+            request(subtype::NOTIFICATION, &[failure], &[counter(number)], &keys)
+        };
+        assert_eq!(handle(&mut peer, &told(1), &mut card()), Reply::Send(CANNOT.to_vec()));
+        let Reply::Send(answer) = handle(&mut peer, &told(2), &mut card()) else { panic!() };
+        let attributes = Attributes::parse(&answer[8..]).ok().unwrap();
+        let inside = decrypted(&attributes, &keys).ok().flatten().unwrap();
+        assert_eq!(Attributes::parse(&inside).ok().unwrap().find(at::COUNTER), Some(&[0, 2][..]));
     }
 
     fn octets<const N: usize>(value: &Value) -> [u8; N] {
