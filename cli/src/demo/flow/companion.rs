@@ -183,7 +183,8 @@ impl<'w> Cast<'w> {
                     world.expect_profile(iccid, Stock::Enabled)?;
                 }
                 let told_watch = What::ServiceResult { active: true };
-                world.trace.expect(Party::Secondary, Party::Person, &told_watch)?;
+                // Each watch that came before was told too.
+                world.trace.expect_more(self.others.len(), Party::Secondary, Party::Person, &told_watch)?;
                 check::call(world, &number, options.mode(), &devices, told)
             } else {
                 check::call(world, &number, options.mode(), &[&self.own.imsi], told)

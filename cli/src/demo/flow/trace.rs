@@ -17,7 +17,7 @@ use super::super::narrator::ensure;
 use crate::failure::Failure;
 
 /// How long it may take until something that was to happen is told.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
