@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
+use crate::output::within_a_line;
+
 /// Why a command did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -31,8 +33,7 @@ impl Failure {
     /// Tells the user, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Self::Because(text) = self {
-            let text = text.replace('\n', " ");
-            eprintln!("vuicc: {text}");
+            eprintln!("vuicc: {}", within_a_line(text));
         }
         ExitCode::FAILURE
     }

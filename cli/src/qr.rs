@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io::{self, Cursor, IsTerminal, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use image::{DynamicImage, ImageReader, Limits};
@@ -97,8 +97,8 @@ pub(crate) fn of(text: &str) -> Result<QrCode, Failure> {
 
 /// A QR code for a terminal, two modules a character; in black and white where there are colours, else for light
 /// letters on dark.
-pub(crate) fn for_terminal(code: &QrCode) -> String {
-    let (begin, end) = if io::stdout().is_terminal() { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
+pub(crate) fn for_terminal(code: &QrCode, colours: bool) -> String {
+    let (begin, end) = if colours { ("\x1b[97;40m", "\x1b[0m") } else { ("", "") };
     let mut lines = String::new();
     for y in (0..code.side()).step_by(2) {
         lines.push_str(begin);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn drawn_for_a_terminal() {
-        let lines = for_terminal(&of(CODE).unwrap());
+        let lines = for_terminal(&of(CODE).unwrap(), false);
         let lines: Vec<_> = lines.lines().collect();
         // 29 modules and a margin of four on each side, two rows a line.
         assert_eq!((lines.len(), lines[0].chars().count()), (19, 37));

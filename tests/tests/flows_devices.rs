@@ -132,7 +132,7 @@ fn a_number_moves_on_and_old_phones_take_themselves_out_of_use() {
     let (code, activation, other) = (world.path("code.png"), world.path("lpa.png"), world.path("other.png"));
     fs::write(&activation, qr("LPA:1$smdp.example.com$ABCD-EFGH")).unwrap();
     fs::write(&other, qr("VUICC-CODE:1$15550000001$123456")).unwrap();
-    let mut old = world.waits(&uicc, &["--qr-file", text(&code)]);
+    let mut old = world.waits(&uicc, &["--qr", "--qr-file", text(&code)]);
     let pictures = [&activation, &other, &code].map(|picture| ["--scan", text(picture)]).concat();
     let told = world.takes_over(first, &number, &pictures).success();
     assert!(told.stderr.contains("is an activation code for a profile"), "{told:#?}");
@@ -140,6 +140,7 @@ fn a_number_moves_on_and_old_phones_take_themselves_out_of_use() {
     assert!(has(&told.stdout, "code_entered") && has(&told.stdout, "enabled"), "{told:#?}");
     assert!(old.wait_for_end().success(), "{}", old.log());
     assert!(has(&old.log(), "code_shown") && has(&old.log(), "card_disabled"), "{}", old.log());
+    assert!(old.log().contains("████ ▄▄▄▄▄ █"), "drawn beside what a program reads: {}", old.log());
     let again = run(world.phone(&uicc).arg("status"));
     assert!(again.code() == Some(1) && again.stderr.contains("taken out of use"), "{again:#?}");
     reads_the_same(&code, &format!("VUICC-CODE:1${number}$"));

@@ -55,7 +55,7 @@ impl ShowArguments {
         let Some(code) = msisdn.and_then(|msisdn| OneTimeCode::in_message(msisdn, text)) else { return Ok(()) };
         let code = qr::of(&code.qr_text())?;
         if self.qr {
-            context.output.text(qr::for_terminal(&code))?;
+            context.output.drawing(&qr::for_terminal(&code, context.output.is_on_a_screen()))?;
         }
         if let Some(path) = &self.qr_file {
             qr::write(&code, path)?;
@@ -73,17 +73,24 @@ pub(super) struct Scanning<'a> {
     patience: Duration,
     /// What was believed to be the code and was not.
     tried: Vec<OneTimeCode>,
+    /// Whether the picture on standard input has been looked at: it is there once.
+    input_seen: bool,
 }
 
 impl<'a> Scanning<'a> {
     /// Looks into `pictures` again and again, for no longer than `patience`.
     pub(super) const fn new(person: Person, pictures: &'a [PathBuf], patience: Duration) -> Self {
-        Self { person, pictures, patience, tried: Vec::new() }
+        Self { person, pictures, patience, tried: Vec::new(), input_seen: false }
     }
 
     /// The code in one of the pictures; says what is wrong with what else is seen there, once.
-    fn look(&self, msisdn: &Msisdn, complaints: &mut Vec<String>) -> Option<OneTimeCode> {
-        for picture in self.pictures.iter().filter(|picture| is_input(picture) || picture.exists()) {
+    fn look(&mut self, msisdn: &Msisdn, complaints: &mut Vec<String>) -> Option<OneTimeCode> {
+        for picture in self.pictures {
+            let is_there =
+                if is_input(picture) { !std::mem::replace(&mut self.input_seen, true) } else { picture.exists() };
+            if !is_there {
+                continue;
+            }
             let texts = match qr::scan(picture) {
                 Ok(texts) => texts,
                 Err(failure) => {

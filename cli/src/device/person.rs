@@ -12,8 +12,9 @@ use lpa::{Decision, Offer, Progress};
 use rsp::{Iccid, Msisdn};
 use serde_json::json;
 
+use crate::failure::Failure;
 use crate::lpa::user::Terminal;
-use crate::output::Output;
+use crate::output::{Output, printable, within_a_line};
 use crate::qr;
 
 /// The person.
@@ -68,18 +69,19 @@ impl User for Person {
              or enter the activation code that it shows, or the file with a picture of its QR code:",
             page.address()
         );
-        match ask(&question).as_deref() {
-            None | Some("n" | "N" | "no") => PageOutcome::Dismissed,
-            // The page itself may have shown one.
-            Some(code) if code.contains("1$") => PageOutcome::ActivationCode(code.to_owned()),
-            Some(picture) if Path::new(picture).is_file() => scanned(Path::new(picture)),
-            Some(_) => PageOutcome::Finished,
+        loop {
+            let answer = ask(&question);
+            match answered(answer.as_deref()) {
+                Ok(outcome) => return outcome,
+                // Said; and asked once more.
+                Err(failure) => _ = failure.report(),
+            }
         }
     }
 
     fn message(&mut self, message: &Message) -> (bool, Option<String>) {
         self.tell(&json!({ "event": "message", "title": message.title, "text": message.text }));
-        eprintln!("{}\n{}", message.title, message.text);
+        eprintln!("{}\n{}", within_a_line(&message.title), printable(&message.text));
         if let Some(hint) = &message.free_text {
             let text = ask(&format!("{hint}:")).filter(|text| !text.is_empty());
             return (text.is_some(), text);
@@ -92,15 +94,15 @@ impl User for Person {
     }
 }
 
-/// The activation code on a picture of the page. What cannot be read is as if nothing was said: the operator knows.
-fn scanned(picture: &Path) -> PageOutcome {
-    match qr::scan_activation_code(picture) {
-        Ok(code) => PageOutcome::ActivationCode(code.to_string()),
-        Err(failure) => {
-            let _ = failure.report();
-            PageOutcome::Finished
-        }
-    }
+/// What came of a page, by what the person says; what says nothing is not taken for an end of it.
+fn answered(answer: Option<&str>) -> Result<PageOutcome, Failure> {
+    Ok(match answer {
+        None | Some("n" | "N" | "no") => PageOutcome::Dismissed,
+        Some("" | "y" | "Y" | "yes") => PageOutcome::Finished,
+        // The page itself may have shown one.
+        Some(code) if code.contains("1$") => PageOutcome::ActivationCode(code.to_owned()),
+        Some(picture) => PageOutcome::ActivationCode(qr::scan_activation_code(Path::new(picture))?.to_string()),
+    })
 }
 
 /// The person at a device with an eUICC.
@@ -123,8 +125,8 @@ impl Owner for EuiccOwner {
             "event": "removal", "iccid": iccid.to_string(), "name": name, "enabled": enabled,
             "came_from_primary": came_from_primary,
         }));
-        let (name, state) =
-            (name.as_deref().unwrap_or("without a name"), if *enabled { ", which is in use" } else { "" });
+        let name = within_a_line(name.as_deref().unwrap_or("without a name"));
+        let state = if *enabled { ", which is in use" } else { "" };
         if *came_from_primary {
             let question = format!("The primary wants profile “{name}” ({iccid}) removed{state}. Remove it? [y/N]");
             return self.person.agrees || is_yes(ask(&question).as_deref());
@@ -156,9 +158,23 @@ fn is_yes(answer: Option<&str>) -> bool {
 
 /// An answer; `None` where nobody is.
 fn ask(question: &str) -> Option<String> {
-    eprint!("{question} ");
+    eprint!("{} ", printable(question));
     io::stderr().flush().ok()?;
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer).ok()?;
     (read > 0).then(|| answer.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_answer_is_no_end_of_a_page() {
+        let said = |answer| answered(answer).ok();
+        assert_eq!((said(None), said(Some("n"))), (Some(PageOutcome::Dismissed), Some(PageOutcome::Dismissed)));
+        assert_eq!(said(Some("")), Some(PageOutcome::Finished));
+        assert_eq!(said(Some("LPA:1$a$b")), Some(PageOutcome::ActivationCode("LPA:1$a$b".into())));
+        assert_eq!((said(Some("lettre.png")), said(Some("what?"))), (None, None));
+    }
 }

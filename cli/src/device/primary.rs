@@ -576,7 +576,8 @@ fn take_messages(
                         context
                             .output
                             .json(&json!({ "event": "message", "record": record, "from": from, "text": text }))?;
-                        context.output.text(format_args!("from {from}: {text}"))?;
+                        // Each line of it is seen to be of it.
+                        context.output.text(format_args!("from {from}: {}", text.replace('\n', "\n  ")))?;
                         messages.show.show(numbers.msisdn.as_ref(), &text, context, &mut teller(context))?;
                     }
                     Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use lpa::{Decision, Offer, Progress, User};
 use serde_json::json;
 
-use crate::output::Output;
+use crate::output::{Output, printable, within_a_line};
 
 /// Progress goes to stderr as text, or to stdout as JSON; questions are asked where a person sits.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Terminal {
         if !io::stdin().is_terminal() {
             return None;
         }
-        eprint!("{question} ");
+        eprint!("{} ", printable(question));
         io::stderr().flush().ok()?;
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer).ok()?;
@@ -63,6 +63,7 @@ impl User for Terminal {
             let _ = self.output.json(&json!({ "event": "progress", "kind": kind, "text": told, "apdus": apdus }));
             return;
         }
+        let told = within_a_line(&told);
         match event {
             // A line that counts, where there is a screen to overwrite it on; otherwise its last state.
             Progress::Loaded { piece, of } if piece < of => {
@@ -87,7 +88,8 @@ impl User for Terminal {
                 offer.rules_to_agree_to
             )
         };
-        let (name, provider) = (&offer.metadata.profile_name, &offer.metadata.service_provider_name);
+        let name = within_a_line(&offer.metadata.profile_name);
+        let provider = within_a_line(&offer.metadata.service_provider_name);
         match Self::ask(&format!("Install “{name}” of {provider}?{rules} [Y/n/later]")).as_deref() {
             // Nobody is there: what needs no knowing consent is installed.
             None if offer.rules_to_agree_to.is_empty() => Decision::Accept,
