@@ -499,7 +499,10 @@ async fn run(
 }
 
 async fn controller(radio: &Radio) -> Result<Controller, PairingError> {
-    let network = |error: std::io::Error| PairingError::Network(format!("no controller at {}: {error}", radio.hci));
+    let network = |error: std::io::Error| {
+        let hci = radio.hci;
+        PairingError::Network(format!("no controller at {hci}: {error}; start one that speaks HCI (H4) over TCP there"))
+    };
     let stream = TcpStream::connect(radio.hci).await.map_err(network)?;
     stream.set_nodelay(true).map_err(network)?;
     let (reader, writer) = stream.into_split();
@@ -1256,6 +1259,16 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
             assert!(matches!(outcome, Err(PairingError::Tls(_))), "{outcome:?}, {said:?}");
             assert!(told.contains("sent away"), "{said:?}");
             assert!(watch.keys.keys.is_empty());
+        }
+    }
+
+    #[test]
+    fn where_no_controller_is_one_is_asked_for() {
+        let hci = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let radio = Radio { hci, address: address("F0:00:00:00:00:01") };
+        let mut watch = Bluetooth::new(radio, "Watch".into(), Keyring::default());
+        for error in [watch.accept(None, SOON).unwrap_err(), watch.find(SOON, &mut |_| true).unwrap_err()] {
+            assert!(matches!(error, PairingError::Network(_)) && error.to_string().contains("start one"), "{error}");
         }
     }
 
