@@ -1,7 +1,8 @@
 //! `vuicc`: an emulated SIM and eUICC, its LPA and its SM-DP+, on the command line.
 //!
 //! This crate assembles the rooms of the house and holds no knowledge of its own: one module per command, besides
-//! [`target`] (which card is meant), [`output`] (for people or for programs), [`failure`] and [`state`] (where things are kept).
+//! [`target`] (which card is meant), [`output`] (for people or for programs), [`question`],
+//! [`failure`] and [`state`] (where things are kept).
 
 mod apdu;
 mod asynchronous;
@@ -17,6 +18,7 @@ mod output;
 mod package;
 mod pki;
 mod qr;
+mod question;
 mod random;
 mod reader;
 mod smdp;

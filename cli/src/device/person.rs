@@ -1,12 +1,11 @@
-//! The person before a device: compares digits, enters codes, opens pages. Answers come from the terminal, or line by
-//! line from a pipe.
+//! The person before a device: compares digits, enters codes, opens pages.
 
-use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{Message, Page, User};
 use device::pairing::Question;
+use device::pairing::lan::PERSON;
 use device::secondary::{Owner, Removal};
 use lpa::{Decision, Offer, Progress};
 use rsp::{Iccid, Msisdn};
@@ -15,7 +14,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::lpa::user::Terminal;
 use crate::output::{Output, printable, within_a_line};
-use crate::qr;
+use crate::{qr, question};
 
 /// The person.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,8 @@ impl Person {
     pub(super) fn compare(self, question: &Question) -> bool {
         self.tell(&json!({ "event": "digits", "name": question.name, "digits": question.digits.to_string() }));
         let same = format!("“{}” shows {}: the same digits as here? [y/N]", question.name, question.digits);
-        self.agrees || is_yes(ask(&same).as_deref())
+        // The other side waits no longer either, and others may want to come.
+        self.agrees || is_yes(question::ask(&same, Some(PERSON)).as_deref())
     }
 
     /// The code is not entered but scanned.
@@ -158,11 +158,7 @@ fn is_yes(answer: Option<&str>) -> bool {
 
 /// An answer; `None` where nobody is.
 fn ask(question: &str) -> Option<String> {
-    eprint!("{} ", printable(question));
-    io::stderr().flush().ok()?;
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer).ok()?;
-    (read > 0).then(|| answer.trim().to_owned())
+    question::ask(question, None)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The person at the terminal: sees progress, is asked for consent and codes.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use lpa::{Decision, Offer, Progress, User};
 use serde_json::json;
 
-use crate::output::{Output, printable, within_a_line};
+use crate::output::{Output, within_a_line};
+use crate::question;
 
 /// Progress goes to stderr as text, or to stdout as JSON; questions are asked where a person sits.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +31,7 @@ impl Terminal {
         if !io::stdin().is_terminal() {
             return None;
         }
-        eprint!("{} ", printable(question));
-        io::stderr().flush().ok()?;
-        let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer).ok()?;
-        (read > 0).then(|| answer.trim().to_owned())
+        question::ask(question, None)
     }
 }
 

@@ -49,7 +49,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest time a machine takes to answer during pairing.
 const MACHINE: Duration = Duration::from_secs(15);
 /// Longest time a person takes to compare digits.
-const PERSON: Duration = Duration::from_mins(2);
+pub const PERSON: Duration = Duration::from_mins(2);
 /// Longest time a connection that is not needed any more waits for the other side to end it too.
 const LINGER: Duration = Duration::from_secs(5);
 /// How often a listener looks whether somebody has come.

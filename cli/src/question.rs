@@ -1,0 +1,89 @@
+//! Questions to the person, on stderr; answers come from the terminal, or line by line from a pipe.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::output::printable;
+
+/// An answer; `None` where nobody is, or nobody says anything within `patience`.
+pub(crate) fn ask(question: &str, patience: Option<Duration>) -> Option<String> {
+    static ANSWERS: Mutex<Answers> = Mutex::new(Answers { late: None });
+    let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if io::stdin().is_terminal() {
+        answers.forget_late();
+    }
+    eprint!("{} ", printable(question));
+    io::stderr().flush().ok()?;
+    let answer = answers.next(read, patience);
+    if answer.is_none() {
+        // Nobody has ended the line of the question.
+        eprintln!();
+    }
+    answer
+}
+
+/// One line, or the end of all lines.
+type Line = Option<String>;
+
+/// Reads a line in a thread of its own, as it may be long in coming.
+fn read() -> Receiver<Line> {
+    let (tell, line) = mpsc::channel();
+    // Without a thread there is no answer.
+    let _ = std::thread::Builder::new().name("answer".into()).spawn(move || {
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer).unwrap_or(0);
+        // Whoever asked may not wait any more.
+        let _ = tell.send((read > 0).then(|| answer.trim().to_owned()));
+    });
+    line
+}
+
+struct Answers {
+    /// A line that is still being read, for a question that is not waited for any more.
+    late: Option<Receiver<Line>>,
+}
+
+impl Answers {
+    /// What was said before a question was asked is no answer to it.
+    fn forget_late(&mut self) {
+        self.late.take_if(|late| late.try_recv().is_ok());
+    }
+
+    fn next(&mut self, read: impl FnOnce() -> Receiver<Line>, patience: Option<Duration>) -> Line {
+        let line = self.late.take().unwrap_or_else(read);
+        let said = match patience {
+            Some(patience) => line.recv_timeout(patience),
+            None => line.recv().map_err(RecvTimeoutError::from),
+        };
+        if said == Err(RecvTimeoutError::Timeout) {
+            self.late = Some(line);
+        }
+        said.ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_longer_than_that_and_a_late_answer_is_none() {
+        let mut answers = Answers { late: None };
+        let (tell, line) = mpsc::channel();
+        assert_eq!(answers.next(|| line, Some(Duration::ZERO)), None);
+        // Nothing has come yet: the line that is being read will be the answer to the next question.
+        answers.forget_late();
+        tell.send(Some("y".to_owned())).unwrap();
+        // At a terminal it was said about the question before.
+        answers.forget_late();
+        let (tell, line) = mpsc::channel();
+        tell.send(Some("n".to_owned())).unwrap();
+        assert_eq!(answers.next(|| line, Some(Duration::ZERO)).as_deref(), Some("n"));
+        let (tell, line) = mpsc::channel::<Line>();
+        drop(tell);
+        assert_eq!(answers.next(|| line, None), None);
+        assert!(answers.late.is_none());
+    }
+}
