@@ -73,6 +73,11 @@ fn two_servers_are_one(place: Place) {
     let reported = shown["reported"].as_array().expect("notifications");
     assert_eq!(reported.len(), 2, "{shown}");
     assert!(reported.iter().all(|one| one["verified"] == true), "{shown}");
+    // People read times as times.
+    let mut show =
+        command(&desk.folder.path().join("state"), ["smdp", "profile", "show", iccid, "--db", &desk.place.url]);
+    let told = run(&mut show).success().stdout;
+    assert!(told.contains("since            20") && !told.contains(&shown["changed_at"].to_string()), "{told}");
     assert_eq!(desk.profile(&["list", "--only", "Enabled"]).len(), 1);
     assert!(desk.profile(&["list", "--only", "Available"]).is_empty());
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use operator::Imsi;
 use operator::boss::{Boss, Entry, Filter, Order, OrderId, State};
+use operator::portal::time::Moment;
 use serde::Serialize;
 
 use super::parts;
@@ -212,7 +213,8 @@ impl fmt::Display for Line {
             write!(f, "\n  {:<15}  not given back; `order cancel` tries once more", "profile")?;
         }
         for Step { at, event, state, detail } in &self.history {
-            write!(f, "\n  {at}  {event:<24}  {state:<16}  {detail}")?;
+            let at = Moment::of(*at).machine;
+            write!(f, "\n  {at}  {event:<40}  {state:<16}  {detail}")?;
         }
         Ok(())
     }

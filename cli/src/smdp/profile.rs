@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use operator::portal::time::Moment;
 use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, ProfileClass};
 use rsp::{Eid, Iccid};
@@ -434,9 +435,10 @@ struct Untold {
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  since            {}", self.line, self.changed_at)?;
+        let time = |seconds| Moment::of(seconds).machine;
+        write!(f, "{}\n  since            {}", self.line, time(self.changed_at))?;
         if let Some(end) = self.expires_at {
-            write!(f, "\n  expires          {end}")?;
+            write!(f, "\n  expires          {}", time(end))?;
         }
         if self.line.downloads > 0 {
             write!(f, "\n  handed out       {} times", self.line.downloads)?;
@@ -445,10 +447,11 @@ impl fmt::Display for History {
             write!(f, "\n  code missed      {wrong} times")?;
         }
         for reported in &self.reported {
-            write!(f, "\n  {}  {reported}", reported.received_at)?;
+            write!(f, "\n  {}  {reported}", time(reported.received_at))?;
         }
         for Untold { since, operator, point, success, attempts } in &self.untold {
             let outcome = if *success { "" } else { " failed" };
+            let since = time(*since);
             write!(f, "\n  {since}  {operator} has not heard yet: {point}{outcome} ({attempts} attempts)")?;
         }
         Ok(())

@@ -224,7 +224,7 @@ pub enum BossError {
     #[error("the order is for another profile")]
     OtherProfile,
     /// The order is beyond that.
-    #[error("the order is {0}")]
+    #[error("the order is {0}, too late for that; `vuicc operator order show` tells how it got there")]
     WrongState(State),
     /// The register refuses.
     #[error(transparent)]

@@ -29,7 +29,7 @@ pub mod qr;
 mod session;
 pub mod terms;
 mod text;
-mod time;
+pub mod time;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -2,16 +2,16 @@
 
 /// A moment, in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub struct Moment {
     /// For the `datetime` attribute: RFC 3339.
-    pub(super) machine: String,
+    pub machine: String,
     /// For people of any language.
-    pub(super) people: String,
+    pub people: String,
 }
 
 impl Moment {
     /// So many seconds after 1970 began.
-    pub(super) fn of(seconds: u64) -> Self {
+    pub fn of(seconds: u64) -> Self {
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let (year, month, day) = date(days);
