@@ -9,7 +9,7 @@ use device::pairing::{Bonds, Identity, PairingError};
 use device::store::{DeviceState, Lock, Store, StoreError};
 
 use crate::failure::{AtPath, Failure};
-use crate::state::{create_private, write_private};
+use crate::state::create_private;
 
 /// The folder, and the state read from it.
 #[derive(Debug)]
@@ -52,14 +52,14 @@ impl Store for Memory {
     fn update(&mut self, change: &mut dyn FnMut(&mut DeviceState)) -> Result<(), StoreError> {
         let path = self.directory.join(STATE);
         let named = |error: &dyn std::fmt::Display| StoreError(format!("{}: {error}", path.display()));
-        let _lock = Lock::of(&self.directory).map_err(|error| named(&error))?;
+        let lock = Lock::of(&self.directory).map_err(|error| named(&error))?;
         let mut state = read(&path).map_err(|failure| match failure {
             Failure::Because(cause) => StoreError(cause),
             Failure::Told => StoreError(path.display().to_string()),
         })?;
         change(&mut state);
         let json = serde_json::to_vec_pretty(&state).map_err(|error| named(&error))?;
-        write_private(&path, &json).map_err(|error| named(&error))?;
+        lock.write(&path, &json).map_err(|error| named(&error))?;
         self.state = state;
         Ok(())
     }

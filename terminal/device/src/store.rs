@@ -1,8 +1,8 @@
 //! What a device remembers besides its bonds: tokens, cards that must not be used any more, and for whom it installed
 //! what. Several processes may be one device: whatever is kept in files is changed under a [`Lock`].
 
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -132,6 +132,19 @@ impl Lock {
         file.lock()?;
         Ok(Self(file))
     }
+
+    /// Puts a file in place, whole or not at all, readable for its owner only. What a process that was killed has left
+    /// beside it is overwritten.
+    pub fn write(&self, path: &Path, octets: &[u8]) -> io::Result<()> {
+        let fresh = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        let written = file.write_all(octets).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
+        if written.is_err() {
+            // There are secrets in it; if it cannot be taken away there is nothing more to be done.
+            let _ = fs::remove_file(&fresh);
+        }
+        written
+    }
 }
 
 /// The file a [`Lock`] is taken on. It stays empty.
@@ -177,6 +190,22 @@ impl Store for Volatile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::of(folder.path()).unwrap();
+        let path = folder.path().join("keys.json");
+        fs::write(path.with_extension("new"), "left by somebody who was killed").unwrap();
+        lock.write(&path, b"one").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(lock.write(&path, b"two").is_err());
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["keys.json", LOCK]);
+    }
 
     #[test]
     fn tokens_are_replaced_and_end() {

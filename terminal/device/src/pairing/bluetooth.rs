@@ -188,11 +188,11 @@ impl Keyring {
             put(&mut self.keys);
             return Ok(());
         };
-        let _lock = lock(&path)?;
+        let lock = lock(&path)?;
         self.refresh()?;
         put(&mut self.keys);
         let json = serde_json::to_vec(&self.keys).map_err(|error| PairingError::storage(&path, error))?;
-        write(&path, &Zeroizing::new(json))
+        write(&lock, &path, &Zeroizing::new(json))
     }
 
     fn bonds(&self) -> Vec<BondInformation> {

@@ -4,9 +4,8 @@ use core::fmt;
 use core::str::FromStr;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -85,12 +84,12 @@ impl Identity {
 
     /// The one in this file; a new one, kept there for its owner only, if there is no such file.
     pub fn open(path: &Path) -> Result<Self, PairingError> {
-        let _lock = lock(path)?;
+        let lock = lock(path)?;
         match fs::read(path) {
             Ok(pem) => Self::from_pem(&Zeroizing::new(pem), path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::generate()?;
-                write(path, identity.to_pem().as_bytes())?;
+                write(&lock, path, identity.to_pem().as_bytes())?;
                 Ok(identity)
             }
             Err(error) => Err(PairingError::storage(path, error)),
@@ -182,13 +181,13 @@ impl Bonds {
 
     fn change<R>(&mut self, change: impl FnOnce(&mut BTreeMap<Fingerprint, String>) -> R) -> Result<R, PairingError> {
         let Some(path) = self.path.clone() else { return Ok(change(&mut self.known)) };
-        let _lock = lock(&path)?;
+        let lock = lock(&path)?;
         self.refresh()?;
         let result = change(&mut self.known);
         let bonds: BTreeMap<String, &String> =
             self.known.iter().map(|(print, name)| (print.to_string(), name)).collect();
         let json = serde_json::to_vec_pretty(&bonds).map_err(|error| PairingError::storage(&path, error))?;
-        write(&path, &json)?;
+        write(&lock, &path, &json)?;
         Ok(result)
     }
 
@@ -209,16 +208,9 @@ pub(super) fn lock(path: &Path) -> Result<Lock, PairingError> {
     Lock::of(path.parent().unwrap_or(Path::new("."))).map_err(|error| PairingError::storage(path, error))
 }
 
-/// Puts a file in place, whole or not at all, readable for its owner only.
-pub(super) fn write(path: &Path, octets: &[u8]) -> Result<(), PairingError> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(octets)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|error| PairingError::storage(path, error))
+/// Puts a file in place.
+pub(super) fn write(lock: &Lock, path: &Path, octets: &[u8]) -> Result<(), PairingError> {
+    lock.write(path, octets).map_err(|error| PairingError::storage(path, error))
 }
 
 #[cfg(test)]
