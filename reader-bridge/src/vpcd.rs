@@ -33,12 +33,17 @@ pub const GET_ATR: u8 = 4;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long a reader that was reached may be silent: it looks at a new card at once.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// What happens to the connection between card and reader.
 #[derive(Debug)]
 pub enum Link<'a> {
-    /// The card is in the slot.
+    /// The card is in the slot: the reader has turned to it.
     Inserted,
+    /// The reader was reached and says nothing. It does when another card is in the slot, and turns to this one when that
+    /// is taken out.
+    Unanswered,
     /// The reader is not there (yet, or any more); the card tries again after `pause`.
     Waiting {
         /// What went wrong.
@@ -54,6 +59,9 @@ impl fmt::Display for Link<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inserted => f.write_str("card inserted"),
+            Self::Unanswered => f.write_str(
+                "the reader does not answer; if another card is in this slot, take it out or choose another with --reader",
+            ),
             Self::Waiting { cause, pause } => {
                 write!(f, "no reader ({cause}); is pcscd running, with vsmartcard-vpcd? trying again in {pause:?}")
             }
@@ -72,19 +80,23 @@ where
     C: Icc + ?Sized,
     S: Future<Output = ()>,
 {
+    let mut is_in = false;
     let stay = async {
         let mut pause = SHORTEST_PAUSE;
         loop {
             let cause = match connect(address).await {
-                Ok(mut slot) => {
-                    on_link(Link::Inserted);
-                    let end = attend(card, &mut slot).await;
-                    card.power_off();
-                    if slot.messages > 0 {
+                Ok(mut slot) => match greeted(&mut slot, &mut on_link).await {
+                    Ok(()) => {
+                        is_in = true;
+                        on_link(Link::Inserted);
+                        let end = attend(card, &mut slot).await;
+                        card.power_off();
+                        is_in = false;
                         pause = SHORTEST_PAUSE;
+                        end
                     }
-                    end
-                }
+                    Err(cause) => cause,
+                },
                 Err(cause) => cause,
             };
             on_link(Link::Waiting { cause: &cause, pause });
@@ -97,14 +109,25 @@ where
         () = shutdown => {}
         () = stay => {}
     }
-    card.power_off();
-    on_link(Link::Ejected);
+    if is_in {
+        card.power_off();
+        on_link(Link::Ejected);
+    }
 }
 
 async fn connect(address: &str) -> io::Result<Slot> {
     let stream = tokio::time::timeout(LONGEST_PAUSE, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
     Slot::new(stream)
+}
+
+/// Waits for the reader's first word, however long that takes; tells if it is long in coming.
+async fn greeted(slot: &mut Slot, on_link: &mut impl FnMut(Link<'_>)) -> io::Result<()> {
+    if let Ok(arrived) = tokio::time::timeout(SILENCE, slot.arrival()).await {
+        return arrived;
+    }
+    on_link(Link::Unanswered);
+    slot.arrival().await
 }
 
 /// Answers the reader until it goes away, and says how it went.
@@ -172,7 +195,6 @@ struct Slot {
     #[cfg(target_os = "linux")]
     quick: std::net::TcpStream,
     inbox: Inbox,
-    messages: u64,
 }
 
 impl Slot {
@@ -181,24 +203,29 @@ impl Slot {
         // A second handle on the same socket: the option is set through std, the data flows through tokio.
         let stream = stream.into_std()?;
         let quick = stream.try_clone()?;
-        Ok(Self { stream: TcpStream::from_std(stream)?, quick, inbox: Inbox::new(), messages: 0 })
+        Ok(Self { stream: TcpStream::from_std(stream)?, quick, inbox: Inbox::new() })
     }
 
     #[cfg(not(target_os = "linux"))]
     fn new(stream: TcpStream) -> io::Result<Self> {
-        Ok(Self { stream, inbox: Inbox::new(), messages: 0 })
+        Ok(Self { stream, inbox: Inbox::new() })
     }
 
     /// The body of the next message.
     async fn receive(&mut self) -> io::Result<&[u8]> {
+        self.arrival().await?;
+        Ok(self.inbox.take())
+    }
+
+    /// Waits until a message is here. Nothing is lost if that is given up.
+    async fn arrival(&mut self) -> io::Result<()> {
         while !self.inbox.holds_message() {
             self.acknowledge_quickly();
             if self.stream.read(self.inbox.space()).await.map(|count| self.inbox.filled(count))? == 0 {
                 return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the reader closed the connection"));
             }
         }
-        self.messages += 1;
-        Ok(self.inbox.take())
+        Ok(())
     }
 
     #[cfg(target_os = "linux")]
@@ -311,6 +338,30 @@ mod tests {
         assert_eq!(card.log.first().map(String::as_str), Some("power on"));
         assert_eq!(card.log.get(1).map(String::as_str), Some("warm reset"));
         assert_eq!(card.log.iter().filter(|entry| *entry == "power off").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_slot_with_another_card_in_it_is_told() {
+        let (listener, address) = reader().await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (waiting, waits) = tokio::sync::oneshot::channel::<()>();
+        let (mut card, mut links, mut waiting) = (FakeCard::default(), Vec::new(), Some(waiting));
+        let reader = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            waits.await.unwrap();
+            stream.write_all(&[0, 1, POWER_ON]).await.unwrap();
+            assert_eq!(ask(&mut stream, &[GET_ATR]).await, FakeCard::ATR, "the other card is gone");
+            stop.send(()).unwrap();
+        };
+        let told = |link: Link<'_>| {
+            if matches!(link, Link::Unanswered) {
+                waiting.take().unwrap().send(()).unwrap();
+            }
+            links.push(format!("{link:?}"));
+        };
+        let card_side = serve(&mut card, &address, async { stopped.await.unwrap() }, told);
+        tokio::join!(card_side, reader);
+        assert_eq!(links, ["Unanswered", "Inserted", "Ejected"]);
     }
 
     #[tokio::test]

@@ -112,6 +112,7 @@ fn serve(
 fn tell(output: Output, image: &std::path::Path, slot: &str, link: &Link<'_>) {
     let (event, cause) = match link {
         Link::Inserted => ("inserted", None),
+        Link::Unanswered => ("unanswered", None),
         Link::Waiting { cause, .. } => ("waiting", Some(cause.to_string())),
         Link::Ejected => ("ejected", None),
     };

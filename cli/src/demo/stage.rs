@@ -137,7 +137,11 @@ impl Inserted {
                 let _ = stopped.await;
             };
             let on_link = |link: Link<'_>| {
-                let trouble = if let Link::Waiting { cause, .. } = link { Some(cause.to_string()) } else { None };
+                let trouble = match &link {
+                    Link::Waiting { cause, .. } => Some(format!("nobody listens at {address}: {cause}")),
+                    Link::Unanswered => Some(link.to_string()),
+                    Link::Inserted | Link::Ejected => None,
+                };
                 // Nobody listens any more once the card was found.
                 let _ = tell.send(trouble);
             };
@@ -163,8 +167,7 @@ impl Inserted {
                 return Ok((Self { slot: Some(slot_taken) }, Box::new(host)));
             }
             if Instant::now() > deadline {
-                let why =
-                    trouble.map_or("no reader shows it".into(), |cause| format!("nobody listens at {slot}: {cause}"));
+                let why = trouble.unwrap_or_else(|| "no reader shows it".into());
                 return Err(Failure::because(format!("{why}; is vsmartcard-vpcd installed, and its slot empty?")));
             }
         }
