@@ -6,7 +6,7 @@ use std::time::Duration;
 use rsp::Iccid;
 use rsp::es2plus::{FinalProfileStatusIndicator, status};
 use sqlx::{AnyConnection, Row, query};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::contract::Ticket;
@@ -101,11 +101,16 @@ impl Boss {
         let sql = format!("SELECT id FROM boss_order WHERE due <= $1 ORDER BY due LIMIT {ROUND}");
         let due = query(&sql).bind(rows::seconds(now)).fetch_all(self.inner.database.pool()).await?;
         // What ails one order must not hold up the others.
+        let notice = |ended: Result<(), JoinError>| {
+            if let Err(error) = ended {
+                tracing::error!(%error, "nobody goes on with an order until the next round");
+            }
+        };
         let mut under_way = JoinSet::new();
         for row in &due {
             let id: OrderId = row.try_get::<String, _>(0)?.parse().map_err(|_| BossError::Corrupt("order"))?;
             if under_way.len() >= AT_A_TIME {
-                under_way.join_next().await;
+                under_way.join_next().await.into_iter().for_each(notice);
             }
             let boss = self.clone();
             under_way.spawn(async move {
@@ -114,7 +119,9 @@ impl Boss {
                 }
             });
         }
-        while under_way.join_next().await.is_some() {}
+        while let Some(ended) = under_way.join_next().await {
+            notice(ended);
+        }
         let pages = "DELETE FROM boss_contract WHERE expires_at <= $1 AND decision IS NULL";
         query(pages).bind(rows::seconds(now.saturating_sub(PAGES_KEPT))).execute(self.inner.database.pool()).await?;
         Ok(due.len())
