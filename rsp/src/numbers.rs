@@ -9,7 +9,7 @@ use core::str::FromStr;
 pub struct InvalidNumber(&'static str);
 
 macro_rules! digits {
-    ($(#[$doc:meta])* $name:ident, $lengths:expr, $shown:literal, $error:literal) => {
+    ($(#[$doc:meta])* $name:ident, $sign:literal, $lengths:expr, $shown:literal, $error:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -25,8 +25,9 @@ macro_rules! digits {
             type Err = InvalidNumber;
 
             fn from_str(text: &str) -> Result<Self, InvalidNumber> {
-                let valid = $lengths.contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
-                if valid { Ok(Self(text.to_owned())) } else { Err(InvalidNumber($error)) }
+                let digits = text.strip_prefix($sign).unwrap_or(text);
+                let valid = $lengths.contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+                if valid { Ok(Self(digits.to_owned())) } else { Err(InvalidNumber($error)) }
             }
         }
 
@@ -47,12 +48,13 @@ macro_rules! digits {
 
 digits! {
     /// International Mobile Subscriber Identity: country code, network code and subscriber, 6 to 15 digits together.
-    Imsi, (6..=15), 5, "an IMSI has 6 to 15 digits"
+    Imsi, "", (6..=15), 5, "an IMSI has 6 to 15 digits"
 }
 
 digits! {
-    /// Mobile Subscriber ISDN number: what people dial, in international form without `+`, 5 to 15 digits.
-    Msisdn, (5..=15), 3, "an MSISDN has 5 to 15 digits, country code first, no +"
+    /// Mobile Subscriber ISDN number: what people dial, in international form, 5 to 15 digits; read with or
+    /// without `+`, written without.
+    Msisdn, "+", (5..=15), 3, "an MSISDN has 5 to 15 digits, country code first, with or without +"
 }
 
 #[cfg(test)]
@@ -65,9 +67,12 @@ mod tests {
         assert_eq!((imsi.to_string(), format!("{imsi:?}")), ("001010000000001".into(), "Imsi(00101…)".into()));
         let msisdn: Msisdn = "81901234567".parse().unwrap();
         assert_eq!(format!("{msisdn} {msisdn:?}"), "81901234567 Msisdn(819…)");
-        for wrong in ["", "00101", "0010100000000012", "00101000000000a", "٠٠١٠١٠٠"] {
+        assert_eq!("+81901234567".parse(), Ok(msisdn));
+        for wrong in ["", "00101", "0010100000000012", "00101000000000a", "٠٠١٠١٠٠", "+001010000000001"] {
             assert!(wrong.parse::<Imsi>().is_err(), "{wrong}");
         }
-        assert!("+81901234567".parse::<Msisdn>().is_err());
+        for wrong in ["+", "12", "++81901234567", "81 901234567", "8190123456789012"] {
+            assert!(wrong.parse::<Msisdn>().is_err(), "{wrong}");
+        }
     }
 }

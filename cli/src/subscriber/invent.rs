@@ -155,12 +155,12 @@ fn invent(arguments: &Arguments, number: u32) -> Result<Subscriber, Failure> {
     Ok(subscriber)
 }
 
-/// The number so many after `first`, written as that is.
+/// The number so many after `first`, in international form.
 fn plus(first: &str, after: u32) -> Result<String, Failure> {
-    let (sign, digits) = first.strip_prefix('+').map_or(("", first), |digits| ("+", digits));
+    let digits = first.strip_prefix('+').unwrap_or(first);
     let value: Option<u64> = digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()));
     let value = value.ok_or_else(|| Failure::because(format!("--msisdn: {first} is no number")))?;
-    Ok(format!("{sign}{:0width$}", value.saturating_add(after.into()), width = digits.len()))
+    Ok(format!("+{:0width$}", value.saturating_add(after.into()), width = digits.len()))
 }
 
 /// What was invented, less the fields that have their defaults.
@@ -255,6 +255,7 @@ mod tests {
         assert!(three[0].key != three[1].key && three[0].iccid != three[1].iccid);
         assert!(invent(&parse("--mcc 310 --mnc 41"), 0).is_err(), "there are no such networks");
         assert!(invent(&parse("--mcc 31"), 0).is_err());
+        assert_eq!(invent(&parse("--msisdn 15550001111"), 0).unwrap().msisdn.as_deref(), Some("+15550001111"));
         assert!(invent(&parse("--msisdn anna"), 0).is_err());
         assert!(invent(&parse("--smsc +15551 --msisdn +15551"), 0).is_err());
     }

@@ -99,10 +99,13 @@ fn dialling_number(field: &'static str, text: &str, digits_wanted: usize) -> Res
     Ok(content)
 }
 
-/// Octets before the number in a record of EF.MSISDN of `record_length` octets.
+/// A record of EF.MSISDN of `record_length` octets. A number has its country code first, with or without `+`; one that
+/// begins with 0 has none, and is written as a national one.
 pub(super) fn msisdn(field: &'static str, text: &str, record_length: usize) -> Result<Vec<u8>> {
     let mut record = vec![0xFF; record_length.saturating_sub(14)];
-    record.extend(dialling_number(field, text, 15)?);
+    let is_bare = !text.starts_with(['+', '0']);
+    let number = if is_bare { &format!("+{text}") } else { text };
+    record.extend(dialling_number(field, number, 15)?);
     record.extend([0xFF, 0xFF]);
     Ok(record)
 }
@@ -284,6 +287,8 @@ mod tests {
             msisdn("", "+15551234567", 24).unwrap(),
             hex!("FFFFFFFFFFFFFFFFFFFF 07 91 5155214365F7 FFFFFFFF FFFF")
         );
+        assert_eq!(msisdn("", "15551234567", 24).unwrap(), msisdn("", "+15551234567", 24).unwrap());
+        assert_eq!(msisdn("", "05551234567", 24).unwrap()[10..12], hex!("07 81"));
         assert_eq!(
             smsp("", "+46708001122", 38).unwrap(),
             hex!("FFFFFFFFFFFFFFFFFFFF FD FFFFFFFFFFFFFFFFFFFFFFFF 07 91 6407081021F2 FFFFFFFF FFFFFF")

@@ -158,13 +158,15 @@ impl<'a> MtClient<'a> {
         Err(MtError::NotAuthenticated)
     }
 
-    /// The messages that wait; waits for one no longer than `patience`.
+    /// The messages that wait; waits for one no longer than `patience`, in whole seconds, the last of them begun.
     pub fn messages(&mut self, attachment: &Attachment, patience: Duration) -> Result<Vec<Waiting>, MtError> {
         #[derive(Deserialize)]
         struct Answer {
             messages: Vec<Waiting>,
         }
-        let url = format!("{}/mt/v1/messages?wait={}", self.base, patience.as_secs());
+        // Rounded down, the last part of a second would be asked about again and again.
+        let seconds = patience.as_millis().div_ceil(1000);
+        let url = format!("{}/mt/v1/messages?wait={seconds}", self.base);
         let headers = vec![bearer(attachment)];
         let answer = self.http.send(&HttpRequest { method: HttpMethod::Get, url, headers, body: String::new() })?;
         match answer.status {
@@ -380,6 +382,17 @@ mod tests {
         let (outcome, ..) =
             with_client(vec![answer(401, "", "")], |client| client.messages(&attachment, Duration::ZERO));
         assert!(matches!(outcome, Err(MtError::Detached)));
+    }
+
+    #[test]
+    fn what_is_left_of_a_second_is_waited_for_in_one_question() {
+        let attachment = Attachment(Token::new("a1", None));
+        for (left, asked) in [(0, "0"), (300, "1"), (1000, "1"), (24_001, "25")] {
+            let none = answer(200, JSON, r#"{"messages":[]}"#);
+            let (_, requests, _) =
+                with_client(vec![none], |client| client.messages(&attachment, Duration::from_millis(left)));
+            assert_eq!(requests[0].url, format!("https://operator.example/mt/v1/messages?wait={asked}"));
+        }
     }
 
     #[test]
