@@ -87,21 +87,54 @@ impl User for Terminal {
         };
         let name = within_a_line(&offer.metadata.profile_name);
         let provider = within_a_line(&offer.metadata.service_provider_name);
-        match Self::ask(&format!("Install “{name}” of {provider}?{rules} [Y/n/later]")).as_deref() {
-            // Nobody is there: what needs no knowing consent is installed.
-            None if offer.rules_to_agree_to.is_empty() => Decision::Accept,
-            None => {
-                eprintln!("  nobody is there to agree to the rules {}; say --yes", offer.rules_to_agree_to);
-                Decision::Postpone
+        loop {
+            match Self::ask(&format!("Install “{name}” of {provider}?{rules} [Y/n/later]")) {
+                // Nobody is there: what needs no knowing consent is installed.
+                None if offer.rules_to_agree_to.is_empty() => return Decision::Accept,
+                None => {
+                    eprintln!("  nobody is there to agree to the rules {}; say --yes", offer.rules_to_agree_to);
+                    return Decision::Postpone;
+                }
+                Some(answer) => match decision(&answer) {
+                    Some(decision) => return decision,
+                    // What was said may have been meant for somebody else: a line pasted behind the command.
+                    None => eprintln!("  y, n or later?"),
+                },
             }
-            Some("" | "y" | "Y" | "yes") => Decision::Accept,
-            Some("n" | "N" | "no") => Decision::Reject,
-            Some(_) => Decision::Postpone,
         }
     }
 
     fn confirmation_code(&mut self, after_a_wrong_one: bool) -> Option<String> {
         let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
         Self::ask(&format!("{wrong}Confirmation code:")).filter(|code| !code.is_empty())
+    }
+}
+
+/// What was decided; `None` if that cannot be told from the answer.
+fn decision(answer: &str) -> Option<Decision> {
+    match answer.to_lowercase().as_str() {
+        "" | "y" | "yes" => Some(Decision::Accept),
+        "n" | "no" => Some(Decision::Reject),
+        "l" | "later" => Some(Decision::Postpone),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_answer_decides_nothing() {
+        for (answer, decided) in [
+            ("", Some(Decision::Accept)),
+            ("Y", Some(Decision::Accept)),
+            ("no", Some(Decision::Reject)),
+            ("later", Some(Decision::Postpone)),
+            ("vuicc operator order list", None),
+            ("yy", None),
+        ] {
+            assert_eq!(decision(answer), decided, "{answer}");
+        }
     }
 }

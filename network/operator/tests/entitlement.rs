@@ -755,6 +755,7 @@ async fn codes_guessed() {
         let last = last.unwrap();
         assert_eq!(last.status, 503, "{number}");
         assert!(last.header("retry-after").unwrap().parse::<u64>().unwrap() <= 3600);
+        assert!(last.body.starts_with("Too many codes were asked for."), "{}", last.body);
     }
     assert_eq!(phone.request(&world, &[("msisdn", "1")], &eid).await.status, 400);
     assert_eq!(phone.request(&world, &[("msisdn", MSISDN)], &[("terminal_eid", "1")]).await.status, 400);

@@ -186,6 +186,17 @@ pub enum What {
         /// How many.
         count: usize,
     },
+    /// A profile that was asked for was installed before, and is not downloaded again.
+    InstalledBefore {
+        /// Which.
+        #[serde(serialize_with = "text")]
+        iccid: Option<Iccid>,
+    },
+    /// The server has no time now, and is asked again.
+    Busy {
+        /// When; if it did not say so, soon.
+        seconds: Option<u64>,
+    },
     /// State of the service that was asked for.
     Service {
         /// Which.
@@ -272,6 +283,9 @@ impl fmt::Display for What {
             Self::Downloading { through_primary: true } => f.write_str("downloads the profile through the primary"),
             Self::Progress { step } => f.write_str(step),
             Self::Installed { iccid } => write!(f, "installed{}", of(iccid)),
+            Self::InstalledBefore { iccid } => write!(f, "the eUICC has its profile already:{}", of(iccid)),
+            Self::Busy { seconds: Some(seconds) } => write!(f, "busy; asked again in {seconds} s"),
+            Self::Busy { seconds: None } => f.write_str("busy; asked again soon"),
             Self::NotInstalled { reason } => write!(f, "not installed: {reason}"),
             Self::Failed { reason } => write!(f, "failed: {reason}"),
             Self::Enabled { iccid } => write!(f, "enabled{}", of(iccid)),

@@ -108,7 +108,14 @@ impl Primary<'_, '_> {
         match self.settle(subject, call)? {
             Settled::Download(info) => Ok(info),
             // Whoever asked before did not come to the end of it.
-            Settled::Done => self.begun(subject)?.ok_or(FlowError::Unexpected("DONE instead of a profile")),
+            Settled::Done => {
+                let info = self.begun(subject)?.ok_or(FlowError::Unexpected("DONE instead of a profile"))?;
+                if let Download::Installed(iccid) = &info.download {
+                    let what = What::InstalledBefore { iccid: Some(iccid.clone()) };
+                    self.client.tell(Party::AuthorizationServer, Party::Primary, what);
+                }
+                Ok(info)
+            }
         }
     }
 
@@ -298,7 +305,8 @@ impl Primary<'_, '_> {
         const LONGEST: u64 = 60;
         for _ in 1..TRIES_WHILE_BUSY {
             match self.client.call(&mut self.subscriber, call) {
-                Err(EntitlementError::Busy { seconds }) if seconds.is_none_or(|seconds| seconds <= LONGEST) => {
+                Err(EntitlementError::Busy { seconds, .. }) if seconds.is_none_or(|seconds| seconds <= LONGEST) => {
+                    self.client.tell(Party::AuthorizationServer, Party::Primary, What::Busy { seconds });
                     self.pace.wait(seconds.map(Duration::from_secs));
                 }
                 outcome => return Ok(outcome?),
@@ -769,20 +777,25 @@ mod tests {
         let over = r#"{"CompanionConfiguration":{"ICCID":"8981100000000000028","ServiceStatus":"4"}}"#;
         let here = format!(r#"{{"CompanionConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"2"}}}}"#);
         let both = format!(r#""CompanionConfigurations":[{over},{here}]"#);
+        let sharing = Some(Sharing::default());
         let how = Acquisition { through_primary: true, patience: SOON, ..Acquisition::default() };
-        let answers = [ELIGIBLE, DOWNLOAD, DONE, ELIGIBLE, DONE, &both, DONE];
+        let shared = Acquisition { sharing, ..how.clone() };
+        let answers = [ELIGIBLE, DOWNLOAD, DONE, ELIGIBLE, DONE, &both, DONE, ACTIVATED];
         let mut agreed = Vec::new();
         let run = run(App::Companion, &answers, &mut Person::default(), |primary| {
             primary.acquire_for_companion(&mut one, &how)?;
-            primary.acquire_through(&mut one, &how, |_, smdp| agreed.push(smdp.to_owned()))
+            primary.acquire_through(&mut one, &shared, |_, smdp| agreed.push(smdp.to_owned()))
         });
         assert_eq!(run.outcome.unwrap().iccid, ICCID.parse().ok());
-        assert_eq!(operations(&run.requests)[5..], ["AcquireConfiguration ", "ManageSubscription 4"]);
+        let left = ["AcquireConfiguration ", "ManageSubscription 4", "AcquireConfiguration "];
+        assert_eq!(operations(&run.requests)[5..], left);
         drop(one);
         let heard: Vec<_> = watch.join().unwrap().iter().map(Message::name).collect();
-        assert_eq!(heard, ["identify", "activation_code", "identify", "enable"]);
+        assert_eq!(heard, ["identify", "activation_code", "identify", "enable", "service_result"]);
         assert_eq!(agreed, ["smdp.example.com"]);
         assert!(run.events.contains(&format!("Primary → Secondary: enable {ICCID}")), "{:?}", run.events);
+        let before = format!("AS → Primary: the eUICC has its profile already: {ICCID}");
+        assert!(run.events.contains(&before), "{:?}", run.events);
     }
 
     #[test]
@@ -898,8 +911,9 @@ mod tests {
         };
         let soon = eligible(vec![busy("5"), document(App::Companion.id(), ELIGIBLE)]);
         assert!(soon.outcome.is_ok() && soon.waited == [Duration::from_secs(5)]);
+        assert!(soon.events.contains(&"AS → Primary: busy; asked again in 5 s".to_owned()));
         let late = eligible(vec![busy("3600")]);
-        assert!(late.outcome.unwrap_err().to_string().ends_with("try again in 3600 s"));
+        assert!(late.outcome.unwrap_err().to_string().ends_with("try again in 60 min"));
         assert!(late.waited.is_empty());
     }
 

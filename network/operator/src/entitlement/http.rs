@@ -109,7 +109,7 @@ fn refused(refusal: &Refusal, language: Language) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     let mut response = (status, head, text.get(language)).into_response();
-    if let Refusal::Unavailable { retry_after, .. } = refusal {
+    if let Refusal::Unavailable { retry_after, .. } | Refusal::TooManyCodes { retry_after } = refusal {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
     }
     response
@@ -132,6 +132,7 @@ fn status(refusal: &Refusal) -> (StatusCode, &'static Text) {
         Refusal::Forbidden(_) | Refusal::Rejected { .. } => (StatusCode::FORBIDDEN, &wording::REFUSED),
         Refusal::CompanionTransfer => (StatusCode::NOT_ACCEPTABLE, &wording::NOT_OFFERED),
         Refusal::AuthenticationRequired(_) => (StatusCode::NETWORK_AUTHENTICATION_REQUIRED, &wording::SIGN_IN_AGAIN),
+        Refusal::TooManyCodes { .. } => (StatusCode::SERVICE_UNAVAILABLE, &wording::TOO_MANY_CODES),
         Refusal::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, &wording::LATER),
         Refusal::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, &wording::LATER),
     }

@@ -151,6 +151,12 @@ pub enum Refusal {
     /// The device has to prove who it is, by whatever method it has not tried yet: 511.
     #[error("authentication is required: {0}")]
     AuthenticationRequired(&'static str),
+    /// As many codes were sent to this number as may be, whether it is anybody's or not: 503.
+    #[error("too many codes; another one in {retry_after} s")]
+    TooManyCodes {
+        /// When to try again, in seconds from now.
+        retry_after: u64,
+    },
     /// Not now: 503.
     #[error("not now, but in {retry_after} s: {because}")]
     Unavailable {
@@ -382,7 +388,7 @@ impl Entitlement {
             Ok(()) => Ok(Answer::CodeSent { cookie: cookie.to_string() }),
             Err(OtpError::TooMany { after }) => {
                 self.inner.sessions.end(&id).await?;
-                Err(Refusal::Unavailable { retry_after: after, because: "too many codes" })
+                Err(Refusal::TooManyCodes { retry_after: after })
             }
             Err(error) => Err(Refusal::trouble(&error)),
         }

@@ -12,7 +12,7 @@ use crate::store::{Store, StoredToken};
 use crate::usim::Authenticator;
 
 /// How often a person may mistype a code before it is given up.
-const CODE_TRIES: usize = 3;
+pub(super) const CODE_TRIES: usize = 3;
 
 /// The person, or program, on whose behalf the device asks.
 pub trait User {
@@ -180,7 +180,10 @@ impl Client<'_> {
                 // A wrong code; the server says when it has had enough by forgetting the conversation.
                 Step::NotAuthenticated => {
                     self.tell(Party::AuthorizationServer, Party::Primary, What::NotAuthenticated);
-                    codes > 0 && codes < CODE_TRIES
+                    if codes >= CODE_TRIES {
+                        return Err(EntitlementError::WrongCodes);
+                    }
+                    codes > 0
                 }
             };
             let Credential::OneTimeCode { msisdn, .. } = credential else { return Ok(None) };
@@ -369,7 +372,7 @@ mod tests {
             true,
             &["1", "2", "3", "4"],
         );
-        assert_eq!(run.outcome, Err(EntitlementError::NotAuthenticated));
+        assert_eq!(run.outcome, Err(EntitlementError::WrongCodes));
         assert_eq!(ask(vec![sent], Volatile::default(), false, true, &[]).outcome, Err(EntitlementError::NoCode));
         assert_eq!(
             ask(vec![], Volatile::default(), false, false, &[]).outcome,
@@ -401,6 +404,8 @@ mod tests {
         );
         let busy = answer(503, "text/plain", "").with_header("Retry-After", "30");
         assert_eq!(outcome(vec![busy]), "the entitlement server is busy; try again in 30 s");
+        let codes = answer(503, "text/plain", "Too many codes.\nAnd so on").with_header("Retry-After", "2949");
+        assert_eq!(outcome(vec![codes]), "the entitlement server says: Too many codes.; try again in 50 min");
         assert_eq!(
             outcome(vec![answer(403, "text/plain", "unknown subscriber\nand more")]),
             "the entitlement server answers HTTP 403: unknown subscriber"

@@ -244,6 +244,7 @@ impl<'a> Exchange<'a> {
             status::AUTHENTICATION_REQUIRED => Ok(Step::NotAuthenticated),
             status::UNAVAILABLE => Err(EntitlementError::Busy {
                 seconds: answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
+                text: first_line(&answer.body),
             }),
             status => Err(EntitlementError::Http { status, text: first_line(&answer.body) }),
         }

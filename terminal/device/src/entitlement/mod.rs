@@ -59,11 +59,16 @@ pub enum EntitlementError {
         text: String,
     },
     /// 503.
-    #[error("the entitlement server is busy; try again {}", .seconds.map_or("later".into(), |seconds| format!("in {seconds} s")))]
+    #[error("{}; try again {}", busy(.text), later(*.seconds))]
     Busy {
         /// When to come again.
         seconds: Option<u64>,
+        /// First line of what it says.
+        text: String,
     },
+    /// As many wrong codes as there may be.
+    #[error("{} wrong codes; ask for a new one", client::CODE_TRIES)]
+    WrongCodes,
     /// No credential was believed.
     #[error("the entitlement server believes neither token, card nor code; is the card of this operator and in use?")]
     NotAuthenticated,
@@ -81,4 +86,22 @@ pub enum EntitlementError {
     /// Tokens could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn busy(text: &str) -> String {
+    if text.is_empty() {
+        "the entitlement server is busy".into()
+    } else {
+        format!("the entitlement server says: {text}")
+    }
+}
+
+/// When to come again; minutes where seconds say little.
+fn later(seconds: Option<u64>) -> String {
+    const SECONDS: u64 = 120;
+    match seconds {
+        None => "later".into(),
+        Some(seconds) if seconds <= SECONDS => format!("in {seconds} s"),
+        Some(seconds) => format!("in {} min", seconds.div_ceil(60)),
+    }
 }
