@@ -164,7 +164,8 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
         let entitlement = format!("{}/", network.base_url());
         let old = Phone { folder: &folder, card, memory, entitlement: entitlement.clone() };
         let alone = |phone: &Phone<'_>, command: &[&str]| phone.run_alone(command);
-        assert!(alone(&old, &["status"]).success().stdout.contains("activated"));
+        let said = alone(&old, &["status"]).success().stdout;
+        assert!(said.contains("activated") && said.contains(r#""in_service":true"#), "{said}");
 
         // The new phone asks for a code, which comes to the old one; its last act for a while.
         let mut upgrade = command(&folder.join("state"), ["--json", "device", "primary", "--card"]);

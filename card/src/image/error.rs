@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Nothing is there.
-    #[error("{0}: there is no card image here")]
+    #[error("{0}: there is no card image here; `vuicc card new {0}` makes an eUICC")]
     NotFound(PathBuf),
     /// Something is there already; a card is never overwritten.
     #[error("{0} exists already; choose another path, or remove it first")]

@@ -28,17 +28,21 @@ use memory::Memory;
 pub(crate) enum Command {
     /// The device with the subscription: a phone with a UICC in a reader
     #[command(after_help = "\
-Examples, with `vuicc operator serve` on this machine and `vuicc device secondary … serve` beside it:
-  vuicc device primary --card phone.img pair                              compare six digits with the watch
-  vuicc device primary --card phone.img acquire                           a profile for the watch
-  vuicc device primary --card phone.img acquire --share --delivery FA     and one number for both, at once
-  vuicc device primary --card phone.img activate --secondary-id eid:8904…  the number for a profile that is there
-  vuicc device primary --card phone.img bind                              a watch with a card of its own
-  vuicc device primary --card phone.img unbind --remove-profile
-  vuicc device primary --card phone.img pair --bluetooth 127.0.0.1:9001   the same by Bluetooth LE, each command
-  vuicc device primary --card phone.img one-device --euicc-card my.img    a profile for the phone's own eUICC
-  vuicc device primary --card new.img upgrade --old-number 81901234567    a new phone takes the number over
-  vuicc device primary --card phone.img messages --wait 60                short messages, into the card
+Examples, with an operator (vuicc operator serve) and a watch (vuicc device secondary … serve):
+  vuicc device primary --card phone.img COMMAND
+
+  pair                                    compare six digits with the watch
+  acquire                                 a profile for the watch
+  acquire --share --delivery FA           and one number for both, at once
+  activate --secondary-id eid:8904…       the number for a profile that is there
+  bind                                    a watch with a card of its own
+  unbind --remove-profile
+  pair --bluetooth 127.0.0.1:9001         by Bluetooth LE, as each command
+  one-device --euicc-card my.img          a profile for the phone's own eUICC
+  messages --wait 60                      short messages, into the card
+
+A new phone, with an eUICC that is empty, takes the number over:
+  vuicc device primary --card new.img upgrade --old-number 81901234567
 
 The code from the old phone to the new one, without anybody reading it out:
   vuicc device primary --card old.img messages --wait 120 --qr-file code.png

@@ -33,7 +33,11 @@ impl Person {
         self.tell(&json!({ "event": "digits", "name": question.name, "digits": question.digits.to_string() }));
         let same = format!("“{}” shows {}: the same digits as here? [y/N]", question.name, question.digits);
         // The other side waits no longer either, and others may want to come.
-        self.agrees || is_yes(question::ask(&same, Some(PERSON)).as_deref())
+        let agreed = self.agrees || is_yes(question::ask(&same, Some(PERSON)).as_deref());
+        if agreed && !self.output.is_json() {
+            eprintln!("waiting for the person at “{}”", within_a_line(&question.name));
+        }
+        agreed
     }
 
     /// The code is not entered but scanned.

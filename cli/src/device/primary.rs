@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use device::eap::{self, Method};
-use device::entitlement::{App, CallDelivery, Client, Download, DownloadInfo, Identifier, Settings, Subscriber};
+use device::entitlement::{
+    App, CallDelivery, Client, Configuration, Download, DownloadInfo, Identifier, ServiceStatus, Settings, Subscriber,
+};
 use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace, Sharing, Subject};
 use device::http::HttpsClient;
 use device::mt::{MtClient, Received};
 use device::pairing::{Carrier, Gateway, Paired, Place, Question, meet};
-use device::primary::{Acquisition, Primary};
+use device::primary::{Acquisition, Primary, Standing};
 use device::secondary::{Card, HttpsServers, Secondary};
 use device::store::{Store, Volatile};
 use device::usim::{Authenticator, Usim};
@@ -185,12 +187,13 @@ struct Unbind {
 
 /// Where this device's own eUICC is.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("euicc").required(true).args(["euicc_reader", "euicc_card"])))]
 struct OneDevice {
     /// The eUICC in this reader
-    #[arg(long, value_name = "NAME", required_unless_present = "euicc_card")]
+    #[arg(long, value_name = "NAME")]
     euicc_reader: Option<String>,
     /// The eUICC in this image
-    #[arg(long, value_name = "PATH", conflicts_with = "euicc_reader")]
+    #[arg(long, value_name = "PATH")]
     euicc_card: Option<PathBuf>,
     /// Let both cards have the number
     #[arg(long)]
@@ -313,12 +316,16 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         Command::OneDevice(one) => own_euicc(arguments, one, &numbers, &mut usim, &mut memory, context),
         Command::Messages(messages) => take_messages(arguments, messages, &numbers, usim, &mut memory, context),
         Command::Status(status) => {
-            if obey(arguments, &numbers, &mut usim, &mut memory, context)? {
+            let standing = obey(arguments, &numbers, &mut usim, &mut memory, context)?;
+            if standing == Standing::Ended {
                 return take_out_of_use(arguments, &status.retirement, &numbers, usim, context);
             }
+            let mut companions = Vec::new();
             with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
-                primary.configurations(App::Companion, None).map(drop)
-            })
+                companions = primary.configurations(App::Companion, None)?;
+                Ok(())
+            })?;
+            summarize(&numbers, standing, &companions, context)
         }
     }
 }
@@ -425,6 +432,15 @@ fn connect(
         Some(hci) => Box::new(DeviceArguments::radio(hci, memory, name)?),
         None => Box::new(device.lan(memory, name)?),
     };
+    if to.to.is_none() {
+        // It takes as long as that where there is none.
+        let looking = format!("looking for a watch, for {} s at most", LONGEST.as_secs());
+        if context.output.is_json() {
+            context.output.json(&json!({ "event": "looking", "seconds": LONGEST.as_secs() }))?;
+        } else {
+            eprintln!("{looking}");
+        }
+    }
     let paired = meet(&mut *carrier, to.to, compare, LONGEST)?;
     if paired.fresh {
         let what = What::Paired { name: paired.name.clone() };
@@ -553,8 +569,8 @@ fn take_messages(
     // A device that was off may have missed the message that its number moved away; and what is answered now leaves a
     // token, by which it is believed when that happens later.
     match obey(arguments, numbers, &mut usim, memory, context) {
-        Ok(true) => return take_out_of_use(arguments, &messages.retirement, numbers, usim, context),
-        Ok(false) => {}
+        Ok(Standing::Ended) => return take_out_of_use(arguments, &messages.retirement, numbers, usim, context),
+        Ok(_) => {}
         Err(Failure::Because(cause)) => eprintln!("vuicc: {cause}"),
         Err(Failure::Told) => return Err(Failure::Told),
     }
@@ -589,26 +605,49 @@ fn take_messages(
             }
         }
     }
-    if asked && obey(arguments, numbers, &mut usim, memory, context)? {
+    if asked && obey(arguments, numbers, &mut usim, memory, context)? == Standing::Ended {
         return take_out_of_use(arguments, &messages.retirement, numbers, usim, context);
     }
     Ok(())
 }
 
-/// Asks the operator whether this card is still in use, and remembers it if not.
+/// What `status` came to, in words.
+fn summarize(
+    numbers: &Numbers,
+    standing: Standing,
+    companions: &[Configuration],
+    context: &Context,
+) -> Result<(), Failure> {
+    let in_service = standing == Standing::Active;
+    let shared = |one: &&Configuration| one.status == Some(ServiceStatus::Activated);
+    let profiles: Vec<_> = companions.iter().filter(shared).filter_map(|one| one.iccid.as_ref()).collect();
+    let profiles: Vec<_> = profiles.into_iter().map(ToString::to_string).collect();
+    let number = numbers.msisdn.as_ref().map(ToString::to_string);
+    context.output.json(&json!({
+        "event": "status", "iccid": numbers.iccid.to_string(), "in_service": in_service, "msisdn": number,
+        "companions": profiles,
+    }))?;
+    let number = number.map_or("no number on the card".into(), |number| format!("number {number}"));
+    let state = if in_service { "in service" } else { "not in service" };
+    let others = if profiles.is_empty() { "none".into() } else { profiles.join(", ") };
+    let text = format_args!("card {} is {state}; {number}; profiles beside it in service: {others}", numbers.iccid);
+    Ok(context.output.text(text)?)
+}
+
+/// Asks the operator how this card stands, and remembers it if it is of no more use.
 fn obey(
     arguments: &Arguments,
     numbers: &Numbers,
     usim: &mut Phone,
     memory: &mut Memory,
     context: &Context,
-) -> Result<bool, Failure> {
-    let mut ended = false;
+) -> Result<Standing, Failure> {
+    let mut standing = Standing::Unknown;
     with_primary(arguments, numbers, Some(usim), memory, context, |primary| {
-        ended = primary.obey(&numbers.iccid)?;
+        standing = primary.obey(&numbers.iccid)?;
         Ok(())
     })?;
-    Ok(ended)
+    Ok(standing)
 }
 
 /// An eUICC's profile is disabled, and deleted if the person wants that; a UICC gets no more power, and is refused from

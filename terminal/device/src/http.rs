@@ -135,7 +135,7 @@ impl HttpsClient {
 
 impl Http for HttpsClient {
     fn send(&mut self, request: &HttpRequest) -> Result<HttpAnswer, ServerError> {
-        let address = authority(&request.url).ok_or_else(|| ServerError::Address(request.url.clone()))?;
+        let address = authority(&request.url).ok_or_else(|| ServerError::Url(request.url.clone()))?;
         let fault = |error: &(dyn Error + 'static)| lpa::https::fault(address, error);
         let mut builder = match request.method {
             HttpMethod::Get => self.client.get(&request.url),
@@ -198,6 +198,15 @@ mod tests {
         assert_eq!(cookies.header().as_deref(), Some("x=1; session=b"));
         cookies.take(&answer(&["x=; Max-Age=0", "nonsense"]));
         assert_eq!(cookies.header().as_deref(), Some("session=b"));
+    }
+
+    #[test]
+    fn a_wrong_url_is_told_what_a_right_one_has() {
+        let mut client = HttpsClient::new(&Trust::Insecure, &[]).unwrap();
+        let request =
+            HttpRequest { method: HttpMethod::Get, url: "http://a/".into(), headers: Vec::new(), body: String::new() };
+        let error = client.send(&request).unwrap_err().to_string();
+        assert_eq!(error, "`http://a/` is no address of this server; it begins with https://");
     }
 
     #[test]

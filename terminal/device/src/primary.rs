@@ -205,17 +205,18 @@ impl Primary<'_, '_> {
         })
     }
 
-    /// Looks whether the card `iccid` was taken out of use, and if so never uses it again; whether it was.
+    /// Looks whether the card `iccid` was taken out of use, and if so never uses it again; how it stands.
     ///
     /// A UICC gets no more power, which is what the caller sees to; an eUICC's profile is to be disabled.
-    pub fn obey(&mut self, iccid: &Iccid) -> Result<bool, FlowError> {
-        if self.standing(iccid)? != Standing::Ended {
-            return Ok(false);
+    pub fn obey(&mut self, iccid: &Iccid) -> Result<Standing, FlowError> {
+        let standing = self.standing(iccid)?;
+        if standing != Standing::Ended {
+            return Ok(standing);
         }
         let what = What::CardDisabled { iccid: Some(iccid.clone()) };
         self.client.store.update(&mut |state| state.disable(iccid, "the number moved to another device"))?;
         self.client.tell(Party::Primary, Party::Primary, what);
-        Ok(true)
+        Ok(standing)
     }
 
     /// Asks ManageSubscription until it is settled: through pages, messages, and waiting.
@@ -896,7 +897,7 @@ mod tests {
         for (status, ended) in [("1", false), ("4", true)] {
             let configuration = format!(r#""PrimaryConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"{status}"}}"#);
             let old = run(App::Primary, &[&configuration], &mut Person::default(), |primary| primary.obey(&iccid));
-            assert_eq!(old.outcome.unwrap(), ended);
+            assert_eq!(old.outcome.unwrap() == Standing::Ended, ended);
             assert_eq!(old.store.state().disabled(&iccid).is_some(), ended);
         }
     }

@@ -90,7 +90,7 @@ pub enum UsimError {
     #[error("the PIN is wrong; {0} tries are left before the card is blocked")]
     WrongPin(u8),
     /// PIN1 is blocked.
-    #[error("the PIN of the card is blocked; it is unblocked with the PUK")]
+    #[error("the PIN of the card is blocked; the PUK unblocks it: docs/apdu-scripts.md, “A blocked PIN”")]
     PinBlocked,
     /// A command ended with another status word than success.
     #[error("the card refused {command}: {sw}, {}", .sw.description())]

@@ -158,6 +158,9 @@ pub enum ServerError {
     /// It is no address.
     #[error("`{0}` is no server address; it is a host name, perhaps with a port, without https://")]
     Address(String),
+    /// It is no URL of a server.
+    #[error("`{0}` is no address of this server; it begins with https://")]
+    Url(String),
     /// It answers, but not as this kind of server.
     #[error("{address} answers HTTP {status}; it may be no SM-DP+, or out of order")]
     Http {

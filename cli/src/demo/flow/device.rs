@@ -19,7 +19,7 @@ use device::pairing::{
     Bonds, Carrier, Channel, Fingerprint, Gateway, Identity, Link, PairingError, Place, Question, Tunnel, in_process,
     meet,
 };
-use device::primary::Primary;
+use device::primary::{Primary, Standing};
 use device::secondary::{Card, Secondary};
 use device::store::Volatile;
 use device::usim::{Authenticator, Usim};
@@ -307,7 +307,7 @@ impl<'w> Phone<'w> {
             self.inbox.configuration_wanted(&mut usim)?;
             usim.iccid()?
         };
-        let obeyed = self.act(Proof::Aka, &mut no_codes, |primary| primary.obey(&iccid))?;
+        let obeyed = self.act(Proof::Aka, &mut no_codes, |primary| primary.obey(&iccid))? == Standing::Ended;
         ensure(obeyed && self.store.0.disabled(&iccid).is_some(), || {
             "the old device was not told that its card is of no more use".into()
         })?;
