@@ -147,10 +147,22 @@ fn an_order_is_carried_out_and_a_restart_forgets_nothing() {
         assert!(health.contains(&format!("\"{part}\":\"ok\"")), "{part}: {health}");
     }
 
-    let mut device = command(&world.path("state"), ["device", "primary", "--yes", "--card"]);
-    device.arg(&phone).args(["--entitlement", &format!("{}/", operator.base_url()), "one-device", "--euicc-card"]);
-    let told = run(device.arg(&chip)).success();
+    let one_device = |more: &[&str]| {
+        let mut device = command(&world.path("state"), ["device", "primary", "--yes", "--card"]);
+        device.arg(&phone).args(["--entitlement", &format!("{}/", operator.base_url()), "one-device"]);
+        run(device.args(more))
+    };
+    let nowhere = one_device(&[]);
+    let either = nowhere.stderr.contains("--euicc-reader") && nowhere.stderr.contains("--euicc-card");
+    assert!(!nowhere.status.success() && either, "{nowhere:#?}");
+    let told = one_device(&["--euicc-card", text(&chip)]).success();
     assert!(told.stdout.contains("service activated"), "{told:#?}");
+    // Whoever asks again gets to the same end.
+    let again = one_device(&["--euicc-card", text(&chip)]).success();
+    assert!(
+        again.stdout.contains("has its profile already") && again.stdout.contains("service activated"),
+        "{again:#?}"
+    );
 
     let orders = world.vuicc(&["operator", "order", "list"]);
     let [order] = &orders[..] else { panic!("one order: {orders:#?}") };
