@@ -184,6 +184,11 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
         let output = upgrade.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:#?}");
         assert_eq!(network.orders()[0]["eid"], eid.as_str());
+        let memory_of_new = format!("new-{name}");
+        let new =
+            Phone { folder: &folder, card: new_card.clone(), memory: &memory_of_new, entitlement: entitlement.clone() };
+        let again = alone(&new, &["upgrade", "--old-number", who.msisdn.as_ref().unwrap()]).success();
+        assert!(again.stdout.contains("installed_before"), "{again:#?}");
 
         // It learns it whether it is asked how it stands or takes messages, which is tried with a copy of its memory.
         let copy = Phone { memory: &format!("{memory}-copy"), card: old.card.clone(), ..old.clone() };

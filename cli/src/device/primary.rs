@@ -499,7 +499,13 @@ fn take_over(arguments: &Arguments, upgrade: &Upgrade, memory: &mut Memory, cont
             // The number may have moved already, and this device not have got further: nobody could ask for it again then.
             let begun = if primary.is_known(App::Primary) { primary.begun(&subject)? } else { None };
             let info = match begun {
-                Some(info) if is_within_reach(own, &info)? => info,
+                Some(info) if is_within_reach(own, &info)? => {
+                    if let Download::Installed(iccid) = &info.download {
+                        let what = What::InstalledBefore { iccid: Some(iccid.clone()) };
+                        primary.client.tell(Party::AuthorizationServer, Party::Primary, what);
+                    }
+                    info
+                }
                 _ => {
                     primary.check_eligibility(App::Primary, Some(&subject))?;
                     primary.transfer(&subject)?

@@ -45,7 +45,7 @@ pub struct ReceivedProfile {
 pub struct StoredToken {
     /// The server.
     pub endpoint: String,
-    /// IMSI, or MSISDN where a code was sent to it.
+    /// IMSI, or MSISDN where a code was sent to it, with the EID the code was asked for.
     pub subscription: String,
     /// The entitlement.
     pub app: App,

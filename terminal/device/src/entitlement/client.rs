@@ -61,10 +61,14 @@ pub struct Subscriber<'a> {
 }
 
 impl Subscriber<'_> {
-    /// Under what its token is kept.
+    /// Under what its token is kept. One that a code brought is good for the eUICC it was asked for, and for no other.
     fn key(&self) -> String {
-        let imsi = self.imsi.as_ref().map(ToString::to_string);
-        imsi.or_else(|| self.msisdn.as_ref().map(ToString::to_string)).unwrap_or_default()
+        match (&self.imsi, &self.msisdn, &self.eid) {
+            (Some(imsi), ..) => imsi.to_string(),
+            (None, Some(msisdn), Some(eid)) => format!("{msisdn} {eid}"),
+            (None, Some(msisdn), None) => msisdn.to_string(),
+            (None, None, _) => String::new(),
+        }
     }
 }
 
@@ -381,6 +385,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_for_one_euicc_is_not_shown_for_another() {
+        let subscriber = |eid: &str| Subscriber {
+            imsi: None,
+            identity: None,
+            card: None,
+            msisdn: "81901234567".parse().ok(),
+            eid: eid.parse().ok(),
+            temporary_token: None,
+        };
+        let one = subscriber("89049032000001000000000012345652").key();
+        assert_eq!(one, subscriber("89049032000001000000000012345652").key());
+        assert_ne!(one, subscriber("89049032123451234512345678901235").key());
+        assert_ne!(one, subscriber("").key());
+    }
+
+    #[test]
     fn where_post_is_not_taken_get_is() {
         let refused = answer(405, "text/plain", "");
         let run = ask(vec![refused.clone(), relay(REQUEST), document("t")], Volatile::default(), true, false, &[]);
@@ -405,7 +425,7 @@ mod tests {
         let busy = answer(503, "text/plain", "").with_header("Retry-After", "30");
         assert_eq!(outcome(vec![busy]), "the entitlement server is busy; try again in 30 s");
         let codes = answer(503, "text/plain", "Too many codes.\nAnd so on").with_header("Retry-After", "2949");
-        assert_eq!(outcome(vec![codes]), "the entitlement server says: Too many codes.; try again in 50 min");
+        assert_eq!(outcome(vec![codes]), "the entitlement server says: Too many codes; try again in 50 min");
         assert_eq!(
             outcome(vec![answer(403, "text/plain", "unknown subscriber\nand more")]),
             "the entitlement server answers HTTP 403: unknown subscriber"

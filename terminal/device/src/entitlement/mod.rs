@@ -92,7 +92,7 @@ fn busy(text: &str) -> String {
     if text.is_empty() {
         "the entitlement server is busy".into()
     } else {
-        format!("the entitlement server says: {text}")
+        format!("the entitlement server says: {}", text.trim_end_matches('.'))
     }
 }
 
