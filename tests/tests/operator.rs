@@ -256,6 +256,31 @@ fn a_part_runs_alone() {
 }
 
 #[test]
+fn a_database_has_one_master_key() {
+    let world = World::new();
+    let state = world.path("state");
+    let one = world.subscribers(&[], "one.toml").remove(0);
+    let two = world.subscribers(&[], "two.toml").remove(0);
+    world.vuicc(&["operator", "subscriber", "add", text(&one.0)]);
+    let (key, away) = (state.join("operator-master.key"), world.path("away.key"));
+    fs::rename(&key, &away).expect("the key moved away");
+    let other = world.path("other.key");
+    fs::write(&other, "5A".repeat(32)).expect("another key");
+    let refuses = |options: &[&str], cause: &str| {
+        let serve = ["operator", "serve", "--only", "hlr", "--internal-listen", "127.0.0.1:0"];
+        for arguments in [&serve[..], &["operator", "subscriber", "add", text(&two.0)]] {
+            let refused = run(command(&state, []).args(arguments).args(options));
+            assert!(!refused.status.success() && refused.stderr.contains(cause), "{refused:#?}");
+            assert!(refused.stderr.contains("--master-key"), "a way out: {refused:#?}");
+        }
+    };
+    refuses(&[], "operator-master.key is not there");
+    assert!(!key.exists(), "none is made");
+    refuses(&["--master-key", text(&other)], "other.key is another master key");
+    world.vuicc(&["operator", "subscriber", "add", text(&two.0), "--master-key", text(&away)]);
+}
+
+#[test]
 fn subscribers_are_added_all_or_none() {
     let world = World::new();
     let one = world.subscribers(&[], "one.toml").remove(0);
@@ -278,6 +303,12 @@ fn subscribers_are_added_all_or_none() {
     let two = world.subscribers(&["--no-msisdn"], "two.toml").remove(0);
     world.vuicc(&["operator", "subscriber", "add", text(&two.0)]);
     let number = one.1.msisdn.as_deref().expect("a number");
+    for options in [&["bind", number, &two.1.imsi][..], &["unbind", number, &two.1.imsi], &["mode", number, "mah"]] {
+        let refused = run(command(&state, ["operator", "line"]).args(options));
+        assert!(!refused.status.success(), "{refused:#?}");
+        let cause = if options.contains(&"bind") { "--proven" } else { "not share" };
+        assert!(refused.stderr.contains(cause), "{refused:#?}");
+    }
     let bound = world.vuicc(&["operator", "line", "bind", number, &two.1.imsi, "--proven"]).remove(0);
     assert_eq!(bound["state"], "active", "{bound}");
     world.vuicc(&["operator", "line", "mode", number, "mah"]);

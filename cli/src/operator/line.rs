@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::{Args, Subcommand, ValueEnum};
 use operator::Imsi;
-use operator::boss::{BindRequest, Boss, Device, Line, Need, Service, UnbindRequest};
+use operator::boss::{BindRequest, Boss, BossError, Device, Line, Need, Service, UnbindRequest};
 use operator::hlr::Mode;
 use operator::language::Language;
 use serde::Serialize;
@@ -13,6 +13,12 @@ use super::order::Place;
 use super::subscriber::Number;
 use crate::failure::Failure;
 use crate::{Context, random};
+
+/// How a secondary comes to share a number.
+const PROVE: &str = "the secondary has to prove itself, by a code that its person asks for on the primary phone or in \
+    self-care; if whoever has it has shown it to you, say --proven";
+/// Where to look.
+const SHOW: &str = "`vuicc operator line show NUMBER` tells who does";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,10 +31,12 @@ Examples:
     /// Let a second subscription share a number
     #[command(after_help = "\
 Examples:
-  vuicc operator line bind +15551234567 001010000000002
-  vuicc operator line bind 001010000000001 8988211000000000029 --mode mah
+  vuicc operator line bind +15551234567 001010000000002 --proven
+  vuicc operator line bind 001010000000001 8988211000000000029 --mode mah --proven
 
-Contract and code are the subscriber's to give: where the settings demand them, this only prepares the service.")]
+The secondary has to prove itself where the settings demand it (contract.sms_check), by a code that its person asks for on
+the primary phone or in self-care: --proven says that it has been shown to you instead; without, nothing is shared and the
+command fails. Terms are the subscriber's to accept: where they are missing, this only prepares the service.")]
     Bind(Bind),
     /// End the sharing of a number
     #[command(after_help = "\
@@ -153,7 +161,11 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
                 language: Language::English,
             };
             let service = place.boss(context).await?.bind(&request, now).await?;
-            Ok(context.output.put(&ServiceLine::of(&service))?)
+            context.output.put(&ServiceLine::of(&service))?;
+            if service.needs.iter().any(|need| matches!(need, Need::Proof)) {
+                return Err(Failure::because(format!("the {primary} is not shared yet: {PROVE}")));
+            }
+            Ok(())
         }
         Command::Unbind(Unbind { primary, secondary, remove_profile, place }) => {
             let request = UnbindRequest {
@@ -161,20 +173,25 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
                 secondary: vec![secondary.identifier()],
                 remove_profile: *remove_profile,
             };
-            let service = place.boss(context).await?.unbind(&request, now).await?;
+            let service = place.boss(context).await?.unbind(&request, now).await.map_err(|error| match error {
+                BossError::NotShared => {
+                    Failure::because(format!("the {secondary} does not share the {primary}; {SHOW}"))
+                }
+                other => other.into(),
+            })?;
             Ok(context.output.put(&ServiceLine::of(&service))?)
         }
         Command::Mode(SetMode { named: Named { who, place }, mode }) => {
             let boss = place.boss(context).await?;
             let imsi = subscriber(&boss, who).await?;
-            boss.set_mode(&imsi, (*mode).into(), now).await?;
+            boss.set_mode(&imsi, (*mode).into(), now).await.map_err(|error| unless_shared(error, who))?;
             show(&boss, &imsi, context).await
         }
         Command::Order(SetOrder { named: Named { who, place }, devices }) => {
             let boss = place.boss(context).await?;
             let imsi = subscriber(&boss, who).await?;
             let devices: Vec<_> = devices.iter().map(|RingPlace(imsi, seconds)| (imsi.clone(), *seconds)).collect();
-            boss.set_order(&imsi, &devices, now).await?;
+            boss.set_order(&imsi, &devices, now).await.map_err(|error| unless_shared(error, who))?;
             show(&boss, &imsi, context).await
         }
     }
@@ -183,6 +200,16 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
 /// The subscription meant; of a number, the one whose it is.
 async fn subscriber(boss: &Boss, who: &Number) -> Result<Imsi, Failure> {
     Ok(boss.resolve(&[who.identifier()]).await?.imsi)
+}
+
+/// What keeps a line from being changed that only shared numbers have.
+fn unless_shared(error: BossError, who: &Number) -> Failure {
+    match error {
+        BossError::NotShared => Failure::because(format!(
+            "the {who} does not share its number with another device; `vuicc operator line bind` lets one share it"
+        )),
+        other => other.into(),
+    }
 }
 
 async fn show(boss: &Boss, imsi: &Imsi, context: &Context) -> Result<(), Failure> {

@@ -154,7 +154,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<Config, Fail
     settings.check().map_err(Failure::because)?;
 
     let database = arguments.database.open(context).await?;
-    let key = Arc::new(arguments.database.key(context)?);
+    let key = arguments.database.key(context, &database).await?;
     let tls = parts::Tls::new(&settings, &arguments.pki.open(context)?)?;
     let password = secret_file(&context.state.directory()?.join("smpp-password"))?;
     let mut config = Config::new(

@@ -3,10 +3,11 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use operator::database::Database;
-use operator::hlr::{Hlr, MasterKey};
+use operator::hlr::{Hlr, HlrError, MasterKey};
 use zeroize::Zeroizing;
 
 use crate::failure::{AtPath, Failure};
@@ -14,6 +15,9 @@ use crate::{Context, random};
 
 /// Octets of the master key.
 const KEY_LENGTH: usize = 32;
+/// What to do without the right one.
+const WAY_OUT: &str = "bring that key back, or name its file with --master-key; without it nobody's keys can be read, and \
+    the operator begins anew with another --database";
 
 /// The options that name database and key.
 #[derive(Clone, Debug, Default, Args)]
@@ -21,8 +25,8 @@ pub(crate) struct DatabaseArguments {
     /// The operator's database: a file, or postgres://… [default: operator.db in the state directory]
     #[arg(long, value_name = "URL", env = "VUICC_OPERATOR_DATABASE", hide_env_values = true)]
     database: Option<String>,
-    /// The file with the key that subscribers' keys are sealed with; made if it is not there [default:
-    /// operator-master.key in the state directory]
+    /// The file with the key that subscribers' keys are sealed with; made with the database, and always the same for it
+    /// [default: operator-master.key in the state directory]
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
 }
@@ -36,11 +40,24 @@ impl DatabaseArguments {
         }
     }
 
-    /// The master key.
-    pub(crate) fn key(&self, context: &Context) -> Result<MasterKey, Failure> {
-        match &self.master_key {
-            Some(path) => master_key(path),
-            None => master_key(&context.state.directory()?.join("operator-master.key")),
+    /// The master key this database is sealed with. Only for a database with nothing sealed in it a key is made.
+    pub(crate) async fn key(&self, context: &Context, database: &Database) -> Result<Arc<MasterKey>, Failure> {
+        let path = match &self.master_key {
+            Some(path) => path.clone(),
+            None => context.state.directory()?.join("operator-master.key"),
+        };
+        let shown = path.display();
+        if !path.exists() && Hlr::is_sealed(database).await? {
+            return Err(Failure::because(format!(
+                "{shown} is not there, and the operator's database is sealed with it: {WAY_OUT}"
+            )));
+        }
+        let key = Arc::new(master_key(&path)?);
+        match Hlr::new(database.clone(), Arc::clone(&key)).check_key().await {
+            Err(HlrError::OtherKey) => Err(Failure::because(format!(
+                "{shown} is another master key than the one the operator's database is sealed with: {WAY_OUT}"
+            ))),
+            checked => Ok(checked.map(|()| key)?),
         }
     }
 
@@ -52,7 +69,9 @@ impl DatabaseArguments {
 
     /// Opens the register in it.
     pub(crate) async fn register(&self, context: &Context) -> Result<Hlr, Failure> {
-        Ok(Hlr::new(self.open(context).await?, self.key(context)?))
+        let database = self.open(context).await?;
+        let key = self.key(context, &database).await?;
+        Ok(Hlr::new(database, key))
     }
 }
 
@@ -79,16 +98,16 @@ pub(crate) fn secret_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
 
 /// The key in a file: 64 hexadecimal digits. Where there is no such file, it is made, for its owner only.
 fn master_key(path: &Path) -> Result<MasterKey, Failure> {
-    let text = match fs::read_to_string(path) {
+    let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_key(path)?;
-            fs::read_to_string(path)
+            fs::read(path)
         }
         read => read,
     };
     let text = Zeroizing::new(text.at("read the master key", path)?);
     let mut octets = Zeroizing::new([0; KEY_LENGTH]);
-    hex::decode_to_slice(text.trim(), &mut *octets).map_err(|_| {
+    hex::decode_to_slice(text.trim_ascii(), &mut *octets).map_err(|_| {
         let path = path.display();
         Failure::because(format!("{path} is no master key: that is {} hexadecimal digits", 2 * KEY_LENGTH))
     })?;
@@ -135,6 +154,9 @@ mod tests {
             let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
             assert_eq!(mode & 0o777, 0o600);
         }
+        fs::write(&path, [0xFF; 32]).unwrap();
+        let Err(Failure::Because(text)) = master_key(&path).map(drop) else { panic!() };
+        assert!(text.contains("64 hexadecimal digits"), "{text}");
         fs::write(&path, "too short").unwrap();
         let Err(Failure::Because(text)) = master_key(&path).map(drop) else { panic!() };
         assert!(text.contains("64 hexadecimal digits") && !text.contains("too short"), "{text}");

@@ -31,6 +31,7 @@ on_each_database! {
     an_active_number_reaches_someone,
     a_number_moves_to_a_new_card,
     every_change_is_in_the_diary,
+    one_master_key,
     vectors,
     other_algorithms,
     no_sequence_number_is_used_twice,
@@ -210,6 +211,23 @@ async fn keys_are_not_readable_at_rest() {
     let foreign = Hlr::open(url, MasterKey::new([1; 32])).await.unwrap();
     assert!(matches!(foreign.aka_vector(&imsi(1), false).await, Err(VectorError::Unavailable(_))));
     foreign.close().await;
+}
+
+async fn one_master_key(place: &Place) {
+    let open = |octets| async move { Hlr::open(&place.url, MasterKey::new(octets)).await.unwrap() };
+    let hlr = open(MASTER).await;
+    assert!(!Hlr::is_sealed(&operator::database::Database::open(&place.url).await.unwrap()).await.unwrap());
+    // Keys sealed before there was anything to check them by.
+    hlr.add(&subscription(1, None), &Credentials::milenage(K, OPC), &change()).await.unwrap();
+    let foreign = open([1; 32]).await;
+    assert!(matches!(foreign.check_key().await, Err(HlrError::OtherKey)));
+    hlr.check_key().await.unwrap();
+    hlr.check_key().await.expect("once more");
+    // What is known stays, though nobody is left in the register.
+    hlr.remove(&imsi(1), &change()).await.unwrap();
+    assert!(matches!(foreign.check_key().await, Err(HlrError::OtherKey)));
+    open(MASTER).await.check_key().await.unwrap();
+    assert!(Hlr::is_sealed(&operator::database::Database::open(&place.url).await.unwrap()).await.unwrap());
 }
 
 async fn vectors(place: &Place) {

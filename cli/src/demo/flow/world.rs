@@ -115,9 +115,11 @@ impl World {
         // Where `vuicc operator` finds them.
         let stored = DatabaseArguments::default();
         let operator = runtime.block_on(async {
+            let database = stored.open(&context).await?;
+            let key = stored.key(&context, &database).await?;
             let mut config = Config::new(
-                stored.open(&context).await?,
-                stored.key(&context)?,
+                database,
+                key,
                 Arc::new(profile_server),
                 parts::boss(&settings, &context),
                 parts::smsc(&settings)?,

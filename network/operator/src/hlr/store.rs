@@ -6,13 +6,17 @@ use std::time::SystemTime;
 use crypto::aka::Sqn;
 use rsp::{Eid, Iccid};
 use sqlx::any::AnyRow;
-use sqlx::{Row, query};
+use sqlx::{Row, query, query_as, query_scalar};
 use zeroize::Zeroizing;
 
 use super::seal::{MasterKey, SealBroken};
 use super::{AlgorithmSet, Credentials, Group, Member, Mode, Status, Subscription, register};
 use crate::database::{Database, DatabaseError, change, met_another};
 use crate::{Imsi, Msisdn};
+
+/// What shows whether a master key is the database's, and where it is sealed.
+const KNOWN_TEXT: &[u8] = b"vuicc operator";
+const KNOWN_LABEL: &str = "master-key";
 
 /// The register.
 pub struct Hlr {
@@ -88,6 +92,9 @@ pub enum HlrError {
     /// The order of members names others than the members.
     #[error("the new order has to name each member once")]
     Order,
+    /// The database belongs to another master key.
+    #[error("this is not the master key that the operator's database is sealed with")]
+    OtherKey,
     /// A key does not open.
     #[error(transparent)]
     Seal(#[from] SealBroken),
@@ -119,6 +126,37 @@ impl Hlr {
     /// Closes all connections, for all who share them.
     pub async fn close(&self) {
         self.database.close().await;
+    }
+
+    /// Whether something in this database is sealed: a key made now could not open it.
+    pub async fn is_sealed(database: &Database) -> Result<bool, HlrError> {
+        let sql = "SELECT (SELECT COUNT(*) FROM master_key) + (SELECT COUNT(*) FROM subscription)";
+        Ok(query_scalar::<_, i64>(sql).fetch_one(database.pool()).await? > 0)
+    }
+
+    /// Makes sure that the database is sealed with this key and no other. The first key that comes is the one, unless
+    /// subscribers' keys of before say otherwise.
+    ///
+    /// # Errors
+    /// [`HlrError::OtherKey`], and if the database does not work.
+    pub async fn check_key(&self) -> Result<(), HlrError> {
+        let fresh = self.seal(KNOWN_LABEL, KNOWN_TEXT)?;
+        change!(self.database, |tx| -> HlrError {
+            let known = query_scalar::<_, String>("SELECT sealed FROM master_key").fetch_optional(&mut *tx).await?;
+            let of_before = query_as::<_, (String, String)>("SELECT imsi, k FROM subscription LIMIT 1");
+            let is_ours = match known {
+                Some(known) => self.unseal(KNOWN_LABEL, &known).is_ok(),
+                None => match of_before.fetch_optional(&mut *tx).await? {
+                    Some((imsi, k)) => self.unseal(&format!("k/{imsi}"), &k).is_ok(),
+                    None => true,
+                },
+            };
+            if !is_ours {
+                return Err(HlrError::OtherKey);
+            }
+            let insert = "INSERT INTO master_key (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+            query(insert).bind(&fresh).execute(&mut *tx).await?;
+        })
     }
 
     /// The subscriptions that answer to this number.
