@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, Executor, Transaction};
-use tokio::time::sleep;
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
+use tokio::time::{sleep, timeout};
 
 /// How many connections a process keeps to a database that has more than one.
 const CONNECTIONS: u32 = 8;
+/// How long a database may take to say something for the first time.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// How often a change is made again that met another.
 const ATTEMPTS: u32 = 24;
 
@@ -47,6 +49,12 @@ pub enum DatabaseError {
     /// It does not open.
     #[error("the database does not open: {0}; is it there, and does it take connections?")]
     Open(#[from] sqlx::Error),
+    /// The file is something else.
+    #[error("this file is no SQLite database; name another one")]
+    Foreign,
+    /// Nothing is heard of it.
+    #[error("the database does not open: nothing answers there; is it there, and does it take connections?")]
+    Silent,
     /// It is of another time.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -68,6 +76,7 @@ impl<S: Schema> Database<S> {
         install_default_drivers();
         let pool = AnyPoolOptions::new();
         let (pool, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            try_once(url).await?;
             (pool.max_connections(CONNECTIONS).connect(url).await?, Kind::PostgreSql)
         } else {
             (open_sqlite(pool, url, S::PRAGMAS).await?, Kind::Sqlite)
@@ -184,21 +193,46 @@ macro_rules! change {
     };
 }
 
+/// Opens it, and closes it again. A pool would try, for half a minute, what never works, and not say what does not.
+async fn try_once(url: &str) -> Result<(), DatabaseError> {
+    /// SQLite's NOTADB.
+    const NOT_A_DATABASE: &str = "26";
+    let attempt = async {
+        let mut connection = AnyConnection::connect(url).await?;
+        if url.starts_with("sqlite:") {
+            connection.execute("PRAGMA schema_version").await?;
+        }
+        connection.close().await
+    };
+    match timeout(PATIENCE, attempt).await {
+        Ok(Err(sqlx::Error::Database(error))) if error.code().is_some_and(|code| code == NOT_A_DATABASE) => {
+            Err(DatabaseError::Foreign)
+        }
+        // Somebody is at it: it is there.
+        Ok(Err(error)) if met_another(&error) => Ok(()),
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(DatabaseError::Silent),
+    }
+}
+
 async fn open_sqlite(
     pool: AnyPoolOptions,
     url: &str,
     pragmas: &'static [&'static str],
-) -> Result<AnyPool, sqlx::Error> {
+) -> Result<AnyPool, DatabaseError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
     if path == ":memory:" {
         // A database in memory lives exactly as long as its one connection.
         let pool = pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
-        return pool.connect("sqlite::memory:").await;
+        return Ok(pool.connect("sqlite::memory:").await?);
     }
     create_private(Path::new(path));
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let url = format!("sqlite:{path}?mode=rwc");
+    try_once(&url).await?;
     // Foreign keys and a patience of five seconds are the driver's own settings.
-    pool.max_connections(CONNECTIONS)
+    let pool = pool
+        .max_connections(CONNECTIONS)
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 // What was answered is there after a power cut, too.
@@ -208,8 +242,9 @@ async fn open_sqlite(
                 Ok(())
             })
         })
-        .connect(&format!("sqlite:{path}?mode=rwc"))
-        .await
+        .connect(&url)
+        .await?;
+    Ok(pool)
 }
 
 /// Makes the file, unless it is there, readable for its owner only; the files SQLite puts beside it follow it.
@@ -268,6 +303,7 @@ mod tests {
     use super::*;
     use sqlx::migrate::{Migration, MigrationType};
 
+    #[derive(Debug)]
     struct Growing;
 
     impl Schema for Growing {
@@ -281,6 +317,19 @@ mod tests {
             });
             Migrator { migrations: steps.collect::<Vec<_>>().into(), ..Migrator::DEFAULT }
         }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_says_why() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("anna.toml");
+        std::fs::write(&path, "imsi = \"001010000000001\"\n".repeat(64)).expect("a file");
+        let opened = Database::<Growing>::open(path.to_str().expect("a plain path")).await;
+        assert!(matches!(opened, Err(DatabaseError::Foreign)), "{opened:?}");
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|door| door.local_addr()).expect("a port");
+        let opened = Database::<Growing>::open(&format!("postgres://op@{nobody}/operator")).await;
+        let Err(DatabaseError::Open(error)) = opened else { panic!("{opened:?}") };
+        assert!(error.to_string().contains("refused"), "{error}");
     }
 
     /// A server, and a command beside it, both the first to open a file.
