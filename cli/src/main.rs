@@ -41,7 +41,8 @@ struct Cli {
     /// Print JSON, one object per line, instead of text
     #[arg(long, global = true)]
     json: bool,
-    /// Where to keep databases and keys [default: the platform's data directory]
+    /// Where to keep databases, keys and the PKI [default: vuicc in XDG_DATA_HOME, else ~/.local/share/vuicc; on macOS
+    /// ~/Library/Application Support/vuicc]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Tell on stderr what goes on inside; twice: in detail

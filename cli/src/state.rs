@@ -21,14 +21,29 @@ impl State {
 
     /// The directory, made if it was not there. Only its owner may look inside: it holds keys.
     pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
-        let directory = match &self.chosen {
-            Some(chosen) => chosen.clone(),
-            None => platform_directory()
-                .ok_or_else(|| Failure::because("neither HOME nor XDG_DATA_HOME is set; say --state DIR"))?,
-        };
+        let directory = self.path()?;
         create_private(&directory)?;
         Ok(directory)
     }
+
+    /// Where the directory is, or would be.
+    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.chosen {
+            Some(chosen) => Ok(chosen.clone()),
+            None => platform_directory()
+                .ok_or_else(|| Failure::because("neither HOME nor XDG_DATA_HOME is set; say --state DIR")),
+        }
+    }
+}
+
+/// Refuses a database whose file is not there: `what` it would be, and which commands make it. One that is reached
+/// otherwise is there, or says itself that it is not.
+pub(crate) fn has_to_be_there(url: &str, what: &str, makers: &str) -> Result<(), Failure> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+    if path.contains("://") || path == ":memory:" || Path::new(path).exists() {
+        return Ok(());
+    }
+    Err(Failure::because(format!("there is no {what} at {path} yet; {makers} make one")))
 }
 
 /// Makes a directory that only its owner can look into; one that is there already stays as it is.

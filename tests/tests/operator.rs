@@ -288,7 +288,14 @@ fn subscribers_are_added_all_or_none() {
     let state = world.path("state");
     let refused = run(command(&state, ["operator", "subscriber", "add"]).args([&one.0, &foreign.0]));
     assert!(!refused.status.success() && refused.stderr.contains("foreign.toml: imsi: "), "{refused:#?}");
-    assert!(world.vuicc(&["operator", "subscriber", "list"]).is_empty());
+    let none = run(&mut command(&state, ["operator", "subscriber", "list"]));
+    assert!(!none.status.success() && none.stderr.contains("there is no operator's database at"), "{none:#?}");
+    let nowhere = world.path("nowhere");
+    for reading in [["operator", "order", "list"], ["smdp", "profile", "list"], ["smdp", "notification", "list"]] {
+        let none = run(&mut command(&nowhere, reading));
+        assert!(!none.status.success() && none.stderr.contains("yet; `vuicc "), "{none:#?}");
+    }
+    assert!(!nowhere.exists(), "reading makes nothing");
 
     world.vuicc(&["operator", "subscriber", "add", text(&one.0)]);
     let again = run(command(&state, ["operator", "subscriber", "add"]).arg(&one.0));

@@ -58,7 +58,7 @@ pub(crate) struct List {
 
 fn order_state(name: &str) -> Result<State, String> {
     let names = || State::ALL.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ");
-    State::named(name).ok_or_else(|| format!("there are {}", names()))
+    State::named(&name.to_ascii_lowercase()).ok_or_else(|| format!("there are {}", names()))
 }
 
 #[derive(Debug, Args)]
@@ -93,15 +93,16 @@ impl Place {
     /// Its business support system, as far as it needs no SM-DP+.
     pub(crate) async fn boss(&self, context: &Context) -> Result<Boss, Failure> {
         let settings = self.settings.read(context)?;
-        Ok(parts::offline_boss(self.database.open(context).await?, &settings, context))
+        Ok(parts::offline_boss(self.database.open_existing(context).await?, &settings, context))
     }
 
     /// Its business support system, with its SM-DP+.
     async fn boss_with_server(&self, context: &Context) -> Result<Boss, Failure> {
         let settings = self.settings.read(context)?;
+        let database = self.database.open_existing(context).await?;
         let tls = parts::Tls::new(&settings, &self.pki.open(context)?)?;
         let server = Arc::new(tls.profile_server(&settings)?);
-        Ok(Boss::new(self.database.open(context).await?, server, parts::boss(&settings, context)))
+        Ok(Boss::new(database, server, parts::boss(&settings, context)))
     }
 }
 
@@ -111,7 +112,11 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             let filter =
                 Filter { subscriber: subscriber.clone(), state: *state, limit: Some(*limit), ..Filter::default() };
             let boss = place.boss(context).await?;
-            for order in boss.orders(&filter).await? {
+            let orders = boss.orders(&filter).await?;
+            if orders.is_empty() {
+                context.output.text("no orders")?;
+            }
+            for order in orders {
                 let charged_at = boss.charged_at(&order.id).await?;
                 context.output.put(&Line::of(&order, charged_at, Vec::new()))?;
             }

@@ -5,11 +5,14 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use operator::radius::Secret;
 use operator::serve::{Config, Listen, Listening, Part, serve};
 use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::parts;
@@ -17,7 +20,13 @@ use super::settings::{Settings, SettingsArguments};
 use super::state::{DatabaseArguments, secret_file};
 use crate::failure::Failure;
 use crate::pki::PkiArguments;
+use crate::smdp::{host_of, socket_address};
 use crate::{Context, asynchronous};
+
+/// Where an https:// URL without a port leads.
+const HTTPS_PORT: u16 = 443;
+/// How long the SM-DP+ may take to be there when it is looked for.
+const SMDP_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -25,19 +34,19 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     only: Vec<Part>,
     /// For phones and browsers, HTTPS; port 0 takes any free one, here and below
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     https_listen: Option<SocketAddr>,
     /// Health and metrics, over plain HTTP
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     internal_listen: Option<SocketAddr>,
     /// For SM-DP+s that tell of progress
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     progress_listen: Option<SocketAddr>,
     /// SMPP
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     smpp_listen: Option<SocketAddr>,
     /// RADIUS
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     radius_listen: Option<SocketAddr>,
     /// hostapd's socket to the authentication centre [default: eap_sim_db.sock in the state directory]
     #[arg(long, value_name = "PATH")]
@@ -136,9 +145,19 @@ impl Counterparts {
 }
 
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let config = config(arguments, context).await?;
+    let (config, smdp) = config(arguments, context).await?;
+    let has = |part| config.parts.contains(&part);
+    let (has_boss, has_portal) = (has(Part::Boss), has(Part::Portal));
     let mut operator = serve(config).await?;
-    context.output.put(&Doors { base_url: operator.base_url(), listening: operator.listening() })?;
+    // Without a door for phones and browsers there is nothing to name.
+    let base_url = Some(operator.base_url()).filter(|url| !url.ends_with("://"));
+    context.output.put(&Doors { base_url, has_portal, listening: operator.listening() })?;
+    if has_boss && !is_open(&smdp).await {
+        eprintln!(
+            "vuicc: there is no SM-DP+ at {smdp} yet, and no profile is ordered until there is: vuicc smdp serve \
+             --es2-listen HOST:PORT, or name another by --smdp"
+        );
+    }
     let outcome = tokio::select! {
         () = asynchronous::interrupted() => Ok(()),
         ended = operator.ended() => Err(ended.into()),
@@ -147,7 +166,17 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     outcome
 }
 
-async fn config(arguments: &Arguments, context: &Context) -> Result<Config, Failure> {
+/// Whether somebody listens where this URL leads to.
+async fn is_open(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host = host_of(place);
+    let port = place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(HTTPS_PORT);
+    let connection = TcpStream::connect((host.as_str(), port));
+    matches!(timeout(SMDP_PATIENCE, connection).await, Ok(Ok(_)))
+}
+
+/// What to serve, and the SM-DP+ to order from.
+async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, String), Failure> {
     let mut settings = arguments.settings.read(context)?;
     arguments.policy.apply(&mut settings);
     arguments.counterparts.apply(&mut settings);
@@ -184,7 +213,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<Config, Fail
     if config.parts.contains(&Part::Radius) {
         config.radius_clients = radius_clients(&settings, context)?;
     }
-    Ok(config)
+    Ok((config, settings.smdp.url))
 }
 
 fn listen(arguments: &Arguments, settings: &Settings, context: &Context) -> Result<Listen, Failure> {
@@ -217,7 +246,9 @@ fn radius_clients(settings: &Settings, context: &Context) -> Result<HashMap<IpAd
 /// The doors, printed.
 #[derive(Serialize)]
 struct Doors<'a> {
-    base_url: &'a str,
+    base_url: Option<&'a str>,
+    #[serde(skip)]
+    has_portal: bool,
     listening: &'a [Listening],
 }
 
@@ -226,7 +257,9 @@ impl fmt::Display for Doors<'_> {
         for Listening { door, at } in self.listening {
             writeln!(f, "{door:<20}  {at}")?;
         }
-        writeln!(f, "\nself-care             {}/care/", self.base_url)?;
+        if let Some(base_url) = self.base_url.filter(|_| self.has_portal) {
+            writeln!(f, "\nself-care             {base_url}/care/")?;
+        }
         write!(f, "The operator is running; Ctrl-C ends it")
     }
 }

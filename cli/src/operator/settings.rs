@@ -23,7 +23,7 @@ impl SettingsArguments {
         if let Some(path) = &self.settings {
             return read(path);
         }
-        let path = context.state.directory()?.join("operator.toml");
+        let path = context.state.path()?.join("operator.toml");
         if path.exists() { read(&path) } else { Ok(Settings::default()) }
     }
 }

@@ -11,6 +11,7 @@ use operator::hlr::{Hlr, HlrError, MasterKey};
 use zeroize::Zeroizing;
 
 use crate::failure::{AtPath, Failure};
+use crate::state::has_to_be_there;
 use crate::{Context, random};
 
 /// Octets of the master key.
@@ -36,7 +37,7 @@ impl DatabaseArguments {
     pub(crate) fn url(&self, context: &Context) -> Result<String, Failure> {
         match &self.database {
             Some(url) => Ok(url.clone()),
-            None => Ok(context.state.directory()?.join("operator.db").to_string_lossy().into_owned()),
+            None => Ok(context.state.path()?.join("operator.db").to_string_lossy().into_owned()),
         }
     }
 
@@ -61,10 +62,27 @@ impl DatabaseArguments {
         }
     }
 
-    /// Opens the database.
+    /// Opens the database, which is made if it is not there.
     pub(crate) async fn open(&self, context: &Context) -> Result<Database, Failure> {
         let url = self.url(context)?;
+        if self.database.is_none() {
+            context.state.directory()?;
+        }
         Database::open(&url).await.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
+    }
+
+    /// Opens the database that is there.
+    pub(crate) async fn open_existing(&self, context: &Context) -> Result<Database, Failure> {
+        let makers = "`vuicc operator subscriber add` and `vuicc operator serve`";
+        has_to_be_there(&self.url(context)?, "operator's database", makers)?;
+        self.open(context).await
+    }
+
+    /// Opens the register in the database that is there.
+    pub(crate) async fn existing_register(&self, context: &Context) -> Result<Hlr, Failure> {
+        let database = self.open_existing(context).await?;
+        let key = self.key(context, &database).await?;
+        Ok(Hlr::new(database, key))
     }
 
     /// Opens the register in it.

@@ -185,21 +185,24 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
     match command {
         Command::Add(arguments) => add(arguments, context).await,
         Command::List(arguments) => {
-            let hlr = arguments.database.register(context).await?;
+            let hlr = arguments.database.existing_register(context).await?;
             let wanted = arguments.status.map(|status| match status {
                 AnyStatus::Active => Status::Active,
                 AnyStatus::Provisioned => Status::Provisioned,
                 AnyStatus::Barred => Status::Barred,
             });
-            for subscription in hlr.subscriptions().await? {
-                if wanted.is_none_or(|wanted| wanted == subscription.status) {
-                    put(&hlr, &subscription, context).await?;
-                }
+            let mut subscriptions = hlr.subscriptions().await?;
+            subscriptions.retain(|subscription| wanted.is_none_or(|wanted| wanted == subscription.status));
+            if subscriptions.is_empty() {
+                context.output.text("no subscriptions")?;
+            }
+            for subscription in &subscriptions {
+                put(&hlr, subscription, context).await?;
             }
             Ok(())
         }
         Command::Show(named) => {
-            let hlr = named.database.register(context).await?;
+            let hlr = named.database.existing_register(context).await?;
             for subscription in found(&hlr, &named.who).await? {
                 put(&hlr, &subscription, context).await?;
             }
@@ -208,7 +211,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Bar(named) => set_status(named, Status::Barred, context).await,
         Command::Activate(named) => set_status(named, Status::Active, context).await,
         Command::Remove(named) => {
-            let hlr = named.database.register(context).await?;
+            let hlr = named.database.existing_register(context).await?;
             let subscription = one(&hlr, &named.who).await?;
             hlr.remove(&subscription.imsi, &Change::by(ACTOR)).await?;
             context.output.json(&serde_json::json!({ "removed": subscription.imsi.as_str() }))?;
@@ -264,7 +267,7 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
 }
 
 async fn set_status(named: &Named, status: Status, context: &Context) -> Result<(), Failure> {
-    let hlr = named.database.register(context).await?;
+    let hlr = named.database.existing_register(context).await?;
     let subscription = one(&hlr, &named.who).await?;
     hlr.set_status(&subscription.imsi, status, &Change::by(ACTOR)).await?;
     put(&hlr, &Subscription { status, ..subscription }, context).await

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 pub(crate) use profile::put_in;
-pub(crate) use serve::{host_of, tls_identity};
+pub(crate) use serve::{host_of, socket_address, tls_identity};
 use smdp::SqlStore;
 
 use crate::failure::{AtPath, Failure};
 use crate::operator::without_password;
+use crate::state::has_to_be_there;
 use crate::{Context, asynchronous};
 
 /// Where `serve` listens unless told otherwise, and so the address in activation codes.
@@ -78,22 +79,34 @@ impl DatabaseArguments {
     fn url(&self, context: &Context) -> Result<String, Failure> {
         match &self.db {
             Some(url) => Ok(url.clone()),
-            None => Ok(context.state.directory()?.join("smdp.db").to_string_lossy().into_owned()),
+            None => Ok(context.state.path()?.join("smdp.db").to_string_lossy().into_owned()),
         }
     }
 
+    /// Opens the database that is there.
+    async fn open_existing(&self, context: &Context) -> Result<SqlStore, Failure> {
+        let makers = "`vuicc smdp profile add` and `vuicc smdp serve`";
+        has_to_be_there(&self.url(context)?, "database of an SM-DP+", makers)?;
+        self.open(context).await
+    }
+
+    /// Opens the database, which is made if it is not there.
     async fn open(&self, context: &Context) -> Result<SqlStore, Failure> {
         let url = self.url(context)?;
+        if self.db.is_none() {
+            context.state.directory()?;
+        }
         SqlStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
     }
 }
 
 /// The file in which `serve` leaves its address for those who write activation codes.
 fn address_file(context: &Context) -> Result<PathBuf, Failure> {
-    Ok(context.state.directory()?.join("smdp-address"))
+    Ok(context.state.path()?.join("smdp-address"))
 }
 
 fn remember_address(context: &Context, address: &str) -> Result<(), Failure> {
+    context.state.directory()?;
     let path = address_file(context)?;
     std::fs::write(&path, address).at("write", &path)
 }

@@ -22,7 +22,11 @@ Examples:
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     let Command::List(database) = command;
-    for notification in database.open(context).await?.notifications().await? {
+    let notifications = database.open_existing(context).await?.notifications().await?;
+    if notifications.is_empty() {
+        context.output.text("no notifications")?;
+    }
+    for notification in notifications {
         context.output.put(&Line::from(notification))?;
     }
     Ok(())

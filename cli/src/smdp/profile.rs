@@ -1,5 +1,6 @@
 //! `vuicc smdp profile`: profiles put in, ordered, confirmed, released, listed.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,9 +14,11 @@ use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError
 use smdp::profile::{Profile, ProfileState, UnixTime, iccid_of_package};
 use smdp::store::Store;
 
+use super::serve::reachable_at;
 use super::{DatabaseArguments, last_address, notification};
 use crate::failure::Failure;
-use crate::{Context, package, random};
+use crate::package::{self, Offer};
+use crate::{Context, random};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -27,7 +30,8 @@ Examples:
   vuicc smdp profile add anna.toml                     one made for a subscriber: docs/subscribers.md
   vuicc smdp profile add stock-*.toml --type Companion for an operator that orders by type
 
-A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type.")]
+A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type.
+All of them or none: what is wrong with one keeps the others out as well.")]
     Add(Add),
     /// Order a profile and open it for download; prints the activation code
     #[command(after_help = "\
@@ -83,7 +87,7 @@ pub(crate) struct Whose {
     #[command(flatten)]
     database: DatabaseArguments,
     /// The SM-DP+ address in activation codes [default: that of the server run last]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = reachable_at)]
     address: Option<String>,
 }
 
@@ -209,7 +213,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
     match command {
         Command::Add(arguments) => add(arguments, context).await,
         Command::Order(arguments) => {
-            let store = arguments.whose.database.open(context).await?;
+            let store = arguments.whose.database.open_existing(context).await?;
             let profile = place(arguments, &store).await?;
             show(&profile, &arguments.whose, context)
         }
@@ -221,24 +225,30 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
                 confirmation_code: details.confirmation_code.clone(),
                 expires_at: details.expires_at(now),
             };
-            let store = named.whose.database.open(context).await?;
-            let profile = order::confirm_order(&store, &named.iccid, confirmation, &mut random::fill, now).await?;
+            let store = named.whose.database.open_existing(context).await?;
+            let profile = order::confirm_order(&store, &named.iccid, confirmation, &mut random::fill, now).await;
+            let profile = profile.map_err(with_way_out)?;
             show(&profile, &named.whose, context)
         }
         Command::Release(named) => {
-            let store = named.whose.database.open(context).await?;
-            let profile = order::release_profile(&store, &named.iccid, random::now()).await?;
+            let store = named.whose.database.open_existing(context).await?;
+            let profile = order::release_profile(&store, &named.iccid, random::now()).await.map_err(with_way_out)?;
             show(&profile, &named.whose, context)
         }
         Command::Cancel(Cancel { named, withdraw }) => {
-            let store = named.whose.database.open(context).await?;
+            let store = named.whose.database.open_existing(context).await?;
             let status = if *withdraw { FinalProfileStatus::Unavailable } else { FinalProfileStatus::Available };
-            let profile = order::cancel_order(&store, &named.iccid, status, random::now()).await?;
+            let profile =
+                order::cancel_order(&store, &named.iccid, status, random::now()).await.map_err(with_way_out)?;
             show(&profile, &named.whose, context)
         }
         Command::List(List { only, whose }) => {
-            let profiles = whose.database.open(context).await?.profiles().await?;
-            for profile in profiles.iter().filter(|profile| only.is_none_or(|state| profile.state == state)) {
+            let mut profiles = whose.database.open_existing(context).await?.profiles().await?;
+            profiles.retain(|profile| only.is_none_or(|state| profile.state == state));
+            if profiles.is_empty() {
+                context.output.text("no profiles")?;
+            }
+            for profile in &profiles {
                 show(profile, whose, context)?;
             }
             Ok(())
@@ -248,10 +258,23 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
 }
 
 async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
-    let store = arguments.whose.database.open(context).await?;
-    let own = arguments.whose.address(context)?;
+    let mut offers: Vec<(&PathBuf, Offer)> = Vec::new();
     for file in &arguments.files {
-        let offer = package::read_offer(file, arguments.kind.as_deref())?;
+        offers.push((file, package::read_offer(file, arguments.kind.as_deref())?));
+    }
+    let store = arguments.whose.database.open(context).await?;
+    // All or none: what cannot be put in is found before anything is.
+    let mut seen = HashSet::new();
+    for (file, offer) in &offers {
+        let named = |failure: Failure| failure.while_doing(&file.display().to_string());
+        let iccid = iccid_of(&offer.package).map_err(named)?;
+        if !seen.insert(iccid.to_string()) || store.profile(&iccid).await?.is_some() {
+            let cause = format!("profile {iccid} is there already; `vuicc smdp profile show {iccid}` tells how it is");
+            return Err(named(Failure::because(cause)));
+        }
+    }
+    let own = arguments.whose.address(context)?;
+    for (file, offer) in &offers {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let name = arguments.name.as_deref().or(offer.name.as_deref()).unwrap_or(&stem);
         let provider = arguments.provider.as_deref().or(offer.provider.as_deref()).unwrap_or("vuicc");
@@ -271,6 +294,12 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
+fn iccid_of(package: &[u8]) -> Result<Iccid, Failure> {
+    iccid_of_package(package).ok_or_else(|| {
+        Failure::because("this is no profile package; it begins with a ProfileHeader, in DER, without protection")
+    })
+}
+
 /// Puts a package in, with metadata that say who is to hear of everything that happens to the profile.
 ///
 /// The server itself, at its address `own`, hears of the installation in any case, by its result.
@@ -283,9 +312,7 @@ pub(crate) async fn put_in(
     own: &str,
     others: &[String],
 ) -> Result<Profile, Failure> {
-    let iccid = iccid_of_package(package).ok_or_else(|| {
-        Failure::because("this is no profile package; it begins with a ProfileHeader, in DER, without protection")
-    })?;
+    let iccid = iccid_of(package)?;
     let afterwards = NotificationEvent::ENABLE | NotificationEvent::DISABLE | NotificationEvent::DELETE;
     let recipient = |events, address: &str| NotificationConfigurationInformation {
         profile_management_operation: events,
@@ -315,7 +342,7 @@ async fn place(arguments: &OrderArguments, store: &impl Store) -> Result<Profile
         (None, kind) => Wanted::Type(kind.clone().unwrap_or_default()),
     };
     if arguments.reserve {
-        return Ok(order::download_order(store, wanted, details.eid, now).await?);
+        return order::download_order(store, wanted, details.eid, now).await.map_err(with_way_out);
     }
     let request = OrderRequest {
         wanted,
@@ -324,7 +351,30 @@ async fn place(arguments: &OrderArguments, store: &impl Store) -> Result<Profile
         confirmation_code: details.confirmation_code.clone(),
         expires_at: details.expires_at(now),
     };
-    Ok(order::order(store, request, &mut random::fill, now).await?)
+    order::order(store, request, &mut random::fill, now).await.map_err(with_way_out)
+}
+
+/// Why an order is refused, and what can be done about it.
+fn with_way_out(error: OrderError) -> Failure {
+    let OrderError::WrongState { iccid, state } = &error else { return error.into() };
+    let way_out = match state {
+        ProfileState::Available => format!("order it first: `vuicc smdp profile order {iccid}`"),
+        ProfileState::Allocated | ProfileState::Linked => {
+            format!("`vuicc smdp profile confirm {iccid}` goes on, `vuicc smdp profile cancel {iccid}` ends the order")
+        }
+        ProfileState::Confirmed | ProfileState::Released => format!(
+            "`vuicc smdp profile show {iccid}` tells its activation code, `vuicc smdp profile cancel {iccid}` ends the order"
+        ),
+        ProfileState::Downloaded | ProfileState::Installed | ProfileState::Enabled | ProfileState::Disabled => {
+            "an eUICC has it; once it is deleted there and that is reported, `vuicc smdp profile cancel` makes it available"
+                .to_owned()
+        }
+        ProfileState::Deleted | ProfileState::Error => {
+            format!("`vuicc smdp profile cancel {iccid}` makes it available")
+        }
+        ProfileState::Unavailable => "it was withdrawn for good".to_owned(),
+    };
+    Failure::because(format!("{error}; {way_out}"))
 }
 
 fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failure> {
@@ -332,7 +382,7 @@ fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failu
 }
 
 async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Result<(), Failure> {
-    let store = whose.database.open(context).await?;
+    let store = whose.database.open_existing(context).await?;
     let profile = store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))?;
     let reported = store.notifications().await?.into_iter().filter(|one| one.iccid.as_ref() == Some(iccid));
     let untold = store.undelivered_progress().await?.into_iter().filter(|one| one.progress.info.iccid == *iccid);

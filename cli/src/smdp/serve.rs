@@ -18,13 +18,13 @@ use crate::{Context, asynchronous, random};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_LISTEN)]
+    #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_LISTEN, value_parser = socket_address)]
     listen: SocketAddr,
     /// The SM-DP+ address in activation codes, as LPAs reach it [default: where it listens]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = reachable_at)]
     address: Option<String>,
     /// Open a door for operators, ES2+, here; port 0 takes any free one
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     es2_listen: Option<SocketAddr>,
     /// Issuers of the operators' TLS certificates, in PEM [default: the CI]
     #[arg(long, value_name = "FILE", requires = "es2_listen")]
@@ -43,6 +43,25 @@ pub(crate) struct Arguments {
     /// Such a proxy, believed what it says in X-Forwarded-For; repeat for more
     #[arg(long = "proxy", value_name = "ADDRESS")]
     proxies: Vec<IpAddr>,
+}
+
+/// Where to listen.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "it takes an IP address and a port, such as 127.0.0.1:8443 or [::]:443".to_owned())
+}
+
+/// An SM-DP+ address as activation codes carry it: `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`.
+pub(crate) fn reachable_at(text: &str) -> Result<String, String> {
+    let host = host_of(text);
+    let bracketed = text.starts_with('[') && host.parse::<std::net::Ipv6Addr>().is_ok();
+    let named = !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet));
+    let rest = if bracketed { text.split_once(']').map(|(_, rest)| rest) } else { text.strip_prefix(&host) };
+    let port = rest.unwrap_or("?");
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    if (bracketed || named) && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+        return Ok(text.to_owned());
+    }
+    Err("it takes a host and perhaps a port, such as smdp.example.com or 192.0.2.7:8443".to_owned())
 }
 
 /// `NAME`, `NAME=URL`, or a URL alone, whose host is the name.
@@ -92,6 +111,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();
+    context.state.directory()?;
     config.database = arguments.database.url(context)?;
     config.proxies.clone_from(&arguments.proxies);
     config.es2plus = es2plus(arguments, &pki, &host)?;
@@ -151,6 +171,18 @@ mod tests {
         assert_eq!(read("https://a.example:1/x?y=z"), Ok(("a.example".into(), url("https://a.example:1/x?y=z"))));
         for wrong in ["", "=https://a", "a=b", "a=http://b"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_perhaps_a_port() {
+        for right in ["smdp.example.com", "localhost:8443", "192.0.2.7:8443", "[::1]:8443", "[2001:db8::1]"] {
+            assert_eq!(reachable_at(right).as_deref(), Ok(right));
+        }
+        for wrong in
+            ["", "foo:bar:baz", "foo:bar", "a:0", "a:65536", "a b", "https://a", "a$b", "[x]:1", "::1", ":8443"]
+        {
+            assert!(reachable_at(wrong).is_err(), "{wrong}");
         }
     }
 

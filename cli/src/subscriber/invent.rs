@@ -123,7 +123,14 @@ fn invent(arguments: &Arguments, number: u32) -> Result<Subscriber, Failure> {
     let digits = |what: &str, text: &str, lengths: core::ops::RangeInclusive<usize>| {
         let right = lengths.contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit());
         let (least, most) = (lengths.start(), lengths.end());
-        if right { Ok(()) } else { Err(Failure::because(format!("{what} has {least} to {most} digits"))) }
+        if right {
+            Ok(())
+        } else {
+            Err(Failure::because(match most - least {
+                0 => format!("{what} has {most} digits"),
+                _ => format!("{what} has {least} to {most} digits"),
+            }))
+        }
     };
     digits("--mcc", mcc, 3..=3)?;
     digits("--mnc", mnc, 2..=3)?;
@@ -217,7 +224,14 @@ fn write(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).and_then(|mut file| file.write_all(contents)).at("write the subscriber to", path)
+    let written = options.open(path).and_then(|mut file| file.write_all(contents));
+    if written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
+        let path = path.display();
+        let cause =
+            format!("{path} is there already, and is not written over: use it, remove it, or name another file");
+        return Err(Failure::because(cause));
+    }
+    written.at("write the subscriber to", path)
 }
 
 #[cfg(test)]

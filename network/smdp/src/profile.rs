@@ -98,14 +98,18 @@ impl fmt::Display for ProfileState {
 
 /// The text names no profile state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no profile state")]
+#[error("`{0}` is no profile state; there are {names}", names = names())]
 pub struct UnknownState(String);
+
+fn names() -> String {
+    ProfileState::NAMES.map(|(_, name)| name).join(", ")
+}
 
 impl FromStr for ProfileState {
     type Err = UnknownState;
 
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
+        let named = Self::NAMES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
         named.map(|(state, _)| *state).ok_or_else(|| UnknownState(text.to_owned()))
     }
 }

@@ -106,7 +106,7 @@ pub enum ServeError {
         cause: TlsError,
     },
     /// The address is taken, or not of this machine: choose another, or port 0.
-    #[error("cannot listen at {0}: {1}")]
+    #[error("cannot listen at {0}: {1}; end what listens there, or choose another address, or port 0 for any free one")]
     Listen(SocketAddr, std::io::Error),
     /// Certificate and key do not fit, or one cannot be read.
     #[error(transparent)]

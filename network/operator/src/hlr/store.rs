@@ -78,7 +78,7 @@ pub enum HlrError {
     #[error("{0} is not in the register")]
     NotFound(String),
     /// A number is taken.
-    #[error("{0} is in the register already")]
+    #[error("{0} is in the register already; `vuicc operator subscriber show` tells whose it is")]
     Taken(String),
     /// A subscription would be in two groups.
     #[error("IMSI {0} is in a group already: take it out first")]
