@@ -491,10 +491,10 @@ impl fmt::Display for History {
             write!(f, "\n  expires          {}", time(end))?;
         }
         if self.line.downloads > 0 {
-            write!(f, "\n  handed out       {} times", self.line.downloads)?;
+            write!(f, "\n  handed out       {}×", self.line.downloads)?;
         }
         if let Some(wrong @ 1..) = self.wrong_confirmation_codes {
-            write!(f, "\n  code missed      {wrong} times")?;
+            write!(f, "\n  code missed      {wrong}×")?;
         }
         for reported in &self.reported {
             write!(f, "\n  {}  {reported}", time(reported.received_at))?;

@@ -87,7 +87,7 @@ pub enum UsimError {
     #[error("the card asks for its PIN; give it with --pin ({0} tries left)")]
     PinNeeded(u8),
     /// The PIN was wrong.
-    #[error("the PIN is wrong; {0} tries are left before the card is blocked")]
+    #[error("the PIN is wrong; tries left before the card is blocked: {0}")]
     WrongPin(u8),
     /// PIN1 is blocked.
     #[error("the PIN of the card is blocked; the PUK unblocks it: docs/apdu-scripts.md, “A blocked PIN”")]
