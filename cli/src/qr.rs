@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
+use device::store::write_private;
 use image::{DynamicImage, ImageReader, Limits};
 use operator::portal::qr::QrCode;
 use rqrr::PreparedImage;
 use rsp::activation_code::ActivationCode;
 
 use crate::failure::{AtPath, Failure};
-use crate::state::write_private;
 
 /// A picture is no larger than this, in octets.
 const LARGEST_FILE: u64 = 32 * 1024 * 1024;

@@ -1,8 +1,6 @@
 //! Where databases and keys live: one directory, and nothing is written elsewhere unasked.
 
 use std::env;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{AtPath, Failure};
@@ -53,22 +51,6 @@ pub(crate) fn create_private(directory: &Path) -> Result<(), Failure> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory).at("make the directory", directory)
-}
-
-/// Writes a file that only its owner can read: beside, then moved into place, whole or not at all.
-pub(crate) fn write_private(path: &Path, contents: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    let written = file.write_all(contents).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // There may be secrets in it; if it cannot be taken away there is nothing more to be done.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }
 
 fn platform_directory() -> Option<PathBuf> {

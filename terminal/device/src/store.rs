@@ -133,18 +133,26 @@ impl Lock {
         Ok(Self(file))
     }
 
-    /// Puts a file in place, whole or not at all, readable for its owner only. What a process that was killed has left
-    /// beside it is overwritten.
+    /// As [`write_private`]. What a process that was killed has left beside it is overwritten.
     pub fn write(&self, path: &Path, octets: &[u8]) -> io::Result<()> {
-        let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        let written = file.write_all(octets).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
-        if written.is_err() {
-            // There are secrets in it; if it cannot be taken away there is nothing more to be done.
-            let _ = fs::remove_file(&fresh);
-        }
-        written
+        put(path, &path.with_extension("new"), octets)
     }
+}
+
+/// Puts a file in place, whole or not at all, readable for its owner only.
+pub fn write_private(path: &Path, octets: &[u8]) -> io::Result<()> {
+    put(path, &path.with_extension(format!("new-{}", std::process::id())), octets)
+}
+
+/// Writes `fresh`, and moves it to `path`.
+fn put(path: &Path, fresh: &Path, octets: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(fresh)?;
+    let written = file.write_all(octets).and_then(|()| file.sync_all()).and_then(|()| fs::rename(fresh, path));
+    if written.is_err() {
+        // There are secrets in it; if it cannot be taken away there is nothing more to be done.
+        let _ = fs::remove_file(fresh);
+    }
+    written
 }
 
 /// The file a [`Lock`] is taken on. It stays empty.
