@@ -267,11 +267,13 @@ fn a_wrong_pin_is_told_and_not_tried_again() {
     let phone = Phone { folder: folder.path(), card: image, memory: "phone", entitlement };
     let watch = Watch::serve(folder.path(), card.image(), &Way::lan(), &["--pin", "9999"]);
     phone.pair(&watch);
-    for said in ["the PIN is wrong; 2 tries", "asks for its PIN; give it with --pin (2 tries left)", "(2 tries left)"] {
+    let wrong = "the PIN is wrong; tries left before the card is blocked: 2";
+    let kept_back = "asks for its PIN; give it with --pin (tries left: 2)";
+    for said in [wrong, kept_back, kept_back] {
         let refused = phone.run(&watch, &["acquire"]);
         assert!(!refused.status.success() && refused.stderr.contains(said), "{said}: {refused:#?}");
     }
-    assert!(watch.process.log().contains("the PIN is wrong; 2 tries"), "{}", watch.process.log());
+    assert!(watch.process.log().contains(wrong), "{}", watch.process.log());
     drop(watch);
     let watch = Watch::serve(folder.path(), card.image(), &Way::lan(), &["--pin", "0000"]);
     let refused = phone.run(&watch, &["acquire"]);

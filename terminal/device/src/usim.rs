@@ -84,7 +84,7 @@ pub enum UsimError {
     #[error("the card has no USIM ({0}); insert another card, or enable a profile")]
     NoUsim(StatusWord),
     /// PIN1 is asked for, and was not given.
-    #[error("the card asks for its PIN; give it with --pin ({0} tries left)")]
+    #[error("the card asks for its PIN; give it with --pin (tries left: {0})")]
     PinNeeded(u8),
     /// The PIN was wrong.
     #[error("the PIN is wrong; tries left before the card is blocked: {0}")]
