@@ -75,6 +75,14 @@ const FLAWS: &str = "
     return flaws;
 ";
 
+/// What axe-core finds against WCAG 2.2 A and AA and its best practices, a line each: the rule, and the element it is about.
+const AXE: &str = "
+    const line = (rule, node) => rule.id + ': ' + node.html;
+    return axe.run({ rules: { 'target-size': { enabled: true } } }).then(found => found.passes.length < 10
+        ? ['hardly anything was looked at']
+        : found.violations.flatMap(rule => rule.nodes.map(node => line(rule, node))));
+";
+
 /// A world, its web server, and a driver.
 struct Stage {
     world: World,
@@ -82,6 +90,8 @@ struct Stage {
     base: String,
     folder: TempDir,
     pictures: PathBuf,
+    /// axe-core, if it is here.
+    axe: Option<String>,
 }
 
 impl Stage {
@@ -104,7 +114,8 @@ impl Stage {
         let pictures =
             std::env::var_os("VUICC_SCREENSHOTS").map_or_else(|| folder.path().join("pictures"), PathBuf::from);
         std::fs::create_dir_all(&pictures).unwrap();
-        Some(Self { world, driver, base, folder, pictures })
+        let axe = peer::named_by("AXE", "axe-core").map(|file| std::fs::read_to_string(file).unwrap());
+        Some(Self { world, driver, base, folder, pictures, axe })
     }
 
     fn window(&self, language: &str, script: bool) -> Window<'_> {
@@ -130,6 +141,10 @@ impl Stage {
             window.chrome("Emulation.setEmulatedMedia", &media);
             window.screenshot(&self.pictures.join(format!("{name}-{width}-{colours}.png")));
             assert_eq!(window.evaluate(FLAWS), json!([]), "{name} at {width}, {colours}");
+            if let Some(axe) = &self.axe {
+                let found = window.evaluate(&format!("{axe};{AXE}"));
+                assert_eq!(found, json!([]), "axe-core, {name} at {width}, {colours}");
+            }
         }
         window.chrome("Emulation.setEmulatedMedia", &json!({ "features": [] }));
         window.resize(390, 780);
