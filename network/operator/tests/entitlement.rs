@@ -494,6 +494,17 @@ async fn the_number_moves_to_a_new_phone() {
     assert_eq!((&gone["ICCID"], &gone["ServiceStatus"]), (&ICCID.into(), &"4".into()));
     assert_eq!(old.by_token(&world, ELIGIBILITY).await.status, 403);
     assert_eq!(old.by_card(&world, ELIGIBILITY).await.status, 403, "the card is barred");
+    // A phone that has lost its token learns the same by its card, and nothing else; a stranger learns nothing.
+    let told = old.by_card(&world, CONFIGURATION).await.json();
+    assert_eq!(told["ap2009"]["PrimaryConfiguration"], gone, "{told}");
+    assert!(told["Token"].is_null(), "{told}");
+    assert_eq!(old.by_card(&world, &[CONFIGURATION, &[("terminal_eid", EID)]].concat()).await.json(), told);
+    assert_eq!(old.by_card(&world, UPDATE).await.status, 403);
+    let mut of_companions = companion();
+    assert_eq!(of_companions.by_card(&world, CONFIGURATION).await.status, 403);
+    let mut stranger = primary();
+    stranger.peer = Peer::with_key(Method::Aka, &[1; 16]);
+    assert_eq!(stranger.by_card(&world, CONFIGURATION).await.status, 403);
     // The new card proves itself, and reports once more.
     let mut card = primary();
     card.terminal_id = NEW_PHONE.into();

@@ -127,8 +127,11 @@ impl Asking<'_> {
     async fn may(&self) -> Result<(), Failure> {
         let is_update = self.odsa.operation_type == Some(OperationType::Update);
         let looks_only = is_update || self.odsa.operation == Operation::AcquireConfiguration;
-        if self.subscription.status != Status::Active && !looks_only {
-            // A device whose number has moved on may still ask what has become of it.
+        let asks_for_itself = self.app != AppId::Companion && self.odsa.operation == Operation::AcquireConfiguration;
+        // A device whose number has moved on may still ask what has become of it: one that has been believed before as
+        // far as then, one that has nothing but its card only how that stands.
+        let may = if self.is_out_of_service_by_card() { asks_for_itself } else { looks_only };
+        if self.subscription.status != Status::Active && !may {
             return Err(Refusal::Forbidden("the subscription is not active").into());
         }
         let Some(eid) = &self.holder.eid else { return Ok(()) };
@@ -152,6 +155,11 @@ impl Asking<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing speaks for who asks but a card that is out of service.
+    pub(super) fn is_out_of_service_by_card(&self) -> bool {
+        self.proved == Proved::Card && self.subscription.status != Status::Active
     }
 
     /// Table 31.

@@ -110,6 +110,9 @@ impl Asking<'_> {
         if !only {
             configurations.push(self.own_configuration().await?);
         }
+        if self.is_out_of_service_by_card() {
+            return Ok(answer_of(configurations));
+        }
         for kind in [Kind::Primary, Kind::Transfer] {
             if kind == Kind::Transfer && !only {
                 continue;
@@ -118,11 +121,7 @@ impl Asking<'_> {
                 configurations.extend(self.primary_configuration(order).await?);
             }
         }
-        if configurations.len() == 1 {
-            let one = configurations.pop().unwrap_or_default();
-            return Ok(success().characteristic(answer::PRIMARY_CONFIGURATION, one));
-        }
-        Ok(success().list(answer::PRIMARY_CONFIGURATIONS, answer::PRIMARY_CONFIGURATION, configurations))
+        Ok(answer_of(configurations))
     }
 
     /// The eUICC of a device that asks with a subscription whose card it does not have.
@@ -161,4 +160,13 @@ impl Asking<'_> {
             None => configuration,
         }))
     }
+}
+
+/// One by itself, several in a list.
+fn answer_of(mut configurations: Vec<Characteristic>) -> Characteristic {
+    if configurations.len() == 1 {
+        let one = configurations.pop().unwrap_or_default();
+        return success().characteristic(answer::PRIMARY_CONFIGURATION, one);
+    }
+    success().list(answer::PRIMARY_CONFIGURATIONS, answer::PRIMARY_CONFIGURATION, configurations)
 }

@@ -23,7 +23,7 @@ use crate::boss::Boss;
 use crate::database::{Database, is_away};
 use crate::discreet::Discreet;
 use crate::eap::{self, Given, Reason, Step};
-use crate::hlr::{Hlr, HlrError, Lookup, MasterKey, Status, Subscription};
+use crate::hlr::{Hlr, HlrError, Lookup, MasterKey, Standing, Status, Subscription};
 use crate::language::Language;
 use crate::metrics::count_authentication;
 use crate::otp::{Addressee, OneTimeCodes, OtpError, Purpose, SIGN_IN};
@@ -75,7 +75,7 @@ pub(super) struct Inner {
     pub(super) database: Database,
     pub(super) tokens: Tokens,
     sessions: Sessions,
-    eap: eap::Server<Arc<Hlr>>,
+    eap: eap::Server<Standing>,
     pub(super) clock: Clock,
 }
 
@@ -227,7 +227,7 @@ impl Entitlement {
         settings: Settings,
         clock: Clock,
     ) -> Self {
-        let eap = eap::Server::new(eap::Settings::relay(), Arc::clone(&hlr));
+        let eap = eap::Server::new(eap::Settings::relay(), Standing(Arc::clone(&hlr)));
         let sessions = Sessions::new(database.clone(), key);
         let tokens = Tokens::new(database.clone());
         Self { inner: Arc::new(Inner { settings, boss, hlr, codes, database, tokens, sessions, eap, clock }) }
@@ -448,6 +448,8 @@ impl Entitlement {
         let tokens = &self.inner.tokens;
         let token = match (proved, &request.credentials.token) {
             (Proved::TemporaryToken, _) => None,
+            // A card that is out of service is told how it stands, and is believed nothing else.
+            (Proved::Card, _) if subscription.status != Status::Active => None,
             (Proved::Token, Some(shown)) => Some(tokens.renew(shown, holder, token_validity, now).await?),
             _ => Some(tokens.issue(holder, token_validity, now).await?),
         };

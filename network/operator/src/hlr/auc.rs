@@ -2,6 +2,8 @@
 
 use crypto::aka::{Aka, Algorithm, Amf, Sqn, kc, sres};
 
+use std::sync::Arc;
+
 use super::store::{Hlr, HlrError, Lookup};
 use super::{Change, Status};
 use crate::Imsi;
@@ -25,12 +27,22 @@ pub fn resynchronised(ours: Sqn, sqn_ms: Sqn) -> Option<Sqn> {
     (!accepted).then_some(sqn_ms)
 }
 
+/// What a proof is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Service, which only an active subscription has.
+    Service,
+    /// To learn how the card itself stands: also one that is barred may ask that.
+    Standing,
+}
+
 impl Hlr {
-    /// The functions of an active subscription, its AMF and its last SQN.
-    async fn authentication(&self, imsi: &Imsi) -> Result<(Algorithm, Amf, Sqn), VectorError> {
+    /// The functions of a subscription that may be proved, its AMF and its last SQN.
+    async fn authentication(&self, imsi: &Imsi, purpose: Purpose) -> Result<(Algorithm, Amf, Sqn), VectorError> {
         let subscription = self.lookup(Lookup::Imsi(imsi)).await?.pop().ok_or(VectorError::UnknownSubscriber)?;
-        if subscription.status != Status::Active {
-            return Err(VectorError::NotActive);
+        match (subscription.status, purpose) {
+            (Status::Active, _) | (Status::Barred, Purpose::Standing) => {}
+            _ => return Err(VectorError::NotActive),
         }
         let credentials = self.credentials(imsi).await?;
         let functions = credentials.functions().ok_or(VectorError::Unsuitable("keys of the wrong length"))?;
@@ -39,27 +51,14 @@ impl Hlr {
 
     /// SRES and Kc to challenges chosen by who asks.
     pub async fn gsm_answers(&self, imsi: &Imsi, rands: &[[u8; 16]]) -> Result<Vec<Triplet>, VectorError> {
-        let (functions, ..) = self.authentication(imsi).await?;
+        let (functions, ..) = self.authentication(imsi, Purpose::Service).await?;
         Ok(rands.iter().map(|rand| triplet(&functions, *rand)).collect())
     }
-}
 
-fn triplet(functions: &Algorithm, rand: [u8; 16]) -> Triplet {
-    let answer = functions.f2345(&rand);
-    Triplet { rand, sres: sres(&answer.res), kc: kc(&answer.ck, &answer.ik) }
-}
-
-fn fresh_rand() -> Result<[u8; 16], VectorError> {
-    let mut rand = [0; 16];
-    getrandom::fill(&mut rand).map_err(|error| VectorError::Unavailable(error.to_string()))?;
-    Ok(rand)
-}
-
-impl VectorSource for Hlr {
-    async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
+    async fn vector(&self, imsi: &Imsi, separation: bool, purpose: Purpose) -> Result<AkaVector, VectorError> {
         // Whoever moves the sequence number on first has it; the others look again.
         let (functions, mut amf, sqn) = loop {
-            let (functions, amf, last) = self.authentication(imsi).await?;
+            let (functions, amf, last) = self.authentication(imsi, purpose).await?;
             let sqn = next_sqn(last);
             if self.advance_sqn(imsi, last, sqn).await? {
                 break (functions, amf, sqn);
@@ -79,14 +78,14 @@ impl VectorSource for Hlr {
         })
     }
 
-    async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
-        let (functions, ..) = self.authentication(imsi).await?;
+    async fn triplets(&self, imsi: &Imsi, count: usize, purpose: Purpose) -> Result<Vec<Triplet>, VectorError> {
+        let (functions, ..) = self.authentication(imsi, purpose).await?;
         (0..count).map(|_| Ok(triplet(&functions, fresh_rand()?))).collect()
     }
 
-    async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
+    async fn step(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14], purpose: Purpose) -> Result<(), VectorError> {
         loop {
-            let (functions, _, ours) = self.authentication(imsi).await?;
+            let (functions, _, ours) = self.authentication(imsi, purpose).await?;
             let sqn_ms = functions.resynchronise(rand, auts).ok_or(VectorError::WrongAuts)?;
             let Some(sqn) = resynchronised(ours, sqn_ms) else { return Ok(()) };
             if self.advance_sqn(imsi, ours, sqn).await? {
@@ -95,6 +94,50 @@ impl VectorSource for Hlr {
                 return Ok(());
             }
         }
+    }
+}
+
+fn triplet(functions: &Algorithm, rand: [u8; 16]) -> Triplet {
+    let answer = functions.f2345(&rand);
+    Triplet { rand, sres: sres(&answer.res), kc: kc(&answer.ck, &answer.ik) }
+}
+
+fn fresh_rand() -> Result<[u8; 16], VectorError> {
+    let mut rand = [0; 16];
+    getrandom::fill(&mut rand).map_err(|error| VectorError::Unavailable(error.to_string()))?;
+    Ok(rand)
+}
+
+impl VectorSource for Hlr {
+    async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
+        self.vector(imsi, separation, Purpose::Service).await
+    }
+
+    async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
+        self.triplets(imsi, count, Purpose::Service).await
+    }
+
+    async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
+        self.step(imsi, rand, auts, Purpose::Service).await
+    }
+}
+
+/// The authentication centre for a door where a card that is barred may prove itself too, to learn how it stands. What else
+/// such a card may is for the door to refuse.
+#[derive(Clone)]
+pub struct Standing(pub Arc<Hlr>);
+
+impl VectorSource for Standing {
+    async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
+        self.0.vector(imsi, separation, Purpose::Standing).await
+    }
+
+    async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
+        self.0.triplets(imsi, count, Purpose::Standing).await
+    }
+
+    async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
+        self.0.step(imsi, rand, auts, Purpose::Standing).await
     }
 }
 

@@ -26,6 +26,7 @@ pub mod seal;
 pub mod store;
 pub mod subscription;
 
+pub use auc::Standing;
 pub use call_delivery::{CallDelivery, call_delivery};
 pub use contact::{Contact, Delivery};
 pub use group::{Group, Member, Mode};
