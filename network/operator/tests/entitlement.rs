@@ -513,6 +513,49 @@ async fn the_number_moves_to_a_new_phone() {
     assert_eq!(card.ask(&world, CONFIGURATION).await["PrimaryConfiguration"]["ServiceStatus"], "1");
 }
 
+/// A device that has lost its memory takes its own number over, with the code that comes to it: nothing is ordered or
+/// charged, and it is told what it has.
+#[tokio::test]
+async fn a_number_does_not_move_to_where_it_is() {
+    let place = Place::sqlite();
+    let mut world = World::with(&place, |settings| settings.contract = false).await;
+    let transfer = [TRANSFER, &[("terminal_eid", EID)]].concat();
+    let mut new = Phone { terminal_id: NEW_PHONE.into(), ..primary() };
+    assert_eq!(new.request(&world, &[("msisdn", MSISDN)], &transfer).await.status, 200);
+    let code = world.code(IMSI).await;
+    let section = new.get(&world, &[("OTP", &code)]).await.json()["ap2009"].take();
+    let iccid = section["DownloadInfo"]["ProfileIccid"].as_str().unwrap().to_owned();
+    world.installed_and_enabled(&iccid, EID).await;
+    let moved = world.subscription(&iccid).await.imsi.to_string();
+    // The old phone is asked to look at its configuration.
+    assert_eq!(world.outbox.recv().await.unwrap().0, IMSI);
+    let made =
+        async |world: &World| (world.rows("boss_order", "id").await, world.rows("boss_charge", "order_id").await);
+    let before = made(&world).await;
+    assert_eq!((before.0.len(), before.1.len()), (1, 1));
+
+    let mut again = Phone { terminal_id: NEW_PHONE.into(), ..primary() };
+    assert_eq!(again.request(&world, &[("msisdn", MSISDN)], &transfer).await.status, 200);
+    let code = world.code(&moved).await;
+    let section = again.get(&world, &[("OTP", &code)]).await.json()["ap2009"].take();
+    assert_eq!((&section["OperationResult"], &section["SubscriptionResult"]), (&"1".into(), &"3".into()), "{section}");
+    assert!(section["DownloadInfo"].is_null(), "{section}");
+    let told = again.ask(&world, &[CONFIGURATION, &[("terminal_eid", EID)]].concat()).await;
+    let told = &told["PrimaryConfiguration"];
+    assert_eq!((&told["ICCID"], &told["ServiceStatus"]), (&iccid.as_str().into(), &"1".into()), "{told}");
+    let update = [UPDATE, &[("terminal_eid", EID), ("terminal_iccid", &iccid)]].concat();
+    assert_eq!(again.ask(&world, &update).await["SubscriptionResult"], "3");
+    assert_eq!(made(&world).await, before);
+    assert_eq!(world.rings(MSISDN).await, [moved]);
+    // To another eUICC it does move.
+    let mut other = Phone { terminal_id: PHONE.into(), ..primary() };
+    let elsewhere = [TRANSFER, &[("terminal_eid", OTHER_EID)]].concat();
+    assert_eq!(other.request(&world, &[("msisdn", MSISDN)], &elsewhere).await.status, 200);
+    let code = world.code(&world.rings(MSISDN).await[0]).await;
+    let section = other.get(&world, &[("OTP", &code)]).await.json()["ap2009"].take();
+    assert_eq!(section["SubscriptionResult"], "2", "{section}");
+}
+
 /// Whoever reads a code to someone gets one eUICC served with it, and hears of no other.
 #[tokio::test]
 async fn a_code_is_for_one_euicc() {

@@ -63,7 +63,16 @@ impl Asking<'_> {
         if old.as_ref().is_some_and(|old| *old != self.subscription.iccid) {
             return Err(OdsaError::Invalid(parameter::OLD_TERMINAL_ICCID).into());
         }
+        if self.is_there_already(esim.eid.as_ref()) {
+            // Nothing is ordered: AcquireConfiguration names the profile, and says how it stands.
+            return Ok(subscription_is(SubscriptionResult::Done));
+        }
         self.order(Kind::Transfer, esim, None).await
+    }
+
+    /// Whether the holder's number is on this eUICC: who has lost his memory asks for it with a code that came to him.
+    fn is_there_already(&self, eid: Option<&Eid>) -> bool {
+        eid.is_some() && self.subscription.eid.as_ref() == eid
     }
 
     /// 4: by the device that asked, or by the new one with its new card.
@@ -107,7 +116,7 @@ impl Asking<'_> {
         let named = self.odsa.target != Slot::default();
         let slot = if named { self.odsa.target.clone() } else { Slot { eid: self.foreign_eid(), ..Slot::default() } };
         let only = named || slot.eid.is_some();
-        if !only {
+        if !only || self.is_there_already(self.holder.eid.as_ref()) {
             configurations.push(self.own_configuration().await?);
         }
         if self.is_out_of_service_by_card() {
