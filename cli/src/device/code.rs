@@ -140,7 +140,7 @@ impl User for Scanning<'_> {
                 return Some(digits);
             }
             if self.pictures.iter().all(|picture| is_input(picture)) || Instant::now() > end {
-                eprintln!("vuicc: no picture had the code of {msisdn} in it; without --scan it can be entered");
+                eprintln!("vuicc: no picture had the code of +{msisdn} in it; without --scan it can be entered");
                 return None;
             }
             std::thread::sleep(GLANCE);

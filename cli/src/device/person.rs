@@ -44,7 +44,7 @@ impl Person {
     pub(super) fn scans(self, msisdn: &Msisdn, after_a_wrong_one: bool) {
         self.tell(&json!({ "event": "code", "msisdn": msisdn.to_string(), "after_a_wrong_one": after_a_wrong_one }));
         let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
-        eprintln!("{wrong}A code was sent to {msisdn}; waiting for a picture of its QR code");
+        eprintln!("{wrong}A code was sent to +{msisdn}; waiting for a picture of its QR code");
     }
 
     /// Whether a profile that is of no more use is to be deleted; not, where nobody is.
@@ -63,7 +63,7 @@ impl User for Person {
     fn one_time_code(&mut self, msisdn: &Msisdn, after_a_wrong_one: bool) -> Option<String> {
         self.tell(&json!({ "event": "code", "msisdn": msisdn.to_string(), "after_a_wrong_one": after_a_wrong_one }));
         let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
-        ask(&format!("{wrong}The code that was sent to {msisdn}:")).filter(|code| !code.is_empty())
+        ask(&format!("{wrong}The code that was sent to +{msisdn}:")).filter(|code| !code.is_empty())
     }
 
     fn open_page(&mut self, page: &Page) -> PageOutcome {

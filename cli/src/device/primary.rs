@@ -321,10 +321,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
                 return take_out_of_use(arguments, &status.retirement, &numbers, usim, context);
             }
             let mut companions = Vec::new();
-            with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
-                companions = primary.configurations(App::Companion, None)?;
-                Ok(())
-            })?;
+            // A card out of service is told how it stands itself, and nothing of others.
+            if standing != Standing::Suspended {
+                with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
+                    companions = primary.configurations(App::Companion, None)?;
+                    Ok(())
+                })?;
+            }
             summarize(&numbers, standing, &companions, context)
         }
     }
@@ -397,7 +400,8 @@ fn as_primary(
             tell: &mut tell,
         },
         subscriber,
-        pace: Pace { attempts: 300, pause: Duration::from_secs(1), wait: &mut std::thread::sleep },
+        // Five minutes and a little more, as pauses grow.
+        pace: Pace { attempts: 25, pause: Duration::from_secs(1), wait: &mut std::thread::sleep },
     };
     Ok(act(&mut primary)?)
 }
@@ -633,11 +637,24 @@ fn summarize(
         "event": "status", "iccid": numbers.iccid.to_string(), "in_service": in_service, "msisdn": number,
         "companions": profiles,
     }))?;
-    let number = number.map_or("no number on the card".into(), |number| format!("number {number}"));
-    let state = if in_service { "in service" } else { "not in service" };
-    let others = if profiles.is_empty() { "none".into() } else { profiles.join(", ") };
-    let text = format_args!("card {} is {state}; {number}; profiles beside it in service: {others}", numbers.iccid);
-    Ok(context.output.text(text)?)
+    Ok(context.output.text(in_words(&numbers.iccid, standing, numbers.msisdn.as_ref(), &profiles))?)
+}
+
+/// The same for people.
+fn in_words(iccid: &Iccid, standing: Standing, number: Option<&Msisdn>, beside: &[String]) -> String {
+    let number = number.map_or("no number on the card".into(), |number| format!("number +{number}"));
+    let state = match standing {
+        Standing::Active => "in service",
+        Standing::Suspended => "not in service: the operator has barred it; ask there why",
+        Standing::Unknown => "not in service",
+        Standing::Ended => "of no more use",
+    };
+    if standing == Standing::Suspended {
+        // What is beside it was not asked.
+        return format!("card {iccid} is {state}; {number}");
+    }
+    let others = if beside.is_empty() { "none".into() } else { beside.join(", ") };
+    format!("card {iccid} is {state}; {number}; profiles beside it in service: {others}")
 }
 
 /// Asks the operator how this card stands, and remembers it if it is of no more use.
@@ -685,4 +702,22 @@ fn take_out_of_use(
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_in_words() {
+        let iccid = "8981100000000000010".parse().unwrap();
+        let number: Msisdn = "81901234567".parse().unwrap();
+        let beside = ["8981100000000000028".to_owned()];
+        assert_eq!(
+            in_words(&iccid, Standing::Active, Some(&number), &beside),
+            "card 8981100000000000010 is in service; number +81901234567; profiles beside it in service: 8981100000000000028"
+        );
+        let barred = in_words(&iccid, Standing::Suspended, None, &[]);
+        assert!(barred.contains("barred") && barred.ends_with("; no number on the card"), "{barred}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What the steps of all flows have in common: whom they are about, how long they wait, why they fail.
 
+use core::fmt;
 use std::time::Duration;
 
 use lpa::{HttpsError, LpaError};
@@ -49,6 +50,14 @@ pub enum FlowError {
     /// The operator never came to an end.
     #[error("the operator is not finished yet; ask again later, nothing is lost")]
     Unfinished,
+    /// The operator waits for something that has not happened for so long.
+    #[error("waited {} s, and {awaited}. Nothing is lost: the same command goes on", .waited.as_secs())]
+    StillWaiting {
+        /// What for.
+        awaited: Awaited,
+        /// How long.
+        waited: Duration,
+    },
     /// The operator answered with something that does not belong here.
     #[error("the operator answered {0}, which does not belong here; report it")]
     Unexpected(&'static str),
@@ -88,6 +97,37 @@ pub enum FlowError {
     /// The card was taken out of use by its operator.
     #[error("card {0} was taken out of use by its operator ({1}); use the new one")]
     Disabled(Iccid, String),
+}
+
+/// What an operator may keep a device waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// A profile that can be downloaded.
+    Profile,
+    /// A profile in service: the SM-DP+ tells the operator that it is enabled.
+    Enabled,
+    /// A card in service that has been there before.
+    Service,
+}
+
+/// How it stands, and what to look at.
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Profile => {
+                "the operator has no profile ready yet; look at the order there (`vuicc operator order list`), and whether \
+                 the SM-DP+ it orders from runs and has profiles left"
+            }
+            Self::Enabled => {
+                "the operator has not heard from the SM-DP+ that the profile is enabled; look whether the SM-DP+ is told \
+                 where the operator is (`vuicc smdp serve --operator NAME=URL`), and at the order there (`vuicc operator order list`)"
+            }
+            Self::Service => {
+                "the operator still says that the service is being activated; look at the line there \
+                 (`vuicc operator line show`)"
+            }
+        })
+    }
 }
 
 impl From<DocumentError> for FlowError {
@@ -211,7 +251,7 @@ impl Sharing {
 pub struct Pace<'a> {
     /// Questions in all.
     pub attempts: usize,
-    /// Pause where the operator names none.
+    /// First pause where the operator names none.
     pub pause: Duration,
     /// Waits.
     pub wait: &'a mut dyn FnMut(Duration),
@@ -220,7 +260,42 @@ pub struct Pace<'a> {
 impl Pace<'_> {
     /// Waits as the operator said, within reason.
     pub(crate) fn wait(&mut self, said: Option<Duration>) {
+        let pause = self.first(said);
+        (self.wait)(pause);
+    }
+
+    /// Waits before the same is asked once more, after it was asked again `before`: never shorter than the operator said,
+    /// and longer each time, as what takes long may take longer. How long.
+    pub(crate) fn wait_again(&mut self, before: usize, said: Option<Duration>) -> Duration {
+        /// Nobody waits longer than that because of us.
+        const GROWN: Duration = Duration::from_secs(15);
+        let first = self.first(said);
+        let factor = u32::try_from(before).ok().and_then(|before| 2_u32.checked_pow(before)).unwrap_or(u32::MAX);
+        let pause = first.saturating_mul(factor).min(GROWN).max(first);
+        (self.wait)(pause);
+        pause
+    }
+
+    fn first(&self, said: Option<Duration>) -> Duration {
         const LONGEST: Duration = Duration::from_mins(5);
-        (self.wait)(said.unwrap_or(self.pause).min(LONGEST));
+        said.unwrap_or(self.pause).min(LONGEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_within_reason() {
+        let seconds = Duration::from_secs;
+        let mut waited = Vec::new();
+        let mut pace = Pace { attempts: 0, pause: seconds(1), wait: &mut |pause| waited.push(pause.as_secs()) };
+        for before in [0, 1, 2, 3, 4, 5, 40, usize::MAX] {
+            pace.wait_again(before, None);
+        }
+        pace.wait_again(3, Some(seconds(60)));
+        pace.wait_again(0, Some(seconds(3600)));
+        assert_eq!(waited, [1, 2, 4, 8, 15, 15, 15, 15, 60, 300]);
     }
 }

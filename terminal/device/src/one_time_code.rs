@@ -41,7 +41,7 @@ pub enum OneTimeCodeError {
     #[error("this QR code has no number and six digits in it; have it shown again")]
     Damaged,
     /// It is of another line.
-    #[error("this QR code has the code of {found}; the one for {wanted} is needed")]
+    #[error("this QR code has the code of +{found}; the one for +{wanted} is needed")]
     OtherNumber {
         /// Whose code is needed.
         wanted: Msisdn,

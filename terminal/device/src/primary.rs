@@ -13,7 +13,7 @@ use crate::entitlement::{
     Service, ServiceStatus, Subscriber, Subscription, SubscriptionResult,
 };
 use crate::event::{Event, Party, What};
-use crate::flow::{Companion, FlowError, Pace, Sharing, Subject};
+use crate::flow::{Awaited, Companion, FlowError, Pace, Sharing, Subject};
 use crate::pairing::{Channel, Message};
 
 /// Pages, messages and repetitions in one subscription, before it is given up.
@@ -43,7 +43,9 @@ pub enum Settled {
 pub enum Standing {
     /// In use.
     Active,
-    /// Not in use, or the operator says nothing about it.
+    /// Out of service, but not for good: `ServiceStatus` 3.
+    Suspended,
+    /// Not in use yet, or the operator says nothing about it.
     Unknown,
     /// Taken out of use for good: `ServiceStatus` 4.
     Ended,
@@ -172,26 +174,56 @@ impl Primary<'_, '_> {
         let call = Call::acquire_configuration(app);
         let document = self.ask(&subject.map_or(call.clone(), |subject| subject.describe(call)))?;
         let configurations = Configuration::read(&document)?;
-        let result = match configurations.iter().find_map(|one| one.status) {
-            Some(status) => What::Service { status },
-            None => What::Answered { result: format!("{} configurations", configurations.len()) },
-        };
-        self.client.tell(Party::AuthorizationServer, Party::Primary, result);
+        self.client.tell(Party::AuthorizationServer, Party::Primary, standing_of(&configurations));
         Ok(configurations)
+    }
+
+    /// Asks how things stand until `settled` finds what it looks for, or says how long the operator wants it to wait. What
+    /// has not changed since it was told is not told again.
+    fn await_configuration<R>(
+        &mut self,
+        subject: &Subject,
+        awaited: Awaited,
+        mut settled: impl FnMut(Vec<Configuration>) -> Result<R, Option<Duration>>,
+    ) -> Result<R, FlowError> {
+        let call = subject.describe(Call::acquire_configuration(subject.app()));
+        let (mut last, mut waited) = (None, Duration::ZERO);
+        for before in 0..self.pace.attempts {
+            let mut untold = Vec::new();
+            let document = self.ask_by(|client, subscriber| {
+                let (document, events) = client.call_untold(subscriber, &call);
+                untold.extend(events);
+                document
+            });
+            let configurations = document.and_then(|document| Ok(Configuration::read(&document)?));
+            let standing = configurations.as_deref().map(standing_of).ok();
+            if standing.is_none() || standing != last {
+                untold.into_iter().for_each(&mut *self.client.tell);
+                if let Some(standing) = &standing {
+                    self.client.tell(Party::AuthorizationServer, Party::Primary, standing.clone());
+                }
+                last = standing;
+            }
+            match settled(configurations?) {
+                Ok(found) => return Ok(found),
+                Err(polling) if before + 1 < self.pace.attempts => waited += self.pace.wait_again(before, polling),
+                Err(_) => {}
+            }
+        }
+        Err(FlowError::StillWaiting { awaited, waited })
     }
 
     /// Asks until the service is active, or not to become so.
     pub fn await_service(&mut self, subject: &Subject) -> Result<ServiceStatus, FlowError> {
-        for _ in 0..self.pace.attempts {
-            let all = self.configurations(subject.app(), Some(subject))?;
+        let awaited = if subject.eid().is_some() { Awaited::Enabled } else { Awaited::Service };
+        self.await_configuration(subject, awaited, |all| {
             let about = all.iter().find(|one| subject.iccid().is_some() && one.iccid.as_ref() == subject.iccid());
             let about = about.or_else(|| all.iter().find(|one| one.status.is_some()));
             match about.and_then(|one| one.status) {
-                None | Some(ServiceStatus::Activating) => self.pace.wait(about.and_then(|one| one.polling)),
-                Some(status) => return Ok(status),
+                None | Some(ServiceStatus::Activating) => Err(about.and_then(|one| one.polling)),
+                Some(status) => Ok(status),
             }
-        }
-        Err(FlowError::Unfinished)
+        })
     }
 
     /// How the operator sees the card `iccid` of this device; what a request to look at the configuration is about.
@@ -201,6 +233,7 @@ impl Primary<'_, '_> {
         Ok(match own.and_then(|one| one.status) {
             Some(ServiceStatus::DeactivatedNoReuse) => Standing::Ended,
             Some(ServiceStatus::Activated) => Standing::Active,
+            Some(ServiceStatus::Deactivated) => Standing::Suspended,
             _ => Standing::Unknown,
         })
     }
@@ -282,15 +315,10 @@ impl Primary<'_, '_> {
 
     /// Asks until a profile waits: after SubscriptionResult 4.
     fn await_download(&mut self, subject: &Subject) -> Result<DownloadInfo, FlowError> {
-        for _ in 0..self.pace.attempts {
-            let all = self.configurations(subject.app(), Some(subject))?;
+        self.await_configuration(subject, Awaited::Profile, |all| {
             let polling = all.iter().find_map(|one| one.polling);
-            if let Some(info) = all.into_iter().find_map(|one| one.download) {
-                return Ok(info);
-            }
-            self.pace.wait(polling);
-        }
-        Err(FlowError::Unfinished)
+            all.into_iter().find_map(|one| one.download).ok_or(polling)
+        })
     }
 
     fn service(&mut self, call: &Call) -> Result<ServiceStatus, FlowError> {
@@ -302,10 +330,17 @@ impl Primary<'_, '_> {
 
     /// Asks; while the server is busy, again. If it is for longer than a person waits without a word, they are told.
     fn ask(&mut self, call: &Call) -> Result<Document, FlowError> {
+        self.ask_by(|client, subscriber| client.call(subscriber, call))
+    }
+
+    fn ask_by(
+        &mut self,
+        mut ask: impl FnMut(&mut Client<'_>, &mut Subscriber<'_>) -> Result<Document, EntitlementError>,
+    ) -> Result<Document, FlowError> {
         const TRIES_WHILE_BUSY: usize = 3;
         const LONGEST: u64 = 60;
         for _ in 1..TRIES_WHILE_BUSY {
-            match self.client.call(&mut self.subscriber, call) {
+            match ask(&mut self.client, &mut self.subscriber) {
                 Err(EntitlementError::Busy { seconds, .. }) if seconds.is_none_or(|seconds| seconds <= LONGEST) => {
                     self.client.tell(Party::AuthorizationServer, Party::Primary, What::Busy { seconds });
                     self.pace.wait(seconds.map(Duration::from_secs));
@@ -313,7 +348,7 @@ impl Primary<'_, '_> {
                 outcome => return Ok(outcome?),
             }
         }
-        Ok(self.client.call(&mut self.subscriber, call)?)
+        Ok(ask(&mut self.client, &mut self.subscriber)?)
     }
 
     fn answered(&mut self, result: &str) {
@@ -580,6 +615,14 @@ impl Default for Acquisition {
 }
 
 /// The specification's words.
+/// How configurations stand, in a word.
+fn standing_of(configurations: &[Configuration]) -> What {
+    match configurations.iter().find_map(|one| one.status) {
+        Some(status) => What::Service { status },
+        None => What::Answered { result: format!("{} configurations", configurations.len()) },
+    }
+}
+
 const fn subscription_result(result: &SubscriptionResult) -> &'static str {
     match result {
         SubscriptionResult::ContinueToWebsheet(_) => "CONTINUE TO WEBSHEET",
@@ -881,7 +924,11 @@ mod tests {
         // An operator that never comes to an end.
         let never =
             run(App::Companion, &[WAITING; 3], &mut Person::default(), |primary| primary.await_service(&subject));
-        assert!(matches!(never.outcome, Err(FlowError::Unfinished)));
+        let error = never.outcome.unwrap_err().to_string();
+        assert!(error.starts_with("waited 6 s, and the operator has not heard from the SM-DP+"), "{error}");
+        assert_eq!(never.waited.iter().map(Duration::as_secs).collect::<Vec<_>>(), [2, 4]);
+        let told = ["Primary → AS: AcquireConfiguration, with token", "AS → Primary: service being activated"];
+        assert_eq!(never.events, told, "what has not changed is told once");
     }
 
     #[test]
@@ -893,12 +940,19 @@ mod tests {
         assert_eq!(operations(&moved.requests), ["ManageSubscription 3"]);
         assert_eq!(moved.requests[0].parameter("terminal_eid").as_deref(), Some(EID));
         assert_eq!(moved.requests[0].parameter("old_terminal_iccid").as_deref(), Some(ICCID));
+        // The number is on this eUICC: this device has forgotten that, the operator has not.
+        let here = format!(r#""PrimaryConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"1"}}"#);
+        let kept = run(App::Primary, &[DONE, &here], &mut Person::default(), |primary| primary.transfer(&subject));
+        assert_eq!(kept.outcome.unwrap().download, Download::Installed(ICCID.parse().unwrap()));
+        assert!(kept.events.contains(&format!("AS → Primary: the eUICC has its profile already: {ICCID}")));
         let iccid: Iccid = ICCID.parse().unwrap();
-        for (status, ended) in [("1", false), ("4", true)] {
+        for (status, standing) in
+            [("1", Standing::Active), ("2", Standing::Unknown), ("3", Standing::Suspended), ("4", Standing::Ended)]
+        {
             let configuration = format!(r#""PrimaryConfiguration":{{"ICCID":"{ICCID}","ServiceStatus":"{status}"}}"#);
             let old = run(App::Primary, &[&configuration], &mut Person::default(), |primary| primary.obey(&iccid));
-            assert_eq!(old.outcome.unwrap() == Standing::Ended, ended);
-            assert_eq!(old.store.state().disabled(&iccid).is_some(), ended);
+            assert_eq!(old.outcome.unwrap(), standing);
+            assert_eq!(old.store.state().disabled(&iccid).is_some(), standing == Standing::Ended);
         }
     }
 

@@ -107,6 +107,28 @@ impl Client<'_> {
         }
     }
 
+    /// As [`Client::call`]; what happens is not told but given back.
+    pub(crate) fn call_untold(
+        &mut self,
+        subscriber: &mut Subscriber<'_>,
+        call: &Call,
+    ) -> (Result<Document, EntitlementError>, Vec<Event>) {
+        let mut untold = Vec::new();
+        let mut keep = |event| untold.push(event);
+        let mut client = Client {
+            http: &mut *self.http,
+            store: &mut *self.store,
+            user: &mut *self.user,
+            settings: self.settings.clone(),
+            random: &mut *self.random,
+            now: self.now,
+            tell: &mut keep,
+        };
+        let outcome = client.call(subscriber, call);
+        self.settings = client.settings;
+        (outcome, untold)
+    }
+
     /// Whether there is a token to ask with.
     pub fn has_token(&self, subscriber: &Subscriber<'_>, app: App) -> bool {
         self.store.state().token(&self.settings.endpoint, &subscriber.key(), app, self.now).is_some()
