@@ -3,12 +3,17 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::output::printable;
 
-/// An answer; `None` where nobody is, or nobody says anything within `patience`.
-pub(crate) fn ask(question: &str, patience: Option<Duration>) -> Option<String> {
+/// An answer; `None` where nobody is.
+pub(crate) fn ask(question: &str) -> Option<String> {
+    ask_while(question, Duration::MAX, &mut || true)
+}
+
+/// An answer; `None` where nobody is, nobody says anything within `patience`, or the answer is not `wanted` any more.
+pub(crate) fn ask_while(question: &str, patience: Duration, wanted: &mut dyn FnMut() -> bool) -> Option<String> {
     static ANSWERS: Mutex<Answers> = Mutex::new(Answers { late: None });
     let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
     if io::stdin().is_terminal() {
@@ -16,13 +21,16 @@ pub(crate) fn ask(question: &str, patience: Option<Duration>) -> Option<String> 
     }
     eprint!("{} ", printable(question));
     io::stderr().flush().ok()?;
-    let answer = answers.next(read, patience);
+    let answer = answers.next(read, patience, wanted);
     if answer.is_none() {
         // Nobody has ended the line of the question.
         eprintln!();
     }
     answer
 }
+
+/// How often it is looked whether an answer is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// One line, or the end of all lines.
 type Line = Option<String>;
@@ -51,16 +59,25 @@ impl Answers {
         self.late.take_if(|late| late.try_recv().is_ok());
     }
 
-    fn next(&mut self, read: impl FnOnce() -> Receiver<Line>, patience: Option<Duration>) -> Line {
-        let line = self.late.take().unwrap_or_else(read);
-        let said = match patience {
-            Some(patience) => line.recv_timeout(patience),
-            None => line.recv().map_err(RecvTimeoutError::from),
-        };
-        if said == Err(RecvTimeoutError::Timeout) {
-            self.late = Some(line);
+    fn next(
+        &mut self,
+        read: impl FnOnce() -> Receiver<Line>,
+        patience: Duration,
+        wanted: &mut dyn FnMut() -> bool,
+    ) -> Line {
+        let (line, begun) = (self.late.take().unwrap_or_else(read), Instant::now());
+        loop {
+            let left = patience.saturating_sub(begun.elapsed());
+            match line.recv_timeout(left.min(LOOK)) {
+                Ok(said) => return said,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if left.is_zero() || !wanted() => {
+                    self.late = Some(line);
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
-        said.ok().flatten()
     }
 }
 
@@ -72,7 +89,7 @@ mod tests {
     fn nobody_is_waited_for_longer_than_that_and_a_late_answer_is_none() {
         let mut answers = Answers { late: None };
         let (tell, line) = mpsc::channel();
-        assert_eq!(answers.next(|| line, Some(Duration::ZERO)), None);
+        assert_eq!(answers.next(|| line, Duration::ZERO, &mut || true), None);
         // Nothing has come yet: the line that is being read will be the answer to the next question.
         answers.forget_late();
         tell.send(Some("y".to_owned())).unwrap();
@@ -80,10 +97,26 @@ mod tests {
         answers.forget_late();
         let (tell, line) = mpsc::channel();
         tell.send(Some("n".to_owned())).unwrap();
-        assert_eq!(answers.next(|| line, Some(Duration::ZERO)).as_deref(), Some("n"));
+        assert_eq!(answers.next(|| line, Duration::ZERO, &mut || true).as_deref(), Some("n"));
         let (tell, line) = mpsc::channel::<Line>();
         drop(tell);
-        assert_eq!(answers.next(|| line, None), None);
+        assert_eq!(answers.next(|| line, Duration::MAX, &mut || true), None);
+        assert!(answers.late.is_none());
+    }
+
+    /// However patient whoever asks is; and what is typed all the same is no answer to the next question.
+    #[test]
+    fn a_question_nobody_wants_answered_any_more_is_taken_back() {
+        let mut answers = Answers { late: None };
+        let (tell, line) = mpsc::channel();
+        let mut looks = 0;
+        let mut wanted = || {
+            looks += 1;
+            looks < 3
+        };
+        assert_eq!(answers.next(|| line, Duration::MAX, &mut wanted), None);
+        tell.send(Some("y".to_owned())).unwrap();
+        answers.forget_late();
         assert!(answers.late.is_none());
     }
 }

@@ -6,10 +6,10 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use device::pairing::{Bonds, Channel, Identity, Message, Question, lan};
+use device::pairing::{Bonds, Channel, Identity, IsWanted, Message, Question, lan};
 use rsp::{Eid, Iccid};
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
@@ -197,7 +197,12 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
             let file = file.unwrap();
             fs::copy(file.path(), folder.join(copy.memory).join(file.file_name())).unwrap();
         }
-        for (phone, command) in [(&old, "status"), (&copy, "messages")] {
+        // One that has lost its memory has its card still, which proves itself and is told as much.
+        let lost = Phone { memory: &format!("{memory}-lost"), card: old.card.clone(), ..old.clone() };
+        for (phone, command) in [(&lost, "status"), (&old, "status"), (&copy, "messages")] {
+            if euicc && phone.memory == lost.memory {
+                continue;
+            }
             if euicc && command == "messages" {
                 // The first has disabled the profile, and --yes agreed to its deletion: there is nothing to ask with any more.
                 let listed = network.vuicc(&["lpa", "--card", old.card.to_str().unwrap(), "profile", "list"]);
@@ -212,6 +217,90 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
     }
 }
 
+/// A device whose person answers by hand, or does not.
+struct Attended {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Attended {
+    fn start(command: &mut Command, log: PathBuf) -> Self {
+        let file = || fs::File::options().create(true).append(true).open(&log).unwrap();
+        let child = command.stdin(Stdio::piped()).stdout(file()).stderr(file()).spawn().unwrap();
+        Self { child, log }
+    }
+
+    /// Waits for a line of JSON with this event.
+    fn event(&self, name: &str) -> Value {
+        // Less than a person has for an answer.
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let said = fs::read_to_string(&self.log).unwrap();
+            // A question has no end of its line.
+            let json = said.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok());
+            if let Some(event) = json.into_iter().find(|json: &Value| json["event"] == name) {
+                return event;
+            }
+            assert!(Instant::now() < deadline, "no sign of {name}:\n{said}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Lets it come to its end; what it has said.
+    fn end(mut self) -> String {
+        assert!(!self.child.wait().unwrap().success());
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One person says that the digits differ: the other, who has not answered, is not asked any longer, and hears why.
+fn no_takes_the_question_back(way: &Way, phone_says_no: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, card) = (folder.path().join("state"), Card::new(folder.path(), &[]));
+    let device = |role: &str| {
+        let mut command = command(&state, ["--json", "device", role]);
+        command.arg("--memory").arg(folder.path().join(role));
+        command
+    };
+    let mut serve = device("secondary");
+    serve.arg("--card").arg(card.image()).args(["serve", "--pair", "--once"]).args(&way.watch);
+    let watch = Attended::start(&mut serve, folder.path().join("watch.log"));
+    let address = watch.event("waiting")["address"].as_str().unwrap().to_owned();
+    let mut pair = device("primary");
+    let phone =
+        Attended::start(pair.args(["pair", "--to", &address]).args(&way.phone), folder.path().join("phone.log"));
+    assert_eq!(phone.event("digits")["digits"], watch.event("digits")["digits"]);
+    let (mut one, other) = if phone_says_no { (phone, watch) } else { (watch, phone) };
+    writeln!(one.child.stdin.take().unwrap(), "n").unwrap();
+    assert!(one.end().contains("not paired: the digits were not confirmed here"));
+    other.event("digits_withdrawn");
+    let said = other.end();
+    assert!(said.contains("not paired: the digits were not confirmed on the other device"), "{said}");
+}
+
+#[test]
+fn no_takes_the_question_back_on_the_local_network() {
+    for phone_says_no in [true, false] {
+        no_takes_the_question_back(&Way::lan(), phone_says_no);
+    }
+}
+
+#[test]
+fn no_takes_the_question_back_by_bluetooth() {
+    for phone_says_no in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(controllers) = Controllers::start(folder.path()) else { return };
+        no_takes_the_question_back(&Way::bluetooth(&controllers), phone_says_no);
+    }
+}
+
 /// A primary is believed about a profile only once it has brought it: not because it names one.
 #[test]
 fn a_profile_that_is_only_named_did_not_come_from_who_names_it() {
@@ -221,7 +310,7 @@ fn a_profile_that_is_only_named_did_not_come_from_who_names_it() {
     let watch = Watch::serve(folder.path(), card.image(), &Way::lan(), &[]);
     let (identity, mut bonds) = (Identity::generate().unwrap(), Bonds::default());
     let address = watch.to[1].parse().unwrap();
-    let mut yes = |_: &Question| true;
+    let mut yes = |_: &Question, _: IsWanted<'_>| true;
     let mut primary = lan::connect(address, &identity, "Phone", &mut bonds, Some(&mut yes)).unwrap().channel;
     let mut answer = |question: Message| {
         primary.send(&question).unwrap();

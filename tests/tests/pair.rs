@@ -323,7 +323,7 @@ fn over_tls() -> (Link, Link) {
     let address = listener.address().unwrap();
     let waiting = std::thread::spawn(move || {
         let mut shown = None;
-        let mut compare = |question: &pairing::Question| {
+        let mut compare = |question: &pairing::Question, _: pairing::IsWanted<'_>| {
             shown = Some(question.digits);
             true
         };
@@ -331,7 +331,7 @@ fn over_tls() -> (Link, Link) {
         (paired, shown)
     });
     let mut shown = None;
-    let mut compare = |question: &pairing::Question| {
+    let mut compare = |question: &pairing::Question, _: pairing::IsWanted<'_>| {
         shown = Some(question.digits);
         true
     };

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{Message, Page, User};
-use device::pairing::Question;
 use device::pairing::lan::PERSON;
+use device::pairing::{IsWanted, Question};
 use device::secondary::{Owner, Removal};
 use lpa::{Decision, Offer, Progress};
 use rsp::{Iccid, Msisdn};
@@ -14,7 +14,8 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::lpa::user::Terminal;
 use crate::output::{Output, printable, within_a_line};
-use crate::{qr, question};
+use crate::qr;
+use crate::question::{ask, ask_while};
 
 /// The person.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +29,17 @@ impl Person {
         Self { output, agrees }
     }
 
-    /// Whether the other device shows the same digits.
-    pub(super) fn compare(self, question: &Question) -> bool {
+    /// Whether the other device shows the same digits; the question is taken back when the answer is not `wanted` any more.
+    pub(super) fn compare(self, question: &Question, wanted: IsWanted<'_>) -> bool {
         self.tell(&json!({ "event": "digits", "name": question.name, "digits": question.digits.to_string() }));
         let same = format!("“{}” shows {}: the same digits as here? [y/N]", question.name, question.digits);
         // The other side waits no longer either, and others may want to come.
-        let agreed = self.agrees || is_yes(question::ask(&same, Some(PERSON)).as_deref());
+        let agreed = self.agrees || is_yes(ask_while(&same, PERSON, wanted).as_deref());
+        if !wanted() {
+            // What asks in our place by JSON takes its question back; why, is said by who wanted the answer.
+            self.tell(&json!({ "event": "digits_withdrawn", "name": question.name }));
+            return false;
+        }
         if agreed && !self.output.is_json() {
             eprintln!("waiting for the person at “{}”", within_a_line(&question.name));
         }
@@ -158,11 +164,6 @@ impl lpa::User for EuiccOwner {
 
 fn is_yes(answer: Option<&str>) -> bool {
     matches!(answer, Some("y" | "Y" | "yes"))
-}
-
-/// An answer; `None` where nobody is.
-fn ask(question: &str) -> Option<String> {
-    question::ask(question, None)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace, Sharing, Subject};
 use device::http::HttpsClient;
 use device::mt::{MtClient, Received};
-use device::pairing::{Carrier, Gateway, Paired, Place, Question, meet};
+use device::pairing::{Carrier, Compare, Gateway, IsWanted, Paired, Place, Question, meet};
 use device::primary::{Acquisition, Primary, Standing};
 use device::secondary::{Card, HttpsServers, Secondary};
 use device::store::{Store, Volatile};
@@ -430,8 +430,8 @@ fn connect(
     let device = &arguments.device;
     let name = device.name.as_deref().unwrap_or("Phone");
     let person = Person::new(context.output, device.yes);
-    let mut compare = |question: &Question| person.compare(question);
-    let compare = pairing.then_some(&mut compare as &mut dyn FnMut(&Question) -> bool);
+    let mut compare = |question: &Question, wanted: IsWanted<'_>| person.compare(question, wanted);
+    let compare = pairing.then_some(&mut compare as Compare<'_>);
     let mut carrier: Box<dyn Carrier> = match device.bluetooth {
         Some(hci) => Box::new(DeviceArguments::radio(hci, memory, name)?),
         None => Box::new(device.lan(memory, name)?),

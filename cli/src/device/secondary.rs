@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::{Args, Subcommand};
 use device::event::{Event, Party, What};
 use device::flow::FlowError;
-use device::pairing::{Carrier, Channel, Message, PairingError, Place, Question, Tunnel};
+use device::pairing::{Carrier, Channel, Compare, IsWanted, Message, PairingError, Place, Question, Tunnel};
 use device::secondary::{Card, HttpsServers, Secondary};
 use device::usim::{Pin, Usim, UsimError};
 use lpa::{Euicc, LpaError, Options};
@@ -106,8 +106,8 @@ fn serve_primaries(
     let mut user = EuiccOwner::new(context.output, device.yes);
     let mut tell = teller(context);
     loop {
-        let mut compare = |question: &Question| person.compare(question);
-        let compare = serve.pair.then_some(&mut compare as &mut dyn FnMut(&Question) -> bool);
+        let mut compare = |question: &Question, wanted: IsWanted<'_>| person.compare(question, wanted);
+        let compare = serve.pair.then_some(&mut compare as Compare<'_>);
         let mut paired = match carrier.accept(compare, device.patience()) {
             Ok(paired) => paired,
             Err(error) => {

@@ -31,7 +31,7 @@ impl Terminal {
         if !io::stdin().is_terminal() {
             return None;
         }
-        question::ask(question, None)
+        question::ask(question)
     }
 }
 

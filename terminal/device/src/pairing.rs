@@ -33,8 +33,12 @@ pub use message::{Message, Role};
 pub use protocol::{Digits, Question};
 pub use proxy::{Gateway, ProxyUrl, Tunnel};
 
-/// Asks the person whether the other device shows the same digits. They may take their time.
-pub type Compare<'a> = &'a mut dyn FnMut(&Question) -> bool;
+/// Asks the person whether the other device shows the same digits. They may take their time, as long as the answer is
+/// wanted; what is said later does not matter.
+pub type Compare<'a> = &'a mut dyn FnMut(&Question, IsWanted<'_>) -> bool;
+
+/// Whether an answer is still wanted: no more, once the other person has said no or the other device is gone.
+pub type IsWanted<'a> = &'a mut dyn FnMut() -> bool;
 
 /// A channel, and who is at the other end.
 #[derive(Debug)]
@@ -149,6 +153,11 @@ pub enum PairingError {
 }
 
 impl PairingError {
+    /// Whether somebody only failed to speak: nothing a person could do anything about.
+    const fn is_noise(&self) -> bool {
+        matches!(self, Self::Closed | Self::Malformed(_) | Self::Patience(_) | Self::Tls(_) | Self::TooLong(_))
+    }
+
     pub(crate) fn storage(path: &Path, error: impl fmt::Display) -> Self {
         Self::Storage(format!("{}: {error}", path.display()))
     }

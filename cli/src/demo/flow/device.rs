@@ -16,8 +16,8 @@ use device::mt::{Attachment, MtClient, Received};
 use device::pairing::bluetooth::{Address, Bluetooth, Keyring, Radio};
 use device::pairing::lan::{Interfaces, Lan};
 use device::pairing::{
-    Bonds, Carrier, Channel, Fingerprint, Gateway, Identity, Link, PairingError, Place, Question, Tunnel, in_process,
-    meet,
+    Bonds, Carrier, Channel, Fingerprint, Gateway, Identity, IsWanted, Link, PairingError, Place, Question, Tunnel,
+    in_process, meet,
 };
 use device::primary::{Primary, Standing};
 use device::secondary::{Card, Secondary};
@@ -489,13 +489,13 @@ fn over(
     let (to_phone, from_watch) = mpsc::channel();
     let (to_watch, from_phone) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let mut compare = |question: &Question| same_digits(question, &to_phone, &from_phone);
+        let mut compare = |question: &Question, _: IsWanted<'_>| same_digits(question, &to_phone, &from_phone);
         let paired = watch.accept(Some(&mut compare), PATIENCE)?;
         ensure(paired.fresh, || "the watch knew the phone already".into())?;
         life(paired.channel, paired.device)
     });
     let mut digits = String::new();
-    let mut compare = |question: &Question| {
+    let mut compare = |question: &Question, _: IsWanted<'_>| {
         digits = question.digits.to_string();
         same_digits(question, &to_watch, &from_watch)
     };

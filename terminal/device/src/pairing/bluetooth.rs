@@ -21,7 +21,7 @@ use core::str::FromStr;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TryRecvError, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,11 @@ pub const SPSM: u16 = 0x0081;
 
 /// Longest time a machine takes to connect, to pair, or to open the channel.
 const MACHINE: Duration = Duration::from_secs(30);
+/// Longest silence of a primary that has connected, until it begins to pair or to encrypt: meanwhile nobody else gets in.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Longest time until it has begun, whatever it does instead. Whoever waits to connect outlasts it.
+const BEGINNING: Duration = Duration::from_secs(15);
+const _: () = assert!(BEGINNING.as_secs() < MACHINE.as_secs());
 /// Longest time a person takes to compare digits: Bluetooth allows no longer.
 const PERSON: Duration = Duration::from_secs(30);
 /// Longest time a connection that is not needed any more waits for the other side to end it.
@@ -80,6 +85,13 @@ pub struct Radio {
     pub hci: SocketAddr,
     /// The address of this device.
     pub address: Address,
+}
+
+impl Radio {
+    /// The controller, or the way there, does not do its part. Nobody else can be blamed for that.
+    fn broken(&self, error: &impl fmt::Debug) -> PairingError {
+        PairingError::Network(format!("the controller at {} does not work: {error:?}; start it again", self.hci))
+    }
 }
 
 /// A static random address, as it is written: high octet first.
@@ -294,10 +306,25 @@ impl Bluetooth {
     }
 }
 
+/// Whether somebody who came only failed to speak, to us or to the radio.
+const fn is_noise(error: &PairingError) -> bool {
+    error.is_noise() || matches!(error, PairingError::Bluetooth(_))
+}
+
 impl Carrier for Bluetooth {
-    fn accept(&mut self, compare: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError> {
-        let side = Side::Peripheral { name: self.name.clone(), eid: self.eid };
-        self.meet(side, compare, patience)
+    fn accept(&mut self, mut compare: Option<Compare<'_>>, patience: Duration) -> Result<Paired, PairingError> {
+        let end = Instant::now() + patience;
+        loop {
+            let side = Side::Peripheral { name: self.name.clone(), eid: self.eid };
+            let left = end.saturating_duration_since(Instant::now());
+            let compare = compare.as_mut().map(|compare| &mut **compare as Compare<'_>);
+            match self.meet(side, compare, left) {
+                // Who comes and does not speak as it must be is not waited for any longer.
+                Err(error) if is_noise(&error) && Instant::now() < end => {}
+                Err(PairingError::Patience(_)) => return Err(PairingError::Patience(patience)),
+                outcome => return outcome,
+            }
+        }
     }
 
     fn find(&mut self, patience: Duration, wanted: &mut dyn FnMut(&Found) -> bool) -> Result<Vec<Found>, PairingError> {
@@ -407,7 +434,15 @@ fn follow(
             Ok(News::Connected) => is_there = true,
             Ok(News::Compare { device, digits }) => {
                 let question = Question { name: name_of(device), digits };
-                let same = compare.as_mut().is_some_and(|compare| compare(&question));
+                let mut over = None;
+                let mut wanted = || {
+                    over = over.take().or_else(|| ended(news));
+                    over.is_none()
+                };
+                let same = compare.as_mut().is_some_and(|compare| compare(&question, &mut wanted));
+                if let Some(error) = over {
+                    return Err(error);
+                }
                 answer.send(same).map_err(|_| PairingError::Closed)?;
             }
             Ok(News::Ready { device, is_fresh, bond }) => {
@@ -420,6 +455,15 @@ fn follow(
             Err(RecvTimeoutError::Timeout) => return Err(PairingError::Patience(patience)),
             Err(RecvTimeoutError::Disconnected) => return Err(PairingError::Closed),
         }
+    }
+}
+
+/// Why nobody waits for the person any more, if so: before they have said something, there is no other news.
+fn ended(news: &mpsc::Receiver<News>) -> Option<PairingError> {
+    match news.try_recv() {
+        Ok(News::Failed(error)) => Some(error),
+        Ok(_) | Err(TryRecvError::Disconnected) => Some(PairingError::Closed),
+        Err(TryRecvError::Empty) => None,
     }
 }
 
@@ -485,10 +529,10 @@ async fn run(
     let incoming = queues.incoming.clone();
     let mut runner = stack.runner();
     let result = tokio::select! {
-        result = runner.run() => result.map_err(|error| radio_error(&error)),
+        result = runner.run() => result.map_err(|error| radio.broken(&error)),
         result = async {
             match side {
-                Side::Peripheral { name, eid } => peripheral(&stack, &name, eid, person, &mut queues).await,
+                Side::Peripheral { name, eid } => peripheral(&stack, radio, &name, eid, person, &mut queues).await,
                 Side::Central { device } => central(&stack, device, person, &mut queues).await,
             }
         } => result,
@@ -525,11 +569,11 @@ async fn scan(
     };
     let mut runner = stack.runner();
     tokio::select! {
-        result = runner.run_with_handler(&scanning) => result.map_err(|error| radio_error(&error)),
+        result = runner.run_with_handler(&scanning) => result.map_err(|error| radio.broken(&error)),
         result = async {
             let mut central = stack.central();
             let mut scanner = Scanner::new(&mut central);
-            let session = scanner.scan(&ScanConfig::default()).await.map_err(|error| radio_error(&error))?;
+            let session = scanner.scan(&ScanConfig::default()).await.map_err(|error| radio.broken(&error))?;
             while scanning.state.borrow().gathering.left().is_some() {
                 sleep(LOOK).await;
             }
@@ -628,6 +672,7 @@ type Code = HeaplessString<255>;
 
 async fn peripheral(
     stack: &Stack<'_>,
+    radio: Radio,
     name: &str,
     eid: Option<Eid>,
     mut person: Person,
@@ -644,7 +689,7 @@ async fn peripheral(
     service.build();
     let server = Server::new(table);
     let connection = tokio::select! {
-        connection = advertise(stack, name) => connection?,
+        connection = advertise(stack, radio, name) => connection?,
         // Nobody waits any longer.
         _ = person.answers.recv() => return Err(PairingError::Closed),
     };
@@ -655,7 +700,7 @@ async fn peripheral(
     let incoming = queues.incoming.clone();
     let next = async || served(gatt.next().await, &code, eid.as_ref(), &incoming).await;
     let result = async {
-        compare(&connection, &mut person, &next).await?;
+        compare(&connection, &mut person, [SILENCE, BEGINNING], &next).await?;
         // Only now, as a channel must not be had by anybody else.
         let channel = async {
             let (pending, first) = tokio::select! {
@@ -698,7 +743,7 @@ async fn central(
         // The stack at the other end may be connected before its device has said whether it keeps bonds.
         sleep(SETTLE).await;
         connection.request_security().map_err(|error| radio_error(&error))?;
-        compare(&connection, &mut person, &next).await?;
+        compare(&connection, &mut person, [MACHINE, MACHINE], &next).await?;
         let config = L2capChannelConfig::default();
         let created = L2capChannel::create(stack, &connection, SPSM, &config);
         let created = timeout(MACHINE, created).await.map_err(|_| PairingError::Patience(MACHINE))?;
@@ -714,7 +759,7 @@ async fn central(
 }
 
 /// Lets the device be found until a central connects.
-async fn advertise<'s>(stack: &'s Stack<'_>, name: &str) -> Result<Wire<'s>, PairingError> {
+async fn advertise<'s>(stack: &'s Stack<'_>, radio: Radio, name: &str) -> Result<Wire<'s>, PairingError> {
     let (mut found, mut asked) = ([0; 31], [0; 31]);
     // Flags and service leave room for so much of the name; the rest is for those who ask.
     let structures = [
@@ -731,7 +776,8 @@ async fn advertise<'s>(stack: &'s Stack<'_>, name: &str) -> Result<Wire<'s>, Pai
     };
     let mut peripheral = stack.peripheral();
     let advertiser = peripheral.advertise(&AdvertisementParameters::default(), advertisement).await;
-    advertiser.map_err(|error| radio_error(&error))?.accept().await.map_err(|error| radio_error(&error))
+    let advertiser = advertiser.map_err(|error| radio.broken(&error))?;
+    advertiser.accept().await.map_err(|error| radio.broken(&error))
 }
 
 /// As much of a name as fits into so many octets.
@@ -816,18 +862,22 @@ async fn served(
 }
 
 /// Goes through the numeric comparison, or finds that a bond makes it needless; tells the person's thread when it is
-/// done.
+/// done. How long the other side may say nothing, and how long in all, until there is something to compare.
 async fn compare(
     connection: &Wire<'_>,
     person: &mut Person,
+    [silence, beginning]: [Duration; 2],
     next: &impl AsyncFn() -> Result<Happened, PairingError>,
 ) -> Result<(), PairingError> {
     let device = connection.peer_address();
     person.tell.send(News::Connected).map_err(|_| PairingError::Closed)?;
     let (mut is_asked, mut refused) = (false, None);
-    // Who says nothing has no more time than a machine takes.
-    let mut end = tokio::time::Instant::now() + MACHINE;
+    let begun = tokio::time::Instant::now();
+    let mut end = begun + silence;
     loop {
+        if !is_asked {
+            end = (tokio::time::Instant::now() + silence).min(begun + beginning);
+        }
         let happened = tokio::select! {
             happened = next() => happened?,
             answer = person.answers.recv() => {
@@ -842,7 +892,7 @@ async fn compare(
                 }
                 Happened::Nothing
             }
-            () = tokio::time::sleep_until(end) => return Err(PairingError::Patience(MACHINE)),
+            () = tokio::time::sleep_until(end) => return Err(PairingError::Patience(end - begun)),
         };
         let ready = |is_fresh, bond| {
             let news = News::Ready { device: connection.peer_identity().addr, is_fresh, bond };
@@ -897,7 +947,9 @@ async fn talk<'s>(
             };
             let room = usize::from(writer.peer_mtu()).max(1);
             for piece in frame(&json)?.chunks(room) {
-                writer.send(stack, piece).await.map_err(|_| PairingError::Closed)?;
+                // Who gives no credits for so long takes nothing any more.
+                let sent = timeout(MACHINE, writer.send(stack, piece)).await.map_err(|_| PairingError::Closed)?;
+                sent.map_err(|_| PairingError::Closed)?;
             }
         }
         // Nothing more will come, says an empty message. Whoever reads it ends the connection.
@@ -952,8 +1004,8 @@ fn radio_error(error: &impl fmt::Debug) -> PairingError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairing::Channel;
-    use std::io::Write;
+    use crate::pairing::{Channel, IsWanted};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpListener;
     use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
@@ -976,22 +1028,39 @@ mod tests {
     /// One test at a time: the stacks of one process share their packets.
     static ROOMS: Mutex<()> = Mutex::new(());
 
-    /// Two virtual controllers in one room.
+    /// Bumble's own program has room for two controllers only.
+    const CONTROLLERS: &str = r"
+import asyncio, sys
+from bumble.controller import Controller
+from bumble.link import LocalLink
+from bumble.transport import open_transport
+
+async def main(names):
+    link, kept = LocalLink(), []
+    for name in names:
+        transport = await open_transport(name)
+        kept += [transport, Controller(name, host_source=transport.source, host_sink=transport.sink, link=link)]
+    await asyncio.get_running_loop().create_future()
+
+asyncio.run(main(sys.argv[1:]))
+";
+
+    /// Virtual controllers in one room: for two of ours, and for two that belong to somebody else.
     struct Room {
         _alone: MutexGuard<'static, ()>,
         process: Child,
-        hci: [SocketAddr; 2],
+        hci: [SocketAddr; 4],
     }
 
     impl Room {
         fn new(python: &Path) -> Self {
             let alone = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
-            let hci = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+            let hci = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
             let names = hci.map(|address| format!("tcp-server:{address}"));
             let mut command = Command::new(python);
-            command.args(["-m", "bumble.apps.controllers"]).args(names).stdout(Stdio::null()).stderr(Stdio::null());
-            let process = command.spawn().unwrap();
-            // Both listen. Nobody may knock, as a controller has one host only.
+            command.args(["-c", CONTROLLERS]).args(names).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut process = command.spawn().unwrap();
+            // All listen. Nobody may knock, as a controller has one host only.
             let wanted = hci.map(|address| format!(":{:04X} ", address.port()));
             let listens = || {
                 let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -999,6 +1068,7 @@ mod tests {
                 wanted.iter().all(|port| listening.iter().any(|line| line.contains(port)))
             };
             while !listens() {
+                assert_eq!(process.try_wait().unwrap(), None, "the controllers end");
                 std::thread::sleep(Duration::from_millis(50));
             }
             Self { _alone: alone, process, hci }
@@ -1031,31 +1101,41 @@ mod tests {
     /// What came of a pairing, and the digits that were shown.
     type Outcome = (Result<Paired, PairingError>, Option<Digits>);
 
-    /// Lets two of ours meet, each person answering as told, or not being there.
-    fn meet_ours(devices: &mut [Bluetooth; 2], answers: [Option<bool>; 2]) -> [Outcome; 2] {
+    /// What a person does.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Answer {
+        /// They are not there.
+        Absent,
+        /// They say whether the digits are the same.
+        Said(bool),
+        /// They do not answer as long as they are asked.
+        Never,
+    }
+
+    /// What one side comes to when its person answers like that.
+    fn asked(answer: Answer, meet: impl FnOnce(Option<Compare<'_>>) -> Result<Paired, PairingError>) -> Outcome {
+        let mut shown = None;
+        let mut ask = |question: &Question, wanted: IsWanted<'_>| {
+            assert!(["Watch", "F0:00:00:00:00:02"].contains(&&*question.name), "{}", question.name);
+            shown = Some(question.digits);
+            while answer == Answer::Never && wanted() {
+                std::thread::sleep(LOOK);
+            }
+            answer == Answer::Said(true)
+        };
+        (meet((answer != Answer::Absent).then_some(&mut ask as Compare<'_>)), shown)
+    }
+
+    /// Lets two of ours meet, the person at the phone first.
+    fn meet_ours(devices: &mut [Bluetooth; 2], answers: [Answer; 2]) -> [Outcome; 2] {
         let [watch, phone] = devices;
         std::thread::scope(|scope| {
-            let secondary = scope.spawn(move || {
-                let mut shown = None;
-                let mut ask = |question: &Question| {
-                    shown = Some(question.digits);
-                    answers[1] == Some(true)
-                };
-                let compare: Option<Compare<'_>> = if answers[1].is_some() { Some(&mut ask) } else { None };
-                (watch.accept(compare, SOON), shown)
-            });
-            let mut shown = None;
-            let mut ask = |question: &Question| {
-                assert_eq!(question.name, "Watch");
-                shown = Some(question.digits);
-                answers[0] == Some(true)
-            };
-            let compare: Option<Compare<'_>> = if answers[0].is_some() { Some(&mut ask) } else { None };
+            let secondary = scope.spawn(move || asked(answers[1], |compare| watch.accept(compare, SOON)));
             let found = phone.find(SOON, &mut |_| true).unwrap();
             let [Found { name, places, .. }] = &found[..] else { panic!("one is found: {found:?}") };
             assert_eq!(name, "Watch");
-            let primary = phone.connect(places[0], compare);
-            [(primary, shown), secondary.join().unwrap()]
+            let primary = asked(answers[0], |compare| phone.connect(places[0], compare));
+            [primary, secondary.join().unwrap()]
         })
     }
 
@@ -1065,7 +1145,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let room = Room::new(&python);
         let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
-        let [(one, shown), (other, also_shown)] = meet_ours(&mut devices, [Some(true); 2]);
+        let [(one, shown), (other, also_shown)] = meet_ours(&mut devices, [Answer::Said(true); 2]);
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         assert!(shown.is_some() && shown == also_shown, "{shown:?} {also_shown:?}");
         assert!(one.fresh && other.fresh);
@@ -1078,15 +1158,15 @@ mod tests {
             assert!(other.channel.receive(SOON).unwrap() == long);
             assert!(one.channel.receive(SOON).unwrap() == long);
         }
-        other.channel.send(&Message::Eid { eid: eid() }).unwrap();
+        other.channel.send(&Message::Progress { step: "last words".into() }).unwrap();
         drop(other);
-        assert!(one.channel.receive(SOON).unwrap() == Message::Eid { eid: eid() });
+        assert!(one.channel.receive(SOON).unwrap() == Message::Progress { step: "last words".into() });
         assert_eq!(one.channel.receive(SOON).unwrap_err(), PairingError::Closed);
         drop(one);
 
         // They are bonded now, and nobody is asked: in the same room, and as other processes in another one.
         let again = |devices: &mut [Bluetooth; 2]| {
-            let [(one, shown), (other, also_shown)] = meet_ours(devices, [None; 2]);
+            let [(one, shown), (other, also_shown)] = meet_ours(devices, [Answer::Absent; 2]);
             let (mut one, other) = (one.unwrap(), other.unwrap());
             assert!(!one.fresh && !other.fresh && shown.is_none() && also_shown.is_none());
             other.channel.sender().send(&Message::Identify).unwrap();
@@ -1107,13 +1187,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let room = Room::new(&python);
         let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
-        for answers in [[Some(false), Some(true)], [Some(true), Some(false)], [Some(true), None]] {
+        let [yes, no] = [true, false].map(Answer::Said);
+        for answers in [[no, yes], [yes, no], [yes, Answer::Absent]] {
             let [(one, _), (other, _)] = meet_ours(&mut devices, answers);
             let (one, other) = (one.unwrap_err(), other.unwrap_err());
             assert!(devices.iter().all(|device| device.keys.keys.is_empty()), "{one} {other}");
             match answers {
-                [Some(false), _] => assert_eq!(one, PairingError::Rejected, "{other}"),
-                [_, Some(false)] => assert_eq!(other, PairingError::Rejected, "{one}"),
+                [Answer::Said(false), _] => assert_eq!(one, PairingError::Rejected, "{other}"),
+                [_, Answer::Said(false)] => assert_eq!(other, PairingError::Rejected, "{one}"),
                 _ => assert_eq!(other, PairingError::NotOpen, "{one}"),
             }
         }
@@ -1182,7 +1263,7 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
                 command.output().unwrap()
             }
         });
-        let mut ask = |question: &Question| {
+        let mut ask = |question: &Question, _: IsWanted<'_>| {
             shown = Some(question.digits);
             true
         };
@@ -1209,56 +1290,223 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
         assert_eq!(watch.keys.keys.len(), 1);
     }
 
-    /// Somebody who has a keyboard only, so that digits are entered instead of compared; waits longer than anybody else.
-    const KEYBOARD: &str = r#"
+    /// Somebody with other means than a display and two buttons, who as central or as peripheral pairs as Bluetooth has it
+    /// then; or who only connects and says nothing.
+    const STRANGER: &str = r#"
 import asyncio, sys
+from bumble.core import AdvertisingData, UUID
 from bumble.device import Device
 from bumble.hci import Address
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport import open_transport
 
-class Guesser(PairingDelegate):
-    def __init__(self):
-        super().__init__(PairingDelegate.KEYBOARD_INPUT_ONLY)
+EID = UUID("8d0b0002-6d65-4e2d-8f8a-6d6e6f2d6f31")
 
+class Somebody(PairingDelegate):
     async def get_number(self):
-        print("is to enter digits", flush=True)
         await asyncio.sleep(3600)
 
-async def main(hci, device):
+async def main(hci, means, device=None):
     async with await open_transport(f"tcp-client:{hci}") as (source, sink):
-        phone = Device.with_hci("Phone", Address("F1:00:00:00:00:03"), source, sink)
-        phone.pairing_config_factory = lambda _: PairingConfig(sc=True, mitm=True, bonding=True, delegate=Guesser())
-        await phone.power_on()
-        connection = await phone.connect(Address(device))
+        stranger = Device.with_hci("Watch", Address("F1:00:00:00:00:03"), source, sink)
+        if means != "SILENT":
+            somebody = Somebody(getattr(PairingDelegate, means))
+            stranger.pairing_config_factory = lambda _: PairingConfig(sc=True, mitm=False, bonding=True, delegate=somebody)
+        await stranger.power_on()
+        if device:
+            connection = await stranger.connect(Address(device))
+        else:
+            connected = asyncio.get_running_loop().create_future()
+            stranger.once("connection", connected.set_result)
+            await stranger.start_advertising(advertising_data=bytes(AdvertisingData([
+                (AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
+                 bytes(UUID("8d0b0001-6d65-4e2d-8f8a-6d6e6f2d6f31")))])))
+            print("waits", flush=True)
+            connection = await connected
         gone = asyncio.get_running_loop().create_future()
         connection.on("disconnection", gone.set_result)
-        pairing = asyncio.ensure_future(connection.pair())
+        async def go_on():
+            if device and means != "SILENT":
+                await connection.pair()
+                for value in await connection.gatt_client.read_characteristics_by_uuid(EID, None):
+                    print("eid", bytes(value).decode(), flush=True)
+        trying = asyncio.ensure_future(go_on())
         await gone
         print("sent away", flush=True)
+        trying.cancel()
+
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
+"#;
+
+    /// Nobody guesses digits, and nobody is believed without them, whether the device is open for pairing or not. It goes on
+    /// waiting, and whoever is silent keeps nobody out for longer than the next one waits.
+    #[test]
+    fn who_has_nothing_to_compare_is_sent_away_and_waiting_goes_on() {
+        let Some(python) = bumble("who_has_nothing_to_compare_is_sent_away_and_waiting_goes_on") else { return };
+        let open_or_not =
+            ["KEYBOARD_INPUT_ONLY", "NO_OUTPUT_NO_INPUT"].into_iter().flat_map(|means| [(means, false), (means, true)]);
+        for (means, open) in open_or_not.chain([("DISPLAY_OUTPUT_ONLY", true), ("SILENT", true)]) {
+            let folder = tempfile::tempdir().unwrap();
+            let room = Room::new(&python);
+            let [mut watch, mut phone] = [0, 1].map(|of| device(&room, of, folder.path()));
+            let mut command = Command::new(&python);
+            command.args(["-c", STRANGER, &room.hci[2].to_string(), means, &watch.radio.address.to_string()]);
+            let place = Place::Bluetooth(watch.address());
+            let waiting = std::thread::spawn(move || {
+                let mut ask = |_: &Question, _: IsWanted<'_>| true;
+                let outcome = watch.accept(open.then_some(&mut ask as Compare<'_>), 2 * SOON);
+                (outcome.map(|paired| paired.fresh), watch.keys.keys.len())
+            });
+            let said = command.output().unwrap();
+            let told = String::from_utf8_lossy(&said.stdout);
+            assert_eq!(told, "sent away\n", "{means} {open}: {said:?}");
+            let mut ask = |_: &Question, _: IsWanted<'_>| true;
+            let paired = phone.connect(place, Some(&mut ask));
+            let (outcome, keys) = waiting.join().unwrap();
+            if open {
+                assert!(outcome.unwrap() && paired.unwrap().fresh && keys == 1, "{means}");
+            } else {
+                assert_eq!((outcome, keys), (Err(PairingError::NotOpen), 0), "{means}");
+            }
+        }
+    }
+
+    /// Nor does a phone believe a watch that shows nothing.
+    #[test]
+    fn a_watch_without_digits_is_not_believed() {
+        let Some(python) = bumble("a_watch_without_digits_is_not_believed") else { return };
+        for means in ["DISPLAY_OUTPUT_ONLY", "NO_OUTPUT_NO_INPUT"] {
+            let folder = tempfile::tempdir().unwrap();
+            let room = Room::new(&python);
+            let mut phone = device(&room, 1, folder.path());
+            let mut command = Command::new(&python);
+            command.args(["-c", STRANGER, &room.hci[2].to_string(), means]).stdout(Stdio::piped());
+            let mut stranger = command.spawn().unwrap();
+            let mut said = BufReader::new(stranger.stdout.take().unwrap());
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            assert_eq!(line, "waits\n");
+            let mut ask = |_: &Question, _: IsWanted<'_>| -> bool { panic!("there is nothing to compare") };
+            let outcome = phone.connect("F1:00:00:00:00:03".parse().unwrap(), Some(&mut ask));
+            assert!(matches!(outcome, Err(PairingError::Tls(_))), "{means}: {outcome:?}");
+            assert!(phone.keys.keys.is_empty());
+            said.read_to_string(&mut line).unwrap();
+            assert!(stranger.wait().unwrap().success() && line.contains("sent away"), "{line}");
+        }
+    }
+
+    /// Somebody between two of ours: a watch to the phone, and a phone to the watch. He says yes to whatever he is asked.
+    const MIDDLE: &str = r#"
+import asyncio, sys
+from bumble.core import AdvertisingData, UUID
+from bumble.device import Device
+from bumble.hci import Address
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport import open_transport
+
+class Liar(PairingDelegate):
+    def __init__(self, to):
+        super().__init__(PairingDelegate.DISPLAY_OUTPUT_AND_YES_NO_INPUT)
+        self.to = to
+
+    async def compare_numbers(self, number, digits):
+        print(self.to, f"{number:0{digits}}", flush=True)
+        return True
+
+def lying(device, to):
+    device.pairing_config_factory = lambda _: PairingConfig(sc=True, mitm=True, bonding=True, delegate=Liar(to))
+    return device
+
+async def main(to_phone, to_watch, watch):
+    async with await open_transport(f"tcp-client:{to_phone}") as one, await open_transport(f"tcp-client:{to_watch}") as other:
+        false_watch = lying(Device.with_hci("Watch", Address("F1:00:00:00:00:03"), *one), "phone")
+        false_phone = lying(Device.with_hci("Phone", Address("F1:00:00:00:00:04"), *other), "watch")
+        await false_watch.power_on()
+        await false_phone.power_on()
+        loop = asyncio.get_running_loop()
+        connected, gone = loop.create_future(), [loop.create_future(), loop.create_future()]
+        false_watch.once("connection", connected.set_result)
+        await false_watch.start_advertising(advertising_data=bytes(AdvertisingData([
+            (AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
+             bytes(UUID("8d0b0001-6d65-4e2d-8f8a-6d6e6f2d6f31")))])))
+        print("waits", flush=True)
+        phone = await connected
+        phone.on("disconnection", gone[0].set_result)
+        watch = await false_phone.connect(Address(watch))
+        watch.on("disconnection", gone[1].set_result)
+        pairing = asyncio.ensure_future(watch.pair())
+        await asyncio.gather(*gone)
         pairing.cancel()
 
 asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
 "#;
 
-    /// Whether the device is open for pairing or not: where nobody compares, nobody guesses either.
+    /// He makes two pairings, as he cannot make one of them; so there are two numbers, and both persons see that.
     #[test]
-    fn who_wants_to_enter_digits_is_sent_away() {
-        let Some(python) = bumble("who_wants_to_enter_digits_is_sent_away") else { return };
+    fn somebody_in_the_middle_is_seen() {
+        let Some(python) = bumble("somebody_in_the_middle_is_seen") else { return };
         let folder = tempfile::tempdir().unwrap();
-        for open in [false, true] {
-            let room = Room::new(&python);
-            let mut watch = device(&room, 0, folder.path());
-            let mut command = Command::new(&python);
-            command.args(["-c", KEYBOARD, &room.hci[1].to_string(), &watch.radio.address.to_string()]);
-            let stranger = std::thread::spawn(move || command.output().unwrap());
-            let mut ask = |_: &Question| -> bool { panic!("there is nothing to compare") };
-            let outcome = watch.accept(open.then_some(&mut ask as Compare<'_>), SOON);
-            let said = stranger.join().unwrap();
-            let told = String::from_utf8_lossy(&said.stdout);
-            assert!(matches!(outcome, Err(PairingError::Tls(_))), "{outcome:?}, {said:?}");
-            assert!(told.contains("sent away"), "{said:?}");
-            assert!(watch.keys.keys.is_empty());
+        let room = Room::new(&python);
+        let [mut watch, mut phone] = [0, 1].map(|of| device(&room, of, folder.path()));
+        let mut command = Command::new(&python);
+        let [to_phone, to_watch] = [2, 3].map(|of| room.hci[of].to_string());
+        command.args(["-c", MIDDLE, &to_phone, &to_watch, &watch.radio.address.to_string()]).stdout(Stdio::piped());
+        let mut middle = command.spawn().unwrap();
+        let mut heard = BufReader::new(middle.stdout.take().unwrap());
+        let mut line = String::new();
+        heard.read_line(&mut line).unwrap();
+        assert_eq!(line, "waits\n");
+        // Each person reads to the other what their device shows.
+        let (to_phone, from_watch) = mpsc::channel();
+        let (to_watch, from_phone) = mpsc::channel();
+        let same = |question: &Question, to: &mpsc::Sender<Digits>, from: &mpsc::Receiver<Digits>| {
+            to.send(question.digits).unwrap();
+            let other = from.recv_timeout(SOON).unwrap();
+            (question.digits, question.digits == other)
+        };
+        let waiting = std::thread::spawn(move || {
+            let mut shown = None;
+            let mut ask = |question: &Question, _: IsWanted<'_>| {
+                let (digits, same) = same(question, &to_phone, &from_phone);
+                shown = Some(digits);
+                same
+            };
+            (watch.accept(Some(&mut ask), 2 * SOON).map(drop), watch, shown)
+        });
+        let mut shown = None;
+        let mut ask = |question: &Question, _: IsWanted<'_>| {
+            let (digits, same) = same(question, &to_watch, &from_watch);
+            shown = Some(digits);
+            same
+        };
+        let on_phone = phone.connect("F1:00:00:00:00:03".parse().unwrap(), Some(&mut ask)).map(drop);
+        let (on_watch, watch, also_shown) = waiting.join().unwrap();
+        assert_eq!((on_phone, on_watch), (Err(PairingError::Rejected), Err(PairingError::Rejected)));
+        let (shown, also_shown) = (shown.unwrap(), also_shown.unwrap());
+        assert_ne!(shown, also_shown, "once in a million runs this is bad luck");
+        assert!(phone.keys.keys.is_empty() && watch.keys.keys.is_empty());
+        // It was with him that each of them has spoken.
+        heard.read_to_string(&mut line).unwrap();
+        let mut said: Vec<_> = line.lines().skip(1).collect();
+        said.sort_unstable();
+        assert_eq!(said, [format!("phone {shown}"), format!("watch {also_shown}")]);
+        assert!(middle.wait().unwrap().success());
+    }
+
+    /// One person says no; the other, who has not looked yet, is not asked any longer.
+    #[test]
+    fn no_takes_the_question_back_from_the_other() {
+        let Some(python) = bumble("no_takes_the_question_back_from_the_other") else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::new(&python);
+        for who in [0, 1] {
+            let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
+            let mut answers = [Answer::Never, Answer::Never];
+            answers[who] = Answer::Said(false);
+            let outcomes = meet_ours(&mut devices, answers).map(|(outcome, _)| outcome.unwrap_err());
+            assert_eq!(outcomes[who], PairingError::Rejected);
+            assert_eq!(outcomes[1 - who], PairingError::RejectedByOther);
+            assert!(devices.iter().all(|device| device.keys.keys.is_empty()));
         }
     }
 

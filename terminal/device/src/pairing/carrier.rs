@@ -227,7 +227,7 @@ mod tests {
         let mut network = Network { heard: vec![thief], watch: at(2), tried: Vec::new() };
         assert_eq!(meet(&mut network, None, None, MOMENT).unwrap_err(), PairingError::UnknownBond);
         assert_eq!(network.tried, [at(1), at(4)]);
-        let mut compare = |_: &super::super::Question| false;
+        let mut compare = |_: &super::super::Question, _: super::super::IsWanted<'_>| false;
         let refused = meet(&mut network, None, Some(&mut compare), MOMENT).unwrap_err();
         assert_eq!((refused, network.tried.len()), (PairingError::Rejected, 3));
     }

@@ -50,6 +50,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const MACHINE: Duration = Duration::from_secs(15);
 /// Longest time a person takes to compare digits.
 pub const PERSON: Duration = Duration::from_mins(2);
+/// Longest time the other side takes nothing of what is sent to it.
+const STALLED: Duration = Duration::from_mins(1);
 /// Longest time a connection that is not needed any more waits for the other side to end it too.
 const LINGER: Duration = Duration::from_secs(5);
 /// How often a listener looks whether somebody has come.
@@ -223,7 +225,8 @@ impl Listener {
                 let arrival = self.known.next(Duration::ZERO).or_else(|| self.others.next(LOOK));
                 match arrival {
                     Some(Ok(introduced)) => break introduced.agree(bonds, &mut compare),
-                    Some(Err(error)) if is_noise(&error) => {}
+                    // By now it is the network to whoever came that fails, no longer the own one.
+                    Some(Err(error)) if error.is_noise() || matches!(error, PairingError::Network(_)) => {}
                     Some(Err(error)) => break Err(error),
                     None if receiving.is_finished() => break Err(PairingError::Closed),
                     None if Instant::now() >= end => break Err(PairingError::Patience(patience)),
@@ -277,19 +280,6 @@ impl Listener {
         });
         spawned.map(drop).map_err(|error| PairingError::Network(error.to_string()))
     }
-}
-
-/// Whether somebody only failed to speak: nothing a person could do anything about.
-const fn is_noise(error: &PairingError) -> bool {
-    matches!(
-        error,
-        PairingError::Closed
-            | PairingError::Malformed(_)
-            | PairingError::Network(_)
-            | PairingError::Patience(_)
-            | PairingError::Tls(_)
-            | PairingError::TooLong(_)
-    )
 }
 
 fn encrypt(tls: &Arc<ServerConfig>, socket: &TcpStream) -> Result<Connection, PairingError> {
@@ -459,7 +449,7 @@ fn introduce(
     random.fill(&mut nonce).map_err(|_| PairingError::Tls("this machine has no random numbers".into()))?;
     let binding = Binding { exporter, primary, secondary };
     let party = Party { role, name: name.into(), binding, bonded: bonds.contains(&device), open };
-    let so_far = advance(&channel, Pairing::begin(party, nonce), MACHINE)?;
+    let so_far = advance(&channel, Pairing::begin(party, nonce), None, MACHINE)?;
     Ok(Introduced { channel, device, so_far })
 }
 
@@ -471,9 +461,15 @@ impl Introduced {
             so_far = match so_far {
                 SoFar::Agreed(agreement) => break agreement,
                 SoFar::Asked(pairing, question) => {
-                    let same = compare.as_mut().is_some_and(|compare| compare(&question));
+                    let mut meanwhile = Meanwhile::default();
+                    let mut wanted = || meanwhile.listen(&channel);
+                    let same = compare.as_mut().is_some_and(|compare| compare(&question, &mut wanted));
+                    let step = match meanwhile.over {
+                        Some(over) => pairing.receive(over?),
+                        None => pairing.answer(same),
+                    };
                     // From here on a person at the other end is the one to wait for.
-                    advance(&channel, pairing.answer(same), PERSON)?
+                    advance(&channel, step, meanwhile.confirmed, PERSON)?
                 }
             };
         };
@@ -484,8 +480,37 @@ impl Introduced {
     }
 }
 
-/// Takes steps until a person is needed, or all is said.
-fn advance(channel: &Link, step: Step, patience: Duration) -> Result<SoFar, PairingError> {
+/// What the other side says while the person looks at the digits.
+#[derive(Default)]
+struct Meanwhile {
+    /// That its own person agrees.
+    confirmed: Option<Handshake>,
+    /// What ends it.
+    over: Option<Result<Handshake, PairingError>>,
+}
+
+impl Meanwhile {
+    /// Listens; whether what the person says is still wanted.
+    fn listen(&mut self, channel: &Link) -> bool {
+        if self.over.is_some() {
+            return false;
+        }
+        match channel.receive_json(Duration::ZERO).and_then(|json| Handshake::decode(&json)) {
+            Err(PairingError::Patience(_)) => {}
+            Ok(confirm @ Handshake::Confirm) if self.confirmed.is_none() => self.confirmed = Some(confirm),
+            heard => self.over = Some(heard),
+        }
+        self.over.is_none()
+    }
+}
+
+/// Takes steps until a person is needed, or all is said. `heard` was said already, and is what is received first.
+fn advance(
+    channel: &Link,
+    step: Step,
+    mut heard: Option<Handshake>,
+    patience: Duration,
+) -> Result<SoFar, PairingError> {
     let send = |message: Option<Handshake>| -> Result<(), PairingError> {
         message.map_or(Ok(()), |message| channel.send_json(message.encode()?))
     };
@@ -494,7 +519,11 @@ fn advance(channel: &Link, step: Step, patience: Duration) -> Result<SoFar, Pair
         step = match step {
             Step::Receive(pairing, message) => {
                 send(message)?;
-                pairing.receive(Handshake::decode(&channel.receive_json(patience)?)?)
+                let said = match heard.take() {
+                    Some(said) => said,
+                    None => Handshake::decode(&channel.receive_json(patience)?)?,
+                };
+                pairing.receive(said)
             }
             Step::Compare(pairing, message, question) => {
                 send(message)?;
@@ -506,10 +535,26 @@ fn advance(channel: &Link, step: Step, patience: Duration) -> Result<SoFar, Pair
             }
             Step::Failed(message, error) => {
                 // If it cannot be sent, the other side sees the end of the connection instead.
-                let _ = send(message);
+                if message.is_some() && send(message).is_ok() {
+                    part(channel);
+                }
                 return Err(error);
             }
         };
+    }
+}
+
+/// Lets the last words arrive, though this process may end after them: whoever has heard them ends the connection, or says
+/// no himself.
+fn part(channel: &Link) {
+    let end = Instant::now() + LINGER;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match channel.receive_json(left).and_then(|json| Handshake::decode(&json)) {
+            Ok(Handshake::Reject | Handshake::Refuse { .. }) | Err(_) => break,
+            Ok(_) if left.is_zero() => break,
+            Ok(_) => {}
+        }
     }
 }
 
@@ -538,7 +583,7 @@ fn handshake(mut connection: Connection, mut socket: &TcpStream) -> Result<Conne
         }
     }
     socket.set_read_timeout(Some(LINGER)).map_err(network)?;
-    socket.set_write_timeout(None).map_err(network)?;
+    socket.set_write_timeout(Some(STALLED)).map_err(network)?;
     Ok(connection)
 }
 
@@ -777,7 +822,7 @@ impl ClientCertVerifier for AnyHolderOfItsKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pairing::{Channel, Digits, Message};
+    use crate::pairing::{Channel, Digits, IsWanted, Message};
     use std::net::Ipv4Addr;
     use std::thread::{JoinHandle, spawn};
 
@@ -800,7 +845,7 @@ mod tests {
 
         fn connect(&mut self, address: SocketAddr, answer: Option<bool>) -> Outcome {
             let mut shown = None;
-            let mut compare = |question: &Question| {
+            let mut compare = |question: &Question, _: IsWanted<'_>| {
                 shown = Some(question.digits);
                 answer == Some(true)
             };
@@ -810,7 +855,7 @@ mod tests {
 
         fn accept(&mut self, listener: &Listener, answer: Option<bool>) -> Outcome {
             let mut shown = None;
-            let mut compare = |question: &Question| {
+            let mut compare = |question: &Question, _: IsWanted<'_>| {
                 shown = Some(question.digits);
                 answer == Some(true)
             };
@@ -892,6 +937,73 @@ mod tests {
             assert!(one.is_err() && other.is_err());
             assert_eq!((phone.bonds, watch.bonds), (Bonds::default(), Bonds::default()));
         }
+    }
+
+    /// Whoever has not looked yet when the other person says no, or the other device goes away, is not asked any longer; what
+    /// they say then does not matter.
+    #[test]
+    fn a_question_is_taken_back_when_its_answer_does_not_matter_any_more() {
+        let mut late = |_: &Question, wanted: IsWanted<'_>| {
+            while wanted() {
+                std::thread::sleep(LOOK);
+            }
+            true
+        };
+        let (phone, watch) = (Device::new(), Device::new());
+        let (listener, address) = watch.listen();
+        let connecting = |answer: bool| {
+            let identity = &phone.identity;
+            let mut says = move |_: &Question, _: IsWanted<'_>| answer;
+            move || connect(address, identity, "Phone", &mut Bonds::default(), Some(&mut says)).map(drop)
+        };
+        std::thread::scope(|scope| {
+            let one = scope.spawn(connecting(false));
+            let other = listener.accept(&mut Bonds::default(), Some(&mut late), SOON).map(drop);
+            assert_eq!([one.join().unwrap(), other], [Err(PairingError::Rejected), Err(PairingError::RejectedByOther)]);
+
+            // The other way round.
+            let waiting = scope.spawn(|| {
+                let mut no = |_: &Question, _: IsWanted<'_>| false;
+                listener.accept(&mut Bonds::default(), Some(&mut no), SOON).map(drop)
+            });
+            let one = connect(address, &phone.identity, "Phone", &mut Bonds::default(), Some(&mut late)).map(drop);
+            let other = waiting.join().unwrap();
+            assert_eq!([one, other], [Err(PairingError::RejectedByOther), Err(PairingError::Rejected)]);
+        });
+        // A yes is kept until this person has looked; and somebody who has agreed, and goes away, is no longer waited for.
+        let mut watch_bonds = Bonds::default();
+        std::thread::scope(|scope| {
+            let one = scope.spawn(connecting(true));
+            let mut looks = 0;
+            let mut slow = |_: &Question, wanted: IsWanted<'_>| {
+                while looks < 20 && wanted() {
+                    looks += 1;
+                    std::thread::sleep(LOOK);
+                }
+                true
+            };
+            let other = listener.accept(&mut watch_bonds, Some(&mut slow), SOON);
+            assert!(one.join().unwrap().is_ok() && other.is_ok_and(|paired| paired.fresh));
+        });
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| listener.accept(&mut Bonds::default(), Some(&mut late), SOON).map(drop));
+            let socket = TcpStream::connect(address).unwrap();
+            let config = Arc::new(client_config(&phone.identity).unwrap());
+            let connection = ClientConnection::new(config, ServerName::from(address.ip())).unwrap();
+            let gone = carry(socket.try_clone().unwrap(), handshake(connection.into(), &socket).unwrap()).unwrap();
+            for said in [
+                Handshake::Pair { version: 1, name: "Phone".into() },
+                Handshake::Nonce { nonce: [1; 32] },
+                Handshake::Confirm,
+            ] {
+                gone.send_json(said.encode().unwrap()).unwrap();
+            }
+            for _ in 0..2 {
+                gone.receive_json(SOON).unwrap();
+            }
+            drop(gone);
+            assert_eq!(waiting.join().unwrap(), Err(PairingError::Closed));
+        });
     }
 
     /// Somebody who sits in the middle with a certificate for each side, and passes on what both say. `alter` may
@@ -1047,7 +1159,7 @@ mod tests {
         let (asked, question) = mpsc::channel();
         let (decide, decision) = mpsc::channel();
         let waiting = spawn(move || {
-            let mut compare = |_: &Question| {
+            let mut compare = |_: &Question, _: IsWanted<'_>| {
                 asked.send(()).unwrap();
                 decision.recv().unwrap()
             };
@@ -1090,10 +1202,10 @@ mod tests {
         let meet = |phone: &mut Lan, watch: &mut Lan, open: bool| {
             std::thread::scope(|scope| {
                 let waiting = scope.spawn(move || {
-                    let mut yes = |_: &Question| true;
+                    let mut yes = |_: &Question, _: IsWanted<'_>| true;
                     watch.accept(open.then_some(&mut yes as Compare<'_>), SOON).unwrap()
                 });
-                let mut yes = |_: &Question| true;
+                let mut yes = |_: &Question, _: IsWanted<'_>| true;
                 let paired = phone.connect(place, open.then_some(&mut yes as Compare<'_>)).unwrap();
                 assert_eq!([paired.fresh, waiting.join().unwrap().fresh], [open; 2]);
             });
