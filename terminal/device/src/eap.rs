@@ -375,8 +375,10 @@ impl Peer {
                 return Ok(self.message(request.identifier, subtype::AKA_AUTHENTICATION_REJECT, &[]));
             }
         }
-        let (res, ck, ik) = match &card.umts(&rand, &autn)? {
-            UmtsAnswer::Keys { res, ck, ik } => (res.clone(), *ck, *ik),
+        // Wiped when it goes; nothing of it is copied but into the response.
+        let answer = card.umts(&rand, &autn)?;
+        let (res, ck, ik) = match &answer {
+            UmtsAnswer::Keys { res, ck, ik } => (res, ck, ik),
             UmtsAnswer::Resynchronise(out_of_step) => {
                 let out_of_step = attribute(at::AUTS, out_of_step);
                 return Ok(self.message(request.identifier, subtype::AKA_SYNCHRONIZATION_FAILURE, &[out_of_step]));
@@ -386,13 +388,13 @@ impl Peer {
             }
         };
         let keys = if self.method == Method::AkaPrime {
-            Keys::aka_prime(&self.given, &ck, &ik, network_name, &autn)
+            Keys::aka_prime(&self.given, ck, ik, network_name, &autn)
         } else {
-            Keys::aka(&self.given, &ck, &ik)
+            Keys::aka(&self.given, ck, ik)
         };
         request.verify_mac(&keys, &[])?;
         let bits = u16::try_from(res.len() * 8).map_err(|_| UNABLE)?.to_be_bytes();
-        let mut attributes = vec![attribute(at::RES, &[&bits[..], &res].concat())];
+        let mut attributes = vec![attribute(at::RES, &[&bits[..], res].concat())];
         attributes.extend(self.verified_checkcode(&request.attributes)?);
         self.keep(&request.attributes, &keys)?;
         let response = self.sealed(request.identifier, subtype::AKA_CHALLENGE, attributes, &keys, &[]);
@@ -441,7 +443,7 @@ impl Peer {
         if repeated {
             return Err(Unfit(client_error::RAND_NOT_FRESH).into());
         }
-        let mut signed = Vec::new();
+        let mut signed = Zeroizing::new(Vec::new());
         let mut kcs = Zeroizing::new(Vec::new());
         for rand in rands {
             let answer = card.gsm(rand)?;

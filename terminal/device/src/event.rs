@@ -96,7 +96,7 @@ pub enum What {
         operation_type: Option<String>,
         /// `ap2006`, `ap2009`.
         app: &'static str,
-        /// What is shown to be believed: `token`, `EAP-AKA`, `code`, `temporary token`, `nothing`.
+        /// What is shown to be believed: `token`, `EAP-AKA`, `code`, `temporary token`.
         credential: &'static str,
     },
     /// An EAP packet is relayed.

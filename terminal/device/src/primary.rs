@@ -163,12 +163,6 @@ impl Primary<'_, '_> {
         self.service(&call.with_optional(name::X_REMOVE_PROFILE, remove_profile.then_some("1")))
     }
 
-    /// Ends the subscription: ManageSubscription 1.
-    pub fn unsubscribe(&mut self, subject: &Subject) -> Result<(), FlowError> {
-        let call = subject.describe(Call::manage_subscription(subject.app(), Subscription::Unsubscribe));
-        self.settle(subject, &call).map(drop)
-    }
-
     /// Asks how things stand: AcquireConfiguration.
     pub fn configurations(&mut self, app: App, subject: Option<&Subject>) -> Result<Vec<Configuration>, FlowError> {
         let call = Call::acquire_configuration(app);

@@ -225,14 +225,6 @@ impl<T: Transport> Usim<T> {
         Ok(number.filter(|_| *kind == INTERNATIONAL))
     }
 
-    /// STATUS: whether the card is still there and the USIM active. TS 102 221 section 11.1.2.
-    pub fn status(&mut self) -> Result<(), UsimError> {
-        /// P2: no data, please.
-        const NO_DATA: u8 = 0x0C;
-        let command = CommandBuf::new(Class::BASIC_PROPRIETARY, Ins::STATUS, 0, NO_DATA);
-        self.carry_out("STATUS", &command).map(drop)
-    }
-
     /// The messages in EF.SMS, with their record numbers. A record that cannot be read is passed over.
     pub fn messages(&mut self) -> Result<Vec<(u8, sms::Record)>, UsimError> {
         let Some(records) = self.records(file::SMS)? else { return Ok(Vec::new()) };
@@ -587,6 +579,5 @@ mod tests {
         let mut card = Dialogue::new(&[(SELECT_USIM, "6A82")]);
         let error = Usim::open(&mut card, None).map(|_| ()).unwrap_err();
         assert_eq!(error, UsimError::NoUsim(StatusWord::FILE_NOT_FOUND));
-        assert_eq!(with_usim(&[("80F2000C", "9000")], |usim| usim.status()), Ok(()));
     }
 }

@@ -122,8 +122,6 @@ pub enum Credential {
         /// The eUICC for which it is asked.
         eid: Option<Eid>,
     },
-    /// Nothing, to hear what the server says.
-    None,
 }
 
 impl Credential {
@@ -134,7 +132,6 @@ impl Credential {
             Self::TemporaryToken(_) => "temporary token",
             Self::Card { identity } => Peer::new(identity).map_or("card", |peer| peer.method().name()),
             Self::OneTimeCode { .. } => "code",
-            Self::None => "nothing",
         }
     }
 }
@@ -205,7 +202,6 @@ impl<'a> Exchange<'a> {
                 parameters.extend(eid.map(|eid| (name::TERMINAL_EID, eid.to_string())));
                 code = Code::Requested;
             }
-            Credential::None => {}
         }
         for parameter in call.parameters() {
             parameters.retain(|(known, _)| *known != parameter.0);

@@ -24,17 +24,6 @@ pub enum Role {
     Secondary,
 }
 
-impl Role {
-    /// The role of the device at the other end.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Primary => Self::Secondary,
-            Self::Secondary => Self::Primary,
-        }
-    }
-}
-
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -48,13 +37,6 @@ impl fmt::Display for Role {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// Either side, first.
-    Hello {
-        /// Which of the two the sender is.
-        role: Role,
-        /// What its person calls it.
-        name: String,
-    },
     /// Primary asks for [`Identifiers`](Self::Identifiers).
     Identify,
     /// Who the sender is, to the operator: any of these may be put into the request.
@@ -82,12 +64,6 @@ pub enum Message {
         /// What its person calls it.
         #[serde(default)]
         name: String,
-    },
-    /// Secondary: the EID of its eUICC.
-    Eid {
-        /// The EID, check digits right.
-        #[serde(with = "text")]
-        eid: Eid,
     },
     /// Primary: a profile waits for this eUICC.
     ActivationCode {
@@ -224,10 +200,8 @@ impl Message {
     /// What the message is called on the wire.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Hello { .. } => "hello",
             Self::Identify => "identify",
             Self::Identifiers { .. } => "identifiers",
-            Self::Eid { .. } => "eid",
             Self::ActivationCode { .. } => "activation_code",
             Self::Enable { .. } => "enable",
             Self::Progress { .. } => "progress",
@@ -367,10 +341,6 @@ mod tests {
     fn golden() -> Vec<(Message, String)> {
         let text = String::from;
         vec![
-            (
-                Message::Hello { role: Role::Primary, name: text("Phone") },
-                text(r#"{"type":"hello","role":"primary","name":"Phone"}"#),
-            ),
             (Message::Identify, text(r#"{"type":"identify"}"#)),
             (
                 Message::Identifiers {
@@ -387,7 +357,6 @@ mod tests {
                     r#"{{"type":"identifiers","eid":"{EID}","iccid":"{ICCID}","imsi":"001010000000001","msisdn":"15550001","#
                 ) + r#""terminal_id":"350000000000001","vendor":"Acme","model":"W1","name":"Watch"}"#,
             ),
-            (Message::Eid { eid: eid() }, format!(r#"{{"type":"eid","eid":"{EID}"}}"#)),
             (
                 Message::ActivationCode { code: text("1$a.example$M"), eid: eid(), through_primary: true, iccid: None },
                 format!(r#"{{"type":"activation_code","code":"1$a.example$M","eid":"{EID}","through_primary":true}}"#),
@@ -460,8 +429,7 @@ mod tests {
     #[test]
     fn what_is_known_must_be_right() {
         for wrong in [
-            &br#"{"type":"eid","eid":"89049032123451234512345678901236"}"#[..],
-            br#"{"type":"identifiers","terminal_id":"1","eid":"89049032123451234512345678901236"}"#,
+            &br#"{"type":"identifiers","terminal_id":"1","eid":"89049032123451234512345678901236"}"#[..],
             br#"{"type":"identifiers","terminal_id":"1","imsi":"12"}"#,
             br#"{"type":"activation_code","code":"1$a$b"}"#,
             br#"{"type":"proxy_data","connection":1,"data":"*"}"#,
@@ -474,7 +442,8 @@ mod tests {
             let error = Message::decode(wrong).unwrap_err();
             assert!(matches!(error, PairingError::Malformed(_)), "{}", String::from_utf8_lossy(wrong));
         }
-        let error = Message::decode(br#"{"type":"eid","eid":"89049032123451234512345678901236"}"#).unwrap_err();
+        let wrong_digits = br#"{"type":"identifiers","terminal_id":"1","eid":"89049032123451234512345678901236"}"#;
+        let error = Message::decode(wrong_digits).unwrap_err();
         assert!(error.to_string().contains("check digits"), "{error}");
     }
 
