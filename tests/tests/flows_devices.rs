@@ -136,7 +136,7 @@ fn a_number_moves_on_and_old_phones_take_themselves_out_of_use() {
     let pictures = [&activation, &other, &code].map(|picture| ["--scan", text(picture)]).concat();
     let told = world.takes_over(first, &number, &pictures).success();
     assert!(told.stderr.contains("is an activation code for a profile"), "{told:#?}");
-    assert!(told.stderr.contains(&format!("has the code of 15550000001; the one for {number} is")), "{told:#?}");
+    assert!(told.stderr.contains(&format!("has the code of +15550000001; the one for +{number} is")), "{told:#?}");
     assert!(has(&told.stdout, "code_entered") && has(&told.stdout, "enabled"), "{told:#?}");
     assert!(old.wait_for_end().success(), "{}", old.log());
     assert!(has(&old.log(), "code_shown") && has(&old.log(), "card_disabled"), "{}", old.log());
@@ -180,7 +180,7 @@ fn a_number_moves_on_and_old_phones_take_themselves_out_of_use() {
     new.args(["upgrade", "--old-number", "15550000009", "--scan", "-"]).stdin(fs::File::open(&other).unwrap());
     let refused = new.output().unwrap();
     let words = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && words.contains("has the code of 15550000001"), "{words}");
+    assert!(!refused.status.success() && words.contains("has the code of +15550000001"), "{words}");
     world.end();
 }
 

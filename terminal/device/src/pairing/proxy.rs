@@ -475,9 +475,10 @@ impl Streams {
             }
             Message::ProxyData { connection, data } => {
                 let taken = self.with(connection, |stream| {
-                    stream.is_open && stream.allowance.spend(data.len()) && stream.to_socket.send(data).is_ok()
+                    let is_allowed = stream.is_open && !data.is_empty() && stream.allowance.spend(data.len());
+                    is_allowed && stream.to_socket.send(data).is_ok()
                 });
-                // More than was allowed, or too early: such a connection is not worth keeping.
+                // Too early, more than was allowed, or nothing, without end as it costs no credit: not worth keeping.
                 if taken == Some(false) {
                     self.remove(connection);
                 }
@@ -758,6 +759,11 @@ mod tests {
         // Too early.
         assert!(streams.take(Message::ProxyData { connection: 1, data: vec![0] }).is_none());
         assert!(!opened.opened.recv().unwrap() && !streams.remove(1));
+        // Without end, as it costs nothing.
+        let _opened = streams.expect(2).unwrap();
+        assert!(streams.take(Message::ProxyOpened { connection: 2 }).is_none());
+        assert!(streams.take(Message::ProxyData { connection: 2, data: vec![] }).is_none());
+        assert!(!streams.remove(2));
         let credit = Credit::new();
         assert!(credit.spend(WINDOW) && !credit.spend(1));
         credit.add(usize::MAX);
