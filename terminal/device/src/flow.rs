@@ -119,8 +119,9 @@ impl fmt::Display for Awaited {
                  the SM-DP+ it orders from runs and has profiles left"
             }
             Self::Enabled => {
-                "the operator has not heard from the SM-DP+ that the profile is enabled; look whether the SM-DP+ is told \
-                 where the operator is (`vuicc smdp serve --operator NAME=URL`), and at the order there (`vuicc operator order list`)"
+                "the operator has not heard from the SM-DP+ that the profile is enabled; look at what the SM-DP+ has still to \
+                 tell it (`vuicc smdp profile show ICCID`), and whether it is told where the operator is (`vuicc smdp serve \
+                 --operator NAME=URL`)"
             }
             Self::Service => {
                 "the operator still says that the service is being activated; look at the line there \
