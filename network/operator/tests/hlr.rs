@@ -14,7 +14,7 @@ use crypto::tuak::{Parameters, Tuak};
 use crypto::xor::Xor;
 use operator::eap::{Given, Method, Server, Settings, Step, VectorError, VectorSource};
 use operator::hlr::{
-    AlgorithmSet, Change, Credentials, Hlr, HlrError, Lookup, MasterKey, Member, Mode, Status, Subscription,
+    AlgorithmSet, Change, Credentials, Hlr, HlrError, Lookup, MasterKey, Member, Mode, Standing, Status, Subscription,
 };
 use operator::{Imsi, Msisdn};
 use peer::{IMSI, K, OPC, Peer};
@@ -231,7 +231,7 @@ async fn one_master_key(place: &Place) {
 }
 
 async fn vectors(place: &Place) {
-    let hlr = three(place).await;
+    let hlr = Arc::new(three(place).await);
     let card = crypto::milenage::Milenage::new(&K, &OPC);
     for (seq, ind) in [(1, 1), (2, 2)] {
         let vector = hlr.aka_vector(&imsi(1), false).await.unwrap();
@@ -246,6 +246,12 @@ async fn vectors(place: &Place) {
         hlr.set_status(&imsi(1), status, &change()).await.unwrap();
         assert!(matches!(hlr.aka_vector(&imsi(1), false).await, Err(VectorError::NotActive)));
         assert!(matches!(hlr.sim_triplets(&imsi(1), 2).await, Err(VectorError::NotActive)));
+        // To learn how it stands, a card that is barred may prove itself.
+        let standing = Standing(Arc::clone(&hlr));
+        let proved = standing.aka_vector(&imsi(1), false).await.map(drop);
+        assert_eq!(proved, if status == Status::Barred { Ok(()) } else { Err(VectorError::NotActive) });
+        assert_eq!(standing.sim_triplets(&imsi(1), 2).await.is_ok(), status == Status::Barred);
+        assert!(matches!(standing.aka_vector(&imsi(9), false).await, Err(VectorError::UnknownSubscriber)));
     }
     assert!(matches!(hlr.aka_vector(&imsi(9), false).await, Err(VectorError::UnknownSubscriber)));
 }
