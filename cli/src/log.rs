@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use operator::discreet::{IDENTITY, SHOWN};
+use rsp::discreet::{IDENTITY, SHOWN};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 

@@ -7,6 +7,7 @@ use apdu::bcd;
 use rasn::types::{Constraints, Identifier, Tag};
 use rasn::{AsnType, Decode, Decoder, Encode, Encoder};
 
+use crate::discreet::SHOWN;
 use crate::ids::ParseError;
 
 /// `Octet16`: 32 decimal digits, two to an octet, first digit in the high half; no nibble swap.
@@ -82,7 +83,7 @@ impl fmt::Display for Eid {
 /// Its first digits: logs are read by more people than need to know whose it is.
 impl fmt::Debug for Eid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Eid({}…)", self.to_string().get(..5).unwrap_or_default())
+        write!(f, "Eid({}…)", self.to_string().get(..SHOWN).unwrap_or_default())
     }
 }
 

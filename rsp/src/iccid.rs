@@ -7,6 +7,7 @@ use apdu::bcd;
 use rasn::types::OctetString;
 use rasn::{AsnType, Decode, Encode};
 
+use crate::discreet::SHOWN;
 use crate::ids::ParseError;
 
 /// `Iccid ::= [APPLICATION 26] OCTET STRING (SIZE(10))`, 5A: digits swapped in pairs, padded with F.
@@ -103,7 +104,7 @@ impl fmt::Display for Iccid {
 /// Its first digits: logs are read by more people than need to know whose it is.
 impl fmt::Debug for Iccid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Iccid({}…)", self.to_string().get(..5).unwrap_or_default())
+        write!(f, "Iccid({}…)", self.to_string().get(..SHOWN).unwrap_or_default())
     }
 }
 

@@ -33,6 +33,7 @@ mod code;
 pub mod activation_code;
 pub mod certificate;
 pub mod chain;
+pub mod discreet;
 pub mod eid;
 pub mod es10a;
 pub mod es10b;

@@ -4,7 +4,6 @@
 //! |---|---|---|
 //! | [`boss`] | the business support system: contracts, orders, shared numbers | SGP.22, TS.43 |
 //! | [`database`] | the one database of all parts, in SQLite or PostgreSQL | – |
-//! | [`discreet`] | what of an error may stand in a log | – |
 //! | [`eap`] | an EAP server for SIM, AKA and AKA', without input or output | RFC 3748, 4186, 4187, 9048 |
 //! | [`entitlement`] | the authorization server | TS.43 |
 //! | [`es2plus`] | the operator towards the SM-DP+: orders out, progress in | SGP.22 section 5.3 |
@@ -22,7 +21,6 @@
 
 pub mod boss;
 pub mod database;
-pub mod discreet;
 pub mod eap;
 pub mod eap_sim_db;
 pub mod entitlement;
@@ -39,4 +37,5 @@ pub mod serve;
 pub mod smsc;
 pub mod source;
 
+pub(crate) use rsp::discreet;
 pub use rsp::numbers::{self, Imsi, Msisdn};

@@ -16,6 +16,7 @@ use axum::{Extension, Router};
 use https::binding::{Whole, answer, explained, read};
 use https::{PeerCertificate, tls};
 use rsp::Eid;
+use rsp::discreet::Discreet;
 use rsp::es2plus::{
     self, CancelOrderRequest, ConfirmOrderRequest, ConfirmOrderResponse, DownloadOrderRequest, DownloadOrderResponse,
     FinalProfileStatusIndicator, Function, ReleaseProfileRequest, Request, RequestHeader, status,
@@ -181,7 +182,7 @@ impl<S: Store> SmDp<S> {
             Sha256::new_with_prefix(F::PATH).chain_update(es2plus::request(header, function)).finalize().into();
         for _ in 0..PERSISTENCE {
             if let Some(answer) = self.store().answer_to(requester, call, &digest).await? {
-                tracing::info!(requester, call, "answered again");
+                tracing::info!(requester, call = %Discreet(call), "answered again");
                 return Ok(answer);
             }
             let (response, profile) = execute().await?;
@@ -191,7 +192,8 @@ impl<S: Store> SmDp<S> {
             let changes = Changes { profile: Some(&profile), answered: Some(&answered), ..Changes::default() };
             match self.apply(&changes).await {
                 Ok(()) => {
-                    tracing::info!(requester, call, iccid = ?profile.iccid(), state = %profile.state, "executed");
+                    let call = Discreet(call);
+                    tracing::info!(requester, %call, iccid = ?profile.iccid(), state = %profile.state, "executed");
                     return Ok(answered.answer);
                 }
                 // Somebody else took the profile, or answered the same call, in between.
@@ -241,7 +243,7 @@ const PERSISTENCE: u32 = 200;
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "ES2+");
+        tracing::error!(error = %Discreet(&error), "ES2+");
         EXECUTION_ERROR.into()
     }
 }
@@ -360,7 +362,7 @@ fn written<F: Function>(outcome: Result<String, Refused>) -> Response {
     match outcome {
         Ok(body) => answer(body),
         Err(refusal) => {
-            tracing::info!(path = F::PATH, %refusal, "refused");
+            tracing::info!(path = F::PATH, refusal = %Discreet(&refusal), "refused");
             answer(es9::failure(&refusal))
         }
     }

@@ -9,6 +9,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use https::PeerAddress;
 use https::binding::{Whole, answer, bare, foreign_protocol};
+use rsp::discreet::Discreet;
 use rsp::es9::{
     self, AuthenticateClientRequest, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
     HandleNotificationRequest, InitiateAuthenticationRequest,
@@ -88,7 +89,7 @@ async fn handle_notification<S: Store>(State(smdp): Shared<S>, headers: HeaderMa
         Ok(_) => bare(StatusCode::NO_CONTENT),
         // Any success makes the LPA forget the notification: this one has to come again.
         Err(refusal) if refusal.status == EXECUTION_ERROR => {
-            tracing::warn!(%refusal, "notification not taken");
+            tracing::error!(refusal = %Discreet(&refusal), "notification not taken");
             bare(StatusCode::SERVICE_UNAVAILABLE)
         }
         Err(refusal) => refused::<HandleNotificationRequest>(&refusal),
@@ -114,7 +115,12 @@ fn written<F: Function>(outcome: Result<F::Response, Refusal>) -> Response {
 }
 
 fn refused<F: Function>(refusal: &Refusal) -> Response {
-    tracing::info!(path = F::PATH, %refusal, "refused");
+    let told = Discreet(refusal);
+    if refusal.status == EXECUTION_ERROR {
+        tracing::error!(path = F::PATH, refusal = %told, "not executed");
+    } else {
+        tracing::info!(path = F::PATH, refusal = %told, "refused");
+    }
     answer(es9::failure(&refusal.status_code_data()))
 }
 

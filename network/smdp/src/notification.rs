@@ -1,5 +1,6 @@
 //! ES9+.HandleNotification: what the eUICC reports, verified, kept, and drawn conclusions from (SGP.22 sections 3.5, 5.6.4).
 
+use rsp::discreet::Discreet;
 use rsp::es2plus::NotificationPointId;
 use rsp::es9::{HandleNotificationRequest, status};
 use rsp::notification::{
@@ -49,10 +50,10 @@ impl<S: Store> SmDp<S> {
             tracing::info!(
                 event = %notification.event,
                 number = notification.seq_number,
-                iccid = notification.iccid.as_ref().map(tracing::field::display),
-                eid = notification.eid.map(tracing::field::display),
+                iccid = notification.iccid.as_ref().map(tracing::field::debug),
+                eid = notification.eid.map(tracing::field::debug),
                 result = notification.result,
-                distrusted = notification.distrusted,
+                distrusted = notification.distrusted.as_ref().map(Discreet).map(tracing::field::display),
                 "notification"
             );
             return Ok(notification);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use https::Client;
 use rsp::Eid;
+use rsp::discreet::Discreet;
 use rsp::es2plus::{HandleDownloadProgressInfoRequest, NotificationPointId, Timestamp};
 use rsp::es9::{Base64, FunctionExecutionStatus, Status, StatusCodeData};
 use rsp::metadata::NotificationEvent;
@@ -96,14 +97,14 @@ pub(crate) async fn deliver<S: Store + 'static>(smdp: Arc<SmDp<S>>, operators: H
     loop {
         let mut due = Vec::new();
         if let Err(error) = claim_due(smdp.store(), &under_way, &mut due).await {
-            tracing::warn!(%error, "looking for progress to deliver");
+            tracing::warn!(error = %Discreet(&error), "looking for progress to deliver");
         }
         for one in due {
             let operator = one.progress.operator.clone();
             let (smdp, client) = (Arc::clone(&smdp), operators.get(&operator).cloned());
             let call = calls.spawn(async move {
                 if let Err(error) = try_once(smdp.store(), client.as_ref(), one).await {
-                    tracing::warn!(%error, "progress stays");
+                    tracing::warn!(error = %Discreet(&error), "progress stays");
                     tokio::time::sleep(LOOK).await;
                 }
             });
@@ -163,13 +164,13 @@ async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelive
         }
         None => "it has no address here".to_owned(),
     };
-    let now = unix_now();
+    let (failed, now) = (Discreet(failed), unix_now());
     if now.saturating_sub(one.since) > GIVEN_UP {
-        tracing::error!(operator, ?iccid, %point, failed, "operator not told, and never will be");
+        tracing::error!(operator, ?iccid, %point, %failed, "operator not told, and never will be");
         return store.forget_progress(one.id).await;
     }
     let pause = 1_u64.checked_shl(one.attempts).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
-    tracing::warn!(operator, ?iccid, %point, failed, pause, "operator not told yet");
+    tracing::warn!(operator, ?iccid, %point, %failed, pause, "operator not told yet");
     store.postpone_progress(one.id, now.saturating_add(pause)).await
 }
 

@@ -10,6 +10,7 @@ use https::{Client, tls};
 pub use https::{TlsError, TlsIdentity};
 use rsp::certificate::Role;
 use rsp::chain::TrustAnchor;
+use rsp::discreet::Discreet;
 use rsp::pki::{Pki, PkiError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -230,10 +231,10 @@ async fn sweep(smdp: Arc<SmDp<SqlStore>>) {
         sweep.tick().await;
         let now = unix_now();
         if let Err(error) = smdp.store().forget_sessions(now, now.saturating_sub(RESULT_AWAITED)).await {
-            tracing::warn!(%error, "sweeping sessions");
+            tracing::warn!(error = %Discreet(&error), "sweeping sessions");
         }
         if let Err(error) = smdp.store().forget_answers(now.saturating_sub(CALL_REPEATED)).await {
-            tracing::warn!(%error, "sweeping answers");
+            tracing::warn!(error = %Discreet(&error), "sweeping answers");
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #[expect(dead_code, reason = "here only requests that no client of ours sends")]
 mod client;
+mod log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -301,6 +302,25 @@ async fn requests_that_cannot_be_met() {
     let address = Some("smdp.example".to_owned());
     let by_eid = ConfirmOrderResponse { eid: Some(eid('2')), matching_id: String::new(), smdp_address: address };
     assert_eq!(confirmed, Ok(by_eid));
+}
+
+#[tokio::test]
+async fn nobody_is_named_whole_in_the_log() {
+    let _ = log::text();
+    let bench = Bench::start().await;
+    let iccid = bench.add(1, "Companion", None).await;
+    let one = bench.client(ONE);
+    let call = format!("for {}", eid('1'));
+    one.call(&call, &DownloadOrderRequest { eid: Some(eid('1')), ..of_iccid(&iccid) }).await.unwrap();
+    refused(one.call("2", &ConfirmOrderRequest { eid: Some(eid('2')), ..confirm(&iccid) }).await, status::EID_MISMATCH);
+    let log = log::text();
+    for said in ["call=for 89049…", "is reserved for EID 89049…", "Iccid(89440…)"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    for identity in [eid('1').to_string(), eid('2').to_string(), iccid.to_string()] {
+        let line = log.lines().find(|line| line.contains(&identity));
+        assert_eq!(line, None, "{identity}");
+    }
 }
 
 #[tokio::test]

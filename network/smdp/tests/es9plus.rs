@@ -4,6 +4,7 @@
 
 mod client;
 mod euicc;
+mod log;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -448,6 +449,26 @@ async fn the_certificates_of_sgp26() {
     unmatched.certificate = invalid("EUICC_ECDSA_NIST_UNMATCHED_EID");
     refused(bench.authenticate(&unmatched, &reserved).await, status::EID_REFUSED);
     bench.authenticate(&euicc, &reserved).await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_is_named_whole_in_the_log() {
+    let _ = log::text();
+    let bench = Bench::start().await;
+    let (mut euicc, other) = (bench.euicc(), bench.other_euicc());
+    let (iccid, reserved) = bench.order(1, |request| request.eid = Some(euicc.eid)).await;
+    refused(bench.authenticate(&other, &reserved).await, status::EID_REFUSED);
+    let (session, ..) = bench.download(&mut euicc, &reserved, None).await.unwrap();
+    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    call(bench.at(), &euicc.notification(NotificationEvent::ENABLE, &iccid)).await.unwrap();
+    let log = log::text();
+    for said in ["8.1.1/3.8 the profile is reserved for another eUICC: 89049…", "Eid(89049…)", "Iccid(89440…)"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    for identity in [euicc.eid.to_string(), other.eid.to_string(), iccid.to_string()] {
+        let line = log.lines().find(|line| line.contains(&identity));
+        assert_eq!(line, None, "{identity}");
+    }
 }
 
 #[tokio::test]
