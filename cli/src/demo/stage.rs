@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::narrator::{Told, ensure};
 use crate::card::first_port;
 use crate::failure::{AtPath, Failure};
-use crate::smdp::put_in;
+use crate::smdp::Offered;
 use crate::{hexadecimal, pki, random, state};
 
 /// How long pcscd may take to notice a card.
@@ -209,9 +209,11 @@ impl Server {
     /// Puts a profile in and orders it.
     pub(super) fn order(&self, package: &[u8]) -> Result<ActivationCode, Failure> {
         let (store, address) = (self.smdp.store(), self.smdp.address());
+        let offered = Offered { name: "Demo", provider: "vuicc", class: ProfileClass::OPERATIONAL };
+        let profile = offered.profile(package, address, &[])?;
+        let request = OrderRequest::new(Wanted::Iccid(profile.iccid().clone()));
         self.runtime.block_on(async {
-            let profile = put_in(store, package, "Demo", "vuicc", ProfileClass::OPERATIONAL, address, &[]).await?;
-            let request = OrderRequest::new(Wanted::Iccid(profile.iccid().clone()));
+            store.add_profiles(&[(profile, package)]).await?;
             let profile = order::order(store, request, &mut random::fill, random::now()).await?;
             Ok(order::activation_code(&profile, address))
         })

@@ -8,7 +8,7 @@ mod serve;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-pub(crate) use profile::put_in;
+pub(crate) use profile::Offered;
 pub(crate) use serve::{host_of, socket_address, tls_identity};
 use smdp::SqlStore;
 

@@ -1,6 +1,5 @@
 //! `vuicc smdp profile`: profiles put in, ordered, confirmed, released, listed.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -11,8 +10,8 @@ use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, Pro
 use rsp::{Eid, Iccid};
 use serde::Serialize;
 use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError, OrderRequest, Wanted};
-use smdp::profile::{Profile, ProfileState, UnixTime, iccid_of_package};
-use smdp::store::Store;
+use smdp::profile::{Profile, ProfileError, ProfileState, UnixTime, iccid_of_package};
+use smdp::store::{Store, StoreError};
 
 use super::serve::reachable_at;
 use super::{DatabaseArguments, last_address, notification};
@@ -26,20 +25,24 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   vuicc smdp profile add test-profile.der
-  vuicc smdp profile add travel.der --name \"Travel 5 GB\" --provider \"Example Telecom\"
-  vuicc smdp profile add anna.toml                     one made for a subscriber: docs/subscribers.md
-  vuicc smdp profile add stock-*.toml --type Companion for an operator that orders by type
+  vuicc smdp profile add travel.der --name \"Travel 5 GB\" --provider Example
+  vuicc smdp profile add anna.toml
+      one made for a subscriber: docs/subscribers.md
+  vuicc smdp profile add stock-*.toml --type Companion
+      for an operator that orders by type
 
-A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type.
-All of them or none: what is wrong with one keeps the others out as well.")]
+A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type. All \
+of them or none: what is wrong with one keeps the others out as well.")]
     Add(Add),
     /// Order a profile and open it for download; prints the activation code
     #[command(after_help = "\
 Examples:
   vuicc smdp profile order 8988211000000000011
   vuicc smdp profile order --type \"Travel 5 GB\" --confirmation-code 1234
-  vuicc smdp profile order 8988211000000000011 --eid 89049032… --by-eid   for the default SM-DP+ case
-  vuicc smdp profile order 8988211000000000011 --reserve                  confirm and release come later")]
+  vuicc smdp profile order 8988211000000000011 --eid 89049032… --by-eid
+      for the default SM-DP+ case
+  vuicc smdp profile order 8988211000000000011 --reserve
+      confirm and release come later")]
     Order(OrderArguments),
     /// Confirm an order that was only reserved: settle how it is found
     #[command(after_help = "\
@@ -55,7 +58,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   vuicc smdp profile cancel 8988211000000000011
-  vuicc smdp profile cancel 8988211000000000011 --withdraw       nobody is to have it any more")]
+  vuicc smdp profile cancel 8988211000000000011 --withdraw
+      nobody is to have it any more")]
     Cancel(Cancel),
     /// List profiles, their states and activation codes
     #[command(after_help = "\
@@ -63,8 +67,8 @@ Examples:
   vuicc smdp profile list
   vuicc smdp profile list --only Available --json | jq -r .iccid
 
-Available > Allocated or Linked > Confirmed > Released > Downloaded > Installed > Enabled, Disabled, Deleted; or Error
-where another try is of no use, and Unavailable once withdrawn: docs/operator.md")]
+Available > Allocated or Linked > Confirmed > Released > Downloaded > Installed > Enabled, Disabled, Deleted; or \
+Error where another try is of no use, and Unavailable once withdrawn: docs/operator.md")]
     List(List),
     /// Show a profile, what its eUICC reported, and what its operator has not heard yet
     #[command(after_help = "\
@@ -262,76 +266,76 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
     for file in &arguments.files {
         offers.push((file, package::read_offer(file, arguments.kind.as_deref())?));
     }
-    let store = arguments.whose.database.open(context).await?;
-    // All or none: what cannot be put in is found before anything is.
-    let mut seen = HashSet::new();
-    for (file, offer) in &offers {
-        let named = |failure: Failure| failure.while_doing(&file.display().to_string());
-        let iccid = iccid_of(&offer.package).map_err(named)?;
-        if !seen.insert(iccid.to_string()) || store.profile(&iccid).await?.is_some() {
-            let cause = format!("profile {iccid} is there already; `vuicc smdp profile show {iccid}` tells how it is");
-            return Err(named(Failure::because(cause)));
-        }
-    }
+    let of_file = |file: &PathBuf, failure: Failure| failure.while_doing(&file.display().to_string());
     let own = arguments.whose.address(context)?;
+    let mut profiles = Vec::new();
     for (file, offer) in &offers {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let name = arguments.name.as_deref().or(offer.name.as_deref()).unwrap_or(&stem);
-        let provider = arguments.provider.as_deref().or(offer.provider.as_deref()).unwrap_or("vuicc");
-        let class = match arguments.class {
-            Class::Operational => ProfileClass::OPERATIONAL,
-            Class::Provisioning => ProfileClass::PROVISIONING,
-            Class::Test => ProfileClass::TEST,
+        let offered = Offered {
+            name: arguments.name.as_deref().or(offer.name.as_deref()).unwrap_or(&stem),
+            provider: arguments.provider.as_deref().or(offer.provider.as_deref()).unwrap_or("vuicc"),
+            class: match arguments.class {
+                Class::Operational => ProfileClass::OPERATIONAL,
+                Class::Provisioning => ProfileClass::PROVISIONING,
+                Class::Test => ProfileClass::TEST,
+            },
         };
-        let profile = put_in(&store, &offer.package, name, provider, class, &own, &arguments.notify).await;
-        let mut profile = profile.map_err(|failure| failure.while_doing(&file.display().to_string()))?;
-        if arguments.operator.is_some() {
-            profile.operator.clone_from(&arguments.operator);
-            store.update_profile(&profile).await?;
+        let mut profile = offered.profile(&offer.package, &own, &arguments.notify).map_err(|why| of_file(file, why))?;
+        profile.operator.clone_from(&arguments.operator);
+        profiles.push((profile, offer.package.as_slice()));
+    }
+    let store = arguments.whose.database.open(context).await?;
+    store.add_profiles(&profiles).await.map_err(|error| match error {
+        StoreError::ProfileExists(iccid) => {
+            // The last of its files: the first one may be the other of two that have the same profile.
+            let place = profiles.iter().rposition(|(profile, _)| *profile.iccid() == iccid);
+            let file = place.and_then(|place| arguments.files.get(place));
+            let cause = format!("profile {iccid} is there already; `vuicc smdp profile show {iccid}` tells how it is");
+            file.map_or_else(|| Failure::because(&*cause), |file| of_file(file, Failure::because(&*cause)))
         }
-        show(&profile, &arguments.whose, context)?;
+        other => other.into(),
+    })?;
+    for (profile, _) in &profiles {
+        show(profile, &arguments.whose, context)?;
     }
     Ok(())
 }
 
-fn iccid_of(package: &[u8]) -> Result<Iccid, Failure> {
-    iccid_of_package(package).ok_or_else(|| {
-        Failure::because("this is no profile package; it begins with a ProfileHeader, in DER, without protection")
-    })
+/// What the user sees of a profile, and what it is for.
+pub(crate) struct Offered<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// The name of its service provider.
+    pub(crate) provider: &'a str,
+    /// Its class.
+    pub(crate) class: ProfileClass,
 }
 
-/// Puts a package in, with metadata that say who is to hear of everything that happens to the profile.
-///
-/// The server itself, at its address `own`, hears of the installation in any case, by its result.
-pub(crate) async fn put_in(
-    store: &impl Store,
-    package: &[u8],
-    name: &str,
-    provider: &str,
-    class: ProfileClass,
-    own: &str,
-    others: &[String],
-) -> Result<Profile, Failure> {
-    let iccid = iccid_of(package)?;
-    let afterwards = NotificationEvent::ENABLE | NotificationEvent::DISABLE | NotificationEvent::DELETE;
-    let recipient = |events, address: &str| NotificationConfigurationInformation {
-        profile_management_operation: events,
-        notification_address: address.into(),
-    };
-    let others = others.iter().map(|address| recipient(NotificationEvent::INSTALL | afterwards, address));
-    let recipients = core::iter::once(recipient(afterwards, own)).chain(others).collect();
-    let metadata = StoreMetadataRequest {
-        iccid,
-        service_provider_name: provider.into(),
-        profile_name: name.into(),
-        icon_type: None,
-        icon: None,
-        profile_class: Some(class),
-        notification_configuration_info: Some(recipients),
-        profile_owner: None,
-        profile_policy_rules: None,
-    };
-    Ok(order::add_profile(store, metadata, package, random::now()).await?)
+impl Offered<'_> {
+    /// The profile of a package, with metadata that say who is to hear of everything that happens to it.
+    ///
+    /// The server itself, at its address `own`, hears of the installation in any case, by its result.
+    pub(crate) fn profile(&self, package: &[u8], own: &str, others: &[String]) -> Result<Profile, Failure> {
+        let afterwards = NotificationEvent::ENABLE | NotificationEvent::DISABLE | NotificationEvent::DELETE;
+        let recipient = |events, address: &str| NotificationConfigurationInformation {
+            profile_management_operation: events,
+            notification_address: address.into(),
+        };
+        let others = others.iter().map(|address| recipient(NotificationEvent::INSTALL | afterwards, address));
+        let recipients = core::iter::once(recipient(afterwards, own)).chain(others).collect();
+        let metadata = StoreMetadataRequest {
+            iccid: iccid_of_package(package).ok_or(ProfileError::Incomplete("header at its start"))?,
+            service_provider_name: self.provider.into(),
+            profile_name: self.name.into(),
+            icon_type: None,
+            icon: None,
+            profile_class: Some(self.class),
+            notification_configuration_info: Some(recipients),
+            profile_owner: None,
+            profile_policy_rules: None,
+        };
+        Ok(Profile::new(metadata, package, random::now())?)
+    }
 }
 
 async fn place(arguments: &OrderArguments, store: &impl Store) -> Result<Profile, Failure> {

@@ -61,9 +61,9 @@ pub async fn add_profile(
     package: &[u8],
     now: UnixTime,
 ) -> Result<Profile, OrderError> {
-    let profile = Profile::new(metadata, package, now)?;
-    store.add_profile(&profile, package).await?;
-    Ok(profile)
+    let profile = (Profile::new(metadata, package, now)?, package);
+    store.add_profiles(core::slice::from_ref(&profile)).await?;
+    Ok(profile.0)
 }
 
 /// Which profile is ordered.
@@ -447,11 +447,27 @@ mod tests {
         store.update_profile(&profile).await.unwrap();
         assert!(matches!(store.update_profile(&profile).await, Err(StoreError::Conflict(_))));
         let twice = add_profile(&store, metadata(0), &package(0), 7).await.unwrap_err();
-        assert!(matches!(twice, OrderError::Store(StoreError::Exists(_))), "{twice}");
+        assert!(matches!(&twice, OrderError::Store(StoreError::ProfileExists(it)) if *it == iccid(0)), "{twice}");
         assert!(store.remove_profile(&iccid(0)).await.unwrap());
         assert!(!store.remove_profile(&iccid(0)).await.unwrap());
         let unknown = release_profile(&store, &iccid(0), 1).await.unwrap_err();
         assert!(matches!(unknown, OrderError::UnknownProfile(_)), "{unknown}");
+    }
+
+    #[tokio::test]
+    async fn several_profiles_are_put_in_together_or_not_at_all() {
+        let store = store_of(1).await;
+        let packages = [1, 2, 0].map(package);
+        let new: Vec<_> = [1, 2, 0]
+            .into_iter()
+            .zip(&packages)
+            .map(|(number, package)| (Profile::new(metadata(number), package, 7).unwrap(), package.as_slice()))
+            .collect();
+        let refused = store.add_profiles(&new).await.unwrap_err();
+        assert!(matches!(&refused, StoreError::ProfileExists(it) if *it == iccid(0)), "{refused}");
+        assert_eq!(store.profiles().await.unwrap().len(), 1);
+        store.add_profiles(&new[..2]).await.unwrap();
+        assert_eq!(store.profiles().await.unwrap().len(), 3);
     }
 
     #[tokio::test]

@@ -111,34 +111,12 @@ impl Store for SqlStore {
         Ok(row.fetch_optional(self.pool()).await?.map(|row| row.try_get(0)).transpose()?)
     }
 
-    async fn add_profile(&self, profile: &Profile, package: &[u8]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO profile (iccid, profile_type, metadata, package, required_capability, operator, state, \
-                   ordered_by, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, \
-                   downloads, euicc_otpk, added_at, changed_at, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
-        let Order { operator, matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
-        let inserted = query(sql)
-            .bind(profile.iccid().octets())
-            .bind(&profile.profile_type)
-            .bind(metadata_der(profile)?)
-            .bind(package)
-            .bind(integer(profile.requirements.uicc_capability.bits()))
-            .bind(&profile.operator)
-            .bind(profile.state.name())
-            .bind(operator)
-            .bind(matching_id)
-            .bind(eid.map(|eid| eid.octets().to_vec()))
-            .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
-            .bind(confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
-            .bind(expires_at.map(integer))
-            .bind(i64::from(*downloads))
-            .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
-            .bind(integer(profile.added_at))
-            .bind(integer(profile.changed_at))
-            .bind(profile.revision)
-            .execute(self.pool())
-            .await;
-        unique(inserted, "a profile with this ICCID or matchingId").map(drop)
+    async fn add_profiles(&self, profiles: &[(Profile, &[u8])]) -> Result<(), StoreError> {
+        change!(self.database, |tx| -> StoreError {
+            for (profile, package) in profiles {
+                add_profile(&mut *tx, profile, package).await?;
+            }
+        })
     }
 
     async fn apply(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
@@ -261,6 +239,39 @@ impl Store for SqlStore {
         let sql = "UPDATE progress SET attempts = attempts + 1, due_at = $1 WHERE id = $2";
         query(sql).bind(integer(until)).bind(id).execute(self.pool()).await?;
         Ok(())
+    }
+}
+
+async fn add_profile(connection: &mut AnyConnection, profile: &Profile, package: &[u8]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO profile (iccid, profile_type, metadata, package, required_capability, operator, state, \
+               ordered_by, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, \
+               downloads, euicc_otpk, added_at, changed_at, revision) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    let Order { operator, matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
+    let inserted = query(sql)
+        .bind(profile.iccid().octets())
+        .bind(&profile.profile_type)
+        .bind(metadata_der(profile)?)
+        .bind(package)
+        .bind(integer(profile.requirements.uicc_capability.bits()))
+        .bind(&profile.operator)
+        .bind(profile.state.name())
+        .bind(operator)
+        .bind(matching_id)
+        .bind(eid.map(|eid| eid.octets().to_vec()))
+        .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
+        .bind(confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
+        .bind(expires_at.map(integer))
+        .bind(i64::from(*downloads))
+        .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
+        .bind(integer(profile.added_at))
+        .bind(integer(profile.changed_at))
+        .bind(profile.revision)
+        .execute(connection)
+        .await;
+    match unique(inserted, "the profile") {
+        Err(StoreError::Exists(_)) => Err(StoreError::ProfileExists(profile.iccid().clone())),
+        other => other.map(drop),
     }
 }
 

@@ -43,8 +43,11 @@ pub trait Store: Send + Sync {
     /// The unprotected package of a profile.
     fn package(&self, iccid: &Iccid) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
 
-    /// Puts a new profile in.
-    fn add_profile(&self, profile: &Profile, package: &[u8]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Puts new profiles in, each with its package: all of them, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::ProfileExists`] names the first that is there already, or comes twice.
+    fn add_profiles(&self, profiles: &[(Profile, &[u8])]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes what one step changes: all of it, or nothing.
     ///
@@ -198,6 +201,9 @@ pub enum StoreError {
     /// Something with this key exists already.
     #[error("{0} exists already")]
     Exists(&'static str),
+    /// A profile is there already.
+    #[error("profile {0} is there already")]
+    ProfileExists(Iccid),
     /// The record was changed by someone else since it was read: read it again.
     #[error("{0} was changed meanwhile")]
     Conflict(&'static str),

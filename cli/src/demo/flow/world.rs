@@ -38,7 +38,7 @@ use crate::failure::Failure;
 use crate::operator::settings::{Settings, SmsCheck};
 use crate::operator::{DatabaseArguments, NAME, parts, provision};
 use crate::output::Output;
-use crate::smdp::{put_in, tls_identity};
+use crate::smdp::{Offered, tls_identity};
 use crate::state::State;
 use crate::subscriber::invent;
 use crate::{Context, random};
@@ -191,7 +191,8 @@ impl World {
                 provision::add(self.hlr(), subscriber, Status::Provisioned).await?;
                 let package = saip::encode_package(&build(subscriber)?);
                 let (store, address) = (self.smdp.store(), self.smdp.address());
-                put_in(store, &package, STOCK, "vuicc", ProfileClass::OPERATIONAL, address, &[]).await?;
+                let offered = Offered { name: STOCK, provider: "vuicc", class: ProfileClass::OPERATIONAL };
+                store.add_profiles(&[(offered.profile(&package, address, &[])?, &package)]).await?;
             }
             Ok::<_, Failure>(())
         })?;
