@@ -50,14 +50,19 @@ impl Cluster {
 
     /// What names its database.
     pub fn url(&self) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/postgres", self.port)
+        self.other_url("postgres")
+    }
+
+    /// What would name another database there.
+    pub fn other_url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Starts its server, and waits until it takes connections.
     ///
     /// # Panics
     /// If it does not come up.
-    pub(crate) fn serve(&self, logs: &Path) -> Process {
+    pub fn serve(&self, logs: &Path) -> Process {
         let mut postgres = self.command("postgres");
         postgres.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path()).arg("-p").arg(self.port.to_string());
         for setting in ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=100", "shared_buffers=16MB"] {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use saip::builder::Subscriber;
 use serde_json::Value;
 use tempfile::TempDir;
+use vuicc_tests::postgresql::Cluster;
 use vuicc_tests::process::{Process, run};
 use vuicc_tests::vuicc::{command, json_lines};
 
@@ -249,10 +250,38 @@ fn a_part_runs_alone() {
     assert!(!refused.status.success() && refused.stderr.contains(&format!("RADIUS at {at}")), "{refused:#?}");
     let unknown = run(&mut serve(&["--only", "moon"]));
     assert!(unknown.stderr.contains("there is no part moon"), "{unknown:#?}");
-    let nowhere = run(&mut serve(&["--database", "postgres://operator:hush@127.0.0.1:9/operator"]));
+    let nowhere =
+        run(&mut serve(&["--database", "postgres://operator:hush@127.0.0.1:9/operator", "--database-wait", "0"]));
     assert!(!nowhere.status.success() && nowhere.stderr.contains("postgres://operator@127.0.0.1:9"), "{nowhere:#?}");
     assert!(!nowhere.stderr.contains("hush"), "{nowhere:#?}");
     assert!(operator.process.stop().success());
+}
+
+#[test]
+fn a_database_that_comes_later_is_waited_for() {
+    let Some(cluster) = Cluster::new("a database that comes later") else { return };
+    let world = World::new();
+    let operator = |database: &str| {
+        let mut serve = command(&world.path("state"), ["--json", "operator", "serve", "--only", "hlr"]);
+        serve.args(["--internal-listen", "127.0.0.1:0", "--database", database]);
+        serve
+    };
+    let mut smdp = command(&world.path("state"), ["--json", "smdp", "serve", "--listen", "127.0.0.1:0"]);
+    let mut servers = [&mut operator(&cluster.url()), smdp.args(["--db", &cluster.other_url("template1")])]
+        .map(|serve| Process::start(serve.env("NO_COLOR", "1"), world.folder.path()));
+    for server in &mut servers {
+        server.wait_until("that it waits", |server| server.log().contains("waiting for the database"));
+        assert!(!server.log().contains("listening"), "{}", server.log());
+    }
+    let _database = cluster.serve(world.folder.path());
+    for server in &mut servers {
+        server.wait_until("where it listens", |server| server.log().contains("\"listening\""));
+        assert_eq!(server.log().matches("waiting for the database").count(), 1, "{}", server.log());
+    }
+    // What will not come is not waited for.
+    let missing = run(&mut operator(&cluster.other_url("moon")));
+    assert!(!missing.status.success() && missing.stderr.contains("\"moon\" does not exist"), "{missing:#?}");
+    assert!(!missing.stderr.contains("waiting"), "{missing:#?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod subscriber;
 
 use clap::Subcommand;
 pub(crate) use settings::{NAME, PROGRESS_PORT};
-pub(crate) use state::{DatabaseArguments, without_password};
+pub(crate) use state::{DatabaseArguments, DatabaseWait};
 
 use crate::failure::Failure;
 use crate::{Context, asynchronous};

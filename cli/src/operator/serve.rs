@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::parts;
 use super::settings::{Settings, SettingsArguments};
-use super::state::{DatabaseArguments, secret_file};
+use super::state::{DatabaseArguments, DatabaseWait, secret_file};
 use crate::failure::Failure;
 use crate::pki::PkiArguments;
 use crate::smdp::{host_of, socket_address};
@@ -62,6 +62,8 @@ pub(crate) struct Arguments {
     settings: SettingsArguments,
     #[command(flatten)]
     database: DatabaseArguments,
+    #[command(flatten)]
+    wait: DatabaseWait,
     #[command(flatten)]
     pki: PkiArguments,
 }
@@ -182,7 +184,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     arguments.counterparts.apply(&mut settings);
     settings.check().map_err(Failure::because)?;
 
-    let database = arguments.database.open(context).await?;
+    let database = arguments.database.open_within(context, arguments.wait.patience()).await?;
     let key = arguments.database.key(context, &database).await?;
     let tls = parts::Tls::new(&settings, &arguments.pki.open(context)?)?;
     let password = secret_file(&context.state.directory()?.join("smpp-password"))?;

@@ -4,8 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use database::without_password;
 use operator::database::Database;
 use operator::hlr::{Hlr, HlrError, MasterKey};
 use zeroize::Zeroizing;
@@ -30,6 +32,21 @@ pub(crate) struct DatabaseArguments {
     /// [default: operator-master.key in the state directory]
     #[arg(long, value_name = "FILE")]
     master_key: Option<PathBuf>,
+}
+
+/// The option that says how long a server waits for its database.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DatabaseWait {
+    /// How long to wait for a PostgreSQL that does not take connections yet; 0: not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    database_wait: u32,
+}
+
+impl DatabaseWait {
+    /// How long.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.database_wait.into())
+    }
 }
 
 impl DatabaseArguments {
@@ -64,11 +81,18 @@ impl DatabaseArguments {
 
     /// Opens the database, which is made if it is not there.
     pub(crate) async fn open(&self, context: &Context) -> Result<Database, Failure> {
+        self.open_within(context, Duration::ZERO).await
+    }
+
+    /// The same, waiting so long for a server that is not up yet.
+    pub(crate) async fn open_within(&self, context: &Context, patience: Duration) -> Result<Database, Failure> {
         let url = self.url(context)?;
         if self.database.is_none() {
             context.state.directory()?;
         }
-        Database::open(&url).await.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
+        Database::open_within(&url, patience)
+            .await
+            .map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
     }
 
     /// Opens the database that is there.
@@ -90,18 +114,6 @@ impl DatabaseArguments {
         let database = self.open(context).await?;
         let key = self.key(context, &database).await?;
         Ok(Hlr::new(database, key))
-    }
-}
-
-/// A database's name as it may be shown: what stands between `:` and `@` is left out.
-pub(crate) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((user, place)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{place}")
-        }
-        None => url.to_owned(),
     }
 }
 
@@ -178,12 +190,5 @@ mod tests {
         fs::write(&path, "too short").unwrap();
         let Err(Failure::Because(text)) = master_key(&path).map(drop) else { panic!() };
         assert!(text.contains("64 hexadecimal digits") && !text.contains("too short"), "{text}");
-    }
-
-    #[test]
-    fn passwords_are_not_shown() {
-        assert_eq!(without_password("postgres://vuicc:s3cr@t@db:5432/op"), "postgres://vuicc@db:5432/op");
-        assert_eq!(without_password("postgres://db/op"), "postgres://db/op");
-        assert_eq!(without_password("/var/lib/operator.db"), "/var/lib/operator.db");
     }
 }

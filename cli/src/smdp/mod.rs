@@ -8,12 +8,12 @@ mod serve;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use database::without_password;
 pub(crate) use profile::Offered;
 pub(crate) use serve::{host_of, socket_address, tls_identity};
 use smdp::SqlStore;
 
 use crate::failure::{AtPath, Failure};
-use crate::operator::without_password;
 use crate::state::has_to_be_there;
 use crate::{Context, asynchronous};
 
@@ -25,17 +25,20 @@ pub(crate) enum Command {
     /// Serve ES9+ over HTTPS until interrupted
     #[command(after_help = "\
 Examples:
-  vuicc smdp serve                                        on this machine, with a test PKI of its own
+  vuicc smdp serve
+      on this machine, with a test PKI of its own
   vuicc smdp serve --listen 0.0.0.0:443 --address smdp.example.com --pki DIR
-  vuicc smdp serve --es2-listen 127.0.0.1:8444            with a door for the operator (vuicc operator serve)
-  vuicc smdp serve --plain                                HTTP, behind a TLS proxy
+  vuicc smdp serve --es2-listen 127.0.0.1:8444
+      with a door for the operator (vuicc operator serve)
+  vuicc smdp serve --plain
+      HTTP, behind a TLS proxy
   vuicc smdp serve --address smdp.example.com --db postgres://smdp@db/smdp
-                                                          one of several that share a database, under one address
-  vuicc smdp serve --es2-listen 127.0.0.1:8444 --operator operator.example=https://192.0.2.7:8446
-                                                          another operator, which hears of progress at 8446
+      one of several that share a database, under one address
+  vuicc smdp serve --es2-listen [::]:8444 --operator op.example=https://op.example:8446
+      another operator, which hears of progress at 8446
 
-An operator shows a TLS certificate for the name given here, which is its functionRequesterIdentifier too; for tests
-there is one by: vuicc smdp certify operator.example
+An operator shows a TLS certificate for the name given here, which is its functionRequesterIdentifier too; for tests \
+there is one by: vuicc smdp certify op.example
 
 Profiles and orders may change while it runs: vuicc smdp profile --help")]
     Serve(serve::Arguments),
@@ -48,11 +51,12 @@ Profiles and orders may change while it runs: vuicc smdp profile --help")]
     /// Make an operator a TLS certificate, for its calls and for where it hears of progress
     #[command(after_help = "\
 Examples:
-  vuicc smdp certify operator.example                     makes operator.example.pem, certificate and key in one file
+  vuicc smdp certify operator.example
+      makes operator.example.pem, certificate and key in one file
   vuicc smdp certify operator.example --host 192.0.2.7 --out es2.pem
 
-The certificate is of the CI in the state directory, or of that in --pki, whose key has to be there.
-With it pySim's ES2+ client, for one, can order here; the SM-DP+ has to know the name: vuicc smdp serve --operator")]
+The certificate is of the CI in the state directory, or of that in --pki, whose key has to be there. With it pySim's \
+ES2+ client, for one, can order here; the SM-DP+ has to know the name: vuicc smdp serve --operator")]
     Certify(certify::Arguments),
 }
 

@@ -4,14 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use database::without_password;
 use rsp::certificate::Role;
 use rsp::pki::{Pki, PkiError, ServerName};
 use serde_json::json;
 use smdp::identity::Identity;
-use smdp::{Config, Es2Plus, Operator, TlsIdentity};
+use smdp::{Config, Es2Plus, Operator, ServeError, TlsIdentity};
 
 use super::{DEFAULT_LISTEN, DatabaseArguments, remember_address};
 use crate::failure::{AtPath, Failure};
+use crate::operator::DatabaseWait;
 use crate::pki::PkiArguments;
 use crate::{Context, asynchronous, random};
 
@@ -35,6 +37,8 @@ pub(crate) struct Arguments {
     operators: Vec<Operator>,
     #[command(flatten)]
     database: DatabaseArguments,
+    #[command(flatten)]
+    wait: DatabaseWait,
     #[command(flatten)]
     pki: PkiArguments,
     /// Speak HTTP without TLS, for use behind a proxy
@@ -113,9 +117,14 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     config.settings.address = arguments.address.clone().unwrap_or_default();
     context.state.directory()?;
     config.database = arguments.database.url(context)?;
+    config.database_wait = arguments.wait.patience();
     config.proxies.clone_from(&arguments.proxies);
     config.es2plus = es2plus(arguments, &pki, &host)?;
-    let server = smdp::serve(config).await?;
+    let database = without_password(&config.database);
+    let server = smdp::serve(config).await.map_err(|error| match error {
+        ServeError::Database(_) => Failure::from(error).while_doing(&database),
+        other => other.into(),
+    })?;
     remember_address(context, server.address())?;
 
     let (listening_at, address) = (server.listening_at(), server.address().to_owned());

@@ -7,6 +7,7 @@
 pub mod place;
 
 use std::error::Error;
+use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Duration;
@@ -14,12 +15,14 @@ use std::time::Duration;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How many connections a process keeps to a database that has more than one.
 const CONNECTIONS: u32 = 8;
 /// How long a database may take to say something for the first time.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How often it is looked for a database that is waited for.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often a change is made again that met another.
 const ATTEMPTS: u32 = 24;
 
@@ -73,10 +76,16 @@ impl<S: Schema> Database<S> {
     /// Opens what `url` names, and brings it up to date: a path, `sqlite:PATH`, `:memory:`, or `postgres://…`.
     /// A file that is not there is made, for its owner alone.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        Self::open_within(url, Duration::ZERO).await
+    }
+
+    /// The same for who may be there before the database is: a PostgreSQL that takes no connections yet is waited for, so
+    /// long at most, and the log says so once. Whatever else is wrong is said at once.
+    pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
         install_default_drivers();
         let pool = AnyPoolOptions::new();
         let (pool, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            try_once(url).await?;
+            wait_for(url, patience).await?;
             (pool.max_connections(CONNECTIONS).connect(url).await?, Kind::PostgreSql)
         } else {
             (open_sqlite(pool, url, S::PRAGMAS).await?, Kind::Sqlite)
@@ -191,6 +200,55 @@ macro_rules! change {
     ($database:expr, |$tx:ident| $work:expr) => {
         $crate::change!($database, |$tx| -> _ { $work })
     };
+}
+
+/// A database's name as it may be shown: what stands between `:` and `@` is left out.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, place)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{place}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// Tries it until it takes connections, or something else is wrong.
+async fn wait_for(url: &str, patience: Duration) -> Result<(), DatabaseError> {
+    let end = Instant::now() + patience;
+    let mut told = false;
+    loop {
+        match try_once(url).await {
+            Err(DatabaseError::Open(error)) if is_not_up_yet(&error) && Instant::now() < end => {
+                if !told {
+                    let (database, seconds) = (without_password(url), patience.as_secs());
+                    tracing::warn!(database, seconds, %error, "waiting for the database");
+                    told = true;
+                }
+                sleep(LOOK).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether this is a server that is not running yet, or just starting.
+fn is_not_up_yet(error: &sqlx::Error) -> bool {
+    /// SQLSTATE 57P03, cannot connect now.
+    const STARTING: &str = "57P03";
+    match error {
+        // Nothing listens; or a proxy does, and hangs up. A socket in a folder is not there before its server is.
+        sqlx::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::NotFound
+        ),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == STARTING),
+        _ => false,
+    }
 }
 
 /// Opens it, and closes it again. A pool would try, for half a minute, what never works, and not say what does not.
@@ -330,6 +388,31 @@ mod tests {
         let opened = Database::<Growing>::open(&format!("postgres://op@{nobody}/operator")).await;
         let Err(DatabaseError::Open(error)) = opened else { panic!("{opened:?}") };
         assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    /// Whatever is wrong but that nobody is there yet is said without waiting.
+    #[tokio::test]
+    async fn what_is_not_there_yet_is_waited_for() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|door| door.local_addr()).expect("a port");
+        let url = format!("postgres://op@{nobody}/operator");
+        tokio::time::pause();
+        let began = Instant::now();
+        let patience = Duration::from_secs(3600);
+        let opened = Database::<Growing>::open_within(&url, patience).await;
+        assert!(matches!(&opened, Err(DatabaseError::Open(error)) if is_not_up_yet(error)), "{opened:?}");
+        assert!(began.elapsed() >= patience);
+        let began = Instant::now();
+        for wrong in ["postgres://op@no such host/operator", "postgres://op@127.0.0.1:99999/operator"] {
+            Database::<Growing>::open_within(wrong, patience).await.expect_err("no such place");
+        }
+        assert!(began.elapsed() < patience);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_password("postgres://vuicc:s3cr@t@db:5432/op"), "postgres://vuicc@db:5432/op");
+        assert_eq!(without_password("postgres://db/op"), "postgres://db/op");
+        assert_eq!(without_password("/var/lib/operator.db"), "/var/lib/operator.db");
     }
 
     /// A server, and a command beside it, both the first to open a file.

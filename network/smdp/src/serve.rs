@@ -40,6 +40,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The database: see [`SqlStore::open`]. Servers that share a PostgreSQL are one SM-DP+, under one address.
     pub database: String,
+    /// How long to wait for it where it takes no connections yet.
+    pub database_wait: Duration,
     /// Behaviour. An empty SM-DP+ address becomes the one listened at.
     pub settings: Settings,
     /// CERT.DPauth and CERT.DPpb with their keys, one pair per CI.
@@ -73,6 +75,7 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database: ":memory:".to_owned(),
+            database_wait: Duration::ZERO,
             settings: Settings::default(),
             identities,
             trust,
@@ -176,7 +179,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
         return Err(ServeError::NoIdentity);
     }
     let acceptor = config.tls.as_ref().map(tls::server).transpose()?;
-    let store = SqlStore::open(&config.database).await?;
+    let store = SqlStore::open_within(&config.database, config.database_wait).await?;
     let (listener, listening_at) = bind(config.listen).await?;
 
     let mut settings = config.settings;

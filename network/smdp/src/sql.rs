@@ -1,5 +1,7 @@
 //! The store in a database: SQLite, in a file or in memory, or PostgreSQL, which several servers may share.
 
+use std::time::Duration;
+
 use crypto::confirmation::ConfirmationCodeHash;
 use database::{Database, DatabaseError, Kind, Schema, change};
 use rsp::euicc_info::UiccCapability;
@@ -42,7 +44,12 @@ impl SqlStore {
     /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, `:memory:`, or `postgres://…`.
     /// A file that is not there is made, for its owner alone: profiles are kept as they are, keys included.
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
-        Ok(Self { database: Database::open(url).await? })
+        Self::open_within(url, Duration::ZERO).await
+    }
+
+    /// The same, waiting so long for a PostgreSQL that takes no connections yet.
+    pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
+        Ok(Self { database: Database::open_within(url, patience).await? })
     }
 
     /// Closes all connections, a file being whole afterwards.
