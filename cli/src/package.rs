@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use saip::ProfileElement;
 use saip::builder::build;
 
 use crate::failure::{AtPath, Failure};
@@ -11,7 +12,32 @@ use crate::subscriber::file::{self, describes_subscriber};
 ///
 /// A file named `.toml` or `.json` describes a subscriber (`docs/subscribers.md`); any other one is a package in DER.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    if describes_subscriber(path) { of_subscriber(path) } else { std::fs::read(path).at("read the profile", path) }
+    if describes_subscriber(path) {
+        return of_subscriber(path);
+    }
+    let package = std::fs::read(path).at("read the profile", path)?;
+    check(&package).map_err(|cause| {
+        Failure::because(format!(
+            "{} is no profile package: {cause}; give an unprotected one of TCA in DER, or a subscriber in .toml or .json: \
+             docs/subscribers.md",
+            path.display()
+        ))
+    })?;
+    Ok(package)
+}
+
+/// What is wrong with a package before anybody looks into it.
+fn check(package: &[u8]) -> Result<(), String> {
+    /// Tag of a BoundProfilePackage.
+    const BOUND: [u8; 2] = [0xBF, 0x36];
+    if package.starts_with(&BOUND) {
+        return Err("it is bound to one eUICC already".to_owned());
+    }
+    match saip::decode_package(package) {
+        Ok(elements) if matches!(elements.first(), Some(ProfileElement::Header(_))) => Ok(()),
+        Ok(_) => Err("it does not begin with a ProfileHeader".to_owned()),
+        Err(cause) => Err(cause.to_string()),
+    }
 }
 
 /// A package, and what its file says about how it is offered.
@@ -78,7 +104,16 @@ mod tests {
         );
         assert_eq!(read(&same).unwrap(), package);
         assert_eq!(of_subscriber(&same).unwrap(), package);
-        assert_eq!(read(&write("one.der", "as it is")).unwrap(), b"as it is");
+        let der = folder.path().join("one.der");
+        std::fs::write(&der, &package).unwrap();
+        assert_eq!(read(&der).unwrap(), package, "as it is");
+        for (wrong, cause) in
+            [(&b"as it is"[..], "ends inside"), (&[0xBF, 0x36, 0x00], "bound"), (&[], "ProfileHeader")]
+        {
+            std::fs::write(&der, wrong).unwrap();
+            let Err(Failure::Because(told)) = read(&der) else { panic!("{wrong:?}") };
+            assert!(told.contains("one.der is no profile package: ") && told.contains(cause), "{told}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can be wrong with a card image, and the way out.
 
-use super::FORMAT;
+use super::{FORMAT, holder};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,22 @@ pub enum ImageError {
     /// Something is there already; a card is never overwritten.
     #[error("{0} exists already; choose another path, or remove it first")]
     Exists(PathBuf),
+    /// There is no folder for it.
+    #[error("{path} cannot be made: there is no folder {folder}; make that first, or choose another path")]
+    NoFolder {
+        /// The image.
+        path: PathBuf,
+        /// Where it was to be.
+        folder: PathBuf,
+    },
     /// Another process has the card.
-    #[error("{0} is in use by another process: a card can be in one reader only; eject it there first")]
-    InUse(PathBuf),
+    #[error("{path} is in use by {holder}: a card can be in one reader only; eject it there first")]
+    InUse {
+        /// The image.
+        path: PathBuf,
+        /// Who has it, in words.
+        holder: String,
+    },
     /// The file is something else.
     #[error("{0} is not a card image")]
     NotACardImage(PathBuf),
@@ -74,7 +87,9 @@ impl ImageError {
     /// The database's errors, from opening to committing.
     pub(super) fn database(path: &Path, error: impl Into<redb::Error>) -> Self {
         match error.into() {
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Self::InUse(path.to_owned()),
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                Self::InUse { path: path.to_owned(), holder: holder::of(path) }
+            }
             redb::Error::TableDoesNotExist(_) => Self::NotACardImage(path.to_owned()),
             redb::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => {
                 Self::NotACardImage(path.to_owned())

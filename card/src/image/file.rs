@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the card was made as, by name.
@@ -36,7 +37,11 @@ pub fn create(path: &Path, manufacture: &Manufacture, memory: &MemoryNvm) -> Res
         return Err(ImageError::Exists(path.to_owned()));
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".card-").suffix(".new").tempfile_in(directory).map_err(io)?;
+    let file = tempfile::Builder::new().prefix(".card-").suffix(".new").tempfile_in(directory);
+    let file = file.map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => ImageError::NoFolder { path: path.to_owned(), folder: directory.to_owned() },
+        _ => io(cause),
+    })?;
     let mut database = builder()
         .create_with_backend(backend(path, file.reopen().map_err(io)?)?)
         .map_err(|error| ImageError::database(path, error))?;
@@ -285,7 +290,7 @@ pub(super) mod tests {
         assert!(matches!(create(&path, &manufacture(), &MemoryNvm::default()), Err(ImageError::Exists(_))));
         assert_eq!(fs::read(&path).unwrap(), before);
         let nowhere = directory.path().join("no such directory").join("new.img");
-        assert!(matches!(create(&nowhere, &manufacture(), &memory), Err(ImageError::NotFound(_))));
+        assert!(matches!(create(&nowhere, &manufacture(), &memory), Err(ImageError::NoFolder { .. })));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing but the image is left");
     }
 
@@ -303,7 +308,10 @@ pub(super) mod tests {
         let path = image(&directory);
         let mut nvm = FileNvm::open(&path).unwrap();
         let refusal = FileNvm::open(&path).unwrap_err();
-        assert!(matches!(refusal, ImageError::InUse(_)), "{refusal:?}");
+        assert!(matches!(refusal, ImageError::InUse { .. }), "{refusal:?}");
+        // On some file systems the kernel lists another device than it tells of the file.
+        let (told, own) = (refusal.to_string(), format!("in use by process {} (", std::process::id()));
+        assert!(told.contains(&own) || told.contains("in use by another process"), "{told}");
         assert_eq!(refusal.to_string().lines().count(), 1);
         nvm.apply(transaction(&mut Dice(3))).unwrap();
         assert_eq!(read(&path).unwrap().1, nvm.copy);

@@ -14,6 +14,7 @@
 
 mod error;
 mod file;
+mod holder;
 mod manufacture;
 #[cfg(test)]
 mod power_cut;
