@@ -1,9 +1,10 @@
-//! How the operator is doing, over plain HTTP for whoever runs it: `/healthz` and `/metrics`.
+//! How the operator is doing, over plain HTTP for whoever runs it.
 //!
 //! | path | what |
 //! |---|---|
-//! | `/healthz` | 200 if all is well, otherwise 503; what is how, in JSON |
-//! | `/healthz/NAME` | the same of one part, or of the `database` |
+//! | `/healthz` | 200 if all parts and the database are well, otherwise 503; what is how, in JSON |
+//! | `/healthz/NAME` | the same of one part, of the `database`, or of somebody called from here: `smdp` |
+//! | `/readyz` | the same of all, and of all who are called |
 //! | `/metrics` | [`crate::metrics`] |
 
 use std::collections::BTreeMap;
@@ -24,17 +25,19 @@ use tokio::time::timeout;
 
 use crate::database::Database;
 use crate::metrics::{HTTP_REQUESTS, HTTP_SECONDS, Page};
+use crate::portal::time::Moment;
 
 /// A database that takes longer to say anything is not well.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What the database is called among the parts.
 const DATABASE: &str = "database";
 
-/// What runs, and whether it still does.
+/// What runs, and whether it still does; and whom that needs.
 #[derive(Clone)]
 pub struct Health {
     database: Database,
     parts: Arc<Mutex<BTreeMap<&'static str, Arc<AtomicBool>>>>,
+    counterparts: Arc<Mutex<BTreeMap<&'static str, Counterpart>>>,
 }
 
 /// A task that is alive as long as it has this.
@@ -46,16 +49,77 @@ impl Drop for Alive {
     }
 }
 
+/// Somebody whom parts here call, and how the last call went. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Counterpart(Arc<Mutex<Option<Calls>>>);
+
+/// How calls to somebody go.
+#[derive(Clone)]
+struct Calls {
+    /// Why the last one did not go through.
+    failed: Option<String>,
+    /// Since when all went through, or none did.
+    since: u64,
+    /// When the last one ended.
+    last: u64,
+}
+
+impl Counterpart {
+    /// A call has ended: it went through, or `failed` says why it did not.
+    pub fn called(&self, failed: Option<String>, now: u64) {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = calls.as_ref().filter(|before| before.failed.is_some() == failed.is_some());
+        let since = before.map_or(now, |before| before.since);
+        *calls = Some(Calls { failed, since, last: now });
+    }
+
+    fn calls(&self) -> Option<Calls> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is told of a counterpart.
+#[derive(Serialize)]
+struct Contact {
+    /// `ok`, `down`, or `unknown` before anybody was called.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_call: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+impl From<Option<Calls>> for Contact {
+    fn from(calls: Option<Calls>) -> Self {
+        let Some(Calls { failed, since, last }) = calls else {
+            return Self { state: UNKNOWN, since: None, last_call: None, cause: None };
+        };
+        let time = |seconds| Some(Moment::of(seconds).machine);
+        Self { state: word(failed.is_none()), since: time(since), last_call: time(last), cause: failed }
+    }
+}
+
+/// What a counterpart is before anybody has called it.
+const UNKNOWN: &str = "unknown";
+
+const fn word(well: bool) -> &'static str {
+    if well { "ok" } else { "down" }
+}
+
 #[derive(Serialize)]
 struct Report {
     status: &'static str,
     parts: BTreeMap<&'static str, &'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    counterparts: BTreeMap<&'static str, Contact>,
 }
 
 impl Health {
     /// Of parts that share this database.
     pub fn new(database: Database) -> Self {
-        Self { database, parts: Arc::default() }
+        Self { database, parts: Arc::default(), counterparts: Arc::default() }
     }
 
     /// A part that is well until what this returns is dropped. Of several tasks with one name the last one counts.
@@ -65,7 +129,13 @@ impl Health {
         Alive(alive)
     }
 
-    async fn report(&self) -> BTreeMap<&'static str, bool> {
+    /// Somebody whom parts here call under this name.
+    pub fn counterpart(&self, name: &'static str) -> Counterpart {
+        let mut counterparts = self.counterparts.lock().unwrap_or_else(PoisonError::into_inner);
+        counterparts.entry(name).or_default().clone()
+    }
+
+    async fn parts(&self) -> BTreeMap<&'static str, bool> {
         let answered = timeout(PATIENCE, query("SELECT 1").fetch_one(self.database.pool())).await;
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report: BTreeMap<_, _> =
@@ -73,40 +143,69 @@ impl Health {
         report.insert(DATABASE, matches!(answered, Ok(Ok(_))));
         report
     }
+
+    /// Those who were called, and how that goes.
+    fn counterparts(&self) -> BTreeMap<&'static str, Option<Calls>> {
+        let counterparts = self.counterparts.lock().unwrap_or_else(PoisonError::into_inner);
+        counterparts.iter().map(|(name, counterpart)| (*name, counterpart.calls())).collect()
+    }
+
+    /// How those are that `wanted` names; well is all of it with counterparts, or without.
+    async fn report(&self, wanted: impl Fn(&str) -> bool, with_counterparts: bool) -> (bool, Report) {
+        let mut parts = self.parts().await;
+        parts.retain(|name, _| wanted(name));
+        let counterparts = self.counterparts().into_iter().filter(|(name, _)| wanted(name));
+        let counterparts: BTreeMap<_, Contact> = counterparts.map(|(name, calls)| (name, calls.into())).collect();
+        let down = word(false);
+        let well = parts.values().all(|well| *well)
+            && !(with_counterparts && counterparts.values().any(|contact| contact.state == down));
+        let parts = parts.into_iter().map(|(name, well)| (name, word(well))).collect();
+        (well, Report { status: word(well), parts, counterparts })
+    }
 }
 
 /// The paths of this door.
 pub fn router(health: Health) -> Router {
     Router::new()
-        .route("/healthz", get(all))
+        .route("/healthz", get(live))
         .route("/healthz/{name}", get(one))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(health)
 }
 
-async fn all(State(health): State<Health>) -> Response {
-    answer(health.report().await)
+async fn live(State(health): State<Health>) -> Response {
+    answer(health.report(|_| true, false).await)
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    answer(health.report(|_| true, true).await)
 }
 
 async fn one(State(health): State<Health>, Path(name): Path<String>) -> Response {
-    let mut report = health.report().await;
-    report.retain(|part, _| *part == name);
-    if report.is_empty() { StatusCode::NOT_FOUND.into_response() } else { answer(report) }
+    let (well, report) = health.report(|part| part == name, true).await;
+    let is_none = report.parts.is_empty() && report.counterparts.is_empty();
+    if is_none { StatusCode::NOT_FOUND.into_response() } else { answer((well, report)) }
 }
 
-fn answer(report: BTreeMap<&'static str, bool>) -> Response {
-    let word = |well: bool| if well { "ok" } else { "down" };
-    let well = report.values().all(|well| *well);
-    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let parts = report.into_iter().map(|(name, well)| (name, word(well))).collect();
-    (status, Json(Report { status: word(well), parts })).into_response()
+fn answer((well, report): (bool, Report)) -> Response {
+    (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(report)).into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
     let mut page = Page::of_this_process();
-    let report = health.report().await;
-    let up = report.iter().map(|(name, well)| (*name, u64::from(*well)));
+    let parts = health.parts().await;
+    let up = parts.iter().map(|(name, well)| (*name, u64::from(*well)));
     page.gauge("vuicc_up", "Whether a part works.", "part", up);
+    let called = health.counterparts().into_iter().filter_map(|(name, calls)| Some((name, calls?)));
+    let called: Vec<_> = called.collect();
+    if !called.is_empty() {
+        let up = called.iter().map(|(name, calls)| (*name, u64::from(calls.failed.is_none())));
+        page.gauge("vuicc_counterpart_up", "Whether the last call went through.", "counterpart", up);
+        let since = called.iter().map(|(name, calls)| (*name, calls.since));
+        let help = "Since when all calls went through, or none did.";
+        page.gauge("vuicc_counterpart_since_timestamp_seconds", help, "counterpart", since);
+    }
     for (table, name, help) in COUNTED {
         // A database that does not answer has no numbers; the page has the rest.
         let sql = format!("SELECT {table}, COUNT(*) AS many FROM {name} GROUP BY {table}");

@@ -30,8 +30,13 @@ pub static RADIUS_PACKETS: Counter<1> =
 pub static EAP_SIM_DB_REQUESTS: Counter<1> =
     Counter::new("vuicc_eap_sim_db_requests_total", "Requests at the eap_sim_db socket.", ["outcome"]);
 
+/// Calls to the SM-DP+, by what became of them.
+pub static ES2PLUS_CALLS: Counter<2> =
+    Counter::new("vuicc_es2plus_calls_total", "Calls of ES2+ to the SM-DP+.", ["function", "outcome"]);
+
 /// All of them.
 const COUNTERS_3: [&Counter<3>; 2] = [&HTTP_REQUESTS, &AUTHENTICATIONS];
+const COUNTERS_2: [&Counter<2>; 1] = [&ES2PLUS_CALLS];
 const COUNTERS_1: [&Counter<1>; 2] = [&RADIUS_PACKETS, &EAP_SIM_DB_REQUESTS];
 
 /// Counts the end of an EAP conversation, if that is what `step` is.
@@ -145,6 +150,9 @@ impl Page {
     pub fn of_this_process() -> Self {
         let mut page = Self::default();
         for counter in COUNTERS_3 {
+            counter.write(&mut page);
+        }
+        for counter in COUNTERS_2 {
             counter.write(&mut page);
         }
         for counter in COUNTERS_1 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use https::PeerAddress;
 use https::binding::{Whole, answer, bare, foreign_protocol};
@@ -25,9 +25,16 @@ const LARGEST_BODY: usize = 256 * 1024;
 
 type Shared<S> = State<Arc<SmDp<S>>>;
 
+/// What somebody reads who opens the address in a browser.
+const FRONT: &str = "\
+This is an SM-DP+ (SGP.22): devices fetch their profiles here.
+There is nothing to do in a browser; give the activation code to the device.
+";
+
 /// The functions of ES9+ under their paths.
 pub fn router<S: Store + 'static>(smdp: Arc<SmDp<S>>) -> Router {
     Router::new()
+        .route("/", get(async || FRONT))
         .route(InitiateAuthenticationRequest::PATH, post(initiate_authentication))
         .route(AuthenticateClientRequest::PATH, post(authenticate_client))
         .route(GetBoundProfilePackageRequest::PATH, post(get_bound_profile_package))
@@ -157,6 +164,16 @@ mod tests {
         ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
             Poll::Pending
         }
+    }
+
+    #[tokio::test]
+    async fn a_browser_is_told_where_it_is() {
+        let store = SqlStore::open(":memory:").await.unwrap();
+        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
+        let answer = TowerToHyperService::new(router(smdp)).call(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = axum::body::to_bytes(answer.into_body(), LARGEST_BODY).await.unwrap();
+        assert!(body.starts_with(b"This is an SM-DP+"));
     }
 
     #[tokio::test]

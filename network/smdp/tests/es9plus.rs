@@ -1078,7 +1078,7 @@ async fn malformed_requests_are_refused_properly() {
         assert_eq!(post(bench.at(), path, &vec![b' '; 300_000]).await.status, 413);
     }
     assert_eq!(post(bench.at(), "/gsma/rsp2/es9plus/noSuchFunction", b"{}").await.status, 404);
-    assert_eq!(post(bench.at(), "/", b"{}").await.status, 404);
+    assert_eq!(post(bench.at(), "/", b"{}").await.status, 405);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! | `/portal/contract` | the terms of an order, accepted or not; a phone's web view shows it (TS.43 section 6.7) | `contract` |
 //! | `/care/` | the subscriber's own page: which devices share the number, and how they ring | `care` |
 //! | `/office/` | the operator's page: orders, their progress, activation codes, lines | `office` |
+//! | `/` | what this is, and the way to self-care, for who opens the address of the devices | [`front`] |
 //!
 //! Pages are made here and work without JavaScript; all state is in the database, so any replica answers any request.
 //! Every page has a content security policy, every form a token and an `Origin` to be checked ([`session`]). The only
@@ -23,6 +24,7 @@
 mod care;
 mod contract;
 mod form;
+pub mod front;
 mod office;
 mod page;
 pub mod qr;
@@ -40,6 +42,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use zeroize::Zeroizing;
 
+pub use front::Front;
 pub use terms::Terms;
 
 use crate::boss::Boss;
@@ -163,12 +166,7 @@ impl Portal {
 /// All pages. They are meant for HTTPS: browsers keep the cookies on no other connection, but to their own machine.
 pub fn router(portal: Portal) -> Router {
     let frame = from_fn_with_state(portal.clone(), page::frame);
-    let file = |kind: &'static str, contents: &'static str| {
-        get(move || async move { ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=3600")], contents) })
-    };
-    Router::new()
-        .route("/portal/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
-        .route("/portal/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
+    files()
         .route("/portal/{*rest}", get(|| async { Refusal::NotFound }))
         .route("/care/{*rest}", get(|| async { Refusal::NotFound }))
         .route("/office/{*rest}", get(|| async { Refusal::NotFound }))
@@ -178,4 +176,14 @@ pub fn router(portal: Portal) -> Router {
         .method_not_allowed_fallback(|| async { Refusal::Method })
         .layer(frame)
         .with_state(portal)
+}
+
+/// What pages look like, for a process that has one without the portal too.
+pub fn files<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let file = |kind: &'static str, contents: &'static str| {
+        get(move || async move { ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "public, max-age=3600")], contents) })
+    };
+    Router::new()
+        .route("/portal/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
+        .route("/portal/icon.svg", file("image/svg+xml", include_str!("icon.svg")))
 }

@@ -59,7 +59,7 @@ impl FromRequestParts<Portal> for Visitor {
 pub(super) async fn frame(State(portal): State<Portal>, mut request: Request, next: Next) -> Response {
     let cookie = Cookie::Visit.read(request.headers()).filter(|visit| visit.len() == VISIT).map(str::to_owned);
     let (Ok(fresh), Ok(nonce)) = (fresh(), fresh()) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let chosen = chosen_language(request.uri());
+    let chosen = chosen_language(request.uri().query());
     let visit = cookie.clone().unwrap_or_else(|| fresh.to_string());
     let visitor = Visitor {
         language: chosen.unwrap_or_else(|| language(request.headers())),
@@ -80,10 +80,22 @@ pub(super) async fn frame(State(portal): State<Portal>, mut request: Request, ne
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         return response;
     }
+    guard(headers, visitor.language, Some(&visitor.nonce));
+    if cookie.is_none() {
+        let (name, value) = Cookie::Visit.set(&visitor.visit);
+        headers.append(name, value);
+    }
+    remember(headers, chosen);
+    response
+}
+
+/// What browsers are told about a page: where it may load from, and the `nonce` of its script, if it has one; and that
+/// nobody keeps it.
+pub(super) fn guard(headers: &mut HeaderMap, language: Language, nonce: Option<&str>) {
+    let script = nonce.map_or_else(|| "'none'".to_owned(), |nonce| format!("'nonce-{nonce}'"));
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'nonce-{}'; form-action 'self'; \
-         base-uri 'none'; frame-ancestors 'none'",
-        visitor.nonce
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src {script}; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'"
     );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
@@ -92,28 +104,32 @@ pub(super) async fn frame(State(portal): State<Portal>, mut request: Request, ne
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Not no-referrer: browsers would send the origin of our own forms as null.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(visitor.language.tag()));
+    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
     headers.insert(
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
     );
-    if cookie.is_none() {
-        let (name, value) = Cookie::Visit.set(&visitor.visit);
-        headers.append(name, value);
-    }
+}
+
+/// Has the browser remember a language that was chosen.
+pub(super) fn remember(headers: &mut HeaderMap, chosen: Option<Language>) {
     if let Some(language) = chosen {
         let (name, value) = Cookie::Language.set(language.tag());
         headers.append(name, value);
     }
-    response
 }
 
-fn chosen_language(uri: &Uri) -> Option<Language> {
-    let mut fields = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    fields.find(|(name, _)| name == "lang").and_then(|(_, tag)| Language::of_tag(&tag))
+/// The parameter that chooses a language.
+pub(super) const LANGUAGE: &str = "lang";
+
+/// The language a query chooses.
+pub(super) fn chosen_language(query: Option<&str>) -> Option<Language> {
+    let mut fields = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    fields.find(|(name, _)| name == LANGUAGE).and_then(|(_, tag)| Language::of_tag(&tag))
 }
 
-fn language(headers: &HeaderMap) -> Language {
+/// The language a browser prefers.
+pub(super) fn language(headers: &HeaderMap) -> Language {
     let accepted = || headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Cookie::Language.read(headers).and_then(Language::of_tag).unwrap_or_else(|| Language::accepted(accepted()))
 }
@@ -129,9 +145,14 @@ fn here(method: &Method, uri: &Uri) -> String {
         let room = uri.path().split('/').nth(1).unwrap_or_default();
         return format!("/{room}/?");
     }
+    here_at(uri)
+}
+
+/// Where the page of a GET is found in another language.
+pub(super) fn here_at(uri: &Uri) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let fields = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    for (name, value) in fields.filter(|(name, _)| name != "lang") {
+    for (name, value) in fields.filter(|(name, _)| name != LANGUAGE) {
         query.append_pair(&name, &value);
     }
     match query.finish().as_str() {
@@ -174,6 +195,17 @@ impl Page {
         }
     }
 
+    /// A page without forms and scripts, of an operator of this name, with this support; `here` as a visitor has it.
+    pub(super) fn of_nobody(
+        language: Language,
+        title: String,
+        (operator, support): (&str, &str),
+        here: String,
+    ) -> Self {
+        let (operator, support) = (operator.to_owned(), support.to_owned());
+        Self { language, title, operator, support, form: String::new(), nonce: String::new(), style: "", here }
+    }
+
     /// The same, as wide as a table needs.
     pub(super) fn wide(self) -> Self {
         Self { style: "wide", ..self }
@@ -186,7 +218,7 @@ impl Page {
     pub(super) fn languages(&self) -> Vec<Choice> {
         let choice = |&language: &Language| Choice {
             language,
-            href: format!("{}lang={}", self.here, language.tag()),
+            href: format!("{}{LANGUAGE}={}", self.here, language.tag()),
             current: language == self.language,
         };
         Language::ALL.iter().map(choice).collect()

@@ -25,6 +25,13 @@ texts! {
     SIGN_IN: "Sign in", "ログイン";
     SIGN_OUT: "Sign out", "ログアウト";
 
+    // Where nobody has asked for anything.
+    FRONT: "Mobile service for devices of {}", "{}の端末向けモバイルサービス";
+    FRONT_LEAD: "Phones and watches set up their mobile profiles here by themselves. There is nothing to do in a browser.",
+        "スマートフォンや時計がモバイルプロファイルを自動的に設定するためのページです。ブラウザーでの操作は必要ありません。";
+    FRONT_CARE: "You can see and change which devices share your number:",
+        "番号を共有している端末の確認と変更はこちらから：";
+
     // The contract.
     CONTRACT_COMPANION: "A profile for {}", "{}用のプロファイル";
     CONTRACT_PRIMARY: "A second profile on {}", "{}に追加するプロファイル";

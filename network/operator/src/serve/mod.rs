@@ -5,16 +5,17 @@
 //!
 //! | part | door |
 //! |---|---|
-//! | [`Part::Entitlement`] | TS.43 at `/`, HTTPS |
+//! | [`Part::Entitlement`] | TS.43 at `/`, HTTPS; for a browser, a page that says so |
 //! | [`Part::Portal`] | `/portal/…`, `/care/…`, `/office/…`, HTTPS |
 //! | [`Part::Boss`] | ES2+ progress, HTTPS with certificates on both sides; a worker for unfinished orders |
 //! | [`Part::Smsc`] | SMPP; `/mt/v1/…` over HTTPS for phones |
 //! | [`Part::Hlr`] | `/hlr/…` over plain HTTP, for the operator's own network |
 //! | [`Part::Radius`] | RADIUS, UDP |
 //! | [`Part::EapSimDb`] | unix datagram socket |
-//! | always | `/healthz`, `/metrics` over plain HTTP, for the operator's own network |
+//! | always | `/healthz`, `/readyz`, `/metrics` over plain HTTP, for the operator's own network |
 
 mod config;
+mod watched;
 
 use core::convert::Infallible;
 use std::path::Path;
@@ -44,10 +45,11 @@ use crate::entitlement::{self, Entitlement};
 use crate::health::{self, Health, counted};
 use crate::hlr::Hlr;
 use crate::otp::OneTimeCodes;
-use crate::portal::{self, Portal};
+use crate::portal::{self, Front, Portal};
 use crate::radius::RadiusServer;
 use crate::smsc::{BoxFuture, Client, Esme, EsmeSettings, SmsError, SmsSender, Smsc};
 use crate::{Imsi, Msisdn, eap_sim_db, es2plus, hlr, smsc};
+use watched::Watched;
 
 /// Parts get this long to finish what they are at when the operator is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -130,8 +132,13 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     let sender =
         sender(&sms, sms_address.filter(|_| [Part::Entitlement, Part::Portal, Part::Boss].into_iter().any(runs)));
     let codes = OneTimeCodes::new(database.clone(), Arc::clone(&key), Arc::clone(&sender));
-    let boss = Boss::new(database.clone(), config.profile_server, config.boss).with_sender(sender);
     let health = Health::new(database.clone());
+    let mut profile_server = config.profile_server;
+    if [Part::Entitlement, Part::Portal, Part::Boss].into_iter().any(runs) {
+        let counterpart = health.counterpart(SMDP);
+        profile_server = Arc::new(Watched { server: profile_server, counterpart, clock: Arc::clone(&clock) });
+    }
+    let boss = Boss::new(database.clone(), profile_server, config.boss).with_sender(sender);
     let mut operator = Operator {
         listening: doors.0,
         base_url,
@@ -151,14 +158,26 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     let names = [Some("health"), runs(Part::Hlr).then_some(Part::Hlr.name())];
     operator.run_https(&names, internal, None, Arc::default(), inside);
     let mut pages = Router::new();
+    let front = Front {
+        operator: config.portal.operator.clone(),
+        support: config.portal.support.clone(),
+        portal: config.portal_url.clone().or_else(|| runs(Part::Portal).then(String::new)),
+    };
     if runs(Part::Entitlement) {
-        let settings = entitlement::Settings::new(config.portal_url.as_ref().unwrap_or(&operator.base_url));
+        let portal_url = config.portal_url.as_ref().unwrap_or(&operator.base_url);
+        let settings = entitlement::Settings { front: front.clone(), ..entitlement::Settings::new(portal_url) };
         let (database, key, hlr) = (database.clone(), Arc::clone(&key), Arc::clone(&hlr));
         let entitlement =
             Entitlement::new(database, key, hlr, boss.clone(), codes.clone(), settings, Arc::clone(&clock));
         pages = pages.merge(counted("entitlement", entitlement::router(entitlement)));
+        if !runs(Part::Portal) {
+            pages = pages.merge(portal::files());
+        }
     }
     if runs(Part::Portal) {
+        if !runs(Part::Entitlement) {
+            pages = pages.merge(counted("portal", portal::front::router(front)));
+        }
         let settings = portal::Settings { clock: Arc::clone(&clock), ..config.portal };
         let portal = Portal::new(boss.clone(), Arc::clone(&hlr), database.clone(), codes.clone(), settings);
         pages = pages.merge(counted("portal", portal::router(portal)));
@@ -213,6 +232,9 @@ const PROGRESS: &str = "ES2+ progress";
 const SMPP: &str = "SMPP";
 const RADIUS: &str = "RADIUS";
 const EAP_SIM_DB: &str = "eap_sim_db";
+
+/// What the SM-DP+ is called where it is told how it is.
+const SMDP: &str = "smdp";
 
 /// Doors as they are opened.
 #[derive(Default)]
@@ -427,11 +449,15 @@ mod tests {
 
     async fn get(at: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(at).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    async fn health_of(operator: &Operator) -> String {
+        get(operator.listening_at("health and metrics").unwrap(), "/healthz").await
     }
 
     /// An SM-DP+ that is never there.
@@ -506,6 +532,104 @@ mod tests {
         assert!(get(&at, "/healthz").await.starts_with("HTTP/1.1 503"));
         operator.shutdown().await;
         assert!(TcpStream::connect(&at).await.is_err());
+    }
+
+    /// A subscriber of the operator's.
+    async fn subscribed(hlr: &Hlr) -> crate::hlr::Subscription {
+        let subscription = crate::hlr::Subscription {
+            imsi: "001010000000001".parse().unwrap(),
+            iccid: "8981100000000000010".parse().unwrap(),
+            msisdn: Some("81901234567".parse().unwrap()),
+            eid: None,
+            status: crate::hlr::Status::Active,
+        };
+        let by = crate::hlr::Change::by("test");
+        let credentials = crate::hlr::Credentials::milenage([1; 16], [2; 16]);
+        hlr.add(&subscription, &credentials, &by).await.unwrap();
+        subscription
+    }
+
+    /// What they order for this eUICC.
+    fn order(subscription: &crate::hlr::Subscription, eid: &str) -> boss::Request {
+        boss::Request {
+            kind: boss::Kind::Companion,
+            subscriber: subscription.imsi.clone(),
+            target: boss::Target { eid: Some(eid.parse().unwrap()), ..boss::Target::default() },
+            share: None,
+            language: crate::language::Language::English,
+        }
+    }
+
+    /// An SM-DP+ that is away is told of, and is no reason to start the operator again.
+    #[tokio::test]
+    async fn whether_the_smdp_answers_is_told() {
+        let boss = boss::Settings { contract: false, ..boss::Settings::new("Companion", "smdp.example") };
+        let operator = serve(Config { boss, clock: Arc::new(|| 1000), ..config().await }).await.unwrap();
+        let at = operator.listening_at("health and metrics").unwrap().to_owned();
+        let unknown = r#""counterparts":{"smdp":{"state":"unknown"}}"#;
+        for path in ["/healthz", "/readyz", "/healthz/smdp"] {
+            let told = get(&at, path).await;
+            assert!(told.starts_with("HTTP/1.1 200") && told.contains(unknown), "{told}");
+        }
+        assert!(!get(&at, "/metrics").await.contains("counterpart"));
+        let subscription = subscribed(operator.hlr()).await;
+        let order = order(&subscription, "89049032000001000000000012345652");
+        operator.boss().request(&order, 1000).await.unwrap();
+        let down =
+            r#""smdp":{"state":"down","since":"1970-01-01T00:16:40Z","last_call":"1970-01-01T00:16:40Z","cause":"#;
+        for (path, status) in [("/healthz", 200), ("/readyz", 503), ("/healthz/smdp", 503), ("/healthz/boss", 200)] {
+            let told = get(&at, path).await;
+            assert!(told.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {told}");
+            assert_eq!(told.contains(down), !path.ends_with("boss"), "{path}: {told}");
+        }
+        let metrics = get(&at, "/metrics").await;
+        for line in [
+            "vuicc_counterpart_up{counterpart=\"smdp\"} 0",
+            "vuicc_counterpart_since_timestamp_seconds{counterpart=\"smdp\"} 1000",
+            "vuicc_es2plus_calls_total{function=\"download_order\",outcome=\"failed\"}",
+        ] {
+            assert!(metrics.contains(line), "{line}: {metrics}");
+        }
+        operator.shutdown().await;
+    }
+
+    /// A device's requests are answered as before; a person's get a page, and the way to self-care where there is one.
+    #[tokio::test]
+    async fn a_browser_gets_a_page() {
+        let care = r#"href="/care/""#;
+        for (parts, portal_url, link) in [
+            (&Part::ALL[..], None, Some(care)),
+            (&[Part::Portal], None, Some(care)),
+            (&[Part::Entitlement], Some("https://portal.example"), Some(r#"href="https://portal.example/care/""#)),
+            (&[Part::Entitlement], None, None),
+        ] {
+            let parts = parts.iter().copied().collect();
+            let config = Config { parts, portal_url: portal_url.map(str::to_owned), ..config().await };
+            let operator = serve(config).await.unwrap();
+            let at = operator.listening_at("HTTPS").unwrap().to_owned();
+            let page = get(&at, "/").await;
+            assert!(page.starts_with("HTTP/1.1 200") && page.contains("Content-Security-Policy: "), "{page}");
+            assert!(page.contains("<h1>Mobile service for devices of vuicc mobile</h1>"), "{page}");
+            assert_eq!(page.contains("/care/"), link.is_some(), "{page}");
+            assert!(link.is_none_or(|link| page.contains(link)) && !page.contains("/office"), "{page}");
+            let japanese = get(&at, "/?lang=ja").await;
+            assert!(japanese.contains("<html lang=\"ja\">") && japanese.contains("ブラウザー"), "{japanese}");
+            assert!(get(&at, "/portal/style.css").await.starts_with("HTTP/1.1 200"));
+            if health_of(&operator).await.contains("entitlement") {
+                let device = get(&at, "/?app=ap2006").await;
+                assert!(device.starts_with("HTTP/1.1 400") && !device.contains("<h1>"), "{device}");
+            }
+            operator.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn only_parts_that_order_need_the_smdp() {
+        let operator = serve(Config { parts: [Part::Radius].into(), ..config().await }).await.unwrap();
+        let at = operator.listening_at("health and metrics").unwrap().to_owned();
+        let health = get(&at, "/healthz").await;
+        assert!(!health.contains("counterparts"), "{health}");
+        operator.shutdown().await;
     }
 
     #[tokio::test]
@@ -593,28 +717,12 @@ mod tests {
         let database = Database::open(":memory:").await.unwrap();
         let key = || MasterKey::new([1; 32]);
         let hlr = Hlr::new(database.clone(), key());
-        let subscription = crate::hlr::Subscription {
-            imsi: "001010000000001".parse().unwrap(),
-            iccid: "8981100000000000010".parse().unwrap(),
-            msisdn: Some("81901234567".parse().unwrap()),
-            eid: None,
-            status: crate::hlr::Status::Active,
-        };
-        let by = crate::hlr::Change::by("test");
-        let credentials = crate::hlr::Credentials::milenage([1; 16], [2; 16]);
-        hlr.add(&subscription, &credentials, &by).await.unwrap();
+        let subscription = subscribed(&hlr).await;
         let settings = boss::Settings { contract: false, ..boss::Settings::new("Companion", "smdp.example") };
         // What is left over: two orders, a notice, a code that did not get away.
         let absent = Boss::new(database.clone(), Arc::new(Nobody), settings.clone());
         for eid in ["89049032000001000000000012345652", "89049032123451234512345678901235"] {
-            let request = boss::Request {
-                kind: boss::Kind::Companion,
-                subscriber: subscription.imsi.clone(),
-                target: boss::Target { eid: Some(eid.parse().unwrap()), ..boss::Target::default() },
-                share: None,
-                language: crate::language::Language::English,
-            };
-            absent.request(&request, 1000).await.unwrap();
+            absent.request(&order(&subscription, eid), 1000).await.unwrap();
         }
         let notice = "INSERT INTO boss_notice (id, imsi, application, created_at, attempts, due) \
                       VALUES ('1', '001010000000001', 'ap2009', 1000, 0, 1000)";

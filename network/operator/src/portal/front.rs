@@ -1,0 +1,94 @@
+//! What somebody sees who opens the operator's address in a browser, where devices ask for what TS.43 offers: what this is,
+//! and the way to self-care.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::page::{self, Page, guard, html};
+use super::text;
+use crate::language::Language;
+
+/// The page at `/`.
+#[derive(Clone, Debug, Default)]
+pub struct Front {
+    /// What the operator is called.
+    pub operator: String,
+    /// Where people find help; empty: not said.
+    pub support: String,
+    /// Where self-care is: before `/care/`, empty for the same place. None: there is no self-care.
+    pub portal: Option<String>,
+}
+
+impl Front {
+    /// Whether a GET of `/` with this query is a browser's. A device asks for something, and never for HTML; a person asks
+    /// for a language at most.
+    pub(crate) fn is_wanted(query: Option<&str>, headers: &HeaderMap) -> bool {
+        let accepted =
+            headers.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(|it| it.contains("text/html")));
+        let mut fields = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        accepted && fields.all(|(name, _)| name == page::LANGUAGE)
+    }
+
+    /// The page, in the language of whoever asks.
+    pub(crate) fn page(&self, query: Option<&str>, headers: &HeaderMap) -> Response {
+        let chosen = page::chosen_language(query);
+        let language = chosen.unwrap_or_else(|| page::language(headers));
+        let mut answer = self.html(language).unwrap_or_else(|()| StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        guard(answer.headers_mut(), language, None);
+        page::remember(answer.headers_mut(), chosen);
+        answer
+    }
+
+    fn html(&self, language: Language) -> Result<Response, ()> {
+        let title = text::FRONT.with(language, &self.operator);
+        let here = page::here_at(&Uri::from_static("/"));
+        let page = FrontPage {
+            page: Page::of_nobody(language, title, (&self.operator, &self.support), here),
+            care: self.portal.as_ref().map(|portal| format!("{portal}/care/")),
+        };
+        html(StatusCode::OK, &page).map_err(drop)
+    }
+}
+
+/// `/` alone, for a process without an authorization server.
+pub fn router(front: Front) -> Router {
+    let page = |State(front): State<Front>, RawQuery(query): RawQuery, headers: HeaderMap| async move {
+        front.page(query.as_deref(), &headers)
+    };
+    Router::new().route("/", get(page)).with_state(front)
+}
+
+#[derive(Template)]
+#[template(path = "portal/front.html")]
+struct FrontPage {
+    page: Page,
+    /// Where self-care is.
+    care: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_device_is_no_browser() {
+        let accept = |value: &'static str| HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]);
+        let browser = accept("text/html,application/xhtml+xml,*/*;q=0.8");
+        for person in [None, Some(""), Some("lang=ja")] {
+            assert!(Front::is_wanted(person, &browser), "{person:?}");
+            for device in [HeaderMap::new(), accept("*/*"), accept("application/json")] {
+                assert!(!Front::is_wanted(person, &device), "{person:?} {device:?}");
+            }
+        }
+        for device in ["app=ap2006", "OTP=123456", "lang=ja&app=ap2009", "terminal_id"] {
+            assert!(!Front::is_wanted(Some(device), &browser), "{device}");
+        }
+    }
+}
