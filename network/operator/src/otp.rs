@@ -4,6 +4,9 @@
 //! A code is bound to whatever asks for it: it opens nothing else. It is for one subscription, and goes to that one's card,
 //! whoever else the number reaches. To a number nobody has, everything is done but the sending, so that no one learns which
 //! numbers exist.
+//!
+//! Anybody can use up what a number gets in an hour. Whoever has read a code of a card once, though, has an hour's codes of
+//! their own where they were then: others who ask for them do not keep the owner out.
 
 use std::sync::Arc;
 
@@ -27,10 +30,15 @@ pub const DIGITS: usize = 6;
 pub const LIFETIME: u64 = 5 * 60;
 /// How often it may be entered.
 pub const TRIES: u32 = 3;
-/// How many codes are sent within [`PERIOD`] to whoever is called by one name, and to one card.
+/// How many codes are sent within [`PERIOD`] to whoever is called by one name, and to one card; as many again for each
+/// place from which the right code for the card came before.
 pub const SENDS: u32 = 5;
 /// One hour.
 pub const PERIOD: u64 = 3600;
+/// For how long a place from which the right code came is known for a card, in seconds: thirty days.
+const KNOWN_FOR: u64 = 30 * 24 * 3600;
+/// How many places are known for a card; each adds [`SENDS`] to what can be guessed at in an hour.
+const KNOWN: u32 = 4;
 /// Codes that may be entered at a time.
 const ROOM: Room = Room { table: "one_time_code", all: 20_000, each: 200 };
 /// Seconds until there may be room again.
@@ -138,27 +146,33 @@ impl OneTimeCodes {
         let (now_, since) = (column(now), column(now.saturating_sub(PERIOD)));
         // One sent before gives its place up to this one.
         let insert_code = format!(
-            "INSERT INTO one_time_code (id, code, tries, expires_at, source) SELECT $1, $2, 0, $3, $4 \
+            "INSERT INTO one_time_code (id, code, tries, expires_at, source, card) SELECT $1, $2, 0, $3, $4, $6 \
              WHERE ({}) OR EXISTS (SELECT 1 FROM one_time_code WHERE id = $1) \
              ON CONFLICT (id) DO UPDATE SET code = excluded.code, tries = 0, expires_at = excluded.expires_at, \
-             source = excluded.source",
+             source = excluded.source, card = excluded.card",
             ROOM.for_one("$4", "$5")
         );
         // Whether the card gets the message, or how long to wait.
         let taken: Result<Result<bool, u64>, OtpError> = change!(self.database, |tx| {
             query("DELETE FROM one_time_code_sent WHERE at <= $1").bind(since).execute(&mut *tx).await?;
             query("DELETE FROM one_time_code WHERE expires_at <= $1").bind(now_).execute(&mut *tx).await?;
+            // Whoever asks from where the right code came before shares what is left with nobody elsewhere.
+            let [called, budget] = if is_known(tx, &card, to.source, now).await? {
+                [&called, &card].map(|name| digest(&["known", name, to.source.as_str()]))
+            } else {
+                [called.clone(), card.clone()]
+            };
             // Under whatever names a card is called, it gets no more.
-            let gets = enough(tx, &card).await?.is_none();
+            let gets = enough(tx, &budget).await?.is_none();
             if let Some(first) = enough(tx, &called).await? {
                 Err((first + PERIOD).saturating_sub(now).max(1))
             } else {
                 let insert = query(&insert_code).bind(&id).bind(&sealed).bind(column(now + LIFETIME));
-                let insert = insert.bind(to.source.as_str()).bind(now_);
+                let insert = insert.bind(to.source.as_str()).bind(now_).bind(&card);
                 if insert.execute(&mut *tx).await?.rows_affected() == 0 {
                     Err(FULL)
                 } else {
-                    for (which, number) in [("called", &called), ("card", &card)] {
+                    for (which, number) in [("called", &called), ("card", &budget)] {
                         let sql = "INSERT INTO one_time_code_sent (id, number, at) VALUES ($1, $2, $3)";
                         let sent = query(sql).bind(format!("{which} {}", *sending)).bind(number).bind(now_);
                         sent.execute(&mut *tx).await?;
@@ -251,15 +265,47 @@ impl OneTimeCodes {
         let right = bool::from(expected.ct_eq(code.as_bytes()));
         let left = TRIES.saturating_sub(u32::try_from(tries).unwrap_or(u32::MAX));
         if right || left == 0 {
-            // By its ciphertext: a code sent meanwhile stays.
-            let sql = "DELETE FROM one_time_code WHERE id = $1 AND code = $2";
-            let gone = query(sql).bind(&id).bind(&sealed).execute(self.database.pool()).await?.rows_affected();
-            if right && gone == 1 {
+            let ended: Result<bool, OtpError> = change!(self.database, |tx| {
+                // By its ciphertext: a code sent meanwhile stays.
+                let sql = "DELETE FROM one_time_code WHERE id = $1 AND code = $2 RETURNING card, source";
+                match query(sql).bind(&id).bind(&sealed).fetch_optional(&mut *tx).await? {
+                    Some(row) if right => {
+                        let (card, source): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+                        know(&mut *tx, &card, &source, now).await?;
+                        true
+                    }
+                    _ => false,
+                }
+            });
+            if ended? {
                 return Ok(());
             }
         }
         if right { Err(OtpError::Gone) } else { Err(OtpError::Wrong { left }) }
     }
+}
+
+/// Whether the right code for this card came from there before.
+async fn is_known(tx: &mut AnyConnection, card: &str, source: &Source, now: u64) -> Result<bool, OtpError> {
+    let sql = "SELECT 1 FROM one_time_code_known WHERE card = $1 AND source = $2 AND at > $3";
+    let known = query(sql).bind(card).bind(source.as_str()).bind(column(now.saturating_sub(KNOWN_FOR)));
+    Ok(known.fetch_optional(tx).await?.is_some())
+}
+
+/// Notes that it did just now. The places longest not heard of give way.
+async fn know(tx: &mut AnyConnection, card: &str, source: &str, now: u64) -> Result<(), OtpError> {
+    if card.is_empty() || source.is_empty() {
+        return Ok(());
+    }
+    let sql = "DELETE FROM one_time_code_known WHERE at <= $1";
+    query(sql).bind(column(now.saturating_sub(KNOWN_FOR))).execute(&mut *tx).await?;
+    let sql = "INSERT INTO one_time_code_known (card, source, at) VALUES ($1, $2, $3) \
+               ON CONFLICT (card, source) DO UPDATE SET at = excluded.at";
+    query(sql).bind(card).bind(source).bind(column(now)).execute(&mut *tx).await?;
+    let sql = "DELETE FROM one_time_code_known WHERE card = $1 AND source NOT IN \
+               (SELECT source FROM one_time_code_known WHERE card = $1 ORDER BY at DESC, source LIMIT $2)";
+    query(sql).bind(card).bind(i64::from(KNOWN)).execute(tx).await?;
+    Ok(())
 }
 
 /// When the first of the last hour's messages was, if there were as many as there may be.
@@ -430,6 +476,46 @@ mod tests {
         codes.send_to(PURPOSE, "another", Some("001010000000002"), 1010).await.unwrap();
         let next = outbox.recv().await.unwrap();
         codes.verify(PURPOSE, &code_in(&next), 1011).await.expect("the next message is the other card's");
+    }
+
+    /// Somebody uses up what a number gets; its owner is let in nevertheless, where the right code came from before.
+    #[tokio::test]
+    async fn whoever_is_known_is_not_kept_out_by_others() {
+        let (codes, mut outbox) = codes().await;
+        let imsi: Imsi = "001010000000001".parse().unwrap();
+        let [home, elsewhere] = [1, 2].map(|host| Source::of([192, 0, 2, host].into()));
+        let send = async |source: &Source, now| {
+            let to = Addressee { called: "81901234567", subscription: Some(&imsi), source };
+            codes.send(PURPOSE, to, (&SIGN_IN, Language::English), now).await
+        };
+        send(&home, 1000).await.unwrap();
+        codes.verify(PURPOSE, &code_in(&outbox.recv().await.unwrap()), 1001).await.unwrap();
+        for n in 1..SENDS {
+            send(&elsewhere, 1010 + u64::from(n)).await.unwrap();
+            outbox.recv().await.unwrap();
+        }
+        assert!(matches!(send(&elsewhere, 1020).await, Err(OtpError::TooMany { .. })));
+        for _ in 0..SENDS {
+            send(&home, 1030).await.unwrap();
+            let code = code_in(&outbox.recv().await.unwrap());
+            codes.verify(PURPOSE, &code, 1031).await.unwrap();
+        }
+        assert!(matches!(send(&home, 1040).await, Err(OtpError::TooMany { .. })), "no more than others get");
+        // Another number's owner is nobody there, and in a month this one is not either.
+        let other: Imsi = "001010000000002".parse().unwrap();
+        let mut tx = codes.database.begin().await.unwrap();
+        let [card, others] = [&imsi, &other].map(|imsi| digest(&["card", imsi.as_str()]));
+        for (card, now, known) in [(&card, 1050, true), (&others, 1050, false), (&card, 1031 + KNOWN_FOR, false)] {
+            assert_eq!(is_known(&mut tx, card, &home, now).await.unwrap(), known, "{now}");
+        }
+        // Few places are known, those heard of last.
+        for host in 10..20 {
+            know(&mut tx, &card, Source::of([192, 0, 2, host].into()).as_str(), 2000 + u64::from(host)).await.unwrap();
+        }
+        for (host, known) in [(1, false), (15, false), (16, true), (19, true)] {
+            let source = Source::of([192, 0, 2, host].into());
+            assert_eq!(is_known(&mut tx, &card, &source, 2100).await.unwrap(), known, "{host}");
+        }
     }
 
     #[tokio::test]
