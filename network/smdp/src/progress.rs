@@ -148,28 +148,31 @@ async fn claim_due(
 async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelivered) -> Result<(), StoreError> {
     let Progress { operator, call, info } = &one.progress;
     let (iccid, point) = (&info.iccid, info.notification_point_id);
-    let failed = match client {
-        Some(client) => {
-            let answer = tokio::select! {
-                answer = client.call(call, info) => answer,
-                never = keep_claim(store, one.id, &mut one.due_at) => match never? {},
-            };
-            match answer {
-                Ok(_) => {
-                    tracing::info!(operator, ?iccid, %point, "operator told");
-                    return store.forget_progress(one.id).await;
-                }
-                Err(error) => error.to_string(),
-            }
-        }
-        None => "it has no address here".to_owned(),
+    let is_over = |now: UnixTime| now.saturating_sub(one.since) > GIVEN_UP;
+    let pause = 1_u64.checked_shl(one.attempts).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+    let Some(client) = client else {
+        // Another server may know where it is; that this one does not was said when it began.
+        let now = unix_now();
+        tracing::debug!(operator, ?iccid, %point, "operator without an address");
+        return if is_over(now) {
+            store.forget_progress(one.id).await
+        } else {
+            store.postpone_progress(one.id, now.saturating_add(pause)).await
+        };
     };
-    let (failed, now) = (Discreet(failed), unix_now());
-    if now.saturating_sub(one.since) > GIVEN_UP {
+    let answer = tokio::select! {
+        answer = client.call(call, info) => answer,
+        never = keep_claim(store, one.id, &mut one.due_at) => match never? {},
+    };
+    let Err(error) = answer else {
+        tracing::info!(operator, ?iccid, %point, "operator told");
+        return store.forget_progress(one.id).await;
+    };
+    let (failed, now) = (Discreet(error), unix_now());
+    if is_over(now) {
         tracing::error!(operator, ?iccid, %point, %failed, "operator not told, and never will be");
         return store.forget_progress(one.id).await;
     }
-    let pause = 1_u64.checked_shl(one.attempts).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
     tracing::warn!(operator, ?iccid, %point, %failed, pause, "operator not told yet");
     store.postpone_progress(one.id, now.saturating_add(pause)).await
 }

@@ -199,6 +199,9 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
     let mut es2plus_at = None;
     if let Some(Es2Plus { listen, tls, roots, operators }) = config.es2plus {
         let acceptor = tls::mutual_server(&tls, &roots)?;
+        for operator in operators.iter().filter(|operator| operator.progress_url.is_none()) {
+            tracing::warn!(operator = operator.identifier, "it has no address here, and hears of no progress");
+        }
         let tellable = operators.iter().filter_map(|operator| {
             let client = Client::new(operator.progress_url.as_ref()?, &smdp.settings().address, &roots, Some(&tls));
             let operator = operator.identifier.clone();

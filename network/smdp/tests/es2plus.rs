@@ -313,8 +313,16 @@ async fn nobody_is_named_whole_in_the_log() {
     let call = format!("for {}", eid('1'));
     one.call(&call, &DownloadOrderRequest { eid: Some(eid('1')), ..of_iccid(&iccid) }).await.unwrap();
     refused(one.call("2", &ConfirmOrderRequest { eid: Some(eid('2')), ..confirm(&iccid) }).await, status::EID_MISMATCH);
+    // Nor is it told again and again that an operator cannot be told.
+    happens(&bench.server, ONE, 1, "news").await;
+    let undelivered = async || bench.server.store().undelivered_progress().await.unwrap();
+    while undelivered().await.iter().all(|one| one.attempts < 2) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let log = log::text();
-    for said in ["call=for 89049…", "is reserved for EID 89049…", "Iccid(89440…)"] {
+    let noise = log.lines().find(|line| line.contains("not told") && line.contains("it has no address here"));
+    assert_eq!(noise, None);
+    for said in ["it has no address here", "call=for 89049…", "is reserved for EID 89049…", "Iccid(89440…)"] {
         assert!(log.contains(said), "{said}: {log}");
     }
     for identity in [eid('1').to_string(), eid('2').to_string(), iccid.to_string()] {
