@@ -397,7 +397,7 @@ mod tests {
         let url = format!("postgres://op@{nobody}/operator");
         tokio::time::pause();
         let began = Instant::now();
-        let patience = Duration::from_secs(3600);
+        let patience = Duration::from_hours(1);
         let opened = Database::<Growing>::open_within(&url, patience).await;
         assert!(matches!(&opened, Err(DatabaseError::Open(error)) if is_not_up_yet(error)), "{opened:?}");
         assert!(began.elapsed() >= patience);
