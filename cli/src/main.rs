@@ -39,31 +39,41 @@ use crate::state::State;
 #[command(name = "vuicc", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     /// Print JSON, one object per line, instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GENERAL)]
     json: bool,
     /// Where to keep databases, keys and the PKI [default: vuicc in XDG_DATA_HOME, else ~/.local/share/vuicc; on macOS
     /// ~/Library/Application Support/vuicc]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GENERAL)]
     state: Option<PathBuf>,
     /// Tell on stderr what goes on inside; twice: in detail
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GENERAL)]
     verbose: u8,
     /// The form of what is told on stderr
-    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = log::Format::Text)]
+    #[arg(long, global = true, value_enum, value_name = "FORM", default_value_t = log::Format::Text, help_heading = GENERAL)]
     log: log::Format,
     #[command(subcommand)]
     command: Command,
 }
 
+/// Above the options that every command has.
+const GENERAL: &str = "General";
+
 const EXAMPLES: &str = "\
 Examples:
-  vuicc demo --in-process                           everything at once, explained
-  vuicc card new my.img                             an eUICC with an EID and keys of its own
-  vuicc card run my.img                             in the virtual reader, for any PC/SC program
-  vuicc reader list                                 which readers are there, and what is in them
-  vuicc apdu run scripts/apdu/select-mf.apdu        a first dialogue with a card
-  vuicc smdp serve                                  a server to download profiles from
-  vuicc lpa profile download 'LPA:1$127.0.0.1:8443$…'   and a profile from it
+  vuicc demo --in-process
+      everything at once, explained
+  vuicc card new my.img
+      an eUICC with an EID and keys of its own
+  vuicc card run my.img
+      in the virtual reader, for any PC/SC program
+  vuicc reader list
+      which readers are there, and what is in them
+  vuicc apdu run scripts/apdu/select-mf.apdu
+      a first dialogue with a card
+  vuicc smdp serve
+      a server to download profiles from
+  vuicc lpa profile download 'LPA:1$127.0.0.1:8443$…'
+      and a profile from it
 
 Every command has examples of its own: vuicc reader --help";
 
@@ -150,6 +160,28 @@ mod tests {
         let general: Vec<_> = whole.get_arguments().map(|argument| argument.get_id().as_str()).collect();
         assert!(general.contains(&"state"));
         whole.get_subcommands().for_each(|sub| visit(sub, &general, ""));
+    }
+
+    /// Lines that are laid out fit a terminal of 80 columns, and the others are left to be broken there.
+    #[test]
+    fn examples_are_there_and_fit() {
+        fn visit(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(command.has_subcommands() || help.contains("Example"), "{path} has no example");
+            let mut before = "";
+            for line in help.lines() {
+                if line.starts_with(' ') {
+                    assert!(line.chars().count() <= 80, "{path}: {line}");
+                } else {
+                    let follows = !line.is_empty() && !before.is_empty() && !before.starts_with(' ');
+                    assert!(!follows, "{path}: broken by hand before: {line}");
+                }
+                before = line;
+            }
+            command.get_subcommands().for_each(|sub| visit(sub, &path));
+        }
+        visit(&Cli::command(), "");
     }
 
     #[test]

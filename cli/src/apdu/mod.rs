@@ -18,20 +18,25 @@ pub(crate) enum Command {
     /// Play scripts on a card; succeeds if every response is as the scripts expect
     #[command(after_help = "\
 Examples:
-  vuicc apdu run scripts/apdu/select-mf.apdu                      on the first card found
-  vuicc apdu run scripts/apdu/select-mf.apdu --card my.img        on an emulated card
-  vuicc apdu run scripts/apdu/*.apdu --reader ACS                 all examples, on a card of plastic
-  vuicc apdu run my.apdu --set secret=31323334FFFFFFFF --show     with a PIN, every byte shown
-  echo '> 00A40004023F00' | vuicc apdu run -                      a script from a pipe
+  vuicc apdu run scripts/apdu/select-mf.apdu
+      on the first card found
+  vuicc apdu run scripts/apdu/select-mf.apdu --card my.img
+      on an emulated card
+  vuicc apdu run scripts/apdu/*.apdu --reader ACS
+      all examples, on a card of plastic
+  vuicc apdu run my.apdu --set secret=31323334FFFFFFFF --show
+      with a PIN, every byte shown
+  echo '> 00A40004023F00' | vuicc apdu run -
+      a script from a pipe
 
-A script stops at its first mismatch, which is shown with its line and a mark under the half-byte that differs.
-The format is described in docs/apdu-scripts.md.")]
+A script stops at its first mismatch, which is shown with its line and a mark under the half-byte that differs. The \
+format is described in docs/apdu-scripts.md.")]
     Run(play::Arguments),
     /// Play the commands of scripts and write a script that expects what came back
     #[command(after_help = "\
 Examples:
   vuicc apdu record scripts/apdu/pin.apdu --reader ACS --out pin-of-my-card.apdu
-  vuicc apdu run pin-of-my-card.apdu                              does another card do the same?
+  vuicc apdu run pin-of-my-card.apdu  does another card do the same?
 
 PINs and PUKs are not written down; ${secret} stands in their place.")]
     Record(record::Arguments),
@@ -40,7 +45,8 @@ PINs and PUKs are not written down; ${secret} stands in their place.")]
 Examples:
   vuicc apdu diff scripts/apdu/*.apdu --reader ACS --card my.img
 
-Succeeds if the two did the same, step by step. A difference that the script allows to both is shown and does not count.")]
+Succeeds if the two did the same, step by step. A difference that the script allows to both is shown and does not \
+count.")]
     Diff(diff::Arguments),
 }
 

@@ -27,17 +27,26 @@ use stage::{Inserted, Server, Workshop};
 
 const EXAMPLES: &str = "\
 Examples:
-  scripts/demo                      everything: builds, starts a smart card service, runs the demo
-  vuicc demo                        with the pcscd of this machine and its virtual reader
-  vuicc demo --in-process           host and card in one process: no reader, no service, no root
-  vuicc demo --keep play            leaves card, keys and database in `play`, to go on by hand
-  vuicc demo --trace demo.apdu      every APDU, as a script
-  vuicc demo --list                 what phone, watch and operator do together, in stories like
+  scripts/demo
+      everything: builds, starts a smart card service, runs the demo
+  vuicc demo
+      with the pcscd of this machine and its virtual reader
+  vuicc demo --in-process
+      host and card in one process: no reader, no service, no root
+  vuicc demo --keep play
+      leaves card, keys and database in `play`, to go on by hand
+  vuicc demo --trace demo.apdu
+      every APDU, as a script
+  vuicc demo --list
+      which stories there are of phone, watch and operator
   vuicc demo --in-process companion-download --proof sim --chart chart.mmd
-  vuicc demo --in-process unbind --pairing bluetooth --hci 127.0.0.1:9001 --hci 127.0.0.1:9002
-  vuicc demo --in-process one-device --then bash    a shell in which operator and SM-DP+ still run
+      one of them, the phone proved by EAP-SIM, with a sequence chart
+  vuicc demo unbind --pairing bluetooth --hci HOST:9001 --hci HOST:9002
+      one over Bluetooth, with two controllers
+  vuicc demo --in-process one-device --then bash
+      a shell in which operator and SM-DP+ still run
 
-The last line of a run that succeeded says so, and the exit code is 0;\notherwise the step and the cause are named.";
+The last line of a run that succeeded says so, and the exit code is 0; otherwise the step and the cause are named.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n{}", flow::VARIABLES))]

@@ -42,19 +42,23 @@ Examples, with an operator (vuicc operator serve) and a watch (vuicc device seco
   messages --wait 60                      short messages, into the card
 
 A new phone, with an eUICC that is empty, takes the number over:
-  vuicc device primary --card new.img upgrade --old-number 81901234567
+  vuicc device primary --card new.img upgrade --old-number 15551234
 
 The code from the old phone to the new one, without anybody reading it out:
-  vuicc device primary --card old.img messages --wait 120 --qr-file code.png
-  vuicc device primary --card new.img upgrade --old-number 81901234567 --scan code.png")]
+  vuicc device primary --card old.img messages --wait 120 --qr-file c.png
+  vuicc device primary --card new.img upgrade --old-number 15551234 --scan c.png")]
     Primary(Box<primary::Arguments>),
     /// The device that is to get a profile, or to share the number: a watch with an eUICC or a card in a reader
     #[command(after_help = "\
 Examples:
-  vuicc device secondary --card watch.img serve --pair        open for pairing, then at the primary's service
-  vuicc device secondary --card watch.img serve               for primaries that are paired already
-  vuicc device secondary --card watch.img serve --pair --bluetooth 127.0.0.1:9002
-  vuicc device secondary --card watch.img eid                 what the primary will read")]
+  vuicc device secondary --card watch.img serve --pair
+      open for pairing, then at the primary's service
+  vuicc device secondary --card watch.img serve
+      for primaries that are paired already
+  vuicc device secondary --card watch.img serve --bluetooth 127.0.0.1:9002
+      over Bluetooth LE instead of the local network
+  vuicc device secondary --card watch.img eid
+      what the primary will read")]
     Secondary(Box<secondary::Arguments>),
 }
 

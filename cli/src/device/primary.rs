@@ -93,25 +93,81 @@ impl Proof {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Pair with a secondary: both persons compare six digits
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img pair
+      with the secondary that is found; it runs `secondary serve --pair`
+  vuicc device primary --card phone.img pair --to 192.0.2.7:7400
+      with the one there
+  vuicc device primary --card phone.img --bluetooth 127.0.0.1:9001 pair
+      over Bluetooth LE")]
     Pair(ToArguments),
     /// Prove who you are to the operator, before there is a secondary
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img authenticate
+      by the card: EAP-AKA
+  vuicc device primary --card phone.img --proof sim authenticate
+      the same by EAP-SIM")]
     Authenticate,
     /// Get a profile for the secondary's eUICC; it is downloaded, enabled and reported
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img acquire
+      a profile of its own
+  vuicc device primary --card phone.img acquire --share --delivery FA
+      and one number for both, which ring at once")]
     Acquire(Acquire),
     /// Share the number with a secondary whose profile is there already
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img activate
+  vuicc device primary --card phone.img activate --delivery MAH
+      first one rings, then the other")]
     Activate(Share),
     /// Share the number with a secondary that has a card of its own
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img bind
+  vuicc device primary --card phone.img bind --secondary-id imsi:001010000000002
+      named by its IMSI")]
     Bind(Share),
     /// End the sharing, and, if wanted, remove the secondary's profile
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img unbind
+  vuicc device primary --card phone.img unbind --remove-profile
+      and the profile is deleted")]
     Unbind(Unbind),
     /// Get a profile for this device's own eUICC, which is in another reader
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img one-device --euicc-card chip.img
+  vuicc device primary --card phone.img one-device --euicc-reader 1 --share
+      the number rings on both cards")]
     OneDevice(OneDevice),
     /// Take over the number of an old device: a new device, with an eUICC and nothing of the operator yet
     #[command(visible_alias = "migrate")]
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card new.img upgrade --old-number 15551234
+      asks for the code that the old device gets
+  vuicc device primary --card new.img upgrade --old-number 15551234 --scan c.png
+      takes it from a picture of the old device")]
     Upgrade(Upgrade),
     /// Take short messages, into the card; do what the operator asks for by them
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img messages
+      those that wait
+  vuicc device primary --card phone.img messages --wait 60 --qr
+      for a minute; codes as QR codes too")]
     Messages(Messages),
     /// How the operator sees this device; a card whose number has moved to another device is taken out of use
+    #[command(after_help = "\
+Examples:
+  vuicc device primary --card phone.img status
+  vuicc device primary --card phone.img --json status | jq .")]
     Status(Status),
 }
 

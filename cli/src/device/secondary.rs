@@ -39,12 +39,16 @@ enum Command {
 Examples:
   vuicc device secondary --card watch.img serve --pair --listen 127.0.0.1:7400
   vuicc device secondary --reader 1 serve --once
-  vuicc device secondary --card watch.img serve --pair --bluetooth 127.0.0.1:9002
+  vuicc device secondary --card watch.img serve --bluetooth 127.0.0.1:9002
+      over Bluetooth LE instead of the local network
 
-It can be found under its name: on the local network (mDNS, _esimpair._tcp), or, with --bluetooth, on the air (by its GATT
-service). Never is its EID to be found there.")]
+It can be found under its name: on the local network (mDNS, _esimpair._tcp), or, with --bluetooth, on the air (by \
+its GATT service). Never is its EID to be found there.")]
     Serve(Serve),
     /// The EID of the eUICC
+    #[command(after_help = "\
+Examples:
+  vuicc device secondary --card watch.img eid")]
     Eid,
 }
 

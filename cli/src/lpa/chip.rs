@@ -22,8 +22,8 @@ Examples:
     /// Show, set or remove the default SM-DP+
     #[command(after_help = "\
 Examples:
-  vuicc lpa chip default-smdp                             show it
-  vuicc lpa chip default-smdp smdp.example.com            set it
+  vuicc lpa chip default-smdp                   show it
+  vuicc lpa chip default-smdp smdp.example.com  set it
   vuicc lpa chip default-smdp --remove")]
     DefaultSmdp(DefaultSmdp),
     /// Delete profiles, all of a kind, and reset the default SM-DP+

@@ -20,8 +20,8 @@ Examples:
     /// Deliver notifications to their recipients, and take them off the eUICC
     #[command(after_help = "\
 Examples:
-  vuicc lpa notification process                all of them
-  vuicc lpa notification process 4 7 --keep     these two, and leave them there
+  vuicc lpa notification process             all of them
+  vuicc lpa notification process 4 7 --keep  these two, and leave them there
 
 A notification leaves the eUICC only when its recipient has it.")]
     Process(Process),

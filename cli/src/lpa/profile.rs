@@ -26,11 +26,15 @@ Examples:
     /// Download and install a profile
     #[command(after_help = "\
 Examples:
-  vuicc lpa profile download 'LPA:1$smdp.example.com$ABCD-1234'      quote it: a shell eats the $
-  vuicc lpa profile download 'LPA:1$smdp.example.com$ABCD-1234$$1' --confirmation-code 1234
-  vuicc lpa profile download --scan letter.png                       the QR code in a picture
-  vuicc lpa profile download                                         what the default SM-DP+ has for this eUICC
-  vuicc lpa profile download --discover                              what the SM-DS knows of
+  vuicc lpa profile download 'LPA:1$smdp.example.com$ABCD-1234'
+      quote it: a shell eats the $
+  vuicc lpa profile download 'LPA:1$smdp.test$A-12$$1' --confirmation-code 1234
+  vuicc lpa profile download --scan letter.png
+      the QR code in a picture
+  vuicc lpa profile download
+      what the default SM-DP+ has for this eUICC
+  vuicc lpa profile download --discover
+      what the SM-DS knows of
 
 The profile is installed disabled; `--enable` or `vuicc lpa profile enable` puts it to use.")]
     Download(download::Arguments),

@@ -32,11 +32,12 @@ Examples:
     #[command(after_help = "\
 Examples:
   vuicc operator line bind +15551234567 001010000000002 --proven
-  vuicc operator line bind 001010000000001 8988211000000000029 --mode mah --proven
+  vuicc operator line bind 001010000000001 001010000000002 --mode mah --proven
 
-The secondary has to prove itself where the settings demand it (contract.sms_check), by a code that its person asks for on
-the primary phone or in self-care: --proven says that it has been shown to you instead; without, nothing is shared and the
-command fails. Terms are the subscriber's to accept: where they are missing, this only prepares the service.")]
+The secondary has to prove itself where the settings demand it (contract.sms_check), by a code that its person asks \
+for on the primary phone or in self-care: --proven says that it has been shown to you instead; without, nothing is \
+shared and the command fails. Terms are the subscriber's to accept: where they are missing, this only prepares the \
+service.")]
     Bind(Bind),
     /// End the sharing of a number
     #[command(after_help = "\

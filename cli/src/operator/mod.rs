@@ -21,11 +21,14 @@ pub(crate) enum Command {
     /// Run the operator's servers until interrupted, all in one process or some of them
     #[command(after_help = "\
 Examples:
-  vuicc operator serve                                        everything, on this machine
-  vuicc operator serve --only radius,eap-sim-db               two parts; others elsewhere, on the same database
-  vuicc operator serve --database postgres://op@db/operator --settings operator.toml --log json
+  vuicc operator serve
+      everything, on this machine
+  vuicc operator serve --only radius,eap-sim-db
+      two parts; others elsewhere, on the same database
+  vuicc operator serve --database postgres://op@db/operator --log json
+      several processes on one database, the log for machines
 
-It prints where each door is. Settings, their defaults and how to point a part at somebody else's counterpart:
+It prints where each door is. Settings, their defaults and how to point a part at somebody else's counterpart: \
 docs/operator.md")]
     Serve(Box<serve::Arguments>),
     /// Subscriptions: the register (HLR) and the keys of its authentication centre

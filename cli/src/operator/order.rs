@@ -34,9 +34,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   vuicc operator order cancel 0123456789abcdef0123456789abcdef
-  vuicc operator order cancel 0123456789abcdef0123456789abcdef --withdraw    nobody is to get this profile
+  vuicc operator order cancel 0123456789abcdef0123456789abcdef --withdraw
+      nobody is to get this profile
 
-The SM-DP+ is told at once; if it cannot be reached, the running operator goes on trying. If it does not take the
+The SM-DP+ is told at once; if it cannot be reached, the running operator goes on trying. If it does not take the \
 profile back, the profile is not ordered again, and `order show` says so; another cancel tries once more.")]
     Cancel(Cancel),
 }

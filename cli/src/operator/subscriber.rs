@@ -23,9 +23,12 @@ pub(crate) enum Command {
     /// Put subscribers into the register, from the descriptions that cards and profiles are made from
     #[command(after_help = "\
 Examples:
-  vuicc operator subscriber add anna.toml                              in service at once
-  vuicc operator subscriber add anna.toml --contract                   and has signed all contracts
-  vuicc operator subscriber add stock-*.toml --status provisioned      waiting for whoever downloads the profile
+  vuicc operator subscriber add anna.toml
+      in service at once
+  vuicc operator subscriber add anna.toml --contract
+      and has signed all contracts
+  vuicc operator subscriber add stock-*.toml --status provisioned
+      waiting for whoever downloads the profile
 
 All of them or none: what is wrong with one keeps the others out as well.")]
     Add(Add),
@@ -38,9 +41,9 @@ Examples:
     /// Show subscriptions by any of their numbers
     #[command(after_help = "\
 Examples:
-  vuicc operator subscriber show 001010000000001         by IMSI
-  vuicc operator subscriber show +15551234567            by number: all that it reaches
-  vuicc operator subscriber show 89049032…               by ICCID or EID")]
+  vuicc operator subscriber show 001010000000001  by IMSI
+  vuicc operator subscriber show +15551234567     by number: all that it reaches
+  vuicc operator subscriber show 89049032…        by ICCID or EID")]
     Show(Named),
     /// Lock a subscription: no authentication, no calls
     #[command(after_help = "\

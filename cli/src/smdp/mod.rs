@@ -34,11 +34,11 @@ Examples:
       HTTP, behind a TLS proxy
   vuicc smdp serve --address smdp.example.com --db postgres://smdp@db/smdp
       one of several that share a database, under one address
-  vuicc smdp serve --es2-listen [::]:8444 --operator op.example=https://op.example:8446
+  vuicc smdp serve --es2-listen 0.0.0.0:8444 --operator https://op.test:8446
       another operator, which hears of progress at 8446
 
 An operator shows a TLS certificate for the name given here, which is its functionRequesterIdentifier too; for tests \
-there is one by: vuicc smdp certify op.example
+there is one by: vuicc smdp certify op.test
 
 Profiles and orders may change while it runs: vuicc smdp profile --help")]
     Serve(serve::Arguments),

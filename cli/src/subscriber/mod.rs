@@ -16,11 +16,13 @@ pub(crate) enum Command {
 Examples:
   vuicc subscriber new anna.toml
   vuicc subscriber new --mcc 310 --mnc 410 --msisdn +15551234567 anna.toml
-  vuicc subscriber new --count 20 --profile-name Companion stock.toml     stock-01.toml to stock-20.toml
-  vuicc subscriber new                                                    printed, not written
+  vuicc subscriber new --count 20 --profile-name Companion stock.toml
+      stock-01.toml to stock-20.toml
+  vuicc subscriber new
+      printed, not written
 
-The same file makes a SIM (vuicc card new --type uicc --subscriber), a profile to download (vuicc smdp profile add) and
-a subscription in the operator's register (vuicc operator subscriber add). Whoever has it is the subscriber.")]
+The same file makes a SIM (vuicc card new --type uicc --subscriber), a profile to download (vuicc smdp profile add) \
+and a subscription in the operator's register (vuicc operator subscriber add). Whoever has it is the subscriber.")]
     New(invent::Arguments),
     /// Check the description of a subscriber, and tell what follows from it
     #[command(after_help = "\

@@ -16,9 +16,9 @@ pub(in super::super) const VARIABLES: &str = "\
   VUICC_HLR          the register's door for call servers, a URL
   VUICC_ENTITLEMENT  the operator's authorization server, a URL
   VUICC_SMDP         the SM-DP+, HOST:PORT
-  VUICC_STATE        card images, keys and databases: vuicc --state $VUICC_STATE …
+  VUICC_STATE        card images, keys, databases: vuicc --state $VUICC_STATE
   VUICC_NUMBER       the subscriber's number
-  VUICC_MANNER       how those it reaches ring: fa (at once) or mah (one after the other)
+  VUICC_MANNER       how those it reaches ring: fa (at once), mah (in turn)
   VUICC_RINGS        whom it reaches: IMSIs, in order, comma separated
   VUICC_OTHERS       everybody else in the register: IMSIs, comma separated";
 
