@@ -83,6 +83,25 @@ fn two_servers_are_one(place: Place) {
 }
 
 #[test]
+fn several_profiles_are_put_in_together_or_not_at_all() {
+    let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place: Place::sqlite() };
+    let [one, other] = ["one.toml", "other.toml"].map(|name| desk.folder.path().join(name));
+    for subscriber in [&one, &other] {
+        desk.vuicc(&["subscriber", "new", text(subscriber)]);
+    }
+    desk.profile(&["add", text(&one)]);
+    for (last, cause) in [(&one, "is there already"), (&other, "other.toml too; name one of them")] {
+        let mut add = command(&desk.folder.path().join("state"), ["smdp", "profile", "add", "--db", &desk.place.url]);
+        let refused = run(add.args([&other, last]));
+        let told = &refused.stderr;
+        assert!(!refused.status.success() && told.contains(text(last)) && told.contains(cause), "{refused:#?}");
+        assert_eq!(desk.profile(&["list"]).len(), 1);
+    }
+    desk.profile(&["add", text(&other)]);
+    assert_eq!(desk.profile(&["list"]).len(), 2);
+}
+
+#[test]
 fn two_servers_are_one_on_sqlite() {
     two_servers_are_one(Place::sqlite());
 }

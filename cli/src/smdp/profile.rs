@@ -287,11 +287,17 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
     let store = arguments.whose.database.open(context).await?;
     store.add_profiles(&profiles).await.map_err(|error| match error {
         StoreError::ProfileExists(iccid) => {
-            // The last of its files: the first one may be the other of two that have the same profile.
-            let place = profiles.iter().rposition(|(profile, _)| *profile.iccid() == iccid);
-            let file = place.and_then(|place| arguments.files.get(place));
-            let cause = format!("profile {iccid} is there already; `vuicc smdp profile show {iccid}` tells how it is");
-            file.map_or_else(|| Failure::because(&*cause), |file| of_file(file, Failure::because(&*cause)))
+            let all = arguments.files.iter().zip(&profiles);
+            let mut files = all.filter(|(_, (profile, _))| *profile.iccid() == iccid).map(|(file, _)| file);
+            let there = format!("profile {iccid} is there already; `vuicc smdp profile show {iccid}` tells how it is");
+            match (files.next(), files.next()) {
+                (Some(first), Some(second)) => {
+                    let cause = format!("profile {iccid} is in {} too; name one of them", first.display());
+                    of_file(second, Failure::because(cause))
+                }
+                (Some(file), None) => of_file(file, Failure::because(there)),
+                (None, _) => Failure::because(there),
+            }
         }
         other => other.into(),
     })?;

@@ -26,7 +26,7 @@ texts! {
     SIGN_OUT: "Sign out", "ログアウト";
 
     // Where nobody has asked for anything.
-    FRONT: "Mobile service for devices of {}", "{}の端末向けモバイルサービス";
+    FRONT: "The eSIM service of {}", "{}のeSIMサービス";
     FRONT_LEAD: "Phones and watches set up their mobile profiles here by themselves. There is nothing to do in a browser.",
         "スマートフォンや時計がモバイルプロファイルを自動的に設定するためのページです。ブラウザーでの操作は必要ありません。";
     FRONT_CARE: "You can see and change which devices share your number:",

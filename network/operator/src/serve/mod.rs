@@ -609,7 +609,7 @@ mod tests {
             let at = operator.listening_at("HTTPS").unwrap().to_owned();
             let page = get(&at, "/").await;
             assert!(page.starts_with("HTTP/1.1 200") && page.contains("Content-Security-Policy: "), "{page}");
-            assert!(page.contains("<h1>Mobile service for devices of vuicc mobile</h1>"), "{page}");
+            assert!(page.contains("<h1>The eSIM service of vuicc mobile</h1>"), "{page}");
             assert_eq!(page.contains("/care/"), link.is_some(), "{page}");
             assert!(link.is_none_or(|link| page.contains(link)) && !page.contains("/office"), "{page}");
             let japanese = get(&at, "/?lang=ja").await;
