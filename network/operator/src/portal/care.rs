@@ -208,6 +208,8 @@ fn name_of(subscriber: Option<&Imsi>) -> &str {
 /// Whoever is signed in, with their line.
 struct Person {
     subscriber: Imsi,
+    /// The cookie of their session.
+    session: String,
     /// Whose number it is, if it is someone else's, who decides about it and about the other devices.
     host: Option<Imsi>,
     line: Line,
@@ -223,7 +225,8 @@ impl Person {
         if host.is_some() {
             line.devices.retain(|device| device.imsi == subject);
         }
-        Ok(Self { subscriber: subject, host, line })
+        let session = Cookie::Session(Area::Care).read(headers).unwrap_or_default().to_owned();
+        Ok(Self { subscriber: subject, session, host, line })
     }
 
     /// The devices that ring, in order.
@@ -237,8 +240,13 @@ impl Person {
     }
 
     fn device(&self, key: &str) -> Result<&Device, Refusal> {
-        let found = self.line.devices.iter().find(|device| session::same(&key_of(device), key));
+        let found = self.line.devices.iter().find(|device| session::same(&self.key_of(device), key));
         found.ok_or(Refusal::Impossible(text::CHANGED_MEANWHILE))
+    }
+
+    /// What a device is called in forms and links of this session: nobody learns its IMSI from it, by trying either.
+    fn key_of(&self, device: &Device) -> String {
+        digest(&["device", &self.session, device.imsi.as_str()]).split_off(44)
     }
 
     fn order(&self) -> Vec<(Imsi, u32)> {
@@ -263,11 +271,6 @@ impl Person {
         let found = self.candidates(portal).await?.into_iter().find(|order| order.id == id);
         found.ok_or(Refusal::Impossible(text::CHANGED_MEANWHILE))
     }
-}
-
-/// What a device is called in forms and links: nobody learns its IMSI from it.
-fn key_of(device: &Device) -> String {
-    digest(&["device", device.imsi.as_str()]).split_off(44)
 }
 
 #[derive(Template)]
@@ -339,7 +342,7 @@ async fn home(
         Some(Mode::FlexibleAlerting) => text::DEVICES_SEVERAL_FA,
         Some(Mode::MobileAccessHunting) => text::DEVICES_SEVERAL_MAH,
     };
-    let row = |(device, place): (&Device, usize)| device_row(device, place, ringing, language);
+    let row = |(device, place): (&Device, usize)| device_row(&person, device, place, ringing, language);
     let mode = |&mode: &Mode| {
         let (label, about) = match mode {
             Mode::FlexibleAlerting => (text::RING_ALL, text::RING_ALL_ABOUT),
@@ -377,7 +380,7 @@ fn notice(done: &str) -> Option<Text> {
     }
 }
 
-fn device_row(device: &Device, place: usize, ringing: usize, language: Language) -> DeviceRow {
+fn device_row(person: &Person, device: &Device, place: usize, ringing: usize, language: Language) -> DeviceRow {
     let name = device_name(device, language);
     let embedded = device.eid.is_some();
     let kind = match (device.owner, embedded) {
@@ -395,7 +398,7 @@ fn device_row(device: &Device, place: usize, ringing: usize, language: Language)
         save: text::SAVE_SECONDS.with(language, &name),
     });
     DeviceRow {
-        key: key_of(device),
+        key: person.key_of(device),
         about: format!("{} · {}", kind.get(language), ending(&device.iccid.to_string(), language)),
         embedded,
         state: state.get(language),
@@ -506,7 +509,7 @@ async fn ask_unbind(
         page: Page::new(&portal, &visitor, text::UNBIND_TITLE.with(language, &device_name(device, language))),
         lead: say(text::UNBIND_LEAD),
         action: "/care/unbind".to_owned(),
-        hidden: vec![("device", key_of(device))],
+        hidden: vec![("device", person.key_of(device))],
         option: (device.eid.is_some() && person.host.is_none()).then_some(option),
         grave: true,
         button: say(text::UNBIND_BUTTON),

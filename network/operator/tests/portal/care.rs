@@ -135,6 +135,8 @@ async fn sharing_ringing_and_removing() {
     assert_eq!(names(&page), ["Phone", "Aki&#39;s watch"]);
     // Which rings first.
     let watch = key(&page, "Aki&#39;s watch");
+    let (_, elsewhere) = signed_in(&world).await;
+    assert_ne!(key(&elsewhere, "Aki&#39;s watch"), watch, "what it is called there says nothing here");
     let page = browser.submit(&page, "/care/order", &[("device", &watch), ("move", "up")]).await;
     assert_eq!(names(&page), ["Aki&#39;s watch", "Phone"]);
     // Whoever signs in now by a code to the watch, which comes first, still sees the line of the phone.
