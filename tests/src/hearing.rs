@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::process::Finished;
+use crate::process::{Finished, start};
 
 /// Longest silence of a program that is not stuck.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -55,8 +55,7 @@ impl Heard {
     pub fn start(command: &mut Command) -> Self {
         let stderr = NamedTempFile::new().expect("a temporary file");
         let also_stderr = File::options().append(true).open(stderr.path()).expect("a temporary file");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(also_stderr);
-        let mut child = command.spawn().unwrap_or_else(|cause| panic!("{command:?} cannot be started: {cause}"));
+        let mut child = start(command, Stdio::piped(), Stdio::piped(), also_stderr.into());
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("stdout is a pipe"));
         let (tell, lines) = channel();
         thread::spawn(move || {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::network::free_port;
 use crate::peer;
-use crate::process::{Process, run};
+use crate::process::{Process, run, until_death};
 
 /// User and group `nobody`.
 const NOBODY: u32 = 65534;
@@ -95,16 +95,12 @@ impl Cluster {
     }
 
     fn command(&self, program: &str) -> Command {
-        let program = self.programs.join(program);
-        let mut command = if geteuid().is_root() {
-            let mut command = Command::new("setpriv");
+        // SIGQUIT: at once, and its own children with it.
+        let mut command = until_death("QUIT");
+        if geteuid().is_root() {
             command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".into()]);
-            command.arg("--").arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir(self.folder.path());
+        }
+        command.arg("--").arg(self.programs.join(program)).current_dir(self.folder.path());
         command
     }
 }

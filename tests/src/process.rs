@@ -1,8 +1,13 @@
 //! Programs: run to their end, or beside the test until it ends.
+//!
+//! None outlives the test's own process, not even if that is killed: see [`start`].
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -180,10 +185,53 @@ impl Drop for Process {
     }
 }
 
-fn spawn(command: &mut Command, out: &Path, err: &Path) -> Child {
-    let file = |path: &Path| File::options().create(true).append(true).open(path).expect("a log file");
-    command.stdin(Stdio::null()).stdout(file(out)).stderr(file(err));
-    command.spawn().unwrap_or_else(|cause| panic!("{command:?} cannot be started: {cause}"))
+fn spawn(command: &Command, out: &Path, err: &Path) -> Child {
+    let file = |path: &Path| File::options().create(true).append(true).open(path).expect("a log file").into();
+    start(command, Stdio::null(), file(out), file(err))
+}
+
+/// Starts a program, which the kernel asks to end when this process is gone, whether it has ended or was killed.
+///
+/// A program that becomes another user, or enters a user namespace, is not asked any more.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn start(command: &Command, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
+    /// Of a program to be started, and who waits for it.
+    type Order = (Command, SyncSender<io::Result<Child>>);
+    /// The kernel watches the thread that starts a program, and threads of tests come and go: this one stays.
+    static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
+        let (order, orders) = channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, started) in orders {
+                let _ = started.send(command.spawn());
+            }
+        });
+        order
+    });
+    let mut tied = until_death("TERM");
+    tied.arg("--").arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        tied.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => tied.env(name, value),
+            None => tied.env_remove(name),
+        };
+    }
+    tied.stdin(stdin).stdout(stdout).stderr(stderr);
+    let (started, child) = sync_channel(1);
+    STARTER.send((tied, started)).expect("the thread that starts programs stays");
+    let child = child.recv().expect("the thread that starts programs stays");
+    child.unwrap_or_else(|cause| panic!("{command:?} cannot be started: {cause}; setpriv is of Debian's util-linux"))
+}
+
+/// `setpriv`, which becomes the program named by further arguments; that gets `signal` when its parent is gone.
+pub(crate) fn until_death(signal: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal]);
+    command
 }
 
 /// A file that is not there yet: `1-NAME`, `2-NAME`, and so on.
@@ -199,6 +247,7 @@ fn text(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::env;
 
     #[test]
     fn a_program_is_heard_to_its_end() {
@@ -215,5 +264,33 @@ mod tests {
         assert!(status.exists());
         drop(companion);
         assert!(!status.exists());
+    }
+
+    /// The test is run once more for that, as a process of its own.
+    #[test]
+    fn a_companion_ends_with_a_test_that_is_killed() {
+        const FOLDER: &str = "VUICC_TEST_COMPANION";
+        if let Some(folder) = env::var_os(FOLDER).map(PathBuf::from) {
+            let companion = || Process::start(Command::new("sleep").arg("1000"), &folder);
+            // The thread that asked for it is gone at once: that ends nothing.
+            let mut companion = thread::scope(|scope| scope.spawn(companion).join().unwrap());
+            fs::write(folder.join("id"), companion.id().to_string()).unwrap();
+            companion.wait_for_end();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut again = Command::new(env::current_exe().unwrap());
+        again.args([thread::current().name().unwrap(), "--exact"]).env(FOLDER, folder.path());
+        let mut test = Process::start(&mut again, folder.path());
+        let id = || fs::read_to_string(folder.path().join("id")).unwrap_or_default();
+        test.wait_until("its companion", |_| !id().is_empty());
+        let status = Path::new("/proc").join(id()).join("status");
+        let runs = || fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ"));
+        assert!(runs());
+        test.kill();
+        let deadline = Instant::now() + PATIENCE;
+        while runs() {
+            assert!(Instant::now() < deadline, "it has outlived its test");
+            thread::sleep(GLANCE);
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! A PC/SC service for one test alone.
 
 use std::env;
-use std::process::Command;
+use std::io::{self, Read};
+use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use reader_bridge::pcsc_reader::list_readers;
 
+use crate::process::start;
 use crate::{peer, repository, vuicc};
 
 /// Set in the environment of a test that runs beside its private reader.
@@ -83,6 +85,7 @@ pub fn beside_private_reader(test: impl FnOnce(&Reader)) {
 /// If the test fails in there.
 pub fn beside_private_readers(readers: u8, test: impl FnOnce(&Reader)) {
     if env::var_os(BESIDE_READER).is_some() {
+        thread::spawn(end_with_lifeline);
         return test(&Reader::here().expect("scripts/private-pcscd sets VPCD_PORT"));
     }
     let current = thread::current();
@@ -102,11 +105,20 @@ pub fn beside_private_readers(readers: u8, test: impl FnOnce(&Reader)) {
     for proxy in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         inner.env_remove(proxy);
     }
-    let outcome = inner.output().expect("scripts/private-pcscd can be started");
+    let mut child = start(&inner, Stdio::piped(), Stdio::piped(), Stdio::piped());
+    let _lifeline = child.stdin.take();
+    let outcome = child.wait_with_output().expect("a child can be waited for");
     let (out, err) = (String::from_utf8_lossy(&outcome.stdout), String::from_utf8_lossy(&outcome.stderr));
     for line in err.lines().filter(|line| line.contains(" ... skipped: ")) {
         peer::say(line);
     }
     println!("{out}{err}");
     assert!(outcome.status.success() && out.contains("1 passed"), "{name} failed beside its private reader");
+}
+
+/// Ends this run of a test when the run that has started it is gone, whose end of the pipe to stdin nobody has then: there
+/// is nobody left who could tell what came of it. All that it has started ends with it.
+fn end_with_lifeline() {
+    while io::stdin().read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+    process::exit(1);
 }

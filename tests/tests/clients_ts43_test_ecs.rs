@@ -32,6 +32,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use vuicc_tests::peer;
+use vuicc_tests::process::start;
 use vuicc_tests::subscriber::{IMSI, K, OPC, iccid};
 
 const EID: &str = "89049032000001000000000012345652";
@@ -125,17 +126,13 @@ impl Client {
         let server = Server::start();
         let ca = folder.path().join("ca.pem");
         fs::write(&ca, &server.ca).unwrap();
-        let mut process = Command::new(python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients_ts43_test_ecs.py"))
-            .args([server.url.as_ref(), ca.as_os_str()])
-            .env_remove("https_proxy")
-            .env_remove("HTTPS_PROXY")
-            .env_remove("all_proxy")
-            .env_remove("ALL_PROXY")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients_ts43_test_ecs.py"));
+        command.args([server.url.as_ref(), ca.as_os_str()]);
+        for proxy in ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        let mut process = start(&command, Stdio::piped(), Stdio::piped(), Stdio::inherit());
         let (input, output) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         let (token, form) = (Value::Null, json!({}));
         Some(Self { process, input, output, token, form, server, _folder: folder })

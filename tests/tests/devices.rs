@@ -14,7 +14,7 @@ use rsp::{Eid, Iccid};
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
 use vuicc_tests::network::Network;
-use vuicc_tests::process::{Finished, Process, run};
+use vuicc_tests::process::{Finished, Process, run, start};
 use vuicc_tests::subscriber::{iccid, package, subscriber};
 use vuicc_tests::vuicc::{Card, command, json_lines};
 
@@ -171,7 +171,7 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
         let mut upgrade = command(&folder.join("state"), ["--json", "device", "primary", "--card"]);
         upgrade.arg(&new_card).arg("--memory").arg(folder.join(format!("new-{name}")));
         upgrade.args(["--yes", "--entitlement", &entitlement, "upgrade", "--old-number", who.msisdn.as_ref().unwrap()]);
-        let mut upgrade = upgrade.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut upgrade = start(&upgrade, Stdio::piped(), Stdio::piped(), Stdio::piped());
         let code = loop {
             let received = json_lines(&alone(&old, &["messages", "--wait", "1"]).success());
             let texts: Vec<_> = received.iter().filter_map(|line| line["text"].as_str()).collect();
