@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -112,20 +112,17 @@ impl Stage {
     /// Does something while there is trouble.
     fn during_trouble<T>(self: &Arc<Self>, act: impl FnOnce() -> T) -> T {
         self.on.store(true, Ordering::SeqCst);
-        let saboteur = (*self.trouble.lock().unwrap() == Trouble::AnyMoment).then(|| {
-            let stage = Arc::clone(self);
-            thread::spawn(move || stage.sabotage())
-        });
         let before = self.network.kills();
         self.troubled.lock().unwrap().clear();
-        let done = act();
-        self.on.store(false, Ordering::SeqCst);
-        if let Some(saboteur) = saboteur {
-            saboteur.join().unwrap();
-        }
-        for killing in self.killing.lock().unwrap().drain(..) {
-            killing.join().unwrap();
-        }
+        let done = thread::scope(|scope| {
+            if *self.trouble.lock().unwrap() == Trouble::AnyMoment {
+                scope.spawn(|| self.sabotage());
+            }
+            let over = Over(self);
+            let done = act();
+            drop(over);
+            done
+        });
         self.network.wait();
         let kills = self.network.kills() - before;
         println!("{kills} kills");
@@ -213,6 +210,26 @@ impl Stage {
             thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// Ends the trouble, also where the test fails in it.
+struct Over<'a>(&'a Stage);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.on.store(false, Ordering::SeqCst);
+        let killing: Vec<_> = self.0.killing.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        for one in killing {
+            join(one);
+        }
+    }
+}
+
+/// Waits for a thread; if the test does not fail yet, what it has failed of is the test's failure.
+fn join<T>(thread: JoinHandle<T>) -> Option<T> {
+    let outcome = thread.join();
+    assert!(thread::panicking() || outcome.is_ok(), "a thread has failed, as said above");
+    outcome.ok()
 }
 
 fn now() -> u64 {
@@ -346,19 +363,39 @@ impl Phone {
         None
     }
 
-    /// The messages that come.
+    /// The messages that come, and those that came and were not shown because the operator went away.
     fn messages(&mut self) -> Result<Vec<String>, MtError> {
+        self.with_client(|client, usim| {
+            let mut received = client.unread(usim)?;
+            let attachment = client.attach(usim)?;
+            received.extend(client.receive(&attachment, Duration::from_secs(2), usim)?);
+            let mut texts = Vec::new();
+            for one in received {
+                if let Received::Sms { whole, text, .. } = one {
+                    whole.into_iter().try_for_each(|record| usim.mark_read(record))?;
+                    texts.extend(text);
+                }
+            }
+            Ok(texts)
+        })
+    }
+
+    /// Takes the messages that come, and shows them to nobody.
+    fn take(&mut self) -> Result<Vec<Received>, MtError> {
+        self.with_client(|client, usim| {
+            let attachment = client.attach(usim)?;
+            client.receive(&attachment, Duration::from_secs(2), usim)
+        })
+    }
+
+    fn with_client<R>(
+        &mut self,
+        act: impl FnOnce(&mut MtClient<'_>, &mut Usim<&mut Host>) -> Result<R, MtError>,
+    ) -> Result<R, MtError> {
         let (base, mut tell) = (self.stage.network.mt_url(), self.stage.teller());
         let mut random = random;
         let mut client = MtClient::new(&mut self.http, &base, &mut random, &mut tell, Party::Secondary);
-        let mut usim = Usim::open(&mut self.host, None)?;
-        let attachment = client.attach(&mut usim)?;
-        let received = client.receive(&attachment, Duration::from_secs(2), &mut usim)?;
-        let text = |one| match one {
-            Received::Sms { text, .. } => text,
-            Received::ConfigurationWanted(_) | Received::Unreadable => None,
-        };
-        Ok(received.into_iter().filter_map(text).collect())
+        act(&mut client, &mut Usim::open(&mut self.host, None)?)
     }
 }
 
@@ -434,21 +471,36 @@ fn on_card(host: &mut Host, iccid: &Iccid) -> Option<ProfileState> {
 
 /// A device that is paired with the phone.
 struct Watch {
-    channel: Link,
-    thread: JoinHandle<Host>,
+    channel: Option<Link>,
+    thread: Option<JoinHandle<Host>>,
 }
 
 impl Watch {
     fn pair(stage: &Arc<Stage>, host: Host) -> Self {
         let (channel, own) = in_process();
         let stage = Arc::clone(stage);
-        Self { channel, thread: thread::spawn(move || live(&stage, host, own)) }
+        Self { channel: Some(channel), thread: Some(thread::spawn(move || live(&stage, host, own))) }
+    }
+
+    fn channel(&mut self) -> &mut Link {
+        self.channel.as_mut().unwrap()
     }
 
     /// The person takes it in hand; the conversation is over.
-    fn leave(self) -> Host {
-        drop(self.channel);
-        self.thread.join().unwrap()
+    fn leave(mut self) -> Host {
+        self.end().unwrap()
+    }
+
+    fn end(&mut self) -> Option<Host> {
+        drop(self.channel.take());
+        self.thread.take().and_then(join)
+    }
+}
+
+/// It does not outlive the test that fails beside it.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -512,7 +564,7 @@ fn companion_download(stage: &Arc<Stage>) -> Shared {
     let (companion, iccid, sharing) = stage.during_trouble(|| {
         let identify = |phone: &mut Phone, watch: &mut Option<Watch>| {
             stage.persist("who is the watch", || {
-                let channel = &mut watch.as_mut().unwrap().channel;
+                let channel = watch.as_mut().unwrap().channel();
                 phone.act(|primary| primary.identify(channel, PATIENCE))
             })
         };
@@ -537,7 +589,7 @@ fn companion_download(stage: &Arc<Stage>) -> Shared {
             let status = phone.act(|primary| primary.share_number(&subject, &sharing))?;
             if status == ServiceStatus::Activated { Ok(status) } else { Err(FlowError::Unfinished) }
         });
-        let channel = &mut watch.as_mut().unwrap().channel;
+        let channel = watch.as_mut().unwrap().channel();
         phone.act(|primary| primary.announce(channel, status, Some(number.clone()))).unwrap();
         (companion, iccid, sharing)
     });
@@ -557,7 +609,7 @@ fn download_to_watch(
 ) -> Iccid {
     let announced = info.iccid.clone();
     for _ in 0..TRIES {
-        let channel = &mut watch.as_mut().unwrap().channel;
+        let channel = watch.as_mut().unwrap().channel();
         let outcome = phone.act(|primary| {
             primary.pass_activation_code(channel, info, eid, false)?;
             primary.follow_download(channel, announced.as_ref(), PATIENCE)
@@ -592,8 +644,8 @@ fn unbind(stage: &Arc<Stage>, shared: &mut Shared) {
             let host = std::mem::replace(watch, Box::new(Nothing));
             let mut paired = Watch::pair(stage, host);
             let outcome = phone.act(|primary| {
-                primary.announce(&mut paired.channel, status, None)?;
-                primary.remove_profile(&mut paired.channel, iccid, PATIENCE)
+                primary.announce(paired.channel(), status, None)?;
+                primary.remove_profile(paired.channel(), iccid, PATIENCE)
             });
             *watch = paired.leave();
             outcome
@@ -760,14 +812,41 @@ fn what_a_watch_could_not_report_it_reports_when_its_phone_comes_again() {
     let mut phone = Phone::new(&stage, "Phone", &image);
     let mut watch = Watch::pair(&stage, insert(&chip));
     let how = Acquisition { patience: PATIENCE, ..Acquisition::default() };
-    phone.act(|primary| primary.acquire_for_companion(&mut watch.channel, &how)).unwrap();
+    phone.act(|primary| primary.acquire_for_companion(watch.channel(), &how)).unwrap();
     let order = || stage.network.orders_of(&subscriber.imsi)[0]["state"].as_str().unwrap().to_owned();
     assert_eq!(order(), "installed");
     *stage.trouble.lock().unwrap() = Trouble::AnyMoment;
     stage.network.bring_back(Server::SmDp);
-    phone.act(|primary| primary.identify(&mut watch.channel, PATIENCE)).unwrap();
+    phone.act(|primary| primary.identify(watch.channel(), PATIENCE)).unwrap();
     stage.eventually("the order", &"enabled".to_owned(), order);
     watch.leave();
+}
+
+#[test]
+fn a_code_that_was_taken_and_not_shown_is_shown_once_when_the_phone_comes_again() {
+    let stage = Stage::new(Trouble::AnyMoment);
+    let (subscriber, image) = stage.network.subscriber("old");
+    let (chip, eid) = stage.network.euicc("new");
+    let (eid, number): (Eid, Msisdn) = (eid.parse().unwrap(), subscriber.msisdn.as_deref().unwrap().parse().unwrap());
+    let subject = Subject::NewDevice { eid, iccid: None, old_iccid: None };
+    let [card, memory] = [image.clone(), stage.network.path("memory")].map(|path| path.to_str().unwrap().to_owned());
+    let (operator, mut codes) = (stage.network.base_url(), Vec::new());
+    let mut code = || {
+        // Taken and acknowledged, and the phone is gone.
+        while Phone::new(&stage, "Old phone", &image).take().unwrap().is_empty() {}
+        let device =
+            ["device", "primary", "--card", &card, "--memory", &memory, "--entitlement", &operator, "messages"];
+        let comes_again = || {
+            let lines = stage.network.vuicc(&device);
+            lines.iter().filter_map(|line| code_in(line["text"].as_str()?)).collect::<Vec<_>>()
+        };
+        codes = comes_again();
+        assert_eq!((codes.len(), comes_again()), (1, Vec::new()));
+        codes.first().cloned()
+    };
+    let mut new = Phone::new(&stage, "New phone", &chip);
+    new.act_as_new(&number, eid, &mut code, |new| new.check_eligibility(App::Primary, Some(&subject))).unwrap();
+    assert_eq!(codes.len(), 1);
 }
 
 #[test]

@@ -15,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use device::usim::Usim;
+use reader_bridge::InProcess;
 use serde_json::Value;
 use vuicc_tests::dice::Dice;
 use vuicc_tests::hearing::{Heard, Reply, Told};
@@ -47,6 +49,8 @@ const SETTLING: Duration = Duration::from_mins(1);
 enum Trouble {
     /// The devices, each at every step it tells of, the first time it gets there.
     EveryStep,
+    /// The old phone alone, at every step.
+    OldPhone,
     /// The devices, whenever a die says so.
     AnyMoment,
     /// The devices and all servers, whenever a die says so.
@@ -59,6 +63,8 @@ enum Trouble {
 enum Victim {
     Phone,
     Watch,
+    /// The phone that a number leaves.
+    OldPhone,
 }
 
 struct Stage {
@@ -128,7 +134,7 @@ impl Stage {
     fn is_fatal(&self, victim: Victim, line: &Value) -> bool {
         println!("  {victim:?}: {line}");
         let fatal = self.on.load(Ordering::SeqCst)
-            && self.trouble == Trouble::EveryStep
+            && (self.trouble == Trouble::EveryStep || (self.trouble, victim) == (Trouble::OldPhone, Victim::OldPhone))
             && self.troubled.lock().unwrap().insert((victim, step(line)));
         self.kills.fetch_add(usize::from(fatal), Ordering::SeqCst);
         fatal
@@ -268,22 +274,50 @@ impl Device {
         std::fs::read_to_string(self.memory.join("device.json")).is_ok_and(|memory| memory.contains("\"endpoint\""))
     }
 
-    /// The last code that came by SMS.
-    fn code(&self) -> String {
-        let digits = |text: &str| {
-            let mut runs = text.split(|character: char| !character.is_ascii_digit());
-            runs.find(|run| run.len() == 6).map(str::to_owned)
-        };
+    /// Takes messages as an old phone does, once, and may be taken away at it. What it has shown, and how it ended.
+    fn take_messages(&self) -> (Vec<Value>, Finished) {
+        let lifetime = self.stage.lifetime(Trouble::AnyMoment, 1000).map(Duration::from_millis);
+        let mut lines = Vec::new();
+        let messages = Heard::start(&mut self.command("primary", &["messages", "--wait", "2"]));
+        let finished = messages.to_the_end(lifetime, |line| {
+            lines.push(line.clone());
+            if self.stage.is_fatal(Victim::OldPhone, line) { Reply::Kill } else { Reply::Listen }
+        });
+        if lifetime.is_some() && finished.code().is_none() {
+            self.stage.killed();
+        }
+        if !finished.status.success() {
+            self.stage.note("the old phone", &finished);
+        }
+        (lines, finished)
+    }
+
+    /// The code that comes by SMS, sooner or later. `ready` waits until the card is there.
+    fn code(&self, ready: impl Fn()) -> String {
         let end = Instant::now() + SETTLING;
         while Instant::now() < end {
-            let finished = run(&mut self.command("primary", &["messages", "--wait", "2"])).success();
-            let lines = finished.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            let mut codes = lines.filter_map(|line| digits(line["text"].as_str()?));
-            if let Some(code) = codes.next_back() {
+            ready();
+            let (lines, _) = self.take_messages();
+            if let Some(code) = lines.iter().rev().find_map(|line| code_in(line["text"].as_str()?)) {
                 return code;
             }
         }
-        panic!("no code came");
+        panic!("no code came: {:#?}", self.stage.told.lock());
+    }
+
+    /// Takes messages until it has heard that its number has moved, and has taken its card out of use.
+    fn hear_of_the_move(&self, ready: impl Fn()) {
+        let end = Instant::now() + SETTLING;
+        while Instant::now() < end {
+            ready();
+            let (_, finished) = self.take_messages();
+            // A profile that has been deleted is no card any more.
+            let over = ["was taken out of use by its operator", "the card has no USIM"];
+            if finished.code().is_some() && over.iter().any(|over| finished.stderr.contains(over)) {
+                return;
+            }
+        }
+        panic!("it hears of nothing: {:#?}", self.stage.told.lock());
     }
 
     /// Whether the network believes the card.
@@ -537,16 +571,45 @@ fn there_and_back(stage: &Arc<Stage>, reader: Option<&Reader>) {
     assert!(is_let_in(&image), "the phone is let in");
 }
 
-/// Flow 7: from the UICC of the old phone to the eUICC of the new one.
-fn upgrade(stage: &Arc<Stage>) {
-    let (subscriber, image) = stage.network.subscriber("old");
+/// What the old phone of flow 7 has its number on.
+#[derive(Clone, Copy)]
+enum Old<'a> {
+    Uicc,
+    /// A UICC in the reader, torn out of it.
+    TornOut(&'a Reader),
+    /// A profile, which is disabled and deleted in the end.
+    Euicc,
+}
+
+/// Flow 7: from the card of the old phone to the eUICC of the new one.
+fn upgrade(stage: &Arc<Stage>, kind: Old<'_>) {
+    let (subscriber, mut image) = stage.network.subscriber("old");
+    if matches!(kind, Old::Euicc) {
+        image = stage.network.path("old-euicc.img");
+        let [image, file] = [&image, &subscriber.file].map(|path| path.to_str().unwrap());
+        stage.network.vuicc(&["card", "new", image, "--subscriber", file]);
+    }
     let stock = stage.network.stock(2);
     let (chip, _) = stage.network.euicc("new");
-    let (old, new) = (Device::new(stage, "old", Place::Image(&image)), Device::new(stage, "new", Place::Image(&chip)));
+    let (inserted, place) = match kind {
+        Old::TornOut(reader) => (Some(Inserted::new(stage, reader, 0, &image)), Place::Slot(0)),
+        Old::Uicc | Old::Euicc => (None, Place::Image(&image)),
+    };
+    let old = Device::new(stage, "old", place);
+    let new = Device::new(stage, "new", Place::Image(&chip));
     let number = subscriber.msisdn.clone().unwrap();
+    let codes = Mutex::new(Vec::new());
+    let ready = || inserted.iter().for_each(Inserted::wait);
+    let code = || {
+        let code = old.code(ready);
+        codes.lock().unwrap().push(code.clone());
+        code
+    };
     stage.during_trouble(|| {
-        stage.persist("upgrade", || new.ask(&["upgrade", "--old-number", &number], || old.code()));
+        stage.persist("upgrade", || new.ask(&["upgrade", "--old-number", &number], code));
+        old.hear_of_the_move(ready);
     });
+    drop(inserted);
     let iccid = agreed(stage, &subscriber, &stock, &chip, ["Enabled", "enabled"]);
     assert_eq!(on_card(stage, &chip), [(iccid.clone(), "enabled".to_owned())]);
     let standing = |imsi: &str| {
@@ -556,7 +619,35 @@ fn upgrade(stage: &Arc<Stage>) {
     assert_eq!(standing(&imsi_of(&stock, &iccid)), ("active".to_owned(), Some(number)));
     assert_eq!(standing(&subscriber.imsi), ("barred".to_owned(), None));
     assert!(new.is_let_in(), "the new card has the number");
-    assert!(!old.is_let_in(), "the old card is of no more use");
+    if matches!(kind, Old::Euicc) {
+        return assert_eq!(on_card(stage, &image), [], "the old profile is gone");
+    }
+    assert!(!Device::new(stage, "checked", Place::Image(&image)).is_let_in(), "the old card is of no more use");
+    let (messages, codes) = (messages_on(&image), codes.into_inner().unwrap());
+    let distinct: HashSet<_> = messages.iter().collect();
+    assert_eq!(distinct.len(), messages.len(), "{messages:?}: each once");
+    assert!(codes.iter().all(|code| distinct.contains(code)), "{codes:?} of {messages:?}");
+    // A new phone that is cut off asks for another one.
+    if matches!(stage.trouble, Trouble::OldPhone | Trouble::AnyCommand) {
+        assert_eq!((messages.len(), codes.len()), (1, 1), "one was asked for, and did not get lost");
+    }
+}
+
+/// The codes in the messages on a card; all of them were read.
+fn messages_on(image: &Path) -> Vec<String> {
+    let mut card = InProcess::connect(card::open(image).unwrap());
+    let messages = Usim::open(&mut card, None).unwrap().messages().unwrap();
+    let read = |(_, record): (u8, sms::Record)| {
+        assert_eq!(record.status, sms::Status::Read);
+        let text = sms::Deliver::decode(&record.tpdu).unwrap().data.as_text().unwrap();
+        code_in(&text).unwrap()
+    };
+    messages.into_iter().map(read).collect()
+}
+
+/// The only six digits in a row.
+fn code_in(text: &str) -> Option<String> {
+    text.split(|character: char| !character.is_ascii_digit()).find(|run| run.len() == 6).map(str::to_owned)
 }
 
 // ── The tests ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -583,11 +674,26 @@ fn a_watch_comes_and_goes_while_its_card_and_the_phones_are_torn_out() {
 }
 
 #[test]
-fn a_number_moves_while_the_new_phone_is_killed_at_every_step() {
-    upgrade(&Stage::new(Trouble::EveryStep));
+fn a_number_moves_while_the_old_and_the_new_phone_are_killed_at_every_step() {
+    upgrade(&Stage::new(Trouble::EveryStep), Old::Uicc);
 }
 
 #[test]
-fn a_number_moves_while_the_new_phone_is_killed_at_any_moment() {
-    upgrade(&Stage::new(Trouble::AnyMoment));
+fn a_number_moves_while_the_old_phone_is_killed_at_every_step() {
+    upgrade(&Stage::new(Trouble::OldPhone), Old::Uicc);
+}
+
+#[test]
+fn a_number_moves_while_the_old_phone_with_its_euicc_is_killed_at_every_step() {
+    upgrade(&Stage::new(Trouble::OldPhone), Old::Euicc);
+}
+
+#[test]
+fn a_number_moves_while_the_old_and_the_new_phone_are_killed_at_any_moment() {
+    upgrade(&Stage::new(Trouble::AnyMoment), Old::Uicc);
+}
+
+#[test]
+fn a_number_moves_while_its_old_card_is_torn_out() {
+    beside_private_reader(|reader| upgrade(&Stage::new(Trouble::AnyCommand), Old::TornOut(reader)));
 }

@@ -15,8 +15,8 @@ use device::mt::{MtClient, Received};
 use device::pairing::{Carrier, Compare, Gateway, IsWanted, Paired, Place, Question, meet};
 use device::primary::{Acquisition, Primary, Standing};
 use device::secondary::{Card, HttpsServers, Secondary};
-use device::store::{Store, Volatile};
-use device::usim::{Authenticator, Usim};
+use device::store::{DisabledCard, Store, Volatile};
+use device::usim::{Authenticator, Usim, UsimError};
 use lpa::{Euicc, LpaError, Options};
 use reader_bridge::Transport;
 use rsp::{Iccid, Imsi, Msisdn};
@@ -297,6 +297,16 @@ struct Retirement {
     remove_profile: bool,
 }
 
+impl Command {
+    /// What becomes of a profile that turns out to be of no more use; `None` for commands by which that does not turn out.
+    fn retirement(&self) -> Option<&Retirement> {
+        match self {
+            Self::Messages(Messages { retirement, .. }) | Self::Status(Status { retirement }) => Some(retirement),
+            _ => None,
+        }
+    }
+}
+
 /// A card, opened.
 type Phone = Usim<Box<dyn Transport>>;
 
@@ -310,13 +320,16 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     if let Command::Upgrade(upgrade) = &arguments.command {
         return take_over(arguments, upgrade, &mut memory, context);
     }
-    let mut usim = Usim::open(arguments.target.connect()?, arguments.device.pin.as_ref())?;
+    let mut usim = match Usim::open(arguments.target.connect()?, arguments.device.pin.as_ref()) {
+        Err(UsimError::NoUsim(_)) if let Some(disabled) = go_on_retiring(arguments, &memory, context)? => {
+            return Err(FlowError::Disabled(disabled.iccid, disabled.reason).into());
+        }
+        opened => opened?,
+    };
     let numbers = Numbers::read(&mut usim, arguments)?;
     if let Some(disabled) = memory.state().disabled(&numbers.iccid).cloned() {
         // The profile could be opened, so it is still enabled: the device was interrupted.
-        if let Command::Messages(Messages { retirement, .. }) | Command::Status(Status { retirement }) =
-            &arguments.command
-        {
+        if let Some(retirement) = arguments.command.retirement() {
             take_out_of_use(arguments, retirement, &numbers, usim, context)?;
         }
         return Err(FlowError::Disabled(disabled.iccid, disabled.reason).into());
@@ -632,6 +645,33 @@ fn take_messages(
     context: &Context,
 ) -> Result<(), Failure> {
     messages.show.check(numbers.msisdn.as_ref())?;
+    let mut http = http(arguments, context)?;
+    let mut fill = random::fill;
+    let (mut told, mut tell) = (teller(context), teller(context));
+    let mut client = MtClient::new(&mut http, &arguments.operator.entitlement, &mut fill, &mut tell, Party::Primary);
+    let mut asked = false;
+    let mut show = |received: Vec<Received>, usim: &mut Phone| {
+        for received in received {
+            match received {
+                // A part of a long one waits for the others.
+                Received::Sms { whole, .. } if whole.is_empty() => {}
+                Received::Sms { record, whole, from, text } => {
+                    let text = text.unwrap_or_default();
+                    let event = json!({ "event": "message", "record": record, "from": from, "text": text });
+                    context.output.json(&event)?;
+                    // Each line of it is seen to be of it.
+                    context.output.text(format_args!("from {from}: {}", text.replace('\n', "\n  ")))?;
+                    messages.show.show(numbers.msisdn.as_ref(), &text, context, &mut told)?;
+                    whole.into_iter().try_for_each(|record| usim.mark_read(record))?;
+                }
+                Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
+                Received::Read(_) | Received::Unreadable => {}
+            }
+        }
+        Ok::<_, Failure>(asked)
+    };
+    // What a device had taken that was cut off before it could show it: nobody sends it again.
+    show(client.unread(&mut usim)?, &mut usim)?;
     // A device that was off may have missed the message that its number moved away; and what is answered now leaves a
     // token, by which it is believed when that happens later.
     match obey(arguments, numbers, &mut usim, memory, context) {
@@ -641,36 +681,14 @@ fn take_messages(
         Err(Failure::Told) => return Err(Failure::Told),
     }
     let end = Instant::now() + Duration::from_secs(messages.wait);
-    let mut asked = false;
-    {
-        let mut http = http(arguments, context)?;
-        let mut tell = teller(context);
-        let mut fill = random::fill;
-        let mut client =
-            MtClient::new(&mut http, &arguments.operator.entitlement, &mut fill, &mut tell, Party::Primary);
-        let attachment = client.attach(&mut usim)?;
-        loop {
-            let left = end.saturating_duration_since(Instant::now()).min(Duration::from_secs(25));
-            for received in client.receive(&attachment, left, &mut usim)? {
-                match received {
-                    Received::Sms { record, from, text } => {
-                        let text = text.unwrap_or_default();
-                        context
-                            .output
-                            .json(&json!({ "event": "message", "record": record, "from": from, "text": text }))?;
-                        // Each line of it is seen to be of it.
-                        context.output.text(format_args!("from {from}: {}", text.replace('\n', "\n  ")))?;
-                        messages.show.show(numbers.msisdn.as_ref(), &text, context, &mut teller(context))?;
-                    }
-                    Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
-                    Received::Unreadable => {}
-                }
-            }
-            if asked || Instant::now() >= end {
-                break;
-            }
+    let attachment = client.attach(&mut usim)?;
+    let asked = loop {
+        let left = end.saturating_duration_since(Instant::now()).min(Duration::from_secs(25));
+        let asked = show(client.receive(&attachment, left, &mut usim)?, &mut usim)?;
+        if asked || Instant::now() >= end {
+            break asked;
         }
-    }
+    };
     if asked && obey(arguments, numbers, &mut usim, memory, context)? == Standing::Ended {
         return take_out_of_use(arguments, &messages.retirement, numbers, usim, context);
     }
@@ -740,24 +758,58 @@ fn take_out_of_use(
 ) -> Result<(), Failure> {
     let mut card = usim.close();
     let iccid = &numbers.iccid;
-    match Euicc::open(&mut *card, Options::default()) {
-        Ok(euicc) => euicc.close(),
-        Err(LpaError::Card(_)) => {
-            return Ok(context
-                .output
-                .text(format_args!("card {iccid} is of no more use; take it out of the device"))?);
-        }
-        Err(error) => return Err(error.into()),
+    if !is_euicc(&mut *card)? {
+        return Ok(context.output.text(format_args!("card {iccid} is of no more use; take it out of the device"))?);
+    }
+    with_euicc(arguments, card, context, |own| retire(arguments, retirement, iccid, own, context))
+}
+
+/// Goes on with a profile that was taken out of use, when the device was cut off between its being disabled and its being
+/// deleted: there is nothing but the eUICC to be opened then. Which one that was, if there is one.
+fn go_on_retiring(arguments: &Arguments, memory: &Memory, context: &Context) -> Result<Option<DisabledCard>, Failure> {
+    let (Some(retirement), disabled) = (arguments.command.retirement(), memory.state().disabled.clone()) else {
+        return Ok(None);
     };
-    let person = Person::new(context.output, arguments.device.yes);
-    let mut delete = |iccid: &Iccid| retirement.remove_profile || person.deletes(iccid);
-    with_euicc(arguments, card, context, |own| {
-        if !own.retire(iccid, &mut delete)? {
-            let later = format!("vuicc lpa profile delete {iccid}");
-            context.output.text(format_args!("profile {iccid} stays, disabled; to delete it later: {later}"))?;
+    let mut last = None;
+    if disabled.is_empty() || !is_euicc(&mut *arguments.target.connect()?)? {
+        return Ok(last);
+    }
+    with_euicc(arguments, arguments.target.connect()?, context, |own| {
+        for card in disabled {
+            let is_there = own.has(&card.iccid)?;
+            retire(arguments, retirement, &card.iccid, own, context)?;
+            last = Some(card).filter(|_| is_there).or(last.take());
         }
         Ok(())
-    })
+    })?;
+    Ok(last)
+}
+
+fn is_euicc(card: &mut dyn Transport) -> Result<bool, Failure> {
+    match Euicc::open(card, Options::default()) {
+        Ok(euicc) => {
+            euicc.close();
+            Ok(true)
+        }
+        Err(LpaError::Card(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn retire(
+    arguments: &Arguments,
+    retirement: &Retirement,
+    iccid: &Iccid,
+    own: &mut Secondary<'_, Box<dyn Transport>>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let person = Person::new(context.output, arguments.device.yes);
+    let mut delete = |iccid: &Iccid| retirement.remove_profile || person.deletes(iccid);
+    if !own.retire(iccid, &mut delete)? {
+        let later = format!("vuicc lpa profile delete {iccid}");
+        context.output.text(format_args!("profile {iccid} stays, disabled; to delete it later: {later}"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Short messages to this device: where there is no radio they come over the operator's HTTPS, to a device that proved
-//! by its card whose messages it may have. What comes goes into EF.SMS, as on any phone.
+//! by its card whose messages it may have. What comes goes into EF.SMS, as on any phone, and is unread there until the
+//! person has seen it, whatever happens to the device meanwhile.
 //!
 //! A message to the port of TS.43 is none for the person: it asks the device to look at its configuration.
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use rsp::Imsi;
 use serde::Deserialize;
-use sms::{Address, Deliver, Reassembly, Record};
+use sms::{Address, Deliver, Reassembly, Record, Status};
 
 use crate::eap::{self, EapError, Method, Peer, Reply};
 use crate::entitlement::exchange::{relay, relayed};
@@ -73,6 +74,9 @@ pub enum Received {
     Sms {
         /// In which record.
         record: u8,
+        /// All records of the message that is whole now, to be marked as read once the person has seen it; none while
+        /// parts of a long one are missing.
+        whole: Vec<u8>,
         /// Who sent it.
         from: String,
         /// Its text; `None` while parts of a long one are missing, or for one that is no text.
@@ -80,6 +84,8 @@ pub enum Received {
     },
     /// The operator asks the device to look at the configuration of these entitlements. TS.43 section 2.6
     ConfigurationWanted(Vec<App>),
+    /// It lies in EF.SMS, in this record, and the person has read it: only its acknowledgement had got lost.
+    Read(u8),
     /// No message; it was acknowledged as not delivered.
     Unreadable,
 }
@@ -98,7 +104,12 @@ pub struct MtClient<'a> {
     pub party: Party,
     /// Parts of long messages.
     pub parts: Reassembly,
+    /// Where those parts lie, and what they are part of.
+    unfinished: Vec<(Long, u8)>,
 }
+
+/// A long message: who sent it, its reference, and how many parts it has.
+type Long = (Address, u16, u8);
 
 impl<'a> MtClient<'a> {
     /// A client of the operator at `base`.
@@ -110,7 +121,7 @@ impl<'a> MtClient<'a> {
         party: Party,
     ) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { http, base, random, tell, party, parts: Reassembly::default() }
+        Self { http, base, random, tell, party, parts: Reassembly::default(), unfinished: Vec::new() }
     }
 
     /// Proves by EAP-AKA whose messages these are.
@@ -215,6 +226,19 @@ impl<'a> MtClient<'a> {
         Ok(received)
     }
 
+    /// The messages in EF.SMS that nobody has read yet: those a device had taken that was cut off before it showed them.
+    pub fn unread<T: Transport>(&mut self, usim: &mut Usim<T>) -> Result<Vec<Received>, UsimError> {
+        let mut unread = Vec::new();
+        for (number, record) in usim.messages()? {
+            if record.status == Status::Unread
+                && let Ok(deliver) = Deliver::decode(&record.tpdu)
+            {
+                unread.push(self.stored(number, deliver));
+            }
+        }
+        Ok(unread)
+    }
+
     fn take<T: Transport>(&mut self, waiting: &Waiting, usim: &mut Usim<T>) -> Result<Received, MtError> {
         let Some((centre, tpdu, deliver)) = read(waiting) else { return Ok(Received::Unreadable) };
         if deliver.data.ports().is_some_and(|ports| ports.destination == CONFIGURATION_PORT) {
@@ -223,11 +247,33 @@ impl<'a> MtClient<'a> {
             self.tell(What::ConfigurationWanted, false);
             return Ok(Received::ConfigurationWanted(apps));
         }
-        let record = usim.write_sms(&Record::unread(centre, tpdu))?;
+        let (record, status) = usim.write_sms(&Record::unread(centre, tpdu))?;
         self.tell(What::Sms { record: Some(record) }, false);
-        let from = deliver.from.value().to_owned();
-        let text = self.parts.add(&deliver.from, deliver.data).and_then(|whole| whole.as_text());
-        Ok(Received::Sms { record, from, text })
+        Ok(if status == Status::Unread { self.stored(record, deliver) } else { Received::Read(record) })
+    }
+
+    /// A message that lies in EF.SMS.
+    fn stored(&mut self, record: u8, deliver: Deliver) -> Received {
+        let Deliver { from, data, .. } = deliver;
+        let long = data.concatenation().map(|part| (from.clone(), part.reference, part.total));
+        if let Some(long) = &long
+            && !self.unfinished.iter().any(|(_, part)| *part == record)
+        {
+            self.unfinished.push((long.clone(), record));
+        }
+        let (mut whole, mut text) = (Vec::new(), None);
+        if let Some(message) = self.parts.add(&from, data) {
+            text = message.as_text();
+            whole.push(record);
+            self.unfinished.retain(|(of, part)| {
+                let is_part = Some(of) == long.as_ref();
+                if is_part && *part != record {
+                    whole.push(*part);
+                }
+                !is_part
+            });
+        }
+        Received::Sms { record, whole, from: from.value().to_owned(), text }
     }
 
     fn post(&mut self, path: &str, body: &str, attachment: Option<&Attachment>) -> Result<HttpAnswer, MtError> {
@@ -335,10 +381,14 @@ mod tests {
         );
     }
 
-    fn waiting(id: &str, data: UserData) -> (String, Vec<u8>) {
+    fn tpdu_of(data: UserData) -> String {
         let at = Timestamp::new(1_767_225_600, 0);
-        let tpdu = Deliver::new(Address::international("81901234567").unwrap(), at, data).encode().unwrap();
-        (format!(r#"{{"id":"{id}","smsc":"15550000000","tpdu":"{}"}}"#, hex::encode(&tpdu)), tpdu)
+        hex::encode(Deliver::new(Address::international("81901234567").unwrap(), at, data).encode().unwrap())
+    }
+
+    fn waiting(id: &str, data: UserData) -> (String, Vec<u8>) {
+        let tpdu = tpdu_of(data);
+        (format!(r#"{{"id":"{id}","smsc":"15550000000","tpdu":"{tpdu}"}}"#), hex::decode(tpdu).unwrap())
     }
 
     #[test]
@@ -367,7 +417,7 @@ mod tests {
         assert_eq!(
             received.unwrap(),
             [
-                Received::Sms { record: 1, from: "81901234567".into(), text },
+                Received::Sms { record: 1, whole: vec![1], from: "81901234567".into(), text },
                 Received::ConfigurationWanted(vec![App::Primary]),
                 Received::Unreadable,
             ]
@@ -382,6 +432,47 @@ mod tests {
         let (outcome, ..) =
             with_client(vec![answer(401, "", "")], |client| client.messages(&attachment, Duration::ZERO));
         assert!(matches!(outcome, Err(MtError::Detached)));
+    }
+
+    /// A device was cut off when it had two parts of a long message, and one it had not shown, in the card.
+    #[test]
+    fn what_nobody_has_read_is_there_after_a_restart() {
+        let part = |sequence| sms::split(&"0123456789".repeat(17), 7).unwrap().swap_remove(sequence);
+        let record = |data: UserData| {
+            let tpdu = hex::decode(tpdu_of(data)).unwrap();
+            Record::unread(Address::parse("15550000000").unwrap(), tpdu)
+        };
+        let text = |text: &str| UserData::text(text).unwrap();
+        let answer_of = |record: &Record| hex::encode_upper(record.encode().unwrap()) + "9000";
+        let seen = Record { status: Status::Read, ..record(text("seen")) };
+        let [seen, first, code] = [seen, record(part(0)), record(text("Your code: 123456"))].map(|one| answer_of(&one));
+        let (last, free) = (record(part(1)), format!("00{}9000", "FF".repeat(175)));
+        let select = ("00A40004026F3C00", "62078205422100B0049000");
+        let update = format!("00DC0404B0{}", hex::encode_upper(last.encode().unwrap()));
+        let reading = [("00B20104B0", &*seen), ("00B20204B0", &first), ("00B20304B0", &code), ("00B20404B0", &free)];
+        // Read once for what is unread, and once for each message that comes: the last part, and one that was read.
+        let opened = ("00A4040407A000000087100200", "9000");
+        let steps = [&[opened, select][..], &reading, &[select], &reading, &[(&update, "9000"), select], &reading[..1]]
+            .concat();
+        let mut card = Dialogue::new(&steps);
+        let mut usim = Usim::open(&mut card, None).unwrap();
+        let [(two, _), (one, _)] = [waiting("m2", part(1)), waiting("m1", text("seen"))];
+        let messages = answer(200, JSON, &format!(r#"{{"messages":[{two},{one}]}}"#));
+        let attachment = Attachment(Token::new("a1", None));
+        let ((unread, received), ..) =
+            with_client(vec![messages, answer(204, "", ""), answer(204, "", "")], |client| {
+                let unread = client.unread(&mut usim).unwrap();
+                (unread, client.receive(&attachment, Duration::ZERO, &mut usim).unwrap())
+            });
+        let sms = |record, whole: &[u8], text: Option<&str>| Received::Sms {
+            record,
+            whole: whole.to_vec(),
+            from: "81901234567".into(),
+            text: text.map(str::to_owned),
+        };
+        assert_eq!(unread, [sms(2, &[], None), sms(3, &[3], Some("Your code: 123456"))]);
+        assert_eq!(received, [sms(4, &[4, 2], Some(&"0123456789".repeat(17))), Received::Read(1)]);
+        assert!(card.is_finished());
     }
 
     #[test]

@@ -260,16 +260,22 @@ impl<T: Transport> Secondary<'_, T> {
     }
 
     /// Takes a profile out of use that its operator has no more use for: disables it if it is enabled, reports that, and
-    /// offers to delete it, which happens if `delete` says so. Whether it was deleted.
+    /// offers to delete it, which happens if `delete` says so. Whether it was deleted. Asked again after it was cut off, it
+    /// goes on.
     pub fn retire(&mut self, iccid: &Iccid, delete: &mut dyn FnMut(&Iccid) -> bool) -> Result<bool, FlowError> {
         let identifier = ProfileIdentifier::Iccid(iccid.clone());
         let named = Some(iccid.clone());
         let euicc = self.euicc()?;
-        let Some(profile) = euicc.profile(&identifier)? else { return Ok(true) };
+        let Some(profile) = euicc.profile(&identifier)? else {
+            self.report_what_waits();
+            return Ok(true);
+        };
         if profile.profile_state == Some(ProfileState::ENABLED) {
             euicc.disable_profile(identifier, true)?;
             self.tell(self.party, Party::ProfileServer, What::ProfileDisabled { iccid: named.clone() });
             self.report(false)?;
+        } else {
+            self.report_what_waits();
         }
         self.tell(self.party, Party::Person, What::DeletionOffered { iccid: named });
         let accepted = delete(iccid);

@@ -237,25 +237,39 @@ impl<T: Transport> Usim<T> {
         Ok(messages)
     }
 
-    /// Writes a message to a free record of EF.SMS; the record's number.
+    /// Writes a message to a free record of EF.SMS; the record's number and status.
     ///
     /// If it is there already, read or not, it is not written again: the network repeats what was not acknowledged.
-    pub fn write_sms(&mut self, message: &sms::Record) -> Result<u8, UsimError> {
+    pub fn write_sms(&mut self, message: &sms::Record) -> Result<(u8, sms::Status), UsimError> {
         const TOO_LONG: UsimError = UsimError::Damaged("a message longer than a record of EF.SMS");
         let records = self.records(file::SMS)?.ok_or(UsimError::MessagesFull)?;
         let wanted = message.encode().filter(|wanted| wanted.len() == usize::from(records.length)).ok_or(TOO_LONG)?;
         let mut free = None;
         for number in 1..=records.count {
             let record = self.read_record(number, records.length)?;
-            if record.first().is_some_and(|status| sms::Status::of(*status) == sms::Status::Free) {
+            let status = record.first().map_or(sms::Status::Free, |status| sms::Status::of(*status));
+            if status == sms::Status::Free {
                 free = free.or(Some(number));
             } else if record.get(1..) == wanted.get(1..) {
-                return Ok(number);
+                return Ok((number, status));
             }
         }
         let free = free.ok_or(UsimError::MessagesFull)?;
         self.update_record(free, wanted.to_vec())?;
-        Ok(free)
+        Ok((free, message.status))
+    }
+
+    /// Notes in EF.SMS that the person has read a message.
+    pub fn mark_read(&mut self, record: u8) -> Result<(), UsimError> {
+        let records = self.records(file::SMS)?.ok_or(UsimError::Damaged("EF.SMS"))?;
+        let mut message = self.read_record(record, records.length)?;
+        match message.first_mut() {
+            Some(status) if sms::Status::of(*status) == sms::Status::Unread => {
+                *status = sms::Status::Read.octet();
+                self.update_record(record, message)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Frees a record of EF.SMS.
@@ -557,11 +571,18 @@ mod tests {
         let update = format!("00DC0204B0{}", filled("030291819999"));
         let reading = [("00B20104B0", &*taken), ("00B20204B0", &*free), ("00B20304B0", &*free)];
         let steps = [&[select], &reading[..], &[(&*update, "9000")]].concat();
-        assert_eq!(with_usim(&steps, |usim| usim.write_sms(&message)), Ok(2));
+        assert_eq!(with_usim(&steps, |usim| usim.write_sms(&message)), Ok((2, sms::Status::Unread)));
         // Again, as after an acknowledgement that got lost; and after it was read.
-        for there in [&mine, &mine.replacen("03", "01", 1)] {
+        let read = mine.replacen("03", "01", 1);
+        for (there, status) in [(&mine, sms::Status::Unread), (&read, sms::Status::Read)] {
             let steps = [select, ("00B20104B0", &*taken), ("00B20204B0", there)];
-            assert_eq!(with_usim(&steps, |usim| usim.write_sms(&message)), Ok(2));
+            assert_eq!(with_usim(&steps, |usim| usim.write_sms(&message)), Ok((2, status)));
+        }
+        let marked = format!("00DC0204B0{}", filled("010291819999"));
+        let steps = [select, ("00B20204B0", &*mine), (&*marked, "9000")];
+        assert_eq!(with_usim(&steps, |usim| usim.mark_read(2)), Ok(()));
+        for other in [&read, &free] {
+            assert_eq!(with_usim(&[select, ("00B20204B0", &**other)], |usim| usim.mark_read(2)), Ok(()));
         }
         let full = [select, ("00B20104B0", &*taken), ("00B20204B0", &*taken), ("00B20304B0", &*taken)];
         assert_eq!(with_usim(&full, |usim| usim.write_sms(&message)), Err(UsimError::MessagesFull));
