@@ -24,6 +24,7 @@ pub mod network;
 pub mod peer;
 pub mod postgresql;
 pub mod process;
+pub mod radius;
 pub mod reader;
 pub mod specimen;
 pub mod subscriber;

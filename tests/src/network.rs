@@ -1,6 +1,7 @@
 //! A network beside the test: an SM-DP+ and an operator as processes, each of which can be killed and started again.
 //! The operator is one process, or several that share a PostgreSQL.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -30,6 +31,8 @@ pub enum Server {
     Boss,
     /// Its parts `smsc` and `hlr`.
     Smsc,
+    /// Its parts `radius` and `eap-sim-db`.
+    Authentication,
     /// The database of the parts.
     PostgreSql,
 }
@@ -51,6 +54,7 @@ struct Ports {
     progress: u16,
     smpp: u16,
     radius: u16,
+    internal: u16,
 }
 
 impl Ports {
@@ -63,6 +67,7 @@ impl Ports {
             progress: free_port(),
             smpp: free_port(),
             radius: free_port(),
+            internal: free_port(),
         }
     }
 }
@@ -124,6 +129,14 @@ impl Network {
     /// If one does not come up.
     pub fn in_parts(database: Cluster) -> Self {
         Self::of(&Server::PARTS, Some(database))
+    }
+
+    /// Starts the parts of an operator that authenticate, and nothing else.
+    ///
+    /// # Panics
+    /// If they do not come up.
+    pub fn authenticating() -> Self {
+        Self::of(&[Server::Authentication], None)
     }
 
     fn of(servers: &[Server], database: Option<Cluster>) -> Self {
@@ -202,6 +215,20 @@ impl Network {
     /// Where phones reach the service centre.
     pub fn mt_url(&self) -> String {
         if self.database.is_none() { self.base_url() } else { format!("https://127.0.0.1:{}", self.ports.mt) }
+    }
+
+    /// Where RADIUS clients of this machine reach the operator: the port, and the secret.
+    ///
+    /// # Panics
+    /// If the operator has not made one up yet.
+    pub fn radius(&self) -> (u16, String) {
+        let secret = fs::read_to_string(self.state().join("radius-secret")).expect("a secret");
+        (self.ports.radius, secret.trim().to_owned())
+    }
+
+    /// The socket at which hostapd asks the operator's authentication centre.
+    pub fn eap_sim_db(&self) -> PathBuf {
+        self.path("auc")
     }
 
     /// A file or folder here.
@@ -348,7 +375,7 @@ impl Network {
     }
 
     fn server(&self, server: Server) -> Command {
-        let Ports { es9plus, es2plus, https, mt, progress, smpp, radius } = self.ports;
+        let Ports { es9plus, es2plus, https, mt, progress, smpp, radius, internal } = self.ports;
         let at = |port: u16| format!("127.0.0.1:{port}");
         let mut serve = self.command(&["-v"]);
         let (parts, https) = match server {
@@ -361,10 +388,13 @@ impl Network {
             Server::Entitlement => ("entitlement,portal", https),
             Server::Boss => ("boss", https),
             Server::Smsc => ("smsc,hlr", mt),
+            Server::Authentication => ("radius,eap-sim-db", https),
         };
         serve.args(["operator", "serve", "--smdp", &format!("https://{}", at(es2plus))]);
-        serve.args(["--https-listen", &at(https), "--internal-listen", &at(0), "--progress-listen", &at(progress)]);
+        serve.args(["--https-listen", &at(https), "--progress-listen", &at(progress)]);
+        serve.args(["--internal-listen", &at(if server == Server::Authentication { internal } else { 0 })]);
         serve.args(["--smpp-listen", &at(smpp), "--radius-listen", &at(radius)]);
+        serve.arg("--eap-sim-db").arg(self.eap_sim_db());
         if !parts.is_empty() {
             serve.args(["--only", parts]);
         }

@@ -12,7 +12,6 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,14 +22,12 @@ use std::time::Duration;
 
 use device::eap::{self, Method, Peer, Reply};
 use device::usim::Usim;
-use hmac::{Hmac, KeyInit, Mac};
-use md5::Md5;
 use reader_bridge::PcscReader;
 use saip::builder::{Code, Subscriber};
 use vuicc_tests::process::{Finished, Process, run};
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::subscriber::{AuthenticationCentre, IMSI, K, OPC, package, subscriber};
-use vuicc_tests::{peer, vuicc};
+use vuicc_tests::{peer, radius, vuicc};
 
 #[test]
 fn aka() {
@@ -119,18 +116,6 @@ fn the_peer_of_our_phone() {
     });
 }
 
-/// RADIUS, as far as a client needs it. RFC 2865, RFC 3579
-mod radius {
-    pub(super) const ACCESS_REQUEST: u8 = 1;
-    pub(super) const ACCESS_ACCEPT: u8 = 2;
-    pub(super) const ACCESS_CHALLENGE: u8 = 11;
-    pub(super) const USER_NAME: u8 = 1;
-    pub(super) const STATE: u8 = 24;
-    pub(super) const NAS_IDENTIFIER: u8 = 32;
-    pub(super) const EAP_MESSAGE: u8 = 79;
-    pub(super) const MESSAGE_AUTHENTICATOR: u8 = 80;
-}
-
 /// A card with the subscriber's profile in the reader, and a network to attach to.
 struct Network {
     folder: PathBuf,
@@ -143,60 +128,28 @@ struct Network {
     _card: Process,
 }
 
-const RADIUS_PORT: &str = "18120";
-const RADIUS_SECRET: &str = "between the two of us";
+const RADIUS_PORT: u16 = 18120;
 
 fn beside_hostapd(subscriber: &Subscriber, test: impl FnOnce(&mut Network)) {
-    let (Some(eapol_test), Some(hostapd)) =
-        (peer::debian("eapol_test", "eapoltest"), peer::debian("hostapd", "hostapd"))
-    else {
-        return;
-    };
+    let Some(eapol_test) = peer::debian("eapol_test", "eapoltest") else { return };
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();
         let card = vuicc::Card::new(folder.path(), &[&package(folder.path(), subscriber)]);
         let mut centre = AuthenticationCentre::default();
         centre.add(IMSI, &K, &OPC, 1);
+        let door = folder.path().join("auc");
+        let centre = Door::open(&door, centre);
+        let Some(hostapd) = radius::hostapd(folder.path(), RADIUS_PORT, &door) else { return };
         test(&mut Network {
             folder: folder.path().to_owned(),
             eapol_test,
             pin: "1234",
             patience: "30",
-            centre: Door::open(&folder.path().join("auc"), centre),
-            _hostapd: serve_radius(&hostapd, folder.path()),
+            centre,
+            _hostapd: hostapd,
             _card: card.insert(reader, 0),
         });
     });
-}
-
-fn serve_radius(hostapd: &Path, folder: &Path) -> Process {
-    // The first digit of an identity tells the method, and whether it is a pseudonym. RFC 4186, 4187, 9048.
-    fs::write(
-        folder.join("users"),
-        "\"0\"* AKA\n\"2\"* AKA\n\"4\"* AKA\n\"1\"* SIM\n\"3\"* SIM\n\"5\"* SIM\n\"6\"* AKA'\n\"7\"* AKA'\n\"8\"* AKA'\n",
-    )
-    .unwrap();
-    fs::write(folder.join("clients"), format!("127.0.0.1 {RADIUS_SECRET}\n")).unwrap();
-    let path = |name: &str| folder.join(name).display().to_string();
-    let settings = [
-        ("driver", "none".into()),
-        ("interface", "lo".into()),
-        ("logger_stdout", "-1".into()),
-        ("eap_server", "1".into()),
-        ("eap_user_file", path("users")),
-        ("eap_sim_db", format!("unix:{}", path("auc"))),
-        ("eap_sim_id", "3".into()),
-        ("radius_server_clients", path("clients")),
-        ("radius_server_auth_port", RADIUS_PORT.into()),
-    ];
-    let text = settings.iter().fold(String::new(), |text, (name, value)| text + name + "=" + value + "\n");
-    fs::write(folder.join("hostapd.conf"), text).unwrap();
-    let mut process = Process::start(Command::new(hostapd).arg("-d").arg(folder.join("hostapd.conf")), folder);
-    process.wait_until("its RADIUS server", |_| {
-        // The socket table of this network: local port in hexadecimal.
-        fs::read_to_string("/proc/net/udp").is_ok_and(|table| table.contains(":46C8 "))
-    });
-    process
 }
 
 impl Network {
@@ -215,9 +168,9 @@ impl Network {
             "-a",
             "127.0.0.1",
             "-p",
-            RADIUS_PORT,
+            &RADIUS_PORT.to_string(),
             "-s",
-            RADIUS_SECRET,
+            radius::HOSTAPD_SECRET,
             "-t",
             "20",
         ])))
@@ -237,26 +190,19 @@ impl Network {
 /// Lets the network authenticate a peer, with the card in the reader, and expects it to be let in.
 fn let_in(mut peer: Peer) -> Peer {
     let mut card = Usim::open(PcscReader::connect(Reader::FIRST).unwrap(), None).unwrap();
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    socket.connect(format!("127.0.0.1:{RADIUS_PORT}")).unwrap();
+    let mut client = radius::Client::new(RADIUS_PORT, radius::HOSTAPD_SECRET);
     let mut random = |octets: &mut [u8]| getrandom::fill(octets).unwrap();
     // EAP-Request/Identity, as the access network asks itself.
-    let mut packet = vec![1, 0, 0, 5, 1];
-    let mut state = None;
-    let mut name = None;
-    for number in 0..20 {
+    let (mut packet, mut state, mut name) = (vec![1, 0, 0, 5, 1], None, None);
+    for _ in 0..20 {
         let Reply::Send(response) = peer.handle(&packet, &mut card, &mut random).unwrap() else { panic!() };
         let name = name.get_or_insert_with(|| response[5..].to_vec());
-        socket.send(&access_request(number, name, &response, state.as_deref())).unwrap();
-        let mut answer = [0; 4096];
-        let length = socket.recv(&mut answer).unwrap();
-        let attribute = |wanted| attributes(&answer[20..length]).filter(move |(kind, _)| *kind == wanted);
-        packet = attribute(radius::EAP_MESSAGE).flat_map(|(_, value)| value).copied().collect();
-        state = attribute(radius::STATE).map(|(_, value)| value.to_vec()).next();
-        match answer[0] {
-            radius::ACCESS_CHALLENGE => {}
-            radius::ACCESS_ACCEPT => {
+        let request = client.request(name, &response, state.as_deref());
+        let answer = client.exchange(&request).unwrap();
+        (packet, state) = (answer.eap, answer.state);
+        match answer.code {
+            radius::code::ACCESS_CHALLENGE => {}
+            radius::code::ACCESS_ACCEPT => {
                 assert_eq!(peer.handle(&packet, &mut card, &mut random).unwrap(), Reply::Success);
                 return peer;
             }
@@ -264,36 +210,6 @@ fn let_in(mut peer: Peer) -> Peer {
         }
     }
     panic!("it never comes to an end");
-}
-
-/// An Access-Request with an EAP packet.
-fn access_request(number: u8, name: &[u8], eap: &[u8], state: Option<&[u8]>) -> Vec<u8> {
-    let attribute = |kind: u8, value: &[u8]| [&[kind, u8::try_from(value.len() + 2).unwrap()], value].concat();
-    let mut authenticator = [0; 16];
-    getrandom::fill(&mut authenticator).unwrap();
-    let mut attributes = [attribute(radius::USER_NAME, name), attribute(radius::NAS_IDENTIFIER, b"test")].concat();
-    attributes.extend(state.iter().flat_map(|state| attribute(radius::STATE, state)));
-    attributes.extend(eap.chunks(253).flat_map(|piece| attribute(radius::EAP_MESSAGE, piece)));
-    attributes.extend(attribute(radius::MESSAGE_AUTHENTICATOR, &[0; 16]));
-    let length = u16::try_from(20 + attributes.len()).unwrap().to_be_bytes();
-    let mut packet = [&[radius::ACCESS_REQUEST, number][..], &length, &authenticator, &attributes].concat();
-    let mut mac = <Hmac<Md5> as KeyInit>::new_from_slice(RADIUS_SECRET.as_bytes()).unwrap();
-    mac.update(&packet);
-    let start = packet.len() - 16;
-    packet.truncate(start);
-    packet.extend(mac.finalize().into_bytes());
-    packet
-}
-
-/// The attributes of an answer: type and value.
-fn attributes(octets: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut rest = octets;
-    std::iter::from_fn(move || {
-        let (&[kind, length], _) = rest.split_first_chunk::<2>()?;
-        let (attribute, after) = rest.split_at_checked(usize::from(length))?;
-        rest = after;
-        Some((kind, attribute.get(2..)?))
-    })
 }
 
 struct Outcome(Finished);
