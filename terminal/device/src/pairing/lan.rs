@@ -274,7 +274,7 @@ impl Listener {
             let arrival = encrypt(&tls, &socket)
                 .and_then(|connection| introduce(Role::Secondary, &name, own, socket, connection, &bonds, open));
             strangers.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, &handle));
-            let is_known = matches!(&arrival, Ok(Introduced { so_far: SoFar::Agreed(_), .. }));
+            let is_known = matches!(&arrival, Ok(Introduced { so_far: SoFar::Agreed(..), .. }));
             // Where too many wait already, the conversation ends here.
             let _ = if is_known { to_known.try_send(arrival) } else { to_others.try_send(arrival) };
         });
@@ -420,8 +420,8 @@ struct Introduced {
 /// How far two devices have come.
 #[derive(Debug)]
 enum SoFar {
-    /// Both know each other.
-    Agreed(Agreement),
+    /// Both know each other; what is still to be said once the bond is kept.
+    Agreed(Agreement, Option<Handshake>),
     /// The persons have to look.
     Asked(Box<Pairing>, Question),
 }
@@ -457,9 +457,9 @@ impl Introduced {
     /// Lets the person compare digits, if they have to; on success the bond is among `bonds`.
     fn agree(self, bonds: &mut Bonds, compare: &mut Option<Compare<'_>>) -> Result<Paired, PairingError> {
         let Self { channel, device, mut so_far } = self;
-        let agreement = loop {
+        let (agreement, last) = loop {
             so_far = match so_far {
-                SoFar::Agreed(agreement) => break agreement,
+                SoFar::Agreed(agreement, last) => break (agreement, last),
                 SoFar::Asked(pairing, question) => {
                     let mut meanwhile = Meanwhile::default();
                     let mut wanted = || meanwhile.listen(&channel);
@@ -476,6 +476,7 @@ impl Introduced {
         if agreement.fresh {
             bonds.insert(device, agreement.name.clone())?;
         }
+        send(&channel, last)?;
         Ok(Paired { channel, device, name: agreement.name, fresh: agreement.fresh })
     }
 }
@@ -511,14 +512,11 @@ fn advance(
     mut heard: Option<Handshake>,
     patience: Duration,
 ) -> Result<SoFar, PairingError> {
-    let send = |message: Option<Handshake>| -> Result<(), PairingError> {
-        message.map_or(Ok(()), |message| channel.send_json(message.encode()?))
-    };
     let mut step = step;
     loop {
         step = match step {
             Step::Receive(pairing, message) => {
-                send(message)?;
+                send(channel, message)?;
                 let said = match heard.take() {
                     Some(said) => said,
                     None => Handshake::decode(&channel.receive_json(patience)?)?,
@@ -526,16 +524,17 @@ fn advance(
                 pairing.receive(said)
             }
             Step::Compare(pairing, message, question) => {
-                send(message)?;
+                send(channel, message)?;
                 return Ok(SoFar::Asked(Box::new(pairing), question));
             }
+            Step::Done(message, agreement) if agreement.fresh => return Ok(SoFar::Agreed(agreement, message)),
             Step::Done(message, agreement) => {
-                send(message)?;
-                return Ok(SoFar::Agreed(agreement));
+                send(channel, message)?;
+                return Ok(SoFar::Agreed(agreement, None));
             }
             Step::Failed(message, error) => {
                 // If it cannot be sent, the other side sees the end of the connection instead.
-                if message.is_some() && send(message).is_ok() {
+                if message.is_some() && send(channel, message).is_ok() {
                     part(channel);
                 }
                 return Err(error);
@@ -556,6 +555,10 @@ fn part(channel: &Link) {
             Ok(_) => {}
         }
     }
+}
+
+fn send(channel: &Link, message: Option<Handshake>) -> Result<(), PairingError> {
+    message.map_or(Ok(()), |message| channel.send_json(message.encode()?))
 }
 
 /// Completes the TLS handshake, however slowly the other side sends.
@@ -1148,6 +1151,25 @@ mod tests {
         let ((other, also_shown), _) = waiting.join().unwrap();
         assert!(one.unwrap().fresh && other.unwrap().fresh && shown == also_shown);
         drop((silent, quiet, undecided));
+    }
+
+    /// No primary is paired with one that has not kept the bond.
+    #[test]
+    fn a_secondary_confirms_what_it_has_kept() {
+        let (mut phone, watch) = (Device::new(), Device::new());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bonds.json");
+        let mut bonds = Bonds::open(&path).unwrap();
+        let (listener, address) = watch.listen();
+        let (one, other) = std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| phone.connect(address, Some(true)).0.map(drop));
+            // From now on the file cannot be written.
+            let mut compare = |_: &Question, _: &mut dyn FnMut() -> bool| std::fs::create_dir(&path).is_ok();
+            let other = listener.accept(&mut bonds, Some(&mut compare), SOON).map(drop);
+            (connecting.join().unwrap(), other)
+        });
+        assert!(matches!(other, Err(PairingError::Storage(_))), "{other:?}");
+        assert!(one.is_err() && phone.bonds == Bonds::default());
     }
 
     /// While the person looks at the digits of one device, a bonded one gets in.

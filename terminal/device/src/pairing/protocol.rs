@@ -17,12 +17,14 @@
 //!    │                        nonce {nonce S}  │
 //!    │◄────────────────────────────────────────┤
 //!    │ 123456                          123456  │   both persons look
-//!    │ confirm                        confirm  │
-//!    ├────────────────────────────────────────►│
+//!    │ confirm                                 │
+//!    ├────────────────────────────────────────►│   which keeps the bond
+//!    │                                confirm  │
 //!    │◄────────────────────────────────────────┤
 //! ```
 //!
-//! From then on they are bonded: each knows the other's certificate. Later `resume` and `resumed` are all they say.
+//! The secondary confirms last, with the bond on its disk: one that a primary is paired with knows that, whatever it is
+//! cut off at. From then on they are bonded: each knows the other's certificate. Later `resume` and `resumed` are all they say.
 
 use core::fmt;
 
@@ -182,6 +184,13 @@ pub struct Party {
     pub open: bool,
 }
 
+impl Party {
+    /// What is said only once the other side has confirmed and the bond is kept.
+    fn confirms_last(&self) -> Option<Handshake> {
+        (self.role == Role::Secondary).then_some(Handshake::Confirm)
+    }
+}
+
 /// A pairing under way. Each step eats it, so that none is taken twice.
 #[derive(Debug)]
 pub struct Pairing {
@@ -217,7 +226,7 @@ pub enum Step {
     Receive(Pairing, Option<Handshake>),
     /// Send this, if anything, show the digits, and give the person's answer to [`Pairing::answer`].
     Compare(Pairing, Option<Handshake>, Question),
-    /// Send this, if anything: it is done.
+    /// Keep the bond, if it is fresh, then send this, if anything: it is done.
     Done(Option<Handshake>, Agreement),
     /// Send this, if anything: there will be no pairing.
     Failed(Option<Handshake>, PairingError),
@@ -305,7 +314,9 @@ impl Pairing {
                 let question = Question { name: name.clone(), digits };
                 Step::Compare(pairing(State::Comparing { name }), None, question)
             }
-            (State::Confirmed { name }, Handshake::Confirm) => Step::Done(None, Agreement { name, fresh: true }),
+            (State::Confirmed { name }, Handshake::Confirm) => {
+                Step::Done(party.confirms_last(), Agreement { name, fresh: true })
+            }
             _ => refuse(PairingError::Malformed("something was said at the wrong time".into())),
         }
     }
@@ -314,7 +325,8 @@ impl Pairing {
     pub fn answer(self, same: bool) -> Step {
         match self.state {
             State::Comparing { name } if same => {
-                Step::Receive(Self { state: State::Confirmed { name }, ..self }, Some(Handshake::Confirm))
+                let first = if self.party.confirms_last().is_some() { None } else { Some(Handshake::Confirm) };
+                Step::Receive(Self { state: State::Confirmed { name }, ..self }, first)
             }
             _ => Step::Failed(Some(Handshake::Reject), PairingError::Rejected),
         }
