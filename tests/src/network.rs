@@ -106,11 +106,11 @@ pub struct Invented {
 /// The servers, and the folder where all keep everything.
 #[derive(Debug)]
 pub struct Network {
-    folder: TempDir,
     ports: Ports,
-    // The last one ends last.
+    // The last one ends last, and what they have said is there until then.
     servers: Vec<(Server, Mutex<Option<Process>>)>,
     database: Option<Cluster>,
+    folder: TempDir,
     kills: AtomicUsize,
 }
 
