@@ -247,8 +247,8 @@ impl Device {
         command
     }
 
-    /// Asks for something; `code` knows the codes that came by SMS.
-    fn ask(&self, arguments: &[&str], code: impl Fn() -> String) -> Finished {
+    /// Asks for something; `code` knows the codes that came by SMS. Where none can come, who is asked for one asks anew.
+    fn ask(&self, arguments: &[&str], code: impl Fn() -> Option<String>) -> Finished {
         // A person who is asked for a code again and again has to wait for an hour in the end.
         let asks_for_code = arguments.first() == Some(&"upgrade") && !self.is_known();
         let lifetime = if asks_for_code { None } else { self.stage.lifetime(Trouble::AnyMoment, 100) };
@@ -261,7 +261,7 @@ impl Device {
                 self.stage.killed();
                 return Reply::Kill;
             }
-            if line["event"] == "code" { Reply::Say(code()) } else { Reply::Listen }
+            if line["event"] == "code" { code().map_or(Reply::Kill, Reply::Say) } else { Reply::Listen }
         });
         if lifetime.is_some() && finished.code().is_none() {
             self.stage.killed();
@@ -540,7 +540,8 @@ fn there_and_back(stage: &Arc<Stage>, reader: Option<&Reader>) {
             act(&|what, arguments| {
                 stage.persist(what, || {
                     inserted.iter().flatten().for_each(Inserted::wait);
-                    phone.ask(&[arguments, &["--to", watch.at()]].concat(), || unreachable!("no code"))
+                    // A server that was killed amid EAP offers a code instead; the card it comes to is in use.
+                    phone.ask(&[arguments, &["--to", watch.at()]].concat(), || None)
                 });
             });
         });
@@ -603,7 +604,7 @@ fn upgrade(stage: &Arc<Stage>, kind: Old<'_>) {
     let code = || {
         let code = old.code(ready);
         codes.lock().unwrap().push(code.clone());
-        code
+        Some(code)
     };
     stage.during_trouble(|| {
         stage.persist("upgrade", || new.ask(&["upgrade", "--old-number", &number], code));
