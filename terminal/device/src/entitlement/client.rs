@@ -178,7 +178,7 @@ impl Client<'_> {
     ) -> Result<Option<Document>, EntitlementError> {
         let settings = self.settings.clone();
         let (mut exchange, mut request) = Exchange::begin(&settings, call, credential)?;
-        let mut codes = 0;
+        let (mut codes, mut lost) = (0, false);
         self.asked(call, credential);
         loop {
             let answer = self.http.send(&request)?;
@@ -203,8 +203,15 @@ impl Client<'_> {
                     self.tell(Party::AuthorizationServer, Party::Person, What::CodeSent);
                     true
                 }
+                // Its server was cut off, say, between taking the card's answer and giving its own: the card has another.
+                Step::Lost if !lost => {
+                    lost = true;
+                    (exchange, request) = Exchange::begin(&settings, call, credential)?;
+                    self.asked(call, credential);
+                    continue;
+                }
                 // A wrong code; the server says when it has had enough by forgetting the conversation.
-                Step::NotAuthenticated => {
+                Step::NotAuthenticated | Step::Lost => {
                     self.tell(Party::AuthorizationServer, Party::Primary, What::NotAuthenticated);
                     if codes >= CODE_TRIES {
                         return Err(EntitlementError::WrongCodes);
@@ -372,6 +379,19 @@ mod tests {
         let run = ask(vec![required(), relay(REQUEST), document("t3")], run.store, true, true, &[]);
         run.outcome.unwrap();
         assert_eq!(run.store.state().tokens.len(), 1);
+    }
+
+    /// A conversation that a server lost is begun once more with the card, and given up then.
+    #[test]
+    fn a_conversation_that_got_lost_is_begun_anew() {
+        let answers = vec![relay(REQUEST), required(), relay(REQUEST), document("t")];
+        let run = ask(answers, Volatile::default(), true, true, &[]);
+        run.outcome.unwrap();
+        let begun = run.server.requests.iter().map(|request| request.parameter("EAP_ID").is_some());
+        assert_eq!(begun.collect::<Vec<_>>(), [true, false, true, false]);
+        let answers = vec![relay(REQUEST), required(), relay(REQUEST), required()];
+        let run = ask(answers, Volatile::default(), true, false, &[]);
+        assert_eq!(run.outcome, Err(EntitlementError::NotAuthenticated));
     }
 
     #[test]

@@ -147,6 +147,8 @@ pub enum Step {
     Done(Document),
     /// The server does not believe the credential; another may do.
     NotAuthenticated,
+    /// The server does not know the conversation any more, in the middle of which this is: it may be begun anew.
+    Lost,
 }
 
 /// A question under way.
@@ -237,6 +239,8 @@ impl<'a> Exchange<'a> {
             status::FORBIDDEN if self.peer.is_some() && relayed(&answer.body).is_some() => {
                 Err(EntitlementError::CardRefused)
             }
+            // One that does not believe a card says so by EAP.
+            status::AUTHENTICATION_REQUIRED if self.relaying().is_some() => Ok(Step::Lost),
             status::AUTHENTICATION_REQUIRED => Ok(Step::NotAuthenticated),
             status::UNAVAILABLE => Err(EntitlementError::Busy {
                 seconds: answer.header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
