@@ -476,7 +476,7 @@ struct Person {
 
 /// The two queues of a link, as the thread of the radio sees them.
 struct Queues {
-    outgoing: queue::Receiver<Vec<u8>>,
+    outgoing: queue::Receiver<link::Outgoing>,
     incoming: SyncSender<Result<Vec<u8>, PairingError>>,
 }
 
@@ -487,7 +487,7 @@ impl Queues {
         let from_link = carrier.outgoing;
         let spawned = std::thread::Builder::new()
             .name("pairing: to bluetooth".into())
-            .spawn(move || from_link.iter().try_for_each(|json| to_radio.blocking_send(json)));
+            .spawn(move || from_link.iter().try_for_each(|outgoing| to_radio.blocking_send(outgoing)));
         spawned.map_err(|error| PairingError::Network(error.to_string()))?;
         Ok(Self { outgoing, incoming: carrier.incoming })
     }
@@ -931,26 +931,27 @@ async fn until_gone(next: &impl AsyncFn() -> Result<Happened, PairingError>) {
 async fn talk<'s>(
     stack: &'s Stack<'_>,
     channel: L2capChannel<'s, DefaultPacketPool>,
-    mut first: Option<Vec<u8>>,
+    mut first: Option<link::Outgoing>,
     queues: &mut Queues,
 ) -> Result<(), PairingError> {
     let (mut writer, mut reader) = channel.split();
     let Queues { outgoing, incoming } = queues;
     let send = async {
         loop {
-            let json = match first.take() {
-                Some(json) => json,
+            let next = match first.take() {
+                Some(next) => next,
                 None => match outgoing.recv().await {
-                    Some(json) => json,
+                    Some(next) => next,
                     None => break,
                 },
             };
             let room = usize::from(writer.peer_mtu()).max(1);
-            for piece in frame(&json)?.chunks(room) {
+            for piece in frame(&next.json)?.chunks(room) {
                 // Who gives no credits for so long takes nothing any more.
                 let sent = timeout(MACHINE, writer.send(stack, piece)).await.map_err(|_| PairingError::Closed)?;
                 sent.map_err(|_| PairingError::Closed)?;
             }
+            next.written();
         }
         // Nothing more will come, says an empty message. Whoever reads it ends the connection.
         writer.send(stack, &frame(b"")?).await.map_err(|_| PairingError::Closed)?;

@@ -557,8 +557,9 @@ fn part(channel: &Link) {
     }
 }
 
+/// Waits until it is written: this process may end after the last of it, and the other side would wait for what never left.
 fn send(channel: &Link, message: Option<Handshake>) -> Result<(), PairingError> {
-    message.map_or(Ok(()), |message| channel.send_json(message.encode()?))
+    message.map_or(Ok(()), |message| channel.write_json(message.encode()?, STALLED))
 }
 
 /// Completes the TLS handshake, however slowly the other side sends.
@@ -607,9 +608,11 @@ fn carry(socket: TcpStream, connection: Connection) -> Result<Link, PairingError
     });
     spawn.map_err(|error| PairingError::Network(error.to_string()))?;
     let spawn = std::thread::Builder::new().name("pairing: writes".into()).spawn(move || {
-        let sent = outgoing.iter().try_for_each(|json| {
-            let frame = frame(&json).map_err(io::Error::other)?;
-            write(&socket, &connection, |connection| connection.writer().write_all(&frame))
+        let sent = outgoing.iter().try_for_each(|outgoing| {
+            let frame = frame(&outgoing.json).map_err(io::Error::other)?;
+            write(&socket, &connection, |connection| connection.writer().write_all(&frame))?;
+            outgoing.written();
+            Ok::<_, io::Error>(())
         });
         if sent.is_ok() {
             let _ = write(&socket, &connection, |connection| {
@@ -1199,6 +1202,49 @@ mod tests {
         assert_eq!(one, Err(PairingError::Rejected));
         assert!(stranger.join().unwrap().is_err());
         assert!(other.unwrap().channel.receive(SOON).unwrap() == Message::Identify);
+    }
+
+    /// The other person has said yes before; when this one has, all is said, and the process may end.
+    #[test]
+    fn nobody_is_paired_before_the_last_words_are_written() {
+        let binding = Binding {
+            exporter: [0; 32],
+            primary: Fingerprint::of(b"primary"),
+            secondary: Fingerprint::of(b"secondary"),
+        };
+        let begin = |role| {
+            let party = Party { role, name: "Device".into(), binding: binding.clone(), bonded: false, open: true };
+            Pairing::begin(party, [u8::from(role == Role::Primary); 32])
+        };
+        for carried in [true, false] {
+            let Step::Receive(primary, Some(pair)) = begin(Role::Primary) else { panic!() };
+            let Step::Receive(secondary, None) = begin(Role::Secondary) else { panic!() };
+            let Step::Receive(secondary, Some(commitment)) = secondary.receive(pair) else { panic!() };
+            let Step::Receive(primary, Some(nonce)) = primary.receive(commitment) else { panic!() };
+            let Step::Compare(_, Some(nonce), _) = secondary.receive(nonce) else { panic!() };
+            let Step::Compare(pairing, None, question) = primary.receive(nonce) else { panic!() };
+            let (channel, slow) = link::link();
+            slow.incoming.send(Ok(Handshake::Confirm.encode().unwrap())).unwrap();
+            let written = Arc::new(AtomicBool::new(false));
+            let is_written = Arc::clone(&written);
+            let carrying = spawn(move || {
+                let confirm = slow.outgoing.recv().unwrap();
+                assert_eq!(Handshake::decode(&confirm.json).unwrap(), Handshake::Confirm);
+                // Long enough for somebody who does not wait to be through.
+                std::thread::sleep(10 * LOOK);
+                if carried {
+                    is_written.store(true, Ordering::SeqCst);
+                    confirm.written();
+                }
+            });
+            let (mut bonds, device) = (Bonds::default(), binding.secondary);
+            let introduced = Introduced { channel, device, so_far: SoFar::Asked(Box::new(pairing), question) };
+            let mut yes = |_: &Question, wanted: IsWanted<'_>| wanted();
+            let outcome = introduced.agree(&mut bonds, &mut Some(&mut yes));
+            assert_eq!((outcome.is_ok(), written.load(Ordering::SeqCst)), (carried, carried), "{outcome:?}");
+            assert_eq!(bonds.contains(&device), carried);
+            carrying.join().unwrap();
+        }
     }
 
     #[test]

@@ -17,14 +17,31 @@ pub struct Link {
 
 /// Sends on a [`Link`] from wherever it is needed. The link stays open as long as one is kept.
 #[derive(Clone, Debug)]
-pub struct Sender(SyncSender<Vec<u8>>);
+pub struct Sender(SyncSender<Outgoing>);
+
+/// What is to be carried to the other device, and who wants to know when it is on its way.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) json: Vec<u8>,
+    receipt: Option<SyncSender<()>>,
+}
+
+impl Outgoing {
+    /// It has left this process, and will go on even if that ends.
+    pub(crate) fn written(self) {
+        if let Some(receipt) = self.receipt {
+            // Whoever waited for it may have lost patience.
+            let _ = receipt.try_send(());
+        }
+    }
+}
 
 /// What a carrier holds of a link: it passes on what comes out of `outgoing`, and fills `incoming`.
 ///
 /// The end of `outgoing` means that the link is not needed any more; an error in `incoming` is the last thing in it.
 #[derive(Debug)]
 pub(crate) struct Carrier {
-    pub(crate) outgoing: Receiver<Vec<u8>>,
+    pub(crate) outgoing: Receiver<Outgoing>,
     pub(crate) incoming: SyncSender<Result<Vec<u8>, PairingError>>,
 }
 
@@ -42,7 +59,11 @@ impl Sender {
     }
 
     fn send_json(&self, json: Vec<u8>) -> Result<(), PairingError> {
-        self.0.send(json).map_err(|_| PairingError::Closed)
+        self.put(Outgoing { json, receipt: None })
+    }
+
+    fn put(&self, outgoing: Outgoing) -> Result<(), PairingError> {
+        self.0.send(outgoing).map_err(|_| PairingError::Closed)
     }
 }
 
@@ -50,6 +71,16 @@ impl Link {
     /// Sends JSON that is no [`Message`]: what is said before a channel is one.
     pub(crate) fn send_json(&self, json: Vec<u8>) -> Result<(), PairingError> {
         self.outgoing.send_json(json)
+    }
+
+    /// The same, and waits until the carrier has written it. What it could not write was not said.
+    pub(crate) fn write_json(&self, json: Vec<u8>, patience: Duration) -> Result<(), PairingError> {
+        let (receipt, written) = mpsc::sync_channel(1);
+        self.outgoing.put(Outgoing { json, receipt: Some(receipt) })?;
+        written.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => PairingError::Patience(patience),
+            RecvTimeoutError::Disconnected => PairingError::Closed,
+        })
     }
 
     /// The next JSON, of whatever meaning.
@@ -95,8 +126,14 @@ pub fn in_process() -> (Link, Link) {
 }
 
 /// Passes messages from one queue to another until either end is gone.
-fn carry(from: Receiver<Vec<u8>>, to: SyncSender<Result<Vec<u8>, PairingError>>) {
-    std::thread::spawn(move || from.iter().map(Ok).try_for_each(|json| to.send(json)));
+fn carry(from: Receiver<Outgoing>, to: SyncSender<Result<Vec<u8>, PairingError>>) {
+    std::thread::spawn(move || {
+        from.iter().try_for_each(|mut outgoing| {
+            to.send(Ok(core::mem::take(&mut outgoing.json)))?;
+            outgoing.written();
+            Ok::<_, mpsc::SendError<_>>(())
+        })
+    });
 }
 
 #[cfg(test)]
