@@ -368,3 +368,64 @@ fn a_wrong_pin_is_told_and_not_tried_again() {
     let refused = phone.run(&watch, &["acquire"]);
     assert!(refused.stdout.contains("\"event\":\"identifiers\""), "the right one is taken: {refused:#?}");
 }
+
+/// Who is forgotten is a stranger, though the watch is waiting meanwhile; pairing again mends it.
+fn a_forgotten_phone_is_a_stranger(way: &Way, carrier: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let card = Card::new(folder.path(), &[]);
+    let (description, image) = (folder.path().join("phone.toml"), folder.path().join("phone.img"));
+    let _ = run(command(&state, ["subscriber", "new"]).arg(&description)).success();
+    let new =
+        run(command(&state, ["card", "new"]).arg(&image).args(["--type", "uicc", "--subscriber"]).arg(&description));
+    let _ = new.success();
+    // Neither has a card in this.
+    let bonds = |role: &str, memory: &str, options: &[&str]| {
+        let mut bonds = command(&state, ["device", role, "bonds", "--memory"]);
+        run(bonds.arg(folder.path().join(memory)).args(options))
+    };
+    let entitlement = "https://127.0.0.1:9/".to_owned();
+    let phone = Phone { folder: folder.path(), card: image, memory: "phone", entitlement };
+    assert_eq!(bonds("secondary", "watch", &[]).success().stdout, "paired with nobody\n");
+    let watch = Watch::serve(folder.path(), card.image(), way, &[]);
+    phone.pair(&watch);
+    let let_in = || phone.run(&watch, &["acquire"]).stdout.contains("\"event\":\"identifiers\"");
+    assert!(let_in());
+
+    let listed = json_lines(&bonds("secondary", "watch", &["--json"]).success());
+    assert_eq!(listed.len(), 1, "{listed:#?}");
+    let bond = &listed[0];
+    assert_eq!((&bond["event"], &bond["carrier"]), (&"bond".into(), &carrier.into()), "{bond}");
+    let device = bond["device"].as_str().unwrap();
+    let watch_of_phone = bonds("primary", "phone", &[]).success().stdout;
+    assert!(watch_of_phone.starts_with("“Watch” "), "{watch_of_phone}");
+    let unknown = bonds("secondary", "watch", &["--forget", "Nobody"]);
+    assert!(!unknown.status.success() && unknown.stderr.contains(&device[..16]), "{unknown:#?}");
+    let forgotten = json_lines(&bonds("secondary", "watch", &["--json", "--forget", &device[..8]]).success());
+    assert_eq!((&forgotten[0]["event"], &forgotten[0]["device"]), (&"forgotten".into(), &bond["device"]));
+    assert_eq!(bonds("secondary", "watch", &[]).success().stdout, "paired with nobody\n");
+
+    let refused = phone.run(&watch, &["acquire"]);
+    assert!(!refused.status.success() && refused.stderr.contains("these devices are not paired"), "{refused:#?}");
+    assert!(!refused.stdout.contains("identifiers"), "{refused:#?}");
+    phone.pair(&watch);
+    assert!(let_in());
+    // The other way round, by name.
+    let _ = bonds("primary", "phone", &["--forget", "Watch"]).success();
+    let refused = phone.run(&watch, &["acquire"]);
+    assert!(!refused.status.success() && refused.stderr.contains("paired"), "{refused:#?}");
+    phone.pair(&watch);
+    assert!(let_in());
+}
+
+#[test]
+fn a_forgotten_phone_is_a_stranger_on_the_local_network() {
+    a_forgotten_phone_is_a_stranger(&Way::lan(), "lan");
+}
+
+#[test]
+fn a_forgotten_phone_is_a_stranger_by_bluetooth() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(controllers) = Controllers::start(folder.path()) else { return };
+    a_forgotten_phone_is_a_stranger(&Way::bluetooth(&controllers), "bluetooth");
+}

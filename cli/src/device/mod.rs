@@ -1,5 +1,6 @@
 //! `vuicc device`: a phone and a watch, each with a card in a reader, towards an operator and each other.
 
+mod bonds;
 mod code;
 mod memory;
 pub(crate) mod person;
@@ -40,6 +41,7 @@ Examples, with an operator (vuicc operator serve) and a watch (vuicc device seco
   pair --bluetooth 127.0.0.1:9001         by Bluetooth LE, as each command
   one-device --euicc-card my.img          a profile for the phone's own eUICC
   messages --wait 60                      short messages, into the card
+  bonds --forget Watch                    whom it is paired with, and no longer
 
 A new phone, with an eUICC that is empty, takes the number over:
   vuicc device primary --card new.img upgrade --old-number 15551234
@@ -58,7 +60,9 @@ Examples:
   vuicc device secondary --card watch.img serve --bluetooth 127.0.0.1:9002
       over Bluetooth LE instead of the local network
   vuicc device secondary --card watch.img eid
-      what the primary will read")]
+      what the primary will read
+  vuicc device secondary bonds
+      whom it is paired with")]
     Secondary(Box<secondary::Arguments>),
 }
 

@@ -25,7 +25,7 @@ use serde_json::json;
 use super::code::{Scanning, ShowArguments};
 use super::memory::Memory;
 use super::person::{EuiccOwner, Person};
-use super::{DeviceArguments, OperatorTrust, teller};
+use super::{DeviceArguments, OperatorTrust, bonds, teller};
 use crate::Context;
 use crate::failure::Failure;
 use crate::lpa::ServerArguments;
@@ -102,6 +102,9 @@ Examples:
   vuicc device primary --card phone.img --bluetooth 127.0.0.1:9001 pair
       over Bluetooth LE")]
     Pair(ToArguments),
+    /// Whom this device is paired with; with --forget no longer
+    #[command(after_help = bonds::EXAMPLES)]
+    Bonds(bonds::Arguments),
     /// Prove who you are to the operator, before there is a secondary
     #[command(after_help = "\
 Examples:
@@ -317,6 +320,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         context.output.json(&json!({ "event": "paired", "name": paired.name, "device": paired.device.to_string() }))?;
         return Ok(context.output.text(format_args!("paired with “{}”", paired.name))?);
     }
+    if let Command::Bonds(bonds) = &arguments.command {
+        return bonds::run(bonds, &memory, context);
+    }
     if let Command::Upgrade(upgrade) = &arguments.command {
         return take_over(arguments, upgrade, &mut memory, context);
     }
@@ -335,7 +341,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         return Err(FlowError::Disabled(disabled.iccid, disabled.reason).into());
     }
     match &arguments.command {
-        Command::Pair(_) | Command::Upgrade(_) => Ok(()),
+        Command::Pair(_) | Command::Bonds(_) | Command::Upgrade(_) => Ok(()),
         Command::Authenticate => with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
             primary.check_eligibility(App::Companion, None)?;
             Ok(())

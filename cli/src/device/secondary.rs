@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::memory::Memory;
 use super::person::{EuiccOwner, Person};
-use super::{DeviceArguments, teller};
+use super::{DeviceArguments, bonds, teller};
 use crate::Context;
 use crate::failure::Failure;
 use crate::lpa::ServerArguments;
@@ -45,6 +45,9 @@ Examples:
 It can be found under its name: on the local network (mDNS, _esimpair._tcp), or, with --bluetooth, on the air (by \
 its GATT service). Never is its EID to be found there.")]
     Serve(Serve),
+    /// Whom this device is paired with; with --forget no longer
+    #[command(after_help = bonds::EXAMPLES)]
+    Bonds(bonds::Arguments),
     /// The EID of the eUICC
     #[command(after_help = "\
 Examples:
@@ -69,6 +72,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let mut memory = arguments.device.memory("secondary", context)?;
     match &arguments.command {
         Command::Serve(serve) => serve_primaries(arguments, serve, &mut memory, context),
+        Command::Bonds(bonds) => bonds::run(bonds, &memory, context),
         Command::Eid => {
             let eid = Euicc::open(arguments.target.connect()?, Options::default())?.eid()?;
             context.output.json(&json!({ "eid": eid.to_string() }))?;

@@ -75,6 +75,9 @@ const FULL: Duration = Duration::from_millis(5);
 /// How often it is looked whether enough has been found, or a conversation has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Why a connection ended: the other side had no key. Core Specification, volume 1, part F, section 2.5
+const AUTHENTICATION_FAILURE: u8 = 0x05;
+
 type Controller =
     ExternalController<SerialTransport<NoopRawMutex, FromTokio<OwnedReadHalf>, FromTokio<OwnedWriteHalf>>, 10>;
 
@@ -149,7 +152,7 @@ impl FromStr for Address {
 }
 
 /// Long-term keys of the devices this one has paired with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Keyring {
     keys: Vec<Key>,
     /// Where they are kept; without it they are gone with the process.
@@ -168,6 +171,9 @@ struct Key {
     /// Identity resolving key; all zeros if there is none.
     #[serde(with = "hex::serde")]
     resolving: [u8; 16],
+    /// What the device called itself, if it ever did.
+    #[serde(default)]
+    name: String,
 }
 
 impl Keyring {
@@ -190,21 +196,47 @@ impl Keyring {
         self.keys.iter().any(|key| key.bond().identity.addr == wanted)
     }
 
-    fn insert(&mut self, bond: &BondInformation) -> Result<(), PairingError> {
-        let key = Key::from(bond);
-        let put = |keys: &mut Vec<Key>| {
+    /// The devices, with what each called itself; empty where it never did.
+    pub fn iter(&self) -> impl Iterator<Item = (Address, &str)> {
+        self.keys.iter().map(|key| (key.device(), key.name.as_str()))
+    }
+
+    /// Forgets the device at this address; tells whether it was known.
+    pub fn remove(&mut self, device: Address) -> Result<bool, PairingError> {
+        self.change(|keys| {
+            let before = keys.len();
+            keys.retain(|key| key.device() != device);
+            keys.len() < before
+        })
+    }
+
+    /// Remembers a device; without a `name` it keeps the one it had.
+    fn insert(&mut self, bond: &BondInformation, name: &str) -> Result<(), PairingError> {
+        let mut key = Key::from(bond);
+        name.clone_into(&mut key.name);
+        self.change(|keys| {
+            if let Some(before) = keys.iter().find(|before| name.is_empty() && before.address == key.address) {
+                key.name.clone_from(&before.name);
+            }
             keys.retain(|other| other.address != key.address);
             keys.push(key);
-        };
-        let Some(path) = self.path.clone() else {
-            put(&mut self.keys);
-            return Ok(());
-        };
+        })
+    }
+
+    fn change<R>(&mut self, change: impl FnOnce(&mut Vec<Key>) -> R) -> Result<R, PairingError> {
+        let Some(path) = self.path.clone() else { return Ok(change(&mut self.keys)) };
         let lock = lock(&path)?;
         self.refresh()?;
-        put(&mut self.keys);
+        let result = change(&mut self.keys);
         let json = serde_json::to_vec(&self.keys).map_err(|error| PairingError::storage(&path, error))?;
-        write(&lock, &path, &Zeroizing::new(json))
+        write(&lock, &path, &Zeroizing::new(json))?;
+        Ok(result)
+    }
+
+    /// Whether there is a key of this device, by now.
+    fn still_has(&mut self, device: trouble_host::Address) -> Result<bool, PairingError> {
+        self.refresh()?;
+        Ok(self.keys.iter().any(|key| key.bond().identity.addr == device))
     }
 
     fn bonds(&self) -> Vec<BondInformation> {
@@ -235,11 +267,18 @@ impl From<&BondInformation> for Key {
             address: octets,
             long_term: bond.ltk.to_le_bytes(),
             resolving: bond.identity.irk.map_or([0; 16], IdentityResolvingKey::to_le_bytes),
+            name: String::new(),
         }
     }
 }
 
 impl Key {
+    fn device(&self) -> Address {
+        let [_, mut octets @ ..] = self.address;
+        octets.reverse();
+        Address(octets)
+    }
+
     fn bond(&self) -> BondInformation {
         let [kind, octets @ ..] = self.address;
         let addr = trouble_host::Address::new(AddrKind::new(kind), BdAddr::new(octets));
@@ -345,7 +384,16 @@ impl Carrier for Bluetooth {
         let Place::Bluetooth(device) = to else {
             return Err(PairingError::Network(format!("{to} is no address of Bluetooth")));
         };
-        self.meet(Side::Central { device }, compare, MACHINE)
+        let mut compare = compare;
+        let pairing = compare.is_some();
+        let once = compare.as_mut().map(|compare| &mut **compare as Compare<'_>);
+        match self.meet(Side::Central { device, afresh: false }, once, MACHINE) {
+            // It has forgotten this one. Both persons are there, so they compare digits again.
+            Err(PairingError::UnknownBond) if pairing => {
+                self.meet(Side::Central { device, afresh: true }, compare, MACHINE)
+            }
+            outcome => outcome,
+        }
     }
 }
 
@@ -357,8 +405,15 @@ impl Drop for Bluetooth {
 }
 
 enum Side {
-    Peripheral { name: String, eid: Option<Eid> },
-    Central { device: Address },
+    Peripheral {
+        name: String,
+        eid: Option<Eid>,
+    },
+    /// `afresh` as if there were no bond.
+    Central {
+        device: Address,
+        afresh: bool,
+    },
 }
 
 /// What the thread of the radio tells the thread of the person.
@@ -389,12 +444,12 @@ fn meet(
     let (link, carrier) = link::link();
     let (tell, news) = mpsc::channel();
     let (answer, answers) = queue::unbounded_channel();
-    let (radio, bonds, open) = (*radio, keys.bonds(), compare.is_some());
+    let (radio, known, open) = (*radio, keys.clone(), compare.is_some());
     let spawned = std::thread::Builder::new().name("pairing: bluetooth".into()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let person = Person { tell: tell.clone(), answers, open };
         let result = match runtime {
-            Ok(runtime) => runtime.block_on(run(radio, side, &bonds, person, carrier)),
+            Ok(runtime) => runtime.block_on(run(radio, side, known, person, carrier)),
             Err(error) => Err(PairingError::Network(error.to_string())),
         };
         if let Err(error) = result {
@@ -423,9 +478,10 @@ fn follow(
 ) -> Result<(Fingerprint, String, bool), PairingError> {
     let end = Instant::now() + patience;
     let mut is_there = false;
-    let name_of = |device| {
-        let name = Address::from_air(device).and_then(|address| names.get(&address));
-        name.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| device.to_string())
+    let said = |device| Address::from_air(device).and_then(|address| names.get(&address)).map_or("", String::as_str);
+    let name_of = |device: trouble_host::Address| match said(device) {
+        "" => device.to_string(),
+        name => name.to_owned(),
     };
     loop {
         // Once somebody is there, the radio itself watches the time.
@@ -447,7 +503,11 @@ fn follow(
             }
             Ok(News::Ready { device, is_fresh, bond }) => {
                 if let Some(bond) = &bond {
-                    keys.insert(bond)?;
+                    keys.insert(bond, said(device))?;
+                }
+                // It may have been forgotten since it came.
+                if !is_fresh && !keys.still_has(device)? {
+                    return Err(PairingError::UnknownBond);
                 }
                 return Ok((Fingerprint::of(&device.to_bytes()), name_of(device), is_fresh));
             }
@@ -512,7 +572,7 @@ async fn deliver(
 async fn run(
     radio: Radio,
     side: Side,
-    bonds: &[BondInformation],
+    keys: Keyring,
     person: Person,
     carrier: link::Carrier,
 ) -> Result<(), PairingError> {
@@ -522,8 +582,12 @@ async fn run(
         .set_io_capabilities(IoCapabilities::DisplayYesNo)
         .register_l2cap_spsm(SPSM)
         .build();
-    for bond in bonds {
-        stack.add_bond_information(bond.clone()).map_err(|error| radio_error(&error))?;
+    let unused = match side {
+        Side::Central { device, afresh: true } => Some(device.on_air()),
+        _ => None,
+    };
+    for bond in keys.bonds().into_iter().filter(|bond| Some(bond.identity.addr) != unused) {
+        stack.add_bond_information(bond).map_err(|error| radio_error(&error))?;
     }
     let mut queues = Queues::new(carrier)?;
     let incoming = queues.incoming.clone();
@@ -532,8 +596,8 @@ async fn run(
         result = runner.run() => result.map_err(|error| radio.broken(&error)),
         result = async {
             match side {
-                Side::Peripheral { name, eid } => peripheral(&stack, radio, &name, eid, person, &mut queues).await,
-                Side::Central { device } => central(&stack, device, person, &mut queues).await,
+                Side::Peripheral { name, eid } => peripheral(&stack, radio, &name, eid, keys, person, &mut queues).await,
+                Side::Central { device, .. } => central(&stack, device, person, &mut queues).await,
             }
         } => result,
     };
@@ -675,6 +739,7 @@ async fn peripheral(
     radio: Radio,
     name: &str,
     eid: Option<Eid>,
+    mut keys: Keyring,
     mut person: Person,
     queues: &mut Queues,
 ) -> Result<(), PairingError> {
@@ -693,6 +758,12 @@ async fn peripheral(
         // Nobody waits any longer.
         _ = person.answers.recv() => return Err(PairingError::Closed),
     };
+    // Who was forgotten while this device waited is a stranger by now.
+    for bond in keys.bonds() {
+        if !keys.still_has(bond.identity.addr)? {
+            stack.remove_bond_information(bond.identity).map_err(|error| radio_error(&error))?;
+        }
+    }
     connection.set_bondable(person.open).map_err(|error| radio_error(&error))?;
     let gatt = connection.clone().with_attribute_server(&server).map_err(|error| radio_error(&error))?;
     let listener = L2capChannel::listen(stack, &connection);
@@ -798,14 +869,19 @@ enum Happened {
     Encrypted {
         is_authenticated: bool,
     },
+    /// The other side has not kept the bond.
+    Forgotten,
     Failed(trouble_host::Error),
     Gone,
+    /// The same, because it cannot be sure of this one: where there was a bond, it has not kept it.
+    Unsure,
     Nothing,
 }
 
 impl From<ConnectionEvent> for Happened {
     fn from(event: ConnectionEvent) -> Self {
         match event {
+            ConnectionEvent::Disconnected { reason } if reason.into_inner() == AUTHENTICATION_FAILURE => Self::Unsure,
             ConnectionEvent::Disconnected { .. } => Self::Gone,
             ConnectionEvent::PassKeyConfirm(key) => Self::Compare(key.value()),
             ConnectionEvent::PassKeyDisplay(_) | ConnectionEvent::PassKeyInput => Self::Enter,
@@ -815,6 +891,7 @@ impl From<ConnectionEvent> for Happened {
             ConnectionEvent::Encrypted { security_level, .. } => {
                 Self::Encrypted { is_authenticated: security_level.authenticated() }
             }
+            ConnectionEvent::BondLost => Self::Forgotten,
             ConnectionEvent::PairingFailed(error) => Self::Failed(error),
             _ => Self::Nothing,
         }
@@ -839,6 +916,7 @@ async fn served(
         GattConnectionEvent::Encrypted { security_level, .. } => {
             return Ok(Happened::Encrypted { is_authenticated: security_level.authenticated() });
         }
+        GattConnectionEvent::BondLost => return Ok(Happened::Forgotten),
         GattConnectionEvent::PairingFailed(error) => return Ok(Happened::Failed(error)),
         _ => return Ok(Happened::Nothing),
     };
@@ -869,7 +947,7 @@ async fn compare(
     [silence, beginning]: [Duration; 2],
     next: &impl AsyncFn() -> Result<Happened, PairingError>,
 ) -> Result<(), PairingError> {
-    let device = connection.peer_address();
+    let (device, is_bonded) = (connection.peer_address(), connection.is_bonded_peer());
     person.tell.send(News::Connected).map_err(|_| PairingError::Closed)?;
     let (mut is_asked, mut refused) = (false, None);
     let begun = tokio::time::Instant::now();
@@ -912,19 +990,21 @@ async fn compare(
             Happened::Paired { is_authenticated: true, bond } => return ready(is_asked, bond),
             // With a bond nobody is asked.
             Happened::Encrypted { is_authenticated: true } if !is_asked => return ready(false, None),
-            Happened::Encrypted { is_authenticated: true } | Happened::Nothing => {}
+            Happened::Forgotten if !person.open => return Err(PairingError::UnknownBond),
+            Happened::Encrypted { is_authenticated: true } | Happened::Forgotten | Happened::Nothing => {}
             // Where digits are entered no person here agrees: whoever guesses them would be let in.
             Happened::Enter | Happened::Paired { .. } | Happened::Encrypted { .. } => {
                 return Err(PairingError::Tls("it shows no digits to compare".into()));
             }
             Happened::Failed(error) => return Err(refused.unwrap_or_else(|| failure(&error))),
-            Happened::Gone => return Err(refused.unwrap_or(PairingError::Closed)),
+            Happened::Unsure if is_bonded && !is_asked => return Err(PairingError::UnknownBond),
+            Happened::Gone | Happened::Unsure => return Err(refused.unwrap_or(PairingError::Closed)),
         }
     }
 }
 
 async fn until_gone(next: &impl AsyncFn() -> Result<Happened, PairingError>) {
-    while !matches!(next().await, Ok(Happened::Gone) | Err(_)) {}
+    while !matches!(next().await, Ok(Happened::Gone | Happened::Unsure) | Err(_)) {}
 }
 
 /// Carries messages over the channel, until the link is not needed any more or the other side is gone.
@@ -1180,6 +1260,37 @@ asyncio.run(main(sys.argv[1:]))
         again(&mut devices);
         let nobody = devices[1].find(Duration::from_millis(200), &mut |_| true).unwrap();
         assert!(nobody.is_empty(), "{nobody:?}");
+    }
+
+    /// Whichever of the two forgets the other, even while it waits: no digits, no way in; with digits it is as before.
+    #[test]
+    fn who_is_forgotten_is_a_stranger() {
+        let Some(python) = bumble("who_is_forgotten_is_a_stranger") else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::new(&python);
+        let mut devices = [0, 1].map(|of| device(&room, of, folder.path()));
+        let addresses = devices.each_ref().map(Bluetooth::address);
+        let pair = |devices: &mut [Bluetooth; 2]| {
+            let [(one, shown), (other, also_shown)] = meet_ours(devices, [Answer::Said(true); 2]);
+            assert!(one.unwrap().fresh && other.unwrap().fresh && shown.is_some() && shown == also_shown);
+        };
+        pair(&mut devices);
+        // It waits, and knows the phone, when another process of the same device forgets it.
+        let mut memory = Keyring::open(&folder.path().join("Watch.json")).unwrap();
+        let [watch, phone] = &mut devices;
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| watch.accept(None, Duration::from_secs(10)));
+            let found = phone.find(SOON, &mut |_| true).unwrap();
+            assert!(found[0].bonded && memory.remove(addresses[1]).unwrap());
+            assert_eq!(phone.connect(found[0].places[0], None).unwrap_err(), PairingError::UnknownBond);
+            assert!(waiting.join().unwrap().is_err());
+        });
+        pair(&mut devices);
+        assert!(devices[1].keys.remove(addresses[0]).unwrap());
+        assert!(meet_ours(&mut devices, [Answer::Absent; 2])[0].0.is_err());
+        pair(&mut devices);
+        let [(one, shown), (other, _)] = meet_ours(&mut devices, [Answer::Absent; 2]);
+        assert!(!one.unwrap().fresh && !other.unwrap().fresh && shown.is_none());
     }
 
     #[test]
@@ -1531,18 +1642,26 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
             trouble_host::Identity { addr: address("F0:00:00:00:00:01").on_air(), irk: IdentityResolvingKey::new(5) };
         let bond = BondInformation::new(identity, LongTermKey::new(9), SecurityLevel::EncryptedAuthenticated, true);
         let mut other = Keyring::open(&path).unwrap();
-        keys.insert(&bond).unwrap();
-        keys.insert(&bond).unwrap();
+        keys.insert(&bond, "Watch").unwrap();
+        keys.insert(&bond, "").unwrap();
         assert_eq!(Keyring::open(&path).unwrap().bonds(), std::slice::from_ref(&bond));
         assert!(keys.contains(address("F0:00:00:00:00:01")) && !keys.contains(address("F0:00:00:00:00:02")));
         // Another process of this device pairs with another one: neither loses its key.
         let identity =
             trouble_host::Identity { addr: address("F0:00:00:00:00:02").on_air(), irk: IdentityResolvingKey::new(6) };
         let another = BondInformation::new(identity, LongTermKey::new(8), SecurityLevel::EncryptedAuthenticated, true);
-        other.insert(&another).unwrap();
+        other.insert(&another, "").unwrap();
         keys.refresh().unwrap();
-        assert_eq!(keys.bonds(), [bond, another]);
+        assert_eq!(keys.bonds(), [bond, another.clone()]);
         assert_eq!(format!("{keys:?}"), "Keyring(2 devices)");
+        let (watch, phone) = (address("F0:00:00:00:00:01"), address("F0:00:00:00:00:02"));
+        assert_eq!(keys.iter().collect::<Vec<_>>(), [(watch, "Watch"), (phone, "")]);
+        assert!(other.remove(watch).unwrap() && !other.remove(watch).unwrap());
+        assert!(!keys.still_has(watch.on_air()).unwrap() && keys.still_has(phone.on_air()).unwrap());
+        // Keys of a release that kept no names.
+        let json = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, json.replace(r#","name":"""#, "")).unwrap();
+        assert!(json.contains("name") && Keyring::open(&path).unwrap().bonds() == [another]);
     }
 
     /// Patience is for whoever may come, not for who is there: he would believe that he is connected.
@@ -1556,8 +1675,11 @@ asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), 50))
             let device = address("F0:00:00:00:00:02").on_air();
             tell.send(News::Ready { device, is_fresh: false, bond: None }).unwrap();
         });
-        let outcome =
-            follow(&news, &answer, &mut Keyring::default(), &BTreeMap::default(), None, Duration::ZERO).unwrap();
+        let mut keys = Keyring::default();
+        let identity = trouble_host::Identity { addr: address("F0:00:00:00:00:02").on_air(), irk: None };
+        let bond = BondInformation::new(identity, LongTermKey::new(9), SecurityLevel::EncryptedAuthenticated, true);
+        keys.insert(&bond, "").unwrap();
+        let outcome = follow(&news, &answer, &mut keys, &BTreeMap::default(), None, Duration::ZERO).unwrap();
         assert_eq!((outcome.1.as_str(), outcome.2), ("F0:00:00:00:00:02", false));
         radio.join().unwrap();
     }

@@ -475,6 +475,12 @@ impl Introduced {
         };
         if agreement.fresh {
             bonds.insert(device, agreement.name.clone())?;
+        } else {
+            // It may have been forgotten since they have met.
+            bonds.refresh()?;
+            if !bonds.contains(&device) {
+                return Err(PairingError::UnknownBond);
+            }
         }
         send(&channel, last)?;
         Ok(Paired { channel, device, name: agreement.name, fresh: agreement.fresh })
@@ -1202,6 +1208,27 @@ mod tests {
         assert_eq!(one, Err(PairingError::Rejected));
         assert!(stranger.join().unwrap().is_err());
         assert!(other.unwrap().channel.receive(SOON).unwrap() == Message::Identify);
+    }
+
+    /// A device that is forgotten is a stranger, even if it has come in before; until the persons compare digits again.
+    #[test]
+    fn who_is_forgotten_is_a_stranger() {
+        let (mut phone, mut watch) = (Device::new(), Device::new());
+        assert!(meet(&mut phone, &mut watch, [Some(true); 2])[0].0.is_ok());
+        let (listener, address) = watch.listen();
+        let mut known = watch.bonds.clone();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| listener.receive_all(&mut known, false, &over));
+            assert!(phone.connect(address, None).0.is_ok());
+            over.store(true, Ordering::Relaxed);
+        });
+        assert!(watch.bonds.remove(&phone.identity.fingerprint()).unwrap());
+        assert_eq!(watch.accept(&listener, None).0.unwrap_err(), PairingError::UnknownBond);
+        assert!(matches!(meet(&mut phone, &mut watch, [None; 2]), [(Err(_), None), (Err(_), None)]));
+        let [(one, shown), (other, also_shown)] = meet(&mut phone, &mut watch, [Some(true); 2]);
+        assert!(one.unwrap().fresh && other.unwrap().fresh && shown == also_shown);
+        assert!(meet(&mut phone, &mut watch, [None; 2]).into_iter().all(|(outcome, _)| outcome.is_ok()));
     }
 
     /// The other person has said yes before; when this one has, all is said, and the process may end.
