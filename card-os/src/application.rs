@@ -1,8 +1,12 @@
 //! What runs on the card, and what the card offers it.
 
 use crate::cat::{ProactiveCommand, TerminalResponse};
+use crate::channel::Channel;
 use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory};
-use crate::fs::{FileId, FileKind, FileNumber, KeyReference, Pins, Structure};
+use crate::fs::{
+    Authority, Effects, FileId, FileKind, FileNumber, FileSession, KeyReference, Pins, Place, Seat, Structure,
+    content_of,
+};
 use crate::kernel::Kernel;
 use crate::nvm::{Key, NvmError, Partition, Transaction, data_index};
 use crate::{Entropy, card::CardProfile};
@@ -38,7 +42,16 @@ pub trait Application: Send {
     fn claims(&self, command: &Command<'_>) -> bool;
 
     /// Carries out a command it claimed. `Ok` commits what it wrote, whatever the status word; `Err` drops it.
+    ///
+    /// A command without data whose answer is not as long as its Le says is answered `6CXX`, and that is no execution
+    /// (ISO/IEC 7816-3 §10.3.3): what it wrote is dropped, and [`undone`](Self::undone) follows.
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord>;
+
+    /// Takes note that the command it just carried out on a channel counts as not carried out: what it changed in the session
+    /// has to be as before.
+    fn undone(&mut self, channel: u8) {
+        let _ = channel;
+    }
 
     /// Takes note that its session on a channel has ended.
     fn deselect(&mut self, channel: u8) {
@@ -143,6 +156,66 @@ impl<'n> Context<'_, 'n> {
             FileKind::Ef(structure) => Some(structure),
             _ => None,
         }
+    }
+
+    /// Writes into an EF, found like [`file`](Self::file), from an offset on: of a file of records, into all of them one after
+    /// another. Access rules that stand in it take effect with it.
+    ///
+    /// An application writes its own files without asking the access rules.
+    ///
+    /// # Errors
+    ///
+    /// `6A82` if there is no such file, `6981` if it holds BER-TLV objects, `6B00` if the bytes do not fit into it.
+    pub fn write_file(&mut self, path: &[FileId], offset: usize, bytes: &[u8]) -> Result<(), StatusWord> {
+        let number = self.find_file(path).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let kernel = &mut *self.kernel;
+        let body = kernel.tree.body(number);
+        if !matches!(
+            kernel.tree.get(body).map(|file| file.kind),
+            Some(FileKind::Ef(
+                Structure::Transparent { .. } | Structure::LinearFixed { .. } | Structure::Cyclic { .. }
+            ))
+        ) {
+            return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE);
+        }
+        let domain = kernel.tree_domain;
+        let mut content = content_of(&self.nvm, domain, body);
+        let end = offset.checked_add(bytes.len()).ok_or(StatusWord::WRONG_OFFSET)?;
+        content.get_mut(offset..end).ok_or(StatusWord::WRONG_OFFSET)?.copy_from_slice(bytes);
+        self.nvm.insert(Key::new(Partition::Content, domain.0, u32::from(body.0)), content);
+        kernel.tree_ahead = true;
+        let nvm = &self.nvm;
+        kernel.tree.content_changed(number, |number| content_of(nvm, domain, number));
+        Ok(())
+    }
+
+    /// A session on the files of this application's domain with this authority, within the command's transaction: its own
+    /// ADF is current at first, without one the MF. `None` while another domain is active.
+    ///
+    /// Its current file is beside those of the channels, but what a channel has current and is not shareable is out of
+    /// reach. Where one of its commands is refused, the ones before stay.
+    pub fn files(&mut self, authority: Authority) -> Option<FileSession<'_, 'n>> {
+        let kernel = &mut *self.kernel;
+        if self.application.domain != kernel.tree_domain {
+            return None;
+        }
+        let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
+        let df = self.record.adf.unwrap_or(FileNumber::MF);
+        let mut channel = Box::<Channel>::default();
+        channel.select(Place { df, file: df });
+        Some(FileSession {
+            nvm: &mut self.nvm,
+            tree: &mut kernel.tree,
+            domain: kernel.tree_domain,
+            channels: &kernel.channels,
+            seat: Seat::Own { channel, tree_ahead: &mut kernel.tree_ahead },
+            authority,
+            verified: &kernel.verified,
+            adf: self.record.adf,
+            free,
+            header: [0; 4],
+            effects: Effects::default(),
+        })
     }
 
     fn find_file(&self, path: &[FileId]) -> Option<FileNumber> {

@@ -4,7 +4,7 @@ use crate::Entropy;
 use crate::application::{Application, Context, Factory};
 use crate::channel::Channel;
 use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage};
-use crate::fs::FileSession;
+use crate::fs::{Authority, Effects, FileSession, Seat, content_of};
 use crate::kernel::Kernel;
 use crate::nvm::{Nvm, NvmError, Transaction};
 use apdu::tlv::{Tag, Tlv};
@@ -150,9 +150,12 @@ impl Card {
         if command.ins == Ins::GET_RESPONSE {
             return self.get_response(command);
         }
-        self.kernel.channel_mut(number)?.response = None;
-        let response = self.execute(command)?;
-        self.finish(command, response)
+        let waiting = self.kernel.channel_mut(number)?.response.take();
+        let outcome = self.execute(command).and_then(|response| self.finish(command, response));
+        if outcome.as_ref().is_err_and(|refusal| is_wrong_length(*refusal)) {
+            self.kernel.channel_mut(number)?.response = waiting;
+        }
+        outcome
     }
 
     fn execute(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
@@ -167,10 +170,29 @@ impl Card {
             );
             if !toolkit && application.claims(command) {
                 let id = slot.id;
-                return self.run(id, number, |application, cx| application.process(command, cx));
+                return self.run(id, number, |application, cx| {
+                    let response = application.process(command, cx)?;
+                    wrong_length(command, &response).map_or(Ok(response), |refusal| {
+                        application.undone(number);
+                        Err(refusal)
+                    })
+                });
             }
+        }
+        let outcome = self.operating_system(command);
+        // A command answered 6CXX is none, so that it interrupts nothing.
+        if !outcome.as_ref().is_err_and(|refusal| is_wrong_length(*refusal))
+            && let Some(slot) = selected.and_then(|id| self.slots.iter_mut().find(|slot| slot.id == id))
+            && let Some(application) = &mut slot.application
+        {
             application.interrupted(number);
         }
+        outcome
+    }
+
+    /// What no application claims.
+    fn operating_system(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let number = command.class.channel();
         if command.class.secure_messaging() != SecureMessaging::None {
             return Err(StatusWord::SECURE_MESSAGING_NOT_SUPPORTED);
         }
@@ -192,35 +214,44 @@ impl Card {
     }
 
     /// File and PIN commands, in one transaction.
-    fn file_command(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        let number = command.class.channel();
-        let before = (self.kernel.channel(number)?.clone(), self.kernel.verified.clone());
-        let mut channel = core::mem::take(self.kernel.channel_mut(number)?);
+    pub(crate) fn file_command(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        self.on_files(command.class.channel(), |files| {
+            let response = files.execute(command).unwrap_or_else(|| Err(unknown(command)))?;
+            wrong_length(command, &response).map_or(Ok(response), Err)
+        })
+    }
+
+    /// Runs code on the files as a channel sees them, in a transaction: committed on `Ok`, and then the rest takes effect;
+    /// on `Err`, and where memory does not take the writes, nothing has happened.
+    pub(crate) fn on_files<T>(
+        &mut self,
+        number: u8,
+        code: impl FnOnce(&mut FileSession<'_, '_>) -> Result<T, StatusWord>,
+    ) -> Result<T, StatusWord> {
+        let adf = self.kernel.channel(number)?.application.and_then(|application| self.adf_of(application));
         let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
-        let mut nvm = Transaction::new(&mut *self.nvm);
+        let domain = self.kernel.tree_domain;
         let kernel = &mut self.kernel;
+        let mut nvm = Transaction::new(&mut *self.nvm);
         let mut session = FileSession {
             nvm: &mut nvm,
             tree: &mut kernel.tree,
-            domain: kernel.tree_domain,
-            channel: &mut channel,
-            verified: &mut kernel.verified,
+            domain,
+            channels: &kernel.channels,
+            seat: Seat::Channel(number),
+            authority: Authority::Terminal,
+            verified: &kernel.verified,
+            adf,
             free,
+            header: [0; 4],
+            effects: Effects::default(),
         };
-        let outcome = session.process(command);
-        let committed = match outcome {
-            Some(Ok(response)) => nvm.commit().map(|()| Ok(response)),
-            Some(Err(refusal)) => Ok(Err(refusal)),
-            None => Ok(Err(unknown(command))),
-        };
-        let outcome = committed.unwrap_or_else(|NvmError| {
-            // What memory did not take has not happened: no PIN is verified by it, no file changed.
-            (channel, self.kernel.verified) = before;
-            self.kernel.tree = domain::load_tree(&Transaction::new(&mut *self.nvm), self.kernel.tree_domain);
-            Err(StatusWord::MEMORY_PROBLEM)
-        });
-        *self.kernel.channel_mut(number)? = channel;
-        outcome
+        let value = code(&mut session)?;
+        let effects = session.effects;
+        nvm.commit().map_err(|NvmError| StatusWord::MEMORY_PROBLEM)?;
+        let nvm = Transaction::new(&mut *self.nvm);
+        self.kernel.take_effect(number, effects, |file| content_of(&nvm, domain, file));
+        Ok(value)
     }
 
     /// Runs an application's code in a transaction: committed on `Ok`, dropped on `Err`.
@@ -250,6 +281,10 @@ impl Card {
         if value.is_err() {
             // A proactive command that goes with writes goes away with them.
             self.kernel.toolkit = toolkit;
+        }
+        if core::mem::take(&mut self.kernel.tree_ahead) && value.is_err() {
+            // So do the access rules and life cycles that the files have only in working memory.
+            self.kernel.tree = domain::load_tree(&Transaction::new(&mut *self.nvm), self.kernel.tree_domain);
         }
         if core::mem::take(&mut self.kernel.reload) && value.is_ok() {
             self.load_active();
@@ -437,9 +472,8 @@ impl Card {
         if available == 0 || available == command.ne || (available < command.ne && !command.data.is_empty()) {
             return Ok(response);
         }
-        // Le alone has to fit; what does not fit into one response is fetched piece by piece.
-        if command.data.is_empty() && command.ne != 0 && available <= 256 {
-            return Err(StatusWord::exact_length(available));
+        if let Some(refusal) = wrong_length(command, &response) {
+            return Err(refusal);
         }
         // Without Le, T=0: a warning comes first, and the terminal looks for data behind it. Only `62F1` and `62F2` speak
         // of the data themselves and come with them. TS 102 221 §7.3.1.1.4 b).
@@ -475,6 +509,21 @@ impl Icc for Card {
     fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
         self.transmit_into(command, response);
     }
+}
+
+/// `6CXX`, where Le stands alone and the answer is of another length; what does not fit into one response is fetched piece by
+/// piece. Such a command has not been carried out: nothing may have changed. ISO/IEC 7816-3 §10.3.3, TS 102 221 §7.3.1.1.
+fn wrong_length(command: &Command<'_>, response: &Response) -> Option<StatusWord> {
+    let available = response.data.len();
+    let wrong = command.data.is_empty()
+        && !matches!(command.ne, 0)
+        && (1..=256).contains(&available)
+        && available != command.ne;
+    wrong.then(|| StatusWord::exact_length(available))
+}
+
+const fn is_wrong_length(refusal: StatusWord) -> bool {
+    refusal.sw1() == StatusWord::exact_length(0).sw1()
 }
 
 /// The refusal of a command nobody carries out: wrong class if the instruction exists, else wrong instruction.

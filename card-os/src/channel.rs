@@ -1,8 +1,8 @@
 //! What a logical channel remembers between commands.
 
 use crate::domain::ApplicationId;
-use crate::fs::{FileNumber, Transfer};
-use apdu::Response;
+use crate::fs::{FileNumber, FileTree, Place, Transfer};
+use apdu::{Response, StatusWord};
 
 /// Channels a card can have open, the basic one included. TS 102 221 §11.1.17.
 pub(crate) const CHANNELS: usize = 20;
@@ -52,10 +52,76 @@ impl Channel {
         self.transfer = None;
     }
 
-    /// Makes an EF current; its record pointer is undefined.
-    pub(crate) fn select_ef(&mut self, ef: FileNumber) {
-        self.current_ef = Some(ef);
-        self.record = None;
-        self.transfer = None;
+    /// Makes a place in the tree current: a directory, or an EF within the directory it was named in. The record pointer
+    /// is undefined afterwards.
+    pub(crate) fn select(&mut self, place: Place) {
+        self.select_df(place.df);
+        self.current_ef = (place.file != place.df).then_some(place.file);
+    }
+}
+
+/// All logical channels, open or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Channels(Vec<Option<Channel>>);
+
+impl Default for Channels {
+    /// As after a reset: the basic channel is open, with the MF selected.
+    fn default() -> Self {
+        let mut channels = vec![None; CHANNELS];
+        if let Some(basic) = channels.first_mut() {
+            *basic = Some(Channel::default());
+        }
+        Self(channels)
+    }
+}
+
+impl Channels {
+    /// An open channel.
+    pub(crate) fn get(&self, number: u8) -> Result<&Channel, StatusWord> {
+        let channel = self.0.get(usize::from(number)).and_then(Option::as_ref);
+        channel.ok_or(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED)
+    }
+
+    /// An open channel, to be changed.
+    pub(crate) fn get_mut(&mut self, number: u8) -> Result<&mut Channel, StatusWord> {
+        let channel = self.0.get_mut(usize::from(number)).and_then(Option::as_mut);
+        channel.ok_or(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED)
+    }
+
+    /// The open channels and their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, &Channel)> {
+        (0_u8..).zip(&self.0).filter_map(|(number, channel)| Some((number, channel.as_ref()?)))
+    }
+
+    /// The lowest channel that is free.
+    pub(crate) fn free(&self) -> Option<u8> {
+        (1..).zip(self.0.iter().skip(1)).find(|(_, channel)| channel.is_none()).map(|(number, _)| number)
+    }
+
+    /// Opens a channel with this state.
+    pub(crate) fn open(&mut self, number: u8, channel: Channel) {
+        if let Some(slot) = self.0.get_mut(usize::from(number)) {
+            *slot = Some(channel);
+        }
+    }
+
+    /// Closes a channel; what it was is returned.
+    pub(crate) fn close(&mut self, number: u8) -> Option<Channel> {
+        self.0.get_mut(usize::from(number))?.take()
+    }
+
+    /// Whether an EF may be current in a further place: on channel `at`, or in a session beside the channels.
+    ///
+    /// What one channel has current and is not shareable is out of reach for all others, by whatever name they call it.
+    /// TS 102 221 §8.8. Directories are always shareable here.
+    pub(crate) fn admit(&self, tree: &FileTree, at: Option<u8>, file: FileNumber) -> Result<(), StatusWord> {
+        let shareable = |number| tree.get(number).is_some_and(|file| file.shareable);
+        let body = tree.body(file);
+        let taken = self
+            .iter()
+            .filter(|(number, _)| Some(*number) != at)
+            .filter_map(|(_, channel)| channel.current_ef)
+            .any(|current| tree.body(current) == body && ![file, current, body].into_iter().all(shareable));
+        if taken { Err(StatusWord::CONDITIONS_NOT_SATISFIED) } else { Ok(()) }
     }
 }

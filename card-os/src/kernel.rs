@@ -1,14 +1,14 @@
 //! What the operating system remembers while it has power.
 
 use crate::cat::Toolkit;
-use crate::channel::{CHANNELS, Channel};
+use crate::channel::{Channel, Channels};
 use crate::domain::{ApplicationId, DomainId};
-use crate::fs::{FileTree, Verified};
+use crate::fs::{Effects, FileNumber, FileTree, Verified};
 use apdu::StatusWord;
 
 /// Volatile state, rebuilt at every reset.
 pub(crate) struct Kernel {
-    channels: Vec<Option<Channel>>,
+    pub(crate) channels: Channels,
     /// Files of the active domain, or of the platform while none is active.
     pub(crate) tree: FileTree,
     /// The domain [`tree`](Self::tree) belongs to.
@@ -19,39 +19,32 @@ pub(crate) struct Kernel {
     pub(crate) terminal_capability: Option<Vec<u8>>,
     /// Set when the active domain changed; the card loads it once the change is committed.
     pub(crate) reload: bool,
+    /// Set when [`tree`](Self::tree) shows what the transaction under way has written; if that is dropped, the tree is read
+    /// again.
+    pub(crate) tree_ahead: bool,
 }
 
 impl Kernel {
     /// The state right after a reset: the basic channel, with the MF selected.
     pub(crate) fn new() -> Self {
-        let mut channels = vec![None; CHANNELS];
-        if let Some(basic) = channels.first_mut() {
-            *basic = Some(Channel::default());
-        }
         Self {
-            channels,
+            channels: Channels::default(),
             tree: FileTree::default(),
             tree_domain: DomainId::PLATFORM,
             verified: Verified::default(),
             toolkit: Toolkit::default(),
             terminal_capability: None,
             reload: false,
+            tree_ahead: false,
         }
     }
 
     pub(crate) fn channel(&self, number: u8) -> Result<&Channel, StatusWord> {
-        let channel = self.channels.get(usize::from(number)).and_then(Option::as_ref);
-        channel.ok_or(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED)
+        self.channels.get(number)
     }
 
     pub(crate) fn channel_mut(&mut self, number: u8) -> Result<&mut Channel, StatusWord> {
-        let channel = self.channels.get_mut(usize::from(number)).and_then(Option::as_mut);
-        channel.ok_or(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED)
-    }
-
-    /// The open channels and their numbers.
-    pub(crate) fn open_channels(&mut self) -> impl Iterator<Item = (u8, &mut Channel)> {
-        (0_u8..).zip(&mut self.channels).filter_map(|(number, channel)| Some((number, channel.as_mut()?)))
+        self.channels.get_mut(number)
     }
 
     pub(crate) fn is_open(&self, number: u8) -> bool {
@@ -60,22 +53,27 @@ impl Kernel {
 
     /// The lowest channel that is free.
     pub(crate) fn free_channel(&self) -> Option<u8> {
-        (1..).zip(self.channels.iter().skip(1)).find(|(_, channel)| channel.is_none()).map(|(number, _)| number)
+        self.channels.free()
     }
 
     pub(crate) fn open(&mut self, number: u8, channel: Channel) {
-        if let Some(slot) = self.channels.get_mut(usize::from(number)) {
-            *slot = Some(channel);
-        }
+        self.channels.open(number, channel);
     }
 
     pub(crate) fn close(&mut self, number: u8) -> Option<Channel> {
-        self.channels.get_mut(usize::from(number))?.take()
+        self.channels.close(number)
     }
 
     /// Whether an application's session is open on any channel.
     pub(crate) fn is_selected(&self, application: ApplicationId) -> bool {
-        self.channels.iter().flatten().any(|channel| channel.application == Some(application))
+        self.channels.iter().any(|(_, channel)| channel.application == Some(application))
+    }
+
+    /// What a file command on a channel does besides writing, once its writes are committed.
+    pub(crate) fn take_effect(&mut self, number: u8, effects: Effects, content: impl Fn(FileNumber) -> Vec<u8>) {
+        if let Ok(channel) = self.channels.get_mut(number) {
+            effects.apply(&mut self.tree, channel, &mut self.verified, content);
+        }
     }
 
     /// All channels see another tree: what belonged to the old one is forgotten.
@@ -83,19 +81,20 @@ impl Kernel {
         self.tree = tree;
         self.tree_domain = domain;
         self.verified.clear();
-        for (number, slot) in self.channels.iter_mut().enumerate() {
-            let Some(channel) = slot else { continue };
+        let open: Vec<u8> = self.channels.iter().map(|(number, _)| number).collect();
+        for number in open {
+            let Ok(channel) = self.channels.get_mut(number) else { continue };
             let outgoing = channel.application.is_some_and(|application| application.domain != DomainId::PLATFORM);
             if outgoing && number != 0 {
-                *slot = None;
+                self.channels.close(number);
                 continue;
             }
             if outgoing {
                 channel.application = None;
             }
-            channel.select_df(crate::fs::FileNumber::MF);
+            channel.select_df(FileNumber::MF);
             channel.response = None;
         }
-        self.reload = false;
+        (self.reload, self.tree_ahead) = (false, false);
     }
 }

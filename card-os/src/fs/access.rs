@@ -83,6 +83,17 @@ impl Condition {
         }
     }
 
+    /// Whether the condition can be fulfilled by nobody.
+    pub(crate) fn is_never(&self) -> bool {
+        match self {
+            Self::Never => true,
+            Self::Always | Self::Key(_) => false,
+            Self::Any(conditions) => conditions.iter().all(Self::is_never),
+            Self::All(conditions) => conditions.iter().any(Self::is_never),
+            Self::Not(condition) => matches!(**condition, Self::Always),
+        }
+    }
+
     fn has_never(&self) -> bool {
         match self {
             Self::Never => true,

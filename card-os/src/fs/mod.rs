@@ -4,45 +4,91 @@
 //! that a reset rebuilds. Commands work on the current file of a logical channel.
 
 mod access;
+mod authority;
 mod ber_tlv;
 mod binary;
+mod effects;
 mod fcp;
 mod file;
 mod life_cycle;
+mod navigate;
 mod pin;
 mod record;
 mod tree;
 
 pub use access::{AccessRules, Condition, Operation};
+pub use authority::{AccessDomain, Authority};
 pub use file::{AccessReference, File, FileId, FileKind, FileNumber, LifeCycle, Structure};
 pub use pin::{KeyReference, Pin, PinAttributes, PinConfiguration, Puk};
 pub use tree::{FileTree, PathError};
 
 pub(crate) use ber_tlv::Transfer;
-pub(crate) use fcp::of_df as fcp_of_df;
+pub(crate) use effects::{Effects, TransferStep, TreeEdit};
 pub(crate) use file::Bytes;
+pub(crate) use navigate::{Place, after_select, by, wants_answer};
 pub(crate) use pin::{Pins, Verified};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Channels};
 use crate::domain::DomainId;
 use crate::nvm::{Key, Partition, Transaction};
 use apdu::{Command, Ins, Response, StatusWord};
 
-/// What a file command works on: the tree, the memory behind it, and the channel it came on.
-pub(crate) struct FileSession<'a, 'nvm> {
+/// File and PIN commands, one after another, within a transaction on the memory behind the tree.
+///
+/// A terminal's session is one of the logical channels and lasts a command; the [`Effects`] of that take place when the
+/// transaction is committed. An application's session ([`Context::files`](crate::Context::files)) has a current file of
+/// its own, beside the channels, and sees what its commands have done at once.
+pub struct FileSession<'a, 'nvm> {
     pub(crate) nvm: &'a mut Transaction<'nvm>,
     pub(crate) tree: &'a mut FileTree,
     pub(crate) domain: DomainId,
-    pub(crate) channel: &'a mut Channel,
-    pub(crate) verified: &'a mut Verified,
-    /// Bytes of memory left, for the structures that grow.
+    /// All channels: what is current on another one and not shareable is out of reach.
+    pub(crate) channels: &'a Channels,
+    pub(crate) seat: Seat<'a>,
+    pub(crate) authority: Authority,
+    pub(crate) verified: &'a Verified,
+    /// The ADF that `7FFF` means.
+    pub(crate) adf: Option<FileNumber>,
+    /// Bytes of memory left.
     pub(crate) free: usize,
+    /// CLA INS P1 P2 of the command under way, which access rules may name.
+    pub(crate) header: [u8; 4],
+    pub(crate) effects: Effects,
+}
+
+/// Where a session keeps what is current.
+pub(crate) enum Seat<'a> {
+    /// On a logical channel.
+    Channel(u8),
+    /// With an application, beside the channels; the flag says that the tree is ahead of memory.
+    Own { channel: Box<Channel>, tree_ahead: &'a mut bool },
 }
 
 impl FileSession<'_, '_> {
-    /// Carries out a file or PIN command; `None` if the instruction is neither.
-    pub(crate) fn process(&mut self, command: &Command<'_>) -> Option<Result<Response, StatusWord>> {
+    /// Carries out a file or PIN command for an application, SELECT included: `Err` has changed nothing, except for what a
+    /// PIN's counter lost. SELECT by name finds an ADF of the tree.
+    pub fn process(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let savepoint = self.nvm.savepoint();
+        let outcome = self.execute(command).unwrap_or(Err(StatusWord::INS_NOT_SUPPORTED));
+        let effects = core::mem::take(&mut self.effects);
+        match (&outcome, &mut self.seat) {
+            (Ok(_), Seat::Own { channel, tree_ahead }) => {
+                let (nvm, domain) = (&*self.nvm, self.domain);
+                **tree_ahead |= !effects.tree.is_empty();
+                // A PIN that an application has verified is not thereby verified for the terminal.
+                effects.apply(self.tree, channel, &mut Verified::default(), |number| content_of(nvm, domain, number));
+            }
+            (Ok(_), Seat::Channel(_)) => self.effects = effects,
+            (Err(_), _) => self.nvm.rollback(savepoint),
+        }
+        outcome
+    }
+
+    /// Carries out a file or PIN command, its [`Effects`] outstanding; `None` if the instruction is neither.
+    pub(crate) fn execute(&mut self, command: &Command<'_>) -> Option<Result<Response, StatusWord>> {
+        self.header = [command.class.to_byte(), command.ins.0, command.p1, command.p2];
         Some(match (command.class.is_proprietary(), command.ins) {
+            (false, Ins::SELECT) => self.select(command),
             (false, Ins::READ_BINARY) => self.read_binary(command),
             (false, Ins::UPDATE_BINARY) => self.update_binary(command),
             (false, Ins::READ_RECORD) => self.read_record(command),
@@ -62,19 +108,30 @@ impl FileSession<'_, '_> {
         })
     }
 
-    /// The EF a command addresses: by short file identifier within the current DF, or the current EF.
-    ///
-    /// Nothing is selected yet; [`accessed`](Self::accessed) does that once the command has passed its checks.
-    fn target(&self, sfi: Option<u8>) -> Result<FileNumber, StatusWord> {
-        match sfi {
-            Some(sfi) => self.tree.by_sfi(self.channel.current_df, sfi).ok_or(StatusWord::FILE_NOT_FOUND),
-            None => self.channel.current_ef.ok_or(StatusWord::NO_CURRENT_EF),
+    /// What is current, as the command found it.
+    pub(crate) fn channel(&self) -> Result<&Channel, StatusWord> {
+        match &self.seat {
+            Seat::Channel(number) => self.channels.get(*number),
+            Seat::Own { channel, .. } => Ok(channel),
         }
     }
 
-    /// A file's descriptor, checked for life cycle and access rule.
-    fn permitted(&self, number: FileNumber, operation: Operation) -> Result<&File, StatusWord> {
-        let file = self.tree.get(number).ok_or(StatusWord::FILE_NOT_FOUND)?;
+    /// The EF a command addresses: by short file identifier within the current DF, or the current EF.
+    ///
+    /// Nothing is selected yet; [`accessed`](Self::accessed) does that once the command has passed its checks.
+    fn target(&self, sfi: Option<u8>) -> Result<Place, StatusWord> {
+        let Channel { current_df: df, current_ef, .. } = *self.channel()?;
+        let Some(sfi) = sfi else {
+            return Ok(Place { df, file: current_ef.ok_or(StatusWord::NO_CURRENT_EF)? });
+        };
+        let file = self.tree.by_sfi(df, sfi).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        self.admit(file)?;
+        Ok(Place { df, file })
+    }
+
+    /// Checks life cycle and access rule.
+    fn permitted(&self, place: Place, operation: Operation) -> Result<(), StatusWord> {
+        let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
         if !file.life_cycle.is_activated() && operation != Operation::Activate {
             return Err(if file.life_cycle.is_terminated() {
                 StatusWord::CONDITIONS_NOT_SATISFIED
@@ -82,23 +139,49 @@ impl FileSession<'_, '_> {
                 StatusWord::REFERENCED_DATA_INVALIDATED
             });
         }
-        if self.allows(number, operation) { Ok(file) } else { Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED) }
+        if self.allows(place, operation) { Ok(()) } else { Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED) }
     }
 
-    fn allows(&self, number: FileNumber, operation: Operation) -> bool {
-        let df = self.tree.containing_df(number);
-        match self.tree.rules(number).condition(operation) {
-            Condition::Always => true,
-            Condition::Never => false,
-            condition => condition.holds(&|reference| self.key_satisfied(df, reference)),
+    /// Whether the access rules let this session do it: its PINs are those of the directory the file was named in.
+    fn allows(&self, place: Place, operation: Operation) -> bool {
+        let condition = self.tree.rules(place.file).condition(operation);
+        let verified = |reference| self.pins().satisfied(self.verified, place.df, reference);
+        let disabled = |reference| self.pins().satisfied(&Verified::default(), place.df, reference);
+        match &self.authority {
+            Authority::Terminal => condition.holds(&verified),
+            Authority::Domain(domain) => domain.grants(condition, &disabled),
         }
     }
 
-    /// Makes an EF current that a short file identifier named.
-    fn accessed(&mut self, sfi: Option<u8>, number: FileNumber) {
-        if sfi.is_some() && self.channel.current_ef != Some(number) {
-            self.channel.select_ef(number);
+    /// The sharing rule: whether this session may have the EF current.
+    fn admit(&self, file: FileNumber) -> Result<(), StatusWord> {
+        let at = match self.seat {
+            Seat::Channel(number) => Some(number),
+            Seat::Own { .. } => None,
+        };
+        self.channels.admit(self.tree, at, file)
+    }
+
+    /// Makes a file current, unless it is not shareable and current elsewhere. SELECT, and every command that names its file,
+    /// come here.
+    fn make_current(&mut self, place: Place) -> Result<(), StatusWord> {
+        self.admit(place.file)?;
+        self.effects.current = Some(place);
+        Ok(())
+    }
+
+    /// Makes an EF current that a short file identifier named, also if it was before: the record pointer starts anew.
+    fn accessed(&mut self, sfi: Option<u8>, place: Place) -> Result<(), StatusWord> {
+        if sfi.is_some() { self.make_current(place) } else { Ok(()) }
+    }
+
+    /// The FCP of a file. That of a DF shows PIN states and memory as they are now.
+    pub(crate) fn fcp(&self, number: FileNumber) -> Vec<u8> {
+        if !self.tree.is_df(number) {
+            return self.tree.ef_fcp(number).to_vec();
         }
+        let enabled = |reference| self.pins().find(number, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
+        fcp::of_df(self.tree, number, enabled, self.free)
     }
 
     fn content_key(&self, number: FileNumber) -> Key {
@@ -109,21 +192,22 @@ impl FileSession<'_, '_> {
         self.nvm.get(self.content_key(number)).unwrap_or_default()
     }
 
-    /// Writes a file's content; access rules that live in it take effect at once.
+    /// Writes a file's content; access rules that live in it take effect with it.
     fn write_content(&mut self, number: FileNumber, content: Vec<u8>) {
         let key = self.content_key(number);
         self.nvm.insert(key, content);
-        let (nvm, domain) = (&*self.nvm, self.domain);
-        self.tree.content_changed(number, |number| {
-            nvm.get(Key::new(Partition::Content, domain.0, u32::from(number.0))).unwrap_or_default().to_vec()
-        });
+        self.effects.tree.push(TreeEdit::Content(number));
     }
 
-    fn write_descriptor(&mut self, number: FileNumber) {
-        if let Some(file) = self.tree.get(number) {
-            self.nvm.insert(Key::new(Partition::File, self.domain.0, u32::from(number.0)), file.to_bytes());
-        }
+    /// Writes a file's descriptor.
+    fn write_descriptor(&mut self, number: FileNumber, file: &File) {
+        self.nvm.insert(Key::new(Partition::File, self.domain.0, u32::from(number.0)), file.to_bytes());
     }
+}
+
+/// The content stored under a file's number, as a transaction would leave it.
+pub(crate) fn content_of(nvm: &Transaction<'_>, domain: DomainId, number: FileNumber) -> Vec<u8> {
+    nvm.get(Key::new(Partition::Content, domain.0, u32::from(number.0))).unwrap_or_default().to_vec()
 }
 
 /// The short file identifier in P1 of a transparent command: `100xxxxx`.

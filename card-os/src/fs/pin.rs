@@ -174,13 +174,11 @@ impl Verified {
     fn contains(&self, context: FileNumber, reference: KeyReference) -> bool {
         self.0.contains(&(context, reference))
     }
-    fn insert(&mut self, context: FileNumber, reference: KeyReference) {
-        if !self.contains(context, reference) {
+    pub(crate) fn set(&mut self, context: FileNumber, reference: KeyReference, verified: bool) {
+        self.0.retain(|entry| *entry != (context, reference));
+        if verified {
             self.0.push((context, reference));
         }
-    }
-    fn remove(&mut self, context: FileNumber, reference: KeyReference) {
-        self.0.retain(|entry| *entry != (context, reference));
     }
     /// Forgets the local keys below an ADF whose application session has ended on its last channel.
     pub(crate) fn end_session(&mut self, tree: &FileTree, adf: FileNumber) {
@@ -257,13 +255,8 @@ fn pin_key(domain: DomainId, context: FileNumber, unblocking: bool, reference: K
 }
 
 impl<'nvm> FileSession<'_, 'nvm> {
-    fn pins(&self) -> Pins<'_, 'nvm> {
+    pub(super) fn pins(&self) -> Pins<'_, 'nvm> {
         Pins { nvm: self.nvm, tree: self.tree, domain: self.domain }
-    }
-
-    /// Whether `reference` is satisfied for files of `df`.
-    pub(super) fn key_satisfied(&self, df: FileNumber, reference: KeyReference) -> bool {
-        self.pins().satisfied(self.verified, df, reference)
     }
 
     /// VERIFY PIN. Without data it asks for the tries left.
@@ -359,7 +352,7 @@ impl<'nvm> FileSession<'_, 'nvm> {
         pin.tries = pin.maximum_tries;
         pin.enabled = true;
         self.store_pin(context, reference, &pin);
-        self.verified.insert(context, reference);
+        self.effects.verified = Some((context, reference, true));
         Ok(Response::done())
     }
 
@@ -373,7 +366,7 @@ impl<'nvm> FileSession<'_, 'nvm> {
             reference => KeyReference(reference),
         };
         let (context, pin) =
-            self.pins().find(self.channel.current_df, reference).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+            self.pins().find(self.channel()?.current_df, reference).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
         Ok((reference, context, pin))
     }
 
@@ -389,12 +382,12 @@ impl<'nvm> FileSession<'_, 'nvm> {
         self.store_pin(context, reference, pin);
         self.nvm.checkpoint().map_err(|_| StatusWord::MEMORY_PROBLEM)?;
         if !bool::from(value.ct_eq(&*pin.value)) {
-            self.verified.remove(context, reference);
+            self.effects.verified = Some((context, reference, false));
             return Ok(refusal(pin.tries));
         }
         pin.tries = pin.maximum_tries;
         self.store_pin(context, reference, pin);
-        self.verified.insert(context, reference);
+        self.effects.verified = Some((context, reference, true));
         Ok(Response::done())
     }
 

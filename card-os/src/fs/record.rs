@@ -1,11 +1,14 @@
 //! READ, UPDATE and SEARCH RECORD, INCREASE. TS 102 221 §11.1.5 to §11.1.8.
 
-use super::{FileKind, FileNumber, FileSession, Operation, Structure, sfi_in_p1};
+use super::{FileKind, FileSession, Operation, Place, Structure, sfi_in_p1};
 use apdu::{Command, Response, StatusWord};
+
+/// Bytes that INCREASE adds at most. TS 102 221 §11.1.8.
+const LONGEST_ADDEND: usize = 127;
 
 /// A record file as a command finds it.
 struct Records {
-    number: FileNumber,
+    place: Place,
     length: usize,
     count: u8,
     cyclic: bool,
@@ -36,10 +39,11 @@ impl FileSession<'_, '_> {
         if command.ne != 0 && command.ne != records.length {
             return Err(StatusWord::exact_length(records.length));
         }
-        let data = self.content(records.number).get(records.span(record)).ok_or(StatusWord::MEMORY_PROBLEM)?.to_vec();
-        self.accessed(sfi, records.number);
+        let data =
+            self.content(records.place.file).get(records.span(record)).ok_or(StatusWord::MEMORY_PROBLEM)?.to_vec();
+        self.accessed(sfi, records.place)?;
         if mode != Mode::Absolute {
-            self.channel.record = Some(record);
+            self.effects.record = Some(record);
         }
         Ok(Response::ok(data))
     }
@@ -51,7 +55,7 @@ impl FileSession<'_, '_> {
         if command.data.len() != records.length {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let mut content = self.content(records.number).to_vec();
+        let mut content = self.content(records.place.file).to_vec();
         let record = if records.cyclic {
             if mode != Mode::Previous || command.p1 != 0 {
                 return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE);
@@ -62,10 +66,10 @@ impl FileSession<'_, '_> {
             self.named_record(&records, sfi, mode, command.p1)?
         };
         content.get_mut(records.span(record)).ok_or(StatusWord::MEMORY_PROBLEM)?.copy_from_slice(command.data);
-        self.write_content(records.number, content);
-        self.accessed(sfi, records.number);
+        self.write_content(records.place.file, content);
+        self.accessed(sfi, records.place)?;
         if mode != Mode::Absolute {
-            self.channel.record = Some(record);
+            self.effects.record = Some(record);
         }
         Ok(Response::done())
     }
@@ -75,11 +79,12 @@ impl FileSession<'_, '_> {
         const ENHANCED: u8 = 0x06;
         let sfi = sfi_of(command.p2)?;
         let (direction, place, pattern) = match command.p2 & 0x07 {
-            simple @ (0x04 | 0x05) => (simple, Place::Anywhere, command.data),
+            simple @ (0x04 | 0x05) => (simple, Where::Anywhere, command.data),
             ENHANCED => match command.data {
-                [indication, place, pattern @ ..] if indication & 0x04 != 0 => (
+                [] | [_] => return Err(StatusWord::WRONG_LENGTH),
+                [indication, place, pattern @ ..] if indication & 0xF4 == 0x04 => (
                     indication & 0x07,
-                    if indication & 0x08 == 0 { Place::Offset(*place) } else { Place::After(*place) },
+                    if indication & 0x08 == 0 { Where::Offset(*place) } else { Where::After(*place) },
                     pattern,
                 ),
                 _ => return Err(StatusWord::WRONG_DATA),
@@ -90,7 +95,7 @@ impl FileSession<'_, '_> {
         if pattern.is_empty() || pattern.len() > records.length {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let current = if sfi.is_some() { None } else { self.channel.record };
+        let current = self.record_pointer(sfi)?;
         let first = match (direction, command.p1) {
             (0x04 | 0x05, 0) => current.ok_or(StatusWord::RECORD_NOT_FOUND)?,
             (0x04 | 0x05, record) => record,
@@ -105,11 +110,11 @@ impl FileSession<'_, '_> {
             0x04 | 0x06 => (first..=records.count).collect(),
             _ => (1..=first).rev().collect(),
         };
-        let content = self.content(records.number);
+        let content = self.content(records.place.file);
         order.retain(|record| content.get(records.span(*record)).is_some_and(|r| place.contains(r, pattern)));
-        self.accessed(sfi, records.number);
+        self.accessed(sfi, records.place)?;
         let Some(found) = order.first() else { return Ok(StatusWord::END_OF_FILE.into()) };
-        self.channel.record = Some(*found);
+        self.effects.record = Some(*found);
         Ok(Response::ok(order))
     }
 
@@ -123,10 +128,10 @@ impl FileSession<'_, '_> {
         if !records.cyclic {
             return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE);
         }
-        if command.data.is_empty() || command.data.len() > records.length {
+        if !(1..=LONGEST_ADDEND.min(records.length)).contains(&command.data.len()) {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let mut content = self.content(records.number).to_vec();
+        let mut content = self.content(records.place.file).to_vec();
         let mut sum = content.get(records.span(1)).ok_or(StatusWord::MEMORY_PROBLEM)?.to_vec();
         let mut carry = 0;
         let addends = command.data.iter().rev().chain(core::iter::repeat(&0));
@@ -140,28 +145,33 @@ impl FileSession<'_, '_> {
         }
         rotate(&mut content, records.length);
         content.get_mut(records.span(1)).ok_or(StatusWord::MEMORY_PROBLEM)?.copy_from_slice(&sum);
-        self.write_content(records.number, content);
-        self.accessed(sfi, records.number);
-        self.channel.record = Some(1);
+        self.write_content(records.place.file, content);
+        self.accessed(sfi, records.place)?;
+        self.effects.record = Some(1);
         sum.extend_from_slice(command.data);
         Ok(Response::ok(sum))
     }
 
     fn records(&self, sfi: Option<u8>, operation: Operation) -> Result<Records, StatusWord> {
-        let number = self.target(sfi)?;
-        let (length, count, cyclic) = match self.tree.get(self.tree.body(number)).map(|file| file.kind) {
+        let place = self.target(sfi)?;
+        let (length, count, cyclic) = match self.tree.get(self.tree.body(place.file)).map(|file| file.kind) {
             Some(FileKind::Ef(Structure::LinearFixed { record_length, records })) => (record_length, records, false),
             Some(FileKind::Ef(Structure::Cyclic { record_length, records })) => (record_length, records, true),
             _ => return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE),
         };
-        self.permitted(number, operation)?;
-        Ok(Records { number, length: usize::from(length), count, cyclic })
+        self.permitted(place, operation)?;
+        Ok(Records { place, length: usize::from(length), count, cyclic })
     }
 
-    /// The record a command means. Naming a file by short identifier forgets the record pointer.
+    /// The record pointer that counts for a command. A short identifier selects the file, and the pointer starts anew, also
+    /// where that file was current before. TS 102 221 §11.1.5.
+    fn record_pointer(&self, sfi: Option<u8>) -> Result<Option<u8>, StatusWord> {
+        Ok(if sfi.is_some() { None } else { self.channel()?.record })
+    }
+
+    /// The record a command means.
     fn named_record(&self, records: &Records, sfi: Option<u8>, mode: Mode, p1: u8) -> Result<u8, StatusWord> {
-        let stale = sfi.is_some() && self.channel.current_ef != Some(records.number);
-        let current = if stale { None } else { self.channel.record };
+        let current = self.record_pointer(sfi)?;
         let record = match (mode, p1, current) {
             (Mode::Absolute, 0, None) => return Err(StatusWord::RECORD_NOT_FOUND),
             (Mode::Absolute, 0, Some(current)) => current,
@@ -185,7 +195,7 @@ fn rotate(content: &mut [u8], record_length: usize) {
 }
 
 /// Where in a record a search looks.
-enum Place {
+enum Where {
     Anywhere,
     /// From this byte on.
     Offset(u8),
@@ -193,7 +203,7 @@ enum Place {
     After(u8),
 }
 
-impl Place {
+impl Where {
     fn contains(&self, record: &[u8], pattern: &[u8]) -> bool {
         let part = match self {
             Self::Anywhere => Some(record),

@@ -72,12 +72,21 @@ pub trait Nvm: Send {
 pub struct Transaction<'a> {
     nvm: &'a mut dyn Nvm,
     pending: Vec<Update>,
+    /// How often what was pending was made permanent before the end.
+    checkpoints: usize,
+}
+
+/// A point in a transaction to which it can [go back](Transaction::rollback).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savepoint {
+    pending: usize,
+    checkpoints: usize,
 }
 
 impl<'a> Transaction<'a> {
     /// A transaction with nothing written yet.
     pub fn new(nvm: &'a mut dyn Nvm) -> Self {
-        Self { nvm, pending: Vec::new() }
+        Self { nvm, pending: Vec::new(), checkpoints: 0 }
     }
 
     /// The value at `key`, as this transaction would leave it.
@@ -124,7 +133,23 @@ impl<'a> Transaction<'a> {
 
     /// Makes the writes so far permanent at once: a PIN's counter falls before the PIN is compared.
     pub fn checkpoint(&mut self) -> Result<(), NvmError> {
-        if self.pending.is_empty() { Ok(()) } else { self.nvm.apply(core::mem::take(&mut self.pending)) }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.checkpoints += 1;
+        self.nvm.apply(core::mem::take(&mut self.pending))
+    }
+
+    /// The point reached: what is written from here on can be dropped alone, as when one command of several fails.
+    pub const fn savepoint(&self) -> Savepoint {
+        Savepoint { pending: self.pending.len(), checkpoints: self.checkpoints }
+    }
+
+    /// Drops what was written since a savepoint, except what a checkpoint has made permanent.
+    pub fn rollback(&mut self, savepoint: Savepoint) {
+        // After a checkpoint nothing from before the savepoint is pending any more.
+        let keep = if savepoint.checkpoints == self.checkpoints { savepoint.pending } else { 0 };
+        self.pending.truncate(keep);
     }
 
     /// Makes all writes permanent.
@@ -178,6 +203,27 @@ mod tests {
         transaction.insert(KEY, [2]);
         drop(transaction);
         assert_eq!(nvm.get(KEY), Some(&[1][..]));
+    }
+
+    #[test]
+    fn a_savepoint_is_gone_back_to() {
+        let mut nvm = MemoryNvm::default();
+        let mut transaction = Transaction::new(&mut nvm);
+        transaction.insert(KEY, [1]);
+        let savepoint = transaction.savepoint();
+        transaction.insert(KEY, [2]);
+        transaction.remove(OTHER);
+        transaction.rollback(savepoint);
+        assert_eq!(transaction.get(KEY), Some(&[1][..]));
+        // What a checkpoint made permanent stays, what came after it does not.
+        let savepoint = transaction.savepoint();
+        transaction.insert(OTHER, [3]);
+        transaction.checkpoint().unwrap();
+        transaction.insert(KEY, [4]);
+        transaction.rollback(savepoint);
+        assert_eq!((transaction.get(KEY), transaction.get(OTHER)), (Some(&[1][..]), Some(&[3][..])));
+        transaction.commit().unwrap();
+        assert_eq!((nvm.get(KEY), nvm.get(OTHER)), (Some(&[1][..]), Some(&[3][..])));
     }
 
     #[test]
