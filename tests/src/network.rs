@@ -394,7 +394,7 @@ impl Network {
         serve.args(["--https-listen", &at(https), "--progress-listen", &at(progress)]);
         serve.args(["--internal-listen", &at(if server == Server::Authentication { internal } else { 0 })]);
         serve.args(["--smpp-listen", &at(smpp), "--radius-listen", &at(radius)]);
-        serve.arg("--eap-sim-db").arg(self.eap_sim_db());
+        serve.arg("--eap-sim-with-usim").arg("--eap-sim-db").arg(self.eap_sim_db());
         if !parts.is_empty() {
             serve.args(["--only", parts]);
         }

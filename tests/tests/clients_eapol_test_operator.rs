@@ -101,7 +101,8 @@ fn beside_operator(test: impl FnOnce(&Network)) {
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
-        let hlr = Arc::new(runtime.block_on(Hlr::open(":memory:", MasterKey::new([1; 32]))).unwrap());
+        let hlr = runtime.block_on(Hlr::open(":memory:", MasterKey::new([1; 32]))).unwrap();
+        let hlr = Arc::new(hlr.with_sim_for_usims(true));
         let clients = HashMap::from([(IpAddr::from([127, 0, 0, 1]), Secret::new(SECRET))]);
         let server = RadiusServer::new(Server::new(Settings::access(), Arc::clone(&hlr)), clients);
         let socket = runtime.block_on(UdpSocket::bind("127.0.0.1:0")).unwrap();

@@ -54,7 +54,8 @@ impl Network {
         let card: Box<dyn Transport> = Box::new(InProcess::connect(card::open(&image).unwrap()));
         let card = Counting { usim: Usim::open(card, None).unwrap(), asked: 0 };
         let runtime = Runtime::new().unwrap();
-        let hlr = Arc::new(runtime.block_on(Hlr::open(":memory:", MasterKey::new([1; 32]))).unwrap());
+        let hlr = runtime.block_on(Hlr::open(":memory:", MasterKey::new([1; 32]))).unwrap();
+        let hlr = Arc::new(hlr.with_sim_for_usims(true));
         let subscription = Subscription {
             imsi: IMSI.parse().unwrap(),
             iccid: iccid(1).parse().unwrap(),

@@ -18,7 +18,12 @@ const XOR_RES: u8 = 16;
 pub(crate) const ACTOR: &str = "vuicc operator";
 
 /// The subscription a description is about, and what card and authentication centre share.
-pub(crate) fn subscription(subscriber: &Subscriber, status: Status) -> Result<(Subscription, Credentials), Failure> {
+/// `sim` says that the card is a SIM.
+pub(crate) fn subscription(
+    subscriber: &Subscriber,
+    status: Status,
+    sim: bool,
+) -> Result<(Subscription, Credentials), Failure> {
     subscriber.check()?;
     let refuse = |field: &str, reason: &str| Failure::because(format!("{field}: {reason}"));
     let res_length = |octets: u8| match subscriber.res_length {
@@ -28,7 +33,9 @@ pub(crate) fn subscription(subscriber: &Subscriber, status: Status) -> Result<(S
         _ => Ok(()),
     };
     let algorithm = match subscriber.algorithm {
+        Algorithm::Milenage if sim => AlgorithmSet::GsmMilenage,
         Algorithm::Milenage => AlgorithmSet::Milenage,
+        _ if sim => return Err(refuse("algorithm", "a SIM's A3 and A8 are made of Milenage here (TS 55.205)")),
         Algorithm::Tuak => res_length(TUAK_RES).map(|()| AlgorithmSet::Tuak { iterations: 1 })?,
         Algorithm::Xor => res_length(XOR_RES).map(|()| AlgorithmSet::Xor)?,
     };
@@ -51,8 +58,13 @@ pub(crate) fn subscription(subscriber: &Subscriber, status: Status) -> Result<(S
 }
 
 /// Puts a subscriber into the register.
-pub(crate) async fn add(hlr: &Hlr, subscriber: &Subscriber, status: Status) -> Result<Subscription, Failure> {
-    let (subscription, credentials) = subscription(subscriber, status)?;
+pub(crate) async fn add(
+    hlr: &Hlr,
+    subscriber: &Subscriber,
+    status: Status,
+    sim: bool,
+) -> Result<Subscription, Failure> {
+    let (subscription, credentials) = subscription(subscriber, status, sim)?;
     hlr.add(&subscription, &credentials, &Change::by(ACTOR)).await?;
     Ok(subscription)
 }
@@ -69,21 +81,24 @@ mod tests {
     #[test]
     fn the_register_and_the_card_share_their_functions() {
         let with_op = Subscriber { opc: None, op: Some(Key::new(&[3; 16])), ..subscriber() };
-        let (_, credentials) = subscription(&with_op, Status::Active).unwrap();
+        let (_, credentials) = subscription(&with_op, Status::Active, false).unwrap();
         assert_eq!(*credentials.opc, crypto::milenage::opc(&[1; 16], &[3; 16]));
         let xor = Subscriber { algorithm: Algorithm::Xor, opc: None, ..subscriber() };
-        assert!(subscription(&xor, Status::Active).unwrap().1.functions().is_some());
+        assert!(subscription(&xor, Status::Active, false).unwrap().1.functions().is_some());
         let tuak = Subscriber { algorithm: Algorithm::Tuak, opc: Some(Key::new(&[3; 32])), ..subscriber() };
-        assert!(subscription(&tuak, Status::Active).unwrap().1.functions().is_some());
+        assert!(subscription(&tuak, Status::Active, false).unwrap().1.functions().is_some());
         let long = Subscriber { res_length: Some(16), ..tuak };
-        let Err(Failure::Because(text)) = subscription(&long, Status::Active).map(drop) else { panic!() };
+        let Err(Failure::Because(text)) = subscription(&long, Status::Active, false).map(drop) else { panic!() };
         assert!(text.starts_with("res_length: "), "{text}");
+        let (_, credentials) = subscription(&subscriber(), Status::Active, true).unwrap();
+        assert!(credentials.algorithm.is_gsm());
+        assert!(subscription(&xor, Status::Active, true).is_err());
     }
 
     #[test]
     fn numbers_lose_their_plus() {
         let numbered = Subscriber { msisdn: Some("+15551234567".into()), ..subscriber() };
-        let (subscription, _) = subscription(&numbered, Status::Provisioned).unwrap();
+        let (subscription, _) = subscription(&numbered, Status::Provisioned, false).unwrap();
         assert_eq!(subscription.msisdn.unwrap().as_str(), "15551234567");
         assert_eq!(subscription.status, Status::Provisioned);
     }

@@ -109,6 +109,9 @@ struct Policy {
     /// Whether terms of sharing have to be accepted before a number is shared
     #[arg(long, value_name = "BOOL")]
     second_contract: Option<bool>,
+    /// Let subscribers with a USIM prove themselves by EAP-SIM too, which is weaker than what their cards can do
+    #[arg(long)]
+    eap_sim_with_usim: bool,
     /// Which secondaries prove themselves by a code sent to them before they share a number
     #[arg(long, value_enum)]
     sms_check: Option<super::settings::SmsCheck>,
@@ -129,6 +132,7 @@ impl Policy {
         set(&mut settings.contract.required, self.contract.as_ref());
         set(&mut settings.contract.sharing, self.second_contract.as_ref());
         set(&mut settings.contract.sms_check, self.sms_check.as_ref());
+        settings.eap.sim_with_usim |= self.eap_sim_with_usim;
         if let Some(kind) = &self.profile_type {
             settings.profiles = super::settings::Profiles::all(kind);
         }
@@ -212,6 +216,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
         let cause = "hlr.secret: is needed where listen.internal is not of this machine, or leave the part hlr out";
         return Err(Failure::because(cause));
     }
+    config.sim_with_usim = settings.eap.sim_with_usim;
     if config.parts.contains(&Part::Radius) {
         config.radius_clients = radius_clients(&settings, context)?;
     }

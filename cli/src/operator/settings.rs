@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) smsc: Smsc,
     /// The register's door for call servers.
     pub(crate) hlr: HlrDoor,
+    /// How cards prove themselves.
+    pub(crate) eap: Eap,
     /// RADIUS.
     pub(crate) radius: Radius,
 }
@@ -246,6 +248,14 @@ pub(crate) struct SmscClient {
 pub(crate) struct HlrDoor {
     /// What they have to show as bearer token; none: nothing, so that `listen.internal` has to be of this machine.
     pub(crate) secret: Option<Hidden>,
+}
+
+/// How cards prove themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Eap {
+    /// Whether who has a USIM may do so by EAP-SIM, which is for SIMs.
+    pub(crate) sim_with_usim: bool,
 }
 
 /// RADIUS.

@@ -70,6 +70,9 @@ pub(crate) struct Add {
     /// Whether they may be used at once
     #[arg(long, value_enum, default_value_t = NewStatus::Active)]
     status: NewStatus,
+    /// Their cards are SIMs (2G), which prove themselves by EAP-SIM only; A3 and A8 are made of Milenage (TS 55.205)
+    #[arg(long)]
+    sim: bool,
     /// They have accepted the terms in force, of all contracts
     #[arg(long)]
     contract: bool,
@@ -239,13 +242,13 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
             let cause = format!("imsi: is of network {} {}, and this operator is {} {}", home.0, home.1, own.0, own.1);
             return Err(named(path, Failure::because(cause)));
         }
-        provision::subscription(&subscriber, status).map_err(|failure| named(path, failure))?;
+        provision::subscription(&subscriber, status, arguments.sim).map_err(|failure| named(path, failure))?;
         subscribers.push((path, subscriber));
     }
     let hlr = arguments.database.register(context).await?;
     let mut added: Vec<Subscription> = Vec::new();
     for (path, subscriber) in &subscribers {
-        match provision::add(&hlr, subscriber, status).await {
+        match provision::add(&hlr, subscriber, status, arguments.sim).await {
             Ok(subscription) => added.push(subscription),
             Err(failure) => {
                 for subscription in &added {

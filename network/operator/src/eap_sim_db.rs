@@ -156,7 +156,7 @@ mod tests {
     const OPC: [u8; 16] = hex!("cd63cb71954a9f4e48a5994e37a02baf");
 
     async fn hlr() -> Hlr {
-        let hlr = Hlr::open(":memory:", MasterKey::new([1; 32])).await.unwrap();
+        let hlr = Hlr::open(":memory:", MasterKey::new([1; 32])).await.unwrap().with_sim_for_usims(true);
         let subscription = Subscription {
             imsi: "001010000000001".parse().unwrap(),
             iccid: rsp::Iccid::with_check_digit("8988211000000000001").unwrap(),
@@ -209,6 +209,21 @@ mod tests {
         let request = format!("GSM-AUTH-REQ 001010000000001 {}:{}", first[2], second[2]);
         let expected = format!("GSM-AUTH-RESP 001010000000001 {}:{}:{}:{}", first[0], first[1], second[0], second[1]);
         assert_eq!(answer(&request, &hlr).await, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn no_triplets_of_a_usim() {
+        let hlr = hlr().await.with_sim_for_usims(false);
+        for (request, expected) in [
+            ("SIM-REQ-AUTH 001010000000001 2", "SIM-RESP-AUTH 001010000000001 FAILURE".to_owned()),
+            (
+                &format!("GSM-AUTH-REQ 001010000000001 {}", "00".repeat(16)),
+                "GSM-AUTH-RESP 001010000000001 FAILURE".into(),
+            ),
+        ] {
+            assert_eq!(answer(request, &hlr).await, Some(expected), "{request}");
+        }
+        assert!(!answer("AKA-REQ-AUTH 001010000000001", &hlr).await.unwrap().contains("FAILURE"));
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@ mod peer;
 
 use hex_literal::hex;
 use operator::eap::attribute::{Attribute, AttributeError};
-use operator::eap::message::{Method, Subtype};
+use operator::eap::message::{Message, Method, Subtype};
+use operator::eap::packet::Packet;
 use operator::eap::{Given, IdentityRound, Reason, Server, Settings, Step, Success, VectorError};
 use peer::{Centre, IMSI, Peer};
 
@@ -399,6 +400,118 @@ async fn a_peer_may_prefer_another_method() {
     let settings = Settings { methods: vec![Method::Aka], ..Settings::access() };
     let mut strict = Operator::new(settings, Centre::new(0));
     assert_eq!(strict.fail(&mut Peer::new(Method::Sim)).await, Reason::NoMethod);
+}
+
+/// What AT_BIDDING of the EAP-AKA challenge says after these answers: each declines all but these methods.
+async fn bidding_after(settings: Settings, identity: &[u8], declines: &[Method]) -> bool {
+    let mut operator = Operator::new(settings, Centre::new(0));
+    let mut peer = Peer::new(Method::Aka);
+    peer.begin();
+    let mut step = operator.start(Some(identity)).await;
+    for wanted in declines {
+        let Step::Request { packet, session } = step else { panic!("no request") };
+        let nak = [2, packet[1], 0, 6, 3, wanted.eap_type().0];
+        step = operator.respond(session, &nak).await;
+    }
+    let Step::Request { packet, session } = step else { panic!("no request") };
+    let Step::Request { packet, .. } = operator.respond(session, &peer.respond(&packet)).await else {
+        panic!("no challenge")
+    };
+    let message = Message::parse(&Packet::parse(&packet).unwrap()).unwrap();
+    message.find(|a| if let Attribute::Bidding(prefers) = a { Some(*prefers) } else { None }).unwrap()
+}
+
+/// RFC 9048 section 4: the D bit says that EAP-AKA' is preferred. A peer that can do both refuses then, so it must not say
+/// so to who was never offered EAP-AKA': an identity that begins with 0 leads to EAP-AKA, as with hostapd.
+#[tokio::test]
+async fn bidding_down_is_told_where_it_was_bid() {
+    let aka = b"0001010000000001@example.org";
+    let prime = b"6001010000000001@example.org";
+    assert!(!bidding_after(Settings::access(), aka, &[]).await, "begun with EAP-AKA");
+    assert!(bidding_after(Settings::access(), prime, &[Method::Aka]).await, "EAP-AKA' was offered, and declined");
+    assert!(bidding_after(Settings::access(), b"anonymous@example.org", &[Method::Aka]).await, "and so here");
+    assert!(bidding_after(Settings::access(), b"anonymous@example.org", &[Method::Sim, Method::Aka]).await);
+    let other = Settings { methods: vec![Method::Aka, Method::AkaPrime], ..Settings::access() };
+    assert!(!bidding_after(other, b"anonymous@example.org", &[]).await, "EAP-AKA is preferred");
+    let without = Settings { methods: vec![Method::Aka, Method::Sim], ..Settings::access() };
+    assert!(!bidding_after(without, prime, &[]).await, "there is no EAP-AKA'");
+}
+
+/// Triplets are a step down from what a USIM can do: EAP-SIM is not begun, and not gone on with, whatever the peer says.
+#[tokio::test]
+async fn a_usim_is_not_asked_by_eap_sim() {
+    let usim = || Operator::new(Settings::access(), Centre::new(0).without_triplets());
+    let not_by_sim = Reason::Vector(VectorError::NotBySim);
+    // The identity names the subscriber: another method is begun.
+    let mut operator = usim();
+    let Step::Request { packet, session } = operator.start(Some(b"1001010000000001@example.org")).await else {
+        panic!("no request")
+    };
+    assert_eq!(packet[4], Method::AkaPrime.eap_type().0);
+    let Step::Failure { reason, .. } = operator.respond(session, &[2, packet[1], 0, 6, 3, 18]).await else {
+        panic!("no failure")
+    };
+    assert_eq!(reason, not_by_sim);
+    // A peer that knows more goes on by that.
+    for method in [Method::Aka, Method::AkaPrime] {
+        let mut peer = Peer::new(method);
+        peer.permanent[0] = b'1';
+        usim().succeed(&mut peer).await;
+    }
+    // One that says who it is within the method only.
+    let mut peer = Peer::new(Method::Sim);
+    peer.begin();
+    let mut operator = usim();
+    let mut step = operator.start(Some(b"anonymous@example.org")).await;
+    let reason = loop {
+        step = match step {
+            Step::Request { packet, session } => operator.respond(session, &peer.respond(&packet)).await,
+            Step::Failure { reason, .. } => break reason,
+            _ => panic!("no failure"),
+        }
+    };
+    assert_eq!((reason, peer.heard), (not_by_sim, vec![Subtype::SIM_START, Subtype::NOTIFICATION]));
+    // A SIM knows nothing else, whatever its identity begins with.
+    let settings = Settings { identity_round: IdentityRound::WhenNeeded, ..Settings::access() };
+    let mut sim = Operator::new(settings, Centre::new(0).without_vectors());
+    let mut peer = Peer::new(Method::Sim);
+    peer.permanent[0] = b'0';
+    assert_eq!(sim.succeed(&mut peer).await.method, Method::Sim);
+}
+
+/// Octet by octet another challenge, and nothing else tells that nobody is there.
+#[tokio::test]
+async fn nobody_gets_a_challenge_too() {
+    let answers = [
+        hex!("0201 0028 17010000 0303 0040 a54211d5e3ba50bf 0b050000 f99368f04af36b607ebd1b36ab18fac0").to_vec(),
+        hex!("0201 0008 17020000").to_vec(),
+        hex!("0201 0018 17040000 0404 0102030405060708090a0b0c0d0e").to_vec(),
+        hex!("0201 000c 170e0000 16010000").to_vec(),
+        hex!("0201 0006 03 12").to_vec(),
+        hex!("0201 0008 17050000").to_vec(),
+    ];
+    for answer in answers {
+        let mut outcomes = Vec::new();
+        for imsi in [IMSI, "001019999999999"] {
+            let mut operator = Operator::new(Settings::relay(), Centre::new(0).without_triplets());
+            for first in ["0", "1", "6"] {
+                let identity = format!("{first}{imsi}@nai.epc.mnc001.mcc001.3gppnetwork.org");
+                let Step::Request { packet, session } = operator.start(Some(identity.as_bytes())).await else {
+                    panic!("no request for {identity}")
+                };
+                let step = operator.respond(session, &answer).await;
+                let outcome = match step {
+                    Step::Failure { packet, .. } => Some(packet),
+                    // Of another method.
+                    Step::Ignored(_) => None,
+                    _ => panic!("{identity} gets on"),
+                };
+                outcomes.push((first, packet.len(), packet[..8].to_vec(), outcome));
+            }
+        }
+        let (somebody, nobody) = outcomes.split_at(3);
+        assert_eq!(somebody, nobody);
+    }
 }
 
 #[tokio::test]

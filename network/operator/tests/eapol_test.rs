@@ -26,7 +26,7 @@ use crypto::milenage::Milenage;
 use hex_literal::hex;
 use operator::eap::{IdentityRound, Server, Settings};
 use operator::eap_sim_db;
-use operator::hlr::{Change, Credentials, Hlr, MasterKey, Status, Subscription};
+use operator::hlr::{AlgorithmSet, Change, Credentials, Hlr, MasterKey, Status, Subscription};
 use operator::radius::{RadiusServer, Secret};
 use tokio::net::UdpSocket;
 
@@ -42,6 +42,56 @@ async fn each_method() {
         let Some(outcome) = run.against_us(Settings::access(), Credentials::milenage(K, OPC)).await else { return };
         outcome.expect_success(1);
         assert_eq!(outcome.card_asked, 1);
+    }
+}
+
+/// Every subset of the methods in every order, whatever the identity begins with: each leads to success as long as the
+/// operator lets a USIM do one of them, and by the method that RFC 9048 section 4 leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_order_of_methods() {
+    const ORDERS: [&str; 15] = [
+        "AKA",
+        "AKA'",
+        "SIM",
+        "AKA AKA'",
+        "AKA' AKA",
+        "AKA SIM",
+        "SIM AKA",
+        "AKA' SIM",
+        "SIM AKA'",
+        "AKA AKA' SIM",
+        "AKA SIM AKA'",
+        "AKA' AKA SIM",
+        "AKA' SIM AKA",
+        "SIM AKA AKA'",
+        "SIM AKA' AKA",
+    ];
+    for sim in [true, false] {
+        for method in ORDERS {
+            for prefix in [0, 6, 1] {
+                let run = Run { method, prefix, sim, options: &["-t5"], ..Run::default() };
+                let Some(outcome) = run.against_us(Settings::access(), Credentials::milenage(K, OPC)).await else {
+                    return;
+                };
+                if sim || method != "SIM" {
+                    outcome.expect_success(1);
+                } else {
+                    outcome.expect_failure();
+                    assert_eq!(outcome.card_asked, 0, "no triplets");
+                }
+            }
+        }
+    }
+}
+
+/// What a SIM knows, of the time before the USIM.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sim_authenticates_by_eap_sim() {
+    let sim = Credentials { algorithm: AlgorithmSet::GsmMilenage, ..Credentials::milenage(K, OPC) };
+    for method in ["SIM", "SIM AKA", "AKA SIM"] {
+        let run = Run { method, prefix: 1, sim: false, ..Run::default() };
+        let Some(outcome) = run.against_us(Settings::access(), sim.clone()).await else { return };
+        outcome.expect_success(1);
     }
 }
 
@@ -126,11 +176,13 @@ struct Run {
     options: &'static [&'static str],
     /// The highest SEQ the card has seen.
     seq: u64,
+    /// Whether a USIM may be asked by EAP-SIM.
+    sim: bool,
 }
 
 impl Default for Run {
     fn default() -> Self {
-        Self { method: "AKA", prefix: 0, phase1: "", secret: SECRET, options: &[], seq: 0 }
+        Self { method: "AKA", prefix: 0, phase1: "", secret: SECRET, options: &[], seq: 0, sim: true }
     }
 }
 
@@ -158,7 +210,7 @@ impl Run {
     async fn against_us(self, settings: Settings, credentials: Credentials) -> Option<Outcome> {
         let program = program("eapol_test", "eapoltest")?;
         let clients = HashMap::from([(IpAddr::from([127, 0, 0, 1]), Secret::new(SECRET))]);
-        let server = RadiusServer::new(Server::new(settings, hlr(credentials).await), clients);
+        let server = RadiusServer::new(Server::new(settings, hlr(credentials, self.sim).await), clients);
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = socket.local_addr().unwrap().port().to_string();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -189,7 +241,7 @@ impl Run {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let hlr = Arc::new(hlr(credentials).await);
+        let hlr = Arc::new(hlr(credentials, self.sim).await);
         let auc = eap_sim_db::bind(&folder.path().join("auc")).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(eap_sim_db::serve(auc, hlr, async move {
@@ -250,8 +302,8 @@ impl Run {
     }
 }
 
-async fn hlr(credentials: Credentials) -> Hlr {
-    let hlr = Hlr::open(":memory:", MasterKey::new([1; 32])).await.unwrap();
+async fn hlr(credentials: Credentials, sim: bool) -> Hlr {
+    let hlr = Hlr::open(":memory:", MasterKey::new([1; 32])).await.unwrap().with_sim_for_usims(sim);
     let iccid = rsp::Iccid::with_check_digit("8988211000000000001").unwrap();
     let imsi = IMSI.parse().unwrap();
     let subscription = Subscription { imsi, iccid, msisdn: None, eid: None, status: Status::Active };

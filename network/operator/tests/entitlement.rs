@@ -175,14 +175,14 @@ async fn a_companion_from_beginning_to_end(place: &Place) {
     let nothing = phone.ask(&world, &[CONFIGURATION, THE_WATCH].concat()).await;
     assert_eq!(nothing["CompanionConfigurations"], serde_json::json!([]));
     let iccid = ordered(&world, &mut phone, &[]).await;
-    // The first configuration brings the download too, the second does not.
+    // The configuration brings the download too, until it begins: an answer may get lost.
     let of_watch = [CONFIGURATION, THE_WATCH].concat();
     let first = phone.ask(&world, &of_watch).await["CompanionConfigurations"][0]["CompanionConfiguration"].take();
     assert_eq!((&first["ICCID"], &first["ServiceStatus"]), (&iccid.as_str().into(), &"2".into()));
     assert_eq!((&first["CompanionDeviceService"], &first["PollingInterval"]), (&"DiffNumber".into(), &"1".into()));
     assert_eq!(activation_code(&first), format!("LPA:1${SMDP}$MID-{iccid}"));
     let second = phone.ask(&world, &of_watch).await["CompanionConfigurations"][0]["CompanionConfiguration"].take();
-    assert_eq!(second["DownloadInfo"], Value::Null);
+    assert_eq!(second, first);
     // Another companion's configuration is another's.
     let other = phone.ask(&world, &[CONFIGURATION, &[("companion_terminal_id", PHONE)]].concat()).await;
     assert_eq!(other["CompanionConfigurations"], serde_json::json!([]));
@@ -444,6 +444,136 @@ async fn one_device_with_two_cards() {
         .map(|one| one["PrimaryConfiguration"]["ICCID"].as_str().unwrap())
         .collect();
     assert_eq!(iccids, [ICCID, &iccid]);
+}
+
+/// What the request names decides which configuration it gets, and one by itself is in no list; the download is there until
+/// it has begun.
+#[tokio::test]
+async fn a_configuration_is_chosen_by_what_is_named() {
+    let place = Place::sqlite();
+    let world = World::with(&place, |settings| settings.contract = false).await;
+    let mut phone = primary();
+    // The eUICC of the phone itself, beside the card that proves who asks.
+    let section = phone.ask(&world, &[SUBSCRIBE, &[("terminal_eid", EID)]].concat()).await;
+    let iccid = section["DownloadInfo"]["ProfileIccid"].as_str().unwrap().to_owned();
+    let named: &[&[(&str, &str)]] = &[
+        &[("terminal_eid", EID)],
+        &[("terminal_iccid", &iccid)],
+        &[("terminal_eid", EID), ("terminal_iccid", &iccid)],
+        &[("target_terminal_eid", EID)],
+        &[("target_terminal_iccid", &iccid)],
+        &[("target_terminal_iccid", &iccid), ("terminal_iccid", ICCID)],
+    ];
+    for _ in 0..2 {
+        for named in named {
+            let section = phone.ask(&world, &[CONFIGURATION, named].concat()).await;
+            let one = &section["PrimaryConfiguration"];
+            assert_eq!((&one["ICCID"], &one["ServiceStatus"]), (&iccid.as_str().into(), &"2".into()), "{named:?}");
+            assert_eq!(activation_code(one), format!("LPA:1${SMDP}$MID-{iccid}"), "{named:?}");
+        }
+    }
+    // The card, by its own number, or by an eUICC nothing was ordered for.
+    for own in [[("terminal_iccid", ICCID)], [("target_terminal_iccid", ICCID)], [("terminal_eid", OTHER_EID)]] {
+        let section = phone.ask(&world, &[CONFIGURATION, &own].concat()).await;
+        let one = &section["PrimaryConfiguration"];
+        assert_eq!((&one["ICCID"], &one["ServiceStatus"]), (&ICCID.into(), &"1".into()), "{own:?}");
+    }
+    for none in [("terminal_iccid", OTHER_ICCID), ("target_terminal_eid", OTHER_EID), ("target_terminal_id", WATCH)] {
+        let section = phone.ask(&world, &[CONFIGURATION, &[none]].concat()).await;
+        assert_eq!(section["PrimaryConfigurations"], serde_json::json!([]), "{none:?}");
+    }
+    assert_eq!(phone.ask(&world, CONFIGURATION).await["PrimaryConfigurations"].as_array().unwrap().len(), 2);
+    world.installed_and_enabled(&iccid, EID).await;
+    let section = phone.ask(&world, &[CONFIGURATION, &[("terminal_eid", EID)]].concat()).await;
+    let one = &section["PrimaryConfiguration"];
+    assert_eq!((&one["ServiceStatus"], &one["DownloadInfo"]), (&"1".into(), &Value::Null), "it has begun");
+    // Of a second one on the same eUICC that is on its way, nothing else is told.
+    let section = phone.ask(&world, &[SUBSCRIBE, &[("terminal_eid", OTHER_EID)]].concat()).await;
+    let second = section["DownloadInfo"]["ProfileIccid"].as_str().unwrap().to_owned();
+    let section = phone.ask(&world, &[CONFIGURATION, &[("terminal_eid", OTHER_EID)]].concat()).await;
+    assert_eq!(section["PrimaryConfiguration"]["ICCID"], second.as_str());
+}
+
+/// A library that names JSON first and reads XML only, as Android's does: first the token, then operation by operation.
+#[tokio::test]
+async fn a_client_that_reads_xml_only() {
+    let place = Place::sqlite();
+    let world = World::with(&place, |settings| settings.contract = false).await;
+    let mut phone = primary();
+    phone.accept = "application/json, text/vnd.wap.connectivity-xml".into();
+    let reply = phone.by_card(&world, &[]).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), Some("text/vnd.wap.connectivity-xml; charset=utf-8"));
+    assert!(reply.body.contains("<characteristic type=\"TOKEN\">"), "{}", reply.body);
+    // Nothing has failed: the proof was all that was asked for.
+    assert!(reply.body.contains("<parm name=\"OperationResult\" value=\"1\"/>"), "{}", reply.body);
+    assert!(!reply.body.contains("GeneralErrorText"), "{}", reply.body);
+    phone.accept = "application/json".into();
+    phone.ask(&world, &[SUBSCRIBE, &[("terminal_eid", EID)]].concat()).await;
+    phone.accept = "application/json, text/vnd.wap.connectivity-xml".into();
+    let reply = phone.by_token(&world, &[CONFIGURATION, &[("terminal_eid", EID)]].concat()).await;
+    let wanted = "    <characteristic type=\"APPLICATION\">\n        <parm name=\"AppID\" value=\"ap2009\"/>\n        \
+                  <parm name=\"OperationResult\" value=\"1\"/>\n        <characteristic type=\"PrimaryConfiguration\">";
+    assert!(reply.body.contains(wanted), "{}", reply.body);
+    // Out of service it is told so, by its card and by its token.
+    world.bar(IMSI).await;
+    assert_eq!(phone.by_token(&world, &[]).await.status, 403);
+    assert_eq!(phone.by_card(&world, &[]).await.status, 403);
+}
+
+/// An app that could save only the first token goes on with it for as long as it was told.
+#[tokio::test]
+async fn the_first_token_is_good_to_its_end() {
+    let place = Place::sqlite();
+    let world = World::new(&place).await;
+    let mut phone = companion();
+    let reply = phone.by_card(&world, ELIGIBILITY).await.json();
+    let first = reply["Token"]["token"].as_str().unwrap().to_owned();
+    assert_eq!(reply["Token"]["validity"], "2592000");
+    for _ in 0..29 {
+        world.pass(24 * 3600);
+        phone.ask(&world, ELIGIBILITY).await;
+        world.pass(61);
+        let reply = phone.request(&world, &[("token", &first)], ELIGIBILITY).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    assert_ne!(phone.token.as_ref(), Some(&first));
+    world.pass(24 * 3600);
+    assert_eq!(phone.request(&world, &[("token", &first)], ELIGIBILITY).await.status, 511);
+    assert_eq!(phone.ask(&world, ELIGIBILITY).await["OperationResult"], "1", "the newest");
+}
+
+/// What is served is answered, and what is not is named.
+#[tokio::test]
+async fn applications_that_are_not_served() {
+    let place = Place::sqlite();
+    let world = World::new(&place).await;
+    let mut phone = companion();
+    phone.ask(&world, ELIGIBILITY).await;
+    let token = phone.token.clone().unwrap();
+    let list = [("app", "ap2004"), ("app", "ap9999"), ("token", &token)];
+    let document = phone.request(&world, &list, ELIGIBILITY).await.json();
+    assert_eq!(document["ap2006"]["CompanionAppEligibility"], "1");
+    for other in ["ap2004", "ap9999"] {
+        assert_eq!(document[other]["OperationResult"], "103", "{document}");
+        assert_eq!(document[other]["GeneralErrorText"], "This is not offered here.");
+    }
+    // Nothing of it served: that is said to who may ask, and a token would be good for nothing.
+    let mut other = Phone::new(Method::Aka, "ap2003");
+    other.peer.has_seen(1000);
+    let document = other.by_card(&world, &[]).await.json();
+    assert_eq!((&document["ap2003"]["OperationResult"], &document["Token"]), (&"103".into(), &Value::Null));
+    // Of the targets of a temporary token, those that can be granted are.
+    let pass = [("operation", "AcquireTemporaryToken"), ("operation_targets", "Foo,ManageSubscription,ManageService")];
+    let section = phone.ask(&world, &pass).await;
+    assert_eq!(
+        (&section["OperationResult"], &section["OperationTargets"]),
+        (&"1".into(), &"ManageSubscription".into())
+    );
+    for none in ["Foo", "ManageService", ","] {
+        let pass = [("operation", "AcquireTemporaryToken"), ("operation_targets", none)];
+        assert_eq!(phone.ask(&world, &pass).await["OperationResult"], "102", "{none}");
+    }
 }
 
 #[tokio::test]
@@ -740,14 +870,25 @@ async fn cards_refused() {
     phone.peer.wrong_res = Some(vec![0; 8]);
     assert_eq!(phone.by_card(&world, ELIGIBILITY).await.status, 403);
     let mut phone = companion();
-    for (identity, status) in [
-        ("0999990000000001@nai.epc.mnc999.mcc999.3gppnetwork.org", 403),
-        ("2pseudonym@nai.epc", 400),
-        ("alice@example.com", 400),
-        ("0@nai.epc", 400),
-    ] {
+    for (identity, status) in [("2pseudonym@nai.epc", 400), ("alice@example.com", 400), ("0@nai.epc", 400)] {
         let reply = phone.request(&world, &[("EAP_ID", identity)], ELIGIBILITY).await;
         assert_eq!(reply.status, status, "{identity}");
+    }
+    // Whether there is such a subscriber is told by no answer: somebody else's, nobody's, one out of service.
+    world.bar(OTHER_IMSI).await;
+    for imsi in [IMSI, OTHER_IMSI, "001019999999999"] {
+        let identity = format!("0{imsi}@nai.epc.mnc001.mcc001.3gppnetwork.org");
+        let reply = phone.request(&world, &[("EAP_ID", &identity)], ELIGIBILITY).await;
+        assert_eq!(
+            (reply.status, reply.packet().len(), &reply.packet()[38..40]),
+            (200, 0x44, &[0x80, 0][..]),
+            "{imsi}"
+        );
+        let mut stranger = Peer::with_key(Method::Aka, &[1; 16]);
+        stranger.begin();
+        let answer = stranger.respond(&reply.packet());
+        let reply = phone.relay(&world, &answer).await;
+        assert_eq!((reply.status, reply.packet()), (403, vec![4, answer[1], 0, 4]), "{imsi}");
     }
     let identity = format!("0{IMSI}@nai.epc");
     let two = [("EAP_ID", identity.as_str()), ("IMSI", OTHER_IMSI)];
@@ -798,7 +939,7 @@ async fn codes_guessed() {
     phone.cookie = cookie;
     let reply = phone.post(&world, "application/json", &format!("{{\"OTP\":\"{code}\"}}")).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    assert_eq!(reply.json()["ap2009"]["OperationResult"], "102", "no operation was asked for");
+    assert_eq!(reply.json()["ap2009"]["OperationResult"], "1", "nothing else was asked for");
     assert_eq!(phone.get(&world, &[("OTP", &code)]).await.status, 511);
     // Five messages an hour, then a time to wait: for numbers nobody has, too.
     for number in [MSISDN, "81900000000"] {
@@ -839,7 +980,7 @@ async fn nonsense() {
         (&[("operation", "Bogus")][..], "101"),
         (&[("operation", "ManageService"), ("operation_type", "3")], "101"),
         (&[("operation", "AcquirePlan")], "103"),
-        (&[], "102"),
+        (&[("operation_type", "0")], "102"),
         (&wrong_eid, "102"),
         (&no_eid, "102"),
         (&nobody, "102"),

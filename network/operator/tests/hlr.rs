@@ -33,6 +33,7 @@ on_each_database! {
     every_change_is_in_the_diary,
     one_master_key,
     vectors,
+    what_a_card_is_asked_for,
     other_algorithms,
     no_sequence_number_is_used_twice,
     changes_that_meet_are_all_made,
@@ -231,7 +232,7 @@ async fn one_master_key(place: &Place) {
 }
 
 async fn vectors(place: &Place) {
-    let hlr = Arc::new(three(place).await);
+    let hlr = Arc::new(three(place).await.with_sim_for_usims(true));
     let card = crypto::milenage::Milenage::new(&K, &OPC);
     for (seq, ind) in [(1, 1), (2, 2)] {
         let vector = hlr.aka_vector(&imsi(1), false).await.unwrap();
@@ -246,14 +247,30 @@ async fn vectors(place: &Place) {
         hlr.set_status(&imsi(1), status, &change()).await.unwrap();
         assert!(matches!(hlr.aka_vector(&imsi(1), false).await, Err(VectorError::NotActive)));
         assert!(matches!(hlr.sim_triplets(&imsi(1), 2).await, Err(VectorError::NotActive)));
-        // To learn how it stands, a card that is barred may prove itself.
+        // To learn how it stands, a card that is not in service may prove itself.
         let standing = Standing(Arc::clone(&hlr));
-        let proved = standing.aka_vector(&imsi(1), false).await.map(drop);
-        assert_eq!(proved, if status == Status::Barred { Ok(()) } else { Err(VectorError::NotActive) });
-        assert_eq!(standing.sim_triplets(&imsi(1), 2).await.is_ok(), status == Status::Barred);
+        standing.aka_vector(&imsi(1), false).await.unwrap();
+        standing.sim_triplets(&imsi(1), 2).await.unwrap();
         assert!(matches!(standing.aka_vector(&imsi(9), false).await, Err(VectorError::UnknownSubscriber)));
     }
     assert!(matches!(hlr.aka_vector(&imsi(9), false).await, Err(VectorError::UnknownSubscriber)));
+}
+
+/// Triplets of a SIM, and of a USIM if that is let; vectors of a USIM.
+async fn what_a_card_is_asked_for(place: &Place) {
+    let hlr = three(place).await;
+    let sim = Credentials { algorithm: AlgorithmSet::GsmMilenage, ..Credentials::milenage(K, OPC) };
+    hlr.add(&subscription(4, None), &sim, &change()).await.unwrap();
+    for (hlr, usim_too) in [(hlr, false), (register(place).await.with_sim_for_usims(true), true)] {
+        for (number, does_sim) in [(1, usim_too), (4, true), (9, usim_too)] {
+            assert_eq!(VectorSource::does_sim(&hlr, &imsi(number)).await, Ok(does_sim), "{number}");
+        }
+        let of_usim = hlr.sim_triplets(&imsi(1), 2).await.map(|triplets| triplets.len());
+        assert_eq!(of_usim, if usim_too { Ok(2) } else { Err(VectorError::NotBySim) });
+        assert_eq!(hlr.sim_triplets(&imsi(4), 2).await.map(|triplets| triplets.len()), Ok(2));
+        assert_eq!(hlr.aka_vector(&imsi(4), false).await.map(drop), Err(VectorError::NoUsim));
+        hlr.aka_vector(&imsi(1), false).await.unwrap();
+    }
 }
 
 async fn other_algorithms(place: &Place) {
@@ -359,7 +376,7 @@ async fn resynchronisation_goes_forward_only(place: &Place) {
 
 /// The EAP server on the authentication centre.
 async fn cards_authenticate(place: &Place) {
-    let hlr = three(place).await;
+    let hlr = three(place).await.with_sim_for_usims(true);
     assert_eq!(imsi(1).as_str(), IMSI);
     let server = Server::new(Settings::access(), hlr);
     for method in Method::ALL {

@@ -64,7 +64,7 @@ fn msisdn() -> Msisdn {
 /// A service centre with two subscribers, the first of whom has the number.
 async fn smsc_with(url: &str, patience: Patience) -> (Smsc, Arc<Hlr>) {
     let database = Database::open(url).await.unwrap();
-    let hlr = Arc::new(Hlr::new(database.clone(), MasterKey::new([1; 32])));
+    let hlr = Arc::new(Hlr::new(database.clone(), MasterKey::new([1; 32])).with_sim_for_usims(true));
     for (imsi, iccid, msisdn) in [(OLD, "89882110000000000015", Some(MSISDN)), (NEW, "89882110000000000023", None)] {
         let subscription = Subscription {
             imsi: imsi.parse().unwrap(),
@@ -233,7 +233,7 @@ async fn the_text_is_nobodys_business() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("operator.db");
     let database = Database::open(path.to_str().unwrap()).await.unwrap();
-    let hlr = Arc::new(Hlr::new(database.clone(), MasterKey::new([1; 32])));
+    let hlr = Arc::new(Hlr::new(database.clone(), MasterKey::new([1; 32])).with_sim_for_usims(true));
     let subscription = Subscription {
         imsi: imsi(OLD),
         iccid: "89882110000000000015".parse().unwrap(),
@@ -753,12 +753,19 @@ async fn who_does_not_attach() {
     }
     let huge = json!({"identity": "0".repeat(100_000)});
     assert_eq!(phone.post("/attach", &huge).await.0, 413);
-    let nobody = json!({"identity": "0001019999999999@nai.epc.mnc001.mcc001.3gppnetwork.org"});
-    assert_eq!(phone.post("/attach", &nobody).await.0, 403);
+    // Nobody gets a challenge too; and who is barred learns that when the card has proved itself.
+    phone.peer = Peer::with_key(Method::Aka, &[9; 16]);
+    phone.peer.permanent = b"0001019999999999@nai.epc.mnc001.mcc001.3gppnetwork.org".to_vec();
+    let (challenge, session) = phone.begin().await;
+    let answer = phone.peer.respond(&challenge);
+    assert_eq!(phone.go_on(&session, &answer).await.0, 403);
     let barred = hlr.set_status(&imsi(OLD), Subscribed::Barred, &Change::by("test")).await;
     barred.unwrap();
-    let identity = String::from_utf8(phone.peer.begin()).unwrap();
-    assert_eq!(phone.post("/attach", &json!({ "identity": identity })).await.0, 403);
+    phone.peer = Peer::new(Method::Aka);
+    let (challenge, session) = phone.begin().await;
+    let answer = phone.peer.respond(&challenge);
+    let (status, answer) = phone.go_on(&session, &answer).await;
+    assert_eq!((status, packet(&answer)[0]), (403, 4), "EAP-Failure");
 }
 
 /// A client at one, a phone that attaches at one and fetches at the other, a receipt that leaves from where the client
@@ -766,7 +773,7 @@ async fn who_does_not_attach() {
 async fn two_processes(place: &Place) {
     let (one, _) = smsc_at(place).await;
     let database = Database::open(&place.url).await.unwrap();
-    let hlr = Arc::new(Hlr::new(database.clone(), MasterKey::new([1; 32])));
+    let hlr = Arc::new(Hlr::new(database.clone(), MasterKey::new([1; 32])).with_sim_for_usims(true));
     let other = another(database, &hlr, Patience::default());
     let centre = Centre::at(one.clone(), "127.0.0.1:0").await;
     let mut phone = Phone::new(&one, Peer::new(Method::Aka)).await;

@@ -127,6 +127,8 @@ impl World {
             );
             config.tls = Some(tls.identity.clone());
             config.portal = parts::portal(&settings, &random::digits(32))?;
+            // Its phones prove themselves by whatever method is shown.
+            config.sim_with_usim = true;
             config.round = Duration::from_millis(250);
             Ok::<_, Failure>(operator::serve::serve(config).await?)
         })?;
@@ -168,7 +170,7 @@ impl World {
     /// Somebody new, in service; `signed` if all contracts are.
     pub(super) fn subscriber(&self, signed: bool) -> Result<Subscriber, Failure> {
         let subscriber = invent::usual(None)?;
-        let subscription = self.wait(provision::add(self.hlr(), &subscriber, Status::Active))?;
+        let subscription = self.wait(provision::add(self.hlr(), &subscriber, Status::Active, false))?;
         if signed {
             self.sign(&subscription.imsi)?;
         }
@@ -188,7 +190,7 @@ impl World {
         let stock = (0..count).map(|_| invent::usual(Some(STOCK))).collect::<Result<Vec<_>, _>>()?;
         self.runtime.block_on(async {
             for subscriber in &stock {
-                provision::add(self.hlr(), subscriber, Status::Provisioned).await?;
+                provision::add(self.hlr(), subscriber, Status::Provisioned, false).await?;
                 let package = saip::encode_package(&build(subscriber)?);
                 let (store, address) = (self.smdp.store(), self.smdp.address());
                 let offered = Offered { name: STOCK, provider: "vuicc", class: ProfileClass::OPERATIONAL };

@@ -26,7 +26,7 @@ use super::session::{
     AwaitChallenge, AwaitNotification, AwaitReauthentication, AwaitStart, Awaiting, Conversation, Expected, Next,
     Session,
 };
-use super::source::{VectorError, VectorSource};
+use super::source::{AkaVector, Triplet, VectorError, VectorSource};
 use crate::Imsi;
 
 /// The only version of EAP-SIM. RFC 4186 section 10.3.
@@ -56,8 +56,11 @@ pub struct Settings {
     pub result_indications: bool,
     /// Whether the identity round is protected (AT_CHECKCODE).
     pub checkcode: bool,
-    /// Whether EAP-AKA says that EAP-AKA' would have been preferred (AT_BIDDING). A peer that can do both then refuses.
+    /// Whether EAP-AKA says by AT_BIDDING if EAP-AKA' was offered before and declined. A peer that can do both then knows
+    /// that it was not it who declined, and refuses.
     pub bidding: bool,
+    /// Whether a subscriber that is not there gets a challenge too, which nothing answers: who asks does not learn who is.
+    pub decoys: bool,
     /// Whether pseudonyms are given out.
     pub pseudonyms: bool,
     /// How many fast re-authentications may follow a full one; 0 for none.
@@ -88,6 +91,7 @@ impl Settings {
             result_indications: true,
             checkcode: true,
             bidding: true,
+            decoys: false,
             pseudonyms: true,
             reauthentications: 16,
             notify_failures: true,
@@ -103,6 +107,7 @@ impl Settings {
             result_indications: false,
             checkcode: false,
             bidding: false,
+            decoys: true,
             pseudonyms: false,
             reauthentications: 0,
             notify_failures: false,
@@ -219,7 +224,7 @@ impl<S: VectorSource> Server<S> {
         let Some(method) = method.or(self.settings.methods.first().copied()) else {
             return Step::Failure { packet: packet::failure(identifier), reason: Reason::NoMethod };
         };
-        let conversation = Conversation {
+        let mut conversation = Conversation {
             method,
             identifier,
             identity: identity.unwrap_or_default().to_vec(),
@@ -229,7 +234,29 @@ impl<S: VectorSource> Server<S> {
             settled: false,
             resynchronised: false,
         };
+        if method == Method::Sim {
+            match self.may_be_sim(&conversation.identity, given.now).await {
+                Ok(true) => {}
+                // The identity says by which method the peer would begin, not which others it knows.
+                Ok(false) => {
+                    conversation.declined.push(Method::Sim);
+                    let other = self.settings.methods.iter().find(|method| **method != Method::Sim).copied();
+                    let Some(method) = other else { return conversation.failure(VectorError::NotBySim.into()) };
+                    conversation.method = method;
+                }
+                Err(error) => return conversation.failure(error.into()),
+            }
+        }
         self.begin(conversation, given).await
+    }
+
+    /// Whether EAP-SIM is for whom an identity names; true as long as it names nobody.
+    async fn may_be_sim(&self, identity: &[u8], now: u64) -> Result<bool, VectorError> {
+        let Some(identity) = Identity::parse(identity) else { return Ok(true) };
+        match identity.imsi().or_else(|| self.identities.pseudonym(identity.username, now)) {
+            Some(imsi) => self.source.does_sim(&imsi).await,
+            None => Ok(true),
+        }
     }
 
     /// Goes on with the answer to the last request. A packet that is not that answer, say one from before,
@@ -283,21 +310,29 @@ impl<S: VectorSource> Server<S> {
     /// The peer names the methods it would rather use. RFC 3748 section 5.3.1.
     async fn declined(&self, mut conversation: Conversation, wanted: &[u8], given: &mut Given<'_>) -> Step {
         conversation.declined.push(conversation.method);
-        let mut offered = self.settings.methods.iter().filter(|method| !conversation.declined.contains(method));
-        match offered.find(|method| wanted.contains(&method.eap_type().0)).copied() {
-            Some(method) => {
-                // The identity was for the other method.
-                conversation = Conversation {
-                    method,
-                    identity: Vec::new(),
-                    identity_round: Vec::new(),
-                    asked: None,
-                    ..conversation
-                };
-                self.begin(conversation, given).await
+        let wants = |method: Method| wanted.contains(&method.eap_type().0);
+        // Nobody asks for what they have declined: it is not for their card.
+        let mut refused = wants(Method::Sim) && conversation.declined.contains(&Method::Sim);
+        for method in self.settings.methods.iter().copied() {
+            if !wants(method) || conversation.declined.contains(&method) {
+                continue;
             }
-            None => conversation.failure(Reason::NoMethod),
+            if method == Method::Sim {
+                match self.may_be_sim(&conversation.identity, given.now).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        refused = true;
+                        continue;
+                    }
+                    Err(error) => return conversation.failure(error.into()),
+                }
+            }
+            // The identity was for the other method.
+            conversation =
+                Conversation { method, identity: Vec::new(), identity_round: Vec::new(), asked: None, ..conversation };
+            return self.begin(conversation, given).await;
         }
+        conversation.failure(if refused { VectorError::NotBySim.into() } else { Reason::NoMethod })
     }
 
     /// Asks who the peer is: in EAP-AKA by a message of its own, in EAP-SIM by SIM-Start.
@@ -391,7 +426,11 @@ impl<S: VectorSource> Server<S> {
             (None, None) => return self.fail(conversation, Reason::Incomplete("AT_IDENTITY")),
         };
         let imsi = match resolved {
-            Resolved::Subscriber(imsi) => imsi,
+            Resolved::Subscriber(imsi) => match self.source.does_sim(&imsi).await {
+                Ok(true) => imsi,
+                Ok(false) => return self.fail(conversation, VectorError::NotBySim.into()),
+                Err(error) => return self.fail(conversation, error.into()),
+            },
             Resolved::Keys(what) => return self.reauthenticate(conversation, *what, given),
             Resolved::Unknown(ask) => return self.ask_identity(conversation, ask),
         };
@@ -415,6 +454,9 @@ impl<S: VectorSource> Server<S> {
     ) -> Step {
         let triplets = match self.source.sim_triplets(&imsi, self.settings.triplets).await {
             Ok(triplets) => triplets,
+            Err(VectorError::UnknownSubscriber) if self.settings.decoys => {
+                decoy_triplets(self.settings.triplets, given)
+            }
             Err(error) => return self.fail(conversation, error.into()),
         };
         let kcs: Zeroizing<Vec<u8>> = Zeroizing::new(triplets.iter().flat_map(|triplet| triplet.kc).collect());
@@ -434,6 +476,11 @@ impl<S: VectorSource> Server<S> {
         let prime = conversation.method == Method::AkaPrime;
         let vector = match self.source.aka_vector(&imsi, prime).await {
             Ok(vector) => vector,
+            Err(VectorError::UnknownSubscriber) if self.settings.decoys => decoy_vector(given),
+            // Its card has nothing but triplets.
+            Err(VectorError::NoUsim) if self.may_switch_to(Method::Sim, &conversation) => {
+                return ask_start(Conversation { method: Method::Sim, ..conversation }, Some(imsi), None);
+            }
             Err(error) => return self.fail(conversation, error.into()),
         };
         let mut attributes = vec![Attribute::Rand(vec![vector.rand]), Attribute::Autn(vector.autn)];
@@ -451,13 +498,19 @@ impl<S: VectorSource> Server<S> {
         let next = self.promise(&conversation, 1, given);
         self.offer(&mut attributes, &conversation, &keys, &next, &[], given);
         if self.settings.bidding && conversation.method == Method::Aka {
-            attributes.push(Attribute::Bidding(self.settings.methods.contains(&Method::AkaPrime)));
+            // RFC 9048 section 4: that EAP-AKA' would have been preferred, and somebody declined it.
+            attributes.push(Attribute::Bidding(conversation.declined.contains(&Method::AkaPrime)));
         }
         let message = Message::new(Subtype::AKA_CHALLENGE, attributes);
         let (conversation, packet) = conversation.sealed(message, &keys.k_aut, &[]);
         let expected = Expected::Res { xres: vector.xres.clone(), rand: vector.rand };
         let state = AwaitChallenge { imsi, keys, expected, next };
         Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Challenge(Box::new(state)) } }
+    }
+
+    /// Whether another method can take the place of one the peer has not said a word in.
+    fn may_switch_to(&self, method: Method, conversation: &Conversation) -> bool {
+        !conversation.settled && self.settings.methods.contains(&method) && !conversation.declined.contains(&method)
     }
 
     async fn challenge_answered(
@@ -688,6 +741,20 @@ fn ask_start(conversation: Conversation, imsi: Option<Imsi>, identity: Option<At
     let (conversation, packet) = conversation.request(&Message::new(Subtype::SIM_START, attributes));
     let awaiting = Awaiting::Start(AwaitStart { imsi });
     Step::Request { packet, session: Session { conversation, awaiting } }
+}
+
+/// What looks like a subscriber's vector and is nobody's: no card takes it, and no answer to it is right.
+fn decoy_vector(given: &mut Given<'_>) -> AkaVector {
+    let mut autn: [u8; 16] = given.octets();
+    // AMF can be read by everybody.
+    (autn[6], autn[7]) = (SEPARATION_BIT, 0);
+    let (rand, xres) = (given.octets(), given.octets::<8>().to_vec());
+    AkaVector { rand, autn, xres, ck: given.octets(), ik: given.octets() }
+}
+
+/// The same for EAP-SIM.
+fn decoy_triplets(count: usize, given: &mut Given<'_>) -> Vec<Triplet> {
+    (0..count).map(|_| Triplet { rand: given.octets(), sres: given.octets(), kc: given.octets() }).collect()
 }
 
 /// What an identity leads to.

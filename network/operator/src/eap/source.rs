@@ -12,6 +12,12 @@ pub trait VectorSource: Send + Sync {
     /// A vector for one challenge; with `separation`, one whose AMF has the separation bit, as EAP-AKA' wants it.
     fn aka_vector(&self, imsi: &Imsi, separation: bool) -> impl Future<Output = Result<AkaVector, VectorError>> + Send;
 
+    /// Whether the subscriber is to prove itself by EAP-SIM: who has a SIM, and who has a USIM if the operator lets it, as
+    /// triplets are weaker than what a USIM can do. Asking about nobody is answered as about a USIM.
+    fn does_sim(&self, _imsi: &Imsi) -> impl Future<Output = Result<bool, VectorError>> + Send {
+        async { Ok(true) }
+    }
+
     /// `count` triplets with different RANDs.
     fn sim_triplets(&self, imsi: &Imsi, count: usize)
     -> impl Future<Output = Result<Vec<Triplet>, VectorError>> + Send;
@@ -29,6 +35,10 @@ pub trait VectorSource: Send + Sync {
 impl<S: VectorSource> VectorSource for Arc<S> {
     async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
         (**self).aka_vector(imsi, separation).await
+    }
+
+    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+        (**self).does_sim(imsi).await
     }
 
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
@@ -75,6 +85,12 @@ pub enum VectorError {
     /// The subscription is barred or not active yet.
     #[error("the subscription is not active")]
     NotActive,
+    /// The card is a SIM: it knows no EAP-AKA.
+    #[error("the subscriber has a SIM, which knows EAP-SIM only")]
+    NoUsim,
+    /// The card is a USIM, and EAP-SIM would be a step down.
+    #[error("the subscriber has a USIM; eap.sim_with_usim lets it prove itself by EAP-SIM all the same")]
+    NotBySim,
     /// AUTS was not made by the subscriber's card.
     #[error("AUTS is not from this subscriber's card")]
     WrongAuts,

@@ -4,7 +4,7 @@
 use super::document::Characteristic;
 use super::odsa::{CompanionService, OperationType, ServiceStatus, SubscriptionResult, answer, parameter};
 use super::operation::{
-    Asking, Failure, Outcome, is_for, status_of, status_of_service, subscription_is, success, target,
+    Asking, Failure, Outcome, is_for, status_of, status_of_service, subscription_is, success, target, waiting_download,
 };
 use super::request::OdsaError;
 use super::server::Refusal;
@@ -153,7 +153,7 @@ impl Asking<'_> {
             .parm(answer::COMPANION_DEVICE_SERVICE, kind.as_str())
             .parm(answer::SERVICE_STATUS, status.as_str())
             .and(self.polling(status));
-        Ok(Some(match self.first_download(order).await? {
+        Ok(Some(match waiting_download(order) {
             Some(info) => configuration.characteristic(answer::DOWNLOAD_INFO, info),
             None => configuration,
         }))

@@ -4,8 +4,6 @@ use core::fmt::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::odsa::AppId;
-
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -24,20 +22,88 @@ impl Format {
         }
     }
 
-    /// The first that an `Accept` names: any type with "xml" or "json" in it, as devices in the field are. `None` if
-    /// it names neither.
+    /// What an `Accept` prefers (RFC 9110 section 12.5.1): XML where it is acceptable and nothing else is rated higher, as
+    /// devices name JSON first and read XML only. Any type with "xml" or "json" in it counts, as devices in the field are.
+    /// `None` if it names neither, and leaves both open.
     pub fn accepted(header: &str) -> Option<Self> {
-        let mut formats = header.split(',').filter_map(|range| {
-            let media_type = range.split(';').next()?.trim().to_ascii_lowercase();
-            match media_type {
-                relay if relay.contains("eap-relay") => None,
-                json if json.contains("json") => Some(Self::Json),
-                xml if xml.contains("xml") => Some(Self::Xml),
-                _ => None,
-            }
-        });
-        formats.next()
+        let ranges: Vec<Range> = unquoted_parts(header, ',').filter_map(Range::read).collect();
+        let rated = |format| {
+            let ratings = ranges.iter().filter_map(|range| Some((range.covers(format)?, range.quality)));
+            // The most specific range counts; of several, the one that is rated highest.
+            ratings.max()
+        };
+        let (xml, json) = (rated(Self::Xml), rated(Self::Json));
+        let quality = |rated: Option<(u8, u16)>| rated.map_or(0, |(_, quality)| quality);
+        let is_named = |rated: Option<(u8, u16)>| rated.is_some_and(|(how, _)| how > Range::ANY);
+        match (quality(xml), quality(json)) {
+            (0, 0) => None,
+            (xml_is, json_is) if xml_is == json_is && !is_named(xml) && !is_named(json) => None,
+            (xml_is, json_is) if xml_is >= json_is => Some(Self::Xml),
+            _ => Some(Self::Json),
+        }
     }
+}
+
+/// One media range of an `Accept`, with its weight in thousandths.
+struct Range {
+    media_type: String,
+    quality: u16,
+}
+
+impl Range {
+    /// How specific a range is that covers all types, all of a kind, or one.
+    const ANY: u8 = 0;
+    const KIND: u8 = 1;
+    const ONE: u8 = 2;
+
+    /// `None` for what is no document's: packets of the relay.
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = unquoted_parts(text, ';').map(str::trim);
+        let media_type = parts.next()?.to_ascii_lowercase();
+        let weight = parts.find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("q").then(|| value.trim().trim_matches('"'))
+        });
+        // A weight that is none says nothing.
+        let quality = weight.and_then(quality).unwrap_or(1000);
+        (!media_type.contains("eap-relay") && media_type.contains('/')).then_some(Self { media_type, quality })
+    }
+
+    /// How specifically it covers a format; `None` if not at all.
+    fn covers(&self, format: Format) -> Option<u8> {
+        let (word, kind) = match format {
+            Format::Xml => ("xml", "text/*"),
+            Format::Json => ("json", "application/*"),
+        };
+        match &*self.media_type {
+            "*/*" => Some(Self::ANY),
+            of_kind if of_kind == kind => Some(Self::KIND),
+            one if one.contains(word) => Some(Self::ONE),
+            _ => None,
+        }
+    }
+}
+
+/// A weight in thousandths: 0 to 1, with three digits at most. RFC 9110 section 12.4.2
+fn quality(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let whole: u16 = whole.parse().ok().filter(|whole| *whole <= 1)?;
+    let digits = fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let fraction: u16 = format!("{:0<3}", fraction.get(..3).unwrap_or(fraction)).parse().ok().filter(|_| digits)?;
+    Some((whole * 1000 + fraction).min(1000))
+}
+
+/// What stands between separators that are in no quoted string.
+fn unquoted_parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        let separates = character == separator && !quoted;
+        if !escaped && character == '"' {
+            quoted = !quoted;
+        }
+        escaped = quoted && !escaped && character == '\\';
+        separates
+    })
 }
 
 /// A document.
@@ -50,7 +116,7 @@ pub struct Document {
     /// TOKEN, if a new one is given out.
     pub token: Option<Token>,
     /// APPLICATION, one for each AppID.
-    pub applications: Vec<(AppId, Characteristic)>,
+    pub applications: Vec<(String, Characteristic)>,
 }
 
 /// TOKEN: what the device shows next time.
@@ -153,7 +219,7 @@ impl Document {
             xml.characteristic("TOKEN", &token.characteristic());
         }
         for (app, inner) in &self.applications {
-            xml.characteristic("APPLICATION", &Characteristic::new().parm("AppID", app.as_str()).and(inner.clone()));
+            xml.characteristic("APPLICATION", &Characteristic::new().parm("AppID", app).and(inner.clone()));
         }
         xml.out.push_str("</wap-provisioningdoc>\n");
         xml.out
@@ -242,7 +308,7 @@ impl Serialize for Document {
             map.serialize_entry("Token", &token.characteristic())?;
         }
         for (app, inner) in &self.applications {
-            map.serialize_entry(app.as_str(), inner)?;
+            map.serialize_entry(app, inner)?;
         }
         map.end()
     }
@@ -281,7 +347,7 @@ mod tests {
 
     fn with(inner: Characteristic) -> Document {
         let token = Some(Token { token: "ASH127AHHA88SF".into(), validity: 86400 });
-        Document { version: 1, validity: 172_800, token, applications: vec![(AppId::Companion, inner)] }
+        Document { version: 1, validity: 172_800, token, applications: vec![("ap2006".into(), inner)] }
     }
 
     fn download() -> Document {
@@ -380,7 +446,36 @@ mod tests {
             ("text/vnd.wap.connectivity-xml, text/xml, application/xml", Some(Format::Xml)),
             ("application/vnd.gsma.eap-relay.v1.0+json, text/vnd.wap.connectivity-xml", Some(Format::Xml)),
             ("application/vnd.gsma.eap-relay.v1.0+json, application/json", Some(Format::Json)),
-            ("application/json, text/vnd.wap.connectivity-xml", Some(Format::Json)),
+            // Android's library, which reads XML only.
+            ("application/json, text/vnd.wap.connectivity-xml", Some(Format::Xml)),
+            ("application/json;q=1.0, text/vnd.wap.connectivity-xml;q=1", Some(Format::Xml)),
+            ("application/json, text/vnd.wap.connectivity-xml;q=0.9", Some(Format::Json)),
+            ("application/json;q=0.5,text/vnd.wap.connectivity-xml;Q = 0.51", Some(Format::Xml)),
+            ("text/vnd.wap.connectivity-xml;q=0.001, application/json;q=0.002", Some(Format::Json)),
+            // Wildcards, and what is more specific than they are.
+            ("application/json, */*", Some(Format::Xml)),
+            ("application/json, */*;q=0.8", Some(Format::Json)),
+            ("*/*;q=0.1", None),
+            ("text/*", Some(Format::Xml)),
+            ("application/*", Some(Format::Json)),
+            ("application/*, text/*", Some(Format::Xml)),
+            ("text/*;q=0.5, application/json;q=0.4", Some(Format::Xml)),
+            ("*/*, text/vnd.wap.connectivity-xml;q=0", Some(Format::Json)),
+            ("*/*, application/json;q=0", Some(Format::Xml)),
+            ("application/json;q=0", None),
+            ("application/json;q=0, text/vnd.wap.connectivity-xml;q=0.0", None),
+            (
+                "application/vnd.gsma.eap-relay.v1.0+json, application/json, text/vnd.wap.connectivity-xml",
+                Some(Format::Xml),
+            ),
+            // Parameters, spaces, empty places, weights that are none.
+            (" application/json ; charset=utf-8 ; q=0.9 ,, text/vnd.wap.connectivity-xml ; q=0.1 ", Some(Format::Json)),
+            ("application/json;x=\"a,text/xml;q=1\"", Some(Format::Json)),
+            ("application/json;x=\"\\\",\";q=0.1, text/xml;q=0.2", Some(Format::Xml)),
+            ("application/json;q=high, text/vnd.wap.connectivity-xml;q=0.9", Some(Format::Json)),
+            ("application/json;q=7", Some(Format::Json)),
+            ("json", None),
+            ("text/html, */*;q=0.8", None),
         ] {
             assert_eq!(Format::accepted(accept), format, "{accept}");
         }

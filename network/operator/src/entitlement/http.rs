@@ -64,7 +64,9 @@ async fn answer(
 ) -> Response {
     let language = Some(text(headers, &header::ACCEPT_LANGUAGE)).filter(|header| !header.is_empty());
     let language = language.map(Language::accepted);
-    let format = Format::accepted(text(headers, &header::ACCEPT));
+    // Several lines are one list. RFC 9110 section 5.3
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
     let envelope = Envelope { cookie: cookie(headers), format, language, source };
     let now = (server.inner.clock)();
     let answer = match parameters {

@@ -59,6 +59,13 @@ words! {
     }
 }
 
+impl AppId {
+    /// Whether it is configured here.
+    pub const fn is_served(self) -> bool {
+        matches!(self, Self::Companion | Self::Primary)
+    }
+}
+
 words! {
     /// What is asked for. Table 27.
     Operation {
@@ -213,6 +220,9 @@ words! {
 
 macro_rules! names {
     ($($name:ident = $spelling:literal;)*) => {
+        /// All of them.
+        pub const ALL: &[&str] = &[$($spelling),*];
+
         $(#[doc = concat!("`", $spelling, "`")] pub const $name: &str = $spelling;)*
     };
 }

@@ -4,7 +4,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rsp::es2plus::Timestamp;
 use rsp::{Eid, Iccid};
-use sqlx::query;
 
 use super::document::Characteristic;
 use super::odsa::{
@@ -13,7 +12,6 @@ use super::odsa::{
 };
 use super::request::{Odsa, OdsaError, Slot};
 use super::server::{Inner, OTHER_EUICC, Proved, Refusal};
-use super::session::column;
 use super::token::Holder;
 use super::wording;
 use crate::Imsi;
@@ -185,11 +183,10 @@ impl Asking<'_> {
         /// What another device may need it for.
         const TARGETS: [Operation; 3] =
             [Operation::CheckEligibility, Operation::ManageSubscription, Operation::AcquireConfiguration];
-        let targets = &self.odsa.operation_targets;
+        let wanted = self.odsa.operation_targets.as_ref().ok_or(OdsaError::Missing(parameter::OPERATION_TARGETS))?;
+        // What it is good for is in the answer; who wants more than that sees what is not in it.
+        let targets: Vec<Operation> = TARGETS.into_iter().filter(|target| wanted.contains(target)).collect();
         if targets.is_empty() {
-            return Err(OdsaError::Missing(parameter::OPERATION_TARGETS).into());
-        }
-        if !targets.iter().all(|target| TARGETS.contains(target)) {
             return Err(OdsaError::Invalid(parameter::OPERATION_TARGETS).into());
         }
         if self.holder.by_code || self.proved == Proved::TemporaryToken {
@@ -197,7 +194,7 @@ impl Asking<'_> {
         }
         let validity = self.server.settings.temporary_token_validity;
         let holder = Holder { apps: vec![self.app], ..self.holder.clone() };
-        let token = self.server.tokens.issue_temporary(&holder, targets, validity, self.now).await;
+        let token = self.server.tokens.issue_temporary(&holder, &targets, validity, self.now).await;
         let token = token.map_err(Refusal::from)?;
         let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
         Ok(success()
@@ -419,15 +416,6 @@ impl Asking<'_> {
         Ok(newest)
     }
 
-    /// DownloadInfo, once: the first AcquireConfiguration after activation has it. TS.43 section 6.5.4.
-    pub(super) async fn first_download(&self, order: &Order) -> Result<Option<Characteristic>, Failure> {
-        let Some(info) = download_info(order).filter(|_| order.state == State::Released) else { return Ok(None) };
-        let sql = "INSERT INTO entitlement_download (order_id, told_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        let told = query(sql).bind(order.id.as_str()).bind(column(self.now));
-        let told = told.execute(self.server.database.pool()).await.map_err(Refusal::from)?;
-        Ok((told.rows_affected() == 1).then_some(info))
-    }
-
     /// How the service of an order's profile stands.
     pub(super) async fn service_of(&self, order: &Order) -> Result<Option<Service>, Failure> {
         let secondary = match (&order.imsi, &order.target.iccid) {
@@ -507,6 +495,12 @@ fn waits_for(service: &Service) -> Waits<'_> {
     }
 }
 
+/// DownloadInfo until the download begins. TS.43 section 6.5.5 has it in the first answer after activation; but an answer
+/// may get lost, or be one that its reader makes nothing of, and the profile is downloaded once all the same.
+pub(super) fn waiting_download(order: &Order) -> Option<Characteristic> {
+    download_info(order).filter(|_| order.state == State::Released)
+}
+
 /// Where the profile is, in Base64, as Android's client wants it.
 fn download_info(order: &Order) -> Option<Characteristic> {
     let code = order.activation_code.as_ref()?.to_string();
@@ -523,6 +517,11 @@ pub(super) fn result_is(result: OperationResult) -> Characteristic {
 
 pub(super) fn success() -> Characteristic {
     result_is(OperationResult::Success)
+}
+
+/// For an application that is nothing of this server's: the device goes on without.
+pub(super) fn not_served(language: Language) -> Characteristic {
+    result_is(OperationResult::NotSupported).parm(answer::GENERAL_ERROR_TEXT, wording::NOT_OFFERED.get(language))
 }
 
 pub(super) fn subscription_is(result: SubscriptionResult) -> Characteristic {

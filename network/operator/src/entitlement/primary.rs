@@ -5,7 +5,9 @@ use rsp::Eid;
 
 use super::document::Characteristic;
 use super::odsa::{CompanionService, OperationType, ServiceStatus, SubscriptionResult, answer, parameter};
-use super::operation::{Asking, Failure, Outcome, is_for, required, status_of, subscription_is, success, target};
+use super::operation::{
+    Asking, Failure, Outcome, is_for, required, status_of, subscription_is, success, target, waiting_download,
+};
 use super::request::{OdsaError, Slot};
 use super::server::Proved;
 use crate::boss::{Filter, Kind, Order, State, Target};
@@ -110,33 +112,59 @@ impl Asking<'_> {
         self.share().await
     }
 
-    /// AcquireConfiguration: the eSIM that is named; else the own card, and the profile beside it.
+    /// AcquireConfiguration: what the request names, by the target's identifiers or else by its own device's; the own card,
+    /// and the profile beside it, if it names nothing. One by itself is what Android's client can read: it does not look
+    /// into a list.
     pub(super) async fn primary_configurations(&self) -> Outcome {
-        let mut configurations = Vec::new();
-        let named = self.odsa.target != Slot::default();
-        let slot = if named { self.odsa.target.clone() } else { Slot { eid: self.foreign_eid(), ..Slot::default() } };
-        let only = named || slot.eid.is_some();
-        if !only || self.is_there_already(self.holder.eid.as_ref()) {
-            configurations.push(self.own_configuration().await?);
-        }
         if self.is_out_of_service_by_card() {
-            return Ok(answer_of(configurations));
+            return Ok(answer_of(vec![self.own_configuration().await?]));
+        }
+        let named = self.named();
+        let names_something = named != Slot::default();
+        let mut configurations = Vec::new();
+        let own = &self.subscription;
+        let is_own = match &named {
+            Slot { iccid: Some(iccid), .. } => *iccid == own.iccid,
+            Slot { eid: Some(eid), .. } => own.eid.as_ref() == Some(eid),
+            Slot { id, .. } => id.is_none(),
+        };
+        if is_own {
+            configurations.push((self.own_configuration().await?, false));
         }
         for kind in [Kind::Primary, Kind::Transfer] {
-            if kind == Kind::Transfer && !only {
+            if kind == Kind::Transfer && !names_something {
                 continue;
             }
-            for order in self.orders(kind).await?.iter().filter(|order| is_for(order, &slot)) {
-                configurations.extend(self.primary_configuration(order).await?);
+            for order in self.orders(kind).await?.iter().filter(|order| is_for(order, &named)) {
+                let is_coming = status_of(order) == ServiceStatus::Activating;
+                configurations.extend(self.primary_configuration(order).map(|one| (one, is_coming)));
             }
         }
-        Ok(answer_of(configurations))
+        // Of several on one eUICC the one that is on its way is asked for.
+        if names_something && configurations.iter().any(|(_, is_coming)| *is_coming) {
+            configurations.retain(|(_, is_coming)| *is_coming);
+        }
+        // Whose card is elsewhere than on the eUICC of the device, and who has ordered nothing for that.
+        if configurations.is_empty() && self.names_its_own_euicc_only() {
+            configurations.push((self.own_configuration().await?, false));
+        }
+        Ok(answer_of(configurations.into_iter().map(|(one, _)| one).collect()))
     }
 
-    /// The eUICC of a device that asks with a subscription whose card it does not have.
-    fn foreign_eid(&self) -> Option<Eid> {
-        let guest = self.holder.eid.is_some() || self.proved == Proved::TemporaryToken;
-        self.holder.eid.or(self.odsa.terminal.eid.filter(|_| guest))
+    /// What the request names.
+    fn named(&self) -> Slot {
+        if self.odsa.target != Slot::default() {
+            return self.odsa.target.clone();
+        }
+        // Every request says which device asks.
+        let Slot { eid, iccid, .. } = self.odsa.terminal.clone();
+        Slot { id: None, eid: eid.or(self.holder.eid), iccid }
+    }
+
+    /// Whether a device with its own card has said which eUICC is in it, and nothing else.
+    fn names_its_own_euicc_only(&self) -> bool {
+        let is_guest = self.holder.eid.is_some() || self.proved == Proved::TemporaryToken;
+        !is_guest && self.odsa.target == Slot::default() && self.odsa.terminal.iccid.is_none()
     }
 
     /// The card that proved who asks. Once its number has moved on, it has no use any more.
@@ -157,17 +185,17 @@ impl Asking<'_> {
     }
 
     /// `None` as long as there is no profile.
-    async fn primary_configuration(&self, order: &Order) -> Result<Option<Characteristic>, Failure> {
-        let Some(iccid) = &order.iccid else { return Ok(None) };
+    fn primary_configuration(&self, order: &Order) -> Option<Characteristic> {
+        let iccid = order.iccid.as_ref()?;
         let status = status_of(order);
         let configuration = Characteristic::new()
             .parm(answer::ICCID, iccid.to_string())
             .parm(answer::SERVICE_STATUS, status.as_str())
             .and(self.polling(status));
-        Ok(Some(match self.first_download(order).await? {
+        Some(match waiting_download(order) {
             Some(info) => configuration.characteristic(answer::DOWNLOAD_INFO, info),
             None => configuration,
-        }))
+        })
     }
 }
 

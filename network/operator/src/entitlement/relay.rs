@@ -45,7 +45,9 @@ impl ResultCode {
             | Reason::WrongRes
             | Reason::Vector(VectorError::WrongAuts) => Self::AuthenticationRejected,
             Reason::UnknownIdentity | Reason::Vector(VectorError::UnknownSubscriber) => Self::UserUnknown,
-            Reason::Vector(VectorError::NotActive) => Self::AuthorizationRejected,
+            Reason::Vector(VectorError::NotActive | VectorError::NoUsim | VectorError::NotBySim) => {
+                Self::AuthorizationRejected
+            }
             Reason::ClientError(_)
             | Reason::Incomplete(_)
             | Reason::Malformed(_)

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rsp::{Eid, Iccid};
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -26,8 +27,7 @@ use crate::{Imsi, Msisdn};
 
 /// The oldest and the newest entitlement version spoken here, inclusive; all minor versions of the newest.
 const VERSIONS: (Version, u32) = (Version { major: 2, minor: 0 }, 13);
-/// No request has this many parameters, nor values this long.
-const MOST_PARAMETERS: usize = 64;
+/// No parameter has a value this long.
 const LONGEST_VALUE: usize = 2048;
 /// No device, vendor or friendly name is longer.
 const LONGEST_NAME: usize = 100;
@@ -82,7 +82,8 @@ impl OdsaError {
     }
 }
 
-/// Names and values, as they came; names in small letters.
+/// Names and values, as they came; names in small letters. Those that nothing here reads are left out: they may be there
+/// twice, or be no text.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Parameters(BTreeMap<String, Vec<String>>);
@@ -106,10 +107,10 @@ impl Parameters {
 
     /// From the JSON object of a POST. Values are strings; `app` may be an array of them; numbers pass for strings.
     pub fn of_json(body: &[u8]) -> Result<Self, RequestError> {
-        let object: BTreeMap<String, Value> =
+        let Members(members) =
             serde_json::from_slice(body).map_err(|_| RequestError::Malformed("the body is no JSON object"))?;
         let mut parameters = Self::default();
-        for (name, value) in &object {
+        for (name, value) in members.iter().filter(|(name, _)| is_read(name)) {
             let values = match value {
                 Value::Array(values) => values.as_slice(),
                 one => std::slice::from_ref(one),
@@ -126,19 +127,25 @@ impl Parameters {
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), RequestError> {
-        let name = name.to_ascii_lowercase();
-        let several = name == parameter::APP;
-        let values = self.0.entry(name).or_default();
-        if !values.is_empty() && !several {
-            return Err(RequestError::Malformed("a parameter is there twice"));
+        if !is_read(name) {
+            return Ok(());
         }
         if value.len() > LONGEST_VALUE {
             return Err(RequestError::Malformed("a value is too long"));
         }
-        values.push(value.trim().to_owned());
-        if self.0.len() > MOST_PARAMETERS || self.values(parameter::APP).count() > AppId::ALL.len() {
+        let (name, value) = (name.to_ascii_lowercase(), value.trim());
+        let several = name == parameter::APP;
+        let values = self.0.entry(name).or_default();
+        if values.iter().any(|other| other == value) {
+            return Ok(());
+        }
+        if !values.is_empty() && !several {
+            return Err(RequestError::Malformed("a parameter is there twice"));
+        }
+        if values.len() >= AppId::ALL.len() {
             return Err(RequestError::Malformed("too many parameters"));
         }
+        values.push(value.to_owned());
         Ok(())
     }
 
@@ -154,6 +161,38 @@ impl Parameters {
 
     fn text(&self, name: &str) -> Option<String> {
         self.value(name).map(str::to_owned)
+    }
+}
+
+/// Whether anything here reads this parameter.
+fn is_read(name: &str) -> bool {
+    parameter::ALL.iter().chain([&EAP_RELAY_PACKET]).any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The members of a JSON object in their order, also such as are there twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
     }
 }
 
@@ -221,6 +260,8 @@ pub struct Terminal {
 pub struct Request {
     /// What is to be configured.
     pub apps: Vec<AppId>,
+    /// What is to be configured too, and is nothing that is served here.
+    pub not_served: Vec<String>,
     /// Which application on the device asks.
     pub app_name: Option<String>,
     /// Which device asks.
@@ -286,8 +327,10 @@ impl Request {
             Some(digits) => Some(msisdn(digits).ok_or(RequestError::Invalid(parameter::MSISDN))?),
         };
         let secret = |name| parameters.text(name).map(Zeroizing::new);
+        let (apps, not_served) = apps(&parameters)?;
         let request = Self {
-            apps: apps(&parameters)?,
+            apps,
+            not_served,
             app_name: parameters.text(parameter::APP_NAME),
             terminal: Terminal {
                 id,
@@ -334,28 +377,54 @@ impl Request {
         Ok(found)
     }
 
+    /// Whether it is for nothing but a proof of who asks, and the token that stands for it.
+    pub fn is_authentication_only(&self) -> bool {
+        [parameter::OPERATION, parameter::OPERATION_TYPE].iter().all(|name| self.parameters.value(name).is_none())
+    }
+
     /// The operation and its parameters.
     pub fn odsa(&self) -> Result<Odsa, OdsaError> {
         Odsa::read(&self.parameters)
     }
 }
 
-/// AppIDs: one, several, or several in one string, as Android's client sends them.
-fn apps(parameters: &Parameters) -> Result<Vec<AppId>, RequestError> {
-    let mut apps = Vec::new();
+/// AppIDs: one, several, or several in one string, as Android's client sends them. Those that are served, and those that
+/// are not.
+fn apps(parameters: &Parameters) -> Result<(Vec<AppId>, Vec<String>), RequestError> {
+    let (mut apps, mut not_served) = (Vec::new(), Vec::new());
     for value in parameters.values(parameter::APP) {
         let list = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
-        for app in list.split(',').map(|app| app.trim().trim_matches('"')) {
-            let app = AppId::parse(app).ok_or(RequestError::Invalid(parameter::APP))?;
-            if !matches!(app, AppId::Companion | AppId::Primary) {
-                return Err(RequestError::Invalid(parameter::APP));
-            }
-            if !apps.contains(&app) {
-                apps.push(app);
+        for name in list.split(',').map(|app| app.trim().trim_matches('"')) {
+            match AppId::parse(name) {
+                Some(app) if app.is_served() => {
+                    if !apps.contains(&app) {
+                        apps.push(app);
+                    }
+                }
+                _ => {
+                    let name = app_id(name).ok_or(RequestError::Invalid(parameter::APP))?;
+                    if !not_served.contains(&name) {
+                        not_served.push(name);
+                    }
+                }
             }
         }
     }
-    if apps.is_empty() { Err(RequestError::Missing(parameter::APP)) } else { Ok(apps) }
+    if not_served.len() > AppId::ALL.len() {
+        return Err(RequestError::Malformed("too many parameters"));
+    }
+    if apps.is_empty() && not_served.is_empty() {
+        Err(RequestError::Missing(parameter::APP))
+    } else {
+        Ok((apps, not_served))
+    }
+}
+
+/// What an AppID looks like, known or not: `ap` and four digits.
+fn app_id(text: &str) -> Option<String> {
+    let name = text.to_ascii_lowercase();
+    let digits = name.strip_prefix("ap")?;
+    (digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(name)
 }
 
 /// An IMEI, a UUID, or what else a maker takes for one: visible ASCII without the characters of markup.
@@ -398,8 +467,8 @@ pub struct Odsa {
     pub redownloadable: Option<bool>,
     /// What the person said to a MSG.
     pub message: Option<MessageResponse>,
-    /// What a temporary token is for.
-    pub operation_targets: Vec<Operation>,
+    /// What a temporary token is to be for, as far as it is known.
+    pub operation_targets: Option<Vec<Operation>>,
     /// The subscription that shares its number, if not the asking one's card.
     pub primary: Option<Identifier>,
     /// The subscription it is shared with.
@@ -471,7 +540,9 @@ impl Odsa {
             .flag(parameter::MSG_BUTTON)?
             .map(|accepted| MessageResponse { accepted, text: parameters.text(parameter::MSG_RESPONSE) });
         let list = |name| parameters.value(name).into_iter().flat_map(|list: &str| list.split(',').map(str::trim));
-        let targets = list(parameter::OPERATION_TARGETS).map(Operation::parse).collect::<Option<_>>();
+        // Targets that are not known are not granted; the others may be.
+        let targets = parameters.value(parameter::OPERATION_TARGETS);
+        let targets = targets.map(|_| list(parameter::OPERATION_TARGETS).filter_map(Operation::parse).collect());
         let hunt_order = list(parameter::HUNT_ORDER).map(card_or_subscription).collect::<Option<_>>();
         Ok(Self {
             operation,
@@ -502,7 +573,7 @@ impl Odsa {
             },
             redownloadable: from.flag(parameter::REDOWNLOADABLE)?,
             message,
-            operation_targets: targets.ok_or(OdsaError::Invalid(parameter::OPERATION_TARGETS))?,
+            operation_targets: targets,
             primary: from.identifier(parameter::PRIMARY_ID_TYPE, parameter::PRIMARY_ID)?,
             secondary: from.identifier(parameter::SECONDARY_ID_TYPE, parameter::SECONDARY_ID)?,
             call_delivery: from.read(parameter::CALL_DELIVERY, |name| {
@@ -611,6 +682,18 @@ mod tests {
         for app in ["app=ap2006&app=ap2009", "app=%5Bap2006,ap2009%5D", "app=ap2006,AP2009,ap2006"] {
             assert_eq!(request(&format!("{app}&{rest}")).apps, two, "{app}");
         }
+        // Those that are not served are named.
+        for (list, served, others) in [
+            ("app=ap2004", &[][..], &["ap2004"][..]),
+            ("app=%5Bap2003,ap2006,AP9999%5D", &[AppId::Companion], &["ap2003", "ap9999"]),
+            ("app=ap2009&app=ap2005&app=ap2009,ap2005", &[AppId::Primary], &["ap2005"]),
+        ] {
+            let request = request(&format!("{list}&{rest}"));
+            assert_eq!(
+                (&request.apps[..], request.not_served),
+                (served, others.iter().map(ToString::to_string).collect())
+            );
+        }
         let json = br#"{"app":["ap2006","ap2009"],"terminal_id":"x","entitlement_version":"12.0"}"#;
         let Call::Begin(post) = Call::read(Parameters::of_json(json).unwrap()).unwrap() else { panic!() };
         assert_eq!(post.apps, two);
@@ -627,8 +710,9 @@ mod tests {
             ("entitlement_version=9.0", RequestError::Missing(parameter::TERMINAL_ID)),
             ("entitlement_version=9.0&terminal_id=%3Cb%3E", RequestError::Invalid(parameter::TERMINAL_ID)),
             ("entitlement_version=9.0&terminal_id=x", RequestError::Missing(parameter::APP)),
-            ("entitlement_version=9.0&terminal_id=x&app=ap9999", RequestError::Invalid(parameter::APP)),
-            ("entitlement_version=9.0&terminal_id=x&app=ap2004", RequestError::Invalid(parameter::APP)),
+            ("entitlement_version=9.0&terminal_id=x&app=app", RequestError::Invalid(parameter::APP)),
+            ("entitlement_version=9.0&terminal_id=x&app=ap2006,,ap2009", RequestError::Invalid(parameter::APP)),
+            ("entitlement_version=9.0&terminal_id=x&app=ap2006,%3Cb%3E", RequestError::Invalid(parameter::APP)),
             ("entitlement_version=9.0&terminal_id=x&app=ap2006&IMSI=1", RequestError::Invalid(parameter::IMSI)),
             ("entitlement_version=9.0&terminal_id=x&app=ap2006&vers=a", RequestError::Invalid(parameter::VERS)),
             ("terminal_id=x&terminal_id=y", RequestError::Malformed("a parameter is there twice")),
@@ -643,10 +727,33 @@ mod tests {
         for json in ["", "[]", "{\"app\":{}}", "{\"app\":null}", "{", "\u{feff}{}"] {
             assert!(matches!(Parameters::of_json(json.as_bytes()), Err(RequestError::Malformed(_))), "{json}");
         }
-        let many: Vec<String> = (0..65).map(|n| format!("p{n}=1")).collect();
+        assert!(query(&format!("token={}", "x".repeat(3000))).is_err());
+        let many: Vec<String> = (1000..1100).map(|n| format!("app=ap{n}")).collect();
         assert!(query(&many.join("&")).is_err());
-        assert!(query(&format!("a={}", "x".repeat(3000))).is_err());
-        assert!(query(&"app=ap2006&".repeat(100)).is_err());
+        let one = format!("entitlement_version=9.0&terminal_id=x&app={}", many.join(",").replace("app=", ""));
+        assert!(query(&one).is_err());
+    }
+
+    /// What nothing here reads, twice, too long, or of no kind that has a meaning; and what is said twice and the same.
+    #[test]
+    fn what_is_not_read_refuses_nothing() {
+        let rest = "entitlement_version=12.0&terminal_id=x&app=ap2006";
+        let plain = request(rest).parameters;
+        for odd in ["notif_action=2&notif_action=3", "GID1=1&gid1=2", "?=&?=", "app=ap2006", "terminal_id=x"] {
+            assert_eq!(request(&format!("{rest}&{odd}")).parameters, plain, "{odd}");
+        }
+        let many: Vec<String> = (0..100).map(|n| format!("p{n}={}", "x".repeat(30 * n))).collect();
+        assert_eq!(request(&format!("{rest}&{}", many.join("&"))).parameters, plain);
+        let json = r#"{"entitlement_version":"12.0","terminal_id":"x","app":"ap2006","#.to_owned();
+        for odd in [r#""a":{}"#, r#""a":[1,{}],"a":null"#, r#""terminal_id":"x""#, r#""app":["ap2006"]"#] {
+            let read = Parameters::of_json(format!("{json}{odd}}}").as_bytes());
+            assert_eq!(read.as_ref(), Ok(&plain), "{odd}");
+        }
+        // What is read has one value.
+        for two in [r#""terminal_id":"y""#, r#""token":"a","Token":"b""#, r#""vers":[1,2]"#] {
+            let read = Parameters::of_json(format!("{json}{two}}}").as_bytes());
+            assert_eq!(read, Err(RequestError::Malformed("a parameter is there twice")), "{two}");
+        }
     }
 
     #[test]
@@ -682,6 +789,9 @@ mod tests {
         assert_eq!(all.call_delivery, Some(Mode::MobileAccessHunting));
         assert!(matches!(all.hunt_order[..], [Identifier::Imsi(_), Identifier::Iccid(_)]));
         assert!(all.remove_profile);
+        let targets = |list: &str| odsa(&format!("operation=AcquireTemporaryToken{list}")).unwrap().operation_targets;
+        assert_eq!(targets("&operation_targets=Foo,manageservice"), Some(vec![Operation::ManageService]));
+        assert_eq!((targets("&operation_targets=Foo"), targets("")), (Some(Vec::new()), None));
         assert_eq!(all.terminal.id.as_deref(), Some("356938035643809"));
     }
 
@@ -707,7 +817,6 @@ mod tests {
             ("operation=CheckEligibility&x_call_delivery=both", OdsaError::Invalid(parameter::CALL_DELIVERY)),
             ("operation=CheckEligibility&x_hunt_order=1,,2", OdsaError::Invalid(parameter::HUNT_ORDER)),
             ("operation=CheckEligibility&MSG_btn=2", OdsaError::Invalid(parameter::MSG_BUTTON)),
-            ("operation=CheckEligibility&operation_targets=All", OdsaError::Invalid(parameter::OPERATION_TARGETS)),
             (
                 "operation=CheckEligibility&companion_terminal_friendly_name=a%0Ab",
                 OdsaError::Invalid(parameter::COMPANION_FRIENDLY_NAME),

@@ -14,7 +14,7 @@ use rsp::Eid;
 
 use super::document::{Characteristic, Document, Format};
 use super::odsa::AppId;
-use super::operation::Asking;
+use super::operation::{Asking, not_served, success};
 use super::relay::ResultCode;
 use super::request::{Call, OdsaError, Parameters, Request, RequestError};
 use super::session::{self, Awaiting, Session, SessionError, Sessions};
@@ -76,7 +76,6 @@ pub(super) struct Inner {
     pub(super) boss: Boss,
     pub(super) hlr: Arc<Hlr>,
     pub(super) codes: OneTimeCodes,
-    pub(super) database: Database,
     pub(super) tokens: Tokens,
     sessions: Sessions,
     eap: eap::Server<Standing>,
@@ -233,8 +232,8 @@ impl Entitlement {
     ) -> Self {
         let eap = eap::Server::new(eap::Settings::relay(), Standing(Arc::clone(&hlr)));
         let sessions = Sessions::new(database.clone(), key);
-        let tokens = Tokens::new(database.clone());
-        Self { inner: Arc::new(Inner { settings, boss, hlr, codes, database, tokens, sessions, eap, clock }) }
+        let tokens = Tokens::new(database);
+        Self { inner: Arc::new(Inner { settings, boss, hlr, codes, tokens, sessions, eap, clock }) }
     }
 
     /// Answers one call.
@@ -446,19 +445,26 @@ impl Entitlement {
         let mut applications = Vec::with_capacity(request.apps.len());
         for app in &request.apps {
             let section = self.section(*app, holder, &subscription, request, envelope, proved, now).await?;
-            applications.push((*app, section));
+            applications.push((app.as_str().to_owned(), section));
+        }
+        let language = envelope.language.unwrap_or_default();
+        for app in &request.not_served {
+            tracing::info!(imsi = ?holder.imsi, app, "not served");
+            applications.push((app.clone(), not_served(language)));
         }
         let Settings { token_validity, configuration_validity, .. } = self.inner.settings;
         let tokens = &self.inner.tokens;
         let token = match (proved, &request.credentials.token) {
             (Proved::TemporaryToken, _) => None,
+            // It would be good for nothing.
+            _ if request.apps.is_empty() => None,
             // A card that is out of service is told how it stands, and is believed nothing else.
             (Proved::Card, _) if subscription.status != Status::Active => None,
             (Proved::Token, Some(shown)) => Some(tokens.renew(shown, holder, token_validity, now).await?),
             _ => Some(tokens.issue(holder, token_validity, now).await?),
         };
         let document = Document { version: 1, validity: configuration_validity, token, applications };
-        let (format, language) = (envelope.format.unwrap_or(Format::Xml), envelope.language.unwrap_or_default());
+        let format = envelope.format.unwrap_or(Format::Xml);
         Ok(Answer::Document { document, format, language })
     }
 
@@ -476,6 +482,10 @@ impl Entitlement {
         let language = envelope.language.unwrap_or_default();
         let odsa = request.odsa();
         let result = match &odsa {
+            Err(_) if request.is_authentication_only() => match subscription.status {
+                Status::Active => Ok(success()),
+                _ => Err(Refusal::Forbidden("the subscription is not active").into()),
+            },
             // What changes something is asked of one application.
             Ok(odsa) if request.apps.len() > 1 && !odsa.only_looks() => {
                 Err(OdsaError::Invalid(super::odsa::parameter::APP).into())

@@ -1,9 +1,14 @@
 //! Tokens: what a device shows instead of its card. TS.43 sections 2.8.5 and 2.9.6.
 //!
 //! A token is good for one subscription, one device and the applications it was given out for. One that was got by a code
-//! from an SMS is good for one eUICC too: the one the code was asked for with, or else the first it is used for. Every
-//! answer brings a new one. When a token is used, those of the same device that are older than a minute before it end: an
-//! answer that got lost, or a second request under way, does no harm.
+//! from an SMS is good for one eUICC too: the one the code was asked for with, or else the first it is used for.
+//!
+//! **What an answer says of a token's validity is so.** While a token is young, an answer brings it again, with what is left
+//! of its time; past half its time, an answer brings another one, and the old one goes on to its end. So an app that could
+//! save only the first token, an answer that got lost, or two requests under way do no harm, and a device that keeps on
+//! asking never has to prove itself anew. The other way, a new token with every answer that ends those before, was given up:
+//! it ended tokens whose time was stated, and who has stolen one is faster with the next than its owner. What bounds a
+//! stolen token is its time, the device it is bound to, and whether its subscription is in service.
 
 use rsp::Eid;
 use sqlx::{AnyConnection, Row, query};
@@ -16,8 +21,8 @@ use crate::Imsi;
 use crate::database::{Database, change};
 use crate::secret::{digest, fresh};
 
-/// How much older than the one in use a token may be, in seconds.
-const GRACE: u64 = 60;
+/// Tokens of one device and application at a time, the newest: who proves the card again and again gets one each time.
+const MOST: i64 = 32;
 
 /// Tokens in the database.
 pub(super) struct Tokens {
@@ -83,8 +88,8 @@ impl Tokens {
         Ok(Token { token: token.to_string(), validity })
     }
 
-    /// Gives out the next token to whoever has shown this one. If another request has settled the eUICC since, the new one
-    /// is for that eUICC too.
+    /// The token that goes on after the one that was shown: the same while it is young, with what is left of its time, else
+    /// another one. If another request has settled the eUICC since, that is for this eUICC too.
     pub(super) async fn renew(
         &self,
         shown: &str,
@@ -92,14 +97,17 @@ impl Tokens {
         validity: u64,
         now: u64,
     ) -> Result<Token, TokenError> {
-        if !holder.by_code || holder.eid.is_some() {
-            return self.issue(holder, validity, now).await;
+        let row = query("SELECT expires_at FROM entitlement_token WHERE id = $1").bind(id(shown));
+        let row = row.fetch_optional(self.database.pool()).await?.ok_or(TokenError::Unknown)?;
+        let left = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default().saturating_sub(now);
+        if left > validity / 2 {
+            return Ok(Token { token: shown.to_owned(), validity: left });
         }
         let token = fresh()?;
         let done: Result<(), TokenError> = change!(self.database, |tx| {
             let row = query("SELECT eid FROM entitlement_token WHERE id = $1").bind(id(shown));
             let eid = row.fetch_optional(&mut *tx).await?.ok_or(TokenError::Unknown)?.try_get(0)?;
-            let holder = Holder { eid: read_eid(eid)?, ..holder.clone() };
+            let holder = Holder { eid: read_eid(eid)?.or(holder.eid), ..holder.clone() };
             let new = New { holder: &holder, terminal_id: &holder.terminal_id, targets: &[], validity };
             new.insert(&mut *tx, &token, now).await?;
         });
@@ -127,7 +135,7 @@ impl Tokens {
 
     /// Who shows this token, if the bearer may.
     pub(super) async fn redeem(&self, token: &str, bearer: &Bearer<'_>, now: u64) -> Result<Holder, TokenError> {
-        let sql = "SELECT imsi, terminal_id, apps, app_name, eid, by_code, issued_at FROM entitlement_token \
+        let sql = "SELECT imsi, terminal_id, apps, app_name, eid, by_code FROM entitlement_token \
                    WHERE id = $1 AND expires_at > $2 AND targets = ''";
         let row = query(sql).bind(id(token)).bind(column(now)).fetch_optional(self.database.pool()).await?;
         let row = row.ok_or(TokenError::Unknown)?;
@@ -135,19 +143,6 @@ impl Tokens {
         if !holder.is(bearer) {
             return Err(TokenError::NotYours);
         }
-        let issued: i64 = row.try_get("issued_at")?;
-        let sql = "DELETE FROM entitlement_token WHERE imsi = $1 AND terminal_id = $2 AND apps = $3 \
-                   AND app_name = $4 AND eid = $5 AND by_code = $6 AND targets = '' AND issued_at < $7";
-        query(sql)
-            .bind(holder.imsi.as_str())
-            .bind(&holder.terminal_id)
-            .bind(list(&holder.apps))
-            .bind(holder.app_name.as_deref().unwrap_or_default())
-            .bind(holder.eid.as_ref().map(Eid::to_string).unwrap_or_default())
-            .bind(i64::from(holder.by_code))
-            .bind(issued.saturating_sub(column(GRACE)))
-            .execute(self.database.pool())
-            .await?;
         Ok(holder)
     }
 
@@ -241,6 +236,19 @@ impl New<'_> {
             .bind(column(now))
             .bind(column(now + validity))
             .bind(i64::from(holder.by_code))
+            .execute(&mut *connection)
+            .await?;
+        let sql = "DELETE FROM entitlement_token WHERE id IN (SELECT id FROM entitlement_token \
+                   WHERE imsi = $1 AND terminal_id = $2 AND apps = $3 AND app_name = $4 AND targets = $5 \
+                   ORDER BY issued_at DESC, id LIMIT 1000 OFFSET $6) AND id <> $7";
+        query(sql)
+            .bind(holder.imsi.as_str())
+            .bind(*terminal_id)
+            .bind(list(&holder.apps))
+            .bind(holder.app_name.as_deref().unwrap_or_default())
+            .bind(targets.join(","))
+            .bind(MOST)
+            .bind(id(token))
             .execute(connection)
             .await?;
         Ok(())
@@ -320,17 +328,35 @@ mod tests {
         ));
     }
 
+    /// The answers of a month: what each has stated is so, whichever of the tokens the device has saved.
     #[tokio::test]
-    async fn old_ones_end_when_a_new_one_is_used() {
+    async fn a_token_is_good_for_as_long_as_was_stated() {
         let (tokens, holder) = tokens().await;
-        let first = tokens.issue(&holder, 100_000, 1000).await.unwrap().token;
-        let lost = tokens.issue(&holder, 100_000, 2000).await.unwrap().token;
-        tokens.redeem(&first, &BEARER, 3000).await.expect("the answer with the second one got lost");
-        let third = tokens.issue(&holder, 100_000, 3000).await.unwrap().token;
-        tokens.redeem(&third, &BEARER, 3001).await.unwrap();
-        for old in [first, lost] {
-            assert!(matches!(tokens.redeem(&old, &BEARER, 3002).await, Err(TokenError::Unknown)));
+        let first = tokens.issue(&holder, 1000, 1000).await.unwrap();
+        let young = tokens.renew(&first.token, &holder, 1000, 1499).await.unwrap();
+        assert_eq!((&young.token, young.validity), (&first.token, 501), "the same while it is young");
+        let second = tokens.renew(&first.token, &holder, 1000, 1500).await.unwrap();
+        assert!(second.token != first.token && second.validity == 1000);
+        let third = tokens.renew(&first.token, &holder, 1000, 1600).await.unwrap();
+        for (token, end) in [(&first, 2000), (&second, 2500), (&third, 2600)] {
+            tokens.redeem(&third.token, &BEARER, 1601).await.expect("whichever is used meanwhile");
+            tokens.redeem(&token.token, &BEARER, end - 1).await.unwrap();
+            assert!(matches!(tokens.redeem(&token.token, &BEARER, end).await, Err(TokenError::Unknown)));
         }
+    }
+
+    #[tokio::test]
+    async fn tokens_of_one_device_do_not_pile_up() {
+        let (tokens, holder) = tokens().await;
+        let other = Holder { terminal_id: "another".into(), ..holder.clone() };
+        let kept = tokens.issue(&other, 500, 1000).await.unwrap().token;
+        let first = tokens.issue(&holder, 500, 1000).await.unwrap().token;
+        for second in 1..=MOST {
+            tokens.redeem(&first, &BEARER, 1001).await.unwrap();
+            tokens.issue(&holder, 500, 1000 + second.unsigned_abs()).await.unwrap();
+        }
+        assert!(matches!(tokens.redeem(&first, &BEARER, 1001).await, Err(TokenError::Unknown)));
+        tokens.redeem(&kept, &Bearer { terminal_id: "another", ..BEARER }, 1001).await.expect("of another device");
     }
 
     #[tokio::test]
@@ -358,12 +384,12 @@ mod tests {
         let holder = Holder { by_code: true, ..holder };
         let shown = tokens.issue(&holder, 500, 1000).await.unwrap().token;
         let under_way = tokens.redeem(&shown, &BEARER, 1001).await.unwrap();
-        let next = tokens.renew(&shown, &under_way, 500, 1001).await.unwrap().token;
-        assert_eq!(tokens.redeem(&next, &BEARER, 1001).await.unwrap().eid, None);
+        let next = tokens.renew(&shown, &under_way, 500, 1300).await.unwrap().token;
+        assert_eq!(tokens.redeem(&next, &BEARER, 1300).await.unwrap().eid, None);
         // While it is answered, another request names an eUICC.
         tokens.settle_eid(&shown, &under_way, &eid).await.unwrap();
-        let next = tokens.renew(&shown, &under_way, 500, 1001).await.unwrap().token;
-        assert_eq!(tokens.redeem(&next, &BEARER, 1001).await.unwrap().eid, Some(eid));
+        let next = tokens.renew(&shown, &under_way, 500, 1300).await.unwrap().token;
+        assert_eq!(tokens.redeem(&next, &BEARER, 1300).await.unwrap().eid, Some(eid));
         assert!(matches!(tokens.renew("another", &under_way, 500, 1001).await, Err(TokenError::Unknown)));
     }
 

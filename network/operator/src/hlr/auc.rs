@@ -32,33 +32,51 @@ pub fn resynchronised(ours: Sqn, sqn_ms: Sqn) -> Option<Sqn> {
 enum Purpose {
     /// Service, which only an active subscription has.
     Service,
-    /// To learn how the card itself stands: also one that is barred may ask that.
+    /// To learn how the card itself stands: also one that is not in service may ask that.
     Standing,
 }
 
+/// How a card is to prove itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// A USIM, by AKA.
+    Vector,
+    /// A SIM, or a USIM that is let, by GSM's triplets.
+    Triplets,
+}
+
 impl Hlr {
-    /// The functions of a subscription that may be proved, its AMF and its last SQN.
-    async fn authentication(&self, imsi: &Imsi, purpose: Purpose) -> Result<(Algorithm, Amf, Sqn), VectorError> {
+    /// The functions of a subscription that may be proved, its AMF and its last SQN. `by` is how it is to be proved.
+    async fn authentication(
+        &self,
+        imsi: &Imsi,
+        purpose: Purpose,
+        by: By,
+    ) -> Result<(Algorithm, Amf, Sqn), VectorError> {
         let subscription = self.lookup(Lookup::Imsi(imsi)).await?.pop().ok_or(VectorError::UnknownSubscriber)?;
-        match (subscription.status, purpose) {
-            (Status::Active, _) | (Status::Barred, Purpose::Standing) => {}
-            _ => return Err(VectorError::NotActive),
+        if subscription.status != Status::Active && purpose != Purpose::Standing {
+            return Err(VectorError::NotActive);
         }
         let credentials = self.credentials(imsi).await?;
+        match (by, credentials.algorithm.is_gsm()) {
+            (By::Vector, true) => return Err(VectorError::NoUsim),
+            (By::Triplets, false) if !self.sim_with_usim => return Err(VectorError::NotBySim),
+            _ => {}
+        }
         let functions = credentials.functions().ok_or(VectorError::Unsuitable("keys of the wrong length"))?;
         Ok((functions, credentials.amf, credentials.sqn))
     }
 
     /// SRES and Kc to challenges chosen by who asks.
     pub async fn gsm_answers(&self, imsi: &Imsi, rands: &[[u8; 16]]) -> Result<Vec<Triplet>, VectorError> {
-        let (functions, ..) = self.authentication(imsi, Purpose::Service).await?;
+        let (functions, ..) = self.authentication(imsi, Purpose::Service, By::Triplets).await?;
         Ok(rands.iter().map(|rand| triplet(&functions, *rand)).collect())
     }
 
     async fn vector(&self, imsi: &Imsi, separation: bool, purpose: Purpose) -> Result<AkaVector, VectorError> {
         // Whoever moves the sequence number on first has it; the others look again.
         let (functions, mut amf, sqn) = loop {
-            let (functions, amf, last) = self.authentication(imsi, purpose).await?;
+            let (functions, amf, last) = self.authentication(imsi, purpose, By::Vector).await?;
             let sqn = next_sqn(last);
             if self.advance_sqn(imsi, last, sqn).await? {
                 break (functions, amf, sqn);
@@ -78,14 +96,23 @@ impl Hlr {
         })
     }
 
+    /// Whether a subscriber proves itself by triplets. About one that is not there: what is so of a USIM.
+    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+        match self.credentials(imsi).await {
+            Ok(credentials) => Ok(self.sim_with_usim || credentials.algorithm.is_gsm()),
+            Err(HlrError::NotFound(_)) => Ok(self.sim_with_usim),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn triplets(&self, imsi: &Imsi, count: usize, purpose: Purpose) -> Result<Vec<Triplet>, VectorError> {
-        let (functions, ..) = self.authentication(imsi, purpose).await?;
+        let (functions, ..) = self.authentication(imsi, purpose, By::Triplets).await?;
         (0..count).map(|_| Ok(triplet(&functions, fresh_rand()?))).collect()
     }
 
     async fn step(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14], purpose: Purpose) -> Result<(), VectorError> {
         loop {
-            let (functions, _, ours) = self.authentication(imsi, purpose).await?;
+            let (functions, _, ours) = self.authentication(imsi, purpose, By::Vector).await?;
             let sqn_ms = functions.resynchronise(rand, auts).ok_or(VectorError::WrongAuts)?;
             let Some(sqn) = resynchronised(ours, sqn_ms) else { return Ok(()) };
             if self.advance_sqn(imsi, ours, sqn).await? {
@@ -113,6 +140,10 @@ impl VectorSource for Hlr {
         self.vector(imsi, separation, Purpose::Service).await
     }
 
+    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+        Self::does_sim(self, imsi).await
+    }
+
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
         self.triplets(imsi, count, Purpose::Service).await
     }
@@ -122,7 +153,8 @@ impl VectorSource for Hlr {
     }
 }
 
-/// The authentication centre for a door where a card that is barred may prove itself too, to learn how it stands. What else
+/// The authentication centre for a door where a card that is not in service may prove itself too, to learn how it stands:
+/// it is told no earlier than anybody else that it may not. What else
 /// such a card may is for the door to refuse.
 #[derive(Clone)]
 pub struct Standing(pub Arc<Hlr>);
@@ -130,6 +162,10 @@ pub struct Standing(pub Arc<Hlr>);
 impl VectorSource for Standing {
     async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
         self.0.vector(imsi, separation, Purpose::Standing).await
+    }
+
+    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+        self.0.does_sim(imsi).await
     }
 
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {

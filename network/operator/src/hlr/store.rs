@@ -22,6 +22,8 @@ const KNOWN_LABEL: &str = "master-key";
 pub struct Hlr {
     pub(super) database: Database,
     key: Arc<MasterKey>,
+    /// Whether who has a USIM may prove itself by EAP-SIM.
+    pub(super) sim_with_usim: bool,
 }
 
 /// What a subscription is looked up by.
@@ -115,7 +117,14 @@ pub enum HlrError {
 impl Hlr {
     /// The register in this database, its keys sealed with `key`.
     pub fn new(database: Database, key: impl Into<Arc<MasterKey>>) -> Self {
-        Self { database, key: key.into() }
+        Self { database, key: key.into(), sim_with_usim: false }
+    }
+
+    /// The same, and who has a USIM may prove itself by EAP-SIM too. Triplets have no proof of the network, and keys of 64
+    /// bits.
+    #[must_use]
+    pub fn with_sim_for_usims(self, may: bool) -> Self {
+        Self { sim_with_usim: may, ..self }
     }
 
     /// The register in the database named by `url`: see [`Database::open`].

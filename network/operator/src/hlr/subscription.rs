@@ -61,6 +61,8 @@ pub enum AlgorithmSet {
     },
     /// TS 34.108 section 8.1.2, test profiles only.
     Xor,
+    /// TS 55.205, GSM-MILENAGE: A3 and A8 of a SIM (2G), made of Milenage. Such a card knows no AKA.
+    GsmMilenage,
 }
 
 impl AlgorithmSet {
@@ -70,7 +72,13 @@ impl AlgorithmSet {
             Self::Milenage => "milenage",
             Self::Tuak { .. } => "tuak",
             Self::Xor => "xor",
+            Self::GsmMilenage => "gsm-milenage",
         }
+    }
+
+    /// Whether the card is a SIM, which has triplets and nothing else.
+    pub const fn is_gsm(self) -> bool {
+        matches!(self, Self::GsmMilenage)
     }
 
     pub(super) const fn iterations(self) -> u8 {
@@ -78,7 +86,9 @@ impl AlgorithmSet {
     }
 
     pub(super) fn from_columns(name: &str, iterations: u8) -> Option<Self> {
-        [Self::Milenage, Self::Tuak { iterations }, Self::Xor].into_iter().find(|set| set.name() == name)
+        [Self::Milenage, Self::Tuak { iterations }, Self::Xor, Self::GsmMilenage]
+            .into_iter()
+            .find(|set| set.name() == name)
     }
 }
 
@@ -107,7 +117,9 @@ impl Credentials {
     /// The functions; `None` if K or OPc have no length the algorithm set knows.
     pub fn functions(&self) -> Option<Algorithm> {
         match self.algorithm {
-            AlgorithmSet::Milenage => Some(Milenage::new(self.k.as_array()?, self.opc.as_array()?).into()),
+            AlgorithmSet::Milenage | AlgorithmSet::GsmMilenage => {
+                Some(Milenage::new(self.k.as_array()?, self.opc.as_array()?).into())
+            }
             AlgorithmSet::Tuak { iterations } => {
                 let parameters = Parameters { iterations, ..Parameters::default() };
                 Tuak::new(&self.k, self.opc.as_array()?, parameters).ok().map(Algorithm::from)

@@ -110,6 +110,8 @@ pub struct Config {
     pub sms: SmsClient,
     /// What call servers have to show at the register's door; `None`: nothing, so that it has to be of this machine.
     pub call_delivery_secret: Option<Zeroizing<String>>,
+    /// Whether who has a USIM may prove itself by EAP-SIM too.
+    pub sim_with_usim: bool,
     /// Access points, gateways and proxies, each with its secret.
     pub radius_clients: HashMap<IpAddr, Secret>,
 }
@@ -194,6 +196,7 @@ impl Config {
             smsc,
             sms,
             call_delivery_secret: None,
+            sim_with_usim: false,
             radius_clients: HashMap::new(),
         }
     }

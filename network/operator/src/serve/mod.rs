@@ -127,7 +127,8 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", doors.at(HTTPS).unwrap_or_default())
     });
-    let hlr = Arc::new(Hlr::new(database.clone(), Arc::clone(&key)));
+    let hlr = Hlr::new(database.clone(), Arc::clone(&key)).with_sim_for_usims(config.sim_with_usim);
+    let hlr = Arc::new(hlr);
     let sms_address = sms.address.clone().or_else(|| doors.at(SMPP).map(str::to_owned));
     let sender =
         sender(&sms, sms_address.filter(|_| [Part::Entitlement, Part::Portal, Part::Boss].into_iter().any(runs)));

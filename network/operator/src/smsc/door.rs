@@ -39,7 +39,7 @@ use crate::Imsi;
 use crate::database::change;
 use crate::discreet::Discreet;
 use crate::eap::{Given, Server, Session, Settings, Step};
-use crate::hlr::{Hlr, HlrError};
+use crate::hlr::{Hlr, HlrError, Lookup, Standing, Status};
 use crate::metrics::count_authentication;
 use crate::secret;
 use crate::source::{Room, Source};
@@ -61,13 +61,13 @@ const ATTACHMENT: u64 = 24 * 3600;
 
 /// What the door needs besides messages.
 pub(super) struct Door {
-    eap: Server<Arc<Hlr>>,
+    eap: Server<Standing>,
     waits: Waits,
 }
 
 impl Door {
     pub(super) fn new(hlr: Arc<Hlr>) -> Self {
-        Self { eap: Server::new(Settings::relay(), hlr), waits: Waits::new(MOST_WAITING) }
+        Self { eap: Server::new(Settings::relay(), Standing(hlr)), waits: Waits::new(MOST_WAITING) }
     }
 }
 
@@ -251,6 +251,13 @@ async fn attach(
             Ok(Json(AttachAnswer::Challenge { session: name.to_string(), packet: BASE64.encode(packet) }))
         }
         Step::Success(success) => {
+            // Only whose card it is learns that it is out of service.
+            let found = smsc.inner.hlr.lookup(Lookup::Imsi(&success.imsi)).await?;
+            if !found.iter().any(|subscription| subscription.status == Status::Active) {
+                tracing::info!(imsi = ?success.imsi, "phone refused: the subscription is not active");
+                let identifier = success.packet.get(1).copied().unwrap_or_default();
+                return Err(Refusal::Failure(crate::eap::packet::failure(identifier)));
+            }
             let token = secret::fresh().map_err(HlrError::from)?;
             smsc.attach(&token, &success.imsi, now).await?;
             tracing::info!(imsi = ?success.imsi, method = ?success.method, "phone attached");

@@ -30,18 +30,37 @@ pub(crate) struct Centre {
     algorithm: Algorithm,
     state: Mutex<(u64, u8)>,
     amf: [u8; 2],
+    /// Whether the card is a SIM, a USIM, or a USIM that may be asked as a SIM.
+    vectors: bool,
+    triplets: bool,
 }
 
 impl Centre {
     /// One whose next challenge has the sequence number after `seq`.
     pub(crate) fn new(seq: u64) -> Self {
-        Self { algorithm: Milenage::new(&K, &OPC).into(), state: Mutex::new((seq, 0)), amf: [0x80, 0] }
+        Self {
+            algorithm: Milenage::new(&K, &OPC).into(),
+            state: Mutex::new((seq, 0)),
+            amf: [0x80, 0],
+            vectors: true,
+            triplets: true,
+        }
     }
 
     /// One with another AMF.
     pub(crate) fn with_amf(mut self, amf: [u8; 2]) -> Self {
         self.amf = amf;
         self
+    }
+
+    /// One whose subscriber has a USIM, which is not to be asked as a SIM.
+    pub(crate) fn without_triplets(self) -> Self {
+        Self { triplets: false, ..self }
+    }
+
+    /// One whose subscriber has a SIM.
+    pub(crate) fn without_vectors(self) -> Self {
+        Self { vectors: false, ..self }
     }
 
     fn known(imsi: &Imsi) -> Result<(), VectorError> {
@@ -52,6 +71,9 @@ impl Centre {
 impl VectorSource for Centre {
     async fn aka_vector(&self, imsi: &Imsi, _: bool) -> Result<AkaVector, VectorError> {
         Self::known(imsi)?;
+        if !self.vectors {
+            return Err(VectorError::NoUsim);
+        }
         let mut state = self.state.lock().unwrap();
         state.0 += 1;
         state.1 += 1;
@@ -67,8 +89,15 @@ impl VectorSource for Centre {
         })
     }
 
+    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+        Ok(self.triplets && (Self::known(imsi).is_ok() || self.vectors))
+    }
+
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
         Self::known(imsi)?;
+        if !self.triplets {
+            return Err(VectorError::NotBySim);
+        }
         let mut state = self.state.lock().unwrap();
         Ok((0..count)
             .map(|_| {

@@ -143,7 +143,7 @@ impl World {
         for _ in 0..2 {
             let database = Database::open(&place.url).await.unwrap();
             let key = || MasterKey::new([9; 32]);
-            let hlr = Arc::new(Hlr::new(database.clone(), key()));
+            let hlr = Arc::new(Hlr::new(database.clone(), key()).with_sim_for_usims(true));
             let mut settings = operator::boss::Settings::new("consumer", SMDP);
             adjust(&mut settings);
             let profiles: Arc<dyn ProfileServer> = Arc::clone(&shelf) as _;
