@@ -109,7 +109,7 @@ fn ts43_documents() -> Vec<Vec<u8>> {
         version: 1,
         validity: 500,
         token: Some(Token { token: "t".into(), validity: 500 }),
-        applications: vec![(AppId::Companion, section.clone())],
+        applications: vec![(AppId::Companion.as_str().to_owned(), section.clone())],
     };
     let formats = [Format::Xml, Format::Json];
     let written = sections.iter().flat_map(|section| formats.map(|format| document(section).write(format)));
