@@ -12,6 +12,7 @@ use lpa::{Decision, Euicc, HttpsClient, Offer, Options, Order, Progress, Trust, 
 use reader_bridge::InProcess;
 use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
+use rsp::metadata::ProfileClass;
 use rsp::pki::{Parameters, Pki};
 use rsp::{Eid, Iccid};
 use smdp::order::{MatchingId, OrderRequest, Wanted, add_profile, order};
@@ -110,7 +111,7 @@ impl Fleet {
             profile_name: "Bench".into(),
             icon_type: None,
             icon: None,
-            profile_class: None,
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: None,
             profile_owner: None,
             profile_policy_rules: None,

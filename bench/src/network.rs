@@ -152,7 +152,7 @@ impl Network {
             profile_name: STOCK.into(),
             icon_type: None,
             icon: None,
-            profile_class: Some(ProfileClass::OPERATIONAL),
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: Some(vec![NotificationConfigurationInformation {
                 profile_management_operation: NotificationEvent::ENABLE
                     | NotificationEvent::DISABLE

@@ -1,11 +1,11 @@
 //! ES10c: managing the profiles on the eUICC. SGP.22 sections 5.7.15 to 5.7.21
 
-use rasn::types::{FixedOctetString, OctetString, Utf8String};
+use rasn::types::{FixedOctetString, OctetString};
 use rasn::{AsnType, Decode, Decoder as _, Encode, Encoder as _};
 
 use crate::code::{integer_codes, named_bits};
 use crate::metadata::{ProfileClass, ProfileInfo};
-use crate::{Aid, Eid, Iccid};
+use crate::{Aid, Eid, Iccid, Text};
 
 /// `ProfileInfoListRequest ::= [45] SEQUENCE`, ES10c.GetProfilesInfo
 #[derive(AsnType, Decode, Encode, Debug, Clone, Default, PartialEq, Eq)]
@@ -284,8 +284,8 @@ pub struct SetNicknameRequest {
     /// Which profile.
     pub iccid: Iccid,
     /// Up to 64 octets of UTF-8; an empty one removes it.
-    #[rasn(tag(16), size("0..=64"))]
-    pub profile_nickname: Utf8String,
+    #[rasn(tag(16))]
+    pub profile_nickname: Text<64>,
 }
 
 /// `SetNicknameResponse ::= [41] SEQUENCE`
@@ -445,7 +445,7 @@ mod tests {
             &SetNicknameRequest { iccid: iccid(), profile_nickname: "Work".into() },
         );
         both_ways("BF2903800100", &SetNicknameResponse { set_nickname_result: SetNicknameResult::OK });
-        let long = SetNicknameRequest { iccid: iccid(), profile_nickname: "x".repeat(65) };
+        let long = SetNicknameRequest { iccid: iccid(), profile_nickname: "x".repeat(65).into() };
         assert!(crate::encode(&long).is_err());
     }
 }

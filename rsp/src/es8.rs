@@ -2,16 +2,16 @@
 
 use apdu::tlv::{Reader, Tag, Tlv, TlvError, Writer};
 use crypto::bsp::{self, SharedInfo};
-use rasn::types::{Constraints, FixedOctetString, Identifier, OctetString, Tag as RasnTag, Utf8String};
-use rasn::{AsnType, Decode, Decoder as _, Encode};
+use rasn::types::{Constraints, FixedOctetString, Identifier, OctetString, Tag as RasnTag};
+use rasn::{AsnType, Decode, Decoder as _, Encode, Encoder as _};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::code::integer_codes;
 use crate::metadata::{
-    DpProprietaryData, IconType, NotificationConfigurationInformation, OperatorId, PprIds, ProfileClass,
+    self, DpProprietaryData, IconType, NotificationConfigurationInformation, OperatorId, PprIds, ProfileClass,
 };
 use crate::raw::Raw;
-use crate::{DecodeError, Iccid, OneTimePublicKey, Signature, TransactionId, ids};
+use crate::{DecodeError, Iccid, OneTimePublicKey, Signature, Text, TransactionId, ids};
 
 const TAG_86: Tag = Tag(0x86);
 const TAG_87: Tag = Tag(0x87);
@@ -121,20 +121,20 @@ pub struct StoreMetadataRequest {
     /// ICCID of the profile.
     pub iccid: Iccid,
     /// Up to 32 octets of UTF-8.
-    #[rasn(tag(17), size("0..=32"))]
-    pub service_provider_name: Utf8String,
+    #[rasn(tag(17))]
+    pub service_provider_name: Text<32>,
     /// Up to 64 octets of UTF-8.
-    #[rasn(tag(18), size("0..=64"))]
-    pub profile_name: Utf8String,
+    #[rasn(tag(18))]
+    pub profile_name: Text<64>,
     /// Format of `icon`.
     #[rasn(tag(19))]
     pub icon_type: Option<IconType>,
     /// 64 × 64 pixels, up to 1024 octets.
     #[rasn(tag(20), size("0..=1024"))]
     pub icon: Option<OctetString>,
-    /// `operational` when absent.
-    #[rasn(tag(21))]
-    pub profile_class: Option<ProfileClass>,
+    /// `DEFAULT operational`: absent means that, and DER does not write it.
+    #[rasn(tag(21), default)]
+    pub profile_class: ProfileClass,
     /// Recipients of notifications.
     #[rasn(tag(22))]
     pub notification_configuration_info: Option<Vec<NotificationConfigurationInformation>>,
@@ -146,16 +146,36 @@ pub struct StoreMetadataRequest {
     pub profile_policy_rules: Option<PprIds>,
 }
 
+impl StoreMetadataRequest {
+    /// Reads a request and checks what its tags and lengths alone do not say: what an eUICC refuses as
+    /// `incorrectInputValues`, and an SM-DP+ does well not to offer.
+    pub fn checked(octets: &[u8]) -> Result<Self, DecodeError> {
+        let request: Self = crate::decode(octets)?;
+        if !request.iccid.is_well_formed() {
+            return Err(DecodeError::new("the ICCID is not ten octets of decimal digits, filled up with F"));
+        }
+        metadata::check_icon(request.icon_type, request.icon.as_deref())?;
+        for recipient in request.notification_configuration_info.iter().flatten() {
+            recipient.check()?;
+        }
+        if request.profile_owner.as_ref().is_some_and(|owner| !owner.is_one_operator()) {
+            return Err(DecodeError::new("profileOwner: MCC and MNC are not decimal digits"));
+        }
+        metadata::access_rules(octets)?;
+        Ok(request)
+    }
+}
+
 /// `UpdateMetadataRequest ::= [42] SEQUENCE`, BF2A: the operator changes metadata over ES6. SGP.22 section 5.4.1
 #[derive(AsnType, Decode, Encode, Debug, Clone, Default, PartialEq, Eq)]
 #[rasn(tag(42))]
 pub struct UpdateMetadataRequest {
     /// Up to 32 octets of UTF-8.
-    #[rasn(tag(17), size("0..=32"))]
-    pub service_provider_name: Option<Utf8String>,
+    #[rasn(tag(17))]
+    pub service_provider_name: Option<Text<32>>,
     /// Up to 64 octets of UTF-8.
-    #[rasn(tag(18), size("0..=64"))]
-    pub profile_name: Option<Utf8String>,
+    #[rasn(tag(18))]
+    pub profile_name: Option<Text<64>>,
     /// Format of `icon`.
     #[rasn(tag(19))]
     pub icon_type: Option<IconType>,
@@ -165,6 +185,18 @@ pub struct UpdateMetadataRequest {
     /// The rules that stay; can only unset.
     #[rasn(tag(25))]
     pub profile_policy_rules: Option<PprIds>,
+}
+
+impl UpdateMetadataRequest {
+    /// Reads a request with the checks of [`StoreMetadataRequest::checked`].
+    pub fn checked(octets: &[u8]) -> Result<Self, DecodeError> {
+        let request: Self = crate::decode(octets)?;
+        // An empty icon removes the one there is: it needs no format.
+        let icon = request.icon.as_deref().filter(|icon| !(icon.is_empty() && request.icon_type.is_none()));
+        metadata::check_icon(request.icon_type, icon)?;
+        metadata::access_rules(octets)?;
+        Ok(request)
+    }
 }
 
 /// `ReplaceSessionKeysRequest ::= [38] SEQUENCE`, BF26: the keys the profile was protected with beforehand. SGP.22 section 5.5.4
@@ -392,34 +424,139 @@ mod tests {
         assert_eq!(data.dp_oid, "2.999.10".parse().unwrap());
     }
 
+    fn example() -> StoreMetadataRequest {
+        StoreMetadataRequest {
+            iccid: "89000123456789012341".parse().unwrap(),
+            service_provider_name: "SPN".into(),
+            profile_name: "PN".into(),
+            icon_type: None,
+            icon: None,
+            profile_class: ProfileClass::OPERATIONAL,
+            notification_configuration_info: Some(vec![NotificationConfigurationInformation {
+                profile_management_operation: NotificationEvent::ENABLE
+                    | NotificationEvent::DISABLE
+                    | NotificationEvent::DELETE,
+                notification_address: "n.x".into(),
+            }]),
+            profile_owner: Some(OperatorId {
+                mcc_mnc: FixedOctetString::new([0x92, 0xF8, 0x01]),
+                gid1: Some(vec![1].into()),
+                gid2: None,
+            }),
+            profile_policy_rules: Some(PprIds::PPR2),
+        }
+    }
+
     #[test]
     fn store_metadata() {
         both_ways(
-            "BF25335A0A98001032547698103214910353504E9202504E950102B60B30098002047081036E2E78B708800392F8018101019902\
-             0520",
-            &StoreMetadataRequest {
-                iccid: "89000123456789012341".parse().unwrap(),
-                service_provider_name: "SPN".into(),
-                profile_name: "PN".into(),
-                icon_type: None,
-                icon: None,
-                profile_class: Some(ProfileClass::OPERATIONAL),
-                notification_configuration_info: Some(vec![NotificationConfigurationInformation {
-                    profile_management_operation: NotificationEvent::ENABLE
-                        | NotificationEvent::DISABLE
-                        | NotificationEvent::DELETE,
-                    notification_address: "n.x".into(),
-                }]),
-                profile_owner: Some(OperatorId {
-                    mcc_mnc: FixedOctetString::new([0x92, 0xF8, 0x01]),
-                    gid1: Some(vec![1].into()),
-                    gid2: None,
-                }),
-                profile_policy_rules: Some(PprIds::PPR2),
-            },
+            "BF25305A0A98001032547698103214910353504E9202504EB60B30098002047081036E2E78B708800392F80181010199020520",
+            &example(),
         );
-        let long_name = format!("BF2533 5A0A98001032547698103214 9121{} 9200", "41".repeat(33)).replace(' ', "");
-        assert!(crate::decode::<StoreMetadataRequest>(&hex::decode(long_name).unwrap()).is_err());
+        let test = StoreMetadataRequest { profile_class: ProfileClass::TEST, ..example() };
+        both_ways(
+            "BF25335A0A98001032547698103214910353504E9202504E950100B60B30098002047081036E2E78B708800392F8018101019902\
+             0520",
+            &test,
+        );
+    }
+
+    /// `profileClass` is DEFAULT operational: DER does not write it (X.690 section 11.5), a server that does all the same
+    /// means nothing else.
+    #[test]
+    fn the_default_class_is_not_written() {
+        let absent = hex!("BF2515 5A0A98001032547698103214 910353504E 9202504E");
+        let written = hex!("BF2518 5A0A98001032547698103214 910353504E 9202504E 950102");
+        let read: StoreMetadataRequest = crate::decode(&absent).unwrap();
+        assert_eq!(read.profile_class, ProfileClass::OPERATIONAL);
+        assert_eq!(crate::decode::<StoreMetadataRequest>(&written).unwrap(), read);
+        assert_eq!(crate::encode(&read).unwrap(), absent);
+    }
+
+    /// Names end at 32 and 64 octets, however many characters those are, for who writes and who reads.
+    #[test]
+    fn names_are_counted_in_octets() {
+        let named = |provider: String, name: String| {
+            let metadata =
+                StoreMetadataRequest { service_provider_name: provider.into(), profile_name: name.into(), ..example() };
+            crate::encode(&metadata)
+        };
+        let longest = named("é".repeat(16), "é".repeat(32)).unwrap();
+        assert_eq!(StoreMetadataRequest::checked(&longest).unwrap().profile_name, "é".repeat(32).as_str());
+        assert!(named("é".repeat(17), String::new()).is_err());
+        assert!(named(String::new(), "é".repeat(33)).is_err());
+        for (tag, length) in [(0x91, 33), (0x92, 65)] {
+            let (mut provider, mut name) = (vec![0x91, 0], vec![0x92, 0]);
+            let long = [&[tag, length][..], &vec![0x41; usize::from(length)]].concat();
+            if tag == 0x91 {
+                provider = long
+            } else {
+                name = long
+            }
+            let body = [&hex!("5A0A98001032547698103214")[..], &provider, &name].concat();
+            let mut message = Writer::new();
+            message.primitive(Tag(0xBF25), &body);
+            assert!(crate::decode::<StoreMetadataRequest>(message.as_bytes()).is_err(), "{tag:02X}");
+        }
+    }
+
+    /// One fault each, where there is none in the metadata as such.
+    #[test]
+    fn what_an_euicc_refuses_of_metadata() {
+        let with = |more: &[u8]| {
+            let mut message = Writer::new();
+            message.primitive(Tag(0xBF25), &[&hex!("5A0A98001032547698103214 910353504E 9202504E")[..], more].concat());
+            StoreMetadataRequest::checked(message.as_bytes())
+        };
+        let sound: [&[u8]; 9] = [
+            &[],
+            &hex!("930101 940101"),
+            &hex!("930100 9400"),
+            &hex!("B600"),
+            &hex!("B60B 3009 80020470 81036E2E78"),
+            // An event of a later release.
+            &hex!("B60B 3009 80020308 81036E2E78"),
+            &hex!("B705 800392F801"),
+            &hex!("B705 80031300 14"),
+            &hex!("990100"),
+        ];
+        for more in sound {
+            with(more).unwrap_or_else(|error| panic!("{more:02X?}: {error}"));
+        }
+        let long_icon = [&hex!("930101 94820401")[..], &[0; 1025]].concat();
+        let faults: [(&[u8], &str); 21] = [
+            (&hex!("930101"), "format without icon"),
+            (&hex!("940101"), "icon without format"),
+            (&hex!("930102 940101"), "unknown format"),
+            (&hex!("9300 940101"), "format without octets"),
+            (&long_icon, "icon of 1025 octets"),
+            (&hex!("9500"), "class without octets"),
+            (&hex!("B602 0500"), "no recipient"),
+            (&hex!("B606 3004 80020470"), "recipient without address"),
+            (&hex!("B607 3005 81036E2E78"), "recipient without events"),
+            (&hex!("B608 3006 80020470 8100"), "empty address"),
+            (&hex!("B60B 3009 80020470 81036E2078"), "address with a space"),
+            (&hex!("B60B 3009 80020470 81036E0A78"), "address with a newline"),
+            (&hex!("B60B 3009 80020470 8103C32878"), "address not UTF-8"),
+            (&hex!("B60B 3009 80020970 81036E2E78"), "nine unused bits"),
+            (&hex!("B703 810101"), "owner without MCC and MNC"),
+            (&hex!("B704 800292F8"), "two octets of MCC and MNC"),
+            (&hex!("B706 800492F80101"), "four octets of MCC and MNC"),
+            (&hex!("B705 8003A2F801"), "hexadecimal MCC"),
+            (&hex!("B705 8003EEEEEE"), "pattern of operators"),
+            (&hex!("B705 800392E801"), "wildcard in MNC"),
+            (&hex!("9900"), "rules without octets"),
+        ];
+        for (more, fault) in faults {
+            assert!(with(more).is_err(), "{fault}");
+        }
+        for iccid in [&hex!("9800103254769810")[..], &hex!("9800103254769810321A"), &hex!("FFFFFFFFFFFFFFFFFFFF")] {
+            let mut message = Writer::new();
+            message.constructed(Tag(0xBF25), |body| {
+                body.primitive(Tag(0x5A), iccid).raw(&hex!("9100 9200"));
+            });
+            assert!(StoreMetadataRequest::checked(message.as_bytes()).is_err(), "{iccid:02X?}");
+        }
     }
 
     #[test]
@@ -428,6 +565,12 @@ mod tests {
             "BF2A0592034E6577",
             &UpdateMetadataRequest { profile_name: Some("New".into()), ..UpdateMetadataRequest::default() },
         );
+        for sound in [&hex!("BF2A05 92034E6577")[..], &hex!("BF2A02 9400"), &hex!("BF2A06 930101 940101")] {
+            UpdateMetadataRequest::checked(sound).unwrap_or_else(|error| panic!("{sound:02X?}: {error}"));
+        }
+        for fault in [&hex!("BF2A03 930101")[..], &hex!("BF2A06 930102 940101"), &hex!("BF2A06 BF7603 300100")] {
+            assert!(UpdateMetadataRequest::checked(fault).is_err(), "{fault:02X?}");
+        }
     }
 
     #[test]

@@ -44,7 +44,13 @@ fn decode_one<'a, T>(input: &'a [u8], read: impl FnOnce(&mut Lenient<'a>) -> Ras
     let mut decoder = Lenient { input, depth: MAX_DEPTH, known: None };
     read(&mut decoder)
         .and_then(|value| decoder.finish().map(|()| value))
-        .map_err(|error| DecodeError(error.kind.to_string()))
+        .map_err(|error| DecodeError(in_own_words(&error.kind)))
+}
+
+/// What rasn says of an error, without its label on errors that are ours.
+pub(crate) fn in_own_words(kind: &dyn core::fmt::Display) -> String {
+    let text = kind.to_string();
+    text.strip_prefix("Custom error: ").map(str::to_owned).unwrap_or(text)
 }
 
 type RasnResult<T> = Result<T, rasn::error::DecodeError>;

@@ -51,6 +51,7 @@ pub mod numbers;
 pub mod pki;
 pub mod rat;
 pub mod raw;
+pub mod text;
 
 pub use eid::Eid;
 pub use iccid::Iccid;
@@ -58,6 +59,7 @@ pub use ids::{Aid, Oid, OneTimePublicKey, Signature, SubjectKeyIdentifier, Trans
 pub use lenient::{DecodeError, decode};
 pub use numbers::{Imsi, Msisdn};
 pub use raw::{CertificateDer, Raw};
+pub use text::Text;
 
 /// A value breaks a size limit of its own type, so it cannot be put on the wire: the caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +68,7 @@ pub struct EncodeError(String);
 
 /// Encodes one value as DER.
 pub fn encode<T: rasn::Encode>(value: &T) -> Result<Vec<u8>, EncodeError> {
-    rasn::der::encode(value).map_err(|error| EncodeError(error.kind.to_string()))
+    rasn::der::encode(value).map_err(|error| EncodeError(lenient::in_own_words(&error.kind)))
 }
 
 #[cfg(test)]

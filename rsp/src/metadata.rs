@@ -3,9 +3,11 @@
 use rasn::types::{FixedOctetString, OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode};
 
+use apdu::tlv::{Tag, Tlv, TlvError};
+
 use crate::code::{integer_codes, named_bits};
 use crate::raw::Raw;
-use crate::{Aid, Iccid, Oid};
+use crate::{Aid, DecodeError, Iccid, Oid};
 
 named_bits! {
     /// `NotificationEvent ::= BIT STRING`: operations that are reported. SGP.22 section 2.4a.1.1
@@ -87,6 +89,13 @@ impl OperatorId {
         Some(Self { mcc_mnc: FixedOctetString::new(octets), gid1: None, gid2: None })
     }
 
+    /// Whether MCC and MNC are decimal digits: a name, not a pattern. An MNC of two digits has F for the third.
+    pub fn is_one_operator(&self) -> bool {
+        let [a, b, c] = *self.mcc_mnc;
+        let digits = [a & 0xF, a >> 4, b & 0xF, c & 0xF, c >> 4];
+        digits.iter().all(|&digit| digit < 10) && matches!(b >> 4, 0..10 | 0xF)
+    }
+
     /// `262-01`, `310-410`; a wildcard digit prints as `E`.
     pub fn plmn(&self) -> String {
         let [a, b, c] = *self.mcc_mnc;
@@ -104,6 +113,30 @@ pub struct NotificationConfigurationInformation {
     /// FQDN of the recipient.
     #[rasn(tag(1))]
     pub notification_address: Utf8String,
+}
+
+impl NotificationConfigurationInformation {
+    /// Octets of the longest FQDN with a port behind it. RFC 1035 section 2.3.4
+    const LONGEST_ADDRESS: usize = 253 + ":65535".len();
+
+    /// Checks that the address is one an LPA can call. Events of a later release are passed over.
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
+        let address: &str = &self.notification_address;
+        let is_address = (1..=Self::LONGEST_ADDRESS).contains(&address.len())
+            && address.bytes().all(|octet| octet.is_ascii_graphic() && !b"/?#@\\\"".contains(&octet));
+        if is_address { Ok(()) } else { Err(DecodeError::new("notificationAddress is no host name")) }
+    }
+}
+
+/// Checks a picture: format and content come together, the format is a known one. SGP.22 section 5.5.3
+pub(crate) fn check_icon(icon_type: Option<IconType>, icon: Option<&[u8]>) -> Result<(), DecodeError> {
+    match (icon_type, icon) {
+        (None, None) => Ok(()),
+        (Some(format), Some(_)) if format.name().is_some() => Ok(()),
+        (Some(format), Some(_)) => Err(DecodeError::new(format!("iconType {format}"))),
+        (None, Some(_)) => Err(DecodeError::new("icon without iconType")),
+        (Some(_), None) => Err(DecodeError::new("iconType without icon")),
+    }
 }
 
 /// `DpProprietaryData ::= SEQUENCE`: data of the SM-DP+ kept with the profile; at most 128 octets in all.
@@ -174,6 +207,41 @@ pub struct RefArDo {
     /// What is permitted, E3.
     #[rasn(tag(private, 3))]
     pub ar_do: ArDo,
+}
+
+impl RefArDo {
+    /// Checks the sizes: a hash of SHA-1 or SHA-256, a package name that fits.
+    fn check(&self) -> Result<(), DecodeError> {
+        const LONGEST_PACKAGE_NAME: usize = 127;
+        let RefDo { device_app_id_ref_do: hash, pkg_ref_do: package } = &self.ref_do;
+        if !matches!(hash.len(), 20 | 32) {
+            return Err(DecodeError::new("deviceAppIdRefDo has neither 20 nor 32 octets"));
+        }
+        if package.as_ref().is_some_and(|name| name.len() > LONGEST_PACKAGE_NAME) {
+            return Err(DecodeError::new("pkgRefDo has more than 127 octets"));
+        }
+        Ok(())
+    }
+}
+
+/// Tag of the access rules, in metadata as in `ProfileInfo`.
+const REF_AR_DO: Tag = Tag(0xBF76);
+
+/// The access rules in an encoded `StoreMetadataRequest`, octet for octet; `None` if it has none.
+///
+/// Refuses what `SEQUENCE OF RefArDo` does not allow: one rule that cannot be read keeps a device from reading any
+/// profile of the list. SGP.22 section 5.7.15
+pub fn access_rules(metadata: &[u8]) -> Result<Option<Vec<Raw<RefArDo>>>, DecodeError> {
+    let wrong = |error: TlvError| DecodeError::new(format!("refArDo: {error}"));
+    let fields = Tlv::parse(metadata).map_err(wrong)?.children();
+    let Some(list) = fields.find(REF_AR_DO).map_err(wrong)? else { return Ok(None) };
+    let (mut rules, mut reader) = (Vec::new(), list.children());
+    while let Some(rule) = reader.next().map_err(wrong)? {
+        let rule = Raw::<RefArDo>::from_octets(rule.raw)?;
+        rule.decode()?.check()?;
+        rules.push(rule);
+    }
+    Ok(Some(rules))
 }
 
 /// `refDo`: an application, by the hash of its certificate and perhaps its package name.
@@ -261,9 +329,70 @@ mod tests {
     }
 
     #[test]
-    fn access_rules() {
+    fn an_access_rule() {
         let rule = format!("E230 E122C114{}CA0A{} E30ADB080000000000000001", "AB".repeat(20), "63".repeat(10));
         let decoded: RefArDo = round_trip(&rule.replace(' ', ""));
         assert_eq!(*decoded.ar_do.perm_ar_do, [0, 0, 0, 0, 0, 0, 0, 1]);
+    }
+    /// The ASN.1 of SGP.22 section 5.7.15: C1 of 20 or 32 octets, CA of up to 127, E3 with DB of 8.
+    #[test]
+    fn access_rules_in_metadata_are_checked() {
+        let metadata = |rules: &str| {
+            let rules = hex::decode(rules.replace(' ', "")).unwrap();
+            let mut message = apdu::tlv::Writer::new();
+            message.constructed(Tag(0xBF25), |body| {
+                body.primitive(Tag(0x91), b"SPN").primitive(REF_AR_DO, &rules);
+            });
+            message.into_bytes()
+        };
+        let hash = |octets: usize| format!("C1{octets:02X}{}", "AB".repeat(octets));
+        let e1 = |content: &str| format!("E1{:02X}{content}", content.len() / 2);
+        let e2 = |content: &str| {
+            let length = content.len() / 2;
+            if length < 0x80 { format!("E2{length:02X}{content}") } else { format!("E281{length:02X}{content}") }
+        };
+        let package = |octets: usize| {
+            let name = "63".repeat(octets);
+            if octets < 0x80 { format!("CA{octets:02X}{name}") } else { format!("CA81{octets:02X}{name}") }
+        };
+        let permission = "E30ADB080000000000000001";
+        let (sha_1, sha_256) = (e2(&(e1(&hash(20)) + permission)), e2(&(e1(&hash(32)) + permission)));
+        let of_package = |octets| {
+            let content = hash(20) + &package(octets);
+            let length = content.len() / 2;
+            let e1 =
+                if length < 0x80 { format!("E1{length:02X}{content}") } else { format!("E181{length:02X}{content}") };
+            e2(&(e1 + permission))
+        };
+        let sound = [String::new(), sha_1.clone(), format!("{sha_1}{sha_256}"), of_package(0), of_package(127)];
+        for rules in &sound {
+            let read = access_rules(&metadata(rules)).unwrap_or_else(|error| panic!("{rules}: {error}"));
+            let octets: Vec<u8> = read.unwrap().iter().flat_map(|rule| rule.octets().to_vec()).collect();
+            assert_eq!(hex::encode_upper(octets), *rules);
+        }
+        // An element of a later release stays where it is.
+        let later = e2(&(e1(&(hash(20) + "D000")) + permission + "9900"));
+        assert_eq!(access_rules(&metadata(&later)).unwrap().unwrap().len(), 1);
+        let faults = [
+            ("rule without its hash", e2(&(e1("") + permission))),
+            ("hash of 5 octets", e2(&(e1(&hash(5)) + permission))),
+            ("empty hash", e2(&(e1(&hash(0)) + permission))),
+            ("hash of 33 octets", e2(&(e1(&hash(33)) + permission))),
+            ("package name of 128 octets", of_package(128)),
+            ("package name of 200 octets", of_package(200)),
+            ("no arDo", e2(&e1(&hash(20)))),
+            ("arDo without permissions", e2(&(e1(&hash(20)) + "E300"))),
+            ("permissions of 1 octet", e2(&(e1(&hash(20)) + "E303DB0101"))),
+            ("permissions of 9 octets", e2(&(e1(&hash(20)) + "E30BDB09000000000000000001"))),
+            ("no refDo", e2(permission)),
+            ("the two in the wrong order", e2(&(permission.to_owned() + &e1(&hash(20))))),
+            ("a sound rule and a bad one", sha_1.clone() + &e2(permission)),
+            ("another tag", format!("30{}", &sha_1[2..])),
+            ("a cut rule", sha_1[..sha_1.len() - 2].to_owned()),
+        ];
+        for (fault, rules) in faults {
+            assert!(access_rules(&metadata(&rules)).is_err(), "{fault}");
+        }
+        assert_eq!(access_rules(&[0xBF, 0x25, 0]).unwrap(), None);
     }
 }

@@ -70,6 +70,15 @@ impl<T: AsnType> Raw<T> {
     }
 }
 
+impl<T> Raw<T> {
+    /// Takes one complete TLV whose tag is that of the field it stands in, not `T`'s own.
+    pub fn from_field(tag: apdu::tlv::Tag, octets: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
+        let octets = octets.into();
+        let tlv = Tlv::parse(&octets).map_err(|error| DecodeError::new(error.to_string()))?;
+        if tlv.tag == tag { Ok(Self { octets, of: PhantomData }) } else { Err(DecodeError::new("unexpected tag")) }
+    }
+}
+
 impl<T: Decode> Raw<T> {
     /// Reads the inside.
     pub fn decode(&self) -> Result<T, DecodeError> {

@@ -10,7 +10,7 @@ use rsp::es10b::{
     CtxParamsForCommonAuthentication, DeviceCapabilities, DeviceInfo, Octet16, PrepareDownloadRequest,
     PrepareDownloadResponse, ServerSigned1, SmdpSigned2,
 };
-use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent};
+use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, ProfileClass};
 use rsp::{Iccid, OneTimePublicKey, Raw, TransactionId};
 use smdp::bind::{Binding, ProfileProtection};
 use smdp::identity::Identity;
@@ -425,7 +425,7 @@ fn metadata() -> StoreMetadataRequest {
         profile_name: "Specimen".into(),
         icon_type: None,
         icon: None,
-        profile_class: None,
+        profile_class: ProfileClass::OPERATIONAL,
         notification_configuration_info: Some(vec![NotificationConfigurationInformation {
             profile_management_operation: NotificationEvent::INSTALL | NotificationEvent::DELETE,
             notification_address: "smdp.example".into(),

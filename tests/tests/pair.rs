@@ -23,7 +23,9 @@ use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
 use rsp::es10b::CancelSessionReason;
 use rsp::es10c::{ProfileIdentifier, ResetOptions};
-use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, OperatorId, PprIds, ProfileState};
+use rsp::metadata::{
+    NotificationConfigurationInformation, NotificationEvent, OperatorId, PprIds, ProfileClass, ProfileState,
+};
 use rsp::pki::{Parameters, Pki};
 use smdp::order::{MatchingId, OrderRequest, Wanted, activation_code, add_profile, order};
 use smdp::{Config, Server, serve};
@@ -86,7 +88,7 @@ impl Bench {
             profile_name: "Pair".into(),
             icon_type: None,
             icon: None,
-            profile_class: None,
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: Some(vec![NotificationConfigurationInformation {
                 profile_management_operation: NotificationEvent::from_bits(0xF),
                 notification_address: self.server().address().into(),

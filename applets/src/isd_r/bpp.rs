@@ -4,10 +4,9 @@
 //! A piece holds one or more elements, whole: headers of containers, segments. Every segment is verified, decrypted and
 //! used at once; the profile is staged by the interpreter and appears in one transaction with the installation result.
 
-use super::notifications::{self, keep};
 use super::profiles::{self, ProfileRecord};
 use super::session::{Prepared, Server, Session};
-use super::{IsdR, item, keys};
+use super::{IsdR, item, kept, keys, notifications};
 use crate::profile::{self, Interpreter, Limits};
 use apdu::StatusWord;
 use apdu::tlv::{Header, Tag};
@@ -34,10 +33,9 @@ const LONGEST_SEGMENT: usize = 4096;
 const LONGEST_METADATA: usize = 4096;
 /// Bytes `DpProprietaryData` may have. SGP.22 §5.5.2.
 const LONGEST_DP_PROPRIETARY_DATA: usize = 128;
-/// Bytes an icon may have. SGP.22 §5.5.3.
-const LONGEST_ICON: usize = 1024;
 
-/// Bytes that an installation takes beside the domain and the metadata: record, result, notifications, about.
+/// Bytes that stay free beside the domain, the metadata and the notifications of an installation: for the record, the
+/// result, and for what is to be reported later.
 const BESIDE_THE_PROFILE: usize = 4096;
 
 const SEGMENT_86: Tag = Tag(0x86);
@@ -162,6 +160,10 @@ impl Loading {
     /// Takes a piece; gives the profile when the package is complete. A piece that ends within an element, as one that
     /// lost its end does, is a fault of that element.
     fn take(&mut self, mut piece: &[u8], cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
+        if piece.is_empty() {
+            let (command, malformed) = self.whose_fault();
+            return Err(Failed::new(command, malformed));
+        }
         while !piece.is_empty() {
             let (command, malformed) = self.whose_fault();
             let fault = || Failed::new(command, malformed);
@@ -281,14 +283,25 @@ impl Loading {
 
     fn start_interpreter(&mut self, cx: &mut Context<'_, '_>) -> Result<(), Failed> {
         let unknown = Failed::new(BppCommandId::LOAD_PROFILE_ELEMENTS, ErrorReason::UNKNOWN_ERROR);
-        let Some(memory) = cx.platform().map(|platform| platform.memory()) else { return Err(unknown) };
-        let class = self.metadata.as_ref().and_then(|(metadata, _)| metadata.profile_class).unwrap_or_default();
-        // The record of the profile and the result need room as well.
-        let beside = self.metadata.as_ref().map_or(0, |(_, raw)| raw.len()) + BESIDE_THE_PROFILE;
-        let memory = memory.free_non_volatile.saturating_sub(beside);
-        let limits = Limits { memory, test_profile: class == ProfileClass::TEST };
+        let test_profile = match &self.metadata {
+            Some((metadata, _)) => metadata.profile_class == ProfileClass::TEST,
+            None => return Err(unknown),
+        };
+        let memory = kept::room(cx).saturating_sub(self.beside_the_profile());
+        let limits = Limits { memory, test_profile };
         self.interpreter = Some(Interpreter::new(limits));
         Ok(())
+    }
+
+    /// Bytes that an installation takes beside the domain: all that is written with it.
+    fn beside_the_profile(&self) -> usize {
+        let Some((metadata, raw)) = &self.metadata else { return BESIDE_THE_PROFILE };
+        let recipients = metadata.notification_configuration_info.iter().flatten();
+        let reports: usize = recipients
+            .filter(|recipient| recipient.profile_management_operation.contains(NotificationEvent::INSTALL))
+            .map(|recipient| kept::size_for(&recipient.notification_address))
+            .sum();
+        BESIDE_THE_PROFILE + raw.len() + reports
     }
 
     fn open_segment(&mut self, part: Part, segment: &[u8]) -> Result<(), Failed> {
@@ -355,14 +368,7 @@ impl Loading {
     /// ES8+.StoreMetadata, SGP.22 §5.5.3.
     fn store_metadata(&mut self, data: &[u8], cx: &mut Context<'_, '_>) -> Result<(), Failed> {
         let fail = |reason| Failed::new(BppCommandId::STORE_METADATA, reason);
-        let metadata: StoreMetadataRequest =
-            rsp::decode(data).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))?;
-        let icon_is_odd = metadata.icon_type.is_some() != metadata.icon.is_some()
-            || metadata.icon.as_ref().is_some_and(|icon| icon.len() > LONGEST_ICON);
-        let too_long = metadata.service_provider_name.len() > 32 || metadata.profile_name.len() > 64;
-        if !metadata.iccid.is_well_formed() || icon_is_odd || too_long {
-            return Err(fail(ErrorReason::INCORRECT_INPUT_VALUES));
-        }
+        let metadata = StoreMetadataRequest::checked(data).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))?;
         let profiles = profiles::profiles(cx);
         // From here on results name the profile.
         self.metadata = Some((metadata.clone(), data.to_vec()));
@@ -370,7 +376,7 @@ impl Loading {
             return Err(fail(ErrorReason::ICCID_ALREADY_EXISTS_ON_EUICC));
         }
         let info = keys::euicc_info2_template(cx).map_err(|_| fail(ErrorReason::UNKNOWN_ERROR))?;
-        let class = metadata.profile_class.unwrap_or_default();
+        let class = metadata.profile_class;
         let supported = match class {
             ProfileClass::OPERATIONAL => true,
             ProfileClass::TEST => info.rsp_capability.contains(rsp::euicc_info::RspCapability::TEST_PROFILE_SUPPORT),
@@ -473,6 +479,11 @@ fn install(
     let no_room = || fail(ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE);
     let item = profiles::free_item(&others).ok_or_else(no_room)?;
     let isdp_aid = profiles::free_isdp_aid(&others);
+    let needed = profile.image.size() + loading.beside_the_profile();
+    if kept::room(cx) < needed {
+        return Err(no_room());
+    }
+    kept::make_room(cx, needed);
     let mut platform = cx.platform().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
     let domain = platform.install(profile.image).map_err(|_| no_room())?;
     let record = ProfileRecord {
@@ -504,6 +515,6 @@ fn conclude(loading: &Loading, final_result: FinalResult, cx: &mut Context<'_, '
     let euicc_sign_pir = server.certification.sign(data.octets());
     let result = ProfileInstallationResult { profile_installation_result_data: data, euicc_sign_pir };
     let result = rsp::encode(&PendingNotification::ProfileInstallationResult(result)).map_err(technical)?;
-    keep(cx, metadata.seq_number, result.clone());
+    kept::keep_installation_result(cx, metadata.seq_number, result.clone());
     Ok(result)
 }

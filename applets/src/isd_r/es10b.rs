@@ -2,7 +2,7 @@
 
 use super::keys::{self, OneTimeKey};
 use super::session::{Prepared, Server, Session};
-use super::{IsdR, item};
+use super::{IsdR, item, kept};
 use apdu::StatusWord;
 use card_os::Context;
 use crypto::ec::Curve;
@@ -142,7 +142,7 @@ fn authenticated(
     let Session::Challenged(challenge) = session else { return Err(AuthenticateErrorCode::NO_SESSION_CONTEXT) };
     let certification = keys::certification(cx, &request.euicc_ci_pk_id_to_be_used);
     let certification = certification.ok_or(AuthenticateErrorCode::CI_PK_UNKNOWN)?;
-    let (certificate, is_smdp) = server_certificate(request.server_certificate.octets(), cx)?;
+    let (certificate, role, ci) = server_certificate(request.server_certificate.octets(), cx)?;
     let server_key = certificate.public_key().map_err(|_| AuthenticateErrorCode::UNSUPPORTED_CURVE)?;
     crypto::ecdsa::verify(&server_key, request.server_signed1.octets(), request.server_signature1.octets())
         .map_err(|_| AuthenticateErrorCode::INVALID_SIGNATURE)?;
@@ -164,7 +164,8 @@ fn authenticated(
         transaction_id: signed.transaction_id.clone(),
         oid: certificate.oid().map_err(|_| AuthenticateErrorCode::INVALID_OID)?.clone(),
         address: signed.server_address.clone(),
-        is_smdp,
+        is_smdp: role == Role::DpAuth,
+        ci,
         euicc_signature1: euicc_signature1.clone(),
         certification: certification.clone(),
     };
@@ -177,8 +178,11 @@ fn authenticated(
     Ok((response, server))
 }
 
-/// CERT.DPauth or CERT.DSauth, verified to a CI this eUICC trusts, and whether it is the former.
-fn server_certificate(der: &[u8], cx: &Context<'_, '_>) -> Result<(Certificate, bool), AuthenticateErrorCode> {
+/// CERT.DPauth or CERT.DSauth, verified to a CI this eUICC trusts; which of them it is, and that CI.
+fn server_certificate(
+    der: &[u8],
+    cx: &Context<'_, '_>,
+) -> Result<(Certificate, Role, TrustAnchor), AuthenticateErrorCode> {
     let invalid = |_| AuthenticateErrorCode::INVALID_CERTIFICATE;
     let certificate = Certificate::parse(der).map_err(invalid)?;
     let issuer = certificate.authority_key_identifier().map_err(invalid)?;
@@ -193,7 +197,7 @@ fn server_certificate(der: &[u8], cx: &Context<'_, '_>) -> Result<(Certificate, 
         CertificateError::Role { .. } => AuthenticateErrorCode::INVALID_OID,
         _ => AuthenticateErrorCode::INVALID_CERTIFICATE,
     })?;
-    Ok((certificate, role == Role::DpAuth))
+    Ok((certificate, role, ci))
 }
 
 /// The checks of PrepareDownload, in order; the first that fails is the answer.
@@ -207,12 +211,8 @@ fn prepared(
         Session::Authenticated(server) | Session::Prepared(server, _) if server.is_smdp => server.clone(),
         _ => return Err(DownloadErrorCode::NO_SESSION_CONTEXT),
     };
-    let ci = TrustAnchor {
-        subject_key_identifier: server.certification.ci.clone(),
-        public_key: server.certification.ci_public_key,
-    };
     let certificate =
-        verify_server(request.smdp_certificate.octets(), &ci, Role::DpPb).map_err(|error| match error {
+        verify_server(request.smdp_certificate.octets(), &server.ci, Role::DpPb).map_err(|error| match error {
             CertificateError::UnsupportedCurve(_) => DownloadErrorCode::UNSUPPORTED_CURVE,
             _ => DownloadErrorCode::INVALID_CERTIFICATE,
         })?;
@@ -263,7 +263,8 @@ fn euicc_info2(cx: &mut Context<'_, '_>) -> Result<EuiccInfo2, StatusWord> {
     let counter = |value| u32::try_from(value).unwrap_or(u32::MAX);
     let resource = ExtCardResource {
         installed_applications: counter(memory.applications),
-        free_non_volatile_memory: counter(memory.free_non_volatile),
+        // An SM-DP+ asks whether a profile fits.
+        free_non_volatile_memory: counter(kept::room(cx)),
         free_volatile_memory: counter(memory.free_volatile),
     };
     info.ext_card_resource = resource.to_octets().into();

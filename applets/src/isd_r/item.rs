@@ -14,7 +14,7 @@ pub(super) const ROOT_DS_ADDRESS: u16 = 0x0004;
 pub(super) const DEFAULT_DP_ADDRESS: u16 = 0x0005;
 /// Default SM-DP+ address when the card was made.
 pub(super) const FACTORY_DP_ADDRESS: u16 = 0x0006;
-/// One set of keys and certificates per CI, preferred first.
+/// One set of keys and certificates per CI, preferred first. A set keeps its number: pending notifications refer to it.
 pub(super) const CERTIFICATIONS: RangeInclusive<u16> = 0x0010..=0x001F;
 
 /// Sequence number of the next notification, eight bytes.
@@ -28,7 +28,7 @@ pub(super) const DISPLACED: u16 = 0x0103;
 
 /// One profile each.
 pub(super) const PROFILES: RangeInclusive<u16> = 0x1000..=0x1FFF;
-/// One pending notification each.
+/// One pending notification each: BF37 whole, the others without their certificates as `kept` writes them.
 pub(super) const NOTIFICATIONS: RangeInclusive<u16> = 0x2000..=0x2FFF;
 
 #[cfg(test)]

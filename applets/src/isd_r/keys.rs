@@ -68,17 +68,17 @@ impl Certification {
     }
 }
 
-/// All certifications, preferred first.
-pub(super) fn certifications(cx: &Context<'_, '_>) -> Vec<Certification> {
+/// All certifications, preferred first, each with its number among the items.
+pub(super) fn certifications(cx: &Context<'_, '_>) -> Vec<(u16, Certification)> {
     cx.items(item::CERTIFICATIONS)
         .into_iter()
-        .filter_map(|item| Certification::from_bytes(cx.get(item)?).ok())
+        .filter_map(|item| Some((item, Certification::from_bytes(cx.get(item)?).ok()?)))
         .collect()
 }
 
 /// The certification under the CI with this key identifier.
 pub(super) fn certification(cx: &Context<'_, '_>, ci: &SubjectKeyIdentifier) -> Option<Certification> {
-    certifications(cx).into_iter().find(|certification| certification.ci == *ci)
+    certifications(cx).into_iter().map(|(_, own)| own).find(|certification| certification.ci == *ci)
 }
 
 /// The EID.

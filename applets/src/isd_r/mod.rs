@@ -13,6 +13,7 @@ mod es10a;
 mod es10b;
 mod es10c;
 mod item;
+mod kept;
 mod keys;
 mod notifications;
 mod personalisation;
@@ -88,6 +89,7 @@ fn answer<Q: Decode, A: Encode>(
 impl Application for IsdR {
     /// A change of state that a REFRESH announced takes place at the latest now. SGP.22 §3.2.1.
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        self.shrink_notifications(cx);
         self.complete_pending_change(cx)
     }
 
@@ -136,15 +138,19 @@ impl Application for IsdR {
 impl IsdR {
     /// One ES10 command, or one piece of a bound profile package.
     fn es10(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
-        if self.session.takes_package(request) {
+        let header = Header::parse(request).ok().flatten();
+        let named = |header: Header| FUNCTIONS.iter().find(|(tag, _)| *tag == header.tag);
+        let function = header.and_then(named).map(|(_, function)| function);
+        // What is no function is a piece of the package that the session waits for, or a broken one: then the server is
+        // to hear of it (a result, signed), and nothing may follow. SGP.22 §5.7.6 knows no other end of a package.
+        if function.is_none() && self.session.expects_package() {
             return self.load_bound_profile_package(request, cx);
         }
-        let Ok(Some(header)) = Header::parse(request) else { return Err(StatusWord::WRONG_DATA) };
+        let header = header.ok_or(StatusWord::WRONG_DATA)?;
         if bpp::is_part_of_package(header.tag) {
             // No session that would take it.
             return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        let function = FUNCTIONS.iter().find(|(tag, _)| *tag == header.tag).map(|(_, function)| function);
         let function = function.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
         if header.total_length() != request.len() {
             return Err(StatusWord::WRONG_DATA);

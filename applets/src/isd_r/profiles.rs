@@ -1,11 +1,11 @@
 //! The profiles on the eUICC, as ISD-R knows them. SGP.22 §2.4.3, §5.7.15.
 
 use super::item;
-use apdu::tlv::{Reader, Tag, Tlv, Writer};
+use apdu::tlv::{Reader, Tag, Writer};
 use card_os::{Context, DomainId};
 use rsp::es8::StoreMetadataRequest;
 use rsp::es10c::ProfileIdentifier;
-use rsp::metadata::{PprIds, ProfileClass, ProfileInfo, ProfileState};
+use rsp::metadata::{PprIds, ProfileClass, ProfileInfo, ProfileState, access_rules};
 use rsp::{Aid, Iccid, Raw, SubjectKeyIdentifier};
 
 /// What is kept of a profile beside its domain.
@@ -83,7 +83,7 @@ impl ProfileRecord {
 
 impl Profile {
     pub(super) fn class(&self) -> ProfileClass {
-        self.metadata.profile_class.unwrap_or_default()
+        self.metadata.profile_class
     }
 
     pub(super) fn is_operational(&self) -> bool {
@@ -104,37 +104,26 @@ impl Profile {
 
     /// What GetProfilesInfo shows of it, for the tags asked.
     pub(super) fn info(&self, tags: &[u32]) -> ProfileInfo {
-        const REF_AR_DO: u32 = 0xBF76;
         let asked = |tag| tags.contains(&tag);
         let (record, metadata) = (&self.record, &self.metadata);
         let state = if self.enabled { ProfileState::ENABLED } else { ProfileState::DISABLED };
-        let ref_ar_do = || {
-            let rules = Tlv::parse(&record.metadata).ok()?.children().find(Tag(REF_AR_DO)).ok()??;
-            let (mut list, mut reader) = (Vec::new(), rules.children());
-            while let Ok(Some(rule)) = reader.next() {
-                list.push(Raw::from_octets(rule.raw).ok()?);
-            }
-            Some(list)
-        };
+        let dp_proprietary_data = || Raw::from_field(Tag(0xB8), record.dp_proprietary_data.as_deref()?).ok();
         ProfileInfo {
             iccid: asked(0x5A).then(|| metadata.iccid.clone()),
             isdp_aid: asked(0x4F).then(|| record.isdp_aid.clone()),
             profile_state: asked(0x9F70).then_some(state),
             profile_nickname: (asked(0x90) && !record.nickname.is_empty()).then(|| record.nickname.clone()),
-            service_provider_name: asked(0x91).then(|| metadata.service_provider_name.clone()),
-            profile_name: asked(0x92).then(|| metadata.profile_name.clone()),
+            service_provider_name: asked(0x91).then(|| metadata.service_provider_name.to_string()),
+            profile_name: asked(0x92).then(|| metadata.profile_name.to_string()),
             icon_type: metadata.icon_type.filter(|_| asked(0x93)),
             icon: metadata.icon.clone().filter(|_| asked(0x94)),
             profile_class: asked(0x95).then(|| self.class()),
             notification_configuration_info: metadata.notification_configuration_info.clone().filter(|_| asked(0xB6)),
             profile_owner: metadata.profile_owner.clone().filter(|_| asked(0xB7)),
-            dp_proprietary_data: record
-                .dp_proprietary_data
-                .as_ref()
-                .filter(|_| asked(0xB8))
-                .and_then(|data| Raw::from_octets(data.clone()).ok()),
+            dp_proprietary_data: if asked(0xB8) { dp_proprietary_data() } else { None },
             profile_policy_rules: metadata.profile_policy_rules.filter(|_| asked(0x99)),
-            ref_ar_do: if asked(REF_AR_DO) { ref_ar_do() } else { None },
+            // What an earlier release let in unchecked is not shown: a list with it could not be read at all.
+            ref_ar_do: if asked(0xBF76) { access_rules(&record.metadata).ok().flatten() } else { None },
         }
     }
 

@@ -4,10 +4,10 @@
 //! challenge, a cancellation, or its own end.
 
 use super::Certification;
-use super::bpp::{Loading, is_part_of_package};
+use super::bpp::Loading;
 use crypto::ec::PublicKey;
 use crypto::ecka::OneTimeKeyPair;
-use rsp::ids::tag;
+use rsp::chain::TrustAnchor;
 use rsp::{Oid, OneTimePublicKey, Signature, TransactionId};
 
 /// What may come next.
@@ -34,7 +34,9 @@ pub(super) struct Server {
     pub(super) oid: Oid,
     /// FQDN, perhaps with a port, as it signed it.
     pub(super) address: String,
-    /// What the eUICC shows and signs with in this session.
+    /// The CI its certificate leads to: whatever it shows later in the session leads there as well. SGP.22 §5.7.5.
+    pub(super) ci: TrustAnchor,
+    /// What the eUICC shows and signs with in this session; the CI may be another one.
     pub(super) certification: Certification,
     /// Whether its certificate is that of an SM-DP+; an SM-DS brings no profiles.
     pub(super) is_smdp: bool,
@@ -64,13 +66,8 @@ impl Session {
         }
     }
 
-    /// Whether a STORE DATA payload is a piece of the bound profile package that this session waits for.
-    pub(super) fn takes_package(&self, payload: &[u8]) -> bool {
-        let starts_with = |wanted: &dyn Fn(apdu::tlv::Tag) -> bool| matches!(apdu::tlv::Header::parse(payload), Ok(Some(header)) if wanted(header.tag));
-        match self {
-            Self::Prepared(..) => starts_with(&|first| first == tag::BOUND_PROFILE_PACKAGE),
-            Self::Loading(_) => starts_with(&|first| is_part_of_package(first) && first != tag::BOUND_PROFILE_PACKAGE),
-            _ => false,
-        }
+    /// Whether this session waits for a bound profile package, or the rest of it.
+    pub(super) fn expects_package(&self) -> bool {
+        matches!(self, Self::Prepared(..) | Self::Loading(_))
     }
 }

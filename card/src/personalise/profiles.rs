@@ -5,9 +5,9 @@ use applets::isd_r::Preloaded;
 use applets::profile::{Failure, Limits, interpret};
 use card_os::DomainImage;
 use card_os::fs::FileId;
-use rsp::SubjectKeyIdentifier;
 use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::ProfileClass;
+use rsp::{SubjectKeyIdentifier, Text};
 use saip::{ProfileElement, Splitter};
 
 /// A profile to be put on the card.
@@ -44,7 +44,7 @@ pub(super) fn load(
     let (mut free, mut images, mut preloaded, mut iccids) = (memory, Vec::new(), Vec::new(), Vec::new());
     for (number, profile) in (1..).zip(profiles) {
         let test_profile =
-            profile.metadata.as_ref().is_some_and(|metadata| metadata.profile_class == Some(ProfileClass::TEST));
+            profile.metadata.as_ref().is_some_and(|metadata| metadata.profile_class == ProfileClass::TEST);
         let (image, header_iccid) = install(number, &profile.package, Limits { memory: free, test_profile })?;
         free = free.saturating_sub(image.size());
         let metadata = match &profile.metadata {
@@ -86,11 +86,11 @@ fn metadata(package: &[u8], iccid: rsp::Iccid, image: &DomainImage) -> StoreMeta
     let profile_name = profile_type(package).unwrap_or_else(|| "Profile".into());
     StoreMetadataRequest {
         iccid,
-        service_provider_name: shortened(service_provider_name(image).unwrap_or_default(), 32),
-        profile_name: shortened(profile_name, 64),
+        service_provider_name: Text::shortened(service_provider_name(image).unwrap_or_default()),
+        profile_name: Text::shortened(profile_name),
         icon_type: None,
         icon: None,
-        profile_class: None,
+        profile_class: ProfileClass::OPERATIONAL,
         notification_configuration_info: None,
         profile_owner: None,
         profile_policy_rules: None,
@@ -117,14 +117,4 @@ fn service_provider_name(image: &DomainImage) -> Option<String> {
     // Of the default alphabet, letters, digits and the usual punctuation are what they are in ASCII.
     let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b" !\"#%&'()*+,-./:;<=>?".contains(octet);
     (!name.is_empty() && name.iter().all(plain)).then(|| String::from_utf8(name).ok()).flatten()
-}
-
-/// At most this many octets, whole characters.
-fn shortened(mut text: String, octets: usize) -> String {
-    let mut end = octets.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
 }

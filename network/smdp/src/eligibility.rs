@@ -15,7 +15,7 @@ pub fn check(profile: &Profile, euicc: &EuiccInfo2) -> Result<(), Refusal> {
     if !missing.is_empty() {
         return Err(status::NO_ELIGIBLE_PROFILE.because(format!("the eUICC does not offer {missing}")));
     }
-    let is_test = profile.metadata.profile_class == Some(ProfileClass::TEST);
+    let is_test = profile.metadata.profile_class == ProfileClass::TEST;
     if is_test && !euicc.rsp_capability.contains(RspCapability::TEST_PROFILE_SUPPORT) {
         return Err(status::NO_ELIGIBLE_PROFILE.because("the eUICC takes no test profiles"));
     }

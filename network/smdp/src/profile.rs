@@ -345,7 +345,7 @@ fn read_package(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use rsp::metadata::{OperatorId, PprIds};
+    use rsp::metadata::{OperatorId, PprIds, ProfileClass};
     use saip::header::{ProfileHeader, ServicesList};
     use saip::{End, PeHeader};
 
@@ -360,7 +360,7 @@ pub(crate) mod tests {
             profile_name: "Example".into(),
             icon_type: None,
             icon: None,
-            profile_class: None,
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: None,
             profile_owner: None,
             profile_policy_rules: None,
@@ -419,7 +419,7 @@ pub(crate) mod tests {
         assert!(refused(bent.clone(), &whole).contains("profile owner"));
         bent.profile_owner = OperatorId::new("001", "01");
         Profile::new(bent.clone(), &whole, 0).unwrap();
-        bent.service_provider_name = "x".repeat(33);
+        bent.service_provider_name = "x".repeat(33).into();
         assert!(refused(bent, &whole).contains("too long"));
     }
 

@@ -23,6 +23,7 @@ use rsp::es2plus::{
 };
 use rsp::es8::StoreMetadataRequest;
 use rsp::es9::{Empty, FunctionExecutionStatus, Status};
+use rsp::metadata::ProfileClass;
 use rsp::pki::{Parameters, Pki};
 use rsp::{Eid, Iccid};
 use saip::header::{ProfileHeader, ServicesList};
@@ -149,7 +150,7 @@ impl Bench {
             profile_name: "Example".into(),
             icon_type: None,
             icon: None,
-            profile_class: None,
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: None,
             profile_owner: None,
             profile_policy_rules: None,

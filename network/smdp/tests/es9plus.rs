@@ -186,7 +186,7 @@ fn metadata(number: u32) -> StoreMetadataRequest {
         profile_name: "Reise – Tarif".into(),
         icon_type: Some(IconType::PNG),
         icon: Some(vec![0x89; 1024].into()),
-        profile_class: Some(ProfileClass::OPERATIONAL),
+        profile_class: ProfileClass::OPERATIONAL,
         notification_configuration_info: Some(vec![
             recipient(NotificationEvent::ENABLE | NotificationEvent::DISABLE),
             recipient(NotificationEvent::DELETE),
@@ -996,7 +996,7 @@ async fn a_profile_has_to_fit_the_euicc() {
     refused(bench.authenticate(&euicc, &matching_id).await, status::EUICC_INSUFFICIENT_MEMORY);
 
     let mut test_profile = metadata(2);
-    test_profile.profile_class = Some(ProfileClass::TEST);
+    test_profile.profile_class = ProfileClass::TEST;
     let store = bench.server.store();
     order::add_profile(store, test_profile, &package(2), 0).await.unwrap();
     let mut request = OrderRequest::new(Wanted::Iccid(iccid(2)));

@@ -483,7 +483,7 @@ mod tests {
             profile_name: "PN".into(),
             icon_type: None,
             icon: None,
-            profile_class: None,
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: None,
             profile_owner: Some(OperatorId::new("001", "01").unwrap()),
             profile_policy_rules: None,
@@ -492,6 +492,10 @@ mod tests {
 
     /// A package whose StoreMetadata says `metadata`; the rest is filling.
     fn package(metadata: &StoreMetadataRequest) -> Vec<u8> {
+        package_of(&encode(metadata))
+    }
+
+    fn package_of(metadata: &[u8]) -> Vec<u8> {
         let request = InitialiseSecureChannelRequest {
             remote_op_id: RemoteOpId::INSTALL_BOUND_PROFILE_PACKAGE,
             transaction_id: transaction_id(),
@@ -506,7 +510,7 @@ mod tests {
         BoundProfilePackage::assemble(
             &Raw::encode(&request).unwrap(),
             &[segment(0x87, &[0; 24])],
-            &[segment(0x88, &[encode(metadata), mac.to_vec()].concat())],
+            &[segment(0x88, &[metadata, &mac].concat())],
             &[],
             &[segment(0x86, &[0; 1016]), segment(0x86, &[0; 40])],
         )
@@ -936,6 +940,24 @@ mod tests {
         let (result, _) = run(Card::default(), Server { packaged, ..Server::default() }, &mut person);
         assert_eq!(result, Err(LpaError::MetadataMismatch));
         assert_eq!((person.cancelled, person.pieces), (Some(CancelSessionReason::METADATA_MISMATCH), 0));
+    }
+
+    /// `profileClass` is DEFAULT operational: said or not said, in either place, is the same. X.690 section 11.5
+    #[test]
+    fn a_default_that_is_written_makes_no_other_profile() {
+        let announced = Raw::encode(&metadata()).unwrap();
+        let body = announced.contents();
+        let (before_owner, owner) = body.split_at(body.len() - 7);
+        assert_eq!(owner[0], 0xB7);
+        let class = |code: u8| {
+            let body = [before_owner, &[0x95, 1, code], owner].concat();
+            apdu::tlv::Writer::new().primitive(apdu::tlv::Tag(0xBF25), &body).as_bytes().to_vec()
+        };
+        let said = Raw::<StoreMetadataRequest>::from_octets(class(2)).unwrap();
+        assert_eq!(verify_metadata(&package_of(&class(2)), &announced, &metadata()), Ok(()));
+        assert_eq!(verify_metadata(&package_of(announced.octets()), &said, &said.decode().unwrap()), Ok(()));
+        let other = verify_metadata(&package_of(&class(0)), &announced, &metadata());
+        assert_eq!(other, Err(LpaError::MetadataMismatch));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use lpa::{Decision, Euicc, HttpsClient, LpaError, Offer, Options, Order, Progres
 use reader_bridge::InProcess;
 use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
-use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent};
+use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, ProfileClass};
 use rsp::pki::{Parameters, Pki, ServerName};
 use rsp::{Eid, Iccid};
 use smdp::order::add_profile;
@@ -126,7 +126,7 @@ impl Bench {
             profile_name: "Ordered".into(),
             icon_type: None,
             icon: None,
-            profile_class: None,
+            profile_class: ProfileClass::OPERATIONAL,
             notification_configuration_info: Some(vec![NotificationConfigurationInformation {
                 profile_management_operation: NotificationEvent::ENABLE
                     | NotificationEvent::DISABLE

@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod metadata;
+mod notifications;
+mod segments;
+mod two_cis;
+
 use applets::isd_r::{Certification, Personalisation};
 use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber, Structure};
 use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
@@ -78,22 +83,30 @@ fn info(pki: &Pki) -> EuiccInfo2 {
 }
 
 fn personalised(pki: &Pki) -> MemoryNvm {
+    personalised_with(&[pki], info(pki))
+}
+
+/// A card under these CIs, preferred first.
+fn personalised_with(pkis: &[&Pki], info: EuiccInfo2) -> MemoryNvm {
     let eid: Eid = EID.parse().unwrap();
-    let anchor = pki.trust_anchor().unwrap();
-    let certificate = |role| CertificateDer::from_octets(pki.get(role).unwrap().der()).unwrap();
-    let isd_r = Personalisation {
-        eid,
-        info: info(pki),
-        rat: GetRatResponse::any_operator_with_consent(),
-        root_ds_address: "ds.example".into(),
-        default_dp_address: Some("smdp.example".into()),
-        certifications: vec![Certification {
+    let certification = |pki: &&Pki| {
+        let anchor = pki.trust_anchor().unwrap();
+        let certificate = |role| CertificateDer::from_octets(pki.get(role).unwrap().der()).unwrap();
+        Certification {
             ci: anchor.subject_key_identifier,
             ci_public_key: anchor.public_key,
             euicc_certificate: certificate(Role::Euicc),
             eum_certificate: certificate(Role::Eum),
             private_key: pki.key(Role::Euicc).unwrap().clone(),
-        }],
+        }
+    };
+    let isd_r = Personalisation {
+        eid,
+        info,
+        rat: GetRatResponse::any_operator_with_consent(),
+        root_ds_address: "ds.example".into(),
+        default_dp_address: Some("smdp.example".into()),
+        certifications: pkis.iter().map(certification).collect(),
         profiles: vec![],
     };
     let mut platform = DomainImage::new();
@@ -177,9 +190,7 @@ impl Device {
 
     /// Sends a package as LPAs do, until the card says something.
     fn load(&mut self, package: &[u8]) -> FinalResult {
-        let response = self.load_pieces(&pieces(package));
-        let result: ProfileInstallationResult = rsp::decode(&response.expect("a result")).unwrap();
-        result.profile_installation_result_data.decode().unwrap().final_result
+        final_result(&self.load_pieces(&pieces(package)).expect("a result"))
     }
 
     fn load_pieces(&mut self, pieces: &[Vec<u8>]) -> Option<Vec<u8>> {
@@ -199,6 +210,12 @@ impl Device {
             rsp::es10b::RetrieveNotificationsListResponse::NotificationsListResultError(error) => panic!("{error}"),
         }
     }
+}
+
+/// What an installation result says.
+fn final_result(response: &[u8]) -> FinalResult {
+    let result: ProfileInstallationResult = rsp::decode(response).unwrap();
+    result.profile_installation_result_data.decode().unwrap().final_result
 }
 
 /// The cuts of SGP.22 §2.5.5: package header with BF23, A0 whole, A1 header, each 88, A2 whole, A3 header, each 86.
@@ -344,7 +361,7 @@ fn metadata() -> StoreMetadataRequest {
         profile_name: "Data and voice".into(),
         icon_type: None,
         icon: None,
-        profile_class: None,
+        profile_class: ProfileClass::OPERATIONAL,
         notification_configuration_info: Some(vec![
             NotificationConfigurationInformation {
                 profile_management_operation: NotificationEvent::INSTALL
@@ -638,7 +655,7 @@ fn faults_in_the_package_are_named_and_leave_nothing() {
             ErrorReason::INCORRECT_INPUT_VALUES,
         ),
         (
-            metadata_with(&|metadata| metadata.profile_class = Some(ProfileClass::TEST)),
+            metadata_with(&|metadata| metadata.profile_class = ProfileClass::TEST),
             Command::STORE_METADATA,
             ErrorReason::UNSUPPORTED_PROFILE_CLASS,
         ),
