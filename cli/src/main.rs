@@ -9,6 +9,7 @@ mod asynchronous;
 mod card;
 mod demo;
 mod device;
+mod element;
 mod failure;
 mod hexadecimal;
 mod log;

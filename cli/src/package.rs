@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use card::personalise::CLAIMABLE;
 use saip::ProfileElement;
 use saip::builder::build;
+use saip::header::Service;
 
 use crate::failure::{AtPath, Failure};
 use crate::subscriber::file::{self, describes_subscriber};
@@ -72,6 +74,42 @@ pub(crate) fn of_subscriber(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(saip::encode_package(&build(&file::read(path)?)?))
 }
 
+/// The services a package demands that eUICCs may lack; those made here have them not, and can [claim](CLAIMABLE) them.
+pub(crate) fn uncommon_demands(package: &[u8]) -> Vec<Service> {
+    let Ok(elements) = saip::decode_package(package) else { return Vec::new() };
+    match elements.first() {
+        Some(ProfileElement::Header(header)) => {
+            header.mandatory_services.iter().filter(|service| CLAIMABLE.contains(service)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What may keep an eUICC from installing a package, in words: nothing for most.
+pub(crate) fn caveats(package: &[u8]) -> Vec<String> {
+    let names: Vec<String> = uncommon_demands(package).iter().map(ToString::to_string).collect();
+    let applications = saip::decode_package(package)
+        .unwrap_or_default()
+        .iter()
+        .filter(|element| matches!(element, ProfileElement::Application(_)))
+        .count();
+    let mut caveats = Vec::new();
+    if !names.is_empty() {
+        caveats.push(format!(
+            "it demands {}: an eUICC without it refuses the profile; one of `vuicc card new` takes it if made with{}",
+            names.join(", "),
+            names.iter().flat_map(|name| [" --claim ", name]).collect::<String>()
+        ));
+    }
+    if applications > 0 {
+        caveats.push(format!(
+            "it carries applications in byte code ({applications}): eUICCs of `vuicc card new` do not run them, and refuse \
+             the profile where it demands them"
+        ));
+    }
+    caveats
+}
+
 #[cfg(test)]
 mod tests {
     use saip::builder::Subscriber;
@@ -114,6 +152,26 @@ mod tests {
             let Err(Failure::Because(told)) = read(&der) else { panic!("{wrong:?}") };
             assert!(told.contains("one.der is no profile package: ") && told.contains(cause), "{told}");
         }
+    }
+
+    /// Operators' packages demand Java Card out of habit: their owner hears what that means.
+    #[test]
+    fn what_may_keep_an_euicc_from_installing_it_is_told() {
+        let key = saip::builder::Key::new(&[1; 16]);
+        let subscriber = Subscriber::new("8988211000000000011", "001010000000001", key.clone(), key);
+        let mut elements = build(&subscriber).unwrap();
+        assert!(caveats(&saip::encode_package(&elements)).is_empty());
+        if let Some(ProfileElement::Header(header)) = elements.first_mut() {
+            let services = header.mandatory_services.iter().chain([Service::JAVACARD]).collect::<Vec<_>>();
+            header.mandatory_services = saip::header::ServicesList::new(services);
+        }
+        let package = saip::encode_package(&elements);
+        assert_eq!(uncommon_demands(&package), [Service::JAVACARD]);
+        let told = caveats(&package);
+        assert!(
+            told.len() == 1 && told[0].contains("demands javacard") && told[0].contains("--claim javacard"),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -3,10 +3,11 @@
 #![no_main]
 
 use applets::profile::{Interpreter, Limits, interpret};
+use rsp::euicc_info::UiccCapability;
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
     let Some((size, package)) = octets.split_first() else { return };
-    let limits = Limits { memory: 256 * 1024, test_profile: size & 1 == 1 };
+    let limits = Limits { memory: 256 * 1024, test_profile: size & 1 == 1, capability: UiccCapability::EMPTY };
     let whole = interpret(package, limits);
     let mut interpreter = Interpreter::new(limits);
     let pieces = package.chunks(usize::from(*size) + 1).try_for_each(|piece| interpreter.push(piece));

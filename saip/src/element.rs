@@ -141,6 +141,43 @@ impl ProfileElement {
         }
     }
 
+    /// The name in the CHOICE of an element with this tag; `None` for one this version does not know.
+    pub fn name_of(tag: u32) -> Option<&'static str> {
+        const NAMES: &[(u32, &str)] = &[
+            (0xA0, "header"),
+            (0xA1, "genericFileManagement"),
+            (0xA2, "pinCodes"),
+            (0xA3, "pukCodes"),
+            (0xA4, "akaParameter"),
+            (0xA5, "cdmaParameter"),
+            (0xA6, "securityDomain"),
+            (0xA7, "rfm"),
+            (0xA8, "application"),
+            (0xA9, "nonStandard"),
+            (0xAA, "end"),
+            (0xB0, "mf"),
+            (0xB1, "cd"),
+            (0xB2, "telecom"),
+            (0xB3, "usim"),
+            (0xB4, "opt-usim"),
+            (0xB5, "isim"),
+            (0xB6, "opt-isim"),
+            (0xB7, "phonebook"),
+            (0xB8, "gsm-access"),
+            (0xB9, "csim"),
+            (0xBA, "opt-csim"),
+            (0xBB, "eap"),
+            (0xBC, "df-5gs"),
+            (0xBD, "df-saip"),
+            (0xBE, "df-snpn"),
+            (0xBF1F, "df-5gprose"),
+            (0xBF20, "iot"),
+            (0xBF21, "opt-iot"),
+            (0xBF22, "ssim"),
+        ];
+        NAMES.iter().find(|(known, _)| *known == tag).map(|(_, name)| *name)
+    }
+
     /// The header; none in [`ProfileElement::Header`], and perhaps in one unknown.
     pub fn header(&self) -> Option<PeHeader> {
         match self {

@@ -70,6 +70,11 @@ macro_rules! services {
             pub fn name(self) -> Option<&'static str> {
                 match self.0 { $($number => Some($text),)* _ => None }
             }
+
+            /// The service of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$name),)* _ => None }
+            }
         }
     };
 }
@@ -84,6 +89,16 @@ services! {
     27 SCP11C_AUTHORIZATION_MECHANISM "scp11c-authorization-mechanism", 28 S16_MODE "s16mode", 29 EAKA "eaka",
     30 SUCI_NSWO "suci-nswo", 31 NETWORK_ID "network-id", 32 COAP "coap", 33 GBAU_API "gbauApi", 34 UIR_5G_PROSE "uir5GProSe",
     35 SSIM_EAP_TLS "ssim-Eap-Tls", 36 SSIM_EAP_AKA_PRIME "ssim-Eap-Aka-prime", 37 USAT_APP_PAIRING "usatAppPairing",
+}
+
+/// Its name, or its number in `ServicesList`.
+impl core::fmt::Display for Service {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "service {}", self.0),
+        }
+    }
 }
 
 /// The bit of `UICCCapability` (SGP.22 section 5.7.8) by which an eUICC announces a service; those not listed have none.
@@ -190,5 +205,7 @@ mod tests {
         assert_eq!(ServicesList::try_decode(&out, "").unwrap(), list);
         assert_eq!(Service::GET_IDENTITY.name(), Some("get-identity"));
         assert_eq!(Service(99).name(), None);
+        assert_eq!(Service::named("get-identity"), Some(Service::GET_IDENTITY));
+        assert_eq!((Service::named("java"), Service(99).to_string()), (None, "service 99".into()));
     }
 }

@@ -20,7 +20,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("card", &["apdu", "crypto", "rsp", "saip", "card-os", "applets"]),
     ("reader-bridge", &["apdu"]),
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
-    ("lpa", &["apdu", "crypto", "rsp", "reader-bridge"]),
+    ("lpa", &["apdu", "crypto", "rsp", "saip", "reader-bridge"]),
     ("device", &["apdu", "crypto", "rsp", "lpa", "reader-bridge", "sms"]),
     ("database", &[]),
     ("https", &["rsp"]),

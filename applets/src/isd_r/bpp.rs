@@ -288,7 +288,8 @@ impl Loading {
             None => return Err(unknown),
         };
         let memory = kept::room(cx).saturating_sub(self.beside_the_profile());
-        let limits = Limits { memory, test_profile };
+        let info = keys::euicc_info2_template(cx).map_err(|_| unknown)?;
+        let limits = Limits { memory, test_profile, capability: info.uicc_capability };
         self.interpreter = Some(Interpreter::new(limits));
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Element by element from a package to a staged domain.
 
 use apdu::Aid;
+use apdu::tlv::Header;
 use card_os::fs::{
     AccessReference, File, FileId, FileKind, FileNumber, KeyReference, LifeCycle, Pin, PinAttributes, PinConfiguration,
     Puk, Structure,
@@ -42,6 +43,11 @@ pub struct Interpreter {
     skipped: Vec<PeStatus>,
 }
 
+/// Tag of the profile header.
+const HEADER: u32 = 0xA0;
+/// Tag of an application in byte code.
+const APPLICATION: u32 = 0xA8;
+
 /// What elements make: undone as a whole where one fails that need not succeed.
 #[derive(Clone, Default)]
 struct Staged {
@@ -50,10 +56,12 @@ struct Staged {
 }
 
 /// Why an element cannot be processed.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Fault {
     status: Status,
     reason: ErrorReason,
+    /// What is wrong, where the status alone does not say it.
+    words: Option<String>,
 }
 
 impl From<Status> for Fault {
@@ -62,13 +70,13 @@ impl From<Status> for Fault {
             Status::NOT_ENOUGH_MEMORY | Status::MEMORY_FAILURE => ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE,
             _ => ErrorReason::PE_PROCESSING_ERROR,
         };
-        Self { status, reason }
+        Self { status, reason, words: None }
     }
 }
 
 impl From<saip::Error> for Fault {
     fn from(error: saip::Error) -> Self {
-        error.status().into()
+        Self { words: Some(error.to_string()), ..error.status().into() }
     }
 }
 
@@ -96,7 +104,7 @@ impl Interpreter {
             let element = match self.splitter.next_element() {
                 Ok(Some(element)) => Zeroizing::new(element.to_vec()),
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(self.give_up(None, error.into())),
+                Err(error) => return Err(self.give_up(None, None, error.into())),
             };
             self.element(&element)?;
             if self.ended {
@@ -108,7 +116,12 @@ impl Interpreter {
     /// The package is complete.
     pub fn finish(self) -> Result<Profile, Failure> {
         let Some(header) = self.header.as_ref().filter(|_| self.ended) else {
-            return Err(self.give_up(None, Status::INVALID_REQUEST_FORMAT.into()));
+            let fault = Status::INVALID_REQUEST_FORMAT.into();
+            return Err(self.give_up(
+                None,
+                None,
+                Fault { words: Some("the package ends before its end".into()), ..fault },
+            ));
         };
         let mut statuses = self.skipped;
         statuses.push(PeStatus::OK);
@@ -120,17 +133,24 @@ impl Interpreter {
     }
 
     fn element(&mut self, der: &[u8]) -> Result<(), Failure> {
+        let tag = Header::parse(der).ok().flatten().map(|header| header.tag.0);
         let (header, outcome) = match ProfileElement::decode(der) {
             Ok(ProfileElement::Header(header)) => return self.profile_header(header),
+            // The card claims a runtime environment: an application that was to run in it is not left out in silence.
+            _ if tag == Some(APPLICATION) && self.demands_a_runtime() => {
+                (ProfileElement::header_of(der), Err(Status::RUNTIME_NOT_SUPPORTED.into()))
+            }
             Ok(element) => (element.header(), self.process(&element)),
             Err(error) => (ProfileElement::header_of(der), Err(error.into())),
         };
         match (outcome, header) {
             (Ok(()), _) => Ok(()),
-            (Err(fault), header) if self.skipped.len() >= MOST_SKIPPED => Err(self.give_up(header, fault)),
-            // What the element asks for may be missing; memory and the rule for test keys are not its choice.
+            (Err(fault), header) if self.skipped.len() >= MOST_SKIPPED => Err(self.give_up(header, tag, fault)),
+            // What the element asks for may be missing; memory, the rule for test keys, and an application that the
+            // profile cannot do without are not its choice.
             (Err(fault), Some(PeHeader { mandated: false, identification }))
-                if fault.reason == ErrorReason::PE_PROCESSING_ERROR =>
+                if fault.reason == ErrorReason::PE_PROCESSING_ERROR
+                    && fault.status != Status::RUNTIME_NOT_SUPPORTED =>
             {
                 self.skipped.push(PeStatus::new(fault.status, Some(identification)));
                 Ok(())
@@ -140,18 +160,24 @@ impl Interpreter {
                 self.skipped.push(PeStatus::new(Status::PE_NOT_SUPPORTED, None));
                 Ok(())
             }
-            (Err(fault), header) => Err(self.give_up(header, fault)),
+            (Err(fault), header) => Err(self.give_up(header, tag, fault)),
         }
     }
 
     fn profile_header(&mut self, header: Box<ProfileHeader>) -> Result<(), Failure> {
         let outcome = match self.header {
-            Some(_) => Err(Status::INVALID_REQUEST_FORMAT),
-            None => services::check(&header),
+            Some(_) => Err((Status::INVALID_REQUEST_FORMAT, "a second one".to_owned())),
+            None => services::check(&header, self.limits.capability),
         };
-        outcome.map_err(|status| self.give_up(None, status.into()))?;
+        outcome.map_err(|(status, words)| {
+            self.give_up(None, Some(HEADER), Fault { words: Some(words), ..status.into() })
+        })?;
         self.header = Some(header);
         Ok(())
+    }
+
+    fn demands_a_runtime(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.mandatory_services.iter().any(services::is_runtime))
     }
 
     fn process(&mut self, element: &ProfileElement) -> Result<(), Fault> {
@@ -180,10 +206,14 @@ impl Interpreter {
         outcome
     }
 
-    fn give_up(&self, header: Option<PeHeader>, fault: Fault) -> Failure {
+    /// What the card has to say: the number of the element if it has one, its name by the tag, and the cause.
+    fn give_up(&self, header: Option<PeHeader>, tag: Option<u32>, fault: Fault) -> Failure {
         let mut statuses = self.skipped.clone();
         statuses.push(PeStatus::new(fault.status, header.map(|header| header.identification)));
-        Failure { reason: fault.reason, response: Some(EuiccResponse::new(statuses, true)) }
+        let name = tag.and_then(ProfileElement::name_of).map(str::to_owned).or(tag.map(|tag| format!("tag {tag:X}")));
+        let message: Vec<String> = [name, fault.words].into_iter().flatten().collect();
+        let response = EuiccResponse::new(statuses, true).with_message(&message.join(": "));
+        Failure { reason: fault.reason, response: Some(response) }
     }
 }
 
@@ -403,7 +433,7 @@ fn check_algo(algo: &AlgoParameter, limits: Limits) -> Result<(), Fault> {
     }
     if limits.test_profile && !naa_keys::are_public(algo) {
         let reason = ErrorReason::TEST_PROFILE_INVALID_NAA_KEY;
-        return Err(Fault { status: Status::BAD_VALUES, reason });
+        return Err(Fault { status: Status::BAD_VALUES, reason, words: Some("not a known test key".into()) });
     }
     Ok(())
 }

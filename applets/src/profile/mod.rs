@@ -10,10 +10,11 @@ mod naa_keys;
 mod services;
 
 pub use interpreter::Interpreter;
-pub use services::{OFFERED, uicc_capability};
+pub use services::{CLAIMABLE, OFFERED, claim, claimed, uicc_capability};
 
 use card_os::DomainImage;
 use rsp::Iccid;
+use rsp::euicc_info::UiccCapability;
 use rsp::notification::ErrorReason;
 use saip::EuiccResponse;
 
@@ -24,6 +25,8 @@ pub struct Limits {
     pub memory: usize,
     /// The profile's class is test: its network keys must be known test keys.
     pub test_profile: bool,
+    /// `uiccCapability` of EUICCInfo2: what the card [claims](claimed) beyond what it has. SGP.22 §5.7.8.
+    pub capability: UiccCapability,
 }
 
 /// A profile package interpreted to its end.

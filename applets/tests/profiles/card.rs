@@ -4,6 +4,7 @@ use apdu::{Response, StatusWord};
 use applets::profile::{Limits, interpret};
 use card_os::nvm::MemoryNvm;
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
+use rsp::euicc_info::UiccCapability;
 
 /// Where the card's random numbers come from in tests.
 struct Counting(u8);
@@ -18,7 +19,7 @@ impl Entropy for Counting {
 }
 
 /// What a profile may use here.
-pub(crate) const LIMITS: Limits = Limits { memory: 256 * 1024, test_profile: false };
+pub(crate) const LIMITS: Limits = Limits { memory: 256 * 1024, test_profile: false, capability: UiccCapability::EMPTY };
 
 /// A card with the profile of a package as its only domain, powered.
 pub(crate) fn card(package: &[u8]) -> Terminal {

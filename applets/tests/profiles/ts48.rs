@@ -214,7 +214,7 @@ fn a_package_cut_short_or_too_large_is_refused() {
     for end in [0, 1, 100, 5000, package.len() - 9, package.len() - 1] {
         assert!(interpret(&package[..end], LIMITS).is_err(), "{end}");
     }
-    let small = interpret(&package, Limits { memory: 10_000, test_profile: false }).err().unwrap();
+    let small = interpret(&package, Limits { memory: 10_000, ..LIMITS }).err().unwrap();
     assert_eq!(small.reason, ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE);
     assert!(small.response.unwrap().profile_installation_aborted);
 }

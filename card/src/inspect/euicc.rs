@@ -25,6 +25,8 @@ pub struct Euicc {
     pub profile_version: String,
     /// Version of the card's own software.
     pub firmware_version: String,
+    /// Services that it claims without having them.
+    pub claims: Vec<String>,
     /// Key identifiers of the CIs it is certified under, preferred first.
     pub cis: Vec<String>,
     /// Default SM-DP+.
@@ -99,6 +101,7 @@ pub(super) fn ask(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Euicc
         svn: info.svn.to_string(),
         profile_version: info.profile_version.to_string(),
         firmware_version: info.euicc_firmware_ver.to_string(),
+        claims: applets::profile::claimed(info.uicc_capability).map(|service| service.to_string()).collect(),
         cis: info.euicc_ci_pk_id_list_for_signing.iter().map(ToString::to_string).collect(),
         default_dp_address: addresses.default_dp_address,
         root_ds_address: addresses.root_ds_address,

@@ -24,6 +24,9 @@ impl Display for Euicc {
         writeln!(f, "  EID       {}", self.eid)?;
         let (svn, packages, firmware) = (&self.svn, &self.profile_version, &self.firmware_version);
         writeln!(f, "  versions  SGP.22 {svn}, profile packages {packages}, firmware {firmware}")?;
+        if !self.claims.is_empty() {
+            writeln!(f, "  claims    {}, without having it", self.claims.join(", "))?;
+        }
         for ci in &self.cis {
             writeln!(f, "  CI        {ci}")?;
         }

@@ -18,21 +18,23 @@ mod identity;
 mod platform;
 mod profiles;
 
+pub use applets::profile::CLAIMABLE;
 pub use identity::{invent_eid, load_pki, mint_pki};
 pub use profiles::ProfileToLoad;
 
 use crate::image::{self, CardType, ImageError, Manufacture};
 use applets::isd_r::{Certification, Personalisation};
-use applets::profile::{Limits, uicc_capability};
+use applets::profile::{Limits, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
 use rsp::certificate::Role;
 use rsp::chain::{ChainError, verify_euicc};
-use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability};
+use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability, UiccCapability};
 use rsp::metadata::PprIds;
 use rsp::pki::{Pki, PkiError};
 use rsp::rat::GetRatResponse;
 use rsp::{Eid, EncodeError, Iccid, VersionType};
+use saip::header::Service;
 use std::path::{Path, PathBuf};
 
 /// An eUICC to be made.
@@ -61,6 +63,8 @@ pub struct Euicc {
     pub profile_version: VersionType,
     /// Version of the card's own software.
     pub firmware_version: VersionType,
+    /// Services it claims without having them, of [`CLAIMABLE`]: profiles that only demand one install.
+    pub claims: Vec<Service>,
     /// Answer to reset and memory sizes.
     pub card: CardProfile,
     /// Seconds since 1970.
@@ -82,6 +86,7 @@ impl Euicc {
             svn: VersionType::new(2, 5, 0),
             profile_version: VersionType::new(2, 3, 1),
             firmware_version: own_version(),
+            claims: Vec::new(),
             card: CardProfile::default(),
             now,
         }
@@ -90,6 +95,12 @@ impl Euicc {
 
 /// Root SM-DS of the test world. SGP.23.
 const ROOT_DS_ADDRESS: &str = "testrootsmds.gsma.com";
+
+/// Release of TS 102 241, the UICC API for Java Card: the one real eUICCs name. It is optional in EUICCInfo2, and says which
+/// release would apply, not that applications run; that is the `javacard` bit of `uiccCapability`.
+fn ts102241_version() -> VersionType {
+    VersionType::new(15, 1, 0)
+}
 
 /// The version of this crate: what a card says its firmware is.
 fn own_version() -> VersionType {
@@ -144,7 +155,9 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
     let free = description.card.non_volatile_memory.saturating_sub(platform.size());
     let cis: Vec<_> = certifications.iter().map(|certification| certification.ci.clone()).collect();
     let preferred = cis.first().ok_or(PersonalisationError::Pkis(0))?;
-    let (images, preloaded) = profiles::load(&description.profiles, preferred, free)?;
+    let capability = uicc_capability().with(claimed(&description.claims)?);
+    let limits = Limits { memory: free, test_profile: false, capability };
+    let (images, preloaded) = profiles::load(&description.profiles, preferred, limits)?;
     let enabled = (description.enable_first && !images.is_empty()).then_some(FIRST_PROFILE);
     let isd_r = Personalisation {
         eid,
@@ -153,8 +166,8 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
             svn: description.svn,
             euicc_firmware_ver: description.firmware_version,
             ext_card_resource: Vec::new().into(),
-            uicc_capability: uicc_capability(),
-            ts102241_version: None,
+            uicc_capability: capability,
+            ts102241_version: Some(ts102241_version()),
             globalplatform_version: Some(VersionType::new(2, 3, 0)),
             rsp_capability: RspCapability::ADDITIONAL_PROFILE
                 | RspCapability::TEST_PROFILE_SUPPORT
@@ -183,6 +196,8 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
 pub struct Uicc {
     /// What is on it, as a profile package; its files are the card's.
     pub profile: ProfileToLoad,
+    /// Services it passes for having, of [`CLAIMABLE`].
+    pub claims: Vec<Service>,
     /// Answer to reset and memory sizes.
     pub card: CardProfile,
     /// Seconds since 1970.
@@ -192,15 +207,24 @@ pub struct Uicc {
 impl Uicc {
     /// The usual UICC with this profile.
     pub fn new(profile: ProfileToLoad, now: u64) -> Self {
-        Self { profile, card: not_an_euicc(CardProfile::default()), now }
+        Self { profile, claims: Vec::new(), card: not_an_euicc(CardProfile::default()), now }
     }
 }
 
 /// Makes a UICC.
 pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
-    let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false };
+    let capability = claimed(&description.claims)?;
+    let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false, capability };
     let (files, _) = profiles::install(1, &description.profile.package, limits)?;
     finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))
+}
+
+/// The bits of `uiccCapability` for services that are claimed.
+fn claimed(claims: &[Service]) -> Result<UiccCapability, PersonalisationError> {
+    match claims.iter().find(|claim| !CLAIMABLE.contains(claim)) {
+        Some(&other) => Err(PersonalisationError::Claim(other)),
+        None => Ok(claim(claims.iter().copied())),
+    }
 }
 
 /// Domain of the first profile.
@@ -274,6 +298,9 @@ pub enum PersonalisationError {
     /// No EID can be invented.
     #[error("the EUM certificate permits no EIN to invent an EID within; give one")]
     NoEin,
+    /// A service that is there anyway, or that EUICCInfo2 has no bit for.
+    #[error("{0} cannot be claimed; these can: {names}", names = names(CLAIMABLE))]
+    Claim(Service),
     /// Not an address.
     #[error("{0:?} is no server address: a host name is, also with a port")]
     Address(String),
@@ -319,11 +346,16 @@ pub enum PersonalisationError {
     Memory(#[from] NvmError),
 }
 
+fn names(services: &[Service]) -> String {
+    services.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::entropy::ChaCha;
     use hex_literal::hex;
+    use rsp::euicc_info::ExtCardResource;
     use saip::builder::{Key, Subscriber, build};
 
     const NOW: u64 = 1_767_225_600;
@@ -369,6 +401,38 @@ mod tests {
         assert!(one.memory == other.memory && one.manufacture == other.manufacture);
     }
 
+    /// EUICCInfo2 as real eUICCs give it, the optional versions included: SGP.22 §5.7.8; TS 102 226 §8.2.1.7.2 for the
+    /// resources, whose figures follow what is on the card. That ts102241Version stands there without Java Card is no
+    /// contradiction: it names the release of the API, the bit of `uiccCapability` tells whether applications run.
+    #[test]
+    fn euicc_info_2_is_complete() {
+        let info = |profiles: Vec<ProfileToLoad>, claims: Vec<Service>| {
+            let (description, mut entropy) = describe(profiles);
+            let mut card = euicc(&Euicc { claims, ..description }, &mut entropy).unwrap().insert(Box::new(entropy));
+            card.reset();
+            card.transmit(&hex!("00A4040C10A0000005591010FFFFFFFF8900000100"));
+            let mut answer = card.transmit(&hex!("80E2910003BF2200"));
+            let mut data = Vec::new();
+            while let Some((part, &[0x61, more])) = answer.split_last_chunk::<2>() {
+                data.extend_from_slice(part);
+                answer = card.transmit(&[0x80, 0xC0, 0, 0, more]);
+            }
+            data.extend_from_slice(&answer[..answer.len() - 2]);
+            rsp::decode::<EuiccInfo2>(&data).unwrap()
+        };
+        let empty = info(vec![], vec![]);
+        assert_eq!(empty.ts102241_version, Some(VersionType::new(15, 1, 0)));
+        assert_eq!(empty.globalplatform_version, Some(VersionType::new(2, 3, 0)));
+        assert!(!empty.uicc_capability.contains(UiccCapability::JAVACARD));
+        let one = info(vec![package(ICCIDS[0])], vec![Service::JAVACARD]);
+        assert!(one.uicc_capability.contains(UiccCapability::JAVACARD.with(empty.uicc_capability)));
+        let resources = |info: &EuiccInfo2| ExtCardResource::parse(&info.ext_card_resource).unwrap();
+        let (before, after) = (resources(&empty), resources(&one));
+        assert!(before.installed_applications >= 2 && before.free_volatile_memory > 0, "{before:?}");
+        assert!(after.installed_applications > before.installed_applications, "{after:?}");
+        assert!(after.free_non_volatile_memory < before.free_non_volatile_memory, "{after:?}");
+    }
+
     #[test]
     fn what_contradicts_itself_is_refused() {
         let refusal = |change: &dyn Fn(&mut Euicc)| {
@@ -382,6 +446,8 @@ mod tests {
         assert!(matches!(broken, PersonalisationError::Profile { number: 1, .. }), "{broken}");
         let small = refusal(&|description| description.card.non_volatile_memory = 8_000);
         assert!(matches!(small, PersonalisationError::Profile { number: 1, .. }), "{small}");
+        let claim = refusal(&|description| description.claims = vec![Service::USIM]);
+        assert!(claim.to_string().contains("javacard"), "{claim}");
         let none = refusal(&|description| description.pkis.clear());
         assert!(matches!(none, PersonalisationError::Pkis(0)), "{none}");
         for address in ["", "http://smdp.example", "smdp.example/path", "a b"] {

@@ -39,13 +39,13 @@ impl From<Vec<u8>> for ProfileToLoad {
 pub(super) fn load(
     profiles: &[ProfileToLoad],
     ci: &SubjectKeyIdentifier,
-    memory: usize,
+    limits: Limits,
 ) -> Result<(Vec<DomainImage>, Vec<Preloaded>), PersonalisationError> {
-    let (mut free, mut images, mut preloaded, mut iccids) = (memory, Vec::new(), Vec::new(), Vec::new());
+    let (mut free, mut images, mut preloaded, mut iccids) = (limits.memory, Vec::new(), Vec::new(), Vec::new());
     for (number, profile) in (1..).zip(profiles) {
         let test_profile =
             profile.metadata.as_ref().is_some_and(|metadata| metadata.profile_class == ProfileClass::TEST);
-        let (image, header_iccid) = install(number, &profile.package, Limits { memory: free, test_profile })?;
+        let (image, header_iccid) = install(number, &profile.package, Limits { memory: free, test_profile, ..limits })?;
         free = free.saturating_sub(image.size());
         let metadata = match &profile.metadata {
             Some(metadata) => metadata.clone(),
@@ -71,11 +71,7 @@ pub(super) fn install(
     limits: Limits,
 ) -> Result<(DomainImage, rsp::Iccid), PersonalisationError> {
     let profile = interpret(package, limits).map_err(|Failure { reason, response }| {
-        let status = response.and_then(|response| response.pe_status.into_iter().next_back());
-        let detail = status.map_or_else(String::new, |status| match status.identification {
-            Some(element) => format!(": element {element}: {:?}", status.status),
-            None => format!(": {:?}", status.status),
-        });
+        let detail = response.map_or_else(String::new, |response| format!(": {response}"));
         PersonalisationError::Profile { number, reason: format!("{reason}{detail}") }
     })?;
     Ok((profile.image, profile.iccid))

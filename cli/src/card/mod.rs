@@ -19,6 +19,8 @@ Examples:
       an eUICC with an EID of its own and no profile
   vuicc card new my.img --profile test.der
       with a profile, enabled
+  vuicc card new my.img --claim javacard
+      takes operators' packages that demand Java Card and bring no applications
   vuicc card new my.img --subscriber anna.toml
       with one made for a subscriber: docs/subscribers.md
   vuicc card new my.img --pki sgp26 --eid 89049032123451234512345678901235

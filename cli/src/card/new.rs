@@ -4,9 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use card::entropy::ChaCha;
-use card::personalise::{Euicc, ProfileToLoad, Uicc, euicc, uicc};
-use clap::{Args, ValueEnum};
+use card::personalise::{CLAIMABLE, Euicc, PersonalisationError, ProfileToLoad, Uicc, euicc, uicc};
+use clap::builder::PossibleValuesParser;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use rsp::Eid;
+use saip::header::Service;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -25,12 +27,8 @@ pub(crate) struct Arguments {
     eid: Option<Eid>,
     #[command(flatten)]
     pki: PkiArguments,
-    /// A subscriber, in .toml or .json, whose profile is there from the start; repeat for more on an eUICC
-    #[arg(long = "subscriber", value_name = "FILE")]
-    subscribers: Vec<PathBuf>,
-    /// A profile package in DER (or a subscriber) that is there from the start; repeat for more on an eUICC
-    #[arg(long = "profile", value_name = "FILE")]
-    profiles: Vec<PathBuf>,
+    #[command(flatten)]
+    profiles: FromTheStart,
     /// Leave all profiles disabled; otherwise the first one is enabled
     #[arg(long)]
     disabled: bool,
@@ -40,6 +38,71 @@ pub(crate) struct Arguments {
     /// Bytes of non-volatile memory
     #[arg(long, value_name = "BYTES")]
     memory: Option<usize>,
+    /// Claim a service that the card does not have, so that packages which only demand it install; repeat for more
+    #[arg(long = "claim", value_name = "SERVICE", value_parser = claimable())]
+    claims: Vec<String>,
+}
+
+fn claimable() -> PossibleValuesParser {
+    PossibleValuesParser::new(CLAIMABLE.iter().filter_map(|service| service.name()))
+}
+
+/// Profiles that are there from the start, in the order of the command line.
+#[derive(Debug)]
+struct FromTheStart(Vec<FromAFile>);
+
+#[derive(Debug)]
+enum FromAFile {
+    Subscriber(PathBuf),
+    Profile(PathBuf),
+}
+
+/// What the options are. clap keeps the values of each apart; their places on the command line tell the order of both.
+#[derive(Debug, Args)]
+struct Apart {
+    /// A subscriber, in .toml or .json, whose profile is there from the start; repeat for more on an eUICC
+    #[arg(long = "subscriber", value_name = "FILE")]
+    subscribers: Vec<PathBuf>,
+    /// A profile package in DER (or a subscriber) that is there from the start; repeat for more on an eUICC
+    #[arg(long = "profile", value_name = "FILE")]
+    profiles: Vec<PathBuf>,
+}
+
+impl FromArgMatches for FromTheStart {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let places = |option: &str| matches.indices_of(option).into_iter().flatten();
+        let Apart { subscribers, profiles } = Apart::from_arg_matches(matches)?;
+        let subscribers = places("subscribers").zip(subscribers.into_iter().map(FromAFile::Subscriber));
+        let profiles = places("profiles").zip(profiles.into_iter().map(FromAFile::Profile));
+        let mut all: Vec<_> = subscribers.chain(profiles).collect();
+        all.sort_by_key(|(place, _)| *place);
+        Ok(Self(all.into_iter().map(|(_, file)| file).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for FromTheStart {
+    fn augment_args(command: Command) -> Command {
+        Apart::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Apart::augment_args_for_update(command)
+    }
+}
+
+impl FromAFile {
+    fn package(&self) -> Result<ProfileToLoad, Failure> {
+        match self {
+            Self::Subscriber(path) => package::of_subscriber(path),
+            Self::Profile(path) => package::read(path),
+        }
+        .map(ProfileToLoad::from)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,10 +114,11 @@ enum CardType {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let subscribers = arguments.subscribers.iter().map(|path| package::of_subscriber(path));
-    let profiles = subscribers.chain(arguments.profiles.iter().map(|path| package::read(path)));
-    let mut profiles = profiles.map(|package| package.map(ProfileToLoad::from)).collect::<Result<Vec<_>, _>>()?;
+    let mut profiles = arguments.profiles.0.iter().map(FromAFile::package).collect::<Result<Vec<_>, _>>()?;
     let count = profiles.len();
+    let demands: Vec<Vec<Service>> =
+        profiles.iter().map(|profile| package::uncommon_demands(&profile.package)).collect();
+    let claims: Vec<Service> = arguments.claims.iter().filter_map(|name| Service::named(name)).collect();
     let mut entropy = ChaCha::from_operating_system()?;
     let new = if arguments.kind == CardType::Uicc {
         if let Some(option) = only_for_an_euicc(arguments) {
@@ -64,8 +128,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             return Err(Failure::because("a UICC has exactly one subscription; say --subscriber FILE once"));
         };
         let mut description = Uicc::new(profile, random::now());
+        description.claims.clone_from(&claims);
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
-        uicc(&description)?
+        uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
         let pki = arguments.pki.open(context)?;
         // Later than the PKI was minted, which may be just now.
@@ -73,13 +138,34 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         description.eid = arguments.eid;
         description.profiles = profiles;
         description.enable_first = !arguments.disabled;
+        description.claims.clone_from(&claims);
         description.default_dp_address.clone_from(&arguments.default_smdp);
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
-        euicc(&description, &mut entropy)?
+        euicc(&description, &mut entropy).map_err(|error| refused(error, &demands, &claims))?
     };
     new.save(&arguments.path)?;
-    let made = Made { image: &arguments.path, eid: new.eid.map(|eid| eid.to_string()), profiles: count };
+    if !arguments.claims.is_empty() {
+        let claims = arguments.claims.join(", ");
+        eprintln!(
+            "vuicc: the card claims {claims} without having it: profiles that only demand it install, what they would do \
+             with it does not work, and those that bring applications are refused"
+        );
+    }
+    let eid = new.eid.map(|eid| eid.to_string());
+    let made = Made { image: &arguments.path, eid, profiles: count, claims: &arguments.claims };
     Ok(context.output.put(&made)?)
+}
+
+/// Why the card was not made; with the way out, where a package only has to be believed that the card has a service.
+fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Service]) -> Failure {
+    let PersonalisationError::Profile { number, .. } = error else { return error.into() };
+    let demanded = number.checked_sub(1).and_then(|index| demands.get(index)).into_iter().flatten();
+    let options: Vec<String> =
+        demanded.filter(|demand| !claims.contains(demand)).map(|demand| format!("--claim {demand}")).collect();
+    if options.is_empty() {
+        return error.into();
+    }
+    Failure::because(format!("{error}; with {} the card takes a package that only demands it", options.join(" ")))
 }
 
 /// An option that was given and means nothing on a UICC.
@@ -98,6 +184,8 @@ struct Made<'a> {
     image: &'a PathBuf,
     eid: Option<String>,
     profiles: usize,
+    /// Services claimed without being there.
+    claims: &'a [String],
 }
 
 impl fmt::Display for Made<'_> {
@@ -107,5 +195,44 @@ impl fmt::Display for Made<'_> {
             Some(eid) => write!(f, "{image}: eUICC with EID {eid}, profiles: {}", self.profiles),
             None => write!(f, "{image}: UICC"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    /// The first profile is the enabled one, so the order matters, also between the two options.
+    #[test]
+    fn profiles_are_in_the_order_of_the_command_line() {
+        let order = |line: &str| {
+            let parsed = Line::try_parse_from(line.split(' ')).unwrap();
+            let name = |file: &FromAFile| match file {
+                FromAFile::Subscriber(path) => format!("s:{}", path.display()),
+                FromAFile::Profile(path) => format!("p:{}", path.display()),
+            };
+            parsed.arguments.profiles.0.iter().map(name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(order("new card --profile a --subscriber b"), "p:a s:b");
+        assert_eq!(order("new card --subscriber b --profile a"), "s:b p:a");
+        assert_eq!(order("new --profile=a --subscriber b card --profile c --subscriber=d"), "p:a s:b p:c s:d");
+        assert_eq!(order("new card"), "");
+    }
+
+    #[test]
+    fn what_can_be_claimed() {
+        assert!(Line::try_parse_from(["new", "card", "--claim", "javacard", "--claim", "eap"]).is_ok());
+        let refused = Line::try_parse_from(["new", "card", "--claim", "java"]).unwrap_err().to_string();
+        assert!(refused.contains("javacard"), "{refused}");
+        // There anyway.
+        assert!(Line::try_parse_from(["new", "card", "--claim", "usim"]).is_err());
     }
 }

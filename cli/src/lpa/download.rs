@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpa::discovery::discover;
-use lpa::{Order, download};
+use lpa::{LpaError, Order, download};
 use rsp::activation_code::ActivationCode;
 use rsp::es10c::ProfileIdentifier;
+use serde::Serialize;
 use serde_json::json;
 
 use super::user::Terminal;
 use super::{Card, Session};
+use crate::element::SimaResponse;
 use crate::failure::Failure;
 use crate::qr;
 
@@ -42,6 +44,16 @@ pub(crate) struct Arguments {
     enable: bool,
 }
 
+/// An installation that failed, for programs.
+#[derive(Serialize)]
+struct NotInstalled {
+    event: &'static str,
+    bpp_command: String,
+    error_reason: String,
+    #[serde(flatten)]
+    sima_response: SimaResponse,
+}
+
 pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Failure> {
     let output = session.context.output;
     // The picture is looked at before the card is.
@@ -62,7 +74,18 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
     };
     for mut order in orders {
         order.confirmation_code = arguments.confirmation_code.clone().map(Into::into);
-        let installed = download(&mut euicc, &mut client, &order, &mut user)?;
+        let installed = download(&mut euicc, &mut client, &order, &mut user).inspect_err(|error| {
+            if let LpaError::Installation { command, reason, sima_response } = error {
+                let sima_response = SimaResponse::read(sima_response.as_deref());
+                // The error itself is told in any case.
+                let _ = output.json(&NotInstalled {
+                    event: "not_installed",
+                    bpp_command: command.to_string(),
+                    error_reason: reason.to_string(),
+                    sima_response,
+                });
+            }
+        })?;
         output.json(&json!({
             "event": "installed", "iccid": installed.iccid.to_string(), "isdp_aid": installed.isdp_aid.to_string(),
             "name": installed.metadata.profile_name, "provider": installed.metadata.service_provider_name,

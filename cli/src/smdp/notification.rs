@@ -3,11 +3,13 @@
 use std::fmt;
 
 use clap::Subcommand;
+use rsp::notification::{FinalResult, PendingNotification};
 use serde::Serialize;
 use smdp::store::{Notification, Store};
 
 use super::DatabaseArguments;
 use crate::Context;
+use crate::element::SimaResponse;
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -42,8 +44,23 @@ pub(super) struct Line {
     eid: Option<String>,
     address: String,
     result: Option<String>,
+    #[serde(flatten)]
+    sima_response: SimaResponse,
     verified: bool,
     distrusted: Option<String>,
+}
+
+/// What the eUICC said of the profile, if this is an installation result.
+fn sima_response(pending_notification: &[u8]) -> SimaResponse {
+    let result = match rsp::decode(pending_notification) {
+        Ok(PendingNotification::ProfileInstallationResult(result)) => result.profile_installation_result_data.decode(),
+        _ => return SimaResponse::default(),
+    };
+    match result.map(|data| data.final_result) {
+        Ok(FinalResult::SuccessResult(success)) => SimaResponse::read(Some(&success.sima_response)),
+        Ok(FinalResult::ErrorResult(error)) => SimaResponse::read(error.sima_response.as_deref()),
+        Err(_) => SimaResponse::default(),
+    }
 }
 
 impl From<Notification> for Line {
@@ -56,6 +73,7 @@ impl From<Notification> for Line {
             eid: notification.eid.map(|eid| eid.to_string()),
             address: notification.address,
             result: notification.result,
+            sima_response: sima_response(&notification.der),
             verified: notification.distrusted.is_none(),
             distrusted: notification.distrusted,
         }
@@ -68,7 +86,7 @@ impl fmt::Display for Line {
         let (eid, iccid) = (self.eid.as_ref().unwrap_or(&nobody), self.iccid.as_ref().unwrap_or(&nobody));
         write!(f, "{:>4}  {:<20}  {iccid:<20}  EID {eid}", self.seq_number, self.event)?;
         if let Some(result) = &self.result {
-            write!(f, "  {result}")?;
+            write!(f, "  {result}{}", self.sima_response)?;
         }
         match &self.distrusted {
             None => f.write_str("  verified"),

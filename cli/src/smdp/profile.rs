@@ -301,8 +301,11 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
         }
         other => other.into(),
     })?;
-    for (profile, _) in &profiles {
+    for (profile, package) in &profiles {
         show(profile, &arguments.whose, context)?;
+        for caveat in package::caveats(package) {
+            eprintln!("vuicc: {}: {caveat}", profile.iccid());
+        }
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ pub enum LpaError {
     #[error("the download broke off: {0}")]
     Loading(CardError),
     /// The eUICC could not install the profile.
-    #[error("{}", explanation::installation(*.command, *.reason))]
+    #[error("{}", explanation::installation(*.command, *.reason, .sima_response.as_deref()))]
     Installation {
         /// Part of the package that failed.
         command: BppCommandId,
@@ -255,6 +255,29 @@ mod tests {
             "the eUICC could not install the profile: its memory is full; delete a profile and try again \
              (configureISDP(1): installFailedDueToInsufficientMemoryForProfile(10))"
         );
+    }
+
+    /// What the interpreter of the eUICC signed: the element by its number, the status, its own words.
+    #[test]
+    fn the_element_that_failed_is_named() {
+        let failed = |sima_response: &[u8]| {
+            let error = LpaError::Installation {
+                command: BppCommandId::LOAD_PROFILE_ELEMENTS,
+                reason: ErrorReason::PE_PROCESSING_ERROR,
+                sima_response: Some(sima_response.to_vec()),
+            };
+            error.to_string()
+        };
+        let named = failed(&hex_literal::hex!("3018 A008 3006 800103 810108 8100 820A 70696E436F6465733A20"));
+        assert!(
+            named.ends_with(
+                "(loadProfileElements(5): installFailedDueToPEProcessingError(12); element 8: bad-values(3), a value is \
+                 outside its definition or contradicts another; “pinCodes: ”)"
+            ),
+            "{named}"
+        );
+        let unreadable = failed(&[0x30, 0x05]);
+        assert!(unreadable.ends_with("installFailedDueToPEProcessingError(12))"), "{unreadable}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use apdu::StatusWord;
 use rsp::es9::{Status, StatusCodeData, status};
 use rsp::notification::{BppCommandId, ErrorReason};
+use saip::EuiccResponse;
 
 /// Status words that end an ES10 function, and what they mean there.
 const STATUS_WORDS: &[(StatusWord, &str)] = &[
@@ -94,11 +95,19 @@ const INSTALLATION: &[(ErrorReason, &str)] = &[
     (ErrorReason::PPR_NOT_ALLOWED, "the profile carries policy rules this eUICC does not allow its operator"),
 ];
 
-/// Why an installation failed, in words.
-pub(crate) fn installation(command: BppCommandId, reason: ErrorReason) -> String {
+/// Why an installation failed, in words; `sima_response` is what the interpreter of the eUICC said of the profile.
+pub(crate) fn installation(command: BppCommandId, reason: ErrorReason, sima_response: Option<&[u8]>) -> String {
     let why =
         INSTALLATION.iter().find(|(known, _)| *known == reason).map_or("it gives no closer reason", |(_, why)| why);
-    format!("the eUICC could not install the profile: {why} ({command}: {reason})")
+    let mut text = format!("the eUICC could not install the profile: {why} ({command}: {reason}");
+    for response in sima_response.and_then(|der| EuiccResponse::decode_all(der).ok()).into_iter().flatten() {
+        let said = response.to_string();
+        if !said.is_empty() {
+            text.push_str("; ");
+            text.push_str(&said);
+        }
+    }
+    text + ")"
 }
 
 /// The way out for each status of ES9+ and ES11.
