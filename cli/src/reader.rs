@@ -1,10 +1,11 @@
 //! `vuicc reader`: which readers are there, and what is in them.
 
 use std::fmt;
+use std::time::Duration;
 
 use clap::Subcommand;
 use reader_bridge::TransportError;
-use reader_bridge::pcsc_reader::{Reader, list_readers};
+use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -20,10 +21,30 @@ Examples:
 
 The number or any unmistakable part of the name is what --reader takes.")]
     List,
+    /// Wait until a card is in a reader and has answered to reset, and show that reader
+    #[command(after_help = "\
+Examples:
+  vuicc card run my.card & vuicc reader wait
+      goes on as soon as any PC/SC program can use the card
+  vuicc reader wait --reader 'Virtual PCD 00 01' --timeout 60
+
+The PC/SC service looks for a card two or three times a second. Commands of vuicc that use a card wait two seconds for it by \
+themselves; other programs do not.")]
+    Wait {
+        /// In this reader: its number, its name or a part of it [default: any]
+        #[arg(long, value_name = "NAME")]
+        reader: Option<String>,
+        /// How long to wait
+        #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+        timeout: u64,
+    },
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
-    let Command::List = command;
+    if let Command::Wait { reader, timeout } = command {
+        let found = wait_for_card(reader.as_deref(), Duration::from_secs(*timeout))?;
+        return Ok(context.output.put(&Line::from(found))?);
+    }
     let readers = match list_readers() {
         // A service without readers is an answer, not a failure.
         Err(TransportError::NoReaders) => Vec::new(),

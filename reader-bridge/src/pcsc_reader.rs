@@ -10,6 +10,10 @@ use crate::transport::{Transport, TransportError, expects_data};
 /// How long [`PcscReader::connect`] waits for another program to let go of the card. pcscd keeps a card for up to half
 /// a second after its last user crashed; a busy machine may need a moment to power it again.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long it waits for a card to appear. A virtual card may be on its way: pcscd looks for one every 0.4 s.
+const ARRIVAL: Duration = Duration::from_secs(2);
+/// Between two looks for a card.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// One reader of the PC/SC service and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,13 @@ pub struct Reader {
     pub card: Option<Vec<u8>>,
     /// Whether a program holds the card for itself.
     pub in_use: bool,
+}
+
+impl Reader {
+    /// Whether a card is in it that a host can use.
+    fn has_answered(&self) -> bool {
+        self.card.as_ref().is_some_and(|atr| !atr.is_empty())
+    }
 }
 
 /// All readers of the PC/SC service, in its order.
@@ -41,26 +52,31 @@ pub fn list_readers() -> Result<Vec<Reader>, TransportError> {
         .collect())
 }
 
-/// Waits until the reader chosen by `wanted` (see [`PcscReader::connect`]) exists and holds a card.
+/// Waits until the reader chosen by `wanted` (see [`PcscReader::connect`]), or else any, exists and holds a card that has
+/// answered to reset.
 ///
 /// Gives up after `limit` with the reason of the last look.
-pub fn wait_for_card(wanted: &str, limit: Duration) -> Result<Reader, TransportError> {
+pub fn wait_for_card(wanted: Option<&str>, limit: Duration) -> Result<Reader, TransportError> {
     let deadline = Instant::now() + limit;
     loop {
         let found = list_readers().and_then(|readers| {
             let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
-            let index = choose(&names, wanted)?;
-            let reader = readers.get(index).cloned().ok_or(TransportError::NoReaders)?;
-            if reader.card.is_some() { Ok(reader) } else { Err(TransportError::NoCard { reader: reader.name }) }
+            let chosen = match wanted {
+                Some(wanted) => choose(&names, wanted)?,
+                None => readers.iter().position(Reader::has_answered).unwrap_or_default(),
+            };
+            let missing = TransportError::NoCard { reader: wanted.map_or_else(|| names.join(", "), str::to_owned) };
+            readers.get(chosen).filter(|reader| reader.has_answered()).cloned().ok_or(missing)
         });
         match found {
-            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            Err(_) if Instant::now() < deadline => std::thread::sleep(GLANCE),
             outcome => return outcome,
         }
     }
 }
 
-/// A [`Transport`] over PC/SC, holding the card for itself until it is dropped.
+/// A [`Transport`] over PC/SC, holding the card for itself until it is dropped. A card that is not there yet is waited for
+/// two seconds.
 ///
 /// Under T=0 a command with both data and Le goes out without its Le, as ISO/IEC 7816-3 §12.2.4 maps it; the card then
 /// announces its response by `61XX`.
@@ -91,17 +107,23 @@ impl PcscReader {
     pub fn connect_first() -> Result<Self, TransportError> {
         let context = establish()?;
         let names = names(&context)?;
-        let states = states(&context, &names)?;
-        match states.iter().find(|state| state.event_state().contains(State::PRESENT)) {
-            Some(state) => Self::connect_exactly(&context, state.name()),
-            None => Err(TransportError::NoCard { reader: list_names(&names) }),
+        let deadline = Instant::now() + ARRIVAL;
+        loop {
+            let states = states(&context, &names)?;
+            match states.iter().find(|state| state.event_state().contains(State::PRESENT)) {
+                Some(state) => return Self::connect_exactly(&context, state.name()),
+                None if Instant::now() < deadline => std::thread::sleep(GLANCE),
+                None => return Err(TransportError::NoCard { reader: list_names(&names) }),
+            }
         }
     }
 
     fn connect_exactly(context: &Context, reader: &CStr) -> Result<Self, TransportError> {
         let deadline = Instant::now() + PATIENCE;
+        let arrival = Instant::now() + ARRIVAL;
         let card = loop {
             match context.connect(reader, ShareMode::Exclusive, Protocols::ANY) {
+                Err(Error::NoSmartcard) if Instant::now() < arrival => std::thread::sleep(GLANCE),
                 Err(Error::SharingViolation | Error::UnresponsiveCard | Error::UnpoweredCard)
                     if Instant::now() < deadline =>
                 {

@@ -5,6 +5,15 @@
 //! one byte is a control: [`POWER_OFF`], [`POWER_ON`], [`RESET`] (no answer), [`GET_ATR`] (answered by the answer to
 //! reset). Any other body is a command APDU, answered by its response APDU.
 //!
+//! A command of one byte from a host looks like a control. What is no control is answered as a command too short; what is
+//! one leaves the reader waiting for an answer that a control does not have, and with it everybody who wants the reader.
+//! The reader of pcscd looks at its card every 0.4 s; when it does not, after a control, the card is taken out and put in
+//! again, which ends that wait.
+//!
+//! The reader looks only whether *a* card is there. If a command finds the connection gone, and another one is made
+//! before the next look, it takes the card for the one before: it gives it no power, and its hosts are told of no change.
+//! A card that is used or looked at without ever having been given power stays away long enough to be missed.
+//!
 //! The reader sends length and body in two writes. Its kernel holds the second back until the first is acknowledged,
 //! and ours delays that acknowledgement by 40 ms to save a packet. Asking for quick acknowledgements
 //! (`TCP_QUICKACK`), which the kernel forgets again and again, before *every* read lifts this from 20 commands a second
@@ -35,6 +44,29 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a reader that was reached may be silent: it looks at a new card at once.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How long a card stays away that is to be missed: three looks of pcscd.
+const ABSENCE: Duration = Duration::from_millis(1200);
+/// So many looks at a card without giving it power: the reader takes it for one that has it.
+const LOOKS: u8 = 3;
+
+/// Why a card was taken out of a reader that was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The reader uses the card and never gave it power: it takes it for the one before.
+    Unpowered,
+    /// The reader looks at the card again and again, and does not any more since a control: a host sent the control as a
+    /// command, and the reader waits for its answer.
+    Stuck,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unpowered => "the reader did not notice that the card was changed",
+            Self::Stuck => "the reader waits for the answer to a command of one octet that is none",
+        })
+    }
+}
 
 /// What happens to the connection between card and reader.
 #[derive(Debug)]
@@ -51,6 +83,13 @@ pub enum Link<'a> {
         /// Time until the next try.
         pause: Duration,
     },
+    /// The reader was wrong about the card, which is out for a moment so that it is noticed.
+    Reinserting {
+        /// What was wrong.
+        why: Lost,
+        /// Time until it is in again.
+        pause: Duration,
+    },
     /// The card was taken out of the slot.
     Ejected,
 }
@@ -65,6 +104,7 @@ impl fmt::Display for Link<'_> {
             Self::Waiting { cause, pause } => {
                 write!(f, "no reader ({cause}); is pcscd running, with vsmartcard-vpcd? trying again in {pause:?}")
             }
+            Self::Reinserting { why, pause } => write!(f, "{why}; the card is taken out for {pause:?} and inserted anew"),
             Self::Ejected => f.write_str("card ejected"),
         }
     }
@@ -84,7 +124,7 @@ where
     let stay = async {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            let cause = match connect(address).await {
+            let end = match connect(address).await {
                 Ok(mut slot) => match greeted(&mut slot, &mut on_link).await {
                     Ok(()) => {
                         is_in = true;
@@ -92,14 +132,18 @@ where
                         let end = attend(card, &mut slot).await;
                         card.power_off();
                         is_in = false;
-                        pause = SHORTEST_PAUSE;
+                        // A reader that has closed the connection looks for its card later, and would find the next one.
+                        pause = ABSENCE;
                         end
                     }
-                    Err(cause) => cause,
+                    Err(cause) => End::Gone(cause),
                 },
-                Err(cause) => cause,
+                Err(cause) => End::Gone(cause),
             };
-            on_link(Link::Waiting { cause: &cause, pause });
+            match &end {
+                End::Gone(cause) => on_link(Link::Waiting { cause, pause }),
+                End::Lost(why) => on_link(Link::Reinserting { why: *why, pause }),
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -130,32 +174,96 @@ async fn greeted(slot: &mut Slot, on_link: &mut impl FnMut(Link<'_>)) -> io::Res
     slot.arrival().await
 }
 
-/// Answers the reader until it goes away, and says how it went.
-async fn attend<C: Icc + ?Sized>(card: &mut C, slot: &mut Slot) -> io::Error {
+/// How a connection ended.
+enum End {
+    /// The reader is not there.
+    Gone(io::Error),
+    /// It is there, and wrong about the card.
+    Lost(Lost),
+}
+
+impl From<io::Error> for End {
+    fn from(cause: io::Error) -> Self {
+        Self::Gone(cause)
+    }
+}
+
+/// Answers the reader until it goes away or has to be left, and says how it went.
+async fn attend<C: Icc + ?Sized>(card: &mut C, slot: &mut Slot) -> End {
     let mut answer = Vec::with_capacity(512);
+    let mut reader = Reader::default();
     loop {
-        match slot.receive().await {
-            Ok(message) => {
-                answer.clear();
-                answer.extend([0, 0]);
-                if !respond(card, message, &mut answer) {
-                    continue;
+        match exchange(card, slot, &mut reader, &mut answer).await {
+            Ok(()) => {}
+            Err(end) => return end,
+        }
+    }
+}
+
+/// One message from the reader, and its answer.
+async fn exchange<C: Icc + ?Sized>(
+    card: &mut C,
+    slot: &mut Slot,
+    reader: &mut Reader,
+    answer: &mut Vec<u8>,
+) -> Result<(), End> {
+    if reader.owes_a_look() {
+        tokio::time::timeout(SILENCE, slot.arrival()).await.map_err(|_| End::Lost(Lost::Stuck))??;
+    }
+    let message = slot.receive().await?;
+    reader.said(message).map_err(End::Lost)?;
+    answer.clear();
+    answer.extend([0, 0]);
+    if respond(card, message, answer) {
+        seal(answer);
+        slot.stream.write_all(answer).await?;
+    }
+    Ok(())
+}
+
+/// What the reader has shown of itself on one connection.
+#[derive(Debug, Default)]
+struct Reader {
+    /// It has given the card power.
+    powered: bool,
+    /// Looks at the card before that.
+    looks: u8,
+    /// It looks at the card unasked, as pcscd's does, and will look again.
+    polls: bool,
+    /// Its last message was a control that has no answer.
+    controlled: bool,
+}
+
+impl Reader {
+    /// Whether something has to follow.
+    const fn owes_a_look(&self) -> bool {
+        self.controlled && self.polls
+    }
+
+    /// Takes notice of a message; fails if the reader has lost track of its card.
+    fn said(&mut self, message: &[u8]) -> Result<(), Lost> {
+        let controlled = std::mem::replace(&mut self.controlled, matches!(message, [POWER_OFF | POWER_ON | RESET]));
+        match message {
+            [POWER_ON | RESET] => self.powered = true,
+            [POWER_OFF] => {}
+            [GET_ATR] if controlled => {}
+            [GET_ATR] => {
+                self.polls = true;
+                self.looks = self.looks.saturating_add(1);
+                if !self.powered && self.looks > LOOKS {
+                    return Err(Lost::Unpowered);
                 }
-                seal(&mut answer);
             }
-            Err(cause) => return cause,
+            _ if !self.powered => return Err(Lost::Unpowered),
+            _ => {}
         }
-        if let Err(cause) = slot.stream.write_all(&answer).await {
-            return cause;
-        }
+        Ok(())
     }
 }
 
 /// Carries one message to the card; `true` if what it appended to `answer` is to be sent.
 fn respond<C: Icc + ?Sized>(card: &mut C, message: &[u8], answer: &mut Vec<u8>) -> bool {
     match message {
-        // The reader asks for nothing and waits for something: no card would take this for a command.
-        [] => answer.extend(apdu::StatusWord::WRONG_LENGTH.0.to_be_bytes()),
         [POWER_OFF] => {
             card.power_off();
             return false;
@@ -169,7 +277,8 @@ fn respond<C: Icc + ?Sized>(card: &mut C, message: &[u8], answer: &mut Vec<u8>) 
             return false;
         }
         [GET_ATR] => answer.extend(card.atr()),
-        [_] => return false,
+        // No command is that short, and the reader waits for an answer.
+        [] | [_] => answer.extend(apdu::StatusWord::WRONG_LENGTH.0.to_be_bytes()),
         command => card.transmit(command, answer),
     }
     true
@@ -326,8 +435,11 @@ mod tests {
             assert_eq!(ask(&mut stream, &[0, 0xB0, 0, 0, 0]).await.len(), 258);
             assert_eq!(ask(&mut stream, &[]).await, [0x67, 0x00], "an empty message is answered");
             assert_eq!(ask(&mut stream, &vec![1; 65_535]).await, [0x90, 0], "the longest message");
-            stream.write_all(&[0, 1, 0x77, 0, 1, POWER_OFF]).await.unwrap();
-            assert_eq!(ask(&mut stream, &[GET_ATR]).await, FakeCard::ATR, "an unknown control is passed over");
+            for octet in [3, 5, 0x80, 0xFF] {
+                assert_eq!(ask(&mut stream, &[octet]).await, [0x67, 0x00], "{octet:02X} is no control");
+            }
+            stream.write_all(&[0, 1, POWER_OFF]).await.unwrap();
+            assert_eq!(ask(&mut stream, &[GET_ATR]).await, FakeCard::ATR);
             stop.send(()).unwrap();
             assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "ejected");
         };
@@ -375,13 +487,15 @@ mod tests {
             stream.write_all(&[0, 1, POWER_ON, 0]).await.unwrap();
             drop(stream);
             let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&[0, 1, POWER_ON]).await.unwrap();
             assert_eq!(ask(&mut stream, &[0, 0xA4, 0, 4]).await, [0x90, 0]);
             stop.send(()).unwrap();
         };
         let card_side =
             serve(&mut card, &address, async { stopped.await.unwrap() }, |link| links.push(format!("{link:?}")));
         tokio::join!(card_side, reader);
-        assert!(links.iter().any(|link| link.starts_with("Waiting")), "{links:?}");
+        // The reader may have closed the connection for a command that did not get through; it has to miss the card.
+        assert!(links.iter().any(|link| link.starts_with("Waiting") && link.contains("1.2s")), "{links:?}");
         assert!(card.log.contains(&"power off".to_owned()));
     }
 
@@ -397,6 +511,7 @@ mod tests {
         let readers = async {
             for (slot, command) in [(&first_slot, [0, 0xA4, 0, 1]), (&second_slot, [0, 0xA4, 0, 2])] {
                 let (mut stream, _) = slot.accept().await.unwrap();
+                stream.write_all(&[0, 1, POWER_ON]).await.unwrap();
                 assert_eq!(ask(&mut stream, &command).await, [0x90, 0]);
             }
             stop.send(()).unwrap();
@@ -407,6 +522,86 @@ mod tests {
             readers
         );
         assert!(first.log.contains(&"00A40001".into()) && second.log.contains(&"00A40002".into()));
+    }
+
+    /// What a reader says first, and whether the card is missed then.
+    #[tokio::test]
+    async fn a_reader_that_takes_the_card_for_another_one_misses_it() {
+        for first in [&[0, 5, 0, 0xA4, 0, 4, 0][..], &[0, 1, 0xFF], &[0, 0], &[0, 1, POWER_OFF, 0, 1, 0x80]] {
+            let (listener, address) = reader().await;
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let (mut card, mut links) = (FakeCard::default(), Vec::new());
+            let reader = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert_eq!(ask(&mut stream, &[GET_ATR]).await, FakeCard::ATR, "a look");
+                stream.write_all(first).await.unwrap();
+                assert_eq!(stream.read(&mut [0]).await.unwrap_or_default(), 0, "no answer: {first:?}");
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(&[0, 1, POWER_ON]).await.unwrap();
+                assert_eq!(ask(&mut stream, &[0, 0xA4, 0, 4]).await, [0x90, 0]);
+                stop.send(()).unwrap();
+            };
+            let card_side =
+                serve(&mut card, &address, async { stopped.await.unwrap() }, |link| links.push(format!("{link:?}")));
+            tokio::join!(card_side, reader);
+            assert_eq!(
+                links,
+                ["Inserted", "Reinserting { why: Unpowered, pause: 1.2s }", "Inserted", "Ejected"],
+                "{first:?}"
+            );
+            assert!(!card.log.contains(&"00A4000400".to_owned()), "no command without power");
+        }
+    }
+
+    #[test]
+    fn looks_without_power_are_counted_until_power_comes() {
+        let mut reader = Reader::default();
+        for _ in 0..LOOKS {
+            assert_eq!(reader.said(&[GET_ATR]), Ok(()));
+        }
+        assert_eq!(reader.said(&[GET_ATR]), Err(Lost::Unpowered));
+        // As pcscd inserts a card: a look, power, the answer to reset, looks for ever.
+        let mut reader = Reader::default();
+        for message in [GET_ATR, POWER_ON].into_iter().chain([GET_ATR; 20]) {
+            assert_eq!(reader.said(&[message]), Ok(()));
+        }
+        assert_eq!(reader.said(&[0, 0xA4, 0, 4]), Ok(()));
+        assert_eq!(reader.said(&[POWER_OFF]), Ok(()));
+        assert!(reader.owes_a_look());
+        assert_eq!(reader.said(&[GET_ATR]), Ok(()));
+        assert!(!reader.owes_a_look());
+    }
+
+    /// A reader that does not look unasked may be silent as long as it likes.
+    #[test]
+    fn only_a_reader_that_looks_unasked_owes_a_look() {
+        let mut reader = Reader::default();
+        for message in [POWER_ON, GET_ATR, RESET, GET_ATR, POWER_OFF] {
+            assert_eq!(reader.said(&[message]), Ok(()));
+        }
+        assert!(!reader.owes_a_look());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_for_the_answer_to_a_control_is_freed() {
+        let freed = |control: u8| async move {
+            let (mut near, far) = connected().await;
+            let (mut card, mut slot) = (FakeCard::default(), Slot::new(far).unwrap());
+            let reader = async {
+                for message in [GET_ATR, POWER_ON, GET_ATR, control] {
+                    near.write_all(&[0, 1, message]).await.unwrap();
+                }
+            };
+            let (end, ()) = tokio::join!(attend(&mut card, &mut slot), reader);
+            assert!(matches!(end, End::Lost(Lost::Stuck)), "{control}");
+        };
+        tokio::join!(freed(POWER_OFF), freed(POWER_ON), freed(RESET));
+    }
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let (listener, address) = reader().await;
+        let (near, far) = tokio::join!(TcpStream::connect(&address), listener.accept());
+        (near.unwrap(), far.unwrap().0)
     }
 
     #[test]

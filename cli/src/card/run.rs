@@ -114,6 +114,7 @@ fn tell(output: Output, image: &std::path::Path, slot: &str, link: &Link<'_>) {
         Link::Inserted => ("inserted", None),
         Link::Unanswered => ("unanswered", None),
         Link::Waiting { cause, .. } => ("waiting", Some(cause.to_string())),
+        Link::Reinserting { why, .. } => ("reinserting", Some(why.to_string())),
         Link::Ejected => ("ejected", None),
     };
     // Nobody listening is no reason to eject the card.

@@ -139,7 +139,7 @@ impl Inserted {
             let on_link = |link: Link<'_>| {
                 let trouble = match &link {
                     Link::Waiting { cause, .. } => Some(format!("nobody listens at {address}: {cause}")),
-                    Link::Unanswered => Some(link.to_string()),
+                    Link::Unanswered | Link::Reinserting { .. } => Some(link.to_string()),
                     Link::Inserted | Link::Ejected => None,
                 };
                 // Nobody listens any more once the card was found.
