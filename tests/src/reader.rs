@@ -44,10 +44,15 @@ impl Reader {
         }
     }
 
-    /// Whether the PC/SC service sees a card in a slot.
+    /// Whether the PC/SC service sees a card in a slot, which has answered to reset.
     pub fn holds_card(&self, slot: u16) -> bool {
+        Self::card(slot).is_some_and(|atr| !atr.is_empty())
+    }
+
+    /// The answer to reset of the card in a slot, empty if there is none yet.
+    fn card(slot: u16) -> Option<Vec<u8>> {
         let readers = list_readers().unwrap_or_default();
-        readers.iter().any(|reader| reader.name == Self::name(slot) && reader.card.is_some())
+        readers.into_iter().find(|reader| reader.name == Self::name(slot)).and_then(|reader| reader.card)
     }
 
     /// Waits until the PC/SC service has noticed that a card is gone.
@@ -56,7 +61,7 @@ impl Reader {
     /// If it does not.
     pub fn wait_until_empty(&self, slot: u16) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.holds_card(slot) {
+        while Self::card(slot).is_some() {
             assert!(Instant::now() < deadline, "{} is not empty", Self::name(slot));
             thread::sleep(Duration::from_millis(20));
         }

@@ -91,6 +91,9 @@ impl Card {
     /// If they do not appear.
     pub fn insert_both(cards: [&Self; 2], reader: &Reader) -> Process {
         let [first, second] = cards;
+        for slot in [0, 1] {
+            reader.wait_until_empty(slot);
+        }
         let mut run = command(&first.state, ["card", "run"]);
         run.args([&first.image, &second.image]).args(["--reader", &reader.slot(0), "--reader", &reader.slot(1)]);
         let mut process = Process::start(&mut run, first.image.parent().unwrap_or(Path::new(".")));
@@ -111,6 +114,8 @@ impl Card {
     /// # Panics
     /// If it does not appear.
     pub fn insert_with(&self, reader: &Reader, slot: u16, options: &[&str]) -> Process {
+        // A card that was there before is seen until the service has looked again, and would be taken for this one.
+        reader.wait_until_empty(slot);
         let mut run = command(&self.state, ["card", "run"]);
         run.arg(&self.image).args(["--reader", &reader.slot(slot)]).args(options);
         let mut process = Process::start(&mut run, self.image.parent().unwrap_or(Path::new(".")));
