@@ -106,7 +106,7 @@ pub enum CertificateError {
     #[error("the certificate has expired")]
     Expired,
     /// Its key lies on a curve this implementation does not compute on.
-    #[error("the key of the certificate is on an unsupported curve, {}", .0.dotted().unwrap_or_default())]
+    #[error("the key of the certificate is on an unsupported curve, {}", named(.0))]
     UnsupportedCurve(Oid),
     /// Its key is no point of its curve.
     #[error("the key of the certificate is no point of its curve")]
@@ -142,6 +142,35 @@ pub enum CertificateError {
         /// Organisation in the eUICC certificate.
         organization: Option<String>,
     },
+}
+
+/// Names of curves and kinds of keys, beside the octets of their object identifiers.
+const KEY_KINDS: [(&str, &[u8]); 10] = [
+    ("P-256", &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07]),
+    ("brainpoolP256r1", &[0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07]),
+    ("brainpoolP384r1", &[0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0B]),
+    ("brainpoolP512r1", &[0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0D]),
+    ("FRP256V1", &[0x2A, 0x81, 0x7A, 0x01, 0x81, 0x5F, 0x65, 0x82, 0x00, 0x01]),
+    ("P-384", &[0x2B, 0x81, 0x04, 0x00, 0x22]),
+    ("P-521", &[0x2B, 0x81, 0x04, 0x00, 0x23]),
+    ("secp256k1", &[0x2B, 0x81, 0x04, 0x00, 0x0A]),
+    ("RSA", &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01]),
+    ("Ed25519", &[0x2B, 0x65, 0x70]),
+];
+
+/// The name of the curve, or of the kind of key, that is named in these octets of DER.
+pub(crate) fn key_kind_within(der: &[u8]) -> Option<&'static str> {
+    let mentions = |oid: &[u8]| der.windows(oid.len()).any(|window| window == oid);
+    KEY_KINDS.iter().find(|(_, oid)| mentions(oid)).map(|(name, _)| *name)
+}
+
+/// An object identifier with its name, if it has one here.
+fn named(oid: &Oid) -> String {
+    let dotted = oid.dotted().unwrap_or_default();
+    match KEY_KINDS.iter().find(|(_, octets)| *octets == oid.octets()) {
+        Some((name, _)) => format!("{name} ({dotted})"),
+        None => dotted,
+    }
 }
 
 /// What an EUM certificate permits: one organisation and the first digits of its EIDs.
@@ -522,7 +551,7 @@ mod tests {
         let brainpool = Certificate::parse(&der).unwrap().public_key();
         assert_eq!(
             brainpool.unwrap_err().to_string(),
-            "the key of the certificate is on an unsupported curve, 1.3.36.3.3.2.8.1.1.7"
+            "the key of the certificate is on an unsupported curve, brainpoolP256r1 (1.3.36.3.3.2.8.1.1.7)"
         );
     }
 

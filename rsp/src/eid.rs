@@ -8,7 +8,7 @@ use rasn::types::{Constraints, Identifier, Tag};
 use rasn::{AsnType, Decode, Decoder, Encode, Encoder};
 
 use crate::discreet::SHOWN;
-use crate::ids::ParseError;
+use crate::ids::{ParseError, counted};
 
 /// `Octet16`: 32 decimal digits, two to an octet, first digit in the high half; no nibble swap.
 ///
@@ -39,10 +39,10 @@ impl Eid {
     /// Appends the two check digits to 30 digits: the whole number leaves 1 when divided by 97 (ISO 7064 MOD 97-10).
     pub fn with_check_digits(thirty_digits: &str) -> Result<Self, ParseError> {
         if thirty_digits.len() != 30 || !thirty_digits.bytes().all(|digit| digit.is_ascii_digit()) {
-            return Err(ParseError("an EID has 30 digits before its check digits"));
+            return Err(ParseError::new("an EID has 30 digits before its check digits"));
         }
         let check = 98 - remainder(thirty_digits.bytes().chain(*b"00").map(|digit| digit - b'0'));
-        Self::from_digits(&format!("{thirty_digits}{check:02}")).ok_or(ParseError("an EID has 32 digits"))
+        Self::from_digits(&format!("{thirty_digits}{check:02}")).ok_or_else(|| ParseError::new("an EID has 32 digits"))
     }
 
     /// Whether all 32 are decimal digits and the check digits are right.
@@ -69,8 +69,16 @@ impl FromStr for Eid {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let eid = Self::from_digits(text).ok_or(ParseError("an EID has 32 digits"))?;
-        if eid.is_valid() { Ok(eid) } else { Err(ParseError("the check digits of this EID are wrong")) }
+        let eid = Self::from_digits(text)
+            .ok_or_else(|| ParseError::new(format!("an EID has 32 digits, and this has {}", counted(text))))?;
+        if eid.is_valid() {
+            return Ok(eid);
+        }
+        let right = Self::with_check_digits(text.get(..30).unwrap_or_default())?.to_string();
+        Err(ParseError::new(format!(
+            "the check digits of this EID are wrong: {} would be right behind its first 30 digits",
+            right.get(30..).unwrap_or_default()
+        )))
     }
 }
 
@@ -125,9 +133,10 @@ mod tests {
         assert_eq!(eid.to_string(), TEST);
         assert_eq!(eid.ein(), "89049032");
         assert_eq!(Eid::with_check_digits(&TEST[..30]), Ok(eid));
-        assert!("89049032123451234512345678901299".parse::<Eid>().is_err());
-        assert!("8904903212345123451234567890123".parse::<Eid>().is_err());
-        assert!("8904903212345123451234567890123A".parse::<Eid>().is_err());
+        let refused = |text: &str| text.parse::<Eid>().unwrap_err().to_string();
+        assert!(refused("89049032123451234512345678901299").contains(" 35 would be right"));
+        assert!(refused("8904903212345123451234567890123").ends_with("this has 31"));
+        assert!(refused("8904903212345123451234567890123A").ends_with("this has 32, not all of them digits"));
         assert!(!Eid::from_octets([0xFF; 16]).is_valid());
     }
 

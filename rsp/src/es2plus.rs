@@ -294,7 +294,7 @@ impl FromStr for Timestamp {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        parse_timestamp(text).map(Self).ok_or(ParseError("a timestamp has the form 2026-11-23T18:04:41Z"))
+        parse_timestamp(text).map(Self).ok_or_else(|| ParseError::new("a timestamp has the form 2026-11-23T18:04:41Z"))
     }
 }
 
@@ -371,7 +371,7 @@ impl<'de> Deserialize<'de> for Eid {
     }
 }
 
-/// As digits, without padding. Read with or without an F at the end.
+/// As digits, without padding.
 impl Serialize for Iccid {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -381,9 +381,7 @@ impl Serialize for Iccid {
 impl<'de> Deserialize<'de> for Iccid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let padded = text.len() == 20 && text.ends_with(['F', 'f']);
-        let digits = if padded { text.get(..19).unwrap_or_default() } else { &text };
-        digits.parse().map_err(D::Error::custom)
+        text.parse().map_err(D::Error::custom)
     }
 }
 

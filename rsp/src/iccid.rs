@@ -8,7 +8,7 @@ use rasn::types::OctetString;
 use rasn::{AsnType, Decode, Encode};
 
 use crate::discreet::SHOWN;
-use crate::ids::ParseError;
+use crate::ids::{ParseError, counted};
 
 /// `Iccid ::= [APPLICATION 26] OCTET STRING (SIZE(10))`, 5A: digits swapped in pairs, padded with F.
 ///
@@ -40,34 +40,21 @@ impl Iccid {
 
     /// Whether the last digit is the Luhn check digit of the others. Not every issuer writes one.
     pub fn has_check_digit(&self) -> bool {
-        let digits: Vec<u8> = self.nibbles().take_while(|&nibble| nibble < 10).collect();
-        match digits.split_last() {
-            Some((&last, rest)) => luhn(rest) == last,
-            None => false,
-        }
+        let digits = self.to_string();
+        digits.char_indices().next_back().is_some_and(|(at, last)| digits.get(..at).and_then(bcd::luhn) == Some(last))
     }
 
     /// Appends the Luhn check digit to `digits` (18 or 19 of them).
     pub fn with_check_digit(digits: &str) -> Result<Self, ParseError> {
-        let values: Option<Vec<u8>> =
-            digits.chars().map(|digit| digit.to_digit(10).and_then(|digit| u8::try_from(digit).ok())).collect();
-        match values {
-            Some(values) if (18..=19).contains(&values.len()) => format!("{digits}{}", luhn(&values)).parse(),
-            _ => Err(ParseError("an ICCID has 18 or 19 digits before its check digit")),
+        match bcd::luhn(digits) {
+            Some(check) if (18..=19).contains(&digits.len()) => format!("{digits}{check}").parse(),
+            _ => Err(ParseError::new("an ICCID has 18 or 19 digits before its check digit")),
         }
     }
 
     fn nibbles(&self) -> impl Iterator<Item = u8> + '_ {
         self.0.iter().flat_map(|octet| [octet & 0xF, octet >> 4])
     }
-}
-
-/// The check digit for `digits`. ISO/IEC 7812-1 Annex B.
-fn luhn(digits: &[u8]) -> u8 {
-    let doubled = |digit: u8| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
-    let sum: u32 =
-        digits.iter().rev().enumerate().map(|(i, &d)| u32::from(if i % 2 == 0 { doubled(d) } else { d })).sum();
-    u8::try_from((10 - sum % 10) % 10).unwrap_or(0)
 }
 
 impl From<[u8; 10]> for Iccid {
@@ -85,10 +72,14 @@ impl From<&[u8]> for Iccid {
 impl FromStr for Iccid {
     type Err = ParseError;
 
-    /// From 18 to 20 digits; shorter ones are padded with F to ten octets. The check digit is not insisted on.
+    /// From 18 to 20 digits, in the order people read them; shorter ones may be filled with F to 20, as ES2+ has it, and
+    /// are on the wire. The check digit is not insisted on.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let wrong = ParseError("an ICCID has 18 to 20 digits");
-        let mut octets = bcd::pack_swapped(text).filter(|_| (18..=20).contains(&text.len())).ok_or(wrong)?;
+        let digits = text.trim_end_matches(['F', 'f']);
+        let right = (18..=20).contains(&digits.len()) && text.len() <= 20;
+        let Some(mut octets) = bcd::pack_swapped(digits).filter(|_| right) else {
+            return Err(ParseError::new(format!("an ICCID has 18 to 20 digits, and this has {}", counted(digits))));
+        };
         octets.resize(10, 0xFF);
         Ok(Self(octets.into()))
     }
@@ -125,7 +116,14 @@ mod tests {
         let eighteen: Iccid = "890001234567890123".parse().unwrap();
         assert_eq!(eighteen.octets(), hex!("980010325476981032FF"));
         assert!(twenty.is_well_formed() && nineteen.is_well_formed() && eighteen.is_well_formed());
-        for wrong in ["", "89", "8900012345678901234A", "890001234567890123411"] {
+        for wrong in ["", "F", "89", "8900012345678901234A", "890001234567890123411", "8900012345678901F23"] {
+            assert!(wrong.parse::<Iccid>().is_err(), "{wrong}");
+        }
+        // Filled up as on the wire, in the order of ES2+. SGP.22 §5.3.1
+        assert_eq!("8949449999999990163F".parse(), Ok(nineteen.clone()));
+        assert_eq!("8949449999999990163f".parse(), Ok(nineteen));
+        assert_eq!("890001234567890123FF".parse(), Ok(eighteen));
+        for wrong in ["89000123456789012341F", "890001234567890123FFF", "89000123456789012FFF"] {
             assert!(wrong.parse::<Iccid>().is_err(), "{wrong}");
         }
     }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::borrow::Cow;
 
 use apdu::tlv::{Tag, Writer};
 use rasn::types::{FixedOctetString, OctetString};
@@ -189,21 +190,34 @@ impl OneTimePublicKey {
 }
 
 /// Not a text form of the value wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ParseError(pub(crate) &'static str);
+pub struct ParseError(Cow<'static, str>);
+
+impl ParseError {
+    /// What is wanted instead, or what would be right.
+    pub(crate) fn new(wanted: impl Into<Cow<'static, str>>) -> Self {
+        Self(wanted.into())
+    }
+}
 
 impl FromStr for TransactionId {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let octets = parse_hex(text).ok_or(ParseError("a transactionId is hexadecimal"))?;
+        let octets = parse_hex(text).ok_or_else(|| ParseError::new("a transactionId is hexadecimal"))?;
         if (1..=16).contains(&octets.len()) {
             Ok(octets.into())
         } else {
-            Err(ParseError("a transactionId has 1 to 16 octets"))
+            Err(ParseError::new("a transactionId has 1 to 16 octets"))
         }
     }
+}
+
+/// How many characters a number has, and whether they are digits.
+pub(crate) fn counted(text: &str) -> String {
+    let others = if text.bytes().all(|digit| digit.is_ascii_digit()) { "" } else { ", not all of them digits" };
+    format!("{}{others}", text.chars().count())
 }
 
 pub(crate) fn parse_hex(text: &str) -> Option<Vec<u8>> {
@@ -261,7 +275,7 @@ impl FromStr for Oid {
             .map(|arc| if arc.bytes().all(|digit| digit.is_ascii_digit()) { arc.parse().ok() } else { None })
             .collect::<Option<Vec<u64>>>()
             .and_then(|arcs| Self::from_arcs(&arcs))
-            .ok_or(ParseError("an object identifier is written as numbers with dots, like 2.999.10"))
+            .ok_or_else(|| ParseError::new("an object identifier is written as numbers with dots, like 2.999.10"))
     }
 }
 
@@ -286,7 +300,7 @@ impl FromStr for VersionType {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let wrong = ParseError("a version has three numbers with dots, like 2.5.0");
+        let wrong = ParseError::new("a version has three numbers with dots, like 2.5.0");
         let mut parts = text.split('.').map(|part| part.parse().ok());
         match (parts.next().flatten(), parts.next().flatten(), parts.next().flatten(), parts.next()) {
             (Some(major), Some(minor), Some(revision), None) => Ok(Self::new(major, minor, revision)),

@@ -29,7 +29,7 @@ use crypto::ecdsa;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::certificate::{Certificate, CertificateError, Role};
+use crate::certificate::{Certificate, CertificateError, Role, key_kind_within};
 use crate::chain::TrustAnchor;
 use crate::{Eid, Oid};
 
@@ -88,6 +88,8 @@ impl Credential {
 #[derive(Debug, Clone, Default)]
 pub struct Pki {
     credentials: BTreeMap<Role, Credential>,
+    /// In place of those that are not there: file and fault of one on another curve.
+    others: BTreeMap<Role, (String, CertificateError)>,
 }
 
 /// One file of a PKI folder.
@@ -112,6 +114,19 @@ pub enum PkiError {
     /// No certificate of this role is there.
     #[error("the PKI has no {0}; it belongs in {path}", path = Layout::of(*.0).map_or("no file".into(), Layout::certificate))]
     MissingCertificate(Role),
+    /// There is one on a curve that is not supported, and none beside it.
+    #[error(
+        "the PKI has no {role} on P-256, only {path}: {cause}; the certificate on P-256 belongs in {wanted}",
+        wanted = Layout::of(*.role).map_or("no file".into(), Layout::certificate)
+    )]
+    OtherCurve {
+        /// The role.
+        role: Role,
+        /// What is there.
+        path: String,
+        /// What is wrong with it.
+        cause: CertificateError,
+    },
     /// The private key to a certificate is not there.
     #[error("the PKI has no private key for {0}; it belongs in {path}", path = Layout::of(*.0).map_or("no file".into(), Layout::key))]
     MissingKey(Role),
@@ -127,8 +142,13 @@ pub enum PkiError {
         cause: CertificateError,
     },
     /// A file holds no private key on a supported curve.
-    #[error("{0}: not a P-256 private key in PEM")]
-    Key(String),
+    #[error("{path}: not a P-256 private key in PEM, but {found}")]
+    Key {
+        /// Path inside the PKI folder.
+        path: String,
+        /// What it is instead, in words.
+        found: String,
+    },
     /// The EUM may not certify this EID.
     #[error("the EUM certificate does not permit EID {0}; EIDs under it start with {1}")]
     NotPermitted(Eid, String),
@@ -193,10 +213,36 @@ impl Layout {
     }
 }
 
+/// What a file is that holds no private key on a supported curve.
+fn in_place_of_a_key(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    // OpenSSL puts the parameters of the curve before the key.
+    let mut sections = text.split("-----BEGIN ").skip(1).filter_map(|section| section.split_once("-----"));
+    let Some((label, rest)) = sections.clone().find(|(label, _)| label.contains("KEY")).or_else(|| sections.next())
+    else {
+        return "no PEM".to_owned();
+    };
+    // An encrypted one names its cipher only, or does so in a header above its octets.
+    if label.contains("ENCRYPTED") || rest.contains("ENCRYPTED") {
+        return "an encrypted one; take the password off with `openssl pkey -in FILE -out FILE`".to_owned();
+    }
+    let body: String = rest.split("-----").next().unwrap_or_default().split_whitespace().collect();
+    let der = Zeroizing::new(STANDARD.decode(body).unwrap_or_default());
+    match key_kind_within(&der) {
+        _ if !label.ends_with("PRIVATE KEY") => format!("a {}", label.to_ascii_lowercase()),
+        Some(kind) if kind != "P-256" => format!("one on {kind}"),
+        None if label.starts_with("RSA") => "one on RSA".to_owned(),
+        _ => "damaged".to_owned(),
+    }
+}
+
 impl Pki {
     /// The credential of a role.
     pub fn get(&self, role: Role) -> Result<&Credential, PkiError> {
-        self.credentials.get(&role).ok_or(PkiError::MissingCertificate(role))
+        self.credentials.get(&role).ok_or_else(|| match self.others.get(&role).cloned() {
+            Some((path, cause)) => PkiError::OtherCurve { role, path, cause },
+            None => PkiError::MissingCertificate(role),
+        })
     }
 
     /// The private key of a role.
@@ -223,17 +269,26 @@ impl Pki {
     pub fn load(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Result<Self, PkiError> {
         let mut pki = Self::default();
         for layout in &LAYOUT {
-            let paths = layout
-                .certificates
-                .iter()
-                .flat_map(|name| ["der", "pem"].map(|extension| format!("{}/{name}.{extension}", layout.folder)));
-            let Some((path, octets)) = paths.into_iter().find_map(|path| read(&path).map(|octets| (path, octets)))
-            else {
-                continue;
+            let mut first = |names: Vec<String>| {
+                let paths = names
+                    .into_iter()
+                    .flat_map(|name| ["der", "pem"].map(|kind| format!("{}/{name}.{kind}", layout.folder)));
+                paths.into_iter().find_map(|path| read(&path).map(|octets| (path, octets)))
             };
             let parse = |octets: &[u8]| {
                 let certificate = Certificate::parse(&unarmoured(octets))?;
-                certificate.verify_role(layout.role).map(|()| certificate)
+                certificate.verify_role(layout.role)?;
+                certificate.public_key().map(|_| certificate)
+            };
+            let named = layout.certificates.iter().map(|name| (*name).to_owned()).collect();
+            let Some((path, octets)) = first(named) else {
+                let other = layout.certificates.iter().map(|name| name.replace("NIST", "BRP")).collect();
+                if let Some((path, octets)) = first(other)
+                    && let Err(cause) = parse(&octets)
+                {
+                    pki.others.insert(layout.role, (path, cause));
+                }
+                continue;
             };
             let certificate = parse(&octets).map_err(|cause| PkiError::Certificate { path, cause })?;
             let paths = layout.keys.iter().map(|name| format!("{}/{name}.pem", layout.folder));
@@ -244,7 +299,7 @@ impl Pki {
                     core::str::from_utf8(&octets)
                         .ok()
                         .and_then(|text| PrivateKey::from_pem(Curve::P256, text).ok())
-                        .ok_or(PkiError::Key(path))?,
+                        .ok_or_else(|| PkiError::Key { path, found: in_place_of_a_key(&octets) })?,
                 ),
             };
             pki.insert(layout.role, Credential::new(certificate, key)?);
@@ -870,6 +925,7 @@ pub fn unarmoured(octets: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::chain::{verify_euicc, verify_server};
+    use hex_literal::hex;
     use std::collections::HashMap;
     use std::path::Path;
     use std::process::Command;
@@ -969,12 +1025,56 @@ mod tests {
         );
         assert_eq!(
             swapped("EUM/SK_EUM_ECDSA_NIST.pem", "EUM/CERT_EUM_ECDSA_NIST.pem"),
-            "EUM/SK_EUM_ECDSA_NIST.pem: not a P-256 private key in PEM"
+            "EUM/SK_EUM_ECDSA_NIST.pem: not a P-256 private key in PEM, but a certificate"
         );
         assert_eq!(
             Pki::default().get(Role::Eum).unwrap_err().to_string(),
             "the PKI has no CERT.EUM; it belongs in EUM/CERT_EUM_ECDSA_NIST.der"
         );
+    }
+
+    /// Keys made with OpenSSL, all worthless.
+    #[test]
+    fn what_is_no_key_on_p_256_is_named() {
+        let pem = |label: &str, der: &[u8]| pem(label, der).as_bytes().to_vec();
+        for (octets, expected) in [
+            (b"no key".to_vec(), "no PEM"),
+            (pem("ENCRYPTED PRIVATE KEY", &[0x30, 0]), "encrypted"),
+            (b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n".to_vec(), "encrypted"),
+            (pem("PUBLIC KEY", &[0x30, 0]), "a public key"),
+            (pem("RSA PRIVATE KEY", &[0x30, 0]), "one on RSA"),
+            (pem("PRIVATE KEY", &hex!("302e0201003005 06032b6570 04220420 0101010101010101")), "one on Ed25519"),
+            (pem("EC PRIVATE KEY", &hex!("3077 020101 a00b 06092b2403030208010107")), "one on brainpoolP256r1"),
+            (pem("EC PRIVATE KEY", &hex!("3077 020101 a00a 06082a8648ce3d030107")), "damaged"),
+        ] {
+            let found = in_place_of_a_key(&octets);
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+
+    /// SGP.26 has each certificate on two curves. A folder with the ones on the other curve is told by the curve.
+    #[test]
+    fn a_folder_of_another_curve_is_named() {
+        let Some(_) = crate::certificate::sgp26::file("EUM/CERT_EUM_ECDSA_BRP.der") else { return };
+        let folder = format!("{}/../../shared/vectors/sgp26", env!("CARGO_MANIFEST_DIR"));
+        let load =
+            |wanted: fn(&str) -> String| Pki::load(|path| std::fs::read(format!("{folder}/{}", wanted(path))).ok());
+        let only = |path: &str| if path.contains("NIST") { "none".to_owned() } else { path.to_owned() };
+        let refusal = load(only).unwrap().get(Role::Ci).unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "the PKI has no CERT.CI on P-256, only CertificateIssuer/CERT_CI_ECDSA_BRP.der: the key of the certificate is on \
+             an unsupported curve, brainpoolP256r1 (1.3.36.3.3.2.8.1.1.7); the certificate on P-256 belongs in \
+             CertificateIssuer/CERT_CI_ECDSA_NIST.der"
+        );
+        let renamed = load(|path| path.replace("NIST", "BRP")).unwrap_err().to_string();
+        assert!(
+            renamed.starts_with("CertificateIssuer/CERT_CI_ECDSA_NIST.der: ") && renamed.contains("brainpool"),
+            "{renamed}"
+        );
+        let keys = |path: &str| if path.contains("/SK_") { path.replace("NIST", "BRP") } else { path.to_owned() };
+        let key = load(keys).unwrap_err().to_string();
+        assert!(key.ends_with("but one on brainpoolP256r1"), "{key}");
     }
 
     #[test]

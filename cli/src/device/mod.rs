@@ -19,8 +19,10 @@ use device::pairing::lan::{Interfaces, Lan};
 use device::store::Store;
 use device::usim::Pin;
 use lpa::Trust;
+use rsp::Imei;
 
 use crate::failure::Failure;
+use crate::file::not_stdout;
 use crate::lpa::{ServerArguments, ci};
 use crate::{Context, random};
 use memory::Memory;
@@ -78,14 +80,14 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 #[command(next_help_heading = "Device")]
 struct DeviceArguments {
     /// Folder for what the device remembers: key, bonds, tokens [default: one for each role in the state directory]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", value_parser = not_stdout)]
     memory: Option<PathBuf>,
     /// What you call the device [default: Phone or Watch]
     #[arg(long, global = true, value_name = "NAME")]
     name: Option<String>,
-    /// Its IMEI [default: a UUID, made once]
+    /// Its IMEI, 15 digits [default: a UUID, made once]
     #[arg(long, global = true, value_name = "IMEI")]
-    imei: Option<String>,
+    imei: Option<Imei>,
     /// PIN of the card
     #[arg(long, global = true, value_name = "DIGITS", value_parser = pin)]
     pin: Option<Pin>,
@@ -135,7 +137,7 @@ impl DeviceArguments {
     /// What the device says it is; a UUID is made where there is none.
     fn terminal(&self, memory: &mut Memory, name: &str) -> Result<Terminal, Failure> {
         let id = match (&self.imei, &memory.state().terminal_id) {
-            (Some(imei), _) => imei.clone(),
+            (Some(imei), _) => imei.to_string(),
             (None, Some(id)) => id.clone(),
             (None, None) => {
                 let id = uuid();

@@ -141,14 +141,7 @@ impl core::str::FromStr for Number {
         match text.len() {
             14 | 15 => text.parse().map(Self::Imsi).map_err(|error| refused(&error)),
             18..=20 => text.parse().map(Self::Iccid).map_err(|error| refused(&error)),
-            32 => {
-                let eid: Eid = text.parse().map_err(|error| refused(&error))?;
-                if eid.is_valid() {
-                    Ok(Self::Eid(eid))
-                } else {
-                    Err(refused(&"the check digits of this EID are wrong"))
-                }
-            }
+            32 => text.parse().map(Self::Eid).map_err(|error| refused(&error)),
             _ => text.parse().map(Self::Msisdn).map_err(|error| refused(&error)),
         }
     }

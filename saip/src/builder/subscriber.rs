@@ -13,7 +13,8 @@ use crate::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subscriber {
-    /// ICCID, 18 to 20 digits beginning with 89.
+    /// ICCID, 18 to 20 digits beginning with 89. Read with or without the F that fills it to 20.
+    #[serde(deserialize_with = "without_filling")]
     pub iccid: String,
     /// IMSI, 14 or 15 digits.
     pub imsi: String,
@@ -116,6 +117,13 @@ impl Subscriber {
         let (mcc, rest) = self.imsi.split_at_checked(3).unwrap_or_default();
         (mcc, rest.get(..usize::from(self.mnc_length)).unwrap_or_default())
     }
+}
+
+/// Digits without the F behind them.
+fn without_filling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let digits = text.trim_end_matches(['F', 'f']);
+    Ok(if text.len() == 20 { digits.to_owned() } else { text })
 }
 
 fn default_mnc_length() -> u8 {
