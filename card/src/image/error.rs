@@ -49,7 +49,7 @@ pub enum ImageError {
         reason: String,
     },
     /// The disk is full.
-    #[error("{0}: no space left on the disk")]
+    #[error("{0}: no space left on the disk; make room, and the card goes on as it was before")]
     NoSpace(PathBuf),
     /// The user may not.
     #[error("{0}: permission denied; a card needs read and write access to its image")]
@@ -95,6 +95,10 @@ impl ImageError {
                 Self::NotACardImage(path.to_owned())
             }
             redb::Error::Io(cause) => Self::io(path, cause),
+            redb::Error::PreviousIo => {
+                let cause = io::Error::other("an earlier write failed; take the card out, and insert it again");
+                Self::Io { path: path.to_owned(), cause }
+            }
             other => Self::damaged(path, &other),
         }
     }

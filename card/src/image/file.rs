@@ -21,11 +21,16 @@ const CACHE: usize = 256 * 1024;
 /// A card's memory in an image.
 ///
 /// Reads come from a copy in working memory. Each [`apply`](Nvm::apply) is one transaction on the file, and has
-/// reached the disk when it returns. The file is locked until this is dropped. Once a write has failed (no space, a
-/// broken disk) all later ones fail too, until the image is opened again: what is on the disk then is what counts.
+/// reached the disk when it returns. The file is locked until this is dropped.
+///
+/// A write that fails (no space, a broken disk) has not happened: the next one opens the file anew, sees to it that it
+/// holds what it did before, and goes on from there. So a card is whole again as soon as there is space again.
 pub struct FileNvm {
     path: PathBuf,
-    database: Database,
+    /// Nothing, between a write that failed and the next one.
+    database: Option<Database>,
+    /// The file once more, to open the database anew from; nothing for one that is no file.
+    file: Option<File>,
     copy: MemoryNvm,
     manufacture: Manufacture,
 }
@@ -96,8 +101,11 @@ fn read_once(path: &Path) -> Result<(Manufacture, MemoryNvm), ImageError> {
 impl FileNvm {
     /// Opens a card image, and keeps other processes from opening it.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
-        let file = File::options().read(true).write(true).open(path).map_err(|cause| ImageError::io(path, cause))?;
-        Self::open_on(path, backend(path, file)?)
+        let io = |cause| ImageError::io(path, cause);
+        let file = File::options().read(true).write(true).open(path).map_err(io)?;
+        let again = file.try_clone().map_err(io)?;
+        let opened = Self::open_on(path, backend(path, file)?)?;
+        Ok(Self { file: Some(again), ..opened })
     }
 
     pub(super) fn open_on(path: &Path, storage: impl StorageBackend) -> Result<Self, ImageError> {
@@ -115,7 +123,7 @@ impl FileNvm {
             found => return Err(ImageError::NewerFormat { path: path.to_owned(), found }),
         }
         let manufacture = Manufacture::from_entries(&entries).map_err(incomplete)?;
-        Ok(Self { path: path.to_owned(), database, copy, manufacture })
+        Ok(Self { path: path.to_owned(), database: Some(database), file: None, copy, manufacture })
     }
 
     /// What the card was made as.
@@ -127,6 +135,47 @@ impl FileNvm {
     pub const fn memory(&self) -> &MemoryNvm {
         &self.copy
     }
+
+    /// The database; after a write that failed, opened anew and made to hold what it did before.
+    fn database(&mut self) -> Result<&Database, redb::Error> {
+        let database = match (self.database.take(), &self.file) {
+            (Some(database), _) => database,
+            (None, None) => return Err(redb::Error::PreviousIo),
+            (None, Some(file)) => {
+                let database = builder().create_with_backend(FileBackend::new(file.try_clone()?)?)?;
+                // The write that failed may have reached the disk all the same, and the card has said that it did not.
+                let found = load(&database)?.1;
+                let back = difference(&found, &self.copy);
+                if !back.is_empty() {
+                    commit(&database, &back)?;
+                }
+                tracing::info!("{}: the card can be written to again", self.path.display());
+                database
+            }
+        };
+        Ok(self.database.insert(database))
+    }
+}
+
+/// What makes `copy` of `found`.
+fn difference(found: &MemoryNvm, copy: &MemoryNvm) -> Vec<Update> {
+    let gone = found.iter().filter(|(key, _)| copy.get(*key).is_none()).map(|(key, _)| Update::Remove(key));
+    let other = copy.iter().filter(|(key, value)| found.get(*key) != Some(value));
+    gone.chain(other.map(|(key, value)| Update::Insert(key, value.to_vec()))).collect()
+}
+
+/// Puts updates into the card's memory, all or none.
+fn commit(database: &Database, updates: &[Update]) -> Result<(), redb::Error> {
+    write(database, |transaction| {
+        let mut table = transaction.open_table(MEMORY)?;
+        for update in updates {
+            match update {
+                Update::Insert(key, value) => drop(table.insert(key.to_u64(), value.as_slice())?),
+                Update::Remove(key) => drop(table.remove(key.to_u64())?),
+            }
+        }
+        Ok(())
+    })
 }
 
 impl Nvm for FileNvm {
@@ -142,17 +191,12 @@ impl Nvm for FileNvm {
         if updates.is_empty() {
             return Ok(());
         }
-        let outcome = write(&self.database, |transaction| {
-            let mut table = transaction.open_table(MEMORY)?;
-            for update in &updates {
-                match update {
-                    Update::Insert(key, value) => drop(table.insert(key.to_u64(), value.as_slice())?),
-                    Update::Remove(key) => drop(table.remove(key.to_u64())?),
-                }
-            }
-            Ok(())
-        });
+        let outcome = self.database().and_then(|database| commit(database, &updates));
         if let Err(error) = outcome {
+            if self.file.is_some() {
+                // It answers to nothing any more.
+                self.database = None;
+            }
             // The card can only say that its memory fails; this is for whoever runs it.
             let cause = ImageError::database(&self.path, error);
             tracing::error!("the card could not write to its image: {cause}");
