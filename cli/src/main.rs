@@ -2,7 +2,7 @@
 //!
 //! This crate assembles the rooms of the house and holds no knowledge of its own: one module per command, besides
 //! [`target`] (which card is meant), [`output`] (for people or for programs), [`question`],
-//! [`failure`] and [`state`] (where things are kept).
+//! [`failure`], [`file`] (how files are written) and [`state`] (where things are kept).
 
 mod apdu;
 mod asynchronous;
@@ -11,6 +11,7 @@ mod demo;
 mod device;
 mod element;
 mod failure;
+mod file;
 mod hexadecimal;
 mod log;
 mod lpa;
@@ -44,7 +45,7 @@ struct Cli {
     json: bool,
     /// Where to keep databases, keys and the PKI [default: vuicc in XDG_DATA_HOME, else ~/.local/share/vuicc; on macOS
     /// ~/Library/Application Support/vuicc]
-    #[arg(long, global = true, value_name = "DIR", help_heading = GENERAL)]
+    #[arg(long, global = true, value_name = "DIR", value_parser = file::not_stdout, help_heading = GENERAL)]
     state: Option<PathBuf>,
     /// Tell on stderr what goes on inside; twice: in detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GENERAL)]

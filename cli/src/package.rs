@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use card::personalise::CLAIMABLE;
+use rsp::metadata::ProfileClass;
 use saip::ProfileElement;
 use saip::builder::build;
-use saip::header::Service;
+use saip::header::{ProfileHeader, Service};
 
 use crate::failure::{AtPath, Failure};
 use crate::subscriber::file::{self, describes_subscriber};
@@ -50,6 +51,8 @@ pub(crate) struct Offer {
     pub(crate) name: Option<String>,
     /// Who provides the service.
     pub(crate) provider: Option<String>,
+    /// Its class.
+    pub(crate) class: Option<ProfileClass>,
 }
 
 /// [`read`], with names; a profile made for a subscriber is of type `kind`, if there is one.
@@ -61,12 +64,40 @@ pub(crate) fn read_offer(path: &Path, kind: Option<&str>) -> Result<Offer, Failu
                 "{path}: --type is for subscribers; a package in DER has its own type"
             )));
         }
-        return Ok(Offer { package: read(path)?, name: None, provider: None });
+        let package = read(path)?;
+        let header = header(&package);
+        let class = header.as_ref().and_then(class);
+        let name = header.and_then(|header| header.profile_type);
+        return Ok(Offer { package, name, provider: None, class });
     }
     let mut subscriber = file::read(path)?;
     subscriber.profile_name = kind.map(str::to_owned).or(subscriber.profile_name);
     let package = saip::encode_package(&build(&subscriber)?);
-    Ok(Offer { package, name: subscriber.profile_name, provider: subscriber.spn })
+    Ok(Offer {
+        package,
+        name: subscriber.profile_name,
+        provider: subscriber.spn,
+        class: Some(ProfileClass::OPERATIONAL),
+    })
+}
+
+fn header(package: &[u8]) -> Option<ProfileHeader> {
+    match saip::decode_package(package).ok()?.into_iter().next()? {
+        ProfileElement::Header(header) => Some(*header),
+        _ => None,
+    }
+}
+
+/// The class that follows from a header, which has no field for it: a test profile demands the test algorithm, as GSMA's
+/// TS.48 does. Nothing where one calls itself a test profile and does not: a card would take it only if everybody knows
+/// its keys. SGP.22 §5.5.4
+fn class(header: &ProfileHeader) -> Option<ProfileClass> {
+    if header.mandatory_services.contains(Service::USIM_TEST_ALGORITHM) {
+        return Some(ProfileClass::TEST);
+    }
+    let name = header.profile_type.as_deref().unwrap_or_default();
+    let says_test = name.split(|letter: char| !letter.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("test"));
+    (!says_test).then_some(ProfileClass::OPERATIONAL)
 }
 
 /// The package made for the subscriber in a file, whatever it is called.
@@ -112,7 +143,8 @@ pub(crate) fn caveats(package: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use saip::builder::Subscriber;
+    use saip::builder::{Key, Subscriber};
+    use saip::header::ServicesList;
 
     use super::*;
 
@@ -172,6 +204,34 @@ mod tests {
             told.len() == 1 && told[0].contains("demands javacard") && told[0].contains("--claim javacard"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn name_and_class_are_those_of_the_header() {
+        let subscriber =
+            Subscriber::new("8988211000000000011", "001010000000001", Key::new(&[1; 16]), Key::new(&[2; 16]));
+        let mut elements = build(&subscriber).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file-name.der");
+        let mut offered = |change: &dyn Fn(&mut ProfileHeader)| {
+            if let Some(ProfileElement::Header(header)) = elements.first_mut() {
+                change(header);
+            }
+            std::fs::write(&path, saip::encode_package(&elements)).unwrap();
+            let offer = read_offer(&path, None).unwrap();
+            (offer.name, offer.class)
+        };
+        let operational = Some(ProfileClass::OPERATIONAL);
+        assert_eq!(offered(&|header| header.profile_type = None), (None, operational));
+        let named = |name: &str| Some(name.to_owned());
+        let contest = offered(&|header| header.profile_type = named("Contest 5 GB"));
+        assert_eq!(contest, (named("Contest 5 GB"), operational), "no test");
+        let test = offered(&|header| header.profile_type = named("GSMA Generic eUICC Test Profile"));
+        assert_eq!(test, (named("GSMA Generic eUICC Test Profile"), None), "to be asked");
+        let demanding = offered(&|header| {
+            header.mandatory_services = ServicesList::new([Service::USIM, Service::USIM_TEST_ALGORITHM]);
+        });
+        assert_eq!(demanding.1, Some(ProfileClass::TEST));
     }
 
     #[test]

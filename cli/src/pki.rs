@@ -3,7 +3,6 @@
 //! Without `--pki` it is `pki` in the state directory, minted when it is first needed: a test CI of one's own, which
 //! the cards personalised here trust, and which vouches for them and for the SM-DP+ run here.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use card::entropy::ChaCha;
@@ -13,6 +12,7 @@ use rsp::certificate::Role;
 use rsp::pki::{Pki, PkiError};
 
 use crate::failure::{AtPath, Failure};
+use crate::file::{Readers, write_new};
 use crate::{Context, random, state};
 
 /// The option that names a PKI folder.
@@ -52,7 +52,10 @@ fn own(directory: &Path) -> Result<Pki, Failure> {
         let pki = mint_pki(None, random::now(), &mut ChaCha::from_operating_system()?)?;
         // Written beside and moved into place: whole or not at all, and if another process was faster, its PKI counts.
         let beside = directory.with_extension(format!("new-{}", std::process::id()));
-        write(&pki, &beside)?;
+        if let Err(failure) = write(&pki, &beside) {
+            let _ = std::fs::remove_dir_all(&beside);
+            return Err(failure);
+        }
         if let Err(error) = std::fs::rename(&beside, directory) {
             // Left behind it would be a second set of keys nobody uses.
             let _ = std::fs::remove_dir_all(&beside);
@@ -74,11 +77,8 @@ pub(crate) fn write(pki: &Pki, directory: &Path) -> Result<(), Failure> {
         if let Some(parent) = path.parent() {
             state::create_private(parent)?;
         }
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, if file.is_secret { 0o600 } else { 0o644 });
-        options.open(&path).and_then(|mut open| open.write_all(&file.contents)).at("write", &path)?;
+        let readers = if file.is_secret { Readers::Owner } else { Readers::Everybody };
+        write_new(&path, &file.contents, readers).at("write", &path)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use reader_bridge::trace::{Event, JsonTrace, Observer, TextTrace, Tracer};
 use reader_bridge::{InProcess, PcscReader, Transport};
 
 use crate::failure::{AtPath, Failure};
+use crate::file::Readers;
 
 /// The options that choose a card.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(crate) struct TargetArguments {
 /// The option that writes down what passes between host and card.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TraceArguments {
-    /// Write every APDU to FILE: text, or JSON lines if its name ends in .json; `-` is stderr
+    /// Write every APDU to FILE, for its owner only: text, or JSON lines if its name ends in .json; `-` is stderr
     #[arg(long, global = true, value_name = "FILE")]
     trace: Option<PathBuf>,
 }
@@ -93,8 +94,17 @@ impl TraceArguments {
             Box::new(io::stderr())
         } else {
             let mut options = File::options();
-            let options = options.create(true).write(true).append(label.is_some()).truncate(label.is_none());
-            Box::new(options.open(path).at("write the trace to", path)?)
+            options.create(true).write(true).append(label.is_some()).truncate(label.is_none());
+            // CK and IK of every authentication are in there.
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, Readers::Owner.mode());
+            let file = options.open(path).at("write the trace to", path)?;
+            #[cfg(unix)]
+            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                let owners = std::os::unix::fs::PermissionsExt::from_mode(Readers::Owner.mode());
+                file.set_permissions(owners).at("keep others from reading", path)?;
+            }
+            Box::new(file)
         };
         let json = path.extension().is_some_and(|extension| extension == "json");
         let label = label.map_or("", String::as_str);

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Scripts;
 use crate::Context;
 use crate::failure::{AtPath, Failure};
+use crate::file::{Readers, is_stdout, replace};
 use crate::target::TargetArguments;
 
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
     /// Write down every status word as it came, instead of whole responses
     #[arg(long)]
     raw: bool,
-    /// Write to FILE instead of stdout
+    /// Write to FILE; `-` is stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -36,8 +37,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         commands += play(script, arguments, &mut card)?;
     }
     let recorded = card.into_parts().1.into_script();
-    if let Some(path) = &arguments.out {
-        std::fs::write(path, &recorded).at("write the script", path)?;
+    if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
+        replace(path, recorded.as_bytes(), Readers::Everybody).at("write the script", path)?;
         context.output.json(&json!({ "recorded": path, "commands": commands }))?;
         context.output.text(format_args!("{commands} commands recorded in {}", path.display()))?;
     } else {

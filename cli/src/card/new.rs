@@ -12,12 +12,14 @@ use saip::header::Service;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::file::not_stdout;
 use crate::pki::PkiArguments;
 use crate::{Context, package, random};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The image to write; there must be no such file yet
+    #[arg(value_parser = not_stdout)]
     path: PathBuf,
     /// What kind of card
     #[arg(long = "type", id = "type", value_enum, default_value_t = CardType::Euicc)]
@@ -35,8 +37,8 @@ pub(crate) struct Arguments {
     /// The default SM-DP+
     #[arg(long, value_name = "HOST[:PORT]")]
     default_smdp: Option<String>,
-    /// Bytes of non-volatile memory
-    #[arg(long, value_name = "BYTES")]
+    /// Non-volatile memory, in bytes or with a unit: 65536, 64k, 1M [default: 512k]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
     /// Claim a service that the card does not have, so that packages which only demand it install; repeat for more
     #[arg(long = "claim", value_name = "SERVICE", value_parser = claimable())]
@@ -168,6 +170,24 @@ fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Serv
     Failure::because(format!("{error}; with {} the card takes a package that only demands it", options.join(" ")))
 }
 
+/// Bytes, with or without a unit of 1,024 or 1,048,576 of them.
+fn size(text: &str) -> Result<usize, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let unit: usize = match lower.get(digits.len()..).unwrap_or_default().trim() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        _ => {
+            return Err(
+                "a size is a number of bytes, or one with k (1,024) or M (1,048,576) behind it: 65536, 64k, 1M".into(),
+            );
+        }
+    };
+    let bytes: Option<usize> = digits.parse().ok().and_then(|count: usize| count.checked_mul(unit));
+    bytes.ok_or_else(|| "a size is a whole number of bytes, kibibytes (k) or mebibytes (M): 65536, 64k, 1M".into())
+}
+
 /// An option that was given and means nothing on a UICC.
 fn only_for_an_euicc(arguments: &Arguments) -> Option<&'static str> {
     let given = [
@@ -234,5 +254,16 @@ mod tests {
         assert!(refused.contains("javacard"), "{refused}");
         // There anyway.
         assert!(Line::try_parse_from(["new", "card", "--claim", "usim"]).is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [("65536", 65_536), ("64k", 65_536), ("64 KiB", 65_536), ("1M", 1 << 20), ("2mb", 2 << 20)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "k", "64g", "6x4", "-1", "0.5M", "99999999999999999999", "99999999999999M"] {
+            assert!(size(wrong).unwrap_err().contains("64k"), "{wrong}");
+        }
     }
 }

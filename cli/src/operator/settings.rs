@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::Context;
 use crate::failure::{AtPath, Failure};
+use crate::file::{BYTE_ORDER_MARK, position};
 
 /// The option that names the settings.
 #[derive(Clone, Debug, Args)]
@@ -34,9 +35,11 @@ fn read(path: &Path) -> Result<Settings, Failure> {
 }
 
 fn parse(text: &str) -> Result<Settings, String> {
-    let deserializer = toml::Deserializer::parse(text).map_err(|error| error.message().to_owned())?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|error| format!("{}: {}", position(text, &error), error.message()))?;
     let settings: Settings = serde_path_to_error::deserialize(deserializer)
-        .map_err(|error| format!("{}: {}", error.path(), error.inner().message()))?;
+        .map_err(|error| format!("{}: {}: {}", position(text, error.inner()), error.path(), error.inner().message()))?;
     settings.check()?;
     Ok(settings)
 }
@@ -349,12 +352,15 @@ mod tests {
         assert_eq!(parse(""), Ok(Settings::default()));
         let refused = |text: &str| parse(text).unwrap_err();
         assert!(refused("[network]\nmcc = '1'").starts_with("network.mcc: "));
-        assert!(refused("[network]\nmcc = 1").starts_with("network.mcc: "));
-        assert!(refused("[contract]\nsms_check = 'perhaps'").starts_with("contract.sms_check: "));
-        assert!(refused("[listen]\nhttps = 'here'").starts_with("listen.https: "));
+        assert!(refused("[network]\nmcc = 1").starts_with("line 2, column 7: network.mcc: "));
+        assert!(refused("[contract]\nsms_check = 'perhaps'").starts_with("line 2, column 13: contract.sms_check: "));
+        assert!(refused("[listen]\nhttps = 'here'").starts_with("line 2, column 9: listen.https: "));
         assert!(refused("[smdp]\nurl = 'http://smdp'").starts_with("smdp.url: "));
         assert!(refused("[public]\nkey = 'a.pem'").starts_with("public.certificate"));
         assert!(refused("[moon]").contains("moon"));
+        assert!(refused("[network]\nname = \"x\"\nmcc = 001\n").starts_with("line 3, column "));
+        assert!(refused("[network\nmcc = '001'").starts_with("line 1, column "));
+        assert_eq!(parse("\u{FEFF}[network]\nmcc = '001'"), Ok(Settings::default()), "a byte order mark");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where an operator keeps its data: the database all its parts meet in, and the key that seals what is secret there.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{AtPath, Failure};
 use crate::state::has_to_be_there;
-use crate::{Context, random};
+use crate::{Context, file, random};
 
 /// Octets of the master key.
 const KEY_LENGTH: usize = 32;
@@ -26,11 +26,17 @@ const WAY_OUT: &str = "bring that key back, or name its file with --master-key; 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct DatabaseArguments {
     /// The operator's database: a file, or postgres://… [default: operator.db in the state directory]
-    #[arg(long, value_name = "URL", env = "VUICC_OPERATOR_DATABASE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "VUICC_OPERATOR_DATABASE",
+        hide_env_values = true,
+        value_parser = file::named
+    )]
     database: Option<String>,
     /// The file with the key that subscribers' keys are sealed with; made with the database, and always the same for it
     /// [default: operator-master.key in the state directory]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file::not_stdout)]
     master_key: Option<PathBuf>,
 }
 
@@ -148,21 +154,9 @@ fn make_key(path: &Path) -> Result<(), Failure> {
     make_private(path, &Zeroizing::new(hex::encode(*Zeroizing::new(random::bytes::<KEY_LENGTH>()))))
 }
 
-/// Written beside and linked into place: there is never half a secret, and of two processes one wins.
+/// There is never half a secret, and of two processes one wins.
 fn make_private(path: &Path, text: &str) -> Result<(), Failure> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::hard_link(&beside, path)
-    });
-    // Left behind it would be a secret nobody uses.
-    let _ = fs::remove_file(&beside);
-    match written {
+    match file::write_new(path, text.as_bytes(), file::Readers::Owner) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         written => written.at("make a secret in", path),
     }

@@ -1,6 +1,5 @@
 //! `vuicc smdp certify`: a TLS certificate for an operator.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,7 +8,8 @@ use rsp::pki::{PkiError, ServerName};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::failure::{AtPath, Failure};
+use crate::failure::Failure;
+use crate::file::{Readers, is_stdout, make};
 use crate::pki::PkiArguments;
 use crate::{Context, random};
 
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Another host name or address it is reached at, besides those of this machine; repeat for more
     #[arg(long, value_name = "HOST")]
     host: Vec<ServerName>,
-    /// The file to make [default: NAME.pem]
+    /// The file to make; `-` is stdout [default: NAME.pem]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -37,11 +37,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let pem = Zeroizing::new([credential.pem().as_str(), &key].concat());
 
     let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.pem")));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&path).and_then(|mut file| file.write_all(pem.as_bytes())).at("write", &path)?;
+    if is_stdout(&path) {
+        context.output.json(&json!({ "operator": name.to_string(), "pem": pem.as_str() }))?;
+        return Ok(context.output.text(pem.trim_end())?);
+    }
+    make(&path, pem.as_bytes(), Readers::Owner, "certificate and key")?;
     context.output.json(&json!({ "operator": name.to_string(), "file": path }))?;
     Ok(context.output.text(format_args!("{}: certificate and key of {name}", path.display()))?)
 }

@@ -14,6 +14,7 @@ pub(crate) use serve::{host_of, socket_address, tls_identity};
 use smdp::SqlStore;
 
 use crate::failure::{AtPath, Failure};
+use crate::file::{self, Readers, replace};
 use crate::state::has_to_be_there;
 use crate::{Context, asynchronous};
 
@@ -32,7 +33,7 @@ Examples:
       with a door for the operator (vuicc operator serve)
   vuicc smdp serve --plain
       HTTP, behind a TLS proxy
-  vuicc smdp serve --address smdp.example.com --db postgres://smdp@db/smdp
+  vuicc smdp serve --address smdp.example.com --database postgres://smdp@db/smdp
       one of several that share a database, under one address
   vuicc smdp serve --es2-listen 0.0.0.0:8444 --operator https://op.test:8446
       another operator, which hears of progress at 8446
@@ -75,13 +76,20 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 #[derive(Debug, Args)]
 pub(crate) struct DatabaseArguments {
     /// The database: a file, or postgres://…, which several servers may share [default: smdp.db in the state directory]
-    #[arg(long, value_name = "URL", env = "VUICC_SMDP_DATABASE", hide_env_values = true)]
-    db: Option<String>,
+    #[arg(
+        long,
+        alias = "db",
+        value_name = "URL",
+        env = "VUICC_SMDP_DATABASE",
+        hide_env_values = true,
+        value_parser = file::named
+    )]
+    database: Option<String>,
 }
 
 impl DatabaseArguments {
     fn url(&self, context: &Context) -> Result<String, Failure> {
-        match &self.db {
+        match &self.database {
             Some(url) => Ok(url.clone()),
             None => Ok(context.state.path()?.join("smdp.db").to_string_lossy().into_owned()),
         }
@@ -97,7 +105,7 @@ impl DatabaseArguments {
     /// Opens the database, which is made if it is not there.
     async fn open(&self, context: &Context) -> Result<SqlStore, Failure> {
         let url = self.url(context)?;
-        if self.db.is_none() {
+        if self.database.is_none() {
             context.state.directory()?;
         }
         SqlStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
@@ -112,7 +120,7 @@ fn address_file(context: &Context) -> Result<PathBuf, Failure> {
 fn remember_address(context: &Context, address: &str) -> Result<(), Failure> {
     context.state.directory()?;
     let path = address_file(context)?;
-    std::fs::write(&path, address).at("write", &path)
+    replace(&path, address.as_bytes(), Readers::Everybody).at("write", &path)
 }
 
 /// The address a server of this state directory was last reached at.

@@ -31,7 +31,8 @@ Examples:
   vuicc smdp profile add stock-*.toml --type Companion
       for an operator that orders by type
 
-A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID and the type. All \
+A package is the unprotected profile package of TCA (\"SAIP\"), in DER. Its header tells the ICCID, the type and name, \
+and whether it is for tests. All \
 of them or none: what is wrong with one keeps the others out as well.")]
     Add(Add),
     /// Order a profile and open it for download; prints the activation code
@@ -114,7 +115,8 @@ pub(crate) struct Add {
     /// Profile packages in DER, or subscribers in .toml
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Name of the profile, as the user sees it [default: a subscriber's profile_name, else the name of the file]
+    /// Name of the profile, as the user sees it [default: a subscriber's profile_name, or the type in a package's header,
+    /// else the name of the file]
     #[arg(long)]
     name: Option<String>,
     /// Name of the service provider, as the user sees it [default: a subscriber's spn, else vuicc]
@@ -123,9 +125,9 @@ pub(crate) struct Add {
     /// Type of the profiles made for subscribers, by which they can be ordered [default: profile_name]
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Class of the profile
-    #[arg(long, value_enum, default_value_t = Class::Operational)]
-    class: Class,
+    /// Class of the profile [default: test if a package demands the test algorithm, else operational]
+    #[arg(long, value_enum)]
+    class: Option<Class>,
     /// Who besides this SM-DP+ is to hear of installation, enabling, disabling and deletion; repeat for more
     #[arg(long, value_name = "HOST[:PORT]")]
     notify: Vec<String>,
@@ -274,10 +276,19 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
         let offered = Offered {
             name: arguments.name.as_deref().or(offer.name.as_deref()).unwrap_or(&stem),
             provider: arguments.provider.as_deref().or(offer.provider.as_deref()).unwrap_or("vuicc"),
-            class: match arguments.class {
-                Class::Operational => ProfileClass::OPERATIONAL,
-                Class::Provisioning => ProfileClass::PROVISIONING,
-                Class::Test => ProfileClass::TEST,
+            class: match (arguments.class, offer.class) {
+                (Some(Class::Operational), _) => ProfileClass::OPERATIONAL,
+                (Some(Class::Provisioning), _) => ProfileClass::PROVISIONING,
+                (Some(Class::Test), _) => ProfileClass::TEST,
+                (None, Some(class)) => class,
+                (None, None) => {
+                    let name = offer.name.as_deref().unwrap_or_default();
+                    let cause = format!(
+                        "it calls itself `{name}` and does not demand the test algorithm; say --class test, if everybody \
+                         may know its keys, or --class operational"
+                    );
+                    return Err(of_file(file, Failure::because(cause)));
+                }
             },
         };
         let mut profile = offered.profile(&offer.package, &own, &arguments.notify).map_err(|why| of_file(file, why))?;
@@ -427,6 +438,7 @@ fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Fai
         name: profile.metadata.profile_name.clone().into(),
         provider: profile.metadata.service_provider_name.clone().into(),
         profile_type: profile.profile_type.clone(),
+        class: class_name(profile.metadata.profile_class),
         operator: order.operator.clone().or_else(|| profile.operator.clone()),
         eid: order.eid.map(|eid| eid.to_string()),
         matching_id: order.matching_id.clone(),
@@ -434,6 +446,17 @@ fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Fai
         confirmation_code_required: order.confirmation_code.is_some(),
         downloads: order.downloads,
     })
+}
+
+const OPERATIONAL: &str = "operational";
+
+/// The name of a class; without one it is operational. SGP.22 §2.4a.1.3
+const fn class_name(class: Option<ProfileClass>) -> &'static str {
+    match class {
+        Some(ProfileClass::TEST) => "test",
+        Some(ProfileClass::PROVISIONING) => "provisioning",
+        _ => OPERATIONAL,
+    }
 }
 
 /// A profile, printed.
@@ -444,6 +467,7 @@ struct Line {
     name: String,
     provider: String,
     profile_type: Option<String>,
+    class: &'static str,
     operator: Option<String>,
     eid: Option<String>,
     matching_id: Option<String>,
@@ -455,6 +479,9 @@ struct Line {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<20}  {:<11}  {} ({})", self.iccid, self.state, self.name, self.provider)?;
+        if self.class != OPERATIONAL {
+            write!(f, ", class {}", self.class)?;
+        }
         if let Some(operator) = &self.operator {
             write!(f, "\n  operator         {operator}")?;
         }

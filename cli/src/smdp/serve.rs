@@ -111,6 +111,12 @@ fn es2plus(arguments: &Arguments, pki: &Pki, host: &str) -> Result<Option<Es2Plu
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let pki = arguments.pki.open(context)?;
     let host = arguments.address.as_deref().map_or_else(|| arguments.listen.ip().to_string(), host_of);
+    if arguments.plain && !arguments.listen.ip().is_loopback() {
+        tracing::warn!(
+            "HTTP without TLS at {}: whoever is in between reads and changes what eUICCs are sent; let only the proxy reach it",
+            arguments.listen
+        );
+    }
     let tls = if arguments.plain { None } else { Some(tls_identity(&pki, &host)?) };
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
     config.listen = arguments.listen;

@@ -7,6 +7,7 @@ use serde::Deserializer;
 use zeroize::Zeroizing;
 
 use crate::failure::{AtPath, Failure};
+use crate::file::{BYTE_ORDER_MARK, position};
 
 /// In which form a file describes a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +33,15 @@ fn format(path: &Path) -> Option<Format> {
 pub(crate) fn read(path: &Path) -> Result<Subscriber, Failure> {
     let contents = Zeroizing::new(std::fs::read(path).at("read the subscriber", path)?);
     let text = str::from_utf8(&contents).map_err(|_| "it is not text in UTF-8".to_owned());
+    let text = text.map(|text| text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
     let subscriber = text.and_then(|text| match format(path) {
-        Some(Format::Json) => parse(&mut serde_json::Deserializer::from_str(text)),
+        Some(Format::Json) => parse(&mut serde_json::Deserializer::from_str(text), |error| {
+            (error.line() > 0).then(|| format!("line {}, column {}", error.line(), error.column()))
+        }),
         _ => match toml::Deserializer::parse(text) {
-            Ok(deserializer) => parse(deserializer),
-            Err(error) => Err(line_of(text, &error)),
+            Ok(deserializer) => parse(deserializer, |error| Some(position(text, error))),
+            // The line itself is not repeated: it may have a key in it.
+            Err(error) => Err(format!("{}: {}", position(text, &error), error.message())),
         },
     });
     let subscriber = subscriber.and_then(|subscriber| match subscriber.check() {
@@ -47,21 +52,19 @@ pub(crate) fn read(path: &Path) -> Result<Subscriber, Failure> {
     subscriber.map_err(|cause| Failure::because(format!("{}: {cause}; {advice}", path.display())))
 }
 
-fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Subscriber, String>
+fn parse<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    position: impl Fn(&D::Error) -> Option<String>,
+) -> Result<Subscriber, String>
 where
     D::Error: core::fmt::Display,
 {
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let (field, cause) = (error.path().to_string(), error.inner().to_string());
         let cause = without_value(cause.lines().find(|line| is_cause(line)).unwrap_or(&cause));
-        if field == "." { cause } else { format!("{field}: {cause}") }
+        let place = position(error.inner()).map(|place| format!("{place}: ")).unwrap_or_default();
+        if field == "." { format!("{place}{cause}") } else { format!("{place}{field}: {cause}") }
     })
-}
-
-/// Where TOML is no TOML. The line itself is not repeated: it may have a key in it.
-fn line_of(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
 
 /// Of an error in several lines, the one that is not a quotation of the file.
@@ -100,7 +103,11 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let Err(Failure::Because(text)) = read(&path) else { panic!("{text} was accepted") };
         assert!(text.contains(name), "{text}");
-        text.rsplit(&format!("{name}: ")).next().unwrap().split(';').next().unwrap().to_owned()
+        let cause = text.rsplit(&format!("{name}: ")).next().unwrap().split(';').next().unwrap();
+        // Where it is stands before what it is.
+        let place =
+            cause.split_once(": ").filter(|(place, _)| place.starts_with("line ") && place.contains(", column "));
+        place.map_or(cause, |(_, cause)| cause).to_owned()
     }
 
     #[test]
@@ -124,8 +131,37 @@ mod tests {
             Some("opc: is not what follows from op and key")
         );
         let unterminated = with("spn = \"465b5ce8");
-        assert!(unterminated.starts_with("line 7: ") && !unterminated.contains("465b"), "{unterminated}");
+        assert!(!unterminated.contains("465b"), "{unterminated}");
         let wrong_key = refusal("one.toml", &GOOD.replace("a6bc", "a6bx"));
         assert!(wrong_key.starts_with("key: ") && !wrong_key.contains("465b"), "{wrong_key}");
+    }
+
+    #[test]
+    fn where_it_is_wrong_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let Err(Failure::Because(text)) = read(&path) else { panic!("{text} was accepted") };
+            text
+        };
+        for (line, place) in [
+            ("spn = \"465b5ce8", "line 7, column "),
+            ("mnc_length = 'two'", "line 7, column 14: mnc_length: "),
+            ("[codes]\npin1 = 1234", "line 8, column 8: codes.pin1: "),
+        ] {
+            let told = told("one.toml", &format!("{GOOD}\n{line}"));
+            assert!(told.contains(place), "{told}");
+        }
+        let told = told("one.json", "{ \"iccid\": \"89\",\n  \"imsi\" 1 }");
+        assert!(told.contains("line 2, column 10"), "{told}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.toml");
+        std::fs::write(&path, format!("\u{FEFF}{GOOD}")).unwrap();
+        assert_eq!(read(&path).unwrap().imsi, "001010000000001");
     }
 }

@@ -1,7 +1,6 @@
 //! `vuicc subscriber new`: subscribers of a test network, made up.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,8 @@ use saip::builder::{Code, Ims, Key, Subscriber};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::failure::{AtPath, Failure};
+use crate::failure::Failure;
+use crate::file::{Readers, is_stdout, make};
 use crate::{Context, random};
 
 /// Digits of an IMSI.
@@ -26,7 +26,7 @@ const SMSC: &str = "+15550000000";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The file to write, in TOML; there must be none yet. With --count each gets a number [default: print it]
+    /// The file to write, in TOML; there must be none yet. With --count each gets a number [default: -, which is stdout]
     out: Option<PathBuf>,
     /// Mobile country code of the home network
     #[arg(long, value_name = "DIGITS", default_value = "001")]
@@ -83,19 +83,20 @@ pub(crate) fn usual(profile_name: Option<&str>) -> Result<Subscriber, Failure> {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    if arguments.count > 1 && arguments.out.is_none() && !context.output.is_json() {
+    let printed = arguments.out.as_deref().is_none_or(is_stdout);
+    if arguments.count > 1 && printed && !context.output.is_json() {
         return Err(Failure::because("several subscribers need a file name to put their numbers into, or --json"));
     }
     let mut taken = HashSet::new();
     for number in 0..arguments.count {
         let subscriber = invent_beside(arguments, number, &mut taken)?;
-        let Some(out) = &arguments.out else {
+        let Some(out) = arguments.out.as_deref().filter(|out| !is_stdout(out)) else {
             context.output.json(&subscriber)?;
             context.output.text(text(&subscriber)?.trim_end())?;
             continue;
         };
         let path = numbered(out, number, arguments.count);
-        write(&path, text(&subscriber)?.as_bytes())?;
+        make(&path, text(&subscriber)?.as_bytes(), Readers::Owner, "the subscriber")?;
         context.output.json(&serde_json::json!({
             "file": path, "iccid": subscriber.iccid, "imsi": subscriber.imsi, "msisdn": subscriber.msisdn,
         }))?;
@@ -216,22 +217,6 @@ fn numbered(path: &Path, number: u32, count: u32) -> PathBuf {
     let (stem, width) = (path.file_stem().unwrap_or_default().to_string_lossy(), count.to_string().len());
     let extension = path.extension().map_or_else(|| "toml".into(), |extension| extension.to_string_lossy());
     path.with_file_name(format!("{stem}-{:0width$}.{extension}", number + 1))
-}
-
-/// For its owner only, and never over another one.
-fn write(path: &Path, contents: &[u8]) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| file.write_all(contents));
-    if written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::AlreadyExists) {
-        let path = path.display();
-        let cause =
-            format!("{path} is there already, and is not written over: use it, remove it, or name another file");
-        return Err(Failure::because(cause));
-    }
-    written.at("write the subscriber to", path)
 }
 
 #[cfg(test)]

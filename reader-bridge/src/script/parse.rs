@@ -123,6 +123,8 @@ impl LogicalLine {
 /// Lines that hold something, each joined with the indented ones below it; blank and comment lines are left out.
 fn logical_lines(text: &str) -> Vec<LogicalLine> {
     let mut lines: Vec<LogicalLine> = Vec::new();
+    // Some editors begin a file with a byte order mark, which says nothing in UTF-8.
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     for (index, physical) in text.lines().enumerate() {
         let content: Vec<char> = physical.trim().chars().collect();
         if content.is_empty() || begins_comment(&content) {
