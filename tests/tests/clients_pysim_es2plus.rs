@@ -8,7 +8,7 @@
 #[expect(dead_code, reason = "some of it is for our own operator")]
 mod ordering;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use lpa::notification::{Retry, Selection, process};
@@ -17,45 +17,31 @@ use rsp::Iccid;
 use rsp::es10c::ProfileIdentifier;
 use smdp::Operator;
 use smdp::profile::ProfileState;
-use vuicc_tests::peer;
 use vuicc_tests::process::{Finished, Process, run};
+use vuicc_tests::pysim::PySim;
 
 const OPERATOR: &str = "operator.example";
 const STRANGER: &str = "stranger.example";
 
-/// pySim's sources and the Python to run them.
-struct PySim {
-    sources: PathBuf,
-    python: PathBuf,
+/// Has pySim's client call a function as the operator, which succeeds.
+fn done(pysim: &PySim, bench: &Bench, identity: &Path, function: &[&str]) -> Finished {
+    call(pysim, bench, OPERATOR, identity, function).success()
 }
 
-impl PySim {
-    fn find() -> Option<Self> {
-        Some(Self { sources: peer::named_by("PYSIM", "pySim")?, python: peer::named_by("PYSIM_PYTHON", "pySim")? })
-    }
+/// Has pySim's client call a function as `name`, with the certificate in `identity`.
+fn call(pysim: &PySim, bench: &Bench, name: &str, identity: &Path, function: &[&str]) -> Finished {
+    let mut client = script(pysim, "es2p_client.py");
+    client.args(["--url", &bench.url(), "--id", name]);
+    client.arg("--client-cert").arg(identity).arg("--server-ca-cert").arg(bench.ci_file());
+    run(client.args(function))
+}
 
-    fn script(&self, name: &str) -> Command {
-        let mut script = Command::new(&self.python);
-        let contrib = self.sources.join("contrib");
-        script.current_dir(&contrib).arg(contrib.join(name));
-        // What they say would count for more than the options.
-        script.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE").env("NO_PROXY", "*");
-        script.env("PYTHONPATH", &self.sources).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
-        script
-    }
-
-    /// Has pySim's client call a function as the operator, which succeeds.
-    fn done(&self, bench: &Bench, identity: &Path, function: &[&str]) -> Finished {
-        self.call(bench, OPERATOR, identity, function).success()
-    }
-
-    /// Has pySim's client call a function as `name`, with the certificate in `identity`.
-    fn call(&self, bench: &Bench, name: &str, identity: &Path, function: &[&str]) -> Finished {
-        let mut client = self.script("es2p_client.py");
-        client.args(["--url", &bench.url(), "--id", name]);
-        client.arg("--client-cert").arg(identity).arg("--server-ca-cert").arg(bench.ci_file());
-        run(client.args(function))
-    }
+/// A program of `contrib`, which looks for its helpers where it is started.
+fn script(pysim: &PySim, name: &str) -> Command {
+    let contrib = Path::new("contrib");
+    let mut script = pysim.program(&contrib.join(name).to_string_lossy());
+    script.current_dir(pysim.sources().join(contrib));
+    script
 }
 
 #[test]
@@ -71,12 +57,12 @@ fn a_foreign_operator_orders_and_hears_of_it() {
     let stocked = bench.stock(1);
     let iccid = stocked.to_string();
 
-    let mut door = pysim.script("es2p_server.py");
+    let mut door = script(&pysim, "es2p_server.py");
     door.args(["--host", "127.0.0.1", "--port", &at.port().to_string(), "--verbose", "--server-cert"]);
     let mut door =
         Process::start(door.arg(&identity).arg("--client-ca-cert").arg(bench.ci_file()), bench.folder.path());
 
-    let done = |function: &[&str]| drop(pysim.done(&bench, &identity, function));
+    let done = |function: &[&str]| drop(done(&pysim, &bench, &identity, function));
     done(&["download-order", "--eid", EID, "--profileType", PROFILE_TYPE]);
     assert_eq!(bench.state(&stocked), ProfileState::Linked);
     done(&["confirm-order", "--iccid", &iccid, "--eid", EID, "--matchingId", "PY-1"]);
@@ -87,7 +73,7 @@ fn a_foreign_operator_orders_and_hears_of_it() {
     assert_eq!(bench.state(&stocked), ProfileState::Allocated);
     done(&["confirm-order", "--iccid", &iccid, "--eid", EID]);
     let again = ["confirm-order", "--iccid", &iccid, "--releaseFlag"];
-    let refused = pysim.call(&bench, OPERATOR, &identity, &again);
+    let refused = call(&pysim, &bench, OPERATOR, &identity, &again);
     assert!(!refused.status.success() && refused.stderr.contains(r#"Failed("8.2.1","3.5""#), "{refused:?}");
     done(&["release-profile", "--iccid", &iccid]);
     assert_eq!(bench.state(&stocked), ProfileState::Released);
@@ -119,9 +105,9 @@ fn the_activation_code_of_a_foreign_operator() {
     let (_, identity) = bench.operator(OPERATOR);
     let stocked = bench.stock(1);
     let iccid = stocked.to_string();
-    drop(pysim.done(&bench, &identity, &["download-order", "--iccid", &iccid]));
+    drop(done(&pysim, &bench, &identity, &["download-order", "--iccid", &iccid]));
     let confirm = ["confirm-order", "--iccid", &iccid, "--matchingId", "PY-2", "--confirmationCode", "4711"];
-    let confirmed = pysim.done(&bench, &identity, &[&confirm[..], &["--releaseFlag"]].concat());
+    let confirmed = done(&pysim, &bench, &identity, &[&confirm[..], &["--releaseFlag"]].concat());
     let code = format!("Activation Code: '1${}$PY-2$$1'", bench.address());
     assert!(confirmed.stdout.contains(&code), "no {code} in {confirmed:?}");
     let euicc = &mut bench.euicc(EID.parse().unwrap());
@@ -138,7 +124,7 @@ fn foreign_operators_are_refused_what_is_not_theirs() {
     let stocked = bench.stock(1);
     let iccid = stocked.to_string();
     let failed = |name: &str, identity: &Path, function: &[&str], codes: &str| {
-        let refused = pysim.call(&bench, name, identity, function);
+        let refused = call(&pysim, &bench, name, identity, function);
         assert!(!refused.status.success() && refused.stderr.contains(codes), "no {codes} in {refused:?}");
     };
     let order = ["download-order", "--iccid", &iccid];
