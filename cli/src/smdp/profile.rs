@@ -450,11 +450,11 @@ fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Fai
 
 const OPERATIONAL: &str = "operational";
 
-/// The name of a class; without one it is operational. SGP.22 §2.4a.1.3
-const fn class_name(class: Option<ProfileClass>) -> &'static str {
+/// The name of a class. SGP.22 §2.4a.1.3
+const fn class_name(class: ProfileClass) -> &'static str {
     match class {
-        Some(ProfileClass::TEST) => "test",
-        Some(ProfileClass::PROVISIONING) => "provisioning",
+        ProfileClass::TEST => "test",
+        ProfileClass::PROVISIONING => "provisioning",
         _ => OPERATIONAL,
     }
 }
