@@ -17,7 +17,8 @@ pub(crate) struct SimaResponse {
 #[derive(Debug, Serialize)]
 struct Element {
     /// Its identification in the package; none for the header.
-    element: Option<u16>,
+    #[serde(rename = "element")]
+    identification: Option<u16>,
     status: u16,
     name: Option<&'static str>,
     meaning: &'static str,
@@ -39,7 +40,7 @@ impl SimaResponse {
 impl From<&PeStatus> for Element {
     fn from(status: &PeStatus) -> Self {
         Self {
-            element: status.identification,
+            identification: status.identification,
             status: status.status.0,
             name: status.status.name(),
             meaning: status.status.meaning(),
