@@ -4,7 +4,7 @@
 //! `PYSIM` names a checkout of pySim and `PYSIM_PYTHON` an interpreter that has what it needs; without them, and without
 //! the test vectors, these tests are skipped.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::PathBuf;
