@@ -489,9 +489,9 @@ mod tests {
             let (mut provider, mut name) = (vec![0x91, 0], vec![0x92, 0]);
             let long = [&[tag, length][..], &vec![0x41; usize::from(length)]].concat();
             if tag == 0x91 {
-                provider = long
+                provider = long;
             } else {
-                name = long
+                name = long;
             }
             let body = [&hex!("5A0A98001032547698103214")[..], &provider, &name].concat();
             let mut message = Writer::new();
