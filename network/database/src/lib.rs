@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Transaction};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How many connections a process keeps to a database that has more than one.
@@ -295,7 +295,7 @@ async fn open_sqlite(
             Box::pin(async move {
                 // What was answered is there after a power cut, too.
                 for pragma in ["journal_mode = WAL", "synchronous = FULL"].iter().chain(pragmas) {
-                    connection.execute(&*format!("PRAGMA {pragma}")).await?;
+                    connection.execute(AssertSqlSafe(format!("PRAGMA {pragma}"))).await?;
                 }
                 Ok(())
             })
@@ -359,6 +359,7 @@ fn pause(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sqlx::SqlSafeStr as _;
     use sqlx::migrate::{Migration, MigrationType};
 
     #[derive(Debug)]
@@ -371,7 +372,8 @@ mod tests {
                     1 => "CREATE TABLE thing (first TEXT)".to_owned(),
                     _ => format!("ALTER TABLE thing ADD COLUMN number{number} TEXT"),
                 };
-                Migration::new(number, "step".into(), MigrationType::Simple, sql.into(), false)
+                let sql = AssertSqlSafe(sql).into_sql_str();
+                Migration::new(number, "step".into(), MigrationType::Simple, sql, false)
             });
             Migrator { migrations: steps.collect::<Vec<_>>().into(), ..Migrator::DEFAULT }
         }
@@ -406,6 +408,17 @@ mod tests {
             Database::<Growing>::open_within(wrong, patience).await.expect_err("no such place");
         }
         assert!(began.elapsed() < patience);
+    }
+
+    /// Before 3.51.3 a checkpoint that met a writer could corrupt a file with a write-ahead log.
+    #[tokio::test]
+    async fn sqlite_is_recent() {
+        const OLDEST: [u32; 3] = [3, 51, 3];
+        let database = Database::<Growing>::open(":memory:").await.expect("a database");
+        let version: String =
+            sqlx::query_scalar("SELECT sqlite_version()").fetch_one(database.pool()).await.expect("a version");
+        let numbers = version.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().expect("numbers");
+        assert!(numbers >= OLDEST.to_vec(), "SQLite {version} is linked: raise libsqlite3-sys");
     }
 
     #[test]

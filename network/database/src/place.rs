@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 /// User and group `nobody`.
@@ -53,7 +53,7 @@ impl Place {
         let cluster = Cluster::shared()?;
         let name = format!("place{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut connection = cluster.connect().await;
-        connection.execute(&*format!("CREATE DATABASE {name}")).await.unwrap();
+        connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
         connection.close().await.unwrap();
         Some(Self { url: cluster.url(&name), _folder: None, _cluster: Some(cluster) })
     }

@@ -25,7 +25,7 @@ impl Schema for Tables {
 mod tests {
     use database::place::{Place, on_each_database};
     use sqlx::any::{AnyPoolOptions, install_default_drivers};
-    use sqlx::query_scalar;
+    use sqlx::{AssertSqlSafe, query_scalar};
 
     use super::*;
 
@@ -63,7 +63,7 @@ mod tests {
             [("entitlement_session", 1), ("one_time_code", 1), ("mt_conversation", 1), ("one_time_code_message", 0)]
         {
             let sql = format!("SELECT COUNT(*) FROM {table}");
-            let kept: i64 = query_scalar(&sql).fetch_one(database.pool()).await.unwrap();
+            let kept: i64 = query_scalar(AssertSqlSafe(sql)).fetch_one(database.pool()).await.unwrap();
             assert_eq!(kept, rows, "{table}");
         }
         database.close().await;

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -167,7 +167,7 @@ impl OneTimeCodes {
             if let Some(first) = enough(tx, &called).await? {
                 Err((first + PERIOD).saturating_sub(now).max(1))
             } else {
-                let insert = query(&insert_code).bind(&id).bind(&sealed).bind(column(now + LIFETIME));
+                let insert = query(AssertSqlSafe(&*insert_code)).bind(&id).bind(&sealed).bind(column(now + LIFETIME));
                 let insert = insert.bind(to.source.as_str()).bind(now_).bind(&card);
                 if insert.execute(&mut *tx).await?.rows_affected() == 0 {
                     Err(FULL)

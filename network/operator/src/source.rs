@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use https::{PeerAddress, network_of};
-use sqlx::{AnyPool, query};
+use sqlx::{AnyPool, AssertSqlSafe, query};
 
 use crate::secret::digest;
 
@@ -54,7 +54,7 @@ impl Room {
     /// Whether there is room for one more: asked before anything is done that costs more than the answer.
     pub(crate) async fn is_left(&self, pool: &AnyPool, source: &Source, now: i64) -> Result<bool, sqlx::Error> {
         let sql = format!("SELECT 1 WHERE {}", self.for_one("$1", "$2"));
-        Ok(query(&sql).bind(source.as_str()).bind(now).fetch_optional(pool).await?.is_some())
+        Ok(query(AssertSqlSafe(sql)).bind(source.as_str()).bind(now).fetch_optional(pool).await?.is_some())
     }
 
     /// The condition under which there is room for one more; `source` and `now` are the names of parameters.

@@ -189,7 +189,7 @@ async fn profiles(world: &World, iccid: &str) {
     let notice = format!(
         "INSERT INTO boss_notice (id, imsi, application, created_at, attempts, due) VALUES ('1', '{IMSI}', 'ap2009', 0, 0, 0)"
     );
-    sqlx::query(&notice).execute(world.database.pool()).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(notice)).execute(world.database.pool()).await.unwrap();
     boss.advance(world.now()).await.unwrap();
     let codes = OneTimeCodes::new(world.database.clone(), Arc::new(MasterKey::new([9; 32])), Arc::new(Talkative));
     let (imsi, source) = (IMSI.parse().unwrap(), Source::default());

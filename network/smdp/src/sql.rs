@@ -10,7 +10,7 @@ use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, Transacti
 use sha2::{Digest, Sha256};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Row, query};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, query};
 
 use crate::profile::{ConfirmationCode, Order, Profile, Requirements, UnixTime};
 use crate::store::{
@@ -74,12 +74,18 @@ const PROGRESS: &str = "id, operator, call, info, since, attempts, due_at FROM p
 impl Store for SqlStore {
     async fn profile(&self, iccid: &Iccid) -> Result<Option<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} WHERE iccid = $1");
-        query(&sql).bind(iccid.octets()).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
+        query(AssertSqlSafe(sql))
+            .bind(iccid.octets())
+            .fetch_optional(self.pool())
+            .await?
+            .as_ref()
+            .map(profile)
+            .transpose()
     }
 
     async fn profile_by_matching_id(&self, matching_id: &str) -> Result<Option<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} WHERE matching_id = $1");
-        query(&sql).bind(matching_id).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
+        query(AssertSqlSafe(sql)).bind(matching_id).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
     }
 
     async fn profile_by_eid(&self, eid: &Eid) -> Result<Option<Profile>, StoreError> {
@@ -87,7 +93,13 @@ impl Store for SqlStore {
             "SELECT {PROFILE} WHERE eid = $1 AND matching_id IS NULL AND state IN ('Released', 'Downloaded') \
              ORDER BY changed_at, iccid LIMIT 1"
         );
-        query(&sql).bind(eid.octets().as_slice()).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
+        query(AssertSqlSafe(sql))
+            .bind(eid.octets().as_slice())
+            .fetch_optional(self.pool())
+            .await?
+            .as_ref()
+            .map(profile)
+            .transpose()
     }
 
     async fn available_profile(
@@ -99,7 +111,7 @@ impl Store for SqlStore {
             "SELECT {PROFILE} WHERE profile_type = $1 AND state = 'Available' AND (operator IS NULL OR operator = $2) \
              ORDER BY operator IS NULL, added_at, iccid LIMIT 1"
         );
-        let found = query(&sql).bind(profile_type).bind(operator).fetch_optional(self.pool()).await?;
+        let found = query(AssertSqlSafe(sql)).bind(profile_type).bind(operator).fetch_optional(self.pool()).await?;
         found.as_ref().map(profile).transpose()
     }
 
@@ -110,7 +122,7 @@ impl Store for SqlStore {
 
     async fn profiles(&self) -> Result<Vec<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} ORDER BY added_at, iccid");
-        query(&sql).fetch_all(self.pool()).await?.iter().map(profile).collect()
+        query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?.iter().map(profile).collect()
     }
 
     async fn package(&self, iccid: &Iccid) -> Result<Option<Vec<u8>>, StoreError> {
@@ -155,7 +167,7 @@ impl Store for SqlStore {
         let waiting = if source.is_some() { "state = 'Initiated' AND source = $2" } else { "state = 'Initiated'" };
         let count = format!("SELECT COUNT(*) FROM (SELECT 1 FROM session WHERE {waiting} LIMIT $1) AS waiting");
         let is_full = async || {
-            let count = query(&count).bind(i64::from(most));
+            let count = query(AssertSqlSafe(&*count)).bind(i64::from(most));
             let count = if let Some(source) = source { count.bind(source) } else { count };
             Ok::<_, StoreError>(count.fetch_one(self.pool()).await?.try_get::<i64, _>(0)? >= i64::from(most))
         };
@@ -163,7 +175,7 @@ impl Store for SqlStore {
             return Ok(true);
         }
         let sql = format!("DELETE FROM session WHERE expires_at < $1 AND {waiting}");
-        let delete = query(&sql).bind(integer(given_up));
+        let delete = query(AssertSqlSafe(sql)).bind(integer(given_up));
         let delete = if let Some(source) = source { delete.bind(source) } else { delete };
         delete.execute(self.pool()).await?;
         Ok(!is_full().await?)
@@ -185,7 +197,7 @@ impl Store for SqlStore {
 
     async fn session(&self, id: &TransactionId) -> Result<Option<Session>, StoreError> {
         let sql = format!("SELECT {SESSION} WHERE transaction_id = $1");
-        query(&sql).bind(id.octets()).fetch_optional(self.pool()).await?.as_ref().map(session).transpose()
+        query(AssertSqlSafe(sql)).bind(id.octets()).fetch_optional(self.pool()).await?.as_ref().map(session).transpose()
     }
 
     async fn forget_sessions(&self, expired: UnixTime, given_up: UnixTime) -> Result<(), StoreError> {
@@ -197,7 +209,7 @@ impl Store for SqlStore {
 
     async fn notifications(&self) -> Result<Vec<Notification>, StoreError> {
         let sql = format!("SELECT {NOTIFICATION} ORDER BY id");
-        query(&sql).fetch_all(self.pool()).await?.iter().map(notification).collect()
+        query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?.iter().map(notification).collect()
     }
 
     async fn answer_to(&self, requester: &str, call: &str, digest: &[u8; 32]) -> Result<Option<String>, StoreError> {
@@ -222,7 +234,7 @@ impl Store for SqlStore {
              (SELECT 1 FROM progress AS earlier WHERE earlier.iccid = progress.iccid AND earlier.id < progress.id) \
              ORDER BY id LIMIT $3"
         );
-        let rows = query(&sql).bind(operator).bind(integer(now)).bind(i64::from(most));
+        let rows = query(AssertSqlSafe(sql)).bind(operator).bind(integer(now)).bind(i64::from(most));
         rows.fetch_all(self.pool()).await?.iter().map(undelivered).collect()
     }
 
@@ -234,7 +246,7 @@ impl Store for SqlStore {
 
     async fn undelivered_progress(&self) -> Result<Vec<Undelivered>, StoreError> {
         let sql = format!("SELECT {PROGRESS} ORDER BY id");
-        query(&sql).fetch_all(self.pool()).await?.iter().map(undelivered).collect()
+        query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?.iter().map(undelivered).collect()
     }
 
     async fn forget_progress(&self, id: i64) -> Result<(), StoreError> {
@@ -384,7 +396,7 @@ async fn add_progress(connection: &mut AnyConnection, progress: &Progress) -> Re
     Ok(())
 }
 
-type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments<'q>>;
+type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 
 /// Binds state, expiry, peer, identifier and revision, in this order.
 fn bind_session<'q>(query: Query<'q>, session: &'q Session) -> Query<'q> {

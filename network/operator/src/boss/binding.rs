@@ -1,7 +1,7 @@
 //! How numbers come to be shared.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 
 use super::contract::{Contract, Decision, Subject, Ticket};
 use super::line::{BindRequest, Device, Identifier, Line, Need, Service, ServiceState, UnbindRequest};
@@ -617,7 +617,7 @@ pub(super) async fn end_sharing(tx: &mut AnyConnection, imsi: &Imsi, now: u64) -
 pub(super) async fn move_sharing(tx: &mut AnyConnection, from: &Imsi, to: &Imsi) -> Result<(), BossError> {
     for column in ["primary_imsi", "secondary_imsi"] {
         let sql = format!("UPDATE boss_service SET {column} = $1 WHERE {column} = $2");
-        query(&sql).bind(to.as_str()).bind(from.as_str()).execute(&mut *tx).await?;
+        query(AssertSqlSafe(sql)).bind(to.as_str()).bind(from.as_str()).execute(&mut *tx).await?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! How devices are told that something has changed for them: a short message that makes them ask. TS.43 section 2.6.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 
 use super::ordering::{CLAIM_SECONDS, pause};
 use super::{Boss, BossError, OrderId, rows};
@@ -34,7 +34,7 @@ impl Boss {
         let sql = format!(
             "SELECT id, imsi, application, attempts, due FROM boss_notice WHERE due <= $1 ORDER BY due LIMIT {ROUND}"
         );
-        let due = query(&sql).bind(rows::seconds(now)).fetch_all(pool).await?;
+        let due = query(AssertSqlSafe(sql)).bind(rows::seconds(now)).fetch_all(pool).await?;
         for row in &due {
             let Notice { id, imsi, application, attempts, due } = Notice::of_row(row)?;
             // Whoever moves it on first sends it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rsp::Iccid;
 use rsp::es2plus::{FinalProfileStatusIndicator, status};
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -99,7 +99,7 @@ impl Boss {
     /// orders at a time. Returns how many there were.
     pub async fn advance_orders(&self, now: u64) -> Result<usize, BossError> {
         let sql = format!("SELECT id FROM boss_order WHERE due <= $1 ORDER BY due LIMIT {ROUND}");
-        let due = query(&sql).bind(rows::seconds(now)).fetch_all(self.inner.database.pool()).await?;
+        let due = query(AssertSqlSafe(sql)).bind(rows::seconds(now)).fetch_all(self.inner.database.pool()).await?;
         // What ails one order must not hold up the others.
         let notice = |ended: Result<(), JoinError>| {
             if let Err(error) = ended {

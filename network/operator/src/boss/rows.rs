@@ -3,7 +3,7 @@
 use rsp::activation_code::ActivationCode;
 use rsp::{Eid, Iccid};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 
 use super::BossError;
 use super::order::{Entry, Filter, Kind, Order, OrderId, State, Target, named};
@@ -186,7 +186,7 @@ pub(super) async fn save(tx: &mut AnyConnection, record: &Record) -> Result<(), 
     );
     let Order { target, activation_code, .. } = &record.order;
     let order = &record.order;
-    query(&sql)
+    query(AssertSqlSafe(sql))
         .bind(order.id.as_str())
         .bind(record.open_key())
         .bind(order.kind.name())
@@ -247,7 +247,7 @@ const NEWEST_FIRST: &str = "ORDER BY created_at DESC, open_key IS NULL, id";
 /// The orders that meet a condition with text parameters.
 pub(super) async fn all(tx: &mut AnyConnection, condition: &str, values: &[&str]) -> Result<Vec<Record>, BossError> {
     let sql = format!("SELECT * FROM boss_order WHERE {condition}");
-    let query = values.iter().fold(query(&sql), |query, value| query.bind((*value).to_owned()));
+    let query = values.iter().fold(query(AssertSqlSafe(sql)), |query, value| query.bind((*value).to_owned()));
     query.fetch_all(tx).await?.iter().map(record).collect()
 }
 

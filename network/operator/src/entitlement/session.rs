@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rsp::Eid;
 use serde::{Deserialize, Serialize};
-use sqlx::{Row, query};
+use sqlx::{AssertSqlSafe, Row, query};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::document::Format;
@@ -127,7 +127,7 @@ impl Sessions {
         let sql = format!(
             "INSERT INTO entitlement_session (id, state, step, expires_at, source) SELECT $1, $2, 0, $3, $4 WHERE {room}"
         );
-        let insert = query(&sql).bind(&id).bind(state).bind(column(now + session.lifetime()));
+        let insert = query(AssertSqlSafe(sql)).bind(&id).bind(state).bind(column(now + session.lifetime()));
         let insert = insert.bind(source.as_str()).bind(column(now));
         let inserted = insert.execute(self.database.pool()).await?.rows_affected();
         if inserted == 1 { Ok(cookie) } else { Err(SessionError::Full) }

@@ -4,7 +4,7 @@
 
 use rsp::Eid;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 
 use super::store::{Change, HlrError, Lookup, column};
 use super::{Credentials, Group, Member, Mode, Status, Subscription};
@@ -26,13 +26,13 @@ pub(crate) async fn lookup(tx: &mut AnyConnection, by: Lookup<'_>) -> Result<Vec
         ),
     };
     let sql = format!("SELECT {SUBSCRIPTION} {condition}");
-    query(&sql).bind(value).fetch_all(tx).await?.iter().map(subscription).collect()
+    query(AssertSqlSafe(sql)).bind(value).fetch_all(tx).await?.iter().map(subscription).collect()
 }
 
 /// All subscriptions.
 pub(crate) async fn subscriptions(tx: &mut AnyConnection) -> Result<Vec<Subscription>, HlrError> {
     let sql = format!("SELECT {SUBSCRIPTION} ORDER BY s.imsi");
-    query(&sql).fetch_all(tx).await?.iter().map(subscription).collect()
+    query(AssertSqlSafe(sql)).fetch_all(tx).await?.iter().map(subscription).collect()
 }
 
 /// A group, if this number is shared.
@@ -317,7 +317,7 @@ pub(crate) async fn transfer(
     Ok(())
 }
 
-async fn exists(connection: &mut AnyConnection, sql: &str, value: &str) -> Result<bool, HlrError> {
+async fn exists(connection: &mut AnyConnection, sql: &'static str, value: &str) -> Result<bool, HlrError> {
     Ok(query(sql).bind(value).fetch_optional(connection).await?.is_some())
 }
 
@@ -375,7 +375,7 @@ pub(crate) async fn pilot_of(
     }
 }
 
-async fn msisdn_in(connection: &mut AnyConnection, sql: &str, imsi: &Imsi) -> Result<Option<Msisdn>, HlrError> {
+async fn msisdn_in(connection: &mut AnyConnection, sql: &'static str, imsi: &Imsi) -> Result<Option<Msisdn>, HlrError> {
     let Some(row) = query(sql).bind(imsi.as_str()).fetch_optional(connection).await? else { return Ok(None) };
     let digits: Option<String> = row.try_get(0)?;
     digits.map(|digits| digits.parse()).transpose().map_err(|_| HlrError::Corrupt("MSISDN"))

@@ -27,7 +27,7 @@ use https::binding::Whole;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::{Row, query};
+use sqlx::{AssertSqlSafe, Row, query};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
@@ -397,7 +397,8 @@ impl Smsc {
             "INSERT INTO mt_conversation (session, state, expires_at, source) SELECT $1, $2, $3, $4 \
              WHERE $6 = 0 OR ({room})"
         );
-        let insert = query(&sql).bind(&name).bind(sealed).bind(seconds(now + CONVERSATION)).bind(source.as_str());
+        let insert =
+            query(AssertSqlSafe(sql)).bind(&name).bind(sealed).bind(seconds(now + CONVERSATION)).bind(source.as_str());
         let insert = insert.bind(seconds(now)).bind(i64::from(begins));
         let kept = insert.execute(self.inner.database.pool()).await?.rows_affected();
         if kept == 1 { Ok(()) } else { Err(Refusal::Busy) }

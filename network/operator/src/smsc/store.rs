@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sms::{Deliver, Timestamp};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row, query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use tokio::sync::broadcast;
 
 use super::message::{Receipt, SmscError, State, Submission};
@@ -176,8 +176,7 @@ impl Smsc {
     /// Takes a message of this client back that waits.
     pub async fn cancel(&self, client: &str, id: &str, source: &Address, now: u64) -> Result<(), SmscError> {
         let mine = "AND client = $5 AND source = $6";
-        let sql = final_sql(mine);
-        let update = bind_final(&sql, State::Deleted, now, id).bind(client).bind(written(source));
+        let update = bind_final(final_sql(mine), State::Deleted, now, id).bind(client).bind(written(source));
         let done = update.execute(self.inner.database.pool()).await?.rows_affected() == 1;
         self.tell(News::Receipts);
         if done { Ok(()) } else { Err(SmscError::NoMessage) }
@@ -241,7 +240,7 @@ impl Smsc {
         let late = query(sql).bind(State::Enroute.name()).bind(seconds(now)).fetch_all(pool).await?;
         for row in &late {
             let id: String = row.try_get(0)?;
-            bind_final(&final_sql(""), State::Expired, now, &id).execute(pool).await?;
+            bind_final(final_sql(""), State::Expired, now, &id).execute(pool).await?;
         }
         for (sql, before) in [
             ("DELETE FROM sms_message WHERE final_at < $1", now.saturating_sub(REMEMBERED)),
@@ -350,17 +349,17 @@ fn final_sql(also: &str) -> String {
     )
 }
 
-fn bind_final<'q>(
-    sql: &'q str,
+fn bind_final(
+    sql: String,
     state: State,
     now: u64,
-    id: &'q str,
-) -> sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments<'q>> {
-    query(sql).bind(state.name()).bind(seconds(now)).bind(id).bind(State::Enroute.name())
+    id: &str,
+) -> sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments> {
+    query(AssertSqlSafe(sql)).bind(state.name()).bind(seconds(now)).bind(id).bind(State::Enroute.name())
 }
 
 async fn finish(tx: &mut AnyConnection, id: &str, state: State, now: u64) -> Result<(), SmscError> {
-    bind_final(&final_sql(""), state, now, id).execute(tx).await?;
+    bind_final(final_sql(""), state, now, id).execute(tx).await?;
     Ok(())
 }
 

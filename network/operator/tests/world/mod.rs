@@ -243,7 +243,7 @@ impl World {
     /// Everything the database holds as text, for looking for what must not be there.
     pub(crate) async fn rows(&self, table: &str, column: &str) -> Vec<String> {
         let sql = format!("SELECT {column} FROM {table}");
-        sqlx::query_scalar(&sql).fetch_all(self.database.pool()).await.unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(self.database.pool()).await.unwrap()
     }
 }
 
