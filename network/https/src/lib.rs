@@ -4,14 +4,19 @@
 //! |---|---|
 //! | [`tls`] | a certificate with its key, and whom to believe |
 //! | [`mod@serve`] | a router behind a listener, with or without client certificates, and an orderly end |
+//! | [`places`] | how many connections there may be, of one network and of all, and whose gives way |
+//! | `pace` | whoever stops reading is let go |
 //! | [`binding`] | JSON over HTTP as SGP.22 section 6.5 wants it: headers, bodies that arrive in time |
 //! | [`client`] | calls of ES2+, and why one failed |
 
 pub mod binding;
 pub mod client;
+mod pace;
+pub mod places;
 pub mod serve;
 pub mod tls;
 
 pub use client::{CallError, Client};
-pub use serve::{MOST_CONNECTIONS, PeerAddress, PeerCertificate, network_of, serve, serve_behind};
+pub use places::MOST_CONNECTIONS;
+pub use serve::{PeerAddress, PeerCertificate, network_of, serve, serve_behind};
 pub use tls::{TlsError, TlsIdentity};

@@ -1,37 +1,40 @@
 //! A router behind a listener: TLS handshakes, HTTP/1.1, as many connections as there are places, an orderly end.
 
+use core::convert::Infallible;
 use core::future::Future;
-use core::pin::pin;
-use std::collections::HashMap;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::{Context, Poll};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+use crate::pace::Paced;
+use crate::places::{Full, Place, Places, Whose};
 
 /// A client has this long for its TLS handshake, again for the head of each request, and again for the body.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Open connections get this long when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// Connections served at once; further ones wait to be accepted.
-pub const MOST_CONNECTIONS: usize = 512;
-/// Those of one network; further ones are closed. Whoever opens all they can leaves room for others, though behind a proxy
-/// there may be many.
-const MOST_OF_ONE: usize = MOST_CONNECTIONS / 4 * 3;
+/// Requests of one connection; with the answer to the last of them it is closed, and the client may open another.
+const MOST_REQUESTS: u32 = 1000;
+/// Octets of requests that are read ahead of being answered.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// Extension of each request: the certificate (DER) the client showed, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,39 +72,52 @@ pub async fn serve_behind(
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
+    serve_on(Places::default(), proxies, listener, tls, router, stop).await;
+}
+
+async fn serve_on(
+    places: Places,
+    proxies: Arc<[IpAddr]>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let shares = Shares::default();
     let mut stop = pin!(stop);
     loop {
-        let (stream, from, place) = tokio::select! {
-            accepted = accept(&listener, &places) => match accepted {
-                Ok((stream, from, place)) => {
-                    tracing::debug!(%from, "connection");
-                    (stream, from, place)
-                }
-                Err(error) => {
-                    // Too many open files, most likely: the next one may fare better.
-                    tracing::warn!(%error, "accept");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let is_proxy = proxies.contains(&from.ip().to_canonical());
-        let most = if is_proxy { MOST_CONNECTIONS } else { MOST_OF_ONE };
-        let Some(share) = shares.take(PeerAddress(from), most) else {
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Too many open files, most likely: the next one may fare better.
+                tracing::warn!(%error, "accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let taken = tokio::select! {
+            taken = place(&places, &proxies, PeerAddress(from)) => taken,
+            () = &mut stop => break,
+        };
+        let Some(place) = taken else {
             tracing::debug!(%from, "closed: too many connections from there");
             continue;
         };
+        tracing::debug!(%from, "connection");
         let from = Origin { connection: PeerAddress(from), proxies: Arc::clone(&proxies) };
         let (router, watcher, tls) = (router.clone(), connections.watcher(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, from, tls, router, watcher).await {
-                tracing::debug!(%error, "connection ended");
+            let (given_up, place) = (place.given_up(), Arc::new(place));
+            tokio::select! {
+                ended = connection(stream, from, tls, router, (watcher, place)) => if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                },
+                () = given_up.notified() => tracing::debug!("closed: its place is another's"),
             }
-            drop((place, share));
         });
     }
     drop(listener);
@@ -110,50 +126,15 @@ pub async fn serve_behind(
     }
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, place))
-}
-
-/// How many connections each network has.
-#[derive(Clone, Default)]
-struct Shares(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One of them, until dropped.
-struct Share {
-    network: IpAddr,
-    shares: Shares,
-}
-
-impl Shares {
-    /// One more, if there are not so many.
-    fn take(&self, from: PeerAddress, most: usize) -> Option<Share> {
-        let network = from.network();
-        let mut counts = self.counts();
-        let count = counts.get(&network).copied().unwrap_or_default();
-        if count >= most {
-            return None;
-        }
-        counts.insert(network, count + 1);
-        Some(Share { network, shares: self.clone() })
-    }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut counts = self.shares.counts();
-        match counts.get_mut(&self.network) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(counts.remove(&self.network)),
+/// A place, once there is one; nothing if this network has its share, and is being answered on all of it.
+async fn place(places: &Places, proxies: &[IpAddr], from: PeerAddress) -> Option<Place> {
+    let address = from.0.ip().to_canonical();
+    let whose = if proxies.contains(&address) { Whose::Proxy(address) } else { Whose::Network(from.network()) };
+    loop {
+        match places.take(whose) {
+            Ok(place) => return Some(place),
+            Err(Full::Share) => return None,
+            Err(Full::All) => places.freed().await,
         }
     }
 }
@@ -165,38 +146,47 @@ async fn connection(
     from: Origin,
     tls: Option<TlsAcceptor>,
     router: Router,
-    watcher: Watcher,
+    (watcher, place): (Watcher, Arc<Place>),
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    match tls {
-        Some(acceptor) => {
-            let stream = timeout(PATIENCE, acceptor.accept(stream)).await??;
-            let shown = stream.get_ref().1.peer_certificates().and_then(|shown| shown.first());
-            let peer = shown.map(|certificate| PeerCertificate(certificate.as_ref().into()));
-            http(stream, router, (from, peer), watcher).await
-        }
-        None => http(stream, router, (from, None), watcher).await,
-    }
+    let stream = Paced::new(stream);
+    let requests = AtomicU32::new(0);
+    let Some(acceptor) = tls else {
+        let peer = Peer { origin: from, certificate: None, is_tls: false, place, requests };
+        return http(stream, router, peer, watcher).await;
+    };
+    let stream = timeout(PATIENCE, acceptor.accept(stream)).await??;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|shown| shown.first());
+    let certificate = shown.map(|certificate| PeerCertificate(certificate.as_ref().into()));
+    http(stream, router, Peer { origin: from, certificate, is_tls: true, place, requests }, watcher).await
 }
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    (origin, certificate): (Origin, Option<PeerCertificate>),
+    peer: Peer,
     watcher: Watcher,
 ) -> Result<(), Error> {
-    let service = WithPeer { inner: TowerToHyperService::new(router), origin, certificate };
+    let service = WithPeer { inner: TowerToHyperService::new(router), peer: Arc::new(peer) };
     let mut http = http1::Builder::new();
     // Title case, because clients have been seen that do not find headers in lower case.
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).title_case_headers(true);
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(READ_AHEAD).title_case_headers(true);
     Ok(watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await?)
 }
 
 /// Tells each request who is at the other end of its connection.
 struct WithPeer {
     inner: TowerToHyperService<Router>,
+    peer: Arc<Peer>,
+}
+
+/// Who is at the other end of a connection, and how much they have had of it.
+struct Peer {
     origin: Origin,
     certificate: Option<PeerCertificate>,
+    is_tls: bool,
+    place: Arc<Place>,
+    requests: AtomicU32,
 }
 
 /// Where the requests of a connection come from.
@@ -221,24 +211,93 @@ impl Origin {
 
 impl Service<hyper::Request<Incoming>> for WithPeer {
     type Response = Response;
-    type Error = core::convert::Infallible;
-    type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
-        let from = self.origin.of(request.headers());
+        let peer = Arc::clone(&self.peer);
+        let from = peer.origin.of(request.headers());
         request.extensions_mut().insert(from);
-        if let Some(certificate) = &self.certificate {
+        if let Some(certificate) = &peer.certificate {
             request.extensions_mut().insert(certificate.clone());
         }
-        self.inner.call(request)
+        let is_site = peer.is_tls && is_site(request.headers());
+        let is_last = peer.requests.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_REQUESTS;
+        // Until the request is here whole it is the client who is waited for.
+        if request.body().is_end_stream() {
+            peer.place.answers();
+        } else {
+            peer.place.waits();
+        }
+        let request = request.map(|inner| Body::new(Arriving { inner, place: Arc::clone(&peer.place) }));
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            if is_last {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_site && is_page(answer.headers()) {
+                answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ALWAYS_TLS));
+            }
+            peer.place.waits();
+            Ok(answer)
+        })
     }
+}
+
+/// A body; its connection is being answered from the end of it on.
+struct Arriving {
+    inner: Incoming,
+    place: Arc<Place>,
+}
+
+impl hyper::body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        let is_last = matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream();
+        if frame.is_ready() && is_last {
+            self.place.answers();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// For a year browsers are to come with TLS, whatever a link says. RFC 6797
+const ALWAYS_TLS: &str = "max-age=31536000";
+
+/// Whether a browser came by a name that is ours for more than this: what it is told of the machine it runs on would
+/// hold for every other server there.
+fn is_site(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_end_matches('.').to_ascii_lowercase();
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    !is_local && !name.starts_with('[') && name.parse::<IpAddr>().is_err()
+}
+
+/// Whether an answer is one for browsers.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::binding::Whole;
-    use axum::routing::post;
+    use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// Says something, and hears what the server says until it hangs up.
@@ -276,36 +335,115 @@ mod tests {
         }
     }
 
-    /// Whoever opens all connections they can keeps nobody else out.
-    #[tokio::test]
-    async fn one_host_does_not_take_all_connections() {
+    /// Places of the server here, so that a few clients take them all.
+    const MOST: usize = 32;
+    const MOST_OF_ONE: usize = 8;
+    const WHOLE: &str = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull";
+
+    /// A server that tells how long a body was, and has something long to say.
+    async fn started() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let router = Router::new().route("/", post(async |Whole(body): Whole| body.len().to_string()));
-        tokio::spawn(serve(listener, None, router, core::future::pending()));
-        let mut silent = Vec::new();
-        for _ in 0..MOST_OF_ONE {
-            silent.push(TcpStream::connect(at).await.unwrap());
-        }
-        let mut further = TcpStream::connect(at).await.unwrap();
-        assert_eq!(further.read(&mut [0]).await.unwrap_or(0), 0, "closed");
+        let length = async |Whole(body): Whole| body.len().to_string();
+        let router = Router::new().route("/", post(length)).route("/long", get(async || "x".repeat(64 * 1024)));
+        let places = Places::new(MOST, MOST_OF_ONE);
+        tokio::spawn(serve_on(places, Arc::default(), listener, None, router, core::future::pending()));
+        at
+    }
+
+    /// A connection from an address of this machine.
+    async fn connected(from: &str, at: SocketAddr) -> TcpStream {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-        let mut other = socket.connect(at).await.unwrap();
-        let whole = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull";
-        other.write_all(whole.as_bytes()).await.unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        socket.connect(at).await.unwrap()
+    }
+
+    async fn is_served(from: &str, at: SocketAddr) {
+        let mut honest = connected(from, at).await;
+        honest.write_all(WHOLE.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        other.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.ends_with("\r\n\r\n4"), "{answer}");
+        honest.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\n4"), "{from}: {answer}");
+    }
+
+    /// Whatever others hold on to, and from however many addresses: silence, half a request, answers they do not take.
+    #[tokio::test]
+    async fn those_who_hold_on_keep_nobody_out() {
+        let at = started().await;
+        let half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf".to_owned();
+        let pipelined = "GET /long HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
+        let mut held = Vec::new();
+        for (number, said) in ["", "POST / HTTP/1.1\r\nHost", &half, &pipelined].into_iter().enumerate() {
+            for _ in 0..2 * MOST_OF_ONE {
+                let mut stream = connected(&format!("127.0.0.{}", number + 2), at).await;
+                // One that was closed meanwhile has had its say.
+                let _ = tokio::time::timeout(Duration::from_millis(20), stream.write_all(said.as_bytes())).await;
+                held.push(stream);
+            }
+            is_served("127.0.0.100", at).await;
+            // Nor those who share the address.
+            is_served(&format!("127.0.0.{}", number + 2), at).await;
+        }
+        for number in 0..2 * MOST {
+            held.push(connected(&format!("127.0.1.{}", 1 + number), at).await);
+        }
+        is_served("127.0.0.100", at).await;
+        is_served("127.0.0.100", at).await;
+    }
+
+    /// It takes as long as a client is given to take what it asked for.
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_let_go() {
+        let at = started().await;
+        let mut deaf = connected("127.0.0.1", at).await;
+        deaf.write_all("GET /long HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100).as_bytes()).await.unwrap();
+        let began = tokio::time::Instant::now();
+        loop {
+            // Whatever is said to one that is gone fails.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if deaf.write_all(b"\r\n").await.is_err() {
+                break;
+            }
+            assert!(began.elapsed() < 6 * PATIENCE, "it is still there");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_so_many_requests() {
+        let at = started().await;
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let one = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nfull";
+        let requests = one.repeat(MOST_REQUESTS as usize);
+        let (mut from, mut to) = stream.split();
+        let mut answers = String::new();
+        let (said, heard) = tokio::join!(to.write_all(requests.as_bytes()), from.read_to_string(&mut answers));
+        said.unwrap();
+        heard.unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), MOST_REQUESTS as usize);
+        assert_eq!(answers.to_ascii_lowercase().matches("connection: close").count(), 1);
+    }
+
+    #[test]
+    fn browsers_come_back_with_tls_where_it_is_a_name() {
+        let of = |host: &'static str| is_site(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]));
+        assert!(of("portal.example") && of("Portal.Example:8443") && of("portal.example."));
+        for local in
+            ["localhost", "LOCALHOST:9443", "a.localhost:1", "127.0.0.1", "127.0.0.1:9443", "[::1]:9443", "192.0.2.1"]
+        {
+            assert!(!of(local), "{local}");
+        }
+        assert!(!is_site(&HeaderMap::new()));
+        let kind = |kind: &'static str| {
+            is_page(&HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]))
+        };
+        assert!(kind("text/html; charset=utf-8") && !kind("application/json"));
     }
 
     /// It takes as long as the server is patient.
     #[tokio::test]
     async fn slow_clients_are_let_go_and_hold_up_nobody() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        let router = Router::new().route("/", post(async |Whole(body): Whole| body.len().to_string()));
-        tokio::spawn(serve(listener, None, router, core::future::pending()));
+        let at = started().await;
         let slow = tokio::spawn(async move {
             tokio::join!(
                 heard(at, "POST / HTTP/1.1\r\nHost: a"),
@@ -313,8 +451,7 @@ mod tests {
                 heard(at, ""),
             )
         });
-        let whole = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull";
-        assert!(heard(at, whole).await.ends_with("\r\n\r\n4"));
+        assert!(heard(at, WHOLE).await.ends_with("\r\n\r\n4"));
         assert!(!slow.is_finished());
         let (half_a_head, half_a_body, nothing) = slow.await.unwrap();
         assert!(half_a_head.is_empty() || half_a_head.starts_with("HTTP/1.1 408"), "{half_a_head}");

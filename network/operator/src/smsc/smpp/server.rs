@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
+use https::network_of;
+use https::places::{Full, Place, Places, Whose};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -41,8 +42,10 @@ const RATE: u32 = 500;
 const GLANCE: Duration = Duration::from_secs(1);
 /// How often what has waited too long is given up.
 const TIDY: Duration = Duration::from_secs(5);
-/// Connections at a time; further ones wait to be accepted.
+/// Connections at a time, and those of one network. A client that has bound keeps its own; one that has not gives it up
+/// where there is none left for another.
 const MOST_CONNECTIONS: usize = 256;
+const MOST_OF_ONE: usize = MOST_CONNECTIONS / 4;
 /// Sessions have this long when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -69,7 +72,7 @@ impl core::fmt::Debug for Client {
 /// Serves clients, and tidies up behind them, until `stop` is ready.
 pub async fn serve(smsc: Smsc, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
     let (stopping, stopped) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Places::new(MOST_CONNECTIONS, MOST_OF_ONE);
     let mut sessions = JoinSet::new();
     let mut tidy = interval(TIDY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,13 +81,17 @@ pub async fn serve(smsc: Smsc, listener: TcpListener, stop: impl Future<Output =
         tokio::select! {
             () = &mut stop => break,
             accepted = accept(&listener, &places) => match accepted {
-                Ok((stream, from, place)) => {
+                Ok(Some((stream, from, place))) => {
                     let (smsc, stopped) = (smsc.clone(), stopped.clone());
+                    let given_up = place.given_up();
                     sessions.spawn(async move {
-                        connection(smsc, stream, from, stopped).await;
-                        drop(place);
+                        tokio::select! {
+                            () = connection(smsc, stream, (from, place), stopped) => {}
+                            () = given_up.notified() => debug!(%from, "closed: its place is another's"),
+                        }
                     });
                 }
+                Ok(None) => {}
                 Err(error) => {
                     // Too many open files, most likely: the next one may fare better.
                     warn!(%error, "accept");
@@ -107,16 +114,22 @@ pub async fn serve(smsc: Smsc, listener: TcpListener, stop: impl Future<Output =
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+/// The next connection with its place; nothing if its network has its share, all of them bound.
+async fn accept(listener: &TcpListener, places: &Places) -> io::Result<Option<(TcpStream, SocketAddr, Place)>> {
     let (stream, from) = listener.accept().await?;
-    Ok((stream, from, place))
+    loop {
+        match places.take(Whose::Network(network_of(from.ip()))) {
+            Ok(place) => return Ok(Some((stream, from, place))),
+            Err(Full::Share) => {
+                info!(%from, most = MOST_OF_ONE, "closed: too many clients from there");
+                return Ok(None);
+            }
+            Err(Full::All) => places.freed().await,
+        }
+    }
 }
 
-async fn connection(smsc: Smsc, stream: TcpStream, from: SocketAddr, stopped: watch::Receiver<bool>) {
+async fn connection(smsc: Smsc, stream: TcpStream, (from, place): (SocketAddr, Place), stopped: watch::Receiver<bool>) {
     let link = match Link::new(stream, smsc.inner.settings.patience) {
         Ok(link) => link,
         Err(error) => return debug!(%from, %error, "connection"),
@@ -126,6 +139,7 @@ async fn connection(smsc: Smsc, stream: TcpStream, from: SocketAddr, stopped: wa
         smsc,
         link,
         from,
+        place,
         bound: None,
         began: now,
         heard: now,
@@ -153,6 +167,7 @@ struct Session {
     smsc: Smsc,
     link: Link,
     from: SocketAddr,
+    place: Place,
     bound: Option<Bound>,
     began: Instant,
     /// When the last frame came.
@@ -280,6 +295,7 @@ impl Session {
         let body = if optional { Bind::answer(SYSTEM_ID) } else { submitted(SYSTEM_ID) };
         self.link.send(&pdu.answer(Status::OK, body)).await?;
         info!(from = %self.from, client = bind.system_id, as_ = %pdu.command, "bound");
+        self.place.answers();
         self.bound = Some(Bound {
             client: bind.system_id,
             transmits: pdu.command != Command::BIND_RECEIVER,
