@@ -2,12 +2,15 @@
 //!
 //! Whoever writes a line of log leaves those out to begin with; [`Redacting`] is for the line where somebody forgot.
 
+use core::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use rsp::discreet::{IDENTITY, SHOWN};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{FormatFields, debug_fn};
 
 /// Which form the log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,9 +32,65 @@ pub(crate) fn start(verbose: u8, format: Format, server: bool) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(Redacting);
     match format {
         Format::Json => log.json().flatten_event(true).init(),
-        Format::Text if server => log.init(),
-        Format::Text => log.without_time().init(),
+        Format::Text if server => log.fmt_fields(fields()).init(),
+        Format::Text => log.fmt_fields(fields()).without_time().init(),
     }
+}
+
+/// Fields as the library writes them, but whatever is in them stays within its line: much of it is said by others.
+fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    debug_fn(|writer, field, value| {
+        let mut writer = Within(writer);
+        match field.name() {
+            "message" => write!(writer, "{value:?}"),
+            name => {
+                let name = name.strip_prefix("r#").unwrap_or(name);
+                let (italic, plain, dim) =
+                    if writer.0.has_ansi_escapes() { ("\x1b[3m", "\x1b[0m", "\x1b[2m") } else { ("", "", "") };
+                // What is written past `Within` is our own.
+                write!(writer.0, "{italic}{name}{plain}{dim}={plain}")?;
+                write!(writer, "{value:?}")
+            }
+        }
+    })
+    .delimited(" ")
+}
+
+/// Writes what could end a line, or steer a terminal, as escapes.
+struct Within<W>(W);
+
+impl<W: fmt::Write> fmt::Write for Within<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if steers(character) {
+                write!(self.0, "{}", character.escape_default())?;
+            } else {
+                self.0.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character does more than to be seen: control characters, line and paragraph separators, and those that turn
+/// the direction of writing.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A line of JSON as it is written: what JSON itself lets stand is escaped as well.
+fn within_json(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for character in line.chars() {
+        if steers(character) && character != '\n' {
+            // They are all in the basic plane.
+            let _ = write!(out, "\\u{:04x}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Writes to stderr what is left of each line.
@@ -57,7 +116,9 @@ impl Write for Line {
 
     fn flush(&mut self) -> io::Result<()> {
         let line = core::mem::take(&mut self.0);
-        io::stderr().lock().write_all(redacted(&String::from_utf8_lossy(&line)).as_bytes())
+        let line = String::from_utf8_lossy(&line);
+        let line = if line.starts_with('{') { within_json(&line) } else { line.into_owned() };
+        io::stderr().lock().write_all(redacted(&line).as_bytes())
     }
 }
 
@@ -137,7 +198,57 @@ fn push_word(out: &mut String, word: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
     use super::*;
+
+    /// What is written, in memory.
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Whatever somebody says: a line of the log is one line, and the terminal only shows it.
+    #[test]
+    fn nobody_forges_a_line() {
+        let said = "x\n2026-01-01T00:00:00Z  INFO smdp: all is well\r\x1b[2K\u{9b}1A\u{202E}y\u{2028}\t\u{7f}é";
+        for colours in [false, true] {
+            let memory = Memory::default();
+            let writer = memory.clone();
+            let log = tracing_subscriber::fmt().with_ansi(colours).with_writer(move || writer.clone());
+            tracing::subscriber::with_default(log.fmt_fields(fields()).finish(), || {
+                let span = tracing::info_span!("call", of = %said);
+                let _entered = span.enter();
+                tracing::info!(requester = %said, call = ?said, plain = said, "{said}");
+                tracing::warn!(error = &io::Error::other(said) as &dyn core::error::Error, "failed");
+            });
+            let written = memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let written = String::from_utf8(written).unwrap();
+            assert_eq!(written.lines().count(), 2, "{written}");
+            assert!(written.contains("\\n2026-01-01T"), "{written}");
+            let ours = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[3m", "\x1b[32m", "\x1b[33m"];
+            let rest = ours.iter().fold(written.clone(), |rest, colour| rest.replace(colour, ""));
+            assert!(!rest.chars().any(|character| steers(character) && character != '\n'), "{written:?}");
+            assert!(rest.contains('é'));
+        }
+    }
+
+    #[test]
+    fn nor_in_json() {
+        let line = "{\"requester\":\"a\\nb\u{9b}1A\u{202E}\u{7f}é\"}\n";
+        let told = within_json(line);
+        assert_eq!(told, "{\"requester\":\"a\\nb\\u009b1A\\u202e\\u007fé\"}\n");
+        assert!(serde_json::from_str::<serde_json::Value>(&told).is_ok());
+    }
 
     #[test]
     fn identities_keys_and_codes_are_not_told() {
