@@ -111,8 +111,11 @@ impl Network {
                     source: smsc::Address::international(SMSC),
                 },
             );
-            config.progress =
-                Some(ProgressDoor { identity: identity.clone(), roots: vec![ci], servers: vec!["127.0.0.1".into()] });
+            config.progress = Some(ProgressDoor {
+                identity: identity.clone(),
+                roots: vec![ci],
+                servers: vec!["127.0.0.1".into()].into(),
+            });
             config.tls = Some(identity);
             config.listen.progress = progress;
             config.radius_clients = [(IpAddr::from(Ipv4Addr::LOCALHOST), Secret::new(RADIUS))].into();

@@ -8,7 +8,7 @@ use operator::boss::{
     self, Boss, Cancellation, Confirmation, Confirmed, ProfileServer, ProfileTypes, Proof, ServerError, Wanted,
 };
 use operator::database::Database;
-use operator::es2plus::SmDp;
+use operator::es2plus::{SmDp, Tellers};
 use operator::portal::{self, OfficeKey};
 use operator::serve::{ProgressDoor, SmsClient};
 use operator::smsc::{self, BoxFuture, Client, Patience};
@@ -63,7 +63,9 @@ impl Tls {
     pub(crate) fn progress_door(&self, settings: &Settings) -> ProgressDoor {
         let url = settings.smdp.url.strip_prefix("https://").unwrap_or(&settings.smdp.url);
         let host = smdp_command::host_of(url.split('/').next().unwrap_or_default());
-        let servers = if settings.smdp.names.is_empty() { vec![host] } else { settings.smdp.names.clone() };
+        let smdp = &settings.smdp;
+        let names = if smdp.names.is_empty() { vec![host] } else { smdp.names.clone() };
+        let servers = Tellers { names, identifiers: smdp.identifiers.clone(), policy: smdp.policy };
         ProgressDoor { identity: self.identity.clone(), roots: self.roots.clone(), servers }
     }
 }
@@ -76,11 +78,19 @@ fn names(settings: &Settings) -> Vec<ServerName> {
         let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         names.push(name(&smdp_command::host_of(rest.split('/').next().unwrap_or_default())));
     }
-    for loopback in ServerName::loopback() {
-        if !names.contains(&loopback) {
-            names.push(loopback);
-        }
+    names.extend(settings.public.names.iter().map(|text| name(text)));
+    // Elsewhere these are the names of whatever listens there.
+    let doors = [settings.listen.https, settings.listen.progress];
+    if doors.iter().all(|at| at.ip().is_loopback()) {
+        names.extend(ServerName::loopback());
     }
+    let mut once = Vec::new();
+    names.retain(|name| {
+        !once.contains(name) && {
+            once.push(name.clone());
+            true
+        }
+    });
     names
 }
 

@@ -190,6 +190,10 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
 
     let database = arguments.database.open_within(context, arguments.wait.patience()).await?;
     let key = arguments.database.key(context, &database).await?;
+    // What the certificate is made out to depends on it.
+    let chosen = &mut settings.listen;
+    chosen.https = arguments.https_listen.unwrap_or(chosen.https);
+    chosen.progress = arguments.progress_listen.unwrap_or(chosen.progress);
     let tls = parts::Tls::new(&settings, &arguments.pki.open(context)?)?;
     let password = secret_file(&context.state.directory()?.join("smpp-password"))?;
     let mut config = Config::new(

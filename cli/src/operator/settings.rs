@@ -117,6 +117,9 @@ pub(crate) struct Public {
     pub(crate) proxies: Vec<IpAddr>,
     /// Where people find help: a number, an address.
     pub(crate) support: String,
+    /// Further names and addresses in the certificate, if it is a fresh one; those of this machine are in it only where all
+    /// listens on this machine alone.
+    pub(crate) names: Vec<String>,
     /// The certificate shown there and to the SM-DP+, with its chain, in PEM; none: a fresh one of the PKI.
     pub(crate) certificate: Option<PathBuf>,
     /// Its key, in PEM.
@@ -193,6 +196,10 @@ pub(crate) struct SmDp {
     pub(crate) requester: String,
     /// Names in certificates of those who may tell of progress; none: the host of `url`.
     pub(crate) names: Vec<String>,
+    /// What those may call themselves (functionRequesterIdentifier), besides the names in their certificates.
+    pub(crate) identifiers: Vec<String>,
+    /// Whether those have to have a CERT.DP.TLS, by its policy.
+    pub(crate) policy: bool,
     /// Issuers of its certificates, in PEM; none: the CI of the PKI.
     pub(crate) roots: Option<PathBuf>,
 }
@@ -207,6 +214,8 @@ impl Default for SmDp {
             address: None,
             requester: NAME.into(),
             names: Vec::new(),
+            identifiers: Vec::new(),
+            policy: true,
             roots: None,
         }
     }

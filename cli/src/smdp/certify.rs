@@ -17,7 +17,7 @@ use crate::{Context, random};
 pub(crate) struct Arguments {
     /// The operator's name, as in `vuicc smdp serve --operator`
     name: ServerName,
-    /// Another host name or address it is reached at, besides those of this machine; repeat for more
+    /// Another host name or address it is reached at, where it is told of progress; repeat for more
     #[arg(long, value_name = "HOST")]
     host: Vec<ServerName>,
     /// The file to make; `-` is stdout [default: NAME.pem]
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let Arguments { name, host, out, pki } = arguments;
     let pki = pki.open(context)?;
     let mut names = vec![name.clone()];
-    names.extend(host.iter().cloned().chain(ServerName::loopback()));
+    names.extend(host.iter().cloned());
     let credential = pki.issue_operator(&names, random::now(), &mut random::fill)?;
     let key = credential.key_pem().ok_or(PkiError::MissingKey(Role::Ci))?;
     let pem = Zeroizing::new([credential.pem().as_str(), &key].concat());

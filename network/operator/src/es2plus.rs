@@ -14,6 +14,7 @@ use axum::{Extension, Router};
 use https::binding::{Whole, answer, bare, explained, read};
 use https::{CallError, Client, PeerCertificate, tls};
 pub use https::{TlsError, TlsIdentity};
+use rsp::certificate::{Certificate, Role};
 use rsp::es2plus::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, Function, HandleDownloadProgressInfoRequest,
     ReleaseProfileRequest, Request, status,
@@ -153,24 +154,73 @@ pub struct NotTaken(pub String);
 /// No news comes near this; a larger body is refused unread.
 const LARGEST_BODY: usize = 64 * 1024;
 
+/// The SM-DP+s that may tell of progress, and how they are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tellers {
+    /// Names in their certificates: host names or addresses.
+    pub names: Vec<String>,
+    /// What they may call themselves (functionRequesterIdentifier), besides names in the certificate they show.
+    pub identifiers: Vec<String>,
+    /// Whether theirs is to be a CERT.DP.TLS, by its policy: other servers have certificates of the same CI.
+    /// SGP.22 section 4.5.2.1.0.3
+    pub policy: bool,
+}
+
+impl From<Vec<String>> for Tellers {
+    /// Those with these names in a CERT.DP.TLS.
+    fn from(names: Vec<String>) -> Self {
+        Self { names, identifiers: Vec::new(), policy: true }
+    }
+}
+
 /// The door for ES2+.HandleDownloadProgressInfo, to be served by [`https::serve()`] with [`https::tls::mutual_server`].
-///
-/// `servers` are the SM-DP+s that may call, by a name in their certificates: host names or addresses.
-pub fn router(taker: Arc<dyn ProgressTaker>, servers: Vec<String>) -> Router {
+pub fn router(taker: Arc<dyn ProgressTaker>, tellers: impl Into<Tellers>) -> Router {
     Router::new()
         .route(HandleDownloadProgressInfoRequest::PATH, post(handle_download_progress_info))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(Arc::new(Door { taker, servers }))
+        .with_state(Arc::new(Door { taker, tellers: tellers.into() }))
 }
 
 struct Door {
     taker: Arc<dyn ProgressTaker>,
-    servers: Vec<String>,
+    tellers: Tellers,
 }
 
 impl Door {
-    fn admits(&self, peer: Option<&PeerCertificate>) -> bool {
-        peer.is_some_and(|peer| self.servers.iter().any(|name| tls::is_named(&peer.0, name)))
+    /// Whether a certificate is that of an SM-DP+ that may tell of progress.
+    fn admits(&self, peer: Option<&PeerCertificate>) -> Result<(), StatusCodeData> {
+        let not_ours = || explained(status::REQUESTER_NOT_ALLOWED, "the certificate is of no SM-DP+ of ours");
+        let peer = peer.ok_or_else(not_ours)?;
+        let role = Certificate::parse(&peer.0).ok().and_then(|certificate| certificate.role());
+        if self.tellers.policy && role != Some(Role::DpTls) {
+            let why = "the certificate has not the policy of a CERT.DP.TLS; an operator that takes another one says so: \
+                       smdp.policy = false in operator.toml";
+            return Err(explained(status::REQUESTER_NOT_ALLOWED, why));
+        }
+        if self.tellers.names.iter().any(|name| tls::is_named(&peer.0, name)) { Ok(()) } else { Err(not_ours()) }
+    }
+
+    /// Whether it may call itself so: as the certificate it showed does, or as the operator expects.
+    fn knows(&self, peer: Option<&PeerCertificate>, identifier: &str) -> Result<(), StatusCodeData> {
+        let is_expected = self.tellers.identifiers.iter().any(|expected| expected == identifier);
+        let certified = |name: &str| peer.is_some_and(|peer| tls::is_named(&peer.0, name));
+        if is_expected || certified(identifier) || certified(host_of(identifier)) {
+            return Ok(());
+        }
+        let why = "functionRequesterIdentifier is not in the certificate; an operator that takes it says so: \
+                   smdp.identifiers in operator.toml";
+        Err(explained(status::REQUESTER_NOT_ALLOWED, why))
+    }
+}
+
+/// The host of `HOST`, `HOST:PORT` and `[ADDRESS]:PORT`.
+fn host_of(address: &str) -> &str {
+    if let Some((host, _)) = address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return host;
+    }
+    match address.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => address,
     }
 }
 
@@ -180,10 +230,12 @@ async fn handle_download_progress_info(
     headers: HeaderMap,
     Whole(body): Whole,
 ) -> Response {
-    if !door.admits(peer.as_deref()) {
-        return refused(&explained(status::REQUESTER_NOT_ALLOWED, "the certificate is of no SM-DP+ of ours"));
-    }
-    let news = match read::<HandleDownloadProgressInfoRequest>(&headers, &body) {
+    let news = door.admits(peer.as_deref()).and_then(|()| {
+        let news = read::<HandleDownloadProgressInfoRequest>(&headers, &body)?;
+        door.knows(peer.as_deref(), &news.header.function_requester_identifier)?;
+        Ok(news)
+    });
+    let news = match news {
         Ok(news) => news,
         Err(why) => return refused(&why),
     };

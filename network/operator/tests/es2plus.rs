@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use https::{CallError, Client, TlsIdentity, serve, tls};
 use operator::boss::{Cancellation, Confirmation, ProfileServer, ServerError, Wanted};
-use operator::es2plus::{NotTaken, ProgressTaker, SmDp, router};
+use operator::es2plus::{NotTaken, ProgressTaker, SmDp, Tellers, router};
 use operator::smsc::BoxFuture;
 use rsp::Eid;
 use rsp::certificate::Role;
@@ -179,20 +179,29 @@ async fn progress_comes_in_by_the_right_hands_only() {
     let taker = Arc::new(Taker::default());
     let door = router(Arc::clone(&taker) as Arc<dyn ProgressTaker>, vec!["localhost".into()]);
     let url = serve_mutually(&pki, &operator(&pki, OPERATOR), door).await;
-    let call = async |identity: &TlsIdentity, call: &str| {
-        let client = Client::new(&url, "smdp.example", &roots(&pki), Some(identity)).unwrap();
+    let call_as = async |requester: &str, identity: &TlsIdentity, call: &str| {
+        let client = Client::new(&url, requester, &roots(&pki), Some(identity)).unwrap();
         client.call(call, &news(NotificationPointId::BPP_DOWNLOAD)).await
     };
+    let call = async |identity: &TlsIdentity, call: &str| call_as("localhost:8443", identity, call).await;
     let smdp = dp_tls(&pki);
+    let refused = |outcome: Result<Empty, CallError>, option: &str| {
+        let error = outcome.unwrap_err();
+        assert!(error.refusal().unwrap().is(status::REQUESTER_NOT_ALLOWED), "{error}");
+        assert!(error.to_string().contains(option), "{error} does not name {option}");
+    };
+    // Another operator with the SM-DP+'s name, of the same CI; and the SM-DP+ under a name that is not its own.
+    refused(call(&operator(&pki, "other.example"), "0").await, "smdp.policy");
+    refused(call_as("smdp.example", &smdp, "0").await, "smdp.identifiers");
     assert_eq!(call(&smdp, "1").await, Ok(Empty {}));
-    assert_eq!(call(&smdp, "2").await, Ok(Empty {}));
+    assert_eq!(call_as("127.0.0.1", &smdp, "2").await, Ok(Empty {}));
     let full = call(&smdp, "3").await.unwrap_err();
     assert!(matches!(full, CallError::Http { status: 503, .. }) && full.is_temporary(), "{full}");
 
-    let other = pki.issue_operator(&["other.example".parse().unwrap()], now() - 60, &mut fill_random).unwrap();
-    let refused = call(&TlsIdentity::from_credential(&other).unwrap(), "4").await.unwrap_err();
-    assert!(refused.refusal().unwrap().is(status::REQUESTER_NOT_ALLOWED), "{refused}");
-    let without = Client::new(&url, "smdp.example", &roots(&pki), None).unwrap();
+    let oid = pki.get(Role::DpAuth).unwrap().certificate().oid().unwrap().clone();
+    let other = pki.issue_tls(&["other.example".parse().unwrap()], &oid, now() - 60, &mut fill_random).unwrap();
+    refused(call(&TlsIdentity::from_credential(&other).unwrap(), "4").await, "of no SM-DP+ of ours");
+    let without = Client::new(&url, "localhost", &roots(&pki), None).unwrap();
     let without = without.call("5", &news(NotificationPointId::ENABLE)).await.unwrap_err();
     assert!(matches!(without, CallError::NotAccepted { .. } | CallError::Unreachable { .. }), "{without}");
 
@@ -200,4 +209,22 @@ async fn progress_comes_in_by_the_right_hands_only() {
     let calls: Vec<_> = came.iter().map(|news| news.header.function_call_identifier.as_str()).collect();
     assert_eq!(calls, ["1", "2"]);
     assert_eq!(came[0].body.notification_point_id, NotificationPointId::BPP_DOWNLOAD);
+}
+
+/// Somebody else's SM-DP+ may have a certificate of the web, and a name of its own for itself.
+#[tokio::test]
+async fn an_operator_says_what_else_it_takes() {
+    let pki = mint();
+    let taker = Arc::new(Taker::default()) as Arc<dyn ProgressTaker>;
+    let tellers = Tellers { names: vec!["other.example".into()], identifiers: vec!["2.999.10".into()], policy: false };
+    let url = serve_mutually(&pki, &operator(&pki, OPERATOR), router(taker, tellers)).await;
+    let call = async |requester: &str, name: &str| {
+        let client = Client::new(&url, requester, &roots(&pki), Some(&operator(&pki, name))).unwrap();
+        client.call(requester, &news(NotificationPointId::BPP_DOWNLOAD)).await
+    };
+    assert_eq!(call("2.999.10", "other.example").await, Ok(Empty {}));
+    assert_eq!(call("other.example", "other.example").await, Ok(Empty {}));
+    for (requester, name) in [("2.999.11", "other.example"), ("2.999.10", "third.example")] {
+        assert!(call(requester, name).await.unwrap_err().refusal().is_some());
+    }
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::boss::{self, ProfileServer};
 use crate::database::Database;
+use crate::es2plus::Tellers;
 use crate::hlr::MasterKey;
 use crate::radius::Secret;
 use crate::{portal, smsc};
@@ -151,8 +152,8 @@ pub struct ProgressDoor {
     pub identity: TlsIdentity,
     /// To whom their certificates must lead, DER.
     pub roots: Vec<Vec<u8>>,
-    /// Which of those may call, by a name in their certificates.
-    pub servers: Vec<String>,
+    /// Which of those may call.
+    pub servers: Tellers,
 }
 
 /// A client of a short message service centre.
