@@ -5,6 +5,7 @@
 
 #[cfg(feature = "place")]
 pub mod place;
+pub mod seal;
 
 use std::error::Error;
 use std::io;
@@ -14,7 +15,10 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection, Executor, Row as _, Transaction,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How many connections a process keeps to a database that has more than one.
@@ -142,9 +146,59 @@ impl<S: Schema> Database<S> {
         }
     }
 
+    /// Takes what was deleted or overwritten in these tables from where it may still lie: free pages and the write-ahead
+    /// log. Copies made elsewhere, PostgreSQL's own log among them, are out of reach.
+    ///
+    /// `false` if somebody else read at that moment: something may be left, and this is to be done again.
+    pub async fn purge(&self, tables: &'static [&'static str]) -> Result<bool, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        match self.kind {
+            Kind::PostgreSql => {
+                for table in tables {
+                    connection.execute(AssertSqlSafe(format!("VACUUM FULL {table}"))).await?;
+                }
+                Ok(true)
+            }
+            Kind::Sqlite => {
+                connection.execute("VACUUM").await?;
+                let log = connection.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+                Ok(log.try_get::<i64, _>(0)? == 0)
+            }
+        }
+    }
+
     /// Closes all connections, a file being whole afterwards.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Whether nobody has the database open that `url` names, as far as it can be told.
+pub async fn is_idle(url: &str) -> Result<bool, DatabaseError> {
+    install_default_drivers();
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let mut connection = AnyConnection::connect(url).await?;
+        let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                      AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        let others: i64 = connection.fetch_one(others).await?.try_get(0)?;
+        connection.close().await?;
+        return Ok(others == 0);
+    }
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+    // Whoever has a file with a write-ahead log open keeps others from having it for themselves.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .locking_mode(SqliteLockingMode::Exclusive)
+        .busy_timeout(Duration::ZERO);
+    let attempt = async {
+        let mut connection = options.connect().await?;
+        connection.execute("BEGIN EXCLUSIVE").await?;
+        connection.execute("COMMIT").await?;
+        connection.close().await
+    };
+    match attempt.await {
+        Err(error) if met_another(&error) => Ok(false),
+        outcome => Ok(outcome.map(|()| true)?),
     }
 }
 
@@ -419,6 +473,37 @@ mod tests {
             sqlx::query_scalar("SELECT sqlite_version()").fetch_one(database.pool()).await.expect("a version");
         let numbers = version.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().expect("numbers");
         assert!(numbers >= OLDEST.to_vec(), "SQLite {version} is linked: raise libsqlite3-sys");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_somebody_has_open_is_not_idle() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("database.db");
+        let url = path.to_str().expect("a plain path");
+        let database = Database::<Growing>::open(url).await.expect("a database");
+        assert!(!is_idle(url).await.expect("an answer"));
+        database.close().await;
+        assert!(is_idle(url).await.expect("an answer"));
+        Database::<Growing>::open(url).await.expect("as before");
+    }
+
+    #[tokio::test]
+    async fn what_is_purged_lies_nowhere_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("database.db");
+        let database = Database::<Growing>::open(path.to_str().expect("a plain path")).await.expect("a database");
+        let everywhere = || {
+            let files = std::fs::read_dir(folder.path()).expect("a folder");
+            let all = files.flat_map(|file| std::fs::read(file.expect("a file").path()).expect("octets"));
+            String::from_utf8_lossy(&all.collect::<Vec<_>>()).into_owned()
+        };
+        for sql in ["INSERT INTO thing (first) VALUES ('a secret')", "UPDATE thing SET first = 'sealed'"] {
+            sqlx::query(sql).execute(database.pool()).await.expect("done");
+        }
+        assert!(everywhere().contains("a secret"));
+        assert!(database.purge(&["thing"]).await.expect("done"));
+        assert!(!everywhere().contains("a secret"));
+        assert!(everywhere().contains("sealed"));
     }
 
     #[test]

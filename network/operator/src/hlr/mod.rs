@@ -11,7 +11,7 @@
 //! | [`store`] | the register itself |
 //! | `register` | the same on one connection, for changes of several things |
 //! | [`auc`] | the authentication centre: vectors, sequence numbers, resynchronisation |
-//! | [`seal`] | keys at rest |
+//! | [`seal`], `rotation` | keys at rest, and another master key |
 //! | [`contact`] | where phones can be called now |
 //! | [`mod@call_delivery`] | where a call to an MSISDN goes |
 //! | [`http`] | the door for a call server |
@@ -22,14 +22,14 @@ pub mod contact;
 pub mod group;
 pub mod http;
 pub(crate) mod register;
-pub mod seal;
+mod rotation;
 pub mod store;
 pub mod subscription;
 
 pub use auc::Standing;
 pub use call_delivery::{CallDelivery, call_delivery};
 pub use contact::{Contact, Delivery};
+pub use database::seal::{self, MasterKey};
 pub use group::{Group, Member, Mode};
-pub use seal::MasterKey;
 pub use store::{AuditEntry, Change, Hlr, HlrError, Lookup};
 pub use subscription::{AlgorithmSet, Credentials, Status, Subscription};

@@ -149,7 +149,7 @@ impl Hlr {
     /// # Errors
     /// [`HlrError::OtherKey`], and if the database does not work.
     pub async fn check_key(&self) -> Result<(), HlrError> {
-        let fresh = self.seal(KNOWN_LABEL, KNOWN_TEXT)?;
+        let fresh = self.known_text()?;
         change!(self.database, |tx| -> HlrError {
             let known = query_scalar::<_, String>("SELECT sealed FROM master_key").fetch_optional(&mut *tx).await?;
             let of_before = query_as::<_, (String, String)>("SELECT imsi, k FROM subscription LIMIT 1");
@@ -347,6 +347,11 @@ impl Hlr {
             Err(error) if met_another(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The text that shows whether a master key is the database's.
+    pub(super) fn known_text(&self) -> Result<String, HlrError> {
+        self.seal(KNOWN_LABEL, KNOWN_TEXT)
     }
 
     /// Seals what must not lie open in the database, for one place in it: `label`.

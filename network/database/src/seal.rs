@@ -1,24 +1,39 @@
-//! Keys at rest: AES-256-GCM under a master key that is not in the database.
+//! Secrets at rest: AES-256-GCM under a master key that is not in the database.
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 const NONCE: usize = 12;
+/// Of the mark by which it is seen that nobody has changed what is sealed.
+const TAG: usize = 16;
 
-/// The key that all subscriber keys are sealed with. It comes from the configuration.
+/// The key that all secrets of a server's database are sealed with. It comes from the configuration.
 #[derive(ZeroizeOnDrop)]
 pub struct MasterKey([u8; 32]);
 
-/// A sealed key does not open.
+/// Something sealed does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a subscriber key does not open: another master key, or the database was tampered with")]
+#[error("a secret does not open: another master key, or the database was tampered with")]
 pub struct SealBroken;
+
+/// Octets by which a secret grows when it is sealed.
+pub const OVERHEAD: usize = NONCE + TAG;
 
 impl MasterKey {
     /// The master key with these octets.
     pub const fn new(octets: [u8; 32]) -> Self {
         Self(octets)
+    }
+
+    /// A master key nobody has had before.
+    ///
+    /// # Errors
+    /// If the operating system gives no randomness.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut key = Self([0; 32]);
+        getrandom::fill(&mut key.0)?;
+        Ok(key)
     }
 
     /// Seals `secret` for one place, `label`; it opens nowhere else.
@@ -37,6 +52,12 @@ impl MasterKey {
     }
 }
 
+impl core::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("MasterKey")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +66,7 @@ mod tests {
     fn opens_where_it_was_sealed_for() {
         let key = MasterKey::new([7; 32]);
         let mut sealed = key.seal("k/001010000000001", &[1; 16], [9; 12]).unwrap();
+        assert_eq!(sealed.len(), 16 + OVERHEAD);
         assert_eq!(*key.open("k/001010000000001", &sealed).unwrap(), [1; 16]);
         assert_eq!(key.open("k/001010000000002", &sealed), Err(SealBroken), "another subscriber's");
         assert_eq!(MasterKey::new([8; 32]).open("k/001010000000001", &sealed), Err(SealBroken));
