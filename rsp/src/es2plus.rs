@@ -34,6 +34,8 @@ use crate::{Eid, Iccid};
 pub trait Function: Serialize + DeserializeOwned {
     /// Path on the server.
     const PATH: &'static str;
+    /// Whether a request names a profile in any case.
+    const NEEDS_ICCID: bool = false;
     /// The answer when the function was executed.
     type Response: Serialize + DeserializeOwned;
 }
@@ -143,6 +145,7 @@ pub struct ConfirmOrderResponse {
 
 impl Function for ConfirmOrderRequest {
     const PATH: &'static str = "/gsma/rsp2/es2plus/confirmOrder";
+    const NEEDS_ICCID: bool = true;
     type Response = ConfirmOrderResponse;
 }
 
@@ -173,6 +176,7 @@ pub enum FinalProfileStatusIndicator {
 
 impl Function for CancelOrderRequest {
     const PATH: &'static str = "/gsma/rsp2/es2plus/cancelOrder";
+    const NEEDS_ICCID: bool = true;
     type Response = Empty;
 }
 
@@ -185,6 +189,7 @@ pub struct ReleaseProfileRequest {
 
 impl Function for ReleaseProfileRequest {
     const PATH: &'static str = "/gsma/rsp2/es2plus/releaseProfile";
+    const NEEDS_ICCID: bool = true;
     type Response = Empty;
 }
 
@@ -389,9 +394,10 @@ statuses! {
     /// The function status codes of ES2+. SGP.22 sections 5.3 and 5.2.6
     REQUESTER_NOT_ALLOWED "1.1" "1.2" "the function requester is not allowed to call, or is not who its certificate says";
     EID_INVALID "8.1.1" "2.1" "this is no EID";
-    EID_MISSING "8.1.1" "2.3" "an order without matching identifier needs an EID";
+    EID_MISSING "8.1.1" "2.2" "this needs the EID of the order";
     EID_MISMATCH "8.1.1" "3.10" "the profile is kept for another eUICC";
     ICCID_INVALID "8.2.1" "2.1" "this is no ICCID";
+    ICCID_ABSENT "8.2.1" "2.2" "the ICCID is missing";
     ICCID_MISSING "8.2.1" "2.3" "an order needs an ICCID or a profile type";
     PROFILE_NOT_ALLOWED "8.2.1" "1.2" "the function requester may not use this profile";
     PROFILE_IN_USE "8.2.1" "3.3" "the profile is in use";
@@ -416,7 +422,7 @@ pub enum RequestError {
     /// A number is none of its kind.
     #[error("{why}")]
     Number {
-        /// [`status::EID_INVALID`] or [`status::ICCID_INVALID`].
+        /// [`status::EID_INVALID`], [`status::ICCID_INVALID`] or [`status::ICCID_ABSENT`].
         status: Status,
         /// What is wrong with it.
         why: String,
@@ -427,6 +433,9 @@ pub enum RequestError {
 pub fn read_request<F: Function>(body: &[u8]) -> Result<Request<F>, RequestError> {
     let malformed = |error: serde_json::Error| RequestError::Malformed(error.to_string());
     let value: Value = serde_json::from_slice(body).map_err(malformed)?;
+    if F::NEEDS_ICCID && value.get("iccid").is_none_or(Value::is_null) {
+        return Err(RequestError::Number { status: status::ICCID_ABSENT, why: "there is no `iccid`".into() });
+    }
     check_number::<Eid>(&value, "eid", status::EID_INVALID)?;
     check_number::<Iccid>(&value, "iccid", status::ICCID_INVALID)?;
     serde_json::from_value(value).map_err(malformed)

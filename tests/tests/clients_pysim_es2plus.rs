@@ -67,7 +67,12 @@ fn a_foreign_operator_orders_and_hears_of_it() {
     assert_eq!(bench.state(&stocked), ProfileState::Linked);
     done(&["confirm-order", "--iccid", &iccid, "--eid", EID, "--matchingId", "PY-1"]);
     assert_eq!(bench.state(&stocked), ProfileState::Confirmed);
-    done(&["cancel-order", "--iccid", &iccid, "--matchingId", "PY-1", "--finalProfileStatusIndicator", "Available"]);
+    let cancel =
+        ["cancel-order", "--iccid", &iccid, "--matchingId", "PY-1", "--finalProfileStatusIndicator", "Available"];
+    // Ordered for an eUICC, it is cancelled for that eUICC.
+    let unnamed = call(&pysim, &bench, OPERATOR, &identity, &cancel);
+    assert!(!unnamed.status.success() && unnamed.stderr.contains(r#"Failed("8.1.1","2.2""#), "{unnamed:?}");
+    done(&[&cancel[..], &["--eid", EID]].concat());
     assert_eq!(bench.state(&stocked), ProfileState::Available);
     done(&["download-order", "--iccid", &iccid]);
     assert_eq!(bench.state(&stocked), ProfileState::Allocated);

@@ -130,10 +130,14 @@ impl<S: Store> SmDp<S> {
         now: UnixTime,
     ) -> Result<(Empty, Profile), Refused> {
         let mut profile = self.ordered_by(operator, &request.iccid).await?;
-        if let (Some(reserved_for), Some(eid)) = (profile.order.eid, request.eid)
-            && reserved_for != eid
-        {
-            return Err(refused(&profile.other_eid(reserved_for)));
+        match (profile.order.eid, request.eid) {
+            (Some(reserved_for), Some(eid)) if reserved_for != eid => {
+                return Err(refused(&profile.other_eid(reserved_for)));
+            }
+            (Some(_), None) if profile.order.names_eid => {
+                return Err(refused(&OrderError::EidUnnamed(profile.iccid().clone())));
+            }
+            _ => {}
         }
         let of_order = profile.order.matching_id.as_deref().unwrap_or_default();
         if request.matching_id.as_deref().is_some_and(|matching_id| matching_id != of_order) {
@@ -257,7 +261,7 @@ fn refused(error: &OrderError) -> Refused {
         OrderError::OtherEid { .. } => status::EID_MISMATCH,
         OrderError::BadMatchingId(_) => status::MATCHING_ID_INVALID,
         OrderError::MatchingIdInUse(_) => status::MATCHING_ID_IN_USE,
-        OrderError::EidMissing => status::EID_MISSING,
+        OrderError::EidMissing | OrderError::EidUnnamed(_) => status::EID_MISSING,
         OrderError::Profile(_) | OrderError::Store(_) => EXECUTION_ERROR,
     };
     explained(status, &error.to_string())

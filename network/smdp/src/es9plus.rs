@@ -17,7 +17,7 @@ use rsp::es10b::{
     AuthenticateServerResponse, CancelSessionResponse, CtxParams1, EuiccSigned1, EuiccSigned2, PrepareDownloadResponse,
     ServerSigned1, SmdpSigned2,
 };
-use rsp::{CertificateDer, Eid, Raw, Signature, SubjectKeyIdentifier, TransactionId, VersionType};
+use rsp::{CertificateDer, Eid, Raw, Signature, SubjectKeyIdentifier, TransactionId};
 use tokio::sync::Notify;
 
 use crate::bind::{Binding, ProfileProtection};
@@ -54,6 +54,10 @@ pub struct Settings {
     pub check_eligibility: bool,
     /// Name of the server in key derivations, 1 to 16 octets.
     pub host_id: Vec<u8>,
+    /// Notifications kept, at most; older ones give way.
+    pub notifications_kept: u32,
+    /// How long they are kept, in seconds.
+    pub notifications_kept_for: UnixTime,
 }
 
 impl Default for Settings {
@@ -70,6 +74,8 @@ impl Default for Settings {
             protection: ProfileProtection::default(),
             check_eligibility: true,
             host_id: b"vuicc-smdp".to_vec(),
+            notifications_kept: 100_000,
+            notifications_kept_for: 365 * 24 * 60 * 60,
         }
     }
 }
@@ -78,8 +84,8 @@ impl Default for Settings {
 const PERSISTENCE: u32 = 10;
 /// How long the eUICC of a session has to show itself where there are too many, in seconds.
 const PATIENCE_IN_A_CROWD: UnixTime = 30;
-/// Lowest release of SGP.22 an eUICC must support.
-const LOWEST_SVN: (u8, u8, u8) = (2, 0, 0);
+/// The releases of SGP.22 this server speaks: those of this major version.
+const MAJOR_SVN: u8 = 2;
 
 /// An SM-DP+: identities, trust and settings, over a store.
 #[derive(Debug)]
@@ -142,15 +148,17 @@ impl<S: Store> SmDp<S> {
         if !self.addresses.contains(&normalised(smdp_address)) {
             return Err(status::SMDP_ADDRESS_REFUSED.because(format!("asked for `{smdp_address}`")));
         }
-        let (major, minor, revision) = LOWEST_SVN;
-        if euicc_info1.svn < VersionType::new(major, minor, revision) {
+        let [major, ..] = euicc_info1.svn.octets();
+        if major != MAJOR_SVN {
             return Err(status::SVN_NOT_SUPPORTED.because(euicc_info1.svn));
         }
+        // Which of the two an eUICC is told that knows no CI of ours: that none is common. That there is no certificate
+        // is for one whose signatures could be verified.
+        let signing = &euicc_info1.euicc_ci_pk_id_list_for_signing;
+        let euicc_ci = signing.iter().find(|ci| self.trusts(ci)).ok_or(status::CI_NOT_SUPPORTED)?;
         let identity = self
             .identity_for(&euicc_info1.euicc_ci_pk_id_list_for_verification)
             .ok_or(status::NO_SERVER_CERTIFICATE)?;
-        let signing = &euicc_info1.euicc_ci_pk_id_list_for_signing;
-        let euicc_ci = signing.iter().find(|ci| self.trusts(ci)).ok_or(status::CI_NOT_SUPPORTED)?;
 
         let expires_at = now.saturating_add(self.settings.session_lifetime);
         let given_up = expires_at.saturating_sub(PATIENCE_IN_A_CROWD);
@@ -236,6 +244,7 @@ impl<S: Store> SmDp<S> {
         let ok = match response {
             AuthenticateServerResponse::AuthenticateResponseOk(ok) => ok,
             AuthenticateServerResponse::AuthenticateResponseError(error) => {
+                check_transaction(&error.transaction_id, session)?;
                 return Err(EUICC_ERROR.because(error.authenticate_error_code.to_string()).into());
             }
         };
@@ -334,6 +343,7 @@ impl<S: Store> SmDp<S> {
         let ok = match &response {
             PrepareDownloadResponse::DownloadResponseOk(ok) => ok,
             PrepareDownloadResponse::DownloadResponseError(error) => {
+                check_transaction(&error.transaction_id, &session)?;
                 let refusal = EUICC_ERROR.because(error.download_error_code.to_string());
                 let profile = self.store.profile(&peer.iccid).await?;
                 let profile = profile.filter(|profile| profile.order.matching_id == peer.matching_id);
@@ -354,9 +364,7 @@ impl<S: Store> SmDp<S> {
         let input = [ok.euicc_signed2.octets(), &peer.smdp_signature2.tlv()].concat();
         verify(&public_key(&peer)?, &input, &ok.euicc_signature2)?;
         let signed = ok.euicc_signed2.decode()?;
-        if signed.transaction_id != session.transaction_id {
-            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC signed another transactionId"));
-        }
+        check_transaction(&signed.transaction_id, &session)?;
 
         // A guess is counted, and an order handed out, before the answer goes: with another writer in between, it is all
         // looked at again.
@@ -502,9 +510,7 @@ impl<S: Store> SmDp<S> {
         let key = public_key(&peer)?;
         verify(&key, ok.euicc_cancel_session_signed.octets(), &ok.euicc_cancel_session_signature)?;
         let signed = ok.euicc_cancel_session_signed.decode()?;
-        if signed.transaction_id != session.transaction_id {
-            return Err(status::TRANSACTION_UNKNOWN.because("the eUICC signed another transactionId"));
-        }
+        check_transaction(&signed.transaction_id, &session)?;
         let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
         if signed.smdp_oid != *identity.oid() {
             return Err(status::SMDP_OID_INVALID.because(format!("{:?}", signed.smdp_oid)));
@@ -625,11 +631,17 @@ impl<E: Into<Refusal>> From<E> for HandOutError {
     }
 }
 
+/// The transactionId inside what the eUICC says is that of the session, as the one beside it is.
+fn check_transaction(said: &TransactionId, session: &Session) -> Result<(), Refusal> {
+    if *said == session.transaction_id {
+        return Ok(());
+    }
+    Err(status::TRANSACTION_UNKNOWN.because("the eUICC speaks of another transactionId"))
+}
+
 fn check_signed1(signed: &EuiccSigned1, session: &Session) -> Result<(), Refusal> {
     let mismatch = |what| Err(status::EUICC_SIGNATURE_INVALID.because(format!("the eUICC signed another {what}")));
-    if signed.transaction_id != session.transaction_id {
-        return mismatch("transactionId");
-    }
+    check_transaction(&signed.transaction_id, session)?;
     if *signed.server_challenge != session.server_challenge {
         return mismatch("serverChallenge");
     }

@@ -148,6 +148,7 @@ mod tests {
     use hyper_util::service::TowerToHyperService;
 
     use super::*;
+    use crate::MasterKey;
     use crate::es9plus::Settings;
     use crate::sql::SqlStore;
 
@@ -168,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_browser_is_told_where_it_is() {
-        let store = SqlStore::open(":memory:").await.unwrap();
+        let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
         let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
         let answer = TowerToHyperService::new(router(smdp)).call(Request::new(Body::empty())).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
@@ -178,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_never_comes_is_not_waited_for() {
-        let store = SqlStore::open(":memory:").await.unwrap();
+        let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
         let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
         let service = TowerToHyperService::new(router(smdp));
         tokio::time::pause();

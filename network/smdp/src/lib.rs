@@ -15,6 +15,7 @@
 //! | [`identity`] | our certificates and keys, and whose certificates we trust |
 //! | [`status`] | refusals |
 //! | [`store`], [`sql`] | what is remembered, and where: SQLite or PostgreSQL |
+//! | `sealed` | what of that is secret, and the key it is sealed with |
 //! | [`http`], [`mod@serve`] | HTTPS |
 
 pub mod bind;
@@ -27,12 +28,15 @@ pub mod notification;
 pub mod order;
 pub mod profile;
 mod progress;
+mod sealed;
 pub mod serve;
 pub mod sql;
 pub mod status;
 pub mod store;
 
+pub use database::seal::MasterKey;
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
+pub use sealed::OpenError;
 pub use serve::{Config, Es2Plus, ServeError, Server, TlsIdentity, serve};
 pub use sql::SqlStore;

@@ -49,6 +49,9 @@ pub enum OrderError {
     /// Without a matchingId only the EID can lead an eUICC to its profile.
     #[error("an order without matchingId needs an EID")]
     EidMissing,
+    /// What was ordered for an eUICC is not cancelled by those who do not name it.
+    #[error("profile {0} was ordered for an EID, which has to be named")]
+    EidUnnamed(Iccid),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -216,7 +219,7 @@ impl Profile {
     /// Reserves it for `operator`'s order, perhaps for one eUICC.
     pub fn reserve(&mut self, operator: Option<String>, eid: Option<Eid>, now: UnixTime) -> Result<(), OrderError> {
         self.in_state(&[ProfileState::Available])?;
-        self.order = Order { operator, eid, ..Order::default() };
+        self.order = Order { operator, eid, names_eid: eid.is_some(), ..Order::default() };
         self.enter(if eid.is_some() { ProfileState::Linked } else { ProfileState::Allocated }, now);
         Ok(())
     }
@@ -246,7 +249,8 @@ impl Profile {
         let confirmation_code =
             confirmation_code.map(|code| ConfirmationCode { hash: ConfirmationCodeHash::of_code(&code), failures: 0 });
         let operator = self.order.operator.take();
-        self.order = Order { operator, matching_id, eid, confirmation_code, expires_at, ..Order::default() };
+        let names_eid = eid.is_some();
+        self.order = Order { operator, matching_id, eid, names_eid, confirmation_code, expires_at, ..Order::default() };
         self.enter(ProfileState::Confirmed, now);
         Ok(())
     }
@@ -353,6 +357,7 @@ fn generate_matching_id(fill_random: &mut (impl FnMut(&mut [u8]) + Send)) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MasterKey;
     use crate::profile::tests::{iccid, metadata, package};
     use crate::sql::SqlStore;
 
@@ -361,7 +366,7 @@ mod tests {
     }
 
     async fn store_of(count: u32) -> SqlStore {
-        let store = SqlStore::open(":memory:").await.unwrap();
+        let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
         for number in 0..count {
             add_profile(&store, metadata(number), &package(number), 7).await.unwrap();
         }

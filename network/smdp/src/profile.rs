@@ -9,7 +9,7 @@ use rsp::es10b::CancelSessionReason;
 use rsp::euicc_info::UiccCapability;
 use rsp::metadata::NotificationEvent;
 use rsp::notification::ErrorReason;
-use rsp::{Eid, Iccid, OneTimePublicKey};
+use rsp::{Eid, Iccid, OneTimePublicKey, Text};
 use saip::ProfileElement;
 use saip::header::Service;
 
@@ -151,6 +151,8 @@ pub struct Order {
     pub matching_id: Option<String>,
     /// The only eUICC that may have it; the first one to ask, once it was handed out.
     pub eid: Option<Eid>,
+    /// Whether it is the order that names this eUICC: whoever cancels the order has to name it too.
+    pub names_eid: bool,
     /// Hash of the confirmation code, if one is required.
     pub confirmation_code: Option<ConfirmationCode>,
     /// Until when it may be downloaded; for ever if absent.
@@ -286,6 +288,26 @@ pub enum ProfileError {
     /// The metadata break a rule of SGP.22 section 5.5.3.
     #[error("metadata: {0}")]
     Metadata(&'static str),
+    /// The metadata would be refused by an eUICC.
+    #[error("metadata: {0}")]
+    Refused(String),
+    /// A part of the metadata is longer than SGP.22 section 5.5.3 lets it be.
+    #[error("metadata: the {what} has {octets} octets, and may have {most}; a letter may take several")]
+    TooLong {
+        /// Which part.
+        what: &'static str,
+        /// Its length.
+        octets: usize,
+        /// The longest there may be.
+        most: usize,
+    },
+}
+
+/// Octets of an icon, at most. SGP.22 section 5.5.3
+const LARGEST_ICON: usize = 1024;
+
+const fn longest<const MAX: usize>(_: &Text<MAX>) -> usize {
+    MAX
 }
 
 fn check_metadata(metadata: &StoreMetadataRequest) -> Result<(), ProfileError> {
@@ -300,10 +322,26 @@ fn check_metadata(metadata: &StoreMetadataRequest) -> Result<(), ProfileError> {
     if !rules.is_empty() && metadata.profile_owner.is_none() {
         return wrong("policy rules need a profile owner");
     }
-    // Sizes are the encoder's business.
-    match rsp::encode(metadata) {
-        Ok(_) => Ok(()),
-        Err(_) => wrong("a name or the icon is too long"),
+    let icon = metadata.icon.as_ref().map_or(0, |icon| icon.len());
+    for (what, octets, most) in [
+        (
+            "name of the service provider",
+            metadata.service_provider_name.len(),
+            longest(&metadata.service_provider_name),
+        ),
+        ("name of the profile", metadata.profile_name.len(), longest(&metadata.profile_name)),
+        ("icon", icon, LARGEST_ICON),
+    ] {
+        if octets > most {
+            return Err(ProfileError::TooLong { what, octets, most });
+        }
+    }
+    // What cannot be read back is not stored, nor what an eUICC would refuse.
+    let der = rsp::encode(metadata).map_err(|error| ProfileError::Refused(error.to_string()))?;
+    match StoreMetadataRequest::checked(&der) {
+        Ok(read) if read == *metadata => Ok(()),
+        Ok(_) => wrong("they do not read back as they were"),
+        Err(error) => Err(ProfileError::Refused(error.to_string())),
     }
 }
 
@@ -419,8 +457,26 @@ pub(crate) mod tests {
         assert!(refused(bent.clone(), &whole).contains("profile owner"));
         bent.profile_owner = OperatorId::new("001", "01");
         Profile::new(bent.clone(), &whole, 0).unwrap();
-        bent.service_provider_name = "x".repeat(33).into();
-        assert!(refused(bent, &whole).contains("too long"));
+        for (provider, name) in [("é".repeat(17), "ok".to_owned()), ("ok".to_owned(), "€".repeat(22))] {
+            let (service_provider_name, profile_name) = (provider.into(), name.into());
+            let refusal = refused(StoreMetadataRequest { service_provider_name, profile_name, ..bent.clone() }, &whole);
+            assert!(refusal.contains("octets, and may have"), "{refusal}");
+        }
+        bent.service_provider_name = "é".repeat(16).into();
+        bent.profile_name = format!("{}x", "€".repeat(21)).into();
+        Profile::new(bent, &whole, 0).unwrap();
+    }
+
+    /// What is said by default is not said: `95 01 02` is no DER. X.690 section 11.5
+    #[test]
+    fn an_operational_profile_does_not_say_so() {
+        for (profile_class, said) in
+            [(ProfileClass::OPERATIONAL, false), (ProfileClass::PROVISIONING, true), (ProfileClass::TEST, true)]
+        {
+            let profile = Profile::new(StoreMetadataRequest { profile_class, ..metadata(1) }, &package(1), 0).unwrap();
+            let der = rsp::encode(&profile.metadata).unwrap();
+            assert_eq!(der.windows(2).any(|octets| octets == [0x95, 0x01]), said, "{profile_class:?}");
+        }
     }
 
     /// The generic test profile of TS.48.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use database::DatabaseError;
+use database::seal::MasterKey;
 use https::{Client, tls};
 pub use https::{TlsError, TlsIdentity};
 use rsp::certificate::Role;
@@ -15,6 +15,7 @@ use rsp::pki::{Pki, PkiError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::es2plus::{self, Operator};
 use crate::es9plus::{Settings, SmDp};
@@ -22,6 +23,7 @@ use crate::http;
 use crate::identity::{Identity, IdentityError};
 use crate::profile::UnixTime;
 use crate::progress;
+use crate::sealed::OpenError;
 use crate::sql::SqlStore;
 use crate::store::Store;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The database: see [`SqlStore::open`]. Servers that share a PostgreSQL are one SM-DP+, under one address.
     pub database: String,
+    /// What its secrets are sealed with: the same key each time, and on each server that shares it.
+    pub master_key: Arc<MasterKey>,
     /// How long to wait for it where it takes no connections yet.
     pub database_wait: Duration,
     /// Behaviour. An empty SM-DP+ address becomes the one listened at.
@@ -70,11 +74,12 @@ pub struct Es2Plus {
 }
 
 impl Config {
-    /// A server on a free port of this machine, its data in memory.
+    /// A server on a free port of this machine, its data in memory, sealed with a key nobody has had before.
     pub fn new(identities: Vec<Identity>, trust: Vec<TrustAnchor>, tls: Option<TlsIdentity>) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             database: ":memory:".to_owned(),
+            master_key: Arc::new(fresh_key()),
             database_wait: Duration::ZERO,
             settings: Settings::default(),
             identities,
@@ -96,6 +101,12 @@ impl Config {
         };
         Ok(Self::new(vec![Identity::from_pki(pki)?], vec![pki.trust_anchor()?], tls))
     }
+}
+
+fn fresh_key() -> MasterKey {
+    let mut octets = Zeroizing::new([0; 32]);
+    http::fill_random(&mut *octets);
+    MasterKey::new(*octets)
 }
 
 /// The server cannot start.
@@ -120,7 +131,7 @@ pub enum ServeError {
     NoIdentity,
     /// The database cannot be opened.
     #[error(transparent)]
-    Database(#[from] DatabaseError),
+    Database(#[from] OpenError),
 }
 
 /// A running server. Dropping it stops it at once; [`Server::shutdown`] lets requests finish.
@@ -179,7 +190,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
         return Err(ServeError::NoIdentity);
     }
     let acceptor = config.tls.as_ref().map(tls::server).transpose()?;
-    let store = SqlStore::open_within(&config.database, config.database_wait).await?;
+    let store = SqlStore::open_within(&config.database, config.master_key, config.database_wait).await?;
     let (listener, listening_at) = bind(config.listen).await?;
 
     let mut settings = config.settings;
@@ -241,6 +252,13 @@ async fn sweep(smdp: Arc<SmDp<SqlStore>>) {
         }
         if let Err(error) = smdp.store().forget_answers(now.saturating_sub(CALL_REPEATED)).await {
             tracing::warn!(error = %Discreet(&error), "sweeping answers");
+        }
+        let Settings { notifications_kept, notifications_kept_for, .. } = smdp.settings();
+        let since = now.saturating_sub(*notifications_kept_for);
+        match smdp.store().forget_notifications(since, *notifications_kept).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "old notifications forgotten"),
+            Err(error) => tracing::warn!(error = %Discreet(&error), "sweeping notifications"),
         }
     }
 }

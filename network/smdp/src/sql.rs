@@ -1,9 +1,13 @@
 //! The store in a database: SQLite, in a file or in memory, or PostgreSQL, which several servers may share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crypto::confirmation::ConfirmationCodeHash;
-use database::{Database, DatabaseError, Kind, Schema, change};
+use database::seal::{MasterKey, OVERHEAD};
+use database::{Database, Kind, Schema, change};
+use rsp::discreet::Discreet;
+use rsp::es2plus::HandleDownloadProgressInfoRequest;
 use rsp::euicc_info::UiccCapability;
 use rsp::metadata::NotificationEvent;
 use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, TransactionId};
@@ -11,17 +15,20 @@ use sha2::{Digest, Sha256};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, query};
+use zeroize::Zeroizing;
 
 use crate::profile::{ConfirmationCode, Order, Profile, Requirements, UnixTime};
+use crate::sealed::{self, OpenError};
 use crate::store::{
-    Answered, Changes, DISTRUSTED_KEPT, Notification, Peer, Progress, Session, SessionState, Store, StoreError,
-    Undelivered,
+    Answered, Changes, DISTRUSTED_KEPT, Damaged, KEPT_OF_ONE, Notification, Peer, Progress, Session, SessionState,
+    Store, StoreError, Undelivered,
 };
 
 /// Profiles, sessions and notifications in a database.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     database: Database<Tables>,
+    key: Arc<MasterKey>,
 }
 
 /// The SM-DP+'s tables.
@@ -42,14 +49,35 @@ impl Schema for Tables {
 
 impl SqlStore {
     /// Opens the database named by `url` and brings it up to date: a path, `sqlite:PATH`, `:memory:`, or `postgres://…`.
-    /// A file that is not there is made, for its owner alone: profiles are kept as they are, keys included.
-    pub async fn open(url: &str) -> Result<Self, DatabaseError> {
-        Self::open_within(url, Duration::ZERO).await
+    /// A file that is not there is made, for its owner alone. What is secret in it is sealed with `key`; a database in
+    /// which it lay open is sealed then.
+    pub async fn open(url: &str, key: impl Into<Arc<MasterKey>>) -> Result<Self, OpenError> {
+        Self::open_within(url, key, Duration::ZERO).await
     }
 
     /// The same, waiting so long for a PostgreSQL that takes no connections yet.
-    pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
-        Ok(Self { database: Database::open_within(url, patience).await? })
+    pub async fn open_within(url: &str, key: impl Into<Arc<MasterKey>>, patience: Duration) -> Result<Self, OpenError> {
+        let (database, key) = (Database::open_within(url, patience).await?, key.into());
+        sealed::check(&database, &key).await?;
+        Ok(Self { database, key })
+    }
+
+    /// Whether the database named by `url` is sealed already: a key made now could not open it. Waits for it like
+    /// [`open_within`](Self::open_within).
+    pub async fn is_sealed(url: &str, patience: Duration) -> Result<bool, OpenError> {
+        let database = Database::<Tables>::open_within(url, patience).await?;
+        let is_sealed = sealed::is_sealed(&database).await;
+        database.close().await;
+        Ok(is_sealed?)
+    }
+
+    /// Seals everything with another key; how many profiles that were. Others who have the database open are to open it
+    /// anew.
+    pub async fn rotate(&mut self, key: impl Into<Arc<MasterKey>>) -> Result<u64, StoreError> {
+        let key = key.into();
+        let sealed = sealed::rotate(&self.database, &self.key, &key).await?;
+        self.key = key;
+        Ok(sealed)
     }
 
     /// Closes all connections, a file being whole afterwards.
@@ -60,14 +88,36 @@ impl SqlStore {
     fn pool(&self) -> &AnyPool {
         self.database.pool()
     }
+
+    fn read(&self, row: &AnyRow) -> Result<Profile, StoreError> {
+        profile(row, &self.key)
+    }
+
+    /// The first of the profiles a statement finds, one after the other, that can be read. What is bound last is how many
+    /// are passed over.
+    async fn first(
+        &self,
+        sql: &str,
+        bind: impl Fn(Query<'static>) -> Query<'static> + Send,
+    ) -> Result<Option<Profile>, StoreError> {
+        for passed in 0_i64.. {
+            let next = bind(query(AssertSqlSafe(sql))).bind(passed);
+            let Some(row) = next.fetch_optional(self.pool()).await? else { break };
+            match self.read(&row) {
+                Ok(profile) => return Ok(Some(profile)),
+                Err(error) => tracing::error!(error = %Discreet(&error), "passed over"),
+            }
+        }
+        Ok(None)
+    }
 }
 
-const PROFILE: &str = "profile_type, metadata, CAST(length(package) AS BIGINT) AS package_size, required_capability, operator, state, \
-    ordered_by, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
+const PROFILE: &str = "iccid, profile_type, metadata, CAST(length(package) AS BIGINT) AS sealed_size, required_capability, operator, state, \
+    ordered_by, names_eid, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
     added_at, changed_at, revision FROM profile";
 const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
     eid, iccid, matching_id, euicc_certificate, smdp_signature2, source, revision FROM session";
-const NOTIFICATION: &str = "received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
+const NOTIFICATION: &str = "id, received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
     remark, der FROM notification";
 const PROGRESS: &str = "id, operator, call, info, since, attempts, due_at FROM progress";
 
@@ -79,27 +129,28 @@ impl Store for SqlStore {
             .fetch_optional(self.pool())
             .await?
             .as_ref()
-            .map(profile)
+            .map(|row| self.read(row))
             .transpose()
     }
 
     async fn profile_by_matching_id(&self, matching_id: &str) -> Result<Option<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} WHERE matching_id = $1");
-        query(AssertSqlSafe(sql)).bind(matching_id).fetch_optional(self.pool()).await?.as_ref().map(profile).transpose()
+        query(AssertSqlSafe(sql))
+            .bind(matching_id)
+            .fetch_optional(self.pool())
+            .await?
+            .as_ref()
+            .map(|row| self.read(row))
+            .transpose()
     }
 
     async fn profile_by_eid(&self, eid: &Eid) -> Result<Option<Profile>, StoreError> {
         let sql = format!(
             "SELECT {PROFILE} WHERE eid = $1 AND matching_id IS NULL AND state IN ('Released', 'Downloaded') \
-             ORDER BY changed_at, iccid LIMIT 1"
+             ORDER BY changed_at, iccid LIMIT 1 OFFSET $2"
         );
-        query(AssertSqlSafe(sql))
-            .bind(eid.octets().as_slice())
-            .fetch_optional(self.pool())
-            .await?
-            .as_ref()
-            .map(profile)
-            .transpose()
+        let eid = eid.octets().to_vec();
+        self.first(&sql, |query| query.bind(eid.clone())).await
     }
 
     async fn available_profile(
@@ -109,10 +160,10 @@ impl Store for SqlStore {
     ) -> Result<Option<Profile>, StoreError> {
         let sql = format!(
             "SELECT {PROFILE} WHERE profile_type = $1 AND state = 'Available' AND (operator IS NULL OR operator = $2) \
-             ORDER BY operator IS NULL, added_at, iccid LIMIT 1"
+             ORDER BY operator IS NULL, added_at, iccid LIMIT 1 OFFSET $3"
         );
-        let found = query(AssertSqlSafe(sql)).bind(profile_type).bind(operator).fetch_optional(self.pool()).await?;
-        found.as_ref().map(profile).transpose()
+        let (profile_type, operator) = (profile_type.to_owned(), operator.map(str::to_owned));
+        self.first(&sql, |query| query.bind(profile_type.clone()).bind(operator.clone())).await
     }
 
     async fn owners_of_type(&self, profile_type: &str) -> Result<Vec<Option<String>>, StoreError> {
@@ -122,18 +173,43 @@ impl Store for SqlStore {
 
     async fn profiles(&self) -> Result<Vec<Profile>, StoreError> {
         let sql = format!("SELECT {PROFILE} ORDER BY added_at, iccid");
-        query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?.iter().map(profile).collect()
+        let rows = query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?;
+        Ok(rows.iter().filter_map(|row| self.read(row).ok()).collect())
     }
 
-    async fn package(&self, iccid: &Iccid) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn damaged(&self) -> Result<Vec<Damaged>, StoreError> {
+        let mut damaged = Vec::new();
+        let rows = query(AssertSqlSafe(format!("SELECT {PROFILE} ORDER BY added_at, iccid")));
+        for row in rows.fetch_all(self.pool()).await? {
+            if let Err(error) = self.read(&row) {
+                let name = Iccid::from(row.try_get::<Vec<u8>, _>("iccid")?.as_slice()).to_string();
+                let why = match error {
+                    StoreError::DamagedProfile { why, .. } => why,
+                    other => other.to_string(),
+                };
+                damaged.push(Damaged { what: "profile", name, why });
+            }
+        }
+        let rows = query(AssertSqlSafe(format!("SELECT {NOTIFICATION} ORDER BY id")));
+        for row in rows.fetch_all(self.pool()).await? {
+            if let Err(error) = notification(&row) {
+                let name = row.try_get::<i64, _>("id")?.to_string();
+                damaged.push(Damaged { what: "notification", name, why: error.to_string() });
+            }
+        }
+        Ok(damaged)
+    }
+
+    async fn package(&self, iccid: &Iccid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let row = query("SELECT package FROM profile WHERE iccid = $1").bind(iccid.octets());
-        Ok(row.fetch_optional(self.pool()).await?.map(|row| row.try_get(0)).transpose()?)
+        let Some(row) = row.fetch_optional(self.pool()).await? else { return Ok(None) };
+        sealed::open_package(&self.key, iccid, row.try_get(0)?).map(Some)
     }
 
     async fn add_profiles(&self, profiles: &[(Profile, &[u8])]) -> Result<(), StoreError> {
         change!(self.database, |tx| -> StoreError {
             for (profile, package) in profiles {
-                add_profile(&mut *tx, profile, package).await?;
+                add_profile(&mut *tx, &self.key, profile, package).await?;
             }
         })
     }
@@ -141,7 +217,7 @@ impl Store for SqlStore {
     async fn apply(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
         change!(self.database, |tx| -> StoreError {
             if let Some(profile) = changes.profile {
-                update_profile(&mut *tx, profile).await?;
+                update_profile(&mut *tx, &self.key, profile).await?;
             }
             if let Some(session) = changes.session {
                 update_session(&mut *tx, session).await?;
@@ -207,9 +283,18 @@ impl Store for SqlStore {
         Ok(())
     }
 
+    async fn forget_notifications(&self, then: UnixTime, most: u32) -> Result<u64, StoreError> {
+        let old = query("DELETE FROM notification WHERE received_at < $1").bind(integer(then)).execute(self.pool());
+        let old = old.await?.rows_affected();
+        let sql =
+            "DELETE FROM notification WHERE id <= (SELECT id FROM notification ORDER BY id DESC LIMIT 1 OFFSET $1)";
+        Ok(old + query(sql).bind(i64::from(most)).execute(self.pool()).await?.rows_affected())
+    }
+
     async fn notifications(&self) -> Result<Vec<Notification>, StoreError> {
         let sql = format!("SELECT {NOTIFICATION} ORDER BY id");
-        query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?.iter().map(notification).collect()
+        let rows = query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?;
+        Ok(rows.iter().filter_map(|row| notification(row).ok()).collect())
     }
 
     async fn answer_to(&self, requester: &str, call: &str, digest: &[u8; 32]) -> Result<Option<String>, StoreError> {
@@ -235,7 +320,18 @@ impl Store for SqlStore {
              ORDER BY id LIMIT $3"
         );
         let rows = query(AssertSqlSafe(sql)).bind(operator).bind(integer(now)).bind(i64::from(most));
-        rows.fetch_all(self.pool()).await?.iter().map(undelivered).collect()
+        let mut due = Vec::new();
+        for row in rows.fetch_all(self.pool()).await? {
+            match undelivered(&row) {
+                Ok(one) => due.push(one),
+                Err(error) => {
+                    // It can never be told, and would keep what came after it from being told.
+                    tracing::error!(operator, %error, "forgotten");
+                    self.forget_progress(row.try_get("id")?).await?;
+                }
+            }
+        }
+        Ok(due)
     }
 
     async fn claim_progress(&self, id: i64, due_at: UnixTime, until: UnixTime) -> Result<bool, StoreError> {
@@ -246,7 +342,8 @@ impl Store for SqlStore {
 
     async fn undelivered_progress(&self) -> Result<Vec<Undelivered>, StoreError> {
         let sql = format!("SELECT {PROGRESS} ORDER BY id");
-        query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?.iter().map(undelivered).collect()
+        let rows = query(AssertSqlSafe(sql)).fetch_all(self.pool()).await?;
+        Ok(rows.iter().filter_map(|row| undelivered(row).ok()).collect())
     }
 
     async fn forget_progress(&self, id: i64) -> Result<(), StoreError> {
@@ -261,24 +358,39 @@ impl Store for SqlStore {
     }
 }
 
-async fn add_profile(connection: &mut AnyConnection, profile: &Profile, package: &[u8]) -> Result<(), StoreError> {
+async fn add_profile(
+    connection: &mut AnyConnection,
+    key: &MasterKey,
+    profile: &Profile,
+    package: &[u8],
+) -> Result<(), StoreError> {
+    let there = query(AssertSqlSafe(format!("SELECT {PROFILE} WHERE iccid = $1"))).bind(profile.iccid().octets());
+    if let Some(there) = there.fetch_optional(&mut *connection).await? {
+        if self::profile(&there, key).is_ok() {
+            return Err(StoreError::ProfileExists(profile.iccid().clone()));
+        }
+        let remove = query("DELETE FROM profile WHERE iccid = $1").bind(profile.iccid().octets());
+        remove.execute(&mut *connection).await?;
+    }
     let sql = "INSERT INTO profile (iccid, profile_type, metadata, package, required_capability, operator, state, \
                ordered_by, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, \
-               downloads, euicc_otpk, added_at, changed_at, revision) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
-    let Order { operator, matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
+               downloads, euicc_otpk, added_at, changed_at, revision, names_eid) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+    let Order { operator, matching_id, eid, names_eid, confirmation_code, expires_at, downloads, euicc_otpk } =
+        &profile.order;
+    let code = sealed_code(key, profile)?;
     let inserted = query(sql)
         .bind(profile.iccid().octets())
         .bind(&profile.profile_type)
         .bind(metadata_der(profile)?)
-        .bind(package)
+        .bind(sealed::seal_package(key, profile.iccid(), package)?)
         .bind(integer(profile.requirements.uicc_capability.bits()))
         .bind(&profile.operator)
         .bind(profile.state.name())
         .bind(operator)
         .bind(matching_id)
         .bind(eid.map(|eid| eid.octets().to_vec()))
-        .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
+        .bind(code)
         .bind(confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
         .bind(expires_at.map(integer))
         .bind(i64::from(*downloads))
@@ -286,6 +398,7 @@ async fn add_profile(connection: &mut AnyConnection, profile: &Profile, package:
         .bind(integer(profile.added_at))
         .bind(integer(profile.changed_at))
         .bind(profile.revision)
+        .bind(i64::from(*names_eid))
         .execute(connection)
         .await;
     match unique(inserted, "the profile") {
@@ -294,12 +407,14 @@ async fn add_profile(connection: &mut AnyConnection, profile: &Profile, package:
     }
 }
 
-async fn update_profile(connection: &mut AnyConnection, profile: &Profile) -> Result<(), StoreError> {
+async fn update_profile(connection: &mut AnyConnection, key: &MasterKey, profile: &Profile) -> Result<(), StoreError> {
     let sql = "UPDATE profile SET profile_type = $1, metadata = $2, operator = $3, state = $4, ordered_by = $5, \
                notified_by = $6, notification_number = $7, matching_id = $8, eid = $9, confirmation_code_hash = $10, \
                confirmation_code_failures = $11, expires_at = $12, downloads = $13, euicc_otpk = $14, changed_at = $15, \
-               revision = revision + 1 WHERE iccid = $16 AND revision = $17";
-    let Order { operator, matching_id, eid, confirmation_code, expires_at, downloads, euicc_otpk } = &profile.order;
+               names_eid = $16, revision = revision + 1 WHERE iccid = $17 AND revision = $18";
+    let Order { operator, matching_id, eid, names_eid, confirmation_code, expires_at, downloads, euicc_otpk } =
+        &profile.order;
+    let code = sealed_code(key, profile)?;
     let updated = query(sql)
         .bind(&profile.profile_type)
         .bind(metadata_der(profile)?)
@@ -310,12 +425,13 @@ async fn update_profile(connection: &mut AnyConnection, profile: &Profile) -> Re
         .bind(profile.last_notification.map(|(_, number)| integer(number)))
         .bind(matching_id)
         .bind(eid.map(|eid| eid.octets().to_vec()))
-        .bind(confirmation_code.as_ref().map(|code| code.hash.as_bytes().to_vec()))
+        .bind(code)
         .bind(confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
         .bind(expires_at.map(integer))
         .bind(i64::from(*downloads))
         .bind(euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
         .bind(integer(profile.changed_at))
+        .bind(i64::from(*names_eid))
         .bind(profile.iccid().octets())
         .bind(profile.revision)
         .execute(connection)
@@ -324,6 +440,11 @@ async fn update_profile(connection: &mut AnyConnection, profile: &Profile) -> Re
         0 => Err(StoreError::Conflict("the profile")),
         _ => Ok(()),
     }
+}
+
+fn sealed_code(key: &MasterKey, profile: &Profile) -> Result<Option<Vec<u8>>, StoreError> {
+    let code = profile.order.confirmation_code.as_ref();
+    code.map(|code| sealed::seal_code(key, profile.iccid(), code.hash.as_bytes())).transpose()
 }
 
 async fn update_session(connection: &mut AnyConnection, session: &Session) -> Result<(), StoreError> {
@@ -359,6 +480,11 @@ async fn add_notification(connection: &mut AnyConnection, notification: &Notific
         let sql = "DELETE FROM notification WHERE verified = 0 AND id <= \
                    (SELECT id FROM notification WHERE verified = 0 ORDER BY id DESC LIMIT 1 OFFSET $1)";
         query(sql).bind(i64::from(DISTRUSTED_KEPT)).execute(connection).await?;
+    } else if let Some(eid) = notification.eid {
+        let sql = "DELETE FROM notification WHERE verified = 1 AND eid = $1 AND id <= \
+                   (SELECT id FROM notification WHERE verified = 1 AND eid = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)";
+        let eid = eid.octets().to_vec();
+        query(sql).bind(eid).bind(i64::from(KEPT_OF_ONE)).execute(connection).await?;
     }
     Ok(())
 }
@@ -384,6 +510,11 @@ async fn add_progress(connection: &mut AnyConnection, progress: &Progress) -> Re
     let sql = "INSERT INTO progress (operator, iccid, call, info, since, due_at) VALUES ($1, $2, $3, $4, $5, $6)";
     let since = progress.info.timestamp.0;
     let info = serde_json::to_string(&progress.info).map_err(|_| StoreError::Damaged("progress"))?;
+    if serde_json::from_str::<HandleDownloadProgressInfoRequest>(&info).is_err() {
+        // A profile may have a number that is no ICCID, and cannot be told in a field for one.
+        tracing::error!(operator = progress.operator, iccid = ?progress.info.iccid, "cannot be told");
+        return Ok(());
+    }
     query(sql)
         .bind(&progress.operator)
         .bind(progress.info.iccid.octets())
@@ -422,27 +553,31 @@ fn state_name(state: &SessionState) -> &'static str {
     }
 }
 
-fn profile(row: &AnyRow) -> Result<Profile, StoreError> {
-    let damaged = || StoreError::Damaged("profile");
+fn profile(row: &AnyRow, key: &MasterKey) -> Result<Profile, StoreError> {
+    let iccid = Iccid::from(row.try_get::<Vec<u8>, _>("iccid")?.as_slice());
+    let because = |why: String| StoreError::DamagedProfile { iccid: iccid.clone(), why };
+    let damaged = |what: &str| because(format!("bad {what}"));
     let confirmation_code = match row.try_get::<Option<Vec<u8>>, _>("confirmation_code_hash")? {
-        Some(hash) => Some(ConfirmationCode {
-            hash: ConfirmationCodeHash::new(hash.try_into().map_err(|_| damaged())?),
+        Some(code) => Some(ConfirmationCode {
+            hash: ConfirmationCodeHash::new(sealed::open_code(key, &iccid, &code)?),
             failures: count(row, "confirmation_code_failures")?,
         }),
         None => None,
     };
+    let metadata = rsp::decode(row.try_get("metadata")?).map_err(|error| because(format!("metadata: {error}")))?;
+    let package_size = count(row, "sealed_size")?.saturating_sub(u32::try_from(OVERHEAD).unwrap_or_default());
     Ok(Profile {
-        metadata: rsp::decode(row.try_get("metadata")?).map_err(|_| damaged())?,
+        metadata,
         profile_type: row.try_get("profile_type")?,
         operator: row.try_get("operator")?,
         requirements: Requirements {
             uicc_capability: UiccCapability::from_bits(number(row, "required_capability")?),
-            package_size: count(row, "package_size")?,
+            package_size,
         },
-        state: row.try_get::<&str, _>("state")?.parse().map_err(|_| damaged())?,
+        state: row.try_get::<&str, _>("state")?.parse().map_err(|_| damaged("state"))?,
         last_notification: match row.try_get::<Option<Vec<u8>>, _>("notified_by")? {
             Some(eid) => {
-                let eid = Eid::from_octets(eid.try_into().map_err(|_| damaged())?);
+                let eid = Eid::from_octets(eid.try_into().map_err(|_| damaged("EID"))?);
                 Some((eid, number(row, "notification_number")?))
             }
             None => None,
@@ -451,6 +586,7 @@ fn profile(row: &AnyRow) -> Result<Profile, StoreError> {
             operator: row.try_get("ordered_by")?,
             matching_id: row.try_get("matching_id")?,
             eid: eid(row)?,
+            names_eid: row.try_get::<i64, _>("names_eid")? != 0,
             confirmation_code,
             expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(i64::cast_unsigned),
             downloads: count(row, "downloads")?,
@@ -562,7 +698,7 @@ fn unique<T>(result: Result<T, sqlx::Error>, what: &'static str) -> Result<T, St
 mod tests {
     use database::place::{Place, on_each_database};
 
-    use rsp::es2plus::{HandleDownloadProgressInfoRequest, NotificationPointId, Timestamp};
+    use rsp::es2plus::{NotificationPointId, Timestamp};
     use rsp::es9::FunctionExecutionStatus;
 
     use super::*;
@@ -575,7 +711,10 @@ mod tests {
     );
 
     async fn progress_is_told_by_one_and_in_order(place: &Place) {
-        let (one, other) = (SqlStore::open(&place.url).await.unwrap(), SqlStore::open(&place.url).await.unwrap());
+        let (one, other) = (
+            SqlStore::open(&place.url, MasterKey::new([7; 32])).await.unwrap(),
+            SqlStore::open(&place.url, MasterKey::new([7; 32])).await.unwrap(),
+        );
         let news = |operator: &str, profile: u8, call: &str| Progress {
             operator: operator.into(),
             call: call.into(),
@@ -648,7 +787,7 @@ mod tests {
     }
 
     async fn sessions_are_not_kept_for_ever(place: &Place) {
-        let store = SqlStore::open(&place.url).await.unwrap();
+        let store = SqlStore::open(&place.url, MasterKey::new([7; 32])).await.unwrap();
         let states = [
             SessionState::Initiated,
             SessionState::Authenticated(peer()),
@@ -672,7 +811,7 @@ mod tests {
     }
 
     async fn those_who_waited_long_make_room_for_others(place: &Place) {
-        let store = SqlStore::open(&place.url).await.unwrap();
+        let store = SqlStore::open(&place.url, MasterKey::new([7; 32])).await.unwrap();
         for (number, state) in [SessionState::Initiated, SessionState::Initiated, SessionState::Authenticated(peer())]
             .into_iter()
             .enumerate()
@@ -695,7 +834,7 @@ mod tests {
     }
 
     async fn of_what_anybody_can_send_only_so_much_is_kept(place: &Place) {
-        let store = SqlStore::open(&place.url).await.unwrap();
+        let store = SqlStore::open(&place.url, MasterKey::new([7; 32])).await.unwrap();
         let notification = |number: u32, distrusted: Option<&str>| Notification {
             received_at: 7,
             event: NotificationEvent::ENABLE,
@@ -744,7 +883,7 @@ mod tests {
         query(sql).bind(true).execute(&pool).await.unwrap();
         pool.close().await;
 
-        let store = SqlStore::open(&place.url).await.unwrap();
+        let store = SqlStore::open(&place.url, MasterKey::new([7; 32])).await.unwrap();
         let kept = store.profile(&profile.iccid).await.unwrap().unwrap();
         assert_eq!((kept.metadata, kept.requirements.package_size, kept.order.downloads), (profile, 2, 1));
         assert_eq!(kept.order.confirmation_code.unwrap().failures, 2);
@@ -752,7 +891,7 @@ mod tests {
         assert_eq!((session.state, session.source.as_str()), (SessionState::Initiated, ""));
         assert_eq!(store.notifications().await.unwrap()[0].distrusted, None);
         store.close().await;
-        SqlStore::open(&place.url).await.expect("once more");
+        SqlStore::open(&place.url, MasterKey::new([7; 32])).await.expect("once more");
     }
 
     #[cfg(unix)]
@@ -761,7 +900,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("smdp.db");
-        let store = SqlStore::open(path.to_str().unwrap()).await.unwrap();
+        let store = SqlStore::open(path.to_str().unwrap(), MasterKey::new([7; 32])).await.unwrap();
         store.add_session(&session(1, SessionState::Initiated)).await.unwrap();
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let entry = entry.unwrap();

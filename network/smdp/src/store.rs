@@ -2,9 +2,11 @@
 
 use std::future::Future;
 
+use database::seal::SealBroken;
 use rsp::es2plus::HandleDownloadProgressInfoRequest;
 use rsp::metadata::NotificationEvent;
 use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, TransactionId};
+use zeroize::Zeroizing;
 
 use crate::profile::{Profile, UnixTime};
 
@@ -37,13 +39,17 @@ pub trait Store: Send + Sync {
         profile_type: &str,
     ) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>> + Send;
 
-    /// All profiles, oldest first.
+    /// All profiles that can be read, oldest first; see [`damaged`](Self::damaged).
     fn profiles(&self) -> impl Future<Output = Result<Vec<Profile>, StoreError>> + Send;
 
-    /// The unprotected package of a profile.
-    fn package(&self, iccid: &Iccid) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
+    /// What is kept but cannot be read.
+    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send;
 
-    /// Puts new profiles in, each with its package: all of them, or none.
+    /// The unprotected package of a profile.
+    fn package(&self, iccid: &Iccid) -> impl Future<Output = Result<Option<Zeroizing<Vec<u8>>>, StoreError>> + Send;
+
+    /// Puts new profiles in, each with its package: all of them, or none. One takes the place of a profile that is there
+    /// but cannot be read.
     ///
     /// # Errors
     /// [`StoreError::ProfileExists`] names the first that is there already, or comes twice.
@@ -90,7 +96,10 @@ pub trait Store: Send + Sync {
         given_up: UnixTime,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// All notifications, in the order they came.
+    /// Forgets notifications that came before `then`, and of the others all but the last `most`; how many that were.
+    fn forget_notifications(&self, then: UnixTime, most: u32) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// All notifications that can be read, in the order they came.
     fn notifications(&self) -> impl Future<Output = Result<Vec<Notification>, StoreError>> + Send;
 
     /// The answer an earlier call got, by its caller, its functionCallIdentifier and the digest of what was called.
@@ -143,7 +152,7 @@ pub struct Changes<'a> {
     /// A session as it is now.
     pub session: Option<&'a Session>,
     /// A notification that came. The same octets are kept once; of those distrusted only the last [`DISTRUSTED_KEPT`]
-    /// stay: anybody can send them.
+    /// stay: anybody can send them; of one eUICC's the last [`KEPT_OF_ONE`].
     pub notification: Option<&'a Notification>,
     /// The call of ES2+ that asked for it, and what it is answered.
     pub answered: Option<&'a Answered>,
@@ -194,6 +203,19 @@ pub struct Undelivered {
 
 /// How many notifications whose signature is not right are kept.
 pub const DISTRUSTED_KEPT: u32 = 256;
+/// How many of one eUICC are kept, so that none of them pushes out the others'.
+pub const KEPT_OF_ONE: u32 = 1000;
+
+/// Something that is kept but cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// What it is.
+    pub what: &'static str,
+    /// Which one: a profile's ICCID, or a number.
+    pub name: String,
+    /// Why it cannot be read.
+    pub why: String,
+}
 
 /// The store failed, or refused what would break it.
 #[derive(Debug, thiserror::Error)]
@@ -210,6 +232,20 @@ pub enum StoreError {
     /// A record does not read back.
     #[error("the store holds a damaged {0}")]
     Damaged(&'static str),
+    /// A profile does not read back.
+    #[error("profile {iccid} is kept but cannot be read: {why}; put it in again, and it takes its place")]
+    DamagedProfile {
+        /// The profile.
+        iccid: Iccid,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A secret does not open.
+    #[error(transparent)]
+    Seal(#[from] SealBroken),
+    /// The operating system gives no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
     /// The database did not do its part.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),

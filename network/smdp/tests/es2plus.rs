@@ -8,6 +8,7 @@ mod log;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -31,7 +32,7 @@ use saip::{PeHeader, ProfileElement};
 use smdp::order::{self, add_profile};
 use smdp::profile::ProfileState;
 use smdp::store::{Changes, Progress, Store};
-use smdp::{Config, Es2Plus, Operator, Server, serve};
+use smdp::{Config, Es2Plus, MasterKey, Operator, Server, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -112,6 +113,7 @@ impl Bench {
 
     async fn serve_operators(pki: &Pki, database: &str, operators: Vec<Operator>) -> Server {
         let mut config = Config { tls: None, database: database.to_owned(), ..Config::from_pki(pki).unwrap() };
+        config.master_key = Arc::new(MasterKey::new([7; 32]));
         config.settings.address = "smdp.example".into();
         config.es2plus = Some(Es2Plus {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -236,7 +238,11 @@ async fn an_order_goes_its_way() {
 
     // Cancelled only by those who know it.
     refused(one.call("7", &CancelOrderRequest { eid: Some(eid('2')), ..cancel(&iccid) }).await, status::EID_MISMATCH);
-    let other = CancelOrderRequest { matching_id: Some("OTHER".into()), ..cancel(&iccid) };
+    // The conditional element is mandatory where the order has it: SGP.23 has the call refused, and what lacks such an
+    // element elsewhere is refused as 8.1.1/2.2. The matchingId it has no such case for: an ICCID has one order at most.
+    let unnamed = CancelOrderRequest { matching_id: Some(confirmed.matching_id.clone()), ..cancel(&iccid) };
+    refused(one.call("7", &unnamed).await, status::EID_MISSING);
+    let other = CancelOrderRequest { eid: Some(eid('1')), matching_id: Some("OTHER".into()), ..cancel(&iccid) };
     refused(one.call("8", &other).await, status::MATCHING_ID_MISMATCH);
     let right = CancelOrderRequest { eid: Some(eid('1')), matching_id: Some(confirmed.matching_id), ..cancel(&iccid) };
     assert_eq!(one.call("9", &right).await, Ok(Empty {}));
@@ -576,20 +582,21 @@ async fn bodies_and_headers_that_are_wrong() {
     let bench = Bench::start().await;
     let identity = operator(&bench.pki, ONE);
     let config = https::tls::client(&roots(&bench.pki), Some(&identity)).unwrap();
-    let post = async |body: &str, protocol: &str| {
+    let post_to = async |function: &str, body: &str, protocol: &str| {
         let stream = tokio::net::TcpStream::connect(bench.server.es2plus_at().unwrap()).await.unwrap();
         let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config.clone()));
         let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
-        client::post_with(stream, DownloadOrderRequest::PATH, protocol, body.as_bytes()).await
+        client::post_with(stream, function, protocol, body.as_bytes()).await
     };
-    let codes = async |body: &str, protocol: &str| {
-        let answer = post(body, protocol).await;
+    let post = async |body: &str, protocol: &str| post_to(DownloadOrderRequest::PATH, body, protocol).await;
+    let codes_of = |answer: &client::Answer| {
         assert_eq!(answer.status, 200);
         assert!(answer.head.contains("X-Admin-Protocol: gsma/rsp/v2.5.0"), "{}", answer.head);
         let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let data = &value["header"]["functionExecutionStatus"]["statusCodeData"];
         format!("{}/{}", data["subjectCode"].as_str().unwrap(), data["reasonCode"].as_str().unwrap())
     };
+    let codes = async |body: &str, protocol: &str| codes_of(&post(body, protocol).await);
     let v2 = "gsma/rsp/v2.5.0";
     let header = r#""header":{"functionRequesterIdentifier":"one.example","functionCallIdentifier":"1"}"#;
     assert_eq!(codes("{", v2).await, "1.3.1/2.1");
@@ -600,6 +607,12 @@ async fn bodies_and_headers_that_are_wrong() {
     let eid = "89049032123451234512345678901299";
     assert_eq!(codes(&format!(r#"{{{header},"eid":"{eid}"}}"#), v2).await, "8.1.1/2.1");
     assert_eq!(codes(&format!(r#"{{{header},"iccid":"12"}}"#), v2).await, "8.2.1/2.1");
+    for function in [ConfirmOrderRequest::PATH, CancelOrderRequest::PATH, ReleaseProfileRequest::PATH] {
+        for absent in ["", r#","iccid":null"#] {
+            let answer = post_to(function, &format!("{{{header}{absent}}}"), v2).await;
+            assert_eq!(codes_of(&answer), "8.2.1/2.2", "{function}");
+        }
+    }
     assert_eq!(codes(&format!("{{{header}}}"), "gsma/rsp/v3.1.0").await, "8.2.1/2.3", "a later release is no fault");
     assert_eq!(post(&" ".repeat(70_000), v2).await.status, 413);
 }

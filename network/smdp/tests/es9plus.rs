@@ -42,7 +42,7 @@ use smdp::order::{self, Confirmation, MatchingId, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileState};
 use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST, TOO_MANY_SESSIONS};
 use smdp::store::Store;
-use smdp::{Config, Server, serve};
+use smdp::{Config, MasterKey, Server, serve};
 
 const OPERATOR: &str = "operator.example";
 
@@ -74,6 +74,7 @@ impl Bench {
     async fn start_twice(place: &Place) -> Self {
         let bend = |config: &mut Config| {
             config.database.clone_from(&place.url);
+            config.master_key = Arc::new(MasterKey::new([7; 32]));
             config.settings.address = "smdp.example.com".into();
         };
         let one = Self::start_with(bend).await;
@@ -320,34 +321,56 @@ async fn the_server_answers_to_its_addresses() {
 async fn the_ci_and_the_release_have_to_suit_both() {
     let bench = Bench::start().await;
     let foreign = vec![[9; 20].into()];
-    let mut euicc = bench.euicc();
-    euicc.info.svn = VersionType::new(1, 1, 0);
-    refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::SVN_NOT_SUPPORTED);
+    // Too low and too high are one: SGP.23 case 5 of InitiateAuthentication has 8.8.3/3.1 for both, and a card of
+    // version 3 that can talk to a server of version 2 says so in the svn it gives here.
+    for (svn, is_spoken) in [
+        (VersionType::new(1, 1, 0), false),
+        (VersionType::new(2, 0, 0), true),
+        (VersionType::new(2, 255, 255), true),
+        (VersionType::new(3, 0, 0), false),
+        (VersionType::new(255, 0, 0), false),
+    ] {
+        let mut euicc = bench.euicc();
+        euicc.info.svn = svn;
+        let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await;
+        if is_spoken { drop(answer.unwrap()) } else { refused(answer, status::SVN_NOT_SUPPORTED) }
+    }
+    // Case 6, 8.8.4/3.7, is about a certificate that the server lacks for an eUICC it could otherwise serve; where no CI
+    // is common at all it is case 4, 8.8.2/3.1.
     let mut euicc = bench.euicc();
     euicc.info.euicc_ci_pk_id_list_for_verification = foreign.clone();
     refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::NO_SERVER_CERTIFICATE);
+    euicc.info.euicc_ci_pk_id_list_for_signing = foreign.clone();
+    refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::CI_NOT_SUPPORTED);
     let mut euicc = bench.euicc();
     euicc.info.euicc_ci_pk_id_list_for_signing = foreign;
+    refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::CI_NOT_SUPPORTED);
+    euicc.info.euicc_ci_pk_id_list_for_signing = Vec::new();
+    euicc.info.euicc_ci_pk_id_list_for_verification = Vec::new();
     refused(call(bench.at(), &euicc.initiate(bench.server.address())).await, status::CI_NOT_SUPPORTED);
     let mut request = bench.euicc().initiate(bench.server.address());
     request.euicc_challenge = Base64(vec![1; 15]);
     refused(call(bench.at(), &request).await, MALFORMED_REQUEST);
 }
 
+/// How a test spoils what the eUICC signs.
+type Bend = fn(&mut EuiccSigned1);
+
 #[tokio::test]
 async fn what_the_euicc_signs_has_to_be_right() {
     let bench = Bench::start().await;
     let (_, matching_id) = bench.order(1, |_| {}).await;
     let euicc = bench.euicc();
-    let bends: [fn(&mut EuiccSigned1); 3] = [
-        |signed| signed.server_challenge = [0; 16].into(),
-        |signed| signed.transaction_id = TransactionId::from([0; 16]),
-        |signed| signed.server_address = "other.example.com".into(),
+    // A foreign transactionId is one in the signed object too: SGP.23 case 10 of AuthenticateClient.
+    let bends: [(Bend, Status); 3] = [
+        (|signed| signed.server_challenge = [0; 16].into(), status::EUICC_SIGNATURE_INVALID),
+        (|signed| signed.transaction_id = TransactionId::from([0; 16]), status::TRANSACTION_UNKNOWN),
+        (|signed| signed.server_address = "other.example.com".into(), status::EUICC_SIGNATURE_INVALID),
     ];
-    for bend in bends {
+    for (bend, status) in bends {
         let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
         let (_, request) = euicc.authenticate(&answer, Some(&matching_id), bend);
-        refused(call(bench.at(), &request).await, status::EUICC_SIGNATURE_INVALID);
+        refused(call(bench.at(), &request).await, status);
         refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
     }
     // Signed by another key than the certificate's.
@@ -888,7 +911,16 @@ async fn errors_of_the_euicc_are_passed_on() {
     refused(call(bench.at(), &request).await, EUICC_ERROR);
     refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
 
+    let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
+    let of_another = AuthenticateClientRequest { transaction_id: answer.transaction_id, ..request };
+    refused(call(bench.at(), &of_another).await, status::TRANSACTION_UNKNOWN);
+
     let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
+    let mut of_another = session.clone();
+    of_another.transaction_id = TransactionId::from([0; 16]);
+    let of_another =
+        GetBoundProfilePackageRequest { transaction_id: session.transaction_id.clone(), ..download_error(&of_another) };
+    refused(call(bench.at(), &of_another).await, status::TRANSACTION_UNKNOWN);
     let request = download_error(&session);
     refused(call(bench.at(), &request).await, EUICC_ERROR);
     refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
@@ -1089,6 +1121,7 @@ async fn a_database_file_outlives_the_server() {
     let restart = || {
         Bench::start_in(pki.clone(), |config| {
             config.database.clone_from(&path);
+            config.master_key = Arc::new(MasterKey::new([7; 32]));
             config.settings.address = "smdp.example.com".into();
         })
     };

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use card::entropy::ChaCha;
@@ -18,7 +19,7 @@ use rsp::{Eid, Iccid};
 use smdp::order::add_profile;
 use smdp::profile::{Profile, ProfileState};
 use smdp::store::Store;
-use smdp::{Config, Es2Plus, Operator, ServeError, Server, serve};
+use smdp::{Config, Es2Plus, MasterKey, Operator, ServeError, Server, serve};
 use tokio::runtime::Runtime;
 use vuicc_tests::subscriber::{iccid, subscriber};
 
@@ -61,6 +62,7 @@ impl Bench {
         let server = loop {
             let mut config = Config::from_pki(&self.pki).unwrap();
             database.to_str().unwrap().clone_into(&mut config.database);
+            config.master_key = Arc::new(MasterKey::new([7; 32]));
             config.listen = self.listen[0];
             config.es2plus = Some(Es2Plus {
                 listen: self.listen[1],
