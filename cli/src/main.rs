@@ -15,6 +15,7 @@ mod file;
 mod hexadecimal;
 mod log;
 mod lpa;
+mod master_key;
 mod operator;
 mod output;
 mod package;

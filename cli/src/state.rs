@@ -37,11 +37,20 @@ impl State {
 /// Refuses a database whose file is not there: `what` it would be, and which commands make it. One that is reached
 /// otherwise is there, or says itself that it is not.
 pub(crate) fn has_to_be_there(url: &str, what: &str, makers: &str) -> Result<(), Failure> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
-    if path.contains("://") || path == ":memory:" || Path::new(path).exists() {
+    if is_there(url) {
         return Ok(());
     }
-    Err(Failure::because(format!("there is no {what} at {path} yet; {makers} make one")))
+    Err(Failure::because(format!("there is no {what} at {} yet; {makers} make one", path_of(url))))
+}
+
+/// Whether a database's file is there, as far as it has one.
+pub(crate) fn is_there(url: &str) -> bool {
+    let path = path_of(url);
+    path.contains("://") || path == ":memory:" || Path::new(path).exists()
+}
+
+fn path_of(url: &str) -> &str {
+    url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url)
 }
 
 /// Makes a directory that only its owner can look into; one that is there already stays as it is.

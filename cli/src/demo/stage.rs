@@ -1,7 +1,7 @@
 //! What the demo plays on: a directory, a card in a reader or in this process, an SM-DP+.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use super::narrator::{Told, ensure};
 use crate::card::first_port;
 use crate::failure::{AtPath, Failure};
+use crate::master_key::KeyFile;
 use crate::smdp::Offered;
 use crate::{hexadecimal, pki, random, state};
 
@@ -201,6 +202,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let mut config = smdp::Config::from_pki(pki)?;
         config.database = workshop.directory.join("smdp.db").to_string_lossy().into_owned();
+        config.master_key = Arc::new(KeyFile::new(workshop.directory.join("smdp-master.key")).key()?);
         let server = runtime.block_on(smdp::serve(config))?;
         told.say(format!("https://{}", server.address()));
         Ok(Self { runtime, smdp: server, ci: pki.get(Role::Ci)?.der().to_vec() })

@@ -11,7 +11,7 @@ mod subscriber;
 
 use clap::Subcommand;
 pub(crate) use settings::{NAME, PROGRESS_PORT};
-pub(crate) use state::{DatabaseArguments, DatabaseWait};
+pub(crate) use state::{DatabaseArguments, DatabaseWait, refuse_unless_idle};
 
 use crate::failure::Failure;
 use crate::{Context, asynchronous};
@@ -40,6 +40,15 @@ docs/operator.md")]
     /// Lines: one number, and the devices that share it
     #[command(subcommand)]
     Line(line::Command),
+    /// Seal the database with a new master key
+    #[command(after_help = "\
+Examples:
+  vuicc operator rotate-key
+      a new key in the state directory; servers have to be ended before, and started afterwards
+
+Keys, codes and messages are sealed anew, all or none, and what the old key opens is taken from the file. What the old \
+key opens in copies made before is safe only as long as that key is.")]
+    RotateKey(DatabaseArguments),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
@@ -49,6 +58,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
             Command::Order(command) => order::run(command, context).await,
             Command::Line(command) => line::run(command, context).await,
             Command::Subscriber(command) => subscriber::run(command, context).await,
+            Command::RotateKey(database) => database.rotate_key(context).await,
         }
     })
 }

@@ -1,7 +1,6 @@
 //! Where an operator keeps its data: the database all its parts meet in, and the key that seals what is secret there.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +9,14 @@ use clap::Args;
 use database::without_password;
 use operator::database::Database;
 use operator::hlr::{Hlr, HlrError, MasterKey};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::failure::{AtPath, Failure};
+use crate::master_key::{KeyFile, make_private};
 use crate::state::has_to_be_there;
 use crate::{Context, file, random};
 
-/// Octets of the master key.
-const KEY_LENGTH: usize = 32;
 /// What to do without the right one.
 const WAY_OUT: &str = "bring that key back, or name its file with --master-key; without it nobody's keys can be read, and \
     the operator begins anew with another --database";
@@ -66,23 +65,50 @@ impl DatabaseArguments {
 
     /// The master key this database is sealed with. Only for a database with nothing sealed in it a key is made.
     pub(crate) async fn key(&self, context: &Context, database: &Database) -> Result<Arc<MasterKey>, Failure> {
-        let path = match &self.master_key {
-            Some(path) => path.clone(),
-            None => context.state.directory()?.join("operator-master.key"),
-        };
-        let shown = path.display();
-        if !path.exists() && Hlr::is_sealed(database).await? {
+        let file = self.key_file(context)?;
+        let shown = file.path().display();
+        if !file.path().exists() && Hlr::is_sealed(database).await? {
             return Err(Failure::because(format!(
                 "{shown} is not there, and the operator's database is sealed with it: {WAY_OUT}"
             )));
         }
-        let key = Arc::new(master_key(&path)?);
+        let key = Arc::new(file.key()?);
         match Hlr::new(database.clone(), Arc::clone(&key)).check_key().await {
-            Err(HlrError::OtherKey) => Err(Failure::because(format!(
-                "{shown} is another master key than the one the operator's database is sealed with: {WAY_OUT}"
-            ))),
+            Err(HlrError::OtherKey) => {
+                // A change of keys may have been cut off before the last step.
+                if let Some(next) = file.next()?.map(Arc::new)
+                    && Hlr::new(database.clone(), Arc::clone(&next)).check_key().await.is_ok()
+                {
+                    file.adopt_next()?;
+                    return Ok(next);
+                }
+                Err(Failure::because(format!(
+                    "{shown} is another master key than the one the operator's database is sealed with: {WAY_OUT}"
+                )))
+            }
             checked => Ok(checked.map(|()| key)?),
         }
+    }
+
+    fn key_file(&self, context: &Context) -> Result<KeyFile, Failure> {
+        Ok(KeyFile::new(match &self.master_key {
+            Some(path) => path.clone(),
+            None => context.state.directory()?.join("operator-master.key"),
+        }))
+    }
+
+    /// Seals everything with a new master key: `vuicc operator rotate-key`.
+    pub(crate) async fn rotate_key(&self, context: &Context) -> Result<(), Failure> {
+        let (url, file) = (self.url(context)?, self.key_file(context)?);
+        has_to_be_there(&url, "operator's database", "`vuicc operator subscriber add` and `vuicc operator serve`")?;
+        refuse_unless_idle(&url).await?;
+        let register = self.existing_register(context).await?;
+        let (register, secrets) = register.rotate(file.make_next()?).await?;
+        register.close().await;
+        file.adopt_next()?;
+        let path = file.path();
+        context.output.json(&json!({ "key": path, "secrets": secrets }))?;
+        Ok(context.output.text(format_args!("{secrets} secrets are sealed with a new key, in {}", path.display()))?)
     }
 
     /// Opens the database, which is made if it is not there.
@@ -123,6 +149,16 @@ impl DatabaseArguments {
     }
 }
 
+/// Whoever has the database open goes on with the old key, with which nothing opens any more.
+pub(crate) async fn refuse_unless_idle(url: &str) -> Result<(), Failure> {
+    if database::is_idle(url).await.map_err(|error| Failure::from(error).while_doing(&without_password(url)))? {
+        return Ok(());
+    }
+    Err(Failure::because(
+        "a server or another command has this database open; end it, change the key, and start it again",
+    ))
+}
+
 /// The secret in a file, 32 hexadecimal digits made up if there is no such file, for its owner only.
 pub(crate) fn secret_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     if !path.exists() {
@@ -130,59 +166,4 @@ pub(crate) fn secret_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     }
     let text = Zeroizing::new(fs::read_to_string(path).at("read the secret", path)?);
     Ok(Zeroizing::new(text.trim().to_owned()))
-}
-
-/// The key in a file: 64 hexadecimal digits. Where there is no such file, it is made, for its owner only.
-fn master_key(path: &Path) -> Result<MasterKey, Failure> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_key(path)?;
-            fs::read(path)
-        }
-        read => read,
-    };
-    let text = Zeroizing::new(text.at("read the master key", path)?);
-    let mut octets = Zeroizing::new([0; KEY_LENGTH]);
-    hex::decode_to_slice(text.trim_ascii(), &mut *octets).map_err(|_| {
-        let path = path.display();
-        Failure::because(format!("{path} is no master key: that is {} hexadecimal digits", 2 * KEY_LENGTH))
-    })?;
-    Ok(MasterKey::new(*octets))
-}
-
-fn make_key(path: &Path) -> Result<(), Failure> {
-    make_private(path, &Zeroizing::new(hex::encode(*Zeroizing::new(random::bytes::<KEY_LENGTH>()))))
-}
-
-/// There is never half a secret, and of two processes one wins.
-fn make_private(path: &Path, text: &str) -> Result<(), Failure> {
-    match file::write_new(path, text.as_bytes(), file::Readers::Owner) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        written => written.at("make a secret in", path),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_master_key_is_made_once_and_for_its_owner() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("operator-master.key");
-        let sealed = master_key(&path).unwrap().seal("k", b"secret", [1; 12]).unwrap();
-        assert_eq!(*master_key(&path).unwrap().open("k", &sealed).unwrap(), b"secret");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        #[cfg(unix)]
-        {
-            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        fs::write(&path, [0xFF; 32]).unwrap();
-        let Err(Failure::Because(text)) = master_key(&path).map(drop) else { panic!() };
-        assert!(text.contains("64 hexadecimal digits"), "{text}");
-        fs::write(&path, "too short").unwrap();
-        let Err(Failure::Because(text)) = master_key(&path).map(drop) else { panic!() };
-        assert!(text.contains("64 hexadecimal digits") && !text.contains("too short"), "{text}");
-    }
 }

@@ -6,16 +6,21 @@ mod profile;
 mod serve;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use database::without_password;
 pub(crate) use profile::Offered;
+use serde_json::json;
 pub(crate) use serve::{host_of, socket_address, tls_identity};
-use smdp::SqlStore;
+use smdp::{MasterKey, OpenError, SqlStore};
 
 use crate::failure::{AtPath, Failure};
 use crate::file::{self, Readers, replace};
-use crate::state::has_to_be_there;
+use crate::master_key::KeyFile;
+use crate::operator::refuse_unless_idle;
+use crate::state::{has_to_be_there, is_there};
 use crate::{Context, asynchronous};
 
 /// Where `serve` listens unless told otherwise, and so the address in activation codes.
@@ -55,10 +60,20 @@ Examples:
   vuicc smdp certify operator.example
       makes operator.example.pem, certificate and key in one file
   vuicc smdp certify operator.example --host 192.0.2.7 --out es2.pem
+      for a server at that address; --host 127.0.0.1 for one on this machine
 
 The certificate is of the CI in the state directory, or of that in --pki, whose key has to be there. With it pySim's \
 ES2+ client, for one, can order here; the SM-DP+ has to know the name: vuicc smdp serve --operator")]
     Certify(certify::Arguments),
+    /// Seal the database with a new master key
+    #[command(after_help = "\
+Examples:
+  vuicc smdp rotate-key
+      a new key in the state directory; servers have to be ended before, and started afterwards
+
+Profiles are sealed anew, all or none, and what the old key opens is taken from the file. What the old key opens in \
+copies made before is safe only as long as that key is.")]
+    RotateKey(DatabaseArguments),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
@@ -68,6 +83,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
             Command::Profile(command) => profile::run(command, context).await,
             Command::Notification(command) => notification::run(command, context).await,
             Command::Certify(arguments) => certify::run(arguments, context),
+            Command::RotateKey(database) => database.rotate_key(context).await,
         }
     })
 }
@@ -85,6 +101,10 @@ pub(crate) struct DatabaseArguments {
         value_parser = file::named
     )]
     database: Option<String>,
+    /// The file with the key that profiles are sealed with; made with the database, and always the same for it
+    /// [default: smdp-master.key in the state directory]
+    #[arg(long, value_name = "FILE", value_parser = file::not_stdout)]
+    master_key: Option<PathBuf>,
 }
 
 impl DatabaseArguments {
@@ -97,20 +117,73 @@ impl DatabaseArguments {
 
     /// Opens the database that is there.
     async fn open_existing(&self, context: &Context) -> Result<SqlStore, Failure> {
-        let makers = "`vuicc smdp profile add` and `vuicc smdp serve`";
-        has_to_be_there(&self.url(context)?, "database of an SM-DP+", makers)?;
+        has_to_be_there(&self.url(context)?, "database of an SM-DP+", MAKERS)?;
         self.open(context).await
     }
 
     /// Opens the database, which is made if it is not there.
     async fn open(&self, context: &Context) -> Result<SqlStore, Failure> {
+        Ok(self.open_within(context, Duration::ZERO).await?.0)
+    }
+
+    /// The same, waiting so long for a server that is not up yet; with the key its secrets are sealed with.
+    async fn open_within(&self, context: &Context, patience: Duration) -> Result<(SqlStore, Arc<MasterKey>), Failure> {
         let url = self.url(context)?;
         if self.database.is_none() {
             context.state.directory()?;
         }
-        SqlStore::open(&url).await.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))
+        let named = |error: OpenError| Failure::from(error).while_doing(&without_password(&url));
+        let file = self.key_file(context)?;
+        let shown = file.path().display();
+        if !file.path().exists() && is_there(&url) && SqlStore::is_sealed(&url, patience).await.map_err(named)? {
+            return Err(Failure::because(format!(
+                "{shown} is not there, and the SM-DP+'s database is sealed with it: {WAY_OUT}"
+            )));
+        }
+        let key = Arc::new(file.key()?);
+        match SqlStore::open_within(&url, Arc::clone(&key), patience).await {
+            Err(OpenError::OtherKey) => {
+                // A change of keys may have been cut off before the last step.
+                if let Some(next) = file.next()?.map(Arc::new)
+                    && let Ok(store) = SqlStore::open(&url, Arc::clone(&next)).await
+                {
+                    file.adopt_next()?;
+                    return Ok((store, next));
+                }
+                Err(Failure::because(format!(
+                    "{shown} is another master key than the one the SM-DP+'s database is sealed with: {WAY_OUT}"
+                )))
+            }
+            opened => Ok((opened.map_err(named)?, key)),
+        }
+    }
+
+    fn key_file(&self, context: &Context) -> Result<KeyFile, Failure> {
+        Ok(KeyFile::new(match &self.master_key {
+            Some(path) => path.clone(),
+            None => context.state.directory()?.join("smdp-master.key"),
+        }))
+    }
+
+    async fn rotate_key(&self, context: &Context) -> Result<(), Failure> {
+        let (url, file) = (self.url(context)?, self.key_file(context)?);
+        has_to_be_there(&url, "database of an SM-DP+", MAKERS)?;
+        refuse_unless_idle(&url).await?;
+        let mut store = self.open(context).await?;
+        let profiles = store.rotate(file.make_next()?).await?;
+        store.close().await;
+        file.adopt_next()?;
+        let path = file.path();
+        context.output.json(&json!({ "key": path, "profiles": profiles }))?;
+        Ok(context.output.text(format_args!("{profiles} profiles are sealed with a new key, in {}", path.display()))?)
     }
 }
+
+/// Which commands make a database.
+const MAKERS: &str = "`vuicc smdp profile add` and `vuicc smdp serve`";
+/// What to do without the right master key.
+const WAY_OUT: &str = "bring that key back, or name its file with --master-key; without it no profile can be read, and the \
+    SM-DP+ begins anew with another --database";
 
 /// The file in which `serve` leaves its address for those who write activation codes.
 fn address_file(context: &Context) -> Result<PathBuf, Failure> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use smdp::store::{Notification, Store};
 
 use super::DatabaseArguments;
+use super::profile::tell_damaged;
 use crate::Context;
 use crate::element::SimaResponse;
 use crate::failure::Failure;
@@ -18,19 +19,24 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   vuicc smdp notification list
-  vuicc smdp notification list --json | jq 'select(.verified | not)'")]
+  vuicc smdp notification list --json | jq 'select(.verified | not)'
+
+They are kept for a year, 100000 of them, 1000 of each eUICC, unless `vuicc smdp serve` is told otherwise; of those that \
+cannot be verified, the last 256.")]
     List(DatabaseArguments),
 }
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     let Command::List(database) = command;
-    let notifications = database.open_existing(context).await?.notifications().await?;
+    let store = database.open_existing(context).await?;
+    let (notifications, damaged) = (store.notifications().await?, store.damaged().await?);
     if notifications.is_empty() {
         context.output.text("no notifications")?;
     }
     for notification in notifications {
         context.output.put(&Line::from(notification))?;
     }
+    tell_damaged(damaged.into_iter().filter(|one| one.what == "notification"));
     Ok(())
 }
 

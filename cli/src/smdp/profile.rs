@@ -11,11 +11,12 @@ use rsp::{Eid, Iccid};
 use serde::Serialize;
 use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileError, ProfileState, UnixTime, iccid_of_package};
-use smdp::store::{Store, StoreError};
+use smdp::store::{Damaged, Store, StoreError};
 
 use super::serve::reachable_at;
 use super::{DatabaseArguments, last_address, notification};
 use crate::failure::Failure;
+use crate::output::within_a_line;
 use crate::package::{self, Offer};
 use crate::{Context, random};
 
@@ -249,7 +250,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             show(&profile, &named.whose, context)
         }
         Command::List(List { only, whose }) => {
-            let mut profiles = whose.database.open_existing(context).await?.profiles().await?;
+            let store = whose.database.open_existing(context).await?;
+            let (mut profiles, damaged) = (store.profiles().await?, store.damaged().await?);
             profiles.retain(|profile| only.is_none_or(|state| profile.state == state));
             if profiles.is_empty() {
                 context.output.text("no profiles")?;
@@ -257,6 +259,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             for profile in &profiles {
                 show(profile, whose, context)?;
             }
+            tell_damaged(damaged.into_iter().filter(|one| one.what == "profile"));
             Ok(())
         }
         Command::Show(named) => show_history(named, context).await,
@@ -399,6 +402,14 @@ fn with_way_out(error: OrderError) -> Failure {
         ProfileState::Unavailable => "it was withdrawn for good".to_owned(),
     };
     Failure::because(format!("{error}; {way_out}"))
+}
+
+/// Says what is not listed, beside the list.
+pub(super) fn tell_damaged(damaged: impl Iterator<Item = Damaged>) {
+    for Damaged { what, name, why } in damaged {
+        let way_out = if what == "profile" { "; `vuicc smdp profile add` puts it in again, in its place" } else { "" };
+        eprintln!("vuicc: {}", within_a_line(&format!("{what} {name} is kept but cannot be read: {why}{way_out}")));
+    }
 }
 
 fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failure> {

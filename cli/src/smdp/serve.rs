@@ -9,6 +9,7 @@ use rsp::certificate::Role;
 use rsp::pki::{Pki, PkiError, ServerName};
 use serde_json::json;
 use smdp::identity::Identity;
+use smdp::profile::UnixTime;
 use smdp::{Config, Es2Plus, Operator, ServeError, TlsIdentity};
 
 use super::{DEFAULT_LISTEN, DatabaseArguments, remember_address};
@@ -35,6 +36,16 @@ pub(crate) struct Arguments {
     /// [default: the operator of this state directory, at its usual place]
     #[arg(long = "operator", value_name = "NAME[=URL]", requires = "es2_listen", value_parser = operator)]
     operators: Vec<Operator>,
+    /// Another host name or address in its TLS certificate, besides that of the address; repeat for more. Those of this
+    /// machine are in it where it listens on this machine alone
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<ServerName>,
+    /// How many notifications of eUICCs are kept; older ones give way
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    keep_notifications: u32,
+    /// For how many days they are kept
+    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    keep_notifications_for: u32,
     #[command(flatten)]
     database: DatabaseArguments,
     #[command(flatten)]
@@ -105,7 +116,8 @@ fn es2plus(arguments: &Arguments, pki: &Pki, host: &str) -> Result<Option<Es2Plu
         }
         None => vec![pki.get(Role::Ci)?.der().to_vec()],
     };
-    Ok(Some(Es2Plus { listen, tls: tls_identity(pki, host)?, roots, operators }))
+    let tls = tls_identity(pki, host, &names(&arguments.hosts, listen))?;
+    Ok(Some(Es2Plus { listen, tls, roots, operators }))
 }
 
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
@@ -117,13 +129,19 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
             arguments.listen
         );
     }
-    let tls = if arguments.plain { None } else { Some(tls_identity(&pki, &host)?) };
+    let others = names(&arguments.hosts, arguments.listen);
+    let tls = if arguments.plain { None } else { Some(tls_identity(&pki, &host, &others)?) };
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();
+    config.settings.notifications_kept = arguments.keep_notifications;
+    config.settings.notifications_kept_for = UnixTime::from(arguments.keep_notifications_for) * 24 * 60 * 60;
     context.state.directory()?;
     config.database = arguments.database.url(context)?;
     config.database_wait = arguments.wait.patience();
+    let (store, key) = arguments.database.open_within(context, config.database_wait).await?;
+    store.close().await;
+    config.master_key = key;
     config.proxies.clone_from(&arguments.proxies);
     config.es2plus = es2plus(arguments, &pki, &host)?;
     let database = without_password(&config.database);
@@ -145,13 +163,22 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     Ok(())
 }
 
-/// A TLS certificate for `host`: a fresh one if the key of the CI is at hand, otherwise the one in the folder.
-pub(crate) fn tls_identity(pki: &Pki, host: &str) -> Result<TlsIdentity, Failure> {
+/// Further names of a server that listens there. On other machines, those of this one are the names of others.
+fn names(hosts: &[ServerName], listen: SocketAddr) -> Vec<ServerName> {
+    let loopback = if listen.ip().is_loopback() { ServerName::loopback() } else { Vec::new() };
+    hosts.iter().cloned().chain(loopback).collect()
+}
+
+/// A TLS certificate for `host`, and for others: a fresh one if the key of the CI is at hand, otherwise the one in the
+/// folder.
+pub(crate) fn tls_identity(pki: &Pki, host: &str, others: &[ServerName]) -> Result<TlsIdentity, Failure> {
     let tls = if pki.key(Role::Ci).is_ok() {
-        let mut names = ServerName::loopback();
-        let host = host.parse::<ServerName>().unwrap_or_else(|never| match never {});
-        names.retain(|name| *name != host);
-        names.insert(0, host);
+        let mut names = vec![host.parse::<ServerName>().unwrap_or_else(|never| match never {})];
+        for other in others {
+            if !names.contains(other) {
+                names.push(other.clone());
+            }
+        }
         let oid = pki.get(Role::DpAuth)?.certificate().oid()?.clone();
         pki.issue_tls(&names, &oid, random::now(), &mut random::fill)?
     } else {

@@ -22,7 +22,7 @@ use operator::smsc::BoxFuture;
 use rsp::certificate::Role;
 use rsp::es2plus::{HandleDownloadProgressInfoRequest, Request};
 use rsp::metadata::ProfileClass;
-use rsp::pki::Pki;
+use rsp::pki::{Pki, ServerName};
 use rsp::{Eid, Iccid, Imsi};
 use saip::builder::{Subscriber, build};
 use smdp::profile::ProfileState;
@@ -35,6 +35,7 @@ use super::super::stage::{Card, Workshop};
 use super::then::Reach;
 use super::trace::{Passed, Trace};
 use crate::failure::Failure;
+use crate::master_key::KeyFile;
 use crate::operator::settings::{Settings, SmsCheck};
 use crate::operator::{DatabaseArguments, NAME, parts, provision};
 use crate::output::Output;
@@ -91,9 +92,10 @@ impl World {
 
         let mut config = smdp::Config::from_pki(&pki)?;
         config.database = directory.join("smdp.db").to_string_lossy().into_owned();
+        config.master_key = Arc::new(KeyFile::new(directory.join("smdp-master.key")).key()?);
         config.es2plus = Some(smdp::Es2Plus {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls: tls_identity(&pki, "127.0.0.1")?,
+            tls: tls_identity(&pki, "127.0.0.1", &ServerName::loopback())?,
             roots: vec![ci.clone()],
             operators: vec![smdp::Operator {
                 progress_url: Some(format!("https://{progress}")),

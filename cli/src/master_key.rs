@@ -1,0 +1,132 @@
+//! Master keys in files: made once, for their owner only, and changed so that at any moment one of them fits.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use database::seal::MasterKey;
+use zeroize::Zeroizing;
+
+use crate::failure::{AtPath, Failure};
+use crate::{file, random};
+
+/// Octets of a master key.
+const KEY_LENGTH: usize = 32;
+
+/// A file with a master key: 64 hexadecimal digits.
+#[derive(Debug)]
+pub(crate) struct KeyFile(PathBuf);
+
+impl KeyFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The key. Where there is no such file, it is made.
+    pub(crate) fn key(&self) -> Result<MasterKey, Failure> {
+        if !self.0.exists() {
+            make_key(&self.0)?;
+        }
+        read_key(&self.0)
+    }
+
+    /// A new key, to follow this one, in a file beside it.
+    pub(crate) fn make_next(&self) -> Result<MasterKey, Failure> {
+        let next = self.next_path();
+        match fs::remove_file(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &next),
+            _ => {}
+        }
+        make_key(&next)?;
+        read_key(&next)
+    }
+
+    /// The key that is to follow, if a change of keys was interrupted.
+    pub(crate) fn next(&self) -> Result<Option<MasterKey>, Failure> {
+        let next = self.next_path();
+        if next.exists() { read_key(&next).map(Some) } else { Ok(None) }
+    }
+
+    /// Puts the key that was to follow in the place of this one.
+    pub(crate) fn adopt_next(&self) -> Result<(), Failure> {
+        fs::rename(self.next_path(), &self.0).at("put the new master key in", &self.0)?;
+        // That it has this name is to outlast a power cut.
+        let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).at("write", folder)
+    }
+
+    fn next_path(&self) -> PathBuf {
+        let mut name = self.0.clone().into_os_string();
+        name.push(".next");
+        name.into()
+    }
+}
+
+fn read_key(path: &Path) -> Result<MasterKey, Failure> {
+    let text = Zeroizing::new(fs::read(path).at("read the master key", path)?);
+    let mut octets = Zeroizing::new([0; KEY_LENGTH]);
+    hex::decode_to_slice(text.trim_ascii(), &mut *octets).map_err(|_| {
+        let path = path.display();
+        Failure::because(format!("{path} is no master key: that is {} hexadecimal digits", 2 * KEY_LENGTH))
+    })?;
+    Ok(MasterKey::new(*octets))
+}
+
+fn make_key(path: &Path) -> Result<(), Failure> {
+    make_private(path, &Zeroizing::new(hex::encode(*Zeroizing::new(random::bytes::<KEY_LENGTH>()))))
+}
+
+/// There is never half a secret, and of two processes one wins.
+pub(crate) fn make_private(path: &Path, text: &str) -> Result<(), Failure> {
+    match file::write_new(path, text.as_bytes(), file::Readers::Owner) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written.at("make a secret in", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_master_key_is_made_once_and_for_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator-master.key");
+        let file = KeyFile::new(path.clone());
+        let sealed = file.key().unwrap().seal("k", b"secret", [1; 12]).unwrap();
+        assert_eq!(*file.key().unwrap().open("k", &sealed).unwrap(), b"secret");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        fs::write(&path, [0xFF; 32]).unwrap();
+        let Err(Failure::Because(text)) = file.key().map(drop) else { panic!() };
+        assert!(text.contains("64 hexadecimal digits"), "{text}");
+        fs::write(&path, "too short").unwrap();
+        let Err(Failure::Because(text)) = file.key().map(drop) else { panic!() };
+        assert!(text.contains("64 hexadecimal digits") && !text.contains("too short"), "{text}");
+    }
+
+    /// Whenever it is cut off, one of the two files has the key of before, or the next one.
+    #[test]
+    fn a_key_is_followed_by_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::new(folder.path().join("smdp-master.key"));
+        let of_before = file.key().unwrap().seal("k", b"before", [1; 12]).unwrap();
+        assert!(file.next().unwrap().is_none());
+        let given_up = file.make_next().unwrap().seal("k", b"never", [1; 12]).unwrap();
+        let next = file.make_next().unwrap().seal("k", b"next", [1; 12]).unwrap();
+        assert_eq!(*file.key().unwrap().open("k", &of_before).unwrap(), b"before");
+        assert_eq!(*file.next().unwrap().unwrap().open("k", &next).unwrap(), b"next");
+        assert!(file.next().unwrap().unwrap().open("k", &given_up).is_err());
+        file.adopt_next().unwrap();
+        assert_eq!(*file.key().unwrap().open("k", &next).unwrap(), b"next");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
