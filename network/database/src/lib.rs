@@ -313,6 +313,8 @@ async fn try_once(url: &str) -> Result<(), DatabaseError> {
         let mut connection = AnyConnection::connect(url).await?;
         if url.starts_with("sqlite:") {
             connection.execute("PRAGMA schema_version").await?;
+            // Writes something: no more than this fits on a full disk.
+            connection.execute("PRAGMA journal_mode = WAL").await?;
         }
         connection.close().await
     };
