@@ -28,6 +28,7 @@ mod smdp;
 mod state;
 mod subscriber;
 mod target;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

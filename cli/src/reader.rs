@@ -24,7 +24,7 @@ The number or any unmistakable part of the name is what --reader takes.")]
     /// Wait until a card is in a reader and has answered to reset, and show that reader
     #[command(after_help = "\
 Examples:
-  vuicc card run my.card & vuicc reader wait
+  vuicc card run my.img & vuicc reader wait
       goes on as soon as any PC/SC program can use the card
   vuicc reader wait --reader 'Virtual PCD 00 01' --timeout 60
 

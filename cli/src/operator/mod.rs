@@ -14,7 +14,7 @@ pub(crate) use settings::{NAME, PROGRESS_PORT};
 pub(crate) use state::{DatabaseArguments, DatabaseWait, refuse_unless_idle};
 
 use crate::failure::Failure;
-use crate::{Context, asynchronous};
+use crate::{Context, asynchronous, waiting};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,6 +31,19 @@ Examples:
 It prints where each door is. Settings, their defaults and how to point a part at somebody else's counterpart: \
 docs/operator.md")]
     Serve(Box<serve::Arguments>),
+    /// Wait until an operator that was started just now takes connections
+    #[command(after_help = "\
+Examples:
+  vuicc operator serve & vuicc operator wait
+  vuicc operator wait --at 127.0.0.1:9443 --timeout 60
+
+Without --at it is looked for where the settings put health and metrics, which opens together with everything else.")]
+    Wait {
+        #[command(flatten)]
+        settings: settings::SettingsArguments,
+        #[command(flatten)]
+        waiting: waiting::Arguments,
+    },
     /// Subscriptions: the register (HLR) and the keys of its authentication centre
     #[command(subcommand)]
     Subscriber(subscriber::Command),
@@ -55,6 +68,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     asynchronous::run(async {
         match command {
             Command::Serve(arguments) => serve::run(arguments, context).await,
+            Command::Wait { settings, waiting } => waiting::until_reachable("the operator", waiting, context, || {
+                Ok(settings.read(context)?.listen.internal.to_string())
+            }),
             Command::Order(command) => order::run(command, context).await,
             Command::Line(command) => line::run(command, context).await,
             Command::Subscriber(command) => subscriber::run(command, context).await,

@@ -21,7 +21,7 @@ use crate::file::{self, Readers, replace};
 use crate::master_key::KeyFile;
 use crate::operator::refuse_unless_idle;
 use crate::state::{has_to_be_there, is_there};
-use crate::{Context, asynchronous};
+use crate::{Context, asynchronous, waiting};
 
 /// Where `serve` listens unless told otherwise, and so the address in activation codes.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8443";
@@ -48,6 +48,14 @@ there is one by: vuicc smdp certify op.test
 
 Profiles and orders may change while it runs: vuicc smdp profile --help")]
     Serve(serve::Arguments),
+    /// Wait until a server that was started just now takes connections
+    #[command(after_help = "\
+Examples:
+  vuicc smdp serve & vuicc smdp wait
+  vuicc smdp wait --at 127.0.0.1:8444 --timeout 60
+
+Without --at it is the server of this state directory, at its --address.")]
+    Wait(waiting::Arguments),
     /// Profiles and their orders
     #[command(subcommand)]
     Profile(profile::Command),
@@ -80,6 +88,10 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     asynchronous::run(async {
         match command {
             Command::Serve(arguments) => serve::run(arguments, context).await,
+            Command::Wait(arguments) => waiting::until_reachable("the SM-DP+", arguments, context, || {
+                let address = last_address(context)?;
+                Ok(if host_of(&address) == address { format!("{address}:443") } else { address })
+            }),
             Command::Profile(command) => profile::run(command, context).await,
             Command::Notification(command) => notification::run(command, context).await,
             Command::Certify(arguments) => certify::run(arguments, context),
