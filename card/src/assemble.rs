@@ -18,7 +18,7 @@ pub fn card(manufacture: &Manufacture, nvm: Box<dyn Nvm>, entropy: Box<dyn Entro
 /// ```no_run
 /// use apdu::Icc;
 ///
-/// let mut card = card::open("my.card".as_ref())?;
+/// let mut card = card::open("my.img".as_ref())?;
 /// let atr = card.power_on();
 /// let answer = Card::transmit(&mut card, &[0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]);
 /// # use card_os::Card;

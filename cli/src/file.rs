@@ -83,10 +83,17 @@ fn beside(path: &Path, contents: &[u8], readers: Readers) -> io::Result<tempfile
     builder.prefix(".").suffix(".new");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(readers.mode()));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(contents)?;
+    let mut file = builder.tempfile_in(folder).map_err(without_path)?;
+    file.write_all(contents).map_err(without_path)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// The cause alone: the path in it is that of a file nobody has heard of.
+fn without_path(error: io::Error) -> io::Error {
+    let below = error.get_ref().and_then(|wrapped| wrapped.source());
+    let code = below.and_then(|below| below.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error);
+    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

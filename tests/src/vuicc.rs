@@ -13,7 +13,7 @@ use crate::reader::Reader;
 use crate::repository;
 
 /// Names the program to be tested. Without it, it is built.
-pub(crate) const PROGRAM: &str = "VUICC";
+pub const PROGRAM: &str = "VUICC";
 /// A slow machine, and everything from scratch.
 const BUILD: Duration = Duration::from_mins(30);
 

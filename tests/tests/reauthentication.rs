@@ -48,7 +48,7 @@ fn random(octets: &mut [u8]) {
 impl Network {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("sim.card");
+        let image = folder.path().join("sim.img");
         let mut new = command(folder.path(), ["card", "new", "--type", "uicc", "--profile"]);
         let _ = run(new.arg(package(folder.path(), &subscriber(1))).arg(&image)).success();
         let card: Box<dyn Transport> = Box::new(InProcess::connect(card::open(&image).unwrap()));

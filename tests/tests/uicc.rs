@@ -17,7 +17,7 @@ const RAND: [u8; 16] = hex!("23553cbe9637a89d218ae64dae47bf35");
 
 /// A card out of an invented subscriber, and what the description says.
 fn card(folder: &Path, options: &[&str]) -> (Box<dyn Transport>, Subscriber) {
-    let (description, image) = (folder.join("anna.toml"), folder.join("sim.card"));
+    let (description, image) = (folder.join("anna.toml"), folder.join("sim.img"));
     let _ = run(command(folder, ["subscriber", "new"]).args(options).arg(&description)).success();
     let mut new = command(folder, ["--json", "card", "new", "--type", "uicc", "--subscriber"]);
     let made = json_lines(&run(new.arg(&description).arg(&image)).success());
@@ -129,9 +129,9 @@ fn what_fits_an_euicc_only_is_refused() {
     assert!(!again.status.success(), "a subscriber is not written over");
     let refusal = |options: &[&str]| {
         let mut new = command(folder.path(), ["card", "new", "--type", "uicc"]);
-        new.arg(path("sim.card")).arg("--subscriber").arg(path("one.toml")).args(options);
+        new.arg(path("sim.img")).arg("--subscriber").arg(path("one.toml")).args(options);
         let finished = run(&mut new);
-        assert!(!finished.status.success() && !path("sim.card").exists(), "{options:?}");
+        assert!(!finished.status.success() && !path("sim.img").exists(), "{options:?}");
         finished.stderr
     };
     assert!(refusal(&["--disabled"]).contains("--disabled"));

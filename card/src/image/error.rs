@@ -49,7 +49,7 @@ pub enum ImageError {
         reason: String,
     },
     /// The disk is full.
-    #[error("{0}: no space left on the disk; make room, and the card goes on as it was before")]
+    #[error("{0}: no space left on the disk; make room, nothing is lost")]
     NoSpace(PathBuf),
     /// The user may not.
     #[error("{0}: permission denied; a card needs read and write access to its image")]
@@ -110,14 +110,14 @@ mod tests {
 
     #[test]
     fn the_cause_is_told_in_one_line() {
-        let told = |kind: io::ErrorKind| ImageError::database(Path::new("my.card"), redb::Error::Io(kind.into()));
+        let told = |kind: io::ErrorKind| ImageError::database(Path::new("my.img"), redb::Error::Io(kind.into()));
         assert!(matches!(told(io::ErrorKind::StorageFull), ImageError::NoSpace(_)));
         assert!(matches!(told(io::ErrorKind::PermissionDenied), ImageError::Permission(_)));
         assert!(matches!(told(io::ErrorKind::ReadOnlyFilesystem), ImageError::Permission(_)));
         assert!(matches!(told(io::ErrorKind::InvalidData), ImageError::NotACardImage(_)));
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied, io::ErrorKind::TimedOut] {
             let text = told(kind).to_string();
-            assert!(text.starts_with("my.card") && text.lines().count() == 1, "{text}");
+            assert!(text.starts_with("my.img") && text.lines().count() == 1, "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! read from memory.
 //!
 //! ```no_run
-//! let inspection = card::inspect::image("my.card".as_ref())?;
+//! let inspection = card::inspect::image("my.img".as_ref())?;
 //! println!("{inspection}");
 //! # Ok::<(), card::inspect::InspectionError>(())
 //! ```

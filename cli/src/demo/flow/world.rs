@@ -205,7 +205,7 @@ impl World {
 
     /// A UICC with this subscriber; where its image is.
     pub(super) fn uicc(&self, name: &str, subscriber: &Subscriber) -> Result<PathBuf, Failure> {
-        let image = self.directory.join(format!("{name}.card"));
+        let image = self.directory.join(format!("{name}.img"));
         let profile = ProfileToLoad::from(saip::encode_package(&build(subscriber)?));
         uicc(&Uicc::new(profile, random::now()))?.save(&image)?;
         Ok(image)
@@ -213,7 +213,7 @@ impl World {
 
     /// An empty eUICC.
     pub(super) fn euicc(&self, name: &str) -> Result<Card, Failure> {
-        let image = self.directory.join(format!("{name}.card"));
+        let image = self.directory.join(format!("{name}.img"));
         let description = Euicc::new(self.pki.clone(), random::now());
         let new = euicc(&description, &mut ChaCha::from_operating_system()?)?;
         new.save(&image)?;

@@ -1,0 +1,326 @@
+//! What people meet in their first hour: the private smart card service's shell, files on a disk that is full, commands
+//! that a reader takes for something else.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use card::image::{FileNvm, Manufacture};
+use card_os::nvm::{Key, MemoryNvm, Nvm, Partition, Update};
+use reader_bridge::{PcscReader, Transport, TransportError};
+use vuicc_tests::peer;
+use vuicc_tests::process::{Process, run, start};
+use vuicc_tests::reader::{Reader, beside_private_reader};
+use vuicc_tests::repository;
+use vuicc_tests::vuicc::{Card, command};
+
+fn private_pcscd() -> Command {
+    Command::new(repository().join("scripts/private-pcscd"))
+}
+
+/// Whether a private service can run here at all.
+fn possible(test: &str) -> bool {
+    let probe = run(private_pcscd().args(["-n", "true"]));
+    if probe.code() != Some(0) {
+        peer::skip(test, probe.stderr.trim());
+    }
+    probe.code() == Some(0)
+}
+
+/// What runs beside the service is interrupted as anywhere else: nothing is ignored that was not ignored before.
+#[test]
+fn ctrl_c_ends_a_program_in_the_private_shell_and_not_the_shell() {
+    if !possible("ctrl_c") {
+        return;
+    }
+    let shell = format!("{} -n bash --norc", repository().join("scripts/private-pcscd").display());
+    // Where the key is dead, nothing comes any more.
+    let mut terminal = Command::new("timeout");
+    terminal.args(["--foreground", "60", "script", "-qefc", &shell, "/dev/null"]).env("TERM", "dumb");
+    let mut child = start(&terminal, Stdio::piped(), Stdio::piped(), Stdio::inherit());
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = String::new();
+    let mut until = |wanted: &str, seen: &mut String| {
+        while !seen.contains(wanted) {
+            let mut octets = [0; 256];
+            let count = screen.read(&mut octets).unwrap();
+            assert!(count > 0, "the terminal ended before {wanted:?}: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&octets[..count]));
+        }
+        seen.clear();
+    };
+    keys.write_all(b"echo rea''dy\n").unwrap();
+    until("ready", &mut seen);
+    keys.write_all(b"echo wai''ting; sleep 1000\n").unwrap();
+    until("waiting", &mut seen);
+    // The shell gives the terminal to the program before that runs; the key may come a moment too early all the same.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let pressing = Arc::clone(&interrupted);
+    let fingers = thread::spawn(move || {
+        while !pressing.load(Ordering::Relaxed) && keys.write_all(b"\x03echo status=$?\n").is_ok() {
+            thread::sleep(Duration::from_millis(300));
+        }
+        keys
+    });
+    until("status=130", &mut seen);
+    interrupted.store(true, Ordering::Relaxed);
+    let mut keys = fingers.join().unwrap();
+    keys.write_all(b"\x03exit 7\n").unwrap();
+    drop(keys);
+    let mut rest = String::new();
+    // A terminal whose other end is gone reads as an error, which is an end as well.
+    let _ = screen.read_to_string(&mut rest);
+    assert_eq!(child.wait().unwrap().code(), Some(7), "the shell lived on, and so did the service: {rest}");
+}
+
+#[test]
+fn the_private_service_says_what_to_do_without_namespaces() {
+    let mut here = Command::new("unshare");
+    here.args(["--user", "--map-root-user", "--mount", "--net", "bash", "-c"]);
+    // A container's root: no user namespaces of its own, and no right to make others.
+    here.arg(
+        "mount -t tmpfs tmpfs /run && ip link set lo up && echo 0 >/proc/sys/user/max_user_namespaces || exit 99
+         drop='setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin --'
+         $drop \"$0\" -n true && exit 98
+         $drop \"$0\" -s sh -c '[ -S /run/pcscd/pcscd.comm ] && exit 5'",
+    );
+    let told = run(here.arg(repository().join("scripts/private-pcscd")));
+    if matches!(told.code(), Some(1 | 99)) && !told.stderr.contains("private-pcscd: no namespaces") {
+        return peer::skip("without namespaces", told.stderr.trim());
+    }
+    assert!(told.stderr.contains("CAP_SYS_ADMIN") && told.stderr.contains(" -s "), "{}", told.stderr);
+    assert_eq!(told.code(), Some(5), "{told:#?}");
+}
+
+/// pcscd's virtual reader takes some commands of one octet for its own: no client keeps the others out with them, and
+/// what breaks the connection is noticed as a removal.
+#[test]
+fn no_command_keeps_a_reader_from_others() {
+    beside_private_reader(|reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Card::new(folder.path(), &[]);
+        let _inserted = card.insert(reader, 0);
+        let select: &[u8] = &[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00];
+        let again = || {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            loop {
+                let answer = PcscReader::connect(Reader::FIRST).and_then(|mut host| host.transmit(select));
+                match answer {
+                    Ok(answer) if answer == [0x90, 0x00] => return,
+                    other => assert!(Instant::now() < deadline, "{other:?}"),
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        };
+        for octet in [0xFF, 0x80, 0x05, 0x03] {
+            let mut host = PcscReader::connect(Reader::FIRST).unwrap();
+            assert_eq!(host.transmit(&[octet]).unwrap(), [0x67, 0x00], "{octet:02X} is no control");
+            assert_eq!(host.transmit(select).unwrap(), [0x90, 0x00]);
+        }
+        for octet in [0x00, 0x01, 0x02] {
+            let mut host = PcscReader::connect(Reader::FIRST).unwrap();
+            let answer = host.transmit(&[octet]);
+            assert!(answer.is_err(), "{octet:02X}: {answer:?}");
+            drop(host);
+            again();
+        }
+    });
+}
+
+/// One goes, another comes within a moment, while a client goes on: the client hears of it, and the next is served.
+#[test]
+fn a_card_that_is_run_again_at_once_is_noticed() {
+    beside_private_reader(|reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Card::new(folder.path(), &[]);
+        let mut inserted = Some(card.insert(reader, 0));
+        let select: &[u8] = &[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00];
+        for _ in 0..3 {
+            let mut host = PcscReader::connect(Reader::FIRST).unwrap();
+            assert_eq!(host.transmit(select).unwrap(), [0x90, 0x00]);
+            inserted.take().unwrap().stop();
+            // This finds the connection gone, and takes it from the reader before that looks.
+            let gone = host.transmit(select);
+            assert!(gone.is_err() || gone.is_ok_and(|answer| answer != [0x90, 0x00]));
+            let mut run = command(folder.path(), ["card", "run"]);
+            run.arg(card.image()).args(["--reader", &reader.slot(0)]);
+            inserted = Some(Process::start(&mut run, folder.path()));
+            let deadline = Instant::now() + Duration::from_mins(1);
+            let mut told_of_removal = false;
+            while !told_of_removal {
+                // Until the service has missed the card, it does not know better than to try.
+                match host.transmit(select) {
+                    Err(TransportError::CardRemoved | TransportError::CardReset) => told_of_removal = true,
+                    other => assert!(Instant::now() < deadline, "{other:?}"),
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+            drop(host);
+            reader_holds(reader, deadline);
+        }
+        let mut host = PcscReader::connect(Reader::FIRST).unwrap();
+        assert_eq!(host.transmit(select).unwrap(), [0x90, 0x00]);
+    });
+}
+
+fn reader_holds(reader: &Reader, deadline: Instant) {
+    while !reader.holds_card(0) {
+        assert!(Instant::now() < deadline, "the card does not come back");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Set where the test runs with a small disk of its own.
+const SMALL_DISK: &str = "VUICC_TEST_SMALL_DISK";
+
+/// The test is run once more in a namespace with a file system of eight mebibytes.
+#[test]
+fn a_full_disk_costs_nothing_but_what_did_not_fit() {
+    if let Some(disk) = env::var_os(SMALL_DISK) {
+        return on_a_small_disk(Path::new(&disk));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut small = Command::new("unshare");
+    small.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o size=8m tmpfs \"$0\" && exec \"$@\"",
+    ]);
+    small.arg(folder.path());
+    let probe = run(Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]));
+    if probe.code() != Some(0) {
+        return peer::skip("a full disk", probe.stderr.trim());
+    }
+    small.arg(env::current_exe().unwrap());
+    small.args(["a_full_disk_costs_nothing_but_what_did_not_fit", "--exact", "--nocapture"]);
+    let outcome =
+        run(small.env(SMALL_DISK, folder.path()).env(vuicc_tests::vuicc::PROGRAM, vuicc_tests::vuicc::program()));
+    assert!(outcome.code() == Some(0) && outcome.stdout.contains("1 passed"), "{outcome:#?}");
+}
+
+fn on_a_small_disk(disk: &Path) {
+    let (image, ballast) = (disk.join("card.img"), disk.join("ballast"));
+    let manufacture = Manufacture::new(card::image::CardType::Euicc, card_os::CardProfile::default(), 1_767_225_600);
+    card::image::create(&image, &manufacture, &MemoryNvm::default()).unwrap();
+    let mut nvm = FileNvm::open(&image).unwrap();
+    let update = |number: u32| vec![Update::Insert(Key::new(Partition::Content, 1, number), vec![0x5A; 9_000])];
+    let mut model = MemoryNvm::default();
+    for round in 0..3 {
+        fill(&ballast);
+        // What is free inside the image is used up first; then nothing fits, again and again.
+        let mut number = round * 1_000;
+        let mut failures = 0;
+        while failures < 4 {
+            match nvm.apply(update(number)) {
+                Ok(()) => model.apply(update(number)).unwrap(),
+                Err(_) => failures += 1,
+            }
+            assert_eq!(nvm.memory(), &model, "what failed has not happened");
+            number += 1;
+            assert!(number % 1_000 < 900, "the disk is not full");
+        }
+        fs::remove_file(&ballast).unwrap();
+        nvm.apply(update(number)).unwrap();
+        model.apply(update(number)).unwrap();
+        assert_eq!(card::image::read(&image).unwrap().1, model);
+        let all =
+            (0..=number).map(|number| Update::Remove(Key::new(Partition::Content, 1, number))).collect::<Vec<_>>();
+        nvm.apply(all.clone()).unwrap();
+        model.apply(all).unwrap();
+    }
+    drop(nvm);
+    assert_eq!(FileNvm::open(&image).unwrap().memory(), &model);
+
+    // Commands that make files: none is left half, and the same command works once there is space.
+    let state = disk.join("state");
+    let within = |arguments: &[&str]| run(command(&state, []).args(arguments).current_dir(disk));
+    let _ = within(&["subscriber", "new", "first.toml"]).success();
+    fill(&ballast);
+    let all: [(&[&str], &str); 3] = [
+        (&["subscriber", "new", "anna.toml"], "anna.toml"),
+        (&["card", "new", "sim.img", "--type", "uicc", "--subscriber", "first.toml"], "sim.img"),
+        (&["smdp", "certify", "operator.test", "--out", "operator.pem"], "operator.pem"),
+    ];
+    for (arguments, file) in all {
+        let refused = within(arguments);
+        assert!(refused.code() == Some(1) && refused.stderr.to_lowercase().contains("no space"), "{refused:#?}");
+        assert!(!disk.join(file).exists(), "{file} is there, and nothing in it");
+    }
+    assert!(!state.join("pki").exists(), "no half PKI");
+    let databases = [&["smdp", "profile", "add", "first.toml"][..], &["operator", "subscriber", "add", "first.toml"]];
+    for arguments in databases {
+        let refused = within(arguments);
+        let told = refused.stderr.to_lowercase();
+        let named = ["no space", "full", "disk i/o error"].iter().any(|cause| told.contains(cause));
+        assert!(refused.code() == Some(1) && named, "{refused:#?}");
+    }
+    fs::remove_file(&ballast).unwrap();
+    for arguments in all.map(|(arguments, _)| arguments).into_iter().chain(databases) {
+        let _ = within(arguments).success();
+    }
+}
+
+/// Writes until nothing fits any more.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    for size in [65_536, 4_096, 512, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+/// `-` is stdout where that makes sense, and refused where it does not; no file is made that is called so.
+#[test]
+fn a_dash_is_stdout_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |arguments: &[&str]| {
+        let mut vuicc = command(&folder.path().join("state"), []);
+        run(vuicc.args(arguments).current_dir(folder.path()))
+    };
+    let subscriber = within(&["subscriber", "new", "-"]).success();
+    assert!(subscriber.stdout.contains("iccid = "), "{}", subscriber.stdout);
+    let certificate = within(&["smdp", "certify", "operator.test", "--out", "-"]).success();
+    assert!(certificate.stdout.contains("PRIVATE KEY"), "{}", certificate.stdout);
+    for refused in [
+        &["card", "new", "-"][..],
+        &["subscriber", "new", "-", "--count", "2"],
+        &["smdp", "profile", "list", "--database", "-"],
+        &["smdp", "profile", "list", "--db", "-"],
+        &["operator", "subscriber", "list", "--database", "-"],
+        &["--state", "-", "smdp", "profile", "list"],
+        &["device", "primary", "--memory", "-", "bonds"],
+    ] {
+        let told = within(refused);
+        assert!(told.code().is_some_and(|code| code > 0), "{refused:?}: {told:#?}");
+    }
+    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.retain(|name| name != "state");
+    assert!(names.is_empty(), "{names:?}");
+}
+
+/// Keys of every authentication are in a trace.
+#[test]
+fn a_trace_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let (script, trace) = (folder.path().join("one.apdu"), folder.path().join("trace.json"));
+    fs::write(&script, "\u{FEFF}reset\n> 00A4000C 023F00\n< 9000\n").unwrap();
+    // One that was there before, open to all.
+    fs::write(&trace, "").unwrap();
+    fs::set_permissions(&trace, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut play = command(folder.path(), ["apdu", "run", "--card"]);
+    let _ = run(play.arg(card.image()).arg("--trace").arg(&trace).arg(&script)).success();
+    assert_eq!(fs::metadata(&trace).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&trace).unwrap().contains("3F00"));
+}
