@@ -236,6 +236,18 @@ impl<'n> Context<'_, 'n> {
         pins.satisfied(&self.kernel.verified, df, reference)
     }
 
+    /// Whether the access rules of this application's ADF let the terminal give a command that they name by its header, as
+    /// they may AUTHENTICATE; `None` if they do not name it. ISO/IEC 7816-4 §5.4.3.2.
+    pub fn allows(&self, command: &Command<'_>) -> Option<bool> {
+        let adf = self.record.adf?;
+        let kernel = &*self.kernel;
+        let pins = Pins { nvm: &self.nvm, tree: &kernel.tree, domain: kernel.tree_domain };
+        let rules = kernel.tree.rules_in(adf, || pins.security_environment(adf));
+        let header = [command.class.to_byte(), command.ins.0, command.p1, command.p2];
+        let condition = rules.for_command(header)?;
+        Some(condition.holds(&|reference| pins.satisfied(&kernel.verified, adf, reference)))
+    }
+
     /// The key references whose status the FCP of this application's ADF shows.
     pub fn pin_status(&self) -> &[u8] {
         let adf = self.record.adf.and_then(|adf| self.kernel.tree.get(adf));

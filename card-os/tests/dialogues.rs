@@ -90,6 +90,7 @@ fn pin(value: [u8; 8], attributes: u8, unblocking: u8) -> Pin {
     Pin {
         value: value.into(),
         enabled: attributes & 1 != 0,
+        replaced: false,
         attributes: PinAttributes(attributes),
         tries: 3,
         maximum_tries: 3,
@@ -222,7 +223,7 @@ fn select_answers_like_t0() {
          00A4001C 02 3F00 > 6A86
          80F2000C > 9000
          80F20001 0E > 840C A0000000871002FF49FF0589 9000
-         80F2000010 > 6C1F
+         80F2000010 > 6C22
          80F20300 > 6A86",
     );
 }

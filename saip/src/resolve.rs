@@ -60,13 +60,25 @@ pub enum FileKind {
     BerTlv,
 }
 
-/// Where the access rule of a file stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where the access rule of a file stands. TS 102 221 §11.1.1.4.7.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessRuleReference {
     /// The EF.ARR: 2F06, or 6F06 of the DF around the file.
     pub file_id: u16,
-    /// Record in it.
+    /// Record in it, in the security environment in which the application's PIN is asked for.
     pub record: u8,
+    /// Security environment identifiers with the record that counts in each; none, if `record` counts in all.
+    pub environments: Vec<(u8, u8)>,
+}
+
+impl AccessRuleReference {
+    /// The environment in which the application's PIN is asked for.
+    const SE_APPLICATION_PIN: u8 = 0x01;
+
+    /// One record, whatever the security environment.
+    const fn always(file_id: u16, record: u8) -> Self {
+        Self { file_id, record, environments: Vec::new() }
+    }
 }
 
 /// One file of a profile, complete.
@@ -492,12 +504,19 @@ fn access_rule(
 ) -> Result<AccessRuleReference, &'static str> {
     let file_id = if parent.is_mf() || kind == FileKind::Adf { EF_ARR_OF_MF } else { EF_ARR_OF_DF };
     match (fcp.security_attributes_referenced.as_deref(), row) {
-        (Some([record]), _) => Ok(AccessRuleReference { file_id, record: *record }),
-        (Some([high, low, record]), _) => {
-            Ok(AccessRuleReference { file_id: u16::from_be_bytes([*high, *low]), record: *record })
+        (Some([record]), _) => Ok(AccessRuleReference::always(file_id, *record)),
+        (Some([high, low, record]), _) => Ok(AccessRuleReference::always(u16::from_be_bytes([*high, *low]), *record)),
+        (Some([high, low, pairs @ ..]), _) if !pairs.is_empty() && pairs.len() % 2 == 0 => {
+            let environments: Vec<(u8, u8)> = pairs.as_chunks().0.iter().map(|[se, record]| (*se, *record)).collect();
+            let of = |wanted| environments.iter().find(|(se, _)| *se == wanted);
+            let first = of(AccessRuleReference::SE_APPLICATION_PIN).or(environments.first());
+            let record = first.map_or(0, |(_, record)| *record);
+            Ok(AccessRuleReference { file_id: u16::from_be_bytes([*high, *low]), record, environments })
         }
-        (Some(_), _) => Err("securityAttributesReferenced is neither a record nor a file and a record"),
-        (None, Some(row)) => Ok(AccessRuleReference { file_id, record: row.arr }),
+        (Some(_), _) => Err(
+            "securityAttributesReferenced is neither a record, nor a file and a record, nor a file and a record for each security environment",
+        ),
+        (None, Some(row)) => Ok(AccessRuleReference::always(file_id, row.arr)),
         (None, None) => Err("securityAttributesReferenced is missing"),
     }
 }
@@ -611,10 +630,28 @@ mod tests {
         let ici = resolve_one(&templates::OPT_USIM, 0xBB, vec![]).unwrap();
         assert_eq!(ici.path().to_string(), "3F00/7FD0/6F80");
         assert_eq!((ici.kind, ici.records(), ici.sfi), (FileKind::Cyclic { record_length: 38 }, 20, Some(0x14)));
-        assert_eq!(ici.access_rule, AccessRuleReference { file_id: 0x6F06, record: 5 });
+        assert_eq!(ici.access_rule, AccessRuleReference::always(0x6F06, 5));
         assert_eq!(ici.special_file_information, 0x80);
         assert!(ici.content.chunks(38).all(|record| record[..31] == [0xFF; 31]));
         assert!(ici.content.chunks(38).all(|record| record[31..] == [0, 0, 0, 0, 1, 0xFF, 0xFF]));
+    }
+
+    /// TS 102 221 §11.1.1.4.7.3: a record for all security environments, or one for each.
+    #[test]
+    fn access_rules_by_security_environment() {
+        let resolved = |referenced: &[u8]| {
+            let fcp = fcp(|fcp| fcp.security_attributes_referenced = Some(referenced.to_vec()));
+            resolve_one(&templates::OPT_USIM, 0xBB, vec![fcp]).map(|file| file.access_rule)
+        };
+        assert_eq!(resolved(&[7]).unwrap(), AccessRuleReference::always(0x6F06, 7));
+        assert_eq!(resolved(&[0x2F, 0x06, 7]).unwrap(), AccessRuleReference::always(0x2F06, 7));
+        let by_se = AccessRuleReference { file_id: 0x6F06, record: 2, environments: vec![(0, 11), (1, 2)] };
+        assert_eq!(resolved(&[0x6F, 0x06, 0, 11, 1, 2]).unwrap(), by_se);
+        let only = AccessRuleReference { file_id: 0x6F06, record: 11, environments: vec![(0, 11)] };
+        assert_eq!(resolved(&[0x6F, 0x06, 0, 11]).unwrap(), only);
+        for wrong in [&[][..], &[0x6F, 0x06], &[0x6F, 0x06, 0, 11, 1]] {
+            assert!(resolved(wrong).is_err(), "{wrong:02X?}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Application for Isim {
             }
             _ => return Err(StatusWord::WRONG_P1_P2),
         }
-        require_pin(cx)?;
+        require_pin(command, cx)?;
         let subscription = self.subscription.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
         Ok(Response::ok(subscription.challenge(command.data, cx)?.to_bytes(false)))
     }

@@ -2,7 +2,7 @@
 
 pub(crate) mod aka;
 
-use apdu::StatusWord;
+use apdu::{Command, StatusWord};
 use card_os::Context;
 use card_os::fs::{FileId, KeyReference};
 
@@ -12,9 +12,10 @@ pub(crate) fn service(cx: &Context<'_, '_>, table: FileId, number: usize) -> boo
     cx.file(&[table]).and_then(|table| table.get(at / 8)).is_some_and(|octet| octet >> (at % 8) & 1 == 1)
 }
 
-/// The PIN of the application has to be verified, or disabled.
-pub(crate) fn require_pin(cx: &Context<'_, '_>) -> Result<(), StatusWord> {
-    let satisfied = cx.key_satisfied(application_pin(cx));
+/// The PIN of the application has to be verified, or disabled; unless the access rules of the ADF name the command and say
+/// what has to be.
+pub(crate) fn require_pin(command: &Command<'_>, cx: &Context<'_, '_>) -> Result<(), StatusWord> {
+    let satisfied = cx.allows(command).unwrap_or_else(|| cx.key_satisfied(application_pin(cx)));
     satisfied.then_some(()).ok_or(StatusWord::SECURITY_STATUS_NOT_SATISFIED)
 }
 

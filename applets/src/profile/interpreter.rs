@@ -4,7 +4,7 @@ use apdu::Aid;
 use apdu::tlv::Header;
 use card_os::fs::{
     AccessReference, File, FileId, FileKind, FileNumber, KeyReference, LifeCycle, Pin, PinAttributes, PinConfiguration,
-    Puk, Structure,
+    Puk, Security, Structure,
 };
 use card_os::{ApplicationKind, ApplicationRecord, DomainImage, NewApplication, Privileges};
 use rsp::notification::ErrorReason;
@@ -15,8 +15,8 @@ use saip::pin::{PinCodes, PinConfig, PukCodes};
 use saip::rfm::Rfm;
 use saip::security_domain::SecurityDomain;
 use saip::{
-    EuiccResponse, FileChange, FilePath, FileResolver, PeHeader, PeStatus, ProfileElement, ResolvedFile, Splitter,
-    Status,
+    AccessRuleReference, EuiccResponse, FileChange, FilePath, FileResolver, PeHeader, PeStatus, ProfileElement,
+    ResolvedFile, Splitter, Status,
 };
 use zeroize::Zeroizing;
 
@@ -290,7 +290,7 @@ impl Staged {
             kind,
             sfi: file.sfi,
             life_cycle: LifeCycle(file.lcsi),
-            access: AccessReference { arr: FileId(file.access_rule.file_id), record: file.access_rule.record },
+            access: security(&file.access_rule),
             special: file.special_file_information,
             shareable: file.shareable,
             pin_status: file.pin_status,
@@ -346,6 +346,7 @@ impl Staged {
             let entry = Pin {
                 value: code(pin.pin_value.expose())?,
                 enabled: pin.has(PinAttributes::ENABLED),
+                replaced: false,
                 attributes: PinAttributes(pin.pin_attributes),
                 tries: pin.attempts_left(),
                 maximum_tries: pin.max_attempts(),
@@ -444,6 +445,16 @@ fn aid(octets: &[u8]) -> Result<Aid, Fault> {
 
 fn code(octets: &[u8]) -> Result<Zeroizing<[u8; 8]>, Fault> {
     octets.try_into().map(Zeroizing::new).map_err(|_| Status::BAD_VALUES.into())
+}
+
+/// The security attributes of a file.
+fn security(rule: &AccessRuleReference) -> Security {
+    let arr = FileId(rule.file_id);
+    if rule.environments.is_empty() {
+        Security::Arr(AccessReference { arr, record: rule.record })
+    } else {
+        Security::ArrBySe { arr, records: rule.environments.clone() }
+    }
 }
 
 /// The structure of an EF, in the sizes that the operating system knows.

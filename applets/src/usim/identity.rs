@@ -25,7 +25,7 @@ pub(super) fn get_identity(command: &Command<'_>, cx: &mut Context<'_, '_>) -> R
     if !offered.into_iter().all(|number| service(cx, files::UST, number)) {
         return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
     }
-    require_pin(cx)?;
+    require_pin(command, cx)?;
     let identity = suci(cx).ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
     let mut answer = Writer::new();
     answer.primitive(SUCI_OBJECT, &identity);

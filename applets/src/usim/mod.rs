@@ -74,7 +74,7 @@ impl Usim {
             }
             _ => return Err(StatusWord::WRONG_P1_P2),
         }
-        require_pin(cx)?;
+        require_pin(command, cx)?;
         let subscription = self.subscription.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
         if command.p2 == context::GSM {
             let (sres, kc) = subscription.gsm(command.data)?;

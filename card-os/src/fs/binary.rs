@@ -7,6 +7,9 @@ impl FileSession<'_, '_> {
     /// READ BINARY. More than the file holds from the offset on is `6CXX`.
     pub(super) fn read_binary(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let sfi = sfi_in_p1(command.p1)?;
+        if !command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
         let (place, size) = self.transparent(sfi, Operation::Read)?;
         let offset = offset(command, sfi);
         let available = size.checked_sub(offset).filter(|rest| *rest > 0).ok_or(StatusWord::WRONG_OFFSET)?;

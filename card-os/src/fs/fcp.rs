@@ -1,6 +1,6 @@
 //! File control parameters, the answer to SELECT. TS 102 221 §11.1.1.3.
 
-use super::{File, FileKind, FileNumber, FileTree, Structure};
+use super::{File, FileKind, FileNumber, FileTree, KeyReference, Structure};
 use apdu::tlv::{Tag, Writer};
 
 const FCP_TEMPLATE: Tag = Tag(0x62);
@@ -10,15 +10,17 @@ const FILE_IDENTIFIER: Tag = Tag(0x83);
 const DF_NAME: Tag = Tag(0x84);
 const SHORT_FILE_IDENTIFIER: Tag = Tag(0x88);
 const LIFE_CYCLE_STATUS: Tag = Tag(0x8A);
-const SECURITY_ATTRIBUTES: Tag = Tag(0x8B);
 const PROPRIETARY: Tag = Tag(0xA5);
 const UICC_CHARACTERISTICS: Tag = Tag(0x80);
 const AVAILABLE_MEMORY: Tag = Tag(0x83);
+const FILE_DETAILS: Tag = Tag(0x84);
+const RESERVED_FILE_SIZE: Tag = Tag(0x85);
 const MAXIMUM_FILE_SIZE: Tag = Tag(0x86);
 const SUPPORTED_SYSTEM_COMMANDS: Tag = Tag(0x87);
 const SPECIAL_FILE_INFORMATION: Tag = Tag(0xC0);
 const PIN_STATUS: Tag = Tag(0xC6);
 const PS_DO: Tag = Tag(0x90);
+const USAGE_QUALIFIER: Tag = Tag(0x95);
 const KEY_REFERENCE: Tag = Tag(0x83);
 
 /// Data coding byte: write-once memory, one byte as data unit.
@@ -27,6 +29,15 @@ const DATA_CODING: u8 = 0x21;
 const CHARACTERISTICS: u8 = 0x71;
 /// TERMINAL CAPABILITY is supported. TS 102 221 §11.1.1.4.6.9.
 const TERMINAL_CAPABILITY: u8 = 0x01;
+
+/// Objects may be in DER. TS 102 221 §11.1.1.4.6.5 asks for it where a file is BER-TLV; the sysmoISIM-SJA5 answers it.
+const DER: u8 = 0x01;
+/// Bytes that no other file can take: none are set aside, the file grows while the card has memory. TS 102 221
+/// §11.1.1.4.6.6.
+const RESERVED: u32 = 0;
+/// Usage qualifier of the universal PIN: verify it, or do not. TS 102 221 §9.5.2.
+const USE_UNIVERSAL_PIN: u8 = 0x08;
+const DO_NOT_USE_UNIVERSAL_PIN: u8 = 0x00;
 
 /// The FCP of an EF; empty for a DF.
 pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
@@ -52,6 +63,8 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
         if file.special != 0 || maximum.is_some() {
             fcp.constructed(PROPRIETARY, |info| {
                 if let Some(maximum) = maximum {
+                    info.primitive(FILE_DETAILS, &[DER]);
+                    info.primitive(RESERVED_FILE_SIZE, &size(RESERVED));
                     info.primitive(MAXIMUM_FILE_SIZE, &size(maximum));
                 }
                 if file.special != 0 {
@@ -69,8 +82,15 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
     fcp.into_bytes()
 }
 
-/// The FCP of the MF, a DF or an ADF. `enabled` tells whether a PIN is; `free` is the memory left, in bytes.
-pub(crate) fn of_df(tree: &FileTree, number: FileNumber, enabled: impl Fn(u8) -> bool, free: usize) -> Vec<u8> {
+/// The FCP of the MF, a DF or an ADF. `enabled` tells whether a PIN is, `universal_pin` whether the universal PIN is the one to
+/// verify; `free` is the memory left, in bytes.
+pub(crate) fn of_df(
+    tree: &FileTree,
+    number: FileNumber,
+    enabled: impl Fn(u8) -> bool,
+    universal_pin: bool,
+    free: usize,
+) -> Vec<u8> {
     let Some(file) = tree.get(number) else { return Vec::new() };
     let mut fcp = Writer::new();
     fcp.constructed(FCP_TEMPLATE, |fcp| {
@@ -88,15 +108,19 @@ pub(crate) fn of_df(tree: &FileTree, number: FileNumber, enabled: impl Fn(u8) ->
         });
         life_cycle_and_security(fcp, file);
         fcp.constructed(PIN_STATUS, |status| {
-            for references in file.pin_status.chunks(8) {
-                let bitmap = references
-                    .iter()
-                    .enumerate()
-                    .fold(0, |bits: u8, (at, reference)| bits | if enabled(*reference) { 0x80 >> at } else { 0 });
-                status.primitive(PS_DO, &[bitmap]);
-                for reference in references {
-                    status.primitive(KEY_REFERENCE, &[*reference]);
+            // One bit map for all keys, of one byte at least. TS 102 221 §9.5.2.
+            let mut bitmap = vec![0; file.pin_status.len().div_ceil(8).max(1)];
+            for (byte, references) in bitmap.iter_mut().zip(file.pin_status.chunks(8)) {
+                let bits = references.iter().zip(0..8);
+                *byte = bits.filter(|(reference, _)| enabled(**reference)).fold(0, |bits, (_, at)| bits | 0x80 >> at);
+            }
+            status.primitive(PS_DO, &bitmap);
+            for reference in &file.pin_status {
+                if *reference == KeyReference::UNIVERSAL_PIN.0 {
+                    let usage = if universal_pin { USE_UNIVERSAL_PIN } else { DO_NOT_USE_UNIVERSAL_PIN };
+                    status.primitive(USAGE_QUALIFIER, &[usage]);
                 }
+                status.primitive(KEY_REFERENCE, &[*reference]);
             }
         });
     });
@@ -105,8 +129,8 @@ pub(crate) fn of_df(tree: &FileTree, number: FileNumber, enabled: impl Fn(u8) ->
 
 fn life_cycle_and_security(fcp: &mut Writer, file: &File) {
     fcp.primitive(LIFE_CYCLE_STATUS, &[file.life_cycle.0]);
-    let [high, low] = file.access.arr.0.to_be_bytes();
-    fcp.primitive(SECURITY_ATTRIBUTES, &[high, low, file.access.record]);
+    let (tag, rules) = file.access.to_object();
+    fcp.primitive(Tag(tag.into()), &rules);
 }
 
 /// A size in at least two bytes.
@@ -119,7 +143,7 @@ fn size(size: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AccessReference, FileId};
+    use super::super::{AccessReference, FileId, Security};
     use super::*;
     use hex_literal::hex;
 
@@ -147,10 +171,65 @@ mod tests {
 
     #[test]
     fn mf_shows_pin_states_and_memory() {
-        let fcp = of_df(&tree(), FileNumber::MF, |reference| reference == 0x0A, 0x0004_0B98);
+        let fcp = of_df(&tree(), FileNumber::MF, |reference| reference == 0x0A, false, 0x0004_0B98);
         assert_eq!(
             fcp,
             hex!("62298202782183023F00A50C8001718304 00040B98 8701018A01058B032F0606C60990014083010183010A")
         );
+    }
+
+    /// TS 102 221 §9.5.2: one bit map whatever the number of keys, in their order; the universal PIN with its usage qualifier.
+    #[test]
+    fn pin_status_template() {
+        let status = |keys: &[u8], universal_pin| {
+            let mut tree = tree();
+            tree.get_mut(FileNumber::MF).unwrap().pin_status = keys.to_vec();
+            let fcp = of_df(&tree, FileNumber::MF, |reference| reference % 2 == 1, universal_pin, 0);
+            let from = fcp.windows(4).position(|bytes| bytes == hex!("8B032F06")).unwrap() + 5;
+            fcp[from..].to_vec()
+        };
+        assert_eq!(status(&[], false), hex!("C603 900100"));
+        assert_eq!(status(&[0x01], false), hex!("C606 900180 830101"));
+        assert_eq!(status(&[0x01, 0x11], false), hex!("C60C 9001C0 830101 950100 830111"));
+        assert_eq!(status(&[0x11, 0x81], true), hex!("C60C 9001C0 950108 830111 830181"));
+        assert_eq!(
+            status(&[0x01, 0x02, 0x03, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x81], false),
+            hex!("C61F 9002AA80 830101 830102 830103 83010A 83010B 83010C 83010D 83010E 830181")
+        );
+    }
+
+    /// TS 102 221 §11.1.1.4.6: file details, reserved and maximum size of a BER-TLV structure EF.
+    #[test]
+    fn ber_tlv_structure() {
+        let mut tree = tree();
+        let rule = AccessReference { arr: FileId::MF_ARR, record: 2 };
+        let kind = FileKind::Ef(Structure::BerTlv { maximum: 300 });
+        let number =
+            tree.insert(File { special: 0x40, ..File::new(FileId(0x2F77), FileNumber::MF, kind, rule) }).unwrap();
+        let expected = "6226 82027921 83022F77 A50E 840101 85020000 8602012C C00140 8A0105 8B032F0602 8002012C 8800";
+        let expected: Vec<u8> = expected
+            .split_whitespace()
+            .collect::<String>()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        assert_eq!(of_ef(&tree, number), expected);
+    }
+
+    /// TS 102 221 §11.1.1.4.7: referenced by environment, expanded, compact.
+    #[test]
+    fn security_attributes() {
+        let attributes = |security: Security| {
+            let mut tree = tree();
+            let kind = FileKind::Ef(Structure::Transparent { size: 1 });
+            let number = tree.insert(File::new(FileId(0x2F77), FileNumber::MF, kind, security)).unwrap();
+            let fcp = of_ef(&tree, number);
+            fcp[13..fcp.len() - 6].to_vec()
+        };
+        let by_se = Security::ArrBySe { arr: FileId::MF_ARR, records: vec![(1, 2), (0, 11)] };
+        assert_eq!(attributes(by_se), hex!("8B06 2F06 0102 000B"));
+        assert_eq!(attributes(Security::Expanded(hex!("8001019000").to_vec())), hex!("AB05 8001019000"));
+        assert_eq!(attributes(Security::Compact(hex!("0100").to_vec())), hex!("8C02 0100"));
     }
 }

@@ -135,6 +135,78 @@ pub struct AccessReference {
     pub record: u8,
 }
 
+/// The security attributes of a file: its access rules, or where they stand. TS 102 221 §9.2, §11.1.1.4.7.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Tag `8B`: one record of an EF.ARR, whatever the security environment.
+    Arr(AccessReference),
+    /// Tag `8B`: a record of an EF.ARR for each security environment. In one that is not named nothing is allowed.
+    ArrBySe {
+        /// The EF.ARR, looked for in the file's DF and then upwards.
+        arr: FileId,
+        /// Security environment identifier and record number.
+        records: Vec<(u8, u8)>,
+    },
+    /// Tag `AB`: rules in expanded format.
+    Expanded(Vec<u8>),
+    /// Tag `8C`: rules in compact format.
+    Compact(Vec<u8>),
+}
+
+impl From<AccessReference> for Security {
+    fn from(reference: AccessReference) -> Self {
+        Self::Arr(reference)
+    }
+}
+
+impl Security {
+    const REFERENCED: u8 = 0x8B;
+    const EXPANDED: u8 = 0xAB;
+    const COMPACT: u8 = 0x8C;
+
+    /// The EF.ARR it refers to.
+    pub const fn arr(&self) -> Option<FileId> {
+        match self {
+            Self::Arr(AccessReference { arr, .. }) | Self::ArrBySe { arr, .. } => Some(*arr),
+            Self::Expanded(_) | Self::Compact(_) => None,
+        }
+    }
+
+    /// Tag and value of the data object in the FCP.
+    pub fn to_object(&self) -> (u8, Vec<u8>) {
+        match self {
+            Self::Arr(AccessReference { arr: FileId(fid), record }) => {
+                (Self::REFERENCED, [&fid.to_be_bytes()[..], &[*record]].concat())
+            }
+            Self::ArrBySe { arr: FileId(fid), records } => {
+                let pairs = records.iter().flat_map(|(environment, record)| [*environment, *record]);
+                (Self::REFERENCED, fid.to_be_bytes().into_iter().chain(pairs).collect())
+            }
+            Self::Expanded(rules) => (Self::EXPANDED, rules.clone()),
+            Self::Compact(rules) => (Self::COMPACT, rules.clone()),
+        }
+    }
+
+    /// Reads the data object of an FCP; `None` for another tag, or a reference that names no EF.ARR.
+    pub fn from_object(tag: u8, value: &[u8]) -> Option<Self> {
+        match (tag, value) {
+            (Self::REFERENCED, [high, low, record]) => {
+                Some(Self::Arr(AccessReference { arr: FileId(u16::from_be_bytes([*high, *low])), record: *record }))
+            }
+            (Self::REFERENCED, [high, low, pairs @ ..]) => {
+                let (pairs, []) = pairs.as_chunks::<2>() else { return None };
+                let records: Vec<(u8, u8)> =
+                    pairs.iter().map(|[environment, record]| (*environment, *record)).collect();
+                let arr = FileId(u16::from_be_bytes([*high, *low]));
+                (!records.is_empty()).then_some(Self::ArrBySe { arr, records })
+            }
+            (Self::EXPANDED, rules) => Some(Self::Expanded(rules.to_vec())),
+            (Self::COMPACT, rules) => Some(Self::Compact(rules.to_vec())),
+            _ => None,
+        }
+    }
+}
+
 /// A file's descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
@@ -149,7 +221,7 @@ pub struct File {
     /// Life cycle status.
     pub life_cycle: LifeCycle,
     /// Access rules.
-    pub access: AccessReference,
+    pub access: Security,
     /// Special file information, tag `C0`: bit 7 set for a high update activity.
     pub special: u8,
     /// Whether several channels may have it current at once.
@@ -162,14 +234,14 @@ pub struct File {
 
 impl File {
     /// A file with the values most have: activated, shareable, no SFI, no link.
-    pub const fn new(fid: FileId, parent: FileNumber, kind: FileKind, access: AccessReference) -> Self {
+    pub fn new(fid: FileId, parent: FileNumber, kind: FileKind, access: impl Into<Security>) -> Self {
         Self {
             fid,
             parent,
             kind,
             sfi: None,
             life_cycle: LifeCycle::ACTIVATED,
-            access,
+            access: access.into(),
             special: 0,
             shareable: true,
             pin_status: Vec::new(),
@@ -183,8 +255,12 @@ impl File {
         bytes.extend(self.fid.0.to_be_bytes());
         bytes.extend(self.parent.0.to_be_bytes());
         bytes.extend([self.sfi.unwrap_or(0), self.life_cycle.0]);
-        bytes.extend(self.access.arr.0.to_be_bytes());
-        bytes.extend([self.access.record, self.special, u8::from(self.shareable)]);
+        let (tag, rules) = self.access.to_object();
+        let length = u16::try_from(rules.len()).unwrap_or(u16::MAX);
+        bytes.push(tag);
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(rules.iter().take(length.into()));
+        bytes.extend([self.special, u8::from(self.shareable)]);
         bytes.extend(self.link.map_or(NO_LINK, |link| link.0).to_be_bytes());
         let counted = |bytes: &mut Vec<u8>, value: &[u8]| {
             bytes.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
@@ -219,12 +295,17 @@ impl File {
     /// Reads what [`to_bytes`](Self::to_bytes) wrote; `None` for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut at = Bytes(bytes);
-        if at.u8()? != FORMAT {
-            return None;
-        }
+        let format = at.u8()?;
         let (fid, parent) = (FileId(at.u16()?), FileNumber(at.u16()?));
         let (sfi, life_cycle) = (at.u8()?, LifeCycle(at.u8()?));
-        let access = AccessReference { arr: FileId(at.u16()?), record: at.u8()? };
+        let access = match format {
+            FORMAT_1 => Security::Arr(AccessReference { arr: FileId(at.u16()?), record: at.u8()? }),
+            FORMAT => {
+                let (tag, length) = (at.u8()?, at.u16()?);
+                Security::from_object(tag, at.take(length.into())?)?
+            }
+            _ => return None,
+        };
         let (special, shareable) = (at.u8()?, at.u8()? != 0);
         let link = at.u16()?;
         let pin_status = at.counted()?.to_vec();
@@ -254,7 +335,9 @@ impl File {
 }
 
 /// First byte of a stored descriptor; changes with its layout.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The layout of version 0.1.0, whose rules always stood in one record of an EF.ARR.
+const FORMAT_1: u8 = 1;
 const NO_LINK: u16 = 0xFFFF;
 
 mod kind {
@@ -326,5 +409,38 @@ mod tests {
                 assert_eq!(File::from_bytes(&bytes[..end]), None);
             }
         }
+    }
+
+    #[test]
+    fn security_attributes_survive_storage() {
+        use hex_literal::hex;
+        let by_se = Security::ArrBySe { arr: FileId(0x6F06), records: vec![(0x01, 2), (0x00, 11)] };
+        let object = (0x8B, hex!("6F06 0102 000B").to_vec());
+        assert_eq!((by_se.to_object(), Security::from_object(object.0, &object.1)), (object, Some(by_se.clone())));
+        let expanded = Security::Expanded(hex!("8001019000").repeat(60));
+        for security in [by_se, expanded, Security::Compact(hex!("0100").to_vec())] {
+            let file = File::new(FileId(0x6F07), FileNumber(4), FileKind::Df, security);
+            assert_eq!(File::from_bytes(&file.to_bytes()), Some(file));
+        }
+        for refused in [&hex!("6F06")[..], &hex!("6F06 0102 00"), &hex!("06"), &[]] {
+            assert_eq!(Security::from_object(0x8B, refused), None);
+        }
+        assert_eq!(Security::from_object(0x86, &hex!("00")), None);
+    }
+
+    /// What version 0.1.0 wrote: EF.IMSI with SFI 7, rule 2 of EF.ARR 6F06, a link.
+    #[test]
+    fn descriptors_of_the_first_version_are_read() {
+        let stored = hex_literal::hex!("01 6F07 0004 07 05 6F06 02 40 01 0009 00 03 00000009");
+        let access = AccessReference { arr: FileId::DF_ARR, record: 2 };
+        let kind = FileKind::Ef(Structure::Transparent { size: 9 });
+        let file = File {
+            sfi: Some(7),
+            special: 0x40,
+            link: Some(FileNumber(9)),
+            ..File::new(FileId(0x6F07), FileNumber(4), kind, access)
+        };
+        assert_eq!(File::from_bytes(&stored), Some(file.clone()));
+        assert_eq!(File::from_bytes(&file.to_bytes()), Some(file));
     }
 }

@@ -18,7 +18,7 @@ mod tree;
 
 pub use access::{AccessRules, Condition, Operation};
 pub use authority::{AccessDomain, Authority};
-pub use file::{AccessReference, File, FileId, FileKind, FileNumber, LifeCycle, Structure};
+pub use file::{AccessReference, File, FileId, FileKind, FileNumber, LifeCycle, Security, Structure};
 pub use pin::{KeyReference, Pin, PinAttributes, PinConfiguration, Puk};
 pub use tree::{FileTree, PathError};
 
@@ -26,7 +26,7 @@ pub(crate) use ber_tlv::Transfer;
 pub(crate) use effects::{Effects, TransferStep, TreeEdit};
 pub(crate) use file::Bytes;
 pub(crate) use navigate::{Place, after_select, by, wants_answer};
-pub(crate) use pin::{Pins, Verified};
+pub(crate) use pin::{Pins, SE_APPLICATION_PIN, Verified};
 
 use crate::channel::{Channel, Channels};
 use crate::domain::DomainId;
@@ -144,7 +144,8 @@ impl FileSession<'_, '_> {
 
     /// Whether the access rules let this session do it: its PINs are those of the directory the file was named in.
     fn allows(&self, place: Place, operation: Operation) -> bool {
-        let condition = self.tree.rules(place.file).condition(operation);
+        let rules = self.tree.rules_in(place.file, || self.pins().security_environment(place.df));
+        let condition = rules.condition(operation, self.header);
         let verified = |reference| self.pins().satisfied(self.verified, place.df, reference);
         let disabled = |reference| self.pins().satisfied(&Verified::default(), place.df, reference);
         match &self.authority {
@@ -180,8 +181,9 @@ impl FileSession<'_, '_> {
         if !self.tree.is_df(number) {
             return self.tree.ef_fcp(number).to_vec();
         }
-        let enabled = |reference| self.pins().find(number, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
-        fcp::of_df(self.tree, number, enabled, self.free)
+        let pins = self.pins();
+        let enabled = |reference| pins.find(number, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
+        fcp::of_df(self.tree, number, enabled, pins.uses_universal_pin(number), self.free)
     }
 
     fn content_key(&self, number: FileNumber) -> Key {

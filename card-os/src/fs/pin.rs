@@ -53,6 +53,8 @@ pub struct Pin {
     pub value: Zeroizing<[u8; 8]>,
     /// Whether it is asked for.
     pub enabled: bool,
+    /// Whether, while it is disabled, the universal PIN is asked for in its place. TS 102 221 §9.4.1.
+    pub replaced: bool,
     /// What may be done to it.
     pub attributes: PinAttributes,
     /// Tries left.
@@ -117,6 +119,14 @@ impl PinConfiguration {
     }
 }
 
+/// Bit of a stored PIN's state, beside that of an enabled one.
+const REPLACED: u8 = 0x02;
+
+/// The security environment in which the application's PIN is to be verified, and the one in which that is disabled: then the
+/// universal PIN is, or nothing. TS 102 221 §9.2.7, table "SE ID".
+pub(crate) const SE_APPLICATION_PIN: u8 = 0x01;
+const SE_UNIVERSAL_PIN: u8 = 0x00;
+
 /// The key reference no PIN has; its entry names the DF whose PINs are shared.
 const SHARED: u8 = 0x00;
 
@@ -124,16 +134,18 @@ impl Pin {
     fn to_bytes(&self) -> Vec<u8> {
         let unblocking = self.unblocking.map_or(0, |reference| reference.0);
         let mut bytes = self.value.to_vec();
-        bytes.extend([u8::from(self.enabled), self.attributes.0, self.tries, self.maximum_tries, unblocking]);
+        let state = u8::from(self.enabled) | if self.replaced { REPLACED } else { 0 };
+        bytes.extend([state, self.attributes.0, self.tries, self.maximum_tries, unblocking]);
         bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (value, rest) = bytes.split_first_chunk::<8>()?;
-        let [enabled, attributes, tries, maximum_tries, unblocking] = *rest else { return None };
+        let [state, attributes, tries, maximum_tries, unblocking] = *rest else { return None };
         Some(Self {
             value: Zeroizing::new(*value),
-            enabled: enabled != 0,
+            enabled: state & !REPLACED != 0,
+            replaced: state & REPLACED != 0,
             attributes: PinAttributes(attributes),
             tries,
             maximum_tries,
@@ -232,10 +244,51 @@ impl Pins<'_, '_> {
         }
     }
 
-    /// Whether the key is verified, or needs no verification because its PIN is disabled.
+    /// Whether the key is verified, or needs no verification because its PIN is disabled. Of a PIN that the universal PIN
+    /// replaces, whether that is.
     pub(crate) fn satisfied(&self, verified: &Verified, df: FileNumber, reference: KeyReference) -> bool {
-        self.find(df, reference)
-            .is_some_and(|(context, pin)| verified.contains(context, reference) || (!pin.enabled && pin.tries > 0))
+        let Some((context, pin)) = self.find(df, reference) else { return false };
+        match pin {
+            Pin { enabled: true, .. } | Pin { tries: 0, .. } => verified.contains(context, reference),
+            Pin { enabled: false, replaced: true, .. } if reference != KeyReference::UNIVERSAL_PIN => {
+                self.satisfied(verified, df, KeyReference::UNIVERSAL_PIN)
+            }
+            Pin { enabled: false, .. } => true,
+        }
+    }
+
+    /// The security environment that is current for files of `df`. TS 102 221 §9.2.7.
+    pub(crate) fn security_environment(&self, df: FileNumber) -> u8 {
+        let is_enabled = |reference| self.find(df, reference).is_some_and(|(_, pin)| pin.enabled);
+        let pin = self.find(df, self.application_pin(df)).map(|(_, pin)| pin);
+        match pin {
+            Some(Pin { enabled: true, .. }) => SE_APPLICATION_PIN,
+            Some(Pin { replaced: false, .. }) | None if is_enabled(KeyReference::UNIVERSAL_PIN) => SE_APPLICATION_PIN,
+            _ => SE_UNIVERSAL_PIN,
+        }
+    }
+
+    /// Whether the universal PIN is what is to be verified in `df`: in place of the application's PIN, or because `df` shows
+    /// no other.
+    pub(crate) fn uses_universal_pin(&self, df: FileNumber) -> bool {
+        let shows_another =
+            self.tree.get(df).is_some_and(|file| file.pin_status.iter().copied().any(is_application_pin));
+        !shows_another || self.find(df, self.application_pin(df)).is_some_and(|(_, pin)| !pin.enabled && pin.replaced)
+    }
+
+    /// The PIN of the application that `df` belongs to: the first that the nearest directory shows.
+    fn application_pin(&self, df: FileNumber) -> KeyReference {
+        let mut at = df;
+        while let Some(file) = self.tree.get(at) {
+            if let Some(reference) = file.pin_status.iter().copied().find(|reference| is_application_pin(*reference)) {
+                return KeyReference(reference);
+            }
+            if at == FileNumber::MF {
+                break;
+            }
+            at = file.parent;
+        }
+        KeyReference::PIN_APPL_1
     }
 
     fn shared_with(&self, context: FileNumber) -> FileNumber {
@@ -248,6 +301,11 @@ impl Pins<'_, '_> {
     fn entry(&self, context: FileNumber, unblocking: bool, reference: KeyReference) -> Option<&[u8]> {
         self.nvm.get(pin_key(self.domain, context, unblocking, reference))
     }
+}
+
+/// Level 1 user verification. TS 102 221 table 9.3.
+const fn is_application_pin(reference: u8) -> bool {
+    matches!(reference, 0x01..=0x08)
 }
 
 fn pin_key(domain: DomainId, context: FileNumber, unblocking: bool, reference: KeyReference) -> Key {
@@ -297,23 +355,38 @@ impl<'nvm> FileSession<'_, 'nvm> {
         Ok(response)
     }
 
-    /// DISABLE PIN: after it the PIN counts as verified.
+    /// DISABLE PIN: after it the PIN counts as verified; or, with P1 = 91, the universal PIN is verified in its place, what
+    /// other files name the disabled one included. TS 102 221 §11.1.11.
+    ///
+    /// Whether files whose rules name only the disabled PIN open to the universal PIN the specification leaves to the
+    /// application. They do here: otherwise nobody could reach them any more.
     pub(super) fn disable_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        self.switch_pin(command, false)
+        const ALTERNATIVE: u8 = 0x80;
+        const UNIVERSAL_PIN: u8 = ALTERNATIVE | KeyReference::UNIVERSAL_PIN.0;
+        match command.p1 {
+            0x00 => self.switch_pin(command, Switch::Off { replaced: false }),
+            UNIVERSAL_PIN if (1..=8).contains(&command.p2) => {
+                let universal = self.pins().find(FileNumber::MF, KeyReference::UNIVERSAL_PIN);
+                universal.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+                self.switch_pin(&Command { p1: 0, ..*command }, Switch::Off { replaced: true })
+            }
+            // No other key may stand in for a PIN, and the universal one for none but an application's.
+            _ => Err(StatusWord::WRONG_P1_P2),
+        }
     }
 
-    /// ENABLE PIN.
+    /// ENABLE PIN. It is not replaced any more.
     pub(super) fn enable_pin(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        self.switch_pin(command, true)
+        self.switch_pin(command, Switch::On)
     }
 
-    fn switch_pin(&mut self, command: &Command<'_>, enable: bool) -> Result<Response, StatusWord> {
+    fn switch_pin(&mut self, command: &Command<'_>, to: Switch) -> Result<Response, StatusWord> {
         let (reference, context, mut pin) = self.referenced(command)?;
         let value = <[u8; 8]>::try_from(command.data).map_err(|_| StatusWord::WRONG_LENGTH)?;
         if pin.tries == 0 {
             return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED);
         }
-        if pin.enabled == enable {
+        if pin.enabled == (to == Switch::On) {
             return Err(StatusWord::REFERENCED_DATA_INVALIDATED);
         }
         if !pin.attributes.has(PinAttributes::DISABLEABLE) {
@@ -321,7 +394,10 @@ impl<'nvm> FileSession<'_, 'nvm> {
         }
         let response = self.compare(reference, context, &mut pin, value)?;
         if response.sw == StatusWord::OK {
-            pin.enabled = enable;
+            (pin.enabled, pin.replaced) = match to {
+                Switch::On => (true, false),
+                Switch::Off { replaced } => (false, replaced),
+            };
             self.store_pin(context, reference, &pin);
         }
         Ok(response)
@@ -350,7 +426,7 @@ impl<'nvm> FileSession<'_, 'nvm> {
         self.store_puk(puk_context, unblocking, &puk);
         pin.value = Zeroizing::new(*new);
         pin.tries = pin.maximum_tries;
-        pin.enabled = true;
+        (pin.enabled, pin.replaced) = (true, false);
         self.store_pin(context, reference, &pin);
         self.effects.verified = Some((context, reference, true));
         Ok(Response::done())
@@ -398,6 +474,13 @@ impl<'nvm> FileSession<'_, 'nvm> {
     fn store_puk(&mut self, context: FileNumber, reference: KeyReference, puk: &Puk) {
         self.nvm.insert(pin_key(self.domain, context, true, reference), puk.to_bytes());
     }
+}
+
+/// What ENABLE and DISABLE PIN do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    On,
+    Off { replaced: bool },
 }
 
 /// The answer to a wrong value.

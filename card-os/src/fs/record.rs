@@ -34,6 +34,9 @@ impl FileSession<'_, '_> {
     /// READ RECORD. Le must be the record length.
     pub(super) fn read_record(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let (sfi, mode) = sfi_and_mode(command.p2)?;
+        if !command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
         let records = self.records(sfi, Operation::Read)?;
         let record = self.named_record(&records, sfi, mode, command.p1)?;
         if command.ne != 0 && command.ne != records.length {

@@ -1,7 +1,7 @@
 //! The index over a domain's files.
 
 use super::fcp;
-use super::{AccessReference, AccessRules, File, FileId, FileKind, FileNumber};
+use super::{AccessReference, AccessRules, File, FileId, FileKind, FileNumber, Security};
 use apdu::Aid;
 use std::sync::Arc;
 
@@ -18,7 +18,21 @@ struct Node {
     children: Vec<(FileId, FileNumber)>,
     /// The FCP of an EF; that of a DF shows PIN states and is made when asked for.
     fcp: Vec<u8>,
-    rules: Arc<AccessRules>,
+    rules: Rules,
+}
+
+/// The access rules of a file, read from where its security attributes say.
+#[derive(Clone, Debug)]
+enum Rules {
+    One(Arc<AccessRules>),
+    /// By security environment.
+    BySe(Vec<(u8, Arc<AccessRules>)>),
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::One(Arc::default())
+    }
 }
 
 /// Why a file does not fit into a tree.
@@ -76,7 +90,7 @@ impl FileTree {
             }
         }
         if let Some(slot) = self.nodes.get_mut(at) {
-            *slot = Some(Node { file, children: Vec::new(), fcp: Vec::new(), rules: Arc::default() });
+            *slot = Some(Node { file, children: Vec::new(), fcp: Vec::new(), rules: Rules::default() });
         }
         Ok(())
     }
@@ -86,15 +100,24 @@ impl FileTree {
         let mut known: Vec<((FileNumber, u8), Arc<AccessRules>)> = Vec::new();
         for number in self.numbers() {
             let Some(file) = self.get(number) else { continue };
-            let AccessReference { arr, record } = file.access;
-            let rules = self.arr_of(number, arr).map_or_else(Arc::default, |arr| {
+            let arr = file.access.arr().and_then(|arr| self.arr_of(number, arr));
+            let mut record = |record: u8| {
+                let Some(arr) = arr else { return Arc::default() };
                 if let Some((_, rules)) = known.iter().find(|(key, _)| *key == (arr, record)) {
-                    return rules.clone();
+                    return Arc::clone(rules);
                 }
                 let rules = Arc::new(self.parse_rules(arr, record, &content));
-                known.push(((arr, record), rules.clone()));
+                known.push(((arr, record), Arc::clone(&rules)));
                 rules
-            });
+            };
+            let rules = match &file.access {
+                Security::Arr(AccessReference { record: number, .. }) => Rules::One(record(*number)),
+                Security::ArrBySe { records, .. } => {
+                    Rules::BySe(records.iter().map(|(environment, number)| (*environment, record(*number))).collect())
+                }
+                Security::Expanded(rules) => Rules::One(Arc::new(AccessRules::parse(rules))),
+                Security::Compact(rules) => Rules::One(Arc::new(AccessRules::parse_compact(rules))),
+            };
             let fcp = fcp::of_ef(self, number);
             if let Some(node) = self.node_mut(number) {
                 (node.rules, node.fcp) = (rules, fcp);
@@ -132,7 +155,7 @@ impl FileTree {
     /// Takes note that a file's content changed: if it is an EF.ARR, rules change with it.
     pub(crate) fn content_changed(&mut self, number: FileNumber, content: impl Fn(FileNumber) -> Vec<u8>) {
         let body = self.body(number);
-        let is_arr = |fid| self.nodes.iter().flatten().any(|node| node.file.access.arr == fid);
+        let is_arr = |fid| self.nodes.iter().flatten().any(|node| node.file.access.arr() == Some(fid));
         if [number, body].iter().any(|n| self.get(*n).is_some_and(|file| is_arr(file.fid))) {
             self.link_up(content);
         }
@@ -227,10 +250,23 @@ impl FileTree {
         self.get(number).is_some_and(|file| file.kind.is_df())
     }
 
-    /// The access rules of a file.
+    /// The access rules of a file; where they depend on the security environment, those of the one in which the application's
+    /// PIN is asked for.
     pub fn rules(&self, number: FileNumber) -> &AccessRules {
+        self.rules_in(number, || super::SE_APPLICATION_PIN)
+    }
+
+    /// The access rules of a file in a security environment, which is asked for only if it matters.
+    pub(crate) fn rules_in(&self, number: FileNumber, environment: impl FnOnce() -> u8) -> &AccessRules {
         static NONE: AccessRules = AccessRules::none();
-        self.node(number).map_or(&NONE, |node| &node.rules)
+        match self.node(number).map(|node| &node.rules) {
+            Some(Rules::One(rules)) => rules,
+            Some(Rules::BySe(rules)) => {
+                let environment = environment();
+                rules.iter().find(|(known, _)| *known == environment).map_or(&NONE, |(_, rules)| rules)
+            }
+            None => &NONE,
+        }
     }
 
     /// The FCP of an EF.

@@ -1,6 +1,7 @@
 //! What is in memory: files, PINs, applications of each domain.
 
 use super::{hexadecimal, names};
+use apdu::{Class, Ins};
 use applets::AuthenticationCounters;
 use card_os::fs::{
     AccessRules, Condition, FileId, FileKind, FileNumber, KeyReference, Operation, PinConfiguration, Structure,
@@ -173,8 +174,11 @@ impl Directory {
             },
             Some(FileKind::Df) | None => ("DF", None, None),
         };
-        let is_ef = size.is_some();
-        let rule = |operation| is_ef.then(|| condition(tree.rules(number), operation));
+        let structure = match file.map(|file| file.kind) {
+            Some(FileKind::Ef(structure)) => Some(structure),
+            _ => None,
+        };
+        let rule = |operation| structure.map(|structure| condition(tree.rules(number), operation, structure));
         Self {
             identifier: identifier(view, number),
             name: names::of(tree, number),
@@ -216,20 +220,34 @@ fn path(view: &DomainView, number: FileNumber) -> String {
     path
 }
 
-fn condition(rules: &AccessRules, operation: Operation) -> String {
-    fn words(condition: &Condition) -> String {
-        let list = |conditions: &[Condition], word: &str| {
-            let parts: Vec<String> = conditions.iter().map(words).collect();
-            parts.join(word)
-        };
-        match condition {
-            Condition::Always => "always".into(),
-            Condition::Never => "never".into(),
-            Condition::Key(reference) => key_name(*reference),
-            Condition::Any(conditions) => list(conditions, " or "),
-            Condition::All(conditions) => list(conditions, " and "),
-            Condition::Not(condition) => format!("not {}", words(condition)),
-        }
+/// The condition for an operation by the usual command.
+fn condition(rules: &AccessRules, operation: Operation, structure: Structure) -> String {
+    let instruction = match (operation, structure) {
+        (Operation::Update, Structure::Transparent { .. }) => Ins::UPDATE_BINARY,
+        (Operation::Update, Structure::BerTlv { .. }) => Ins::SET_DATA,
+        (Operation::Update, _) => Ins::UPDATE_RECORD,
+        (_, Structure::Transparent { .. }) => Ins::READ_BINARY,
+        (_, Structure::BerTlv { .. }) => Ins::RETRIEVE_DATA,
+        (_, Structure::LinearFixed { .. } | Structure::Cyclic { .. }) => Ins::READ_RECORD,
+    };
+    let class = if matches!(structure, Structure::BerTlv { .. }) { Class::BASIC_PROPRIETARY } else { Class::BASIC };
+    let header = [class.to_byte(), instruction.0, 0, 0];
+    words(rules.condition(operation, header))
+}
+
+/// A condition in words.
+fn words(condition: &Condition) -> String {
+    let list = |conditions: &[Condition], word: &str| {
+        let parts: Vec<String> = conditions.iter().map(words).collect();
+        parts.join(word)
+    };
+    match condition {
+        Condition::Always => "always".into(),
+        Condition::Never => "never".into(),
+        Condition::Unknown => "never, the rule is not understood".into(),
+        Condition::Key(reference) => key_name(*reference),
+        Condition::Any(conditions) => list(conditions, " or "),
+        Condition::All(conditions) => list(conditions, " and "),
+        Condition::Not(condition) => format!("not {}", words(condition)),
     }
-    words(rules.condition(operation))
 }
