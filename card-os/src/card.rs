@@ -1,7 +1,7 @@
 //! The machine: from a command's bytes to the response's.
 
 use crate::Entropy;
-use crate::application::{Application, Context, Factory};
+use crate::application::{Application, ApplicationKind, Context, Factory};
 use crate::channel::Channel;
 use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage};
 use crate::fs::{Authority, Effects, FileSession, Seat, content_of};
@@ -324,6 +324,11 @@ impl Card {
         }
     }
 
+    /// Whether applications of a kind have code, and not files only.
+    pub(crate) fn has_commands(&self, kind: ApplicationKind) -> bool {
+        (self.factory)(kind).is_some()
+    }
+
     pub(crate) fn slot(&self, id: ApplicationId) -> Option<&Slot> {
         self.slots.iter().find(|slot| slot.id == id)
     }
@@ -348,6 +353,7 @@ impl Card {
         const CLOSE: u8 = 0x80;
         let origin = command.class.channel();
         match (command.p1, command.p2) {
+            (OPEN | CLOSE, 0..=19) if !command.data.is_empty() => Err(StatusWord::WRONG_LENGTH),
             (OPEN, asked @ 0..=19) => {
                 let channel = match origin {
                     0 => Channel::default(),
@@ -406,6 +412,9 @@ impl Card {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
+        if !command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
         self.kernel.toolkit.fetch(command.ne).map(Response::ok)
     }
 
@@ -433,6 +442,9 @@ impl Card {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
+        if !command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
         let mut challenge = vec![0; if command.ne == 0 { 8 } else { command.ne }];
         self.entropy.fill(&mut challenge);
         Ok(Response::ok(challenge))
@@ -442,6 +454,9 @@ impl Card {
     fn get_response(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
+        }
+        if !command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
         }
         let channel = self.kernel.channel_mut(command.class.channel())?;
         let Response { mut data, sw } = channel.response.take().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;

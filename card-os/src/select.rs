@@ -2,7 +2,7 @@
 
 use crate::card::Card;
 use crate::channel::Channel;
-use crate::domain::ApplicationId;
+use crate::domain::{ApplicationId, ApplicationRecord};
 use crate::fs::{FileNumber, Place, after_select, by, wants_answer};
 use apdu::{Command, Response, StatusWord};
 
@@ -50,8 +50,9 @@ impl Card {
         if command.data.len() > 16 {
             return Err(StatusWord::LC_INCONSISTENT_WITH_P1_P2);
         }
+        let named = self.slots.iter().filter(|slot| slot.record.aid.matches(command.data));
         let matching: Vec<ApplicationId> =
-            self.slots.iter().filter(|slot| slot.record.aid.matches(command.data)).map(|slot| slot.id).collect();
+            named.filter(|slot| self.is_selectable(&slot.record)).map(|slot| slot.id).collect();
         let at = previous.and_then(|application| matching.iter().position(|id| *id == application));
         let chosen = match command.p2 & OCCURRENCE {
             0x00 => at.and_then(|at| matching.get(at)).or(matching.first()),
@@ -114,6 +115,12 @@ impl Card {
 
     fn df_fcp(&mut self, command: &Command<'_>, df: FileNumber) -> Result<Vec<u8>, StatusWord> {
         self.on_files(command.class.channel(), |files| Ok(files.fcp(df)))
+    }
+
+    /// Whether a terminal may open a session: not with what has neither files nor commands of its own, as remote file
+    /// management, which is reached by message only. TS 102 226 §8.2.
+    fn is_selectable(&self, record: &ApplicationRecord) -> bool {
+        record.adf.is_some() || self.has_commands(record.kind)
     }
 
     pub(crate) fn adf_of(&self, application: ApplicationId) -> Option<FileNumber> {

@@ -23,6 +23,7 @@ impl Entropy for Zero {
 
 const LAB: ApplicationKind = ApplicationKind(1);
 const LAB_AID: [u8; 7] = hex!("A0000000871002");
+const HIDDEN_AID: [u8; 7] = hex!("A0000000870000");
 
 /// An application that works on its files: `E2` carries out a script of commands with full access (P1 = 00) or with PIN1
 /// (P1 = 01), `E4` writes into EF.ARR of its ADF and then succeeds or fails, `CA` counts in the session and in memory.
@@ -80,6 +81,7 @@ fn pin(value: [u8; 8]) -> Pin {
     Pin {
         value: value.into(),
         enabled: true,
+        replaced: false,
         attributes: PinAttributes(7),
         tries: 3,
         maximum_tries: 3,
@@ -136,7 +138,17 @@ fn image() -> DomainImage {
     image.add_pin(mf, PinConfiguration::Pin(KeyReference(1), pin(*b"0000\xFF\xFF\xFF\xFF")));
     let aid = Aid::new(&LAB_AID).unwrap();
     let record = ApplicationRecord { aid, kind: LAB, adf: Some(adf), life_cycle: 7, privileges: Privileges::NONE };
-    image.add_application(NewApplication { record, parameters: vec![], data: vec![] });
+    // An application without files and commands, as remote file management; its AID is the first to match A000000087.
+    let hidden = ApplicationRecord {
+        aid: Aid::new(&HIDDEN_AID).unwrap(),
+        kind: ApplicationKind(77),
+        adf: None,
+        life_cycle: 7,
+        privileges: Privileges::NONE,
+    };
+    for record in [hidden, record] {
+        image.add_application(NewApplication { record, parameters: vec![], data: vec![] });
+    }
     image
 }
 
@@ -227,16 +239,16 @@ fn a_wrong_le_changes_nothing() {
     dialogue(
         &mut card,
         "00A4080C04 7F105F3A > 9000
-         00A4030401 > 6C1F
+         00A4030401 > 6C22
          00A4000C02 4F30 > 9000
-         00A4030401 > 6C1F
+         00A4030401 > 6C22
          00B0000001 > 07 9000
-         00A4030401 > 6C1F
+         00A4030401 > 6C22
          00A4030C > 9000
          # SELECT of the MF, by an empty name too
-         00A4000401 > 6C22
-         00A4040401 > 6C22
-         80F2000000 > 6C1F
+         00A4000401 > 6C25
+         00A4040401 > 6C25
+         80F2000000 > 6C22
          00A4000C02 6F74 > 9000
          # NEXT and PREVIOUS, by short file identifier too
          00B2000203 > 6C02
@@ -341,8 +353,8 @@ fn a_linked_directory_is_current_as_itself() {
     for select in ["00A4080C04 7F105F60", "00A4080C06 7F105F604F30", "00A4000C02 7F10 > 9000\n00A4000C02 5F60"] {
         let mut card = card();
         dialogue(&mut card, &format!("{select} > 9000"));
-        let fcp = card.transmit(&hex!("80F200001F"));
-        assert_eq!(fcp[..10], hex!("621D 8202 7821 8302 5F60"), "{select}");
+        let fcp = card.transmit(&hex!("80F2000022"));
+        assert_eq!(fcp[..10], hex!("6220 8202 7821 8302 5F60"), "{select}");
         dialogue(
             &mut card,
             "00B0810001 > 07 9000
@@ -350,7 +362,7 @@ fn a_linked_directory_is_current_as_itself() {
              00B0000001 > 07 9000
              00A4030C > 9000",
         );
-        assert_eq!(card.transmit(&hex!("80F200001F"))[8..10], hex!("7F10"), "{select}");
+        assert_eq!(card.transmit(&hex!("80F2000022"))[8..10], hex!("7F10"), "{select}");
     }
 }
 
@@ -437,5 +449,136 @@ fn a_dropped_transaction_takes_the_rules_with_it() {
          00A4000C02 6F07 > 9000
          00D6000001 02 > 6982
          00B0000001 > 01 9000",
+    );
+}
+
+/// What is reached by message only has no session: it is not found by name, nor in the way of others. TS 102 226 §8.2.
+#[test]
+fn remote_management_cannot_be_selected() {
+    dialogue(
+        &mut card(),
+        "00A4040C07 A0000000870000 > 6A82
+         00A4040C05 A000000087 > 9000
+         80F2000109 > 8407A0000000871002 9000
+         00A4040D05 A000000087 > 9000
+         00A4040E05 A000000087 > 6A82
+         00A4040F05 A000000087 > 6A82",
+    );
+}
+
+/// TS 102 221 §11.3.0 and ISO/IEC 8825-1 §8.1.2: tags that no object can have are refused, and nothing is stored.
+#[test]
+fn tags_that_no_object_has() {
+    let mut card = card();
+    dialogue(&mut card, "00A4080C04 7F106F72 > 9000");
+    let malformed = [
+        "5C", "00", "FF", "1F", "9F", "BF", "1F00", "1F1E", "9F1E", "9F80", "BF8001", "9F8100FF", "9F8180", "DF818101",
+        "1F818001",
+    ];
+    for tag in malformed {
+        for value in ["0107", "00", "", "8107", "820107"] {
+            let object = format!("{tag}{value}");
+            let command = format!("80DB0080{:02X}{object} > 6A80", object.len() / 2);
+            // A longer tag may begin like that.
+            if !matches!((tag, value), ("1F" | "9F" | "BF", "8107" | "820107")) {
+                dialogue(&mut card, &command);
+            }
+        }
+        if tag != "5C" {
+            dialogue(&mut card, &format!("80CB0080{:02X}{tag} > 6A80", tag.len() / 2));
+        }
+    }
+    dialogue(
+        &mut card,
+        "80DB008001 9F > 6A80
+         80DB008002 9F80 > 6A80
+         80DB008003 9F8180 > 6A80
+         # indefinite and reserved lengths
+         80DB008004 81800000 > 6A80
+         80DB008003 81FF00 > 6A80
+         # more than the object
+         80DB008004 81010203 > 6A80
+         # a bare tag of any length removes
+         80DB008001 81 > 6A88
+         80DB008004 9F1F0105 > 9000
+         80DB008005 9F81010106 > 9000
+         80DB008005 BF5F020500 > 9000
+         80CB008001 5C 00 > 5C08 80 9F1F 9F8101 BF5F 9000
+         80CB008002 9F1F > 6104
+         80CB008001 9F > 6A80
+         80CB008003 9F1F01 > 6A80
+         80DB008002 9F1F > 9000
+         80DB008003 9F8101 > 9000
+         80DB008003 BF5F00 > 9000
+         80CB008001 5C 00 > 5C0180 9000",
+    );
+}
+
+/// TS 102 221 §10.2.1.5: `6700` where the length is none the command can have, before anything is asked or done.
+#[test]
+fn lengths_that_a_command_cannot_have() {
+    let mut card = card();
+    dialogue(&mut card, "00A4080C04 7F106F81 > 9000");
+    let increase = |length: u8| [&hex!("80320000")[..], &[length], &vec![0; length.into()]].concat();
+    for length in [3, 127, 128, 255] {
+        assert_eq!(card.transmit(&increase(length)), hex!("6700"), "{length}");
+    }
+    dialogue(
+        &mut card,
+        "80320000 > 6700
+         8032000002 0001 > 6104
+         00B2010401 01 > 6700
+         00DC000301 01 > 6700
+         00DC000303 010203 > 6700
+         00DC0003 > 6700
+         00A2010403 010203 > 6700
+         00A20104 > 6700
+         00A2010601 04 > 6700
+         00A2010602 0400 > 6700
+         00A2010603 000001 > 6A80
+         00A2010603 F40001 > 6A80
+         0020000108 30303030FFFFFFFF > 9000
+         00A4000C02 6F71 > 9000
+         00B0000002 0102 > 6700
+         00D6000003 010203 > 6700
+         00D60000 > 6700
+         00D6000102 0102 > 6700
+         00D6000201 01 > 6B00
+         00A4000C02 6F72 > 9000
+         80CB0080 > 6700
+         80DB0080 > 6700
+         80DB0000 > 6700
+         80DB008003 810201 > 63F1
+         80DB0000 > 6700
+         80DB000001 02 > 9000
+         80CB008001 81 > 6104
+         80CB000001 81 > 6700
+         80CB004001 81 > 6700
+         0020000107 30303030FFFFFF > 6700
+         0020000109 30303030FFFFFFFFFF > 6700
+         0024000108 30303030FFFFFFFF > 6700
+         0024000111 30303030FFFFFFFF 30303030FFFFFFFF FF > 6700
+         00240001 > 6700
+         00260001 > 6700
+         0028000110 30303030FFFFFFFF 30303030FFFFFFFF > 6700
+         80F2000001 00 > 6700
+         0070000001 > 01 9000
+         007000000101 > 6700
+         0070000101 0000 > 6700
+         007080010100 > 6700
+         0084000001 0000 > 6700
+         00C0000001 0000 > 6700
+         8012000001 0000 > 6700
+         0004000003 6F7100 > 6700
+         # P1 and P2 come before the length
+         00B0FF0001 01 > 6A86
+         002001010 1 00 > 6A86
+         # a length that SELECT's P1 cannot have
+         00A4000C03 3F0000 > 6A87
+         00A4010C00 > 6A87
+         00A4030C02 3F00 > 6A87
+         00A4080C00 > 6A87
+         00A4080C03 7F106F > 6A87
+         00A4090C00 > 6A87",
     );
 }
