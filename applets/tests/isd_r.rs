@@ -162,7 +162,9 @@ fn selection_and_identity() {
          81E2910104 035C015A > 6A86
          # ECASD
          01A40400 10 A0000005591010FFFFFFFF8900000200 > 611A
-         01CA005A10 > 89049032123451234512345678901235 9000
+         # the data object: recordings of cards show it with and without header, clients need it
+         01CA005A12 > 5A1089049032123451234512345678901235 9000
+         01CA005A10 > 6C12
          81E2910006 BF3E035C015A > 6982",
     );
 }

@@ -1,6 +1,7 @@
 //! ECASD, the eUICC Controlling Authority Security Domain. SGP.22 §2.4.2.
 
 use crate::fci::security_domain_fci;
+use apdu::tlv::{Tag, Writer};
 use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, ApplicationRecord, Context, NewApplication, Privileges};
 use rsp::Eid;
@@ -14,6 +15,14 @@ pub const AID: Aid = Aid::full(rsp::ids::AID_ECASD);
 
 /// GET DATA tag of the EID.
 const EID: u16 = 0x005A;
+
+/// What GET DATA answers for the EID: the data object, as for every other BER-TLV tag (GlobalPlatform §11.3). Cards in the field
+/// differ, some answer the 16 octets bare; a card that is to look like one of those leaves the header out here.
+fn eid_object(eid: &[u8]) -> Vec<u8> {
+    let mut object = Writer::new();
+    object.primitive(Tag(EID.into()), eid);
+    object.into_bytes()
+}
 
 /// ECASD, to be installed in the platform domain.
 pub fn new_application(eid: &Eid) -> NewApplication {
@@ -42,8 +51,7 @@ impl Application for Ecasd {
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
         match (command.ins, command.p1_p2()) {
-            // The bare number, as cards in the field answer.
-            (Ins::GET_DATA, EID) => Ok(Response::ok(cx.parameters())),
+            (Ins::GET_DATA, EID) => Ok(Response::ok(eid_object(cx.parameters()))),
             (Ins::GET_DATA, _) => Err(StatusWord::REFERENCED_DATA_NOT_FOUND),
             _ => Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED),
         }

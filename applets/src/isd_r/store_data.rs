@@ -35,6 +35,10 @@ impl Chains {
             LAST_BLOCK | LAST_BLOCK_NO_RESPONSE => true,
             _ => return Err(StatusWord::WRONG_P1_P2),
         };
+        if command.data.is_empty() {
+            // No block is empty: a last one without data would leave its Le to decide whether the chain was carried out.
+            return Err(StatusWord::WRONG_DATA);
+        }
         let mut chain = self.0.remove(&channel).unwrap_or_default();
         if command.p2 == 0 {
             chain = Chain::default();
@@ -86,6 +90,15 @@ mod tests {
         assert_eq!(take(&mut chains, &hex!("81E2910201FF")), Err(StatusWord::WRONG_P1_P2));
         assert_eq!(take(&mut chains, &hex!("81E2910101FF")), Err(StatusWord::WRONG_P1_P2));
         assert_eq!(take(&mut chains, &hex!("81E2000001FF")), Err(StatusWord::WRONG_P1_P2));
+    }
+
+    #[test]
+    fn an_empty_block_is_none() {
+        let mut chains = Chains::default();
+        assert_eq!(take(&mut chains, &hex!("81E2910000")), Err(StatusWord::WRONG_DATA));
+        assert_eq!(take(&mut chains, &hex!("81E2110002BF20")), Ok(None));
+        assert_eq!(take(&mut chains, &hex!("81E2910101")), Err(StatusWord::WRONG_DATA));
+        assert_eq!(take(&mut chains, &hex!("81E291010100")), Ok(Some(hex!("BF2000").to_vec())));
     }
 
     #[test]
