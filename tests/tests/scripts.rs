@@ -49,7 +49,8 @@ fn every_script_plays_on_an_image_and_a_mismatch_is_shown() {
     let card = card(folder.path());
     let play =
         |script: &[PathBuf]| run(command(folder.path(), ["apdu", "run", "--card"]).arg(card.image()).args(script));
-    let _ = play(&scripts()).success();
+    let played = play(&scripts()).success();
+    assert!(!played.stdout.contains("left out"), "nothing is skipped on this card: {}", played.stdout);
 
     let wrong = folder.path().join("wrong.apdu");
     fs::write(&wrong, "reset\n> 00A4000C 023F00\n< 9000\n> 00A40004 02FFFF\n< 6A83\n").unwrap();
@@ -57,6 +58,24 @@ fn every_script_plays_on_an_image_and_a_mismatch_is_shown() {
     assert_eq!(played.code(), Some(1));
     let shown = format!("{}{}", played.stdout, played.stderr);
     assert!(shown.contains("6A82") && shown.contains("6A83") && shown.contains('4'), "{shown}");
+}
+
+/// What a card does not have is left out, with the reason; nothing fails on the cards that README makes.
+#[test]
+fn examples_leave_out_what_a_card_does_not_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let within = |arguments: &[&str]| run(command(&state, []).args(arguments).current_dir(folder.path())).success();
+    within(&["subscriber", "new", "--pin", "anna.toml"]);
+    within(&["card", "new", "empty.img"]);
+    within(&["card", "new", "phone.img", "--type", "uicc", "--subscriber", "anna.toml"]);
+    for image in ["empty.img", "phone.img"] {
+        let scripts = scripts();
+        let mut arguments = vec!["apdu", "run", "--card", image];
+        arguments.extend(scripts.iter().map(|path| path.to_str().unwrap()));
+        let played = within(&arguments);
+        assert!(played.stdout.contains("left out: "), "{}", played.stdout);
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "in_process")]
     reader: Option<String>,
     /// Keep card image, PKI and database in this new directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = crate::file::not_stdout)]
     keep: Option<PathBuf>,
     #[command(flatten)]
     trace: TraceArguments,

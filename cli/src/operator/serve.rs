@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     radius_listen: Option<SocketAddr>,
     /// hostapd's socket to the authentication centre [default: eap_sim_db.sock in the state directory]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = crate::file::not_stdout)]
     eap_sim_db: Option<PathBuf>,
     /// Speak HTTP without TLS to phones and browsers, for use behind a proxy
     #[arg(long)]

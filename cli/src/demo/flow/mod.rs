@@ -166,10 +166,10 @@ pub(super) struct Options {
     #[arg(long, requires = "flow")]
     second_watch: bool,
     /// Write the run's sequence chart to this file, in Mermaid
-    #[arg(long, value_name = "FILE", requires = "flow")]
+    #[arg(long, value_name = "FILE", value_parser = crate::file::not_stdout, requires = "flow")]
     chart: Option<PathBuf>,
     /// Write what was told to this file, with names for the numbers that were made up, and without times
-    #[arg(long, value_name = "FILE", requires = "flow")]
+    #[arg(long, value_name = "FILE", value_parser = crate::file::not_stdout, requires = "flow")]
     transcript: Option<PathBuf>,
     /// Run this command in a shell when the flow is through and everything still runs; it has to succeed
     #[arg(long, value_name = "COMMAND", requires = "flow")]
