@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let recorded = card.into_parts().1.into_script();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
-        replace(path, recorded.as_bytes(), Readers::Everybody).at("write the script", path)?;
+        // PINs are left out of it; what a card answered, CK and IK too, is not.
+        replace(path, recorded.as_bytes(), Readers::Owner).at("write the script", path)?;
         context.output.json(&json!({ "recorded": path, "commands": commands }))?;
         context.output.text(format_args!("{commands} commands recorded in {}", path.display()))?;
     } else {
