@@ -239,6 +239,10 @@ pub struct Segment {
     pub data: Zeroizing<Vec<u8>>,
 }
 
+/// Whether segments are protected: everywhere but under a fuzzer, which would never find what lies behind a MAC. Cargo-fuzz
+/// sets `fuzzing`; nothing else does.
+const PROTECTED: bool = !cfg!(fuzzing);
+
 impl Unprotector {
     /// Starts with the session keys.
     pub fn new(keys: &SessionKeys) -> Self {
@@ -256,6 +260,9 @@ impl Unprotector {
     pub fn open(&mut self, tlv: &[u8]) -> Result<Segment, BspError> {
         let (tag, header, body) = split_tlv(tlv).ok_or(BspError::Structure)?;
         let (data, received) = body.split_last_chunk::<MAC_LENGTH>().ok_or(BspError::Structure)?;
+        if !PROTECTED {
+            return Ok(Segment { tag, data: Zeroizing::new(data.to_vec()) });
+        }
         if tag.is_encrypted() && (data.is_empty() || data.len() % BLOCK != 0) {
             return Err(BspError::Structure);
         }

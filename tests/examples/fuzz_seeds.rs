@@ -26,7 +26,8 @@ fn main() -> io::Result<()> {
     write(&folder, "tlv", data.chain(answers(&specimen)))?;
     write(&folder, "card_session", dialogues.iter().map(|dialogue| pack(&dialogue.commands)))?;
     write(&folder, "rsp_decode", dialogues::es10_requests().into_iter().chain(answers(&specimen)))?;
-    write(&folder, "bpp_stream", [pack(&pieces)])?;
+    let unprotected = pack(&dialogues::unprotected_pieces(&specimen));
+    write(&folder, "bpp_stream", [pack(&pieces), unprotected])?;
     let ts48 = vector("ts48/TS48_v7.0_SAIP2.3_BERTLV_SUCI.der").map(fs::read).transpose()?;
     write(&folder, "profile_package", ICCIDS.iter().map(|iccid| package(iccid)).chain(ts48))?;
     for entrance in &wire::ENTRANCES {

@@ -331,6 +331,35 @@ pub fn download_in_two_parts(specimen: &Specimen) -> (Vec<Vec<u8>>, Vec<Vec<u8>>
     (recorder.commands, package_pieces(specimen, &otpk))
 }
 
+/// The pieces of that package as a card takes them that checks no MAC and deciphers nothing, as under a fuzzer.
+///
+/// # Panics
+/// If the download before it fails.
+pub fn unprotected_pieces(specimen: &Specimen) -> Vec<Vec<u8>> {
+    let (_, otpk) = prepared(specimen, 255);
+    let bound = bind(specimen, &otpk);
+    let channel =
+        BoundProfilePackage::parse(&bound).expect("a bound profile package").initialise_secure_channel_request;
+    let metadata = rsp::encode(&metadata()).expect("metadata");
+    let parts = [part(0xA0, 0x87, &hex!("BF2400")), part(0xA1, 0x88, &metadata), part(0xA3, 0x86, &package(ICCIDS[2]))];
+    pieces(&tlv(&[0xBF, 0x36], &[channel, &parts.concat()].concat()))
+}
+
+/// A part of a package: its container, and what it carries in segments that look as if they had a MAC.
+fn part(container: u8, segment: u8, content: &[u8]) -> Vec<u8> {
+    let segments = content.chunks(1007).map(|content| tlv(&[segment], &[content, &[0; 8]].concat()));
+    tlv(&[container], &segments.collect::<Vec<_>>().concat())
+}
+
+fn tlv(tag: &[u8], value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len()).expect("a short value").to_be_bytes();
+    match value.len() {
+        0..0x80 => [tag, &length[1..], value].concat(),
+        0x80..0x100 => [tag, &[0x81], &length[1..], value].concat(),
+        _ => [tag, &[0x82], &length, value].concat(),
+    }
+}
+
 /// A card that waits for a bound profile package, and its one-time key.
 fn prepared(specimen: &Specimen, block: usize) -> (Recorder, OneTimePublicKey) {
     let mut recorder = Recorder::new(specimen, block);
@@ -348,9 +377,13 @@ fn transaction_id() -> TransactionId {
 }
 
 fn package_pieces(specimen: &Specimen, otpk: &OneTimePublicKey) -> Vec<Vec<u8>> {
+    pieces(&bind(specimen, otpk))
+}
+
+fn bind(specimen: &Specimen, otpk: &OneTimePublicKey) -> Vec<u8> {
     let identity = Identity::from_pki(&specimen.pki).expect("an SM-DP+");
     let mut octet = 0_u8;
-    let package = Binding {
+    Binding {
         transaction_id: &transaction_id(),
         eid: &specimen.eid,
         euicc_otpk: otpk,
@@ -365,8 +398,7 @@ fn package_pieces(specimen: &Specimen, otpk: &OneTimePublicKey) -> Vec<Vec<u8>> 
             *value = octet;
         }
     })
-    .expect("a bound profile package");
-    pieces(&package)
+    .expect("a bound profile package")
 }
 
 fn authenticate(recorder: &mut Recorder, identity: &Identity, challenge: [u8; 16]) -> AuthenticateResponseOk {
