@@ -7,7 +7,6 @@ use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImag
 use crate::fs::{Authority, Effects, FileSession, Seat, content_of};
 use crate::kernel::Kernel;
 use crate::nvm::{Nvm, NvmError, Transaction};
-use apdu::tlv::{Tag, Tlv};
 use apdu::{Command, Icc, Ins, Response, SecureMessaging, StatusWord};
 
 /// What a card is before anything is installed on it.
@@ -379,62 +378,6 @@ impl Card {
             }
             _ => Err(StatusWord::WRONG_P1_P2),
         }
-    }
-
-    /// TERMINAL CAPABILITY. TS 102 221 §11.1.19.
-    fn terminal_capability(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        const TERMINAL_CAPABILITY_TEMPLATE: Tag = Tag(0xA9);
-        if command.p1_p2() != 0 {
-            return Err(StatusWord::WRONG_P1_P2);
-        }
-        let template = Tlv::parse(command.data).map_err(|_| StatusWord::WRONG_DATA)?;
-        if template.tag != TERMINAL_CAPABILITY_TEMPLATE || apdu::tlv::check_depth(template.value, 2).is_err() {
-            return Err(StatusWord::WRONG_DATA);
-        }
-        self.kernel.terminal_capability = Some(template.value.to_vec());
-        Ok(Response::done())
-    }
-
-    /// TERMINAL PROFILE. TS 102 221 §11.2.1.
-    fn terminal_profile(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        if command.p1_p2() != 0 {
-            return Err(StatusWord::WRONG_P1_P2);
-        }
-        if command.data.is_empty() {
-            return Err(StatusWord::WRONG_LENGTH);
-        }
-        self.kernel.toolkit.terminal_profile(command.data);
-        Ok(Response::done())
-    }
-
-    /// FETCH. TS 102 221 §11.2.3.
-    fn fetch(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        if command.p1_p2() != 0 {
-            return Err(StatusWord::WRONG_P1_P2);
-        }
-        if !command.data.is_empty() {
-            return Err(StatusWord::WRONG_LENGTH);
-        }
-        self.kernel.toolkit.fetch(command.ne).map(Response::ok)
-    }
-
-    /// TERMINAL RESPONSE. TS 102 221 §11.2.4.
-    fn terminal_response(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        if command.p1_p2() != 0 {
-            return Err(StatusWord::WRONG_P1_P2);
-        }
-        let (owner, proactive, response) = self.kernel.toolkit.terminal_response(command.data)?;
-        self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx))?;
-        Ok(Response::done())
-    }
-
-    /// ENVELOPE. TS 102 221 §11.2.2. No application here takes one yet; a well-formed one is acknowledged.
-    fn envelope(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        if command.p1_p2() != 0 {
-            return Err(StatusWord::WRONG_P1_P2);
-        }
-        Tlv::parse(command.data).map_err(|_| StatusWord::WRONG_DATA)?;
-        if self.kernel.toolkit.is_busy() { Ok(StatusWord::BUSY.into()) } else { Ok(Response::done()) }
     }
 
     /// GET CHALLENGE. TS 102 221 §11.1.18.

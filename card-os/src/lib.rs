@@ -31,6 +31,7 @@ pub mod fs;
 mod kernel;
 pub mod nvm;
 mod select;
+mod toolkit;
 mod view;
 
 pub use application::{Application, ApplicationKind, Context, Factory, Platform};
