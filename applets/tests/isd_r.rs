@@ -228,7 +228,7 @@ fn profiles_change_state() {
     open(&mut card);
     assert_eq!(state(&mut card), [1, 0], "it lasts");
     // By AID, with a toolkit: the terminal starts over first.
-    dialogue(&mut card, "8010000002FFFF > 9000");
+    dialogue(&mut card, "8010000003FFFFFF > 9000");
     let by_aid = hex!("BF3117A0124F10A0000005591010FFFFFFFF89000011008101FF");
     assert_eq!(es10(&mut card, &by_aid), hex!("BF3103800100 910B"));
     assert_eq!(state(&mut card), [1, 0]);
@@ -257,7 +257,7 @@ fn profiles_change_state() {
 fn a_reset_completes_what_a_refresh_announced() {
     let mut card = card_on(nvm());
     open(&mut card);
-    dialogue(&mut card, "8010000002FFFF > 9000");
+    dialogue(&mut card, "8010000003FFFFFF > 9000");
     let enable = hex!("BF3111A00C5A0A980010325476981032148101FF");
     assert_eq!(es10(&mut card, &enable), hex!("BF3103800100 910B"));
     dialogue(&mut card, "00A4000C022FE2 > 6A82");
@@ -265,7 +265,7 @@ fn a_reset_completes_what_a_refresh_announced() {
     dialogue(&mut card, "00A4000C022FE2 > 9000");
     // The terminal refuses: nothing changes, and the next try is not busy.
     open(&mut card);
-    dialogue(&mut card, "8010000002FFFF > 9000");
+    dialogue(&mut card, "8010000003FFFFFF > 9000");
     let disable = hex!("BF3211A00C5A0A980010325476981032148101FF");
     assert_eq!(es10(&mut card, &disable), hex!("BF3203800100 910B"));
     dialogue(
@@ -284,7 +284,7 @@ fn a_reset_completes_what_a_refresh_announced() {
 fn a_terminal_that_starts_over_is_offered_the_refresh_again() {
     let mut card = card_on(nvm());
     open(&mut card);
-    dialogue(&mut card, "8010000002FFFF > 9000");
+    dialogue(&mut card, "8010000003FFFFFF > 9000");
     let enable = hex!("BF3111A00C5A0A980010325476981032148101FF");
     assert_eq!(es10(&mut card, &enable), hex!("BF3103800100 910B"));
     assert_eq!(
@@ -296,7 +296,7 @@ fn a_terminal_that_starts_over_is_offered_the_refresh_again() {
     dialogue(
         &mut card,
         "801200000B > D009 8103010104 82028182 9000
-         8010000002FFFF > 910B
+         8010000003FFFFFF > 910B
          801200000B > D009 8103020104 82028182 9000
          801400000C 8103020104 82028281 830100 > 9000
          00A4000C022FE2 > 9000",
@@ -364,4 +364,150 @@ fn a_provisioning_profile_is_no_way_around_ppr1() {
     assert_eq!(es10(&mut card, &command(0x32, third)), hex!("BF3203800100 9000"), "the one it displaced is back");
     assert_eq!(es10(&mut card, &command(0x31, FIRST)), hex!("BF3103800103 9000"));
     assert_eq!(es10(&mut card, &command(0x31, SECOND)), hex!("BF3103800102 9000"));
+}
+
+/// `TERMINAL PROFILE` with these octets of 36 set.
+fn terminal_profile(octets: &[(usize, u8)]) -> String {
+    let mut profile = [0; 36];
+    for (octet, value) in octets {
+        profile[octet - 1] = *value;
+    }
+    format!("8010000024 {} > 9000", hex::encode(profile))
+}
+
+const ENABLE_FIRST: [u8; 20] = hex!("BF3111A00C5A0A980010325476981032148101FF");
+const DISABLE_FIRST: [u8; 20] = hex!("BF3211A00C5A0A980010325476981032148101FF");
+const REFRESH: (usize, u8) = (3, 0x80);
+const PROFILE_STATE_CHANGE: (usize, u8) = (34, 0x20);
+
+/// SGP.22 §5.7.16, §5.7.17 with TS 102 223 §5.2: a terminal that does not announce REFRESH is not asked for one, and the
+/// change does not wait for what will never come.
+#[test]
+fn a_terminal_without_refresh_is_not_asked_for_one() {
+    let all_but_refresh: Vec<(usize, u8)> =
+        (1..=36).map(|octet| if octet == 3 { (3, 0x7F) } else { (octet, 0xFF) }).collect();
+    for octets in [&[][..], &[(1, 0xFF), (2, 0xFF)], &[PROFILE_STATE_CHANGE], &all_but_refresh[..]] {
+        let mut card = card_on(nvm());
+        open(&mut card);
+        dialogue(&mut card, &terminal_profile(octets));
+        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 9000"), "{octets:02X?}");
+        dialogue(&mut card, "00A4000C022FE2 > 9000");
+        assert_eq!(es10(&mut card, &DISABLE_FIRST), hex!("BF3203800100 9000"), "{octets:02X?}");
+        dialogue(&mut card, "00A4000C022FE2 > 6A82");
+        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 9000"));
+        assert_eq!(es10(&mut card, &hex!("BF34048202 0780")), hex!("BF3403800100 9000"), "{octets:02X?}");
+        dialogue(&mut card, "80F2000C > 9000");
+    }
+}
+
+/// TS 102 223 §6.4.7: the mode made for it where the terminal announces that, a reset else. SGP.22 §3.2.1.
+#[test]
+fn refresh_comes_in_the_mode_that_the_terminal_announces() {
+    for (octets, mode) in
+        [(&[REFRESH][..], "04"), (&[REFRESH, PROFILE_STATE_CHANGE], "09"), (&[REFRESH, (34, 0xDF)], "04")]
+    {
+        let mut card = card_on(nvm());
+        open(&mut card);
+        dialogue(&mut card, &terminal_profile(octets));
+        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+        dialogue(
+            &mut card,
+            &format!(
+                "801200000B > D009 81030101{mode} 82028182 9000
+                 801400000C 81030101{mode} 82028281 830100 > 9000
+                 00A4000C022FE2 > 9000"
+            ),
+        );
+    }
+}
+
+/// SGP.22 §5.7.16: whatever the terminal answers, nothing is left that would keep the next attempt from its turn. Only
+/// what was carried out changes the profile's state: the LPA reads that, and may ask again, without REFRESH too.
+#[test]
+fn every_answer_to_a_refresh_ends_it() {
+    for result in 0..=0x3F_u8 {
+        let mut card = card_on(nvm());
+        open(&mut card);
+        dialogue(&mut card, &terminal_profile(&[REFRESH]));
+        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+        dialogue(
+            &mut card,
+            &format!(
+                "801200000B > D009 8103010104 82028182 9000
+                 # one that answers something else changes nothing
+                 801400000C 8103020104 82028281 830100 > 6A80
+                 8014000009 8103010104 82028281 > 6A80
+                 801400000D 8103010104 82028281 8302{result:02X}00 > 9000
+                 801400000C 8103010104 82028281 830100 > 6985
+                 80F2000C > 9000"
+            ),
+        );
+        if result < 0x10 {
+            dialogue(&mut card, "00A4000C022FE2 > 9000");
+            continue;
+        }
+        dialogue(&mut card, "00A4000C022FE2 > 6A82");
+        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"), "{result:02X}");
+        dialogue(
+            &mut card,
+            "801200000B > D009 8103020104 82028182 9000
+             801400000C 8103020104 82028281 830100 > 9000
+             00A4000C022FE2 > 9000",
+        );
+    }
+}
+
+/// A terminal that starts over without REFRESH, while one waits for it, refuses it by that.
+#[test]
+fn a_refresh_that_is_not_announced_any_longer_is_given_up() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    dialogue(&mut card, &terminal_profile(&[REFRESH]));
+    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+    dialogue(&mut card, &terminal_profile(&[]));
+    dialogue(&mut card, "801200000B > 6F00\n 00A4000C022FE2 > 6A82");
+    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 9000"));
+    dialogue(&mut card, "00A4000C022FE2 > 9000");
+}
+
+/// SGP.22 §5.7.16, §5.7.17: after a change without refreshFlag no proactive command comes before the next TERMINAL
+/// PROFILE, whatever the LPA asks for meanwhile. After one with it the terminal knows.
+#[test]
+fn after_a_change_the_terminal_profile_comes_first() {
+    let without = |request: [u8; 20]| [&request[..19], &[0]].concat();
+    let mut card = card_on(nvm());
+    open(&mut card);
+    dialogue(&mut card, &terminal_profile(&[REFRESH]));
+    assert_eq!(es10(&mut card, &without(ENABLE_FIRST)), hex!("BF3103800100 9000"));
+    dialogue(&mut card, "80F2000C > 9000");
+    assert_eq!(es10(&mut card, &DISABLE_FIRST), hex!("BF3203800100 9000"));
+    dialogue(&mut card, "80F2000C > 9000\n 801200000B > 6F00\n 00A4000C022FE2 > 6A82");
+    dialogue(&mut card, &terminal_profile(&[REFRESH]));
+    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+    dialogue(
+        &mut card,
+        "801200000B > D009 8103010104 82028182 9000
+         801400000C 8103010104 82028281 830100 > 9000",
+    );
+    assert_eq!(es10(&mut card, &DISABLE_FIRST), hex!("BF3203800100 910B"));
+    assert_eq!(es10(&mut card, &hex!("BF34048202 0780")), hex!("BF3403800105 910B"), "the change waits");
+}
+
+/// SGP.22 §5.7.16: a proactive session that is under way is ended by a change without refreshFlag, and not waited for.
+#[test]
+fn a_change_without_refresh_ends_the_session() {
+    let mut card = card_on(personalised(&[], &hex!("950100")));
+    open(&mut card);
+    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 9000"));
+    dialogue(&mut card, &terminal_profile(&[REFRESH]));
+    assert_eq!(es10(&mut card, &hex!("BF34048202 0780")), hex!("BF3403800100 910B"), "operational profiles only");
+    dialogue(&mut card, "801200000B > D009 8103010104 82028182 9000");
+    let second = hex!("BF3111A00C5A0A98001032547698103224810100");
+    assert_eq!(es10(&mut card, &second), hex!("BF3103800100 9000"));
+    dialogue(
+        &mut card,
+        "801400000C 8103010104 82028281 830100 > 6985
+         80F2000C > 9000
+         00A4000C022FE2 > 9000",
+    );
 }

@@ -1,16 +1,21 @@
 //! What runs on the card, and what the card offers it.
 
-use crate::cat::{ProactiveCommand, TerminalResponse};
+use crate::cat::{Conflict, Event, NotQueued, ProactiveCommand, Registered, Registration, TerminalResponse};
 use crate::channel::Channel;
-use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory};
+use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory, Port};
 use crate::fs::{
     Authority, Effects, FileId, FileKind, FileNumber, FileSession, KeyReference, Pins, Place, Seat, Structure,
     content_of,
 };
 use crate::kernel::Kernel;
 use crate::nvm::{Key, NvmError, Partition, Transaction, data_index};
+use crate::registry::{self, LoadFile, Registry};
+use crate::remote::{Opened, Remote, Undone, Unsecured};
+use crate::runtime::Runtime;
 use crate::{Entropy, card::CardProfile};
-use apdu::{Command, Response, StatusWord};
+use apdu::{Aid, Command, Response, StatusWord};
+use core::any::Any;
+use std::collections::BTreeMap;
 
 /// What an application is. The number is part of the image on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,8 +43,17 @@ pub trait Application: Send {
 
     /// Whether a command is this application's. What it does not claim the operating system carries out.
     ///
-    /// SELECT by file, MANAGE CHANNEL, GET RESPONSE and the toolkit's commands are never asked about.
+    /// SELECT by file, MANAGE CHANNEL, GET RESPONSE and the toolkit's commands are never asked about. What comes with
+    /// secure messaging is: the kernel itself opens none and refuses what nobody claims.
     fn claims(&self, command: &Command<'_>) -> bool;
+
+    /// Whether a command that its class marks as part of a chain, and not the last, is this application's. It then comes
+    /// to [`process`](Self::process) as it is, if the application [claims](Self::claims) it; joining is the
+    /// application's. ISO/IEC 7816-4 §5.3.3.
+    fn claims_chaining(&self, command: &Command<'_>) -> bool {
+        let _ = command;
+        false
+    }
 
     /// Carries out a command it claimed. `Ok` commits what it wrote, whatever the status word; `Err` drops it.
     ///
@@ -73,6 +87,38 @@ pub trait Application: Send {
         let _ = (command, response, cx);
         Ok(())
     }
+
+    /// An envelope it [registered](Context::register) for. `Some`: the answer, and nobody else is told. `None`: it took
+    /// note. An envelope that everybody refuses is refused.
+    fn event(&mut self, event: &Event<'_>, cx: &mut Context<'_, '_>) -> Result<Option<Response>, StatusWord> {
+        let _ = (event, cx);
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
+
+    /// As a security domain: opens a secured packet for an application that registered with it. What must not be
+    /// undone, a counter above all, is committed with `Ok`, before the commands in the packet are carried out.
+    fn open_packet(&mut self, event: &Event<'_>, cx: &mut Context<'_, '_>) -> Result<Opened, StatusWord> {
+        let _ = (event, cx);
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
+
+    /// Carries out commands from a secured packet that its security domain has opened, with the protection the
+    /// application registered for. Returns the answer's data, in the format of TS 102 226 §5.
+    fn process_remote(&mut self, remote: &Remote<'_>, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+        let _ = (remote, cx);
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
+
+    /// As a security domain: makes the answer to a packet that it opened.
+    fn close_answer(
+        &mut self,
+        packet: &Unsecured,
+        outcome: Result<&[u8], Undone>,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<Response, StatusWord> {
+        let _ = (packet, outcome, cx);
+        Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+    }
 }
 
 /// What an application sees while it serves one command.
@@ -84,6 +130,8 @@ pub struct Context<'k, 'n> {
     pub(crate) application: ApplicationId,
     pub(crate) record: &'k ApplicationRecord,
     pub(crate) channel: u8,
+    /// What the applications of the domain share, while it is not lent.
+    pub(crate) runtime: Option<&'k mut dyn Runtime>,
 }
 
 impl<'n> Context<'_, 'n> {
@@ -106,6 +154,13 @@ impl<'n> Context<'_, 'n> {
     pub fn parameters(&self) -> &[u8] {
         let key = Key::new(Partition::Application, self.application.domain.0, u32::from(self.application.number));
         self.nvm.get(key).and_then(ApplicationRecord::from_bytes).map(|(_, parameters)| parameters).unwrap_or_default()
+    }
+
+    /// Writes other install parameters in the place of those it was installed with: for what an earlier release left
+    /// there and has a better place now.
+    pub fn replace_parameters(&mut self, parameters: &[u8]) {
+        let key = Key::new(Partition::Application, self.application.domain.0, u32::from(self.application.number));
+        self.nvm.insert(key, self.record.to_bytes(parameters));
     }
 
     /// The applications of this application's domain, itself included, in the order of their installation.
@@ -254,14 +309,20 @@ impl<'n> Context<'_, 'n> {
         adf.map_or(&[], |adf| &adf.pin_status)
     }
 
-    /// Whether the terminal sent TERMINAL PROFILE, and so fetches proactive commands.
+    /// Whether the terminal fetches proactive commands: it sent TERMINAL PROFILE, and the active domain has not changed
+    /// since.
     pub const fn toolkit_available(&self) -> bool {
-        self.kernel.toolkit.is_available()
+        self.kernel.toolkit.profile().is_some()
+    }
+
+    /// Whether the terminal carries out a proactive command like this one, as TERMINAL PROFILE says bit by bit.
+    pub fn toolkit_supports(&self, command: &ProactiveCommand) -> bool {
+        self.kernel.toolkit.profile().is_some_and(|profile| profile.supports(command))
     }
 
     /// What TERMINAL PROFILE announced.
     pub fn terminal_profile(&self) -> Option<&[u8]> {
-        self.kernel.toolkit.profile()
+        self.kernel.toolkit.profile().map(crate::cat::TerminalProfile::as_bytes)
     }
 
     /// What TERMINAL CAPABILITY announced: the value of template `A9`. TS 102 221 §11.1.19.
@@ -274,10 +335,63 @@ impl<'n> Context<'_, 'n> {
         self.kernel.toolkit.is_busy()
     }
 
-    /// Queues a proactive command, if the [toolkit is available](Self::toolkit_available). Its answer comes to
-    /// [`Application::terminal_response`].
-    pub fn proactive(&mut self, command: ProactiveCommand) {
-        self.kernel.toolkit.push(self.application, command);
+    /// Queues a proactive command. Its answer comes to [`Application::terminal_response`]; with a change of the active
+    /// domain, a reset, or the end of the application, it is forgotten.
+    pub fn proactive(&mut self, command: ProactiveCommand) -> Result<(), NotQueued> {
+        self.kernel.toolkit.push(self.application, command)
+    }
+
+    /// Says what envelopes the application wants, in the place of what it said before. It lasts as long as the
+    /// application is loaded; [`Application::start`] is where it belongs.
+    pub fn register(&mut self, registration: Registration) -> Result<Registered, Conflict> {
+        self.kernel.registrations.set(self.application, registration)
+    }
+
+    /// The applications of its own domain, one by one, for an application with the privilege to manage them.
+    pub fn registry(&mut self) -> Option<Registry<'_, 'n>> {
+        self.record.privileges.may_manage_applications().then_some(Registry {
+            nvm: &mut self.nvm,
+            kernel: self.kernel,
+            profile: self.profile,
+            domain: self.application.domain,
+            own: self.record,
+        })
+    }
+
+    /// What the applications of the domain share, if it is an `R`, and the context to use with it.
+    pub fn with_runtime<R: Runtime, T>(&mut self, code: impl FnOnce(&mut R, &mut Self) -> T) -> Option<T> {
+        let lent = self.runtime.take()?;
+        let any: &mut dyn Any = &mut *lent;
+        let value = any.downcast_mut().map(|runtime| code(runtime, self));
+        self.runtime = Some(lent);
+        value
+    }
+
+    /// The code of a load file of this application's domain.
+    pub fn code(&self, load_file: &Aid) -> Option<&[u8]> {
+        let domain = self.application.domain;
+        let (number, _) =
+            registry::load_files(&self.nvm, domain).into_iter().find(|(_, LoadFile { aid, .. })| aid == load_file)?;
+        self.nvm.get(Key::new(Partition::LoadFile, domain.0, u32::from(number)))
+    }
+
+    /// One value of the heap that the applications of the domain share.
+    pub fn heap(&self, index: u32) -> Option<&[u8]> {
+        self.nvm.get(self.heap_key(index))
+    }
+
+    /// Writes one value of the heap.
+    pub fn put_heap(&mut self, index: u32, value: impl Into<Vec<u8>>) {
+        self.nvm.insert(self.heap_key(index), value);
+    }
+
+    /// Removes one value of the heap.
+    pub fn remove_heap(&mut self, index: u32) {
+        self.nvm.remove(self.heap_key(index));
+    }
+
+    const fn heap_key(&self, index: u32) -> Key {
+        Key::new(Partition::Heap, self.application.domain.0, index)
     }
 
     /// The card's domains, for an application of the platform with the privilege to manage them.
@@ -301,20 +415,38 @@ pub struct Platform<'a, 'n> {
 }
 
 impl Platform<'_, '_> {
-    /// The active domain.
+    /// The domain that is active on the first port.
     pub fn active(&self) -> Option<DomainId> {
-        domain::active(self.nvm)
+        domain::active(self.nvm, Port::FIRST)
     }
 
-    /// Makes another domain active, or none. Channels with an application of the outgoing domain are closed (the
-    /// basic one falls back to the MF), PIN states and the proactive session end.
+    /// Which domain is active on which port.
+    pub fn ports(&self) -> BTreeMap<Port, DomainId> {
+        domain::ports(self.nvm)
+    }
+
+    /// Makes another domain active on the first port, or none. Channels with an application of the outgoing domain are
+    /// closed (the basic one falls back to the MF), PIN states and the proactive session end. Without a REFRESH, queued
+    /// now or just carried out, no proactive command comes before the next TERMINAL PROFILE. SGP.22 §5.7.16.
     pub fn activate(&mut self, domain: Option<DomainId>) {
         if self.active() != domain {
-            domain::set_active(self.nvm, domain);
+            domain::set_active(self.nvm, Port::FIRST, domain);
             // Before the tree is switched, so that a REFRESH queued for this very change outlives it.
             self.kernel.toolkit.end_session();
             self.kernel.reload = true;
         }
+    }
+
+    /// [`activate`](Self::activate) on any port.
+    ///
+    /// # Errors
+    /// The card has no such port.
+    pub fn activate_on(&mut self, port: Port, domain: Option<DomainId>) -> Result<(), NoSuchPort> {
+        if port != Port::FIRST {
+            return Err(NoSuchPort);
+        }
+        self.activate(domain);
+        Ok(())
     }
 
     /// Writes a staged domain. It is not active yet.
@@ -352,3 +484,7 @@ impl Platform<'_, '_> {
         domain::load_applications(self.nvm, domain).into_iter().map(|(_, record)| record).collect()
     }
 }
+
+/// The card has no port of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSuchPort;

@@ -3,11 +3,13 @@
 use crate::Entropy;
 use crate::application::{Application, ApplicationKind, Context, Factory};
 use crate::channel::Channel;
-use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage};
+use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Port};
 use crate::fs::{Authority, Effects, FileSession, Seat, content_of};
-use crate::kernel::Kernel;
-use crate::nvm::{Nvm, NvmError, Transaction};
+use crate::kernel::{Change, Kernel};
+use crate::nvm::{Key, Nvm, NvmError, Partition, Transaction};
+use crate::runtime::{Runtime, RuntimeFactory};
 use apdu::{Command, Icc, Ins, Response, SecureMessaging, StatusWord};
+use std::collections::BTreeMap;
 
 /// What a card is before anything is installed on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct Card {
     factory: Factory,
     pub(crate) kernel: Kernel,
     pub(crate) slots: Vec<Slot>,
+    runtime_factory: RuntimeFactory,
+    runtimes: BTreeMap<DomainId, Box<dyn Runtime>>,
     powered: bool,
 }
 
@@ -58,7 +62,23 @@ pub(crate) struct Slot {
 impl Card {
     /// A card without power, on a memory that [`format`](Self::format) prepared.
     pub fn new(profile: CardProfile, nvm: Box<dyn Nvm>, entropy: Box<dyn Entropy>, factory: Factory) -> Self {
-        Self { profile, nvm, entropy, factory, kernel: Kernel::new(), slots: Vec::new(), powered: false }
+        Self {
+            profile,
+            nvm,
+            entropy,
+            factory,
+            kernel: Kernel::new(),
+            slots: Vec::new(),
+            runtime_factory: |_| None,
+            runtimes: BTreeMap::new(),
+            powered: false,
+        }
+    }
+
+    /// The card with something that the applications of a domain share.
+    #[must_use]
+    pub fn with_runtimes(self, runtime_factory: RuntimeFactory) -> Self {
+        Self { runtime_factory, ..self }
     }
 
     /// Writes an empty memory: the platform, and domains that are there from the start, numbered from 1 in their
@@ -75,7 +95,7 @@ impl Card {
             let domain = domain::allocate(&mut transaction);
             image.write(domain, &mut transaction);
         }
-        domain::set_active(&mut transaction, active);
+        domain::set_active(&mut transaction, Port::FIRST, active);
         transaction.commit()
     }
 
@@ -102,6 +122,7 @@ impl Card {
     pub fn reset(&mut self) -> Vec<u8> {
         self.kernel = Kernel::new();
         self.slots.clear();
+        self.runtimes.clear();
         self.powered = true;
         self.load_applications(DomainId::PLATFORM);
         self.load_active();
@@ -112,6 +133,7 @@ impl Card {
     pub fn power_off(&mut self) {
         self.powered = false;
         self.slots.clear();
+        self.runtimes.clear();
         self.kernel = Kernel::new();
     }
 
@@ -140,7 +162,7 @@ impl Card {
         }
         let number = class.channel();
         self.kernel.channel(number)?;
-        if class.is_chained() {
+        if class.is_chained() && !self.selected_claims_chaining(command) {
             return Err(StatusWord::COMMAND_CHAINING_NOT_SUPPORTED);
         }
         if command.extended {
@@ -155,6 +177,14 @@ impl Card {
             self.kernel.channel_mut(number)?.response = waiting;
         }
         outcome
+    }
+
+    /// Whether the application selected on the channel joins the chain that this command is part of.
+    fn selected_claims_chaining(&self, command: &Command<'_>) -> bool {
+        let channel = self.kernel.channel(command.class.channel());
+        let selected = channel.ok().and_then(|channel| self.slot(channel.application?));
+        let application = selected.and_then(|slot| slot.application.as_deref());
+        application.is_some_and(|application| application.claims_chaining(command) && application.claims(command))
     }
 
     fn execute(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
@@ -262,7 +292,7 @@ impl Card {
     ) -> Result<T, StatusWord> {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id).ok_or(StatusWord::FILE_NOT_FOUND)?;
         let Some(application) = &mut slot.application else { return Err(StatusWord::CONDITIONS_NOT_SATISFIED) };
-        let toolkit = self.kernel.toolkit.clone();
+        let before = (self.kernel.toolkit.clone(), self.kernel.registrations.clone());
         let mut cx = Context {
             nvm: Transaction::new(&mut *self.nvm),
             kernel: &mut self.kernel,
@@ -271,28 +301,72 @@ impl Card {
             application: id,
             record: &slot.record,
             channel,
+            runtime: self.runtimes.get_mut(&id.domain).map(|runtime| &mut **runtime),
         };
         let outcome = code(&mut **application, &mut cx);
         let value = match outcome {
             Ok(value) => cx.nvm.commit().map(|()| value).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
             Err(refusal) => Err(refusal),
         };
-        if value.is_err() {
-            // A proactive command that goes with writes goes away with them.
-            self.kernel.toolkit = toolkit;
-        }
+        let changes = core::mem::take(&mut self.kernel.changes);
+        let reload = core::mem::take(&mut self.kernel.reload);
         if core::mem::take(&mut self.kernel.tree_ahead) && value.is_err() {
-            // So do the access rules and life cycles that the files have only in working memory.
+            // The access rules and life cycles that the files have only in working memory go away with the writes.
             self.kernel.tree = domain::load_tree(&Transaction::new(&mut *self.nvm), self.kernel.tree_domain);
         }
-        if core::mem::take(&mut self.kernel.reload) && value.is_ok() {
-            self.load_active();
+        if value.is_ok() {
+            if reload {
+                self.kernel.toolkit.domain_changed();
+                self.load_active();
+            }
+            self.follow(&changes);
+        } else {
+            // So does a proactive command, and what was registered.
+            (self.kernel.toolkit, self.kernel.registrations) = before;
+            if let Some(runtime) = self.runtimes.get_mut(&id.domain) {
+                runtime.rolled_back();
+            }
         }
         value
     }
 
+    /// Follows the registry: applications that came are started, those that went are forgotten, the others stay as they
+    /// are.
+    fn follow(&mut self, changes: &[(ApplicationId, Change)]) {
+        for (id, change) in changes {
+            let key = Key::new(Partition::Application, id.domain.0, u32::from(id.number));
+            let record = self.nvm.get(key).and_then(ApplicationRecord::from_bytes).map(|(record, _)| record);
+            let known = self.slots.iter().position(|slot| slot.id == *id);
+            match (record, known, change) {
+                (Some(record), None, Change::Added) if self.is_loaded(id.domain) => {
+                    let application = (self.factory)(record.kind);
+                    self.slots.push(Slot { id: *id, record, application });
+                    self.start(*id);
+                }
+                (Some(record), Some(at), Change::Updated) => {
+                    if let Some(slot) = self.slots.get_mut(at) {
+                        slot.record = record;
+                    }
+                }
+                (None, Some(at), _) => {
+                    self.slots.remove(at);
+                    self.kernel.toolkit.forget(*id);
+                    self.kernel.registrations.forget(*id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn is_loaded(&self, domain: DomainId) -> bool {
+        domain == DomainId::PLATFORM || domain == self.kernel.tree_domain
+    }
+
     /// Builds and starts the applications of a domain.
     fn load_applications(&mut self, domain: DomainId) {
+        if let Some(runtime) = (self.runtime_factory)(domain) {
+            self.runtimes.insert(domain, runtime);
+        }
         let records = domain::load_applications(&Transaction::new(&mut *self.nvm), domain);
         let ids: Vec<ApplicationId> = records.iter().map(|(id, _)| *id).collect();
         for (id, record) in records {
@@ -300,12 +374,16 @@ impl Card {
             self.slots.push(Slot { id, record, application });
         }
         for id in ids {
-            // An application that cannot start answers nothing; the others, and the files, are not its hostages.
-            if self.run(id, 0, |application, cx| application.start(cx)).is_err()
-                && let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
-            {
-                slot.application = None;
-            }
+            self.start(id);
+        }
+    }
+
+    /// Starts an application. One that cannot start answers nothing; the others, and the files, are not its hostages.
+    fn start(&mut self, id: ApplicationId) {
+        if self.run(id, 0, |application, cx| application.start(cx)).is_err()
+            && let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
+        {
+            slot.application = None;
         }
     }
 
@@ -313,10 +391,12 @@ impl Card {
     fn load_active(&mut self) {
         let (active, tree) = {
             let nvm = Transaction::new(&mut *self.nvm);
-            let active = domain::active(&nvm);
+            let active = domain::active(&nvm, Port::FIRST);
             (active, domain::load_tree(&nvm, active.unwrap_or(DomainId::PLATFORM)))
         };
         self.slots.retain(|slot| slot.id.domain == DomainId::PLATFORM);
+        self.kernel.registrations.retain(|id| id.domain == DomainId::PLATFORM);
+        self.runtimes.retain(|domain, _| *domain == DomainId::PLATFORM);
         self.kernel.switch_tree(tree, active.unwrap_or(DomainId::PLATFORM));
         if let Some(domain) = active {
             self.load_applications(domain);

@@ -2,8 +2,10 @@
 
 use crate::application::ApplicationKind;
 use crate::fs::{File, FileNumber, FileTree, PathError, PinConfiguration};
-use crate::nvm::{Key, Partition, Transaction, data_index, system};
+use crate::nvm::{Key, Partition, Transaction, data_index, registry, system};
+use crate::registry::LoadFile;
 use apdu::Aid;
+use std::collections::BTreeMap;
 
 /// Number of a domain. It is not given out again after the domain is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,9 +32,20 @@ impl Privileges {
     pub const NONE: Self = Self(0);
     /// May install, activate and delete domains. Effective in the platform domain only.
     pub const MANAGE_DOMAINS: Self = Self(1);
+    /// May add, remove and lock applications of its own domain.
+    pub const MANAGE_APPLICATIONS: Self = Self(2);
 
     pub(crate) const fn may_manage_domains(self) -> bool {
-        self.0 & Self::MANAGE_DOMAINS.0 != 0
+        self.contains(Self::MANAGE_DOMAINS)
+    }
+
+    pub(crate) const fn may_manage_applications(self) -> bool {
+        self.contains(Self::MANAGE_APPLICATIONS)
+    }
+
+    /// Whether all of `others` are among these.
+    pub const fn contains(self, others: Self) -> bool {
+        others.0 & !self.0 == 0
     }
 }
 
@@ -52,7 +65,14 @@ pub struct ApplicationRecord {
 }
 
 impl ApplicationRecord {
-    fn to_bytes(&self, parameters: &[u8]) -> Vec<u8> {
+    /// Whether a host may select it: installed for selection and not locked. GlobalPlatform §5.3.1.
+    pub(crate) const fn is_selectable(&self) -> bool {
+        const SELECTABLE: u8 = 0x04;
+        const LOCKED: u8 = 0x80;
+        self.life_cycle & (SELECTABLE | LOCKED) == SELECTABLE
+    }
+
+    pub(crate) fn to_bytes(&self, parameters: &[u8]) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         bytes.extend(self.kind.0.to_be_bytes());
         bytes.extend(self.adf.map_or(NO_ADF, |adf| adf.0).to_be_bytes());
@@ -101,6 +121,7 @@ pub struct DomainImage {
     contents: Vec<(FileNumber, Vec<u8>)>,
     pins: Vec<(FileNumber, PinConfiguration)>,
     applications: Vec<NewApplication>,
+    load_files: Vec<(LoadFile, Vec<u8>)>,
     /// Bytes the files will take.
     size: usize,
 }
@@ -178,6 +199,11 @@ impl DomainImage {
         &mut self.applications
     }
 
+    /// Adds a load file with its code.
+    pub fn add_load_file(&mut self, load_file: LoadFile, code: Vec<u8>) {
+        self.load_files.push((load_file, code));
+    }
+
     /// Bytes of non-volatile memory the domain will take.
     pub fn size(&self) -> usize {
         let pins = self.pins.iter().map(|(_, pin)| Key::SIZE + pin.to_bytes().len());
@@ -185,7 +211,9 @@ impl DomainImage {
             let entry = Key::SIZE + application.record.to_bytes(&application.parameters).len();
             entry + application.data.iter().map(|(_, value)| Key::SIZE + value.len()).sum::<usize>()
         });
-        self.size + pins.chain(applications).sum::<usize>()
+        let load_files =
+            self.load_files.iter().map(|(entry, code)| 2 * Key::SIZE + entry.to_bytes().len() + code.len());
+        self.size + pins.chain(applications).chain(load_files).sum::<usize>()
     }
 
     /// Writes the domain into a transaction.
@@ -209,6 +237,10 @@ impl DomainImage {
                 nvm.insert(key(Partition::ApplicationData, data_index(number, item)), value);
             }
         }
+        for (number, (load_file, code)) in (0_u16..).zip(self.load_files) {
+            nvm.insert(key(Partition::Registry, registry::load_file(number)), load_file.to_bytes());
+            nvm.insert(key(Partition::LoadFile, u32::from(number)), code);
+        }
     }
 }
 
@@ -227,19 +259,36 @@ pub struct Memory {
     pub applications: usize,
 }
 
-/// The domain whose files and applications the channels see.
-pub(crate) fn active(nvm: &Transaction<'_>) -> Option<DomainId> {
-    match nvm.get(system::ACTIVE_DOMAIN) {
+/// One of the ways by which a terminal sees a card as if it had one of its own: an eSIM port. SGP.22 v3 §2.12,
+/// TS 102 221 §7.4.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Port(pub u8);
+
+impl Port {
+    /// The one port every card has.
+    pub const FIRST: Self = Self(0);
+    /// How many this card has.
+    pub(crate) const COUNT: u8 = 1;
+}
+
+/// The domain whose files and applications the channels of a port see.
+pub(crate) fn active(nvm: &Transaction<'_>, port: Port) -> Option<DomainId> {
+    match nvm.get(system::active_domain(port.0)) {
         Some([high, low]) => Some(DomainId(u16::from_be_bytes([*high, *low]))),
         _ => None,
     }
 }
 
-/// Changes the active domain.
-pub(crate) fn set_active(nvm: &mut Transaction<'_>, domain: Option<DomainId>) {
+/// Which domain is active on which port.
+pub(crate) fn ports(nvm: &Transaction<'_>) -> BTreeMap<Port, DomainId> {
+    (0..Port::COUNT).map(Port).filter_map(|port| Some((port, active(nvm, port)?))).collect()
+}
+
+/// Changes the active domain of a port.
+pub(crate) fn set_active(nvm: &mut Transaction<'_>, port: Port, domain: Option<DomainId>) {
     match domain {
-        Some(domain) => nvm.insert(system::ACTIVE_DOMAIN, domain.0.to_be_bytes()),
-        None => nvm.remove(system::ACTIVE_DOMAIN),
+        Some(domain) => nvm.insert(system::active_domain(port.0), domain.0.to_be_bytes()),
+        None => nvm.remove(system::active_domain(port.0)),
     }
 }
 
@@ -259,9 +308,16 @@ pub(crate) fn allocate(nvm: &mut Transaction<'_>) -> DomainId {
 
 /// Removes everything a domain has.
 pub(crate) fn erase(nvm: &mut Transaction<'_>, domain: DomainId) {
-    for partition in
-        [Partition::File, Partition::Content, Partition::Pin, Partition::Application, Partition::ApplicationData]
-    {
+    for partition in [
+        Partition::File,
+        Partition::Content,
+        Partition::Pin,
+        Partition::Application,
+        Partition::ApplicationData,
+        Partition::Registry,
+        Partition::LoadFile,
+        Partition::Heap,
+    ] {
         nvm.remove_all(Key::all(partition, domain.0));
     }
 }

@@ -1,6 +1,6 @@
 //! What the operating system remembers while it has power.
 
-use crate::cat::Toolkit;
+use crate::cat::{Registrations, Toolkit};
 use crate::channel::{Channel, Channels};
 use crate::domain::{ApplicationId, DomainId};
 use crate::fs::{Effects, FileNumber, FileTree, Verified};
@@ -15,6 +15,8 @@ pub(crate) struct Kernel {
     pub(crate) tree_domain: DomainId,
     pub(crate) verified: Verified,
     pub(crate) toolkit: Toolkit,
+    /// Which application is told what.
+    pub(crate) registrations: Registrations,
     /// Value of template `A9` of the last TERMINAL CAPABILITY.
     pub(crate) terminal_capability: Option<Vec<u8>>,
     /// Set when the active domain changed; the card loads it once the change is committed.
@@ -22,6 +24,17 @@ pub(crate) struct Kernel {
     /// Set when [`tree`](Self::tree) shows what the transaction under way has written; if that is dropped, the tree is read
     /// again.
     pub(crate) tree_ahead: bool,
+    /// Applications that came, went or changed; the card follows once the change is committed.
+    pub(crate) changes: Vec<(ApplicationId, Change)>,
+}
+
+/// What happened to an application in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Added,
+    Removed,
+    /// Its entry changed.
+    Updated,
 }
 
 impl Kernel {
@@ -33,9 +46,11 @@ impl Kernel {
             tree_domain: DomainId::PLATFORM,
             verified: Verified::default(),
             toolkit: Toolkit::default(),
+            registrations: Registrations::default(),
             terminal_capability: None,
             reload: false,
             tree_ahead: false,
+            changes: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! bytes ─► Card::transmit ─► channel ─► GET RESPONSE, MANAGE CHANNEL, SELECT          card.rs, select.rs
 //!                              │
 //!                              ├─► the selected application, if it claims the command  application.rs
-//!                              └─► files, PINs, toolkit                                fs/, cat.rs
+//!                              └─► files, PINs, toolkit                                fs/, toolkit.rs, cat/
 //!                                       │
 //!                          one transaction on non-volatile memory: commit on Ok, drop on Err   nvm/
 //! ```
@@ -30,14 +30,23 @@ mod domain;
 pub mod fs;
 mod kernel;
 pub mod nvm;
+mod registry;
+mod remote;
+mod runtime;
 mod select;
 mod toolkit;
 mod view;
 
-pub use application::{Application, ApplicationKind, Context, Factory, Platform};
+pub use application::{Application, ApplicationKind, Context, Factory, NoSuchPort, Platform};
 pub use card::{Card, CardProfile};
-pub use cat::{ProactiveCommand, TerminalResponse};
-pub use domain::{ApplicationRecord, DomainId, DomainImage, Memory, NewApplication, OutOfMemory, Privileges};
+pub use cat::{
+    Conflict, Device, Event, EventKind, MalformedCommand, MenuItem, NotQueued, Outcome, ProactiveCommand, Registered,
+    Registration, Tar, TerminalProfile, TerminalResponse,
+};
+pub use domain::{ApplicationRecord, DomainId, DomainImage, Memory, NewApplication, OutOfMemory, Port, Privileges};
+pub use registry::{LoadFile, Origin, Registry, RegistryError};
+pub use remote::{Opened, Remote, Undone, Unsecured};
+pub use runtime::{Runtime, RuntimeFactory};
 pub use view::{ApplicationView, DomainView};
 
 /// Where a card's random bytes come from. Tests pass a seeded source, so that every run can be replayed.

@@ -117,10 +117,10 @@ impl Card {
         self.on_files(command.class.channel(), |files| Ok(files.fcp(df)))
     }
 
-    /// Whether a terminal may open a session: not with what has neither files nor commands of its own, as remote file
-    /// management, which is reached by message only. TS 102 226 §8.2.
+    /// Whether a terminal may open a session: not with what is locked, nor with what has neither files nor commands of its
+    /// own, as remote file management, which is reached by message only. TS 102 226 §8.2.
     fn is_selectable(&self, record: &ApplicationRecord) -> bool {
-        record.adf.is_some() || self.has_commands(record.kind)
+        record.is_selectable() && (record.adf.is_some() || self.has_commands(record.kind))
     }
 
     pub(crate) fn adf_of(&self, application: ApplicationId) -> Option<FileNumber> {

@@ -1,6 +1,7 @@
 //! What the terminal says of itself, and the toolkit's commands. TS 102 221 §11.1.19, §11.2.
 
 use crate::card::Card;
+use crate::cat::{Event, TerminalResponse};
 use apdu::tlv::{Tag, Tlv};
 use apdu::{Command, Response, StatusWord};
 
@@ -27,7 +28,11 @@ impl Card {
         if command.data.is_empty() {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        self.kernel.toolkit.terminal_profile(command.data);
+        // Who asked for something that this terminal does not know hears that it will not be done.
+        for (owner, proactive) in self.kernel.toolkit.terminal_profile(command.data) {
+            let response = TerminalResponse::BEYOND_CAPABILITIES;
+            self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx))?;
+        }
         Ok(Response::done())
     }
 
@@ -47,17 +52,51 @@ impl Card {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
+        let before = self.kernel.toolkit.clone();
         let (owner, proactive, response) = self.kernel.toolkit.terminal_response(command.data)?;
-        self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx))?;
+        if self.slot(owner).is_some()
+            && let Err(refusal) =
+                self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx))
+        {
+            // Nobody took the answer: the terminal may give it again, or start over.
+            self.kernel.toolkit = before;
+            return Err(refusal);
+        }
+        self.kernel.toolkit.answered();
         Ok(Response::done())
     }
 
-    /// ENVELOPE. TS 102 221 §11.2.2. No application here takes one yet; a well-formed one is acknowledged.
+    /// ENVELOPE. TS 102 221 §11.2.2.
+    ///
+    /// Success means that an application took it: an envelope nobody waits for is refused, of whatever kind, for a
+    /// sender that hears `9000` does not send again.
     pub(crate) fn envelope(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
         Tlv::parse(command.data).map_err(|_| StatusWord::WRONG_DATA)?;
-        if self.kernel.toolkit.is_busy() { Ok(StatusWord::BUSY.into()) } else { Ok(Response::done()) }
+        if self.kernel.toolkit.is_busy() {
+            return Ok(StatusWord::BUSY.into());
+        }
+        let event = Event::parse(command.data)?;
+        let takers = self.kernel.registrations.takers(&event);
+        if let (&[target], Some(_)) = (takers.as_slice(), event.secured_packet())
+            && let Some(aid) = self.kernel.registrations.get(target).and_then(|entry| entry.security_domain)
+        {
+            let keeper = self.slots.iter().find(|slot| slot.id.domain == target.domain && slot.record.aid == aid);
+            let keeper = keeper.map(|slot| slot.id).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+            return self.remote(target, keeper, &event);
+        }
+        let mut outcome = Err(StatusWord::WRONG_DATA);
+        for taker in takers {
+            match self.run(taker, 0, |application, cx| application.event(&event, cx)) {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) => outcome = Ok(Response::done()),
+                // One that could not take it does not keep it from the others.
+                Err(refusal) if outcome.is_err() => outcome = Err(refusal),
+                Err(_) => {}
+            }
+        }
+        outcome
     }
 }

@@ -1,8 +1,9 @@
 //! A card's memory, to look at: what its domains hold, without running it.
 
-use crate::domain::{self, ApplicationRecord, DomainId};
+use crate::domain::{self, ApplicationRecord, DomainId, Port};
 use crate::fs::{FileNumber, FileTree, PinConfiguration};
 use crate::nvm::{Key, MemoryNvm, Partition, Transaction};
+use crate::registry::{self, LoadFile};
 use std::collections::BTreeMap;
 
 /// A domain as it lies in memory.
@@ -11,12 +12,16 @@ pub struct DomainView {
     pub id: DomainId,
     /// Whether the channels see its files and applications, beside those of the platform.
     pub active: bool,
+    /// The port on which it is active.
+    pub port: Option<Port>,
     /// Its files, with access rules worked out.
     pub tree: FileTree,
     /// PINs and PUKs, each with the DF that defines it.
     pub pins: Vec<(FileNumber, PinConfiguration)>,
     /// Its applications.
     pub applications: Vec<ApplicationView>,
+    /// What was loaded into it.
+    pub load_files: Vec<LoadFile>,
     /// Bytes it takes.
     pub used: usize,
     contents: BTreeMap<FileNumber, Vec<u8>>,
@@ -41,6 +46,7 @@ impl core::fmt::Debug for DomainView {
             .field("files", &self.tree.numbers().len())
             .field("pins", &self.pins)
             .field("applications", &self.applications)
+            .field("load_files", &self.load_files)
             .field("used", &self.used)
             .finish_non_exhaustive()
     }
@@ -79,14 +85,17 @@ impl DomainView {
                 data: data.map(|(index, value)| ((index & 0xFFFF) as u16, value.to_vec())).collect(),
             })
         });
+        let port = domain::ports(&nvm).into_iter().find(|(_, domain)| *domain == id).map(|(port, _)| port);
         Self {
             id,
-            active: domain::active(&nvm) == Some(id),
+            active: port.is_some(),
+            port,
             tree: domain::load_tree(&nvm, id),
             pins: within(Partition::Pin)
                 .filter_map(|(index, entry)| PinConfiguration::from_stored(index, entry))
                 .collect(),
             applications: applications.collect(),
+            load_files: registry::load_files(&nvm, id).into_iter().map(|(_, load_file)| load_file).collect(),
             used: memory.iter().filter(|(key, _)| key.domain() == id.0).map(|(_, value)| Key::SIZE + value.len()).sum(),
             contents: within(Partition::Content).filter_map(|(index, content)| value(index, content)).collect(),
         }

@@ -47,11 +47,11 @@ impl Application for Echo {
             }
             [0xFD] => {
                 cx.put(1, [0xFD]);
-                cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
+                let _ = cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
                 Ok(Response::done())
             }
             [0xFE] => {
-                cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
+                let _ = cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
                 Ok(Response::done())
             }
             data => {
@@ -510,7 +510,7 @@ fn applications_and_the_toolkit() {
          80CA000001 > 33 9000
          # no TERMINAL PROFILE, no 91XX
          80E2000001 FE > 9000
-         8010000002 FFFF > 9000
+         8010000003 FFFFFF > 9000
          80E2000001 FE > 910B
          80F2000C > 910B
          8012000005 > 6C0B
@@ -529,7 +529,7 @@ fn applications_and_the_toolkit() {
         "80E2000001 FE > 910B
          801200000B > D009 8103020104 82028182 9000
          80F2000C > 9000
-         8010000002 FFFF > 910B
+         8010000003 FFFFFF > 910B
          801200000B > D009 8103030104 82028182 9000
          801400000C 8103030104 82028281 830100 > 9000",
     );
@@ -631,7 +631,7 @@ fn a_memory_that_fails_changes_nothing() {
     );
     dialogue(
         &mut failing(0),
-        "8010000002 FFFF > 9000
+        "8010000003 FFFFFF > 9000
          00A40400 08 A000000151000000 > 610C
          80E2000001 FD > 6581
          80F2000C > 9000",

@@ -158,8 +158,9 @@ impl IsdR {
                 if let Some(domain) = displaced(cx) {
                     switch(Some(domain), cx)?;
                 }
-                if cx.toolkit_available() {
-                    cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
+                let reset = ProactiveCommand::refresh(ProactiveCommand::UICC_RESET);
+                if cx.toolkit_supports(&reset) {
+                    cx.proactive(reset)?;
                 }
             }
             if reset_address {
@@ -207,14 +208,13 @@ impl IsdR {
         Ok(SetNicknameResponse { set_nickname_result })
     }
 
-    /// Enables `target`, or no profile. With a REFRESH, and a terminal that fetches it, the change waits for the
-    /// terminal to start over; otherwise it is part of this command.
+    /// Enables `target`, or no profile. With a REFRESH that the terminal carries out, the change waits for the terminal
+    /// to start over; otherwise it is part of this command.
     fn change(&mut self, target: Option<DomainId>, refresh: bool, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
-        if refresh && cx.toolkit_available() {
+        if refresh && let Some(command) = profile_state_change(cx) {
             let target = target.map_or(NO_PROFILE, |domain| domain.0);
             cx.put(item::PENDING_CHANGE, target.to_be_bytes());
-            cx.proactive(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET));
-            return Ok(());
+            return Ok(cx.proactive(command)?);
         }
         switch(target, cx)
     }
@@ -249,10 +249,19 @@ fn pending_change(cx: &Context<'_, '_>) -> Option<PendingChange> {
     Some(PendingChange { target: (domain != NO_PROFILE).then_some(DomainId(domain)) })
 }
 
+/// The REFRESH by which this terminal is told that another profile is enabled: in the mode made for that, if TERMINAL
+/// PROFILE announces it, else as a reset. `None`: it announces neither, or there was none. TS 102 223 §5.2, §6.4.7.
+fn profile_state_change(cx: &Context<'_, '_>) -> Option<ProactiveCommand> {
+    [ProactiveCommand::EUICC_PROFILE_STATE_CHANGE, ProactiveCommand::UICC_RESET]
+        .map(ProactiveCommand::refresh)
+        .into_iter()
+        .find(|command| cx.toolkit_supports(command))
+}
+
 /// Whether a change of the enabled profile has to be put off: another one waits, or the terminal is busy with a
 /// proactive command and this one would need one too.
 fn is_busy(refresh: bool, cx: &Context<'_, '_>) -> bool {
-    pending_change(cx).is_some() || (refresh && cx.toolkit_busy())
+    pending_change(cx).is_some() || (refresh && cx.toolkit_busy() && profile_state_change(cx).is_some())
 }
 
 fn displaced(cx: &Context<'_, '_>) -> Option<DomainId> {

@@ -131,6 +131,7 @@ impl Application for IsdR {
         response: TerminalResponse<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<(), StatusWord> {
+        // Whatever kept the terminal from it, for now or for ever: the profile stays as it is, and the LPA may ask again.
         if response.performed() { self.complete_pending_change(cx) } else { self.abandon_pending_change(cx) }
     }
 }

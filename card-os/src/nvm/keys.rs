@@ -16,6 +16,12 @@ pub enum Partition {
     Application = 0x06,
     /// What an application keeps; index: application number, then a number the application chose.
     ApplicationData = 0x07,
+    /// What was loaded into a domain and what was made from it; index: kind of entry, then its number.
+    Registry = 0x08,
+    /// The code of one load file; index: its number in its domain.
+    LoadFile = 0x09,
+    /// The heap that a domain's applications share; index: as its runtime divides it.
+    Heap = 0x0A,
 }
 
 /// Address of one value: partition, domain, index.
@@ -64,10 +70,32 @@ impl Key {
 pub(crate) mod system {
     use super::{Key, Partition};
 
-    /// Number of the active domain, two bytes; absent: none.
-    pub(crate) const ACTIVE_DOMAIN: Key = Key::new(Partition::System, 0, 0);
+    /// Number of the domain that is active on a port, two bytes; absent: none. The first port has the number that the
+    /// active domain had when there was one.
+    pub(crate) const fn active_domain(port: u8) -> Key {
+        const FURTHER_PORTS: u32 = 0x100;
+        Key::new(Partition::System, 0, if port == 0 { 0 } else { FURTHER_PORTS | port as u32 })
+    }
     /// Number the next domain gets, two bytes.
     pub(crate) const NEXT_DOMAIN: Key = Key::new(Partition::System, 0, 1);
+}
+
+/// Indices of a domain's registry.
+pub(crate) mod registry {
+    /// The number the next application gets, two bytes; absent: none was added or removed yet.
+    pub(crate) const NEXT_APPLICATION: u32 = 0;
+    /// The number the next load file gets, two bytes.
+    pub(crate) const NEXT_LOAD_FILE: u32 = 1;
+
+    /// One load file.
+    pub(crate) const fn load_file(number: u16) -> u32 {
+        0x0001_0000 | number as u32
+    }
+
+    /// What an application was made from; the number is the application's.
+    pub(crate) const fn origin(application: u16) -> u32 {
+        0x0002_0000 | application as u32
+    }
 }
 
 /// Number the last byte of a PIN key keeps for the key reference; the bit above tells PINs from PUKs.
@@ -93,6 +121,9 @@ mod tests {
             Partition::Pin,
             Partition::Application,
             Partition::ApplicationData,
+            Partition::Registry,
+            Partition::LoadFile,
+            Partition::Heap,
         ];
         let mut last = None;
         for partition in partitions {
@@ -105,6 +136,9 @@ mod tests {
                 assert_eq!(Key::from_u64(key.to_u64()), key);
             }
         }
+        // Images of 0.1.0 have the active domain here, when there was no other port.
+        assert_eq!(system::active_domain(0), Key::from_u64(0x0100_0000_0000_0000));
+        assert_ne!(system::active_domain(1), system::NEXT_DOMAIN);
         assert_ne!(pin_index(0, true, 1), pin_index(0, false, 1));
         assert_ne!(pin_index(1, false, 1), pin_index(0, true, 1));
         assert_eq!(data_index(1, 2), 0x0001_0002);

@@ -4,7 +4,7 @@ mod keys;
 mod memory;
 
 pub use keys::{Key, Partition};
-pub(crate) use keys::{data_index, pin_index, system};
+pub(crate) use keys::{data_index, pin_index, registry, system};
 pub use memory::MemoryNvm;
 
 use core::ops::RangeInclusive;
