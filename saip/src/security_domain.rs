@@ -56,6 +56,20 @@ sequence! {
     }
 }
 
+impl KeyObject {
+    /// As the DER content of the element, without its outer tag: what a security domain keeps of a key.
+    pub fn to_der(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Value::encode(self, &mut out);
+        out
+    }
+
+    /// Back from [`KeyObject::to_der`].
+    pub fn from_der(content: &[u8]) -> Result<Self, Error> {
+        Self::try_decode(content, "KeyObject")
+    }
+}
+
 sequence! {
     /// One part of a key.
     #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //!
 //! What may be asked without a secure channel is answered; what would change something is refused.
 
+pub(crate) mod keys;
+
 use apdu::tlv::{Reader, Tag, Writer};
 use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, ApplicationRecord, Context};
@@ -47,6 +49,10 @@ struct Rest {
 }
 
 impl Application for SecurityDomain {
+    fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        keys::carry_over(cx)
+    }
+
     fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         self.rest = None;
         Ok(security_domain_fci(&cx.record().aid, &[]))
@@ -92,16 +98,15 @@ fn parameters(cx: &Context<'_, '_>) -> Result<security_domain::SecurityDomain, S
 }
 
 fn get_data(tag: u16, cx: &Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
-    let domain = parameters(cx)?;
     match tag {
-        data::CARD_DATA => domain
+        data::CARD_DATA => parameters(cx)?
             .sd_perso_data
             .iter()
             .flatten()
             .find_map(|personalisation| personalised(personalisation, Tag(data::CARD_DATA.into())))
             .map(<[u8]>::to_vec)
             .ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND),
-        data::KEY_INFORMATION => Ok(key_information(domain.key_list.as_deref().unwrap_or_default())),
+        data::KEY_INFORMATION => Ok(key_information(&keys::all(cx)?)),
         _ => Err(StatusWord::REFERENCED_DATA_NOT_FOUND),
     }
 }

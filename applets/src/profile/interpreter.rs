@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{Failure, Limits, Profile, naa_keys, services};
 use crate::kind;
+use crate::mno_sd::keys;
 use crate::naa::aka;
 
 /// No element of a profile package is larger.
@@ -393,7 +394,14 @@ impl Staged {
     fn security_domain(&mut self, element: &SecurityDomain) -> Result<(), Fault> {
         let [life_cycle] = element.instance.life_cycle_state;
         let aid = aid(&element.instance.instance_aid)?;
-        self.add_application(aid, kind::SECURITY_DOMAIN, None, life_cycle, element.to_der())
+        let mut parameters = element.clone();
+        let data = keys::take(&mut parameters);
+        self.add_application(aid, kind::SECURITY_DOMAIN, None, life_cycle, parameters.to_der())?;
+        if let Some(application) = self.image.applications_mut().last_mut() {
+            application.record.privileges = Privileges::MANAGE_APPLICATIONS;
+            application.data = data;
+        }
+        Ok(())
     }
 
     fn rfm(&mut self, element: &Rfm) -> Result<(), Fault> {

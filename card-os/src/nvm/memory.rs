@@ -3,6 +3,7 @@
 use super::{Key, Nvm, NvmError, Update};
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
+use zeroize::Zeroize;
 
 /// Non-volatile memory in RAM: for cards that last as long as a test, and the cache of those that last longer.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -20,8 +21,10 @@ impl MemoryNvm {
             }
             Update::Remove(key) => self.values.remove(&key),
         };
-        if let Some(old) = old {
+        if let Some(mut old) = old {
             self.used -= Key::SIZE + old.len();
+            // Keys and PINs are among the values; what is replaced or removed does not linger.
+            old.zeroize();
         }
     }
 

@@ -1,0 +1,169 @@
+//! A security domain and its keys: where they are kept, also on cards of earlier releases.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use apdu::Aid;
+use applets::kind;
+use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber, Structure};
+use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
+use card_os::{
+    ApplicationRecord, Card, CardProfile, DomainId, DomainImage, DomainView, Entropy, NewApplication, Privileges,
+};
+use hex_literal::hex;
+use saip::application::ApplicationInstance;
+use saip::security_domain::{KeyComponent, KeyObject, SecurityDomain};
+use saip::{PeHeader, Secret};
+use std::sync::{Arc, Mutex};
+
+struct Zero;
+impl Entropy for Zero {
+    fn fill(&mut self, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
+
+/// A memory that can be looked at while a card uses it, and that loses power after so many writes.
+#[derive(Clone)]
+struct Shared {
+    memory: Arc<Mutex<MemoryNvm>>,
+    copy: MemoryNvm,
+    left: Option<usize>,
+}
+
+impl Shared {
+    fn new(memory: &Arc<Mutex<MemoryNvm>>, left: Option<usize>) -> Self {
+        let copy = memory.lock().unwrap().clone();
+        Self { memory: memory.clone(), copy, left }
+    }
+}
+
+impl Nvm for Shared {
+    fn get(&self, key: Key) -> Option<&[u8]> {
+        self.copy.get(key)
+    }
+    fn keys(&self, range: core::ops::RangeInclusive<Key>) -> Vec<Key> {
+        self.copy.keys(range)
+    }
+    fn apply(&mut self, updates: Vec<Update>) -> Result<(), NvmError> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(1).ok_or(NvmError)?;
+        }
+        self.memory.lock().unwrap().apply(updates.clone())?;
+        self.copy.apply(updates)
+    }
+    fn used(&self) -> usize {
+        self.copy.used()
+    }
+}
+
+const AID: [u8; 8] = hex!("A000000151000000");
+const KEY: [u8; 16] = hex!("404142434445464748494A4B4C4D4E4F");
+
+fn key(version: u8, identifier: u8, counter: Option<Vec<u8>>) -> KeyObject {
+    KeyObject {
+        key_usage_qualifier: vec![0x18],
+        key_access: [0],
+        key_identifier: [identifier],
+        key_version_number: [version],
+        key_counter_value: counter,
+        key_components: vec![KeyComponent {
+            key_type: vec![0x88],
+            key_data: Secret::from(KEY.to_vec()),
+            mac_length: 8,
+        }],
+    }
+}
+
+/// A card whose security domain has its keys in the install parameters, as release 0.1.0 installed it.
+fn old_card() -> MemoryNvm {
+    let element = SecurityDomain {
+        header: PeHeader { mandated: true, identification: 1 },
+        instance: ApplicationInstance {
+            application_load_package_aid: hex!("A0000001515350").to_vec(),
+            class_aid: hex!("A000000151535041").to_vec(),
+            instance_aid: AID.to_vec(),
+            extradite_security_domain_aid: None,
+            application_privileges: hex!("82DC00").to_vec(),
+            life_cycle_state: [0x0F],
+            application_specific_parameters: vec![],
+            system_specific_parameters: None,
+            application_parameters: None,
+            process_data: None,
+            control_reference_template: None,
+        },
+        // Out of order, one with a counter, one with an identifier above 0F (SCP11, GlobalPlatform Amendment F).
+        key_list: Some(vec![key(0x30, 0x11, None), key(0x01, 0x02, Some(vec![0, 0, 0, 0, 9])), key(0x01, 0x01, None)]),
+        sd_perso_data: None,
+        open_perso_data: None,
+        cat_tp_parameters: None,
+    };
+    let rule = AccessReference { arr: FileId::MF_ARR, record: 1 };
+    let mut image = DomainImage::new();
+    let mf = image.add_file(File::new(FileId::MF, FileNumber::MF, FileKind::Mf, rule), vec![]).unwrap();
+    let arr = FileKind::Ef(Structure::LinearFixed { record_length: 5, records: 1 });
+    image.add_file(File::new(FileId::MF_ARR, mf, arr, rule), hex!("8001019000").to_vec()).unwrap();
+    image.add_application(NewApplication {
+        record: ApplicationRecord {
+            aid: Aid::new(&AID).unwrap(),
+            kind: kind::SECURITY_DOMAIN,
+            adf: None,
+            life_cycle: 0x0F,
+            privileges: Privileges::NONE,
+        },
+        parameters: element.to_der(),
+        data: vec![],
+    });
+    let mut memory = MemoryNvm::default();
+    Card::format(&mut memory, DomainImage::new(), vec![image], Some(DomainId(1))).unwrap();
+    memory
+}
+
+fn start(nvm: Shared) -> Card {
+    let mut card = Card::new(CardProfile::default(), Box::new(nvm), Box::new(Zero), applets::build);
+    card.reset();
+    card
+}
+
+/// Key information template: identifier, version, type, length. GlobalPlatform §11.3.3.1.
+const INFORMATION: [u8; 22] = hex!("E012 C0040101 8810 C0040201 8810 C0041130 8810 9000");
+
+fn key_information(card: &mut Card) -> Vec<u8> {
+    assert_eq!(card.transmit(&[&hex!("00A4040C08")[..], &AID].concat()), hex!("9000"));
+    card.transmit(&hex!("80CA00E014"))
+}
+
+#[test]
+fn keys_of_an_earlier_release_move_to_where_they_can_change() {
+    let memory = Arc::new(Mutex::new(old_card()));
+    let parameters_of = |memory: &Arc<Mutex<MemoryNvm>>| {
+        let domains = DomainView::all(&memory.lock().unwrap());
+        let domain = domains.into_iter().find(|domain| domain.id == DomainId(1)).unwrap();
+        let application = domain.applications.into_iter().next().unwrap();
+        (SecurityDomain::from_der(&application.parameters).unwrap(), application.data)
+    };
+    let before = parameters_of(&memory).0;
+    let mut card = start(Shared::new(&memory, None));
+    assert_eq!(key_information(&mut card), INFORMATION);
+    let (after, values) = parameters_of(&memory);
+    assert_eq!(after, SecurityDomain { key_list: None, ..before.clone() }, "nothing else has changed");
+    assert_eq!(values.keys().copied().collect::<Vec<_>>(), [0x4081, 0x4082, 0x5811, 0x8082]);
+    assert_eq!(values[&0x8082], [0, 0, 0, 0, 9]);
+    let kept = KeyObject::from_der(&values[&0x4082]).unwrap();
+    assert_eq!(kept, KeyObject { key_counter_value: None, ..key(0x01, 0x02, None) });
+    assert_eq!(kept.key_components[0].key_data.expose(), KEY);
+    // And only once.
+    card.reset();
+    assert_eq!(key_information(&mut card), INFORMATION);
+    assert_eq!(parameters_of(&memory).1, values);
+}
+
+/// Cut at any write, the keys are all in one place or all in the other, and the card tells of all of them.
+#[test]
+fn a_cut_while_they_move_loses_none() {
+    for allowed in 0..3 {
+        let memory = Arc::new(Mutex::new(old_card()));
+        drop(start(Shared::new(&memory, Some(allowed))));
+        let mut card = start(Shared::new(&memory, None));
+        assert_eq!(key_information(&mut card), INFORMATION, "{allowed}");
+    }
+}
