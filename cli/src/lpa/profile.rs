@@ -181,7 +181,7 @@ impl From<&ProfileInfo> for Line {
             iccid: profile.iccid.as_ref().map(ToString::to_string),
             isdp_aid: profile.isdp_aid.as_ref().map(ToString::to_string),
             state: profile.profile_state.and_then(ProfileState::name),
-            class: profile.profile_class.and_then(rsp::metadata::ProfileClass::name),
+            class: profile.profile_class.unwrap_or_default().name(),
             nickname: profile.profile_nickname.clone(),
             provider: profile.service_provider_name.clone(),
             name: profile.profile_name.clone(),
