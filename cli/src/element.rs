@@ -15,7 +15,7 @@ pub(crate) struct SimaResponse {
 }
 
 #[derive(Debug, Serialize)]
-struct Element {
+pub(crate) struct Element {
     /// Its identification in the package; none for the header.
     #[serde(rename = "element")]
     identification: Option<u16>,
@@ -27,6 +27,11 @@ struct Element {
 }
 
 impl SimaResponse {
+    /// The elements that failed, or were passed over.
+    pub(crate) fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
     /// Reads it; nothing is said where it cannot be read, or where there is none.
     pub(crate) fn read(sima_response: Option<&[u8]>) -> Self {
         let responses = sima_response.and_then(|der| EuiccResponse::decode_all(der).ok()).unwrap_or_default();

@@ -86,13 +86,14 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
                 });
             }
         })?;
+        let sima_response = SimaResponse::read(Some(&installed.sima_response));
         output.json(&json!({
             "event": "installed", "iccid": installed.iccid.to_string(), "isdp_aid": installed.isdp_aid.to_string(),
             "name": installed.metadata.profile_name, "provider": installed.metadata.service_provider_name,
-            "reported": installed.is_reported, "apdus": euicc.apdus(),
+            "reported": installed.is_reported, "apdus": euicc.apdus(), "elements": sima_response.elements(),
         }))?;
         output.text(format_args!(
-            "installed {}: {} ({}), after {} APDUs{}",
+            "installed {}: {} ({}), after {} APDUs{}{sima_response}",
             installed.iccid,
             installed.metadata.profile_name,
             installed.metadata.service_provider_name,

@@ -115,6 +115,8 @@ pub struct Installed {
     pub seq_number: u64,
     /// Whether the server has that notification; otherwise it waits on the eUICC.
     pub is_reported: bool,
+    /// `EUICCResponse` of the profile interpreter, DER: elements it passed over, if any.
+    pub sima_response: Vec<u8>,
 }
 
 /// Downloads and installs a profile, and reports it to the server.
@@ -394,6 +396,7 @@ impl<T: Transport> Procedure<'_, T> {
                 metadata,
                 seq_number,
                 is_reported,
+                sima_response: success.sima_response.to_vec(),
             }),
             FinalResult::ErrorResult(ErrorResult { bpp_command_id, error_reason, sima_response }) => {
                 Err(LpaError::Installation {
