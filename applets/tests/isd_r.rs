@@ -510,4 +510,16 @@ fn a_change_without_refresh_ends_the_session() {
          80F2000C > 9000
          00A4000C022FE2 > 9000",
     );
+
+/// Version 0.1.0 let access rules in unchecked. One that is none keeps a phone from reading any profile of the list, so a
+/// profile that has it is shown without rules; the others with theirs.
+#[test]
+fn malformed_access_rules_of_old_profiles_are_not_shown() {
+    let sound = hex!("BF7629 E227 E119 C114 ABABABABABABABABABABABABABABABABABABABAB CA0161 E30A DB080000000000000001");
+    let mut card = card_on(personalised(&hex!("BF7610 E20E E100 E30A DB080000000000000001"), &sound));
+    open(&mut card);
+    let expected = [&hex!("BF2D32 A030 E300 E32C")[..], &sound, &hex!("9000")].concat();
+    assert_eq!(es10(&mut card, &hex!("BF2D04 5C02BF76")), expected);
+    let names = es10(&mut card, &hex!("BF2D03 5C0192"));
+    assert_eq!(names, hex!("BF2D0E A00C E304 92025031 E304 92025031 9000"));
 }

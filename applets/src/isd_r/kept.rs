@@ -176,10 +176,14 @@ fn give_way(cx: &mut Context<'_, '_>, which: Which, enough: impl Fn(&mut Context
     false
 }
 
+/// Writes it where the sequence number says, or behind that, should one that nobody fetched for long still lie there.
 fn store(cx: &mut Context<'_, '_>, seq_number: u64, notification: Vec<u8>) {
     let slots = u64::from(item::NOTIFICATIONS.end() - item::NOTIFICATIONS.start()) + 1;
-    let slot = u16::try_from(seq_number % slots).unwrap_or_default();
-    cx.put(item::NOTIFICATIONS.start() + slot, notification);
+    let wanted = u16::try_from(seq_number % slots).unwrap_or_default();
+    let first = item::NOTIFICATIONS.start() + wanted;
+    let mut places = (first..=*item::NOTIFICATIONS.end()).chain(item::NOTIFICATIONS);
+    let place = places.find(|place| cx.get(*place).is_none()).unwrap_or(first);
+    cx.put(place, notification);
 }
 
 /// Free non-volatile memory, bytes.

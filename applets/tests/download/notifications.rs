@@ -186,6 +186,26 @@ fn an_installation_does_not_push_out_its_own_result() {
     }
 }
 
+/// The numbers go on for the life of the eUICC, the places in memory do not: what lies there for long is not overwritten.
+#[test]
+fn a_notification_that_nobody_fetches_is_not_overwritten() {
+    let pki = pki(1);
+    let (mut nvm, before) = first_release(&pki, 3);
+    // 4096 places further, and one more that the fourth would get.
+    nvm.apply(vec![Update::Insert(key(&nvm, NEXT_SEQUENCE_NUMBER), (4096_u64 + 2).to_be_bytes().to_vec())]).unwrap();
+    let mut device = device(nvm, usize::MAX);
+    let (server, otpk) = ready(&mut device, &pki);
+    let result = device.load_pieces(&pieces(&server.package(&otpk, &contents()))).expect("a result");
+    let kept = octets(&device.notifications());
+    assert_eq!(kept[..3], before);
+    assert_eq!((kept.len(), &kept[3]), (5, &result));
+    for number in [2_u16, 4098] {
+        let [high, low] = number.to_be_bytes();
+        assert_eq!(device.es10(&[0xBF, 0x30, 4, 0x80, 2, high, low]), [0xBF, 0x30, 3, 0x80, 1, 0]);
+    }
+    assert_eq!(octets(&device.notifications()).len(), 3);
+}
+
 /// All places taken: a result takes that of the oldest, and so does each later one.
 #[test]
 fn the_oldest_gives_way() {
