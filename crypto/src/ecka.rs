@@ -21,6 +21,11 @@ impl OneTimeKeyPair {
         PrivateKey::generate(curve, fill_random).into()
     }
 
+    /// A pair made elsewhere. That both halves belong together is for the caller to know: nothing here computes it.
+    pub const fn from_halves(private: PrivateKey, public: PublicKey) -> Self {
+        Self { private, public }
+    }
+
     /// otPK.
     pub fn public_key(&self) -> &PublicKey {
         &self.public

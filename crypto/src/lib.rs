@@ -10,6 +10,7 @@
 //! | [`ec`] | curves, private and public keys | SEC 1 |
 //! | [`ecka`] | key agreement and key derivation | TR-03111, X9.63 |
 //! | [`ecdsa`] | signatures, raw as in SGP.22 and DER as in X.509 | FIPS 186-5, RFC 6979 |
+//! | [`provider`] | who computes on curves: what is handed to cards and servers | – |
 //! | [`bsp`] | protection of a bound profile package | SGP.22 section 2.5 |
 //! | [`confirmation`] | hash of the confirmation code | SGP.22 section 4.7 |
 //!
@@ -24,6 +25,7 @@ pub mod ec;
 pub mod ecdsa;
 pub mod ecka;
 pub mod milenage;
+pub mod provider;
 pub mod suci;
 pub mod tuak;
 pub mod xor;

@@ -12,19 +12,21 @@ use std::process::Command;
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("apdu", &[]),
     ("crypto", &[]),
+    // Outside of the crates without input and output: it draws random numbers.
+    ("crypto-ring", &["crypto"]),
     ("rsp", &["apdu", "crypto"]),
     ("saip", &["apdu", "crypto"]),
     ("sms", &[]),
     ("card-os", &["apdu"]),
     ("applets", &["apdu", "crypto", "rsp", "saip", "card-os"]),
-    ("card", &["apdu", "crypto", "rsp", "saip", "card-os", "applets"]),
+    ("card", &["apdu", "crypto", "crypto-ring", "rsp", "saip", "card-os", "applets"]),
     ("reader-bridge", &["apdu"]),
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("lpa", &["apdu", "crypto", "rsp", "saip", "reader-bridge"]),
     ("device", &["apdu", "crypto", "rsp", "lpa", "reader-bridge", "sms"]),
     ("database", &[]),
     ("https", &["rsp"]),
-    ("smdp", &["apdu", "crypto", "database", "https", "rsp", "saip"]),
+    ("smdp", &["apdu", "crypto", "crypto-ring", "database", "https", "rsp", "saip"]),
     ("operator", &["crypto", "database", "https", "rsp", "sms"]),
     // They assemble everything.
     ("vuicc", ANY),
@@ -55,6 +57,7 @@ const INPUT_AND_OUTPUT: &[&str] = &[
     "rayon",
     "redb",
     "reqwest",
+    "ring",
     "rustix",
     "rustls",
     "smol",
