@@ -20,8 +20,8 @@ use rsp::Imsi;
 
 use crate::figure::Figure;
 use crate::network::{Network, Nobody, now, random, terminal};
-use crate::processors::on_two;
-use crate::rounds::{medians, took};
+use crate::processors::{Effort, on_two};
+use crate::rounds::medians;
 
 /// Phones, all at the same time.
 const PHONES: u32 = 8;
@@ -31,6 +31,7 @@ const ROUNDS: usize = 5;
 
 /// Per second: from the first packet of a conversation to its token, or to Access-Accept.
 pub(crate) fn authentications() -> Result<Vec<Figure>, Box<dyn Error>> {
+    let [mut of_relayed, mut of_radius] = [Effort::default(), Effort::default()];
     let [relayed, radius] = on_two(|| {
         let mut network = Network::start()?;
         let mut phones = (0..PHONES).map(|_| Phone::new(&mut network)).collect::<Result<Vec<_>, _>>()?;
@@ -38,33 +39,35 @@ pub(crate) fn authentications() -> Result<Vec<Figure>, Box<dyn Error>> {
         let network = &network;
         medians(
             ROUNDS,
-            [&mut || round(&mut phones, |phone| phone.entitled(network)), &mut || {
-                round(&mut others, |phone| phone.access(network))
+            [&mut || round(&mut phones, &mut of_relayed, |phone| phone.entitled(network)), &mut || {
+                round(&mut others, &mut of_radius, |phone| phone.access(network))
             }],
         )
     })?;
-    Ok(vec![
-        Figure::new("eap_aka.relayed_per_second", relayed, "1/s"),
-        Figure::new("eap_aka.radius_per_second", radius, "1/s").beside(relayed, "the relay of TS.43, over HTTPS"),
-    ])
+    let mut figures = vec![Figure::new("eap_aka.relayed_per_second", relayed, "1/s")];
+    figures.extend(of_relayed.figures("eap_aka.relayed_processor_time_each", "eap_aka.relayed_processors_busy"));
+    let radius = Figure::new("eap_aka.radius_per_second", radius, "1/s");
+    figures.push(radius.beside(relayed, "the relay of TS.43, over HTTPS"));
+    figures.extend(of_radius.figures("eap_aka.radius_processor_time_each", "eap_aka.radius_processors_busy"));
+    Ok(figures)
 }
 
 /// Lets all phones authenticate, and gives how often a second they did.
 fn round(
     phones: &mut [Phone],
+    effort: &mut Effort,
     authenticate: impl Fn(&mut Phone) -> Result<(), Box<dyn Error>> + Sync,
 ) -> Result<f64, Box<dyn Error>> {
     let authenticate = &authenticate;
-    let (took, outcome) = took(|| {
+    effort.rate(PHONES * TIMES, || {
         thread::scope(|scope| {
             let work =
                 |phone: &mut Phone| (0..TIMES).try_for_each(|_| authenticate(phone)).map_err(|error| error.to_string());
             let threads: Vec<_> = phones.iter_mut().map(|phone| scope.spawn(move || work(phone))).collect();
             threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a phone is broken".to_owned())?)
         })
-    });
-    outcome?;
-    Ok(f64::from(PHONES * TIMES) / took.as_secs_f64())
+        .map_err(Into::into)
+    })
 }
 
 /// A phone, its card and its ways to the operator.

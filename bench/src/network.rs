@@ -10,6 +10,7 @@ use card::entropy::ChaCha;
 use card::personalise::{self, Euicc, ProfileToLoad, Uicc, mint_pki};
 use card_os::{Card, Entropy as _};
 use crypto::aka::Sqn;
+use crypto::provider::Provider;
 use device::entitlement::client::PageOutcome;
 use device::entitlement::{Message, Page, Terminal, User};
 use device::http::HttpsClient;
@@ -51,6 +52,8 @@ pub(crate) struct Network {
     operator: Operator,
     pki: Pki,
     entropy: ChaCha,
+    /// What all eUICCs of this process compute on curves by.
+    provider: Arc<dyn Provider>,
     subscribers: u32,
     _folder: TempDir,
 }
@@ -122,7 +125,8 @@ impl Network {
             drop(reserved);
             Ok::<_, Box<dyn Error>>(operator::serve::serve(config).await?)
         })?;
-        Ok(Self { runtime, smdp, operator, pki, entropy, subscribers: 0, _folder: folder })
+        let provider = crypto_ring::provider();
+        Ok(Self { runtime, smdp, operator, pki, entropy, provider, subscribers: 0, _folder: folder })
     }
 
     // ── Provisioning ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,7 +177,8 @@ impl Network {
     pub(crate) fn euicc(&mut self) -> Result<(InProcess<Card>, Eid), Box<dyn Error>> {
         let new = personalise::euicc(&Euicc::new(self.pki.clone(), now()), &mut self.entropy)?;
         let eid = new.eid.ok_or("the eUICC has no EID")?;
-        Ok((InProcess::connect(new.insert(self.chance())), eid))
+        let card = new.insert_with(self.chance(), Arc::clone(&self.provider));
+        Ok((InProcess::connect(card), eid))
     }
 
     fn subscriber(&mut self, profile_name: Option<&str>) -> Subscriber {
