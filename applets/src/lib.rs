@@ -12,7 +12,7 @@
 //! | [`csim`] | files of a cdma2000 subscriber | the profile's AID |
 //! | [`mno_sd`] | the security domains of a profile, the operator's first | the profile's AID |
 //!
-//! [`kind`] numbers them; [`build`] makes one from its number.
+//! [`kind`] numbers them; [`build`] and [`factory`] make one from its number.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 
@@ -29,6 +29,8 @@ pub mod usim;
 pub use naa::aka::AuthenticationCounters;
 
 use card_os::{Application, ApplicationKind};
+use crypto::provider::{Deterministic, Provider};
+use std::sync::Arc;
 
 /// What each application is. The numbers are part of card images: a retired one is never given out again.
 pub mod kind {
@@ -64,10 +66,21 @@ pub mod kind {
     }
 }
 
-/// Builds an application by its kind: the factory of a [`card_os::Card`].
+/// Builds an application by its kind: the factory of a [`card_os::Card`] whose every answer can be foretold.
 pub fn build(kind: ApplicationKind) -> Option<Box<dyn Application>> {
+    build_with(kind, Arc::new(Deterministic))
+}
+
+/// The factory of a card that computes on curves by `provider`.
+pub fn factory(
+    provider: Arc<dyn Provider>,
+) -> impl Fn(ApplicationKind) -> Option<Box<dyn Application>> + Send + 'static {
+    move |kind| build_with(kind, Arc::clone(&provider))
+}
+
+fn build_with(kind: ApplicationKind, provider: Arc<dyn Provider>) -> Option<Box<dyn Application>> {
     match kind {
-        kind::ISD_R => Some(Box::new(isd_r::IsdR::default())),
+        kind::ISD_R => Some(Box::new(isd_r::IsdR::new(provider))),
         kind::ECASD => Some(Box::new(ecasd::Ecasd)),
         kind::USIM => Some(Box::new(usim::Usim::default())),
         kind::ISIM => Some(Box::new(isim::Isim::default())),

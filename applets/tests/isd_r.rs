@@ -510,6 +510,7 @@ fn a_change_without_refresh_ends_the_session() {
          80F2000C > 9000
          00A4000C022FE2 > 9000",
     );
+}
 
 /// Version 0.1.0 let access rules in unchecked. One that is none keeps a phone from reading any profile of the list, so a
 /// profile that has it is shown without rules; the others with theirs.

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub struct ApplicationKind(pub u16);
 
 /// Builds applications by kind. `None`: files only, no commands of its own.
-pub type Factory = fn(ApplicationKind) -> Option<Box<dyn Application>>;
+pub type Factory = Box<dyn Fn(ApplicationKind) -> Option<Box<dyn Application>> + Send>;
 
 /// One selectable application. TS 102 221 §8.4, GlobalPlatform Card Specification §4.
 ///

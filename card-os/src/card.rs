@@ -61,12 +61,17 @@ pub(crate) struct Slot {
 
 impl Card {
     /// A card without power, on a memory that [`format`](Self::format) prepared.
-    pub fn new(profile: CardProfile, nvm: Box<dyn Nvm>, entropy: Box<dyn Entropy>, factory: Factory) -> Self {
+    pub fn new(
+        profile: CardProfile,
+        nvm: Box<dyn Nvm>,
+        entropy: Box<dyn Entropy>,
+        factory: impl Fn(ApplicationKind) -> Option<Box<dyn Application>> + Send + 'static,
+    ) -> Self {
         Self {
             profile,
             nvm,
             entropy,
-            factory,
+            factory: Box::new(factory),
             kernel: Kernel::new(),
             slots: Vec::new(),
             runtime_factory: |_| None,

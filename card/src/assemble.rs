@@ -4,16 +4,24 @@ use crate::entropy::{ChaCha, NoRandomness};
 use crate::image::{FileNvm, ImageError, Manufacture};
 use card_os::nvm::Nvm;
 use card_os::{Card, Entropy};
+use crypto::provider::Provider;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A card on any memory that personalisation prepared, without power.
 ///
-/// Every application that exists on this card is built by [`applets::build`], by the number in its registry entry.
-pub fn card(manufacture: &Manufacture, nvm: Box<dyn Nvm>, entropy: Box<dyn Entropy>) -> Card {
-    Card::new(manufacture.profile.clone(), nvm, entropy, applets::build)
+/// Every application that exists on this card is built by [`applets::factory`], by the number in its registry entry; what
+/// it computes on curves, it computes by `provider`.
+pub fn card(
+    manufacture: &Manufacture,
+    nvm: Box<dyn Nvm>,
+    entropy: Box<dyn Entropy>,
+    provider: Arc<dyn Provider>,
+) -> Card {
+    Card::new(manufacture.profile.clone(), nvm, entropy, applets::factory(provider))
 }
 
-/// The card in an image, without power. The image belongs to it until it is dropped.
+/// The card in an image, without power. The image belongs to it until it is dropped. It signs by ring.
 ///
 /// ```no_run
 /// use apdu::Icc;
@@ -25,10 +33,16 @@ pub fn card(manufacture: &Manufacture, nvm: Box<dyn Nvm>, entropy: Box<dyn Entro
 /// # Ok::<(), card::OpenError>(())
 /// ```
 pub fn open(image: &Path) -> Result<Card, OpenError> {
+    open_with(image, crypto_ring::provider())
+}
+
+/// The card in an image, as [`open`] gives it, which computes on curves by `provider`: several cards of one process may
+/// share one, and with it the certificates they have verified.
+pub fn open_with(image: &Path, provider: Arc<dyn Provider>) -> Result<Card, OpenError> {
     let nvm = FileNvm::open(image)?;
     let entropy = ChaCha::from_operating_system()?;
     let manufacture = nvm.manufacture().clone();
-    Ok(card(&manufacture, Box::new(nvm), Box::new(entropy)))
+    Ok(card(&manufacture, Box::new(nvm), Box::new(entropy), provider))
 }
 
 /// A card cannot be taken out of its image.

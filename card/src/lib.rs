@@ -12,4 +12,4 @@ pub mod image;
 pub mod inspect;
 pub mod personalise;
 
-pub use assemble::{OpenError, open};
+pub use assemble::{OpenError, open, open_with};

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use crypto::ec::{Curve, PublicKey};
-use crypto::ecdsa;
+use crypto::provider::Verification;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
@@ -353,15 +353,19 @@ impl Certificate {
         PublicKey::from_sec1(curve, &self.point).or(Err(CertificateError::PublicKey))
     }
 
-    /// Checks version and algorithm, and the signature with the issuer's key.
-    pub fn verify_signature(&self, issuer: &PublicKey) -> Result<(), CertificateError> {
+    /// Checks version and algorithm, and the signature with the issuer's key, as `verification` computes it.
+    pub fn verify_signature(
+        &self,
+        issuer: &PublicKey,
+        verification: &dyn Verification,
+    ) -> Result<(), CertificateError> {
         if !self.is_version_3 {
             return Err(CertificateError::Version);
         }
         if !self.is_ecdsa_with_sha256 {
             return Err(CertificateError::SignatureAlgorithm);
         }
-        ecdsa::verify_der(issuer, &self.to_be_signed, &self.signature).or(Err(CertificateError::Signature))
+        verification.verify_der(issuer, &self.to_be_signed, &self.signature).or(Err(CertificateError::Signature))
     }
 
     /// Checks that `now` (seconds since 1970) lies within the validity.

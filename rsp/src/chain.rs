@@ -2,8 +2,12 @@
 //!
 //! Both sides trust CI keys ([`TrustAnchor`]). An eUICC has no clock and checks one server certificate; a server knows
 //! the time and checks the two certificates an eUICC shows.
+//!
+//! Signatures are verified by what the caller hands in. One that [remembers](crypto::provider::Remembering) spares those
+//! of certificates seen before; all else is checked each time, the validity first.
 
 use crypto::ec::PublicKey;
+use crypto::provider::{Deterministic, Verification};
 
 use crate::certificate::{Certificate, CertificateError, KeyUsage, Role};
 use crate::es9::{Status, status};
@@ -22,7 +26,7 @@ impl TrustAnchor {
     /// Takes the key out of a CI certificate, which must be one, and signed by itself.
     pub fn from_certificate(certificate: &Certificate) -> Result<Self, CertificateError> {
         let public_key = certificate.public_key()?;
-        certificate.verify_signature(&public_key)?;
+        certificate.verify_signature(&public_key, &Deterministic)?;
         certificate.verify_is_ca()?;
         certificate.verify_key_usage(KeyUsage::KeyCertSign)?;
         certificate.verify_role(Role::Ci)?;
@@ -35,9 +39,14 @@ impl TrustAnchor {
 ///
 /// No time enters: an eUICC has no clock. That CERT.DPpb and CERT.DPauth belong to the same server is for the caller,
 /// who compares their [`Certificate::oid`].
-pub fn verify_server(der: &[u8], ci: &TrustAnchor, role: Role) -> Result<Certificate, CertificateError> {
+pub fn verify_server(
+    der: &[u8],
+    ci: &TrustAnchor,
+    role: Role,
+    verification: &dyn Verification,
+) -> Result<Certificate, CertificateError> {
     let certificate = Certificate::parse(der)?;
-    verify_issued_by(&certificate, &ci.subject_key_identifier, &ci.public_key)?;
+    verify_issued_by(&certificate, &ci.subject_key_identifier, &ci.public_key, verification)?;
     certificate.public_key()?;
     certificate.verify_key_usage(KeyUsage::DigitalSignature)?;
     certificate.verify_role(role)?;
@@ -93,18 +102,30 @@ impl ChainError {
 ///
 /// `now` is in seconds since 1970. The EUM's name constraints decide which EIDs it may certify; they are read as SGP.22
 /// means them (the organisation equal, the EID starting with the EIN), which is not RFC 5280's reading.
-pub fn verify_euicc(euicc: &[u8], eum: &[u8], cis: &[TrustAnchor], now: u64) -> Result<EuiccChain, ChainError> {
+pub fn verify_euicc(
+    euicc: &[u8],
+    eum: &[u8],
+    cis: &[TrustAnchor],
+    now: u64,
+    verification: &dyn Verification,
+) -> Result<EuiccChain, ChainError> {
     let eum = Certificate::parse(eum).map_err(ChainError::Eum)?;
     let issuer = eum.authority_key_identifier().map_err(ChainError::Eum)?;
     let ci = cis.iter().find(|ci| ci.subject_key_identifier == *issuer).ok_or(ChainError::UnknownCi)?;
-    let eum_key = verify_eum(&eum, ci, now).map_err(ChainError::Eum)?;
+    let eum_key = verify_eum(&eum, ci, now, verification).map_err(ChainError::Eum)?;
     let euicc = Certificate::parse(euicc).map_err(ChainError::Euicc)?;
-    let (eid, public_key) = verify_issued_by_eum(&euicc, &eum, &eum_key, now).map_err(ChainError::Euicc)?;
+    let (eid, public_key) =
+        verify_issued_by_eum(&euicc, &eum, &eum_key, now, verification).map_err(ChainError::Euicc)?;
     Ok(EuiccChain { eid, public_key, ci: ci.subject_key_identifier.clone(), euicc, eum })
 }
 
-fn verify_eum(eum: &Certificate, ci: &TrustAnchor, now: u64) -> Result<PublicKey, CertificateError> {
-    verify_issued_by(eum, &ci.subject_key_identifier, &ci.public_key)?;
+fn verify_eum(
+    eum: &Certificate,
+    ci: &TrustAnchor,
+    now: u64,
+    verification: &dyn Verification,
+) -> Result<PublicKey, CertificateError> {
+    verify_issued_by(eum, &ci.subject_key_identifier, &ci.public_key, verification)?;
     eum.verify_time(now)?;
     let key = eum.public_key()?;
     eum.verify_key_usage(KeyUsage::KeyCertSign)?;
@@ -122,12 +143,13 @@ fn verify_issued_by_eum(
     eum: &Certificate,
     eum_key: &PublicKey,
     now: u64,
+    verification: &dyn Verification,
 ) -> Result<(Eid, PublicKey), CertificateError> {
     let eum_id = eum.subject_key_identifier()?;
     if euicc.issuer() != eum.subject() {
         return Err(CertificateError::Issuer(eum_id.clone()));
     }
-    verify_issued_by(euicc, eum_id, eum_key)?;
+    verify_issued_by(euicc, eum_id, eum_key, verification)?;
     euicc.verify_time(now)?;
     let key = euicc.public_key()?;
     euicc.verify_key_usage(KeyUsage::DigitalSignature)?;
@@ -144,17 +166,21 @@ fn verify_issued_by(
     certificate: &Certificate,
     issuer: &SubjectKeyIdentifier,
     key: &PublicKey,
+    verification: &dyn Verification,
 ) -> Result<(), CertificateError> {
     if certificate.authority_key_identifier()? != issuer {
         return Err(CertificateError::Issuer(issuer.clone()));
     }
-    certificate.verify_signature(key)
+    certificate.verify_signature(key, verification)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::certificate::sgp26;
+    use crypto::ec::{Curve, PrivateKey};
+    use crypto::provider::Remembering;
+    use std::sync::Arc;
 
     /// 1 June 2026.
     const NOW: u64 = 1_780_272_000;
@@ -166,7 +192,7 @@ mod tests {
 
     fn verify(euicc: &str, eum: &str, now: u64) -> Option<Result<EuiccChain, ChainError>> {
         let (euicc, eum) = (sgp26::file(euicc)?, sgp26::file(eum)?);
-        Some(verify_euicc(&euicc, &eum, &[ci()?], now))
+        Some(verify_euicc(&euicc, &eum, &[ci()?], now, &Deterministic))
     }
 
     const EUICC: &str = "eUICC/CERT_EUICC_ECDSA_NIST.der";
@@ -208,10 +234,31 @@ mod tests {
         assert_eq!(other_curve, ChainError::UnknownCi);
     }
 
+    /// A certificate whose signature is remembered is refused all the same when its time is over.
+    #[test]
+    fn what_is_remembered_expires() {
+        let (Some(euicc), Some(eum), Some(ci)) = (sgp26::file(EUICC), sgp26::file(EUM), ci()) else { return };
+        let remembering = Remembering::new(Arc::new(Deterministic));
+        let check = |now| verify_euicc(&euicc, &eum, core::slice::from_ref(&ci), now, &remembering);
+        assert_eq!(check(NOW).unwrap().eid, check(NOW).unwrap().eid);
+        assert_eq!(check(1_500_000_000), Err(ChainError::Eum(CertificateError::NotYetValid)));
+        assert_eq!(check(3_000_000_000), Err(ChainError::Eum(CertificateError::Expired)));
+        let outside = sgp26::file("InvalidTestCases/CERT_EUICC_ECDSA_NIST_INVALID_EID.der").unwrap();
+        for _ in 0..2 {
+            let refused = verify_euicc(&outside, &eum, core::slice::from_ref(&ci), NOW, &remembering).unwrap_err();
+            assert!(matches!(refused, ChainError::Euicc(CertificateError::NotPermitted { .. })), "{refused}");
+        }
+        // Another CI under the name of the one that was right.
+        let other = PrivateKey::from_bytes(Curve::P256, &[7; 32]).unwrap().public_key();
+        let false_ci = TrustAnchor { public_key: other, ..ci.clone() };
+        let refused = verify_euicc(&euicc, &eum, &[false_ci], NOW, &remembering);
+        assert_eq!(refused, Err(ChainError::Eum(CertificateError::Signature)));
+    }
+
     #[test]
     fn servers() {
         let Some(ci) = ci() else { return };
-        let check = |name: &str, role: Role| verify_server(&sgp26::file(name).unwrap(), &ci, role);
+        let check = |name: &str, role: Role| verify_server(&sgp26::file(name).unwrap(), &ci, role, &Deterministic);
         let auth = check("DPauth/CERT_S_SM_DPauth_ECDSA_NIST.der", Role::DpAuth).unwrap();
         let pb = check("DPpb/CERT_S_SM_DPpb_ECDSA_NIST.der", Role::DpPb).unwrap();
         assert_eq!(auth.oid(), pb.oid());
@@ -236,9 +283,9 @@ mod tests {
         let mut der = sgp26::file("DPauth/CERT_S_SM_DPauth_ECDSA_NIST.der").unwrap();
         let last = der.len() - 1;
         der[last] ^= 1;
-        assert_eq!(verify_server(&der, &ci, Role::DpAuth), Err(CertificateError::Signature));
+        assert_eq!(verify_server(&der, &ci, Role::DpAuth, &Deterministic), Err(CertificateError::Signature));
         der.push(0);
-        assert!(matches!(verify_server(&der, &ci, Role::DpAuth), Err(CertificateError::Malformed(_))));
+        assert!(matches!(verify_server(&der, &ci, Role::DpAuth, &Deterministic), Err(CertificateError::Malformed(_))));
     }
 
     #[test]

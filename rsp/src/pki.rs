@@ -925,6 +925,7 @@ pub fn unarmoured(octets: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::chain::{verify_euicc, verify_server};
+    use crypto::provider::Deterministic;
     use hex_literal::hex;
     use std::collections::HashMap;
     use std::path::Path;
@@ -955,14 +956,16 @@ mod tests {
         let pki = minted(NOW);
         let ci = pki.trust_anchor().unwrap();
         let der = |role: Role| pki.get(role).unwrap().der();
-        let chain = verify_euicc(der(Role::Euicc), der(Role::Eum), std::slice::from_ref(&ci), NOW + 1000).unwrap();
+        let chain =
+            verify_euicc(der(Role::Euicc), der(Role::Eum), std::slice::from_ref(&ci), NOW + 1000, &Deterministic)
+                .unwrap();
         assert_eq!(chain.eid.to_string(), TEST_EID);
         assert_eq!(chain.euicc.serial().len(), 9);
-        let auth = verify_server(der(Role::DpAuth), &ci, Role::DpAuth).unwrap();
-        let pb = verify_server(der(Role::DpPb), &ci, Role::DpPb).unwrap();
+        let auth = verify_server(der(Role::DpAuth), &ci, Role::DpAuth, &Deterministic).unwrap();
+        let pb = verify_server(der(Role::DpPb), &ci, Role::DpPb, &Deterministic).unwrap();
         assert_eq!(auth.oid().unwrap().dotted().as_deref(), Some("2.999.10"));
         assert_eq!(auth.oid(), pb.oid());
-        verify_server(der(Role::DpTls), &ci, Role::DpTls).unwrap();
+        verify_server(der(Role::DpTls), &ci, Role::DpTls, &Deterministic).unwrap();
         let again = minted(NOW);
         assert_eq!(again.get(Role::DpTls).unwrap().der(), der(Role::DpTls), "the same seed gives the same PKI");
     }
@@ -1102,7 +1105,7 @@ mod tests {
         let ci = pki.trust_anchor().unwrap();
         let eid = Eid::with_check_digits("890490320000000000000000000007").unwrap();
         let euicc = pki.issue_euicc(eid, NOW, &mut random(4)).unwrap();
-        verify_euicc(euicc.der(), pki.get(Role::Eum).unwrap().der(), &[ci], NOW).unwrap();
+        verify_euicc(euicc.der(), pki.get(Role::Eum).unwrap().der(), &[ci], NOW, &Deterministic).unwrap();
         pki.issue_tls(&ServerName::loopback(), &OID_SMDP.into(), NOW, &mut random(5)).unwrap();
     }
 

@@ -392,7 +392,7 @@ fn bind(specimen: &Specimen, otpk: &OneTimePublicKey) -> Vec<u8> {
         package: &package(ICCIDS[2]),
         protection: ProfileProtection::RandomKeys,
     }
-    .bind(identity.dp_pb(), &mut |out: &mut [u8]| {
+    .bind(identity.dp_pb(), &crypto::provider::Deterministic, &mut |out: &mut [u8]| {
         for value in out {
             octet = octet.wrapping_mul(5).wrapping_add(113);
             *value = octet;

@@ -13,6 +13,7 @@ use apdu::tlv::{Header, Tag};
 use card_os::Context;
 use crypto::bsp::{BspError, SessionKeys, Unprotector};
 use crypto::ec::{Curve, PublicKey};
+use crypto::provider::Provider;
 use rsp::es8::{
     ConfigureIsdpRequest, InitialiseSecureChannelRequest, RemoteOpId, ReplaceSessionKeysRequest, StoreMetadataRequest,
 };
@@ -159,7 +160,12 @@ impl Loading {
 
     /// Takes a piece; gives the profile when the package is complete. A piece that ends within an element, as one that
     /// lost its end does, is a fault of that element.
-    fn take(&mut self, mut piece: &[u8], cx: &mut Context<'_, '_>) -> Result<Option<profile::Profile>, Failed> {
+    fn take(
+        &mut self,
+        mut piece: &[u8],
+        cx: &mut Context<'_, '_>,
+        provider: &dyn Provider,
+    ) -> Result<Option<profile::Profile>, Failed> {
         if piece.is_empty() {
             let (command, malformed) = self.whose_fault();
             return Err(Failed::new(command, malformed));
@@ -180,7 +186,7 @@ impl Loading {
                 }
                 At::Channel => {
                     let element = self.element(&mut piece, header, tag::INITIALISE_SECURE_CHANNEL, usize::MAX)?;
-                    self.initialise_secure_channel(element, cx)?;
+                    self.initialise_secure_channel(element, cx, provider)?;
                     self.at = At::Container(&[Part::ConfigureIsdp]);
                 }
                 At::Container(parts) => {
@@ -253,14 +259,20 @@ impl Loading {
     }
 
     /// ES8+.InitialiseSecureChannel, SGP.22 §5.5.1.
-    fn initialise_secure_channel(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<(), Failed> {
+    fn initialise_secure_channel(
+        &mut self,
+        request: &[u8],
+        cx: &mut Context<'_, '_>,
+        provider: &dyn Provider,
+    ) -> Result<(), Failed> {
         let fail = |reason| Failed::new(BppCommandId::INITIALISE_SECURE_CHANNEL, reason);
         let incorrect = || fail(ErrorReason::INCORRECT_INPUT_VALUES);
         let raw = Raw::<InitialiseSecureChannelRequest>::from_octets(request).map_err(|_| incorrect())?;
         let request = raw.decode().map_err(|_| incorrect())?;
         let signed =
             InitialiseSecureChannelRequest::smdp_sign_input(&raw, &self.prepared.otpk).map_err(|_| incorrect())?;
-        crypto::ecdsa::verify(&self.prepared.smdp_key, &signed, request.smdp_sign.octets())
+        provider
+            .verify(&self.prepared.smdp_key, &signed, request.smdp_sign.octets())
             .map_err(|_| fail(ErrorReason::INVALID_SIGNATURE))?;
         if request.transaction_id != self.server.transaction_id {
             return Err(fail(ErrorReason::INVALID_TRANSACTION_ID));
@@ -273,7 +285,7 @@ impl Loading {
         }
         let otpk = PublicKey::from_sec1(Curve::P256, request.smdp_otpk.octets()).map_err(|_| incorrect())?;
         let eid = keys::eid(cx).map_err(|_| fail(ErrorReason::UNKNOWN_ERROR))?;
-        let secret = self.prepared.one_time_key.agree(&otpk);
+        let secret = provider.agree(self.prepared.one_time_key.private_key(), &otpk);
         let session_keys = SessionKeys::derive(&secret, &request.control_ref_template.shared_info(&eid));
         self.channel = Some(Unprotector::new(&session_keys));
         // Used once: whatever becomes of this package, the next one needs another key.
@@ -436,7 +448,7 @@ impl IsdR {
                 return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
             }
         };
-        let installed = match loading.take(piece, cx) {
+        let installed = match loading.take(piece, cx, &*self.provider) {
             Ok(None) => {
                 self.session = Session::Loading(loading);
                 return Ok(Vec::new());
@@ -513,7 +525,7 @@ fn conclude(loading: &Loading, final_result: FinalResult, cx: &mut Context<'_, '
         final_result,
     };
     let data = Raw::encode(&data).map_err(technical)?;
-    let euicc_sign_pir = server.certification.sign(data.octets());
+    let euicc_sign_pir = server.signer.sign(data.octets()).into();
     let result = ProfileInstallationResult { profile_installation_result_data: data, euicc_sign_pir };
     let result = rsp::encode(&PendingNotification::ProfileInstallationResult(result)).map_err(technical)?;
     kept::keep_installation_result(cx, metadata.seq_number, result.clone());

@@ -7,7 +7,7 @@ use apdu::StatusWord;
 use card_os::Context;
 use crypto::ec::Curve;
 use crypto::ecka::OneTimeKeyPair;
-use rsp::Raw;
+use crypto::provider::{KeyAgreement, Provider, Verification};
 use rsp::certificate::{Certificate, CertificateError, Role};
 use rsp::chain::{TrustAnchor, verify_server};
 use rsp::es10b::{
@@ -19,6 +19,7 @@ use rsp::es10b::{
     PrepareDownloadResponseOk, ServerSigned1, SmdpSigned2,
 };
 use rsp::euicc_info::{EuiccInfo1, EuiccInfo2, ExtCardResource};
+use rsp::{Raw, Signature};
 
 impl IsdR {
     /// ES10b.GetEUICCInfo, the part a server needs to choose a CI. SGP.22 §5.7.8.
@@ -72,7 +73,7 @@ impl IsdR {
         let signed: ServerSigned1 = request.server_signed1.decode().map_err(|_| StatusWord::WRONG_DATA)?;
         request.ctx_params1.decode().map_err(|_| StatusWord::WRONG_DATA)?;
         let session = core::mem::take(&mut self.session);
-        match authenticated(&session, request, &signed, cx) {
+        match authenticated(&session, request, &signed, cx, &*self.provider) {
             Ok((response, server)) => {
                 self.session = Session::Authenticated(Box::new(server));
                 Ok(AuthenticateServerResponse::AuthenticateResponseOk(response))
@@ -93,7 +94,7 @@ impl IsdR {
         cx: &mut Context<'_, '_>,
     ) -> Result<PrepareDownloadResponse, StatusWord> {
         let signed: SmdpSigned2 = request.smdp_signed2.decode().map_err(|_| StatusWord::WRONG_DATA)?;
-        match prepared(&self.session, request, &signed, cx) {
+        match prepared(&self.session, request, &signed, cx, &*self.provider) {
             Ok((response, server, prepared)) => {
                 self.session = Session::Prepared(server, Box::new(prepared));
                 Ok(PrepareDownloadResponse::DownloadResponseOk(response))
@@ -123,7 +124,7 @@ impl IsdR {
             reason: request.reason,
         };
         let signed = Raw::encode(&signed).map_err(|_| StatusWord::TECHNICAL_PROBLEM)?;
-        let signature = server.certification.sign(signed.octets());
+        let signature = server.signer.sign(signed.octets()).into();
         self.session = Session::Idle;
         Ok(CancelSessionResponse::CancelSessionResponseOk(CancelSessionResponseOk {
             euicc_cancel_session_signed: signed,
@@ -138,13 +139,15 @@ fn authenticated(
     request: &AuthenticateServerRequest,
     signed: &ServerSigned1,
     cx: &mut Context<'_, '_>,
+    provider: &dyn Provider,
 ) -> Result<(AuthenticateResponseOk, Server), AuthenticateErrorCode> {
     let Session::Challenged(challenge) = session else { return Err(AuthenticateErrorCode::NO_SESSION_CONTEXT) };
     let certification = keys::certification(cx, &request.euicc_ci_pk_id_to_be_used);
     let certification = certification.ok_or(AuthenticateErrorCode::CI_PK_UNKNOWN)?;
-    let (certificate, role, ci) = server_certificate(request.server_certificate.octets(), cx)?;
+    let (certificate, role, ci) = server_certificate(request.server_certificate.octets(), cx, provider)?;
     let server_key = certificate.public_key().map_err(|_| AuthenticateErrorCode::UNSUPPORTED_CURVE)?;
-    crypto::ecdsa::verify(&server_key, request.server_signed1.octets(), request.server_signature1.octets())
+    provider
+        .verify(&server_key, request.server_signed1.octets(), request.server_signature1.octets())
         .map_err(|_| AuthenticateErrorCode::INVALID_SIGNATURE)?;
     if signed.euicc_challenge.as_ref() != challenge.as_slice() {
         return Err(AuthenticateErrorCode::EUICC_CHALLENGE_MISMATCH);
@@ -159,7 +162,8 @@ fn authenticated(
         ctx_params1: request.ctx_params1.clone(),
     };
     let euicc_signed1 = Raw::encode(&euicc_signed1).map_err(|_| AuthenticateErrorCode::UNDEFINED_ERROR)?;
-    let euicc_signature1 = certification.sign(euicc_signed1.octets());
+    let signs = certification.signer(provider);
+    let euicc_signature1 = Signature::from(signs.sign(euicc_signed1.octets()));
     let server = Server {
         transaction_id: signed.transaction_id.clone(),
         oid: certificate.oid().map_err(|_| AuthenticateErrorCode::INVALID_OID)?.clone(),
@@ -168,6 +172,7 @@ fn authenticated(
         ci,
         euicc_signature1: euicc_signature1.clone(),
         certification: certification.clone(),
+        signer: signs,
     };
     let response = AuthenticateResponseOk {
         euicc_signed1,
@@ -182,6 +187,7 @@ fn authenticated(
 fn server_certificate(
     der: &[u8],
     cx: &Context<'_, '_>,
+    verification: &dyn Verification,
 ) -> Result<(Certificate, Role, TrustAnchor), AuthenticateErrorCode> {
     let invalid = |_| AuthenticateErrorCode::INVALID_CERTIFICATE;
     let certificate = Certificate::parse(der).map_err(invalid)?;
@@ -192,7 +198,7 @@ fn server_certificate(
         Some(Role::DsAuth) => Role::DsAuth,
         _ => Role::DpAuth,
     };
-    let certificate = verify_server(der, &ci, role).map_err(|error| match error {
+    let certificate = verify_server(der, &ci, role, verification).map_err(|error| match error {
         CertificateError::UnsupportedCurve(_) => AuthenticateErrorCode::UNSUPPORTED_CURVE,
         CertificateError::Role { .. } => AuthenticateErrorCode::INVALID_OID,
         _ => AuthenticateErrorCode::INVALID_CERTIFICATE,
@@ -206,28 +212,31 @@ fn prepared(
     request: &PrepareDownloadRequest,
     signed: &SmdpSigned2,
     cx: &mut Context<'_, '_>,
+    provider: &dyn Provider,
 ) -> Result<(PrepareDownloadResponseOk, Box<Server>, Prepared), DownloadErrorCode> {
     let server = match session {
         Session::Authenticated(server) | Session::Prepared(server, _) if server.is_smdp => server.clone(),
         _ => return Err(DownloadErrorCode::NO_SESSION_CONTEXT),
     };
-    let certificate =
-        verify_server(request.smdp_certificate.octets(), &server.ci, Role::DpPb).map_err(|error| match error {
+    let certificate = verify_server(request.smdp_certificate.octets(), &server.ci, Role::DpPb, provider).map_err(
+        |error| match error {
             CertificateError::UnsupportedCurve(_) => DownloadErrorCode::UNSUPPORTED_CURVE,
             _ => DownloadErrorCode::INVALID_CERTIFICATE,
-        })?;
+        },
+    )?;
     let smdp_oid = certificate.oid().map_err(|_| DownloadErrorCode::INVALID_CERTIFICATE)?.clone();
     if smdp_oid != server.oid {
         return Err(DownloadErrorCode::INVALID_CERTIFICATE);
     }
     let smdp_key = certificate.public_key().map_err(|_| DownloadErrorCode::UNSUPPORTED_CURVE)?;
     let input = [request.smdp_signed2.octets(), &server.euicc_signature1.tlv()].concat();
-    crypto::ecdsa::verify(&smdp_key, &input, request.smdp_signature2.octets())
+    provider
+        .verify(&smdp_key, &input, request.smdp_signature2.octets())
         .map_err(|_| DownloadErrorCode::INVALID_SIGNATURE)?;
     if signed.transaction_id != server.transaction_id {
         return Err(DownloadErrorCode::INVALID_TRANSACTION_ID);
     }
-    let one_time_key = one_time_key(signed, &server, cx);
+    let one_time_key = one_time_key(signed, &server, cx, provider);
     let otpk: rsp::OneTimePublicKey = one_time_key.public_key().to_uncompressed().into();
     let euicc_signed2 = EuiccSigned2 {
         transaction_id: server.transaction_id.clone(),
@@ -236,21 +245,26 @@ fn prepared(
     };
     let euicc_signed2 = Raw::encode(&euicc_signed2).map_err(|_| DownloadErrorCode::UNDEFINED_ERROR)?;
     let input = [euicc_signed2.octets(), &request.smdp_signature2.tlv()].concat();
-    let euicc_signature2 = server.certification.sign(&input);
+    let euicc_signature2 = server.signer.sign(&input).into();
     let response = PrepareDownloadResponseOk { euicc_signed2, euicc_signature2 };
     Ok((response, server, Prepared { one_time_key, otpk, smdp_key, smdp_oid }))
 }
 
 /// The one-time key pair for a package: the one the package is bound to already, if this eUICC still has it; else a
 /// fresh one. Kept over a loss of power, so that a download that was cut off can be taken up again.
-fn one_time_key(signed: &SmdpSigned2, server: &Server, cx: &mut Context<'_, '_>) -> OneTimeKeyPair {
+fn one_time_key(
+    signed: &SmdpSigned2,
+    server: &Server,
+    cx: &mut Context<'_, '_>,
+    agreement: &dyn KeyAgreement,
+) -> OneTimeKeyPair {
     if let (Some(bound), Some(kept)) = (&signed.bpp_euicc_otpk, OneTimeKey::load(cx)) {
         let pair = OneTimeKeyPair::from(kept.private_key);
         if kept.smdp_oid == server.oid.octets() && pair.public_key().to_uncompressed().as_slice() == bound.octets() {
             return pair;
         }
     }
-    let pair = OneTimeKeyPair::generate(Curve::P256, |out| cx.random(out));
+    let pair = agreement.generate(Curve::P256, &mut |out| cx.random(out));
     let smdp_oid = server.oid.octets().to_vec();
     OneTimeKey { smdp_oid, private_key: pair.private_key().clone() }.store(cx);
     pair

@@ -5,8 +5,11 @@ use apdu::StatusWord;
 use apdu::tlv::{Reader, Tag, Writer};
 use card_os::Context;
 use crypto::ec::{Curve, PrivateKey, PublicKey};
+use crypto::provider::{Signer, Signing};
+use rsp::certificate::Certificate;
 use rsp::euicc_info::EuiccInfo2;
 use rsp::{CertificateDer, Eid, Signature, SubjectKeyIdentifier};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What the eUICC has under one CI: whom it believes, and how it proves itself.
@@ -38,9 +41,15 @@ mod tag {
 }
 
 impl Certification {
-    /// Signs with SK.EUICC: ECDSA with SHA-256, r ‖ s.
+    /// Signs once with SK.EUICC, outside of a session.
     pub(super) fn sign(&self, input: &[u8]) -> Signature {
         crypto::ecdsa::sign(&self.private_key, input).into()
+    }
+
+    /// What signs with SK.EUICC in a session: ECDSA with SHA-256, r ‖ s.
+    pub(super) fn signer(&self, signing: &dyn Signing) -> Arc<dyn Signer> {
+        let certified = Certificate::parse(self.euicc_certificate.octets()).and_then(|euicc| euicc.public_key());
+        signing.signer(&self.private_key, &certified.unwrap_or_else(|_| self.private_key.public_key()))
     }
 
     /// As it is kept.

@@ -28,17 +28,20 @@ use crate::fci::security_domain_fci;
 use apdu::tlv::{Header, Tag, Writer};
 use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, Context, ProactiveCommand, TerminalResponse};
+use crypto::provider::Provider;
 use rasn::{Decode, Encode};
 use rsp::ids::tag;
 use session::Session;
+use std::sync::Arc;
 use store_data::Chains;
 
 /// AID of ISD-R. SGP.02 Annex H.
 pub const AID: Aid = Aid::full(rsp::ids::AID_ISD_R);
 
 /// ISD-R.
-#[derive(Default)]
 pub struct IsdR {
+    /// Signs, verifies, agrees.
+    provider: Arc<dyn Provider>,
     chains: Chains,
     session: Session,
 }
@@ -137,6 +140,11 @@ impl Application for IsdR {
 }
 
 impl IsdR {
+    /// ISD-R, computing on curves by `provider`.
+    pub fn new(provider: Arc<dyn Provider>) -> Self {
+        Self { provider, chains: Chains::default(), session: Session::default() }
+    }
+
     /// One ES10 command, or one piece of a bound profile package.
     fn es10(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         let header = Header::parse(request).ok().flatten();

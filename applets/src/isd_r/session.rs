@@ -7,8 +7,10 @@ use super::Certification;
 use super::bpp::Loading;
 use crypto::ec::PublicKey;
 use crypto::ecka::OneTimeKeyPair;
+use crypto::provider::Signer;
 use rsp::chain::TrustAnchor;
 use rsp::{Oid, OneTimePublicKey, Signature, TransactionId};
+use std::sync::Arc;
 
 /// What may come next.
 #[derive(Default)]
@@ -38,6 +40,8 @@ pub(super) struct Server {
     pub(super) ci: TrustAnchor,
     /// What the eUICC shows and signs with in this session; the CI may be another one.
     pub(super) certification: Certification,
+    /// Signs with its key.
+    pub(super) signer: Arc<dyn Signer>,
     /// Whether its certificate is that of an SM-DP+; an SM-DS brings no profiles.
     pub(super) is_smdp: bool,
     /// What the eUICC signed for it; enters the server's next signature.

@@ -153,7 +153,9 @@ impl IsdR {
 
     fn select(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Self, InspectionError> {
         // Nothing asked here needs a secret.
-        let mut card = crate::assemble::card(manufacture, Box::new(memory.clone()), Box::new(ChaCha::from_number(0)));
+        let (memory, entropy) = (Box::new(memory.clone()), Box::new(ChaCha::from_number(0)));
+        let provider = std::sync::Arc::new(crypto::provider::Deterministic);
+        let mut card = crate::assemble::card(manufacture, memory, entropy, provider);
         card.reset();
         let answer = card.transmit(&[&[0x00, 0xA4, 0x04, 0x0C, 0x10], &rsp::ids::AID_ISD_R[..]].concat());
         if answer == [0x90, 0x00] { Ok(Self(card)) } else { Err(no_answer("SELECT ISD-R", &hexadecimal(&answer))) }

@@ -27,6 +27,7 @@ use applets::isd_r::{Certification, Personalisation};
 use applets::profile::{Limits, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
+use crypto::provider::{Deterministic, Provider};
 use rsp::certificate::Role;
 use rsp::chain::{ChainError, verify_euicc};
 use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability, UiccCapability};
@@ -36,6 +37,7 @@ use rsp::rat::GetRatResponse;
 use rsp::{Eid, EncodeError, Iccid, VersionType};
 use saip::header::Service;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An eUICC to be made.
 #[derive(Clone, Debug)]
@@ -125,9 +127,15 @@ impl NewCard {
         image::create(path, &self.manufacture, &self.memory)
     }
 
-    /// The card, without power, on a memory that lasts as long as it does.
+    /// The card, without power, on a memory that lasts as long as it does. With entropy that is, all of it is the same in
+    /// each run.
     pub fn insert(self, entropy: Box<dyn Entropy>) -> Card {
-        crate::assemble::card(&self.manufacture, Box::new(self.memory), entropy)
+        self.insert_with(entropy, Arc::new(Deterministic))
+    }
+
+    /// The same, computing on curves by `provider`.
+    pub fn insert_with(self, entropy: Box<dyn Entropy>, provider: Arc<dyn Provider>) -> Card {
+        crate::assemble::card(&self.manufacture, Box::new(self.memory), entropy, provider)
     }
 }
 
@@ -141,7 +149,7 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
     let mut certifications = Vec::new();
     for (pki, euicc) in description.pkis.iter().zip(&credentials) {
         let (ci, eum) = (pki.trust_anchor()?, pki.get(Role::Eum)?);
-        let chain = verify_euicc(euicc.der(), eum.der(), core::slice::from_ref(&ci), now)?;
+        let chain = verify_euicc(euicc.der(), eum.der(), core::slice::from_ref(&ci), now, &Deterministic)?;
         certifications.push(Certification {
             ci: ci.subject_key_identifier,
             ci_public_key: ci.public_key,

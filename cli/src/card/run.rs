@@ -1,9 +1,10 @@
 //! `vuicc card run`: cards in the slots of the virtual reader.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
-use card::open;
+use card::open_with;
 use clap::Args;
 use reader_bridge::trace::Tracer;
 use reader_bridge::vpcd::{self, Link};
@@ -66,7 +67,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         tracers.push(arguments.trace.observer(several.then_some(slot))?);
     }
     // All images are opened before any card is inserted: what is wrong with one is known at once.
-    let cards = arguments.images.iter().map(|image| open(image)).collect::<Result<Vec<_>, _>>()?;
+    let provider = crypto_ring::provider();
+    let cards = arguments.images.iter().map(|image| open_with(image, Arc::clone(&provider)));
+    let cards = cards.collect::<Result<Vec<_>, _>>()?;
     let (stop, stopped) = watch::channel(false);
     thread::scope(|scope| {
         let mut running = Vec::new();

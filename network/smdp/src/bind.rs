@@ -2,7 +2,7 @@
 
 use crypto::bsp::{Protector, SegmentTag, SessionKeys};
 use crypto::ec::{Curve, InvalidKey, PublicKey};
-use crypto::ecka::OneTimeKeyPair;
+use crypto::provider::KeyAgreement;
 use rsp::es8::{
     BoundProfilePackage, ConfigureIsdpRequest, ControlRefTemplate, InitialiseSecureChannelRequest, RemoteOpId,
     ReplaceSessionKeysRequest, StoreMetadataRequest,
@@ -56,11 +56,16 @@ pub enum BindError {
 
 impl Binding<'_> {
     /// The BoundProfilePackage, signed by `dp_pb`. Every segment keeps to 1020 octets.
-    pub fn bind(&self, dp_pb: &Signer, fill_random: &mut impl FnMut(&mut [u8])) -> Result<Vec<u8>, BindError> {
+    pub fn bind(
+        &self,
+        dp_pb: &Signer,
+        agreement: &dyn KeyAgreement,
+        fill_random: &mut impl FnMut(&mut [u8]),
+    ) -> Result<Vec<u8>, BindError> {
         let theirs = PublicKey::from_sec1(Curve::P256, self.euicc_otpk.octets())?;
-        let ours = OneTimeKeyPair::generate(Curve::P256, &mut *fill_random);
+        let (ours, secret) = agreement.agree_once(&theirs, fill_random);
         let template = ControlRefTemplate::aes_128(self.host_id);
-        let session_keys = SessionKeys::derive(&ours.agree(&theirs), &template.shared_info(self.eid));
+        let session_keys = SessionKeys::derive(&secret, &template.shared_info(self.eid));
 
         let mut protector = Protector::new(&session_keys);
         let configure_isdp = rsp::encode(&ConfigureIsdpRequest::default())?;
@@ -94,14 +99,14 @@ impl Binding<'_> {
     fn initialise_secure_channel(
         &self,
         control_ref_template: ControlRefTemplate,
-        ours: &OneTimeKeyPair,
+        ours: &PublicKey,
         dp_pb: &Signer,
     ) -> Result<Raw<InitialiseSecureChannelRequest>, BindError> {
         let mut request = InitialiseSecureChannelRequest {
             remote_op_id: RemoteOpId::INSTALL_BOUND_PROFILE_PACKAGE,
             transaction_id: self.transaction_id.clone(),
             control_ref_template,
-            smdp_otpk: OneTimePublicKey::from(ours.public_key().to_uncompressed()),
+            smdp_otpk: OneTimePublicKey::from(ours.to_uncompressed()),
             smdp_sign: Signature::from([0; 64]),
         };
         let unsigned = Raw::encode(&request)?;

@@ -2,9 +2,10 @@
 //! What has to be remembered goes through the [`Store`].
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crypto::ec::PublicKey;
-use crypto::ecdsa;
+use crypto::provider::Provider;
 use rsp::certificate::Certificate;
 use rsp::chain::{ChainError, EuiccChain, TrustAnchor, verify_euicc};
 use rsp::es2plus::NotificationPointId;
@@ -94,15 +95,23 @@ pub struct SmDp<S> {
     settings: Settings,
     identities: Vec<Identity>,
     trust: Vec<TrustAnchor>,
+    provider: Arc<dyn Provider>,
     addresses: BTreeSet<String>,
     progress_written: Notify,
 }
 
 impl<S: Store> SmDp<S> {
-    /// An SM-DP+ with these identities, trusting these CIs.
-    pub fn new(store: S, settings: Settings, identities: Vec<Identity>, trust: Vec<TrustAnchor>) -> Self {
+    /// An SM-DP+ with these identities, trusting these CIs, computing on curves by `provider`.
+    pub fn new(
+        store: S,
+        settings: Settings,
+        identities: Vec<Identity>,
+        trust: Vec<TrustAnchor>,
+        provider: Arc<dyn Provider>,
+    ) -> Self {
+        let identities = identities.into_iter().map(|identity| identity.signing_by(&*provider)).collect();
         let addresses = settings.aliases.iter().chain([&settings.address]).map(|address| normalised(address)).collect();
-        Self { store, settings, identities, trust, addresses, progress_written: Notify::new() }
+        Self { store, settings, identities, trust, provider, addresses, progress_written: Notify::new() }
     }
 
     /// Where it remembers.
@@ -249,7 +258,7 @@ impl<S: Store> SmDp<S> {
             }
         };
         let euicc = self.verify_euicc(&ok.euicc_certificate, &ok.eum_certificate, now)?;
-        verify(&euicc.public_key, ok.euicc_signed1.octets(), &ok.euicc_signature1)?;
+        self.verify(&euicc.public_key, ok.euicc_signed1.octets(), &ok.euicc_signature1)?;
         let signed = ok.euicc_signed1.decode()?;
         check_signed1(&signed, session)?;
         let info = signed.euicc_info2.decode()?;
@@ -362,7 +371,7 @@ impl<S: Store> SmDp<S> {
             }
         };
         let input = [ok.euicc_signed2.octets(), &peer.smdp_signature2.tlv()].concat();
-        verify(&public_key(&peer)?, &input, &ok.euicc_signature2)?;
+        self.verify(&public_key(&peer)?, &input, &ok.euicc_signature2)?;
         let signed = ok.euicc_signed2.decode()?;
         check_transaction(&signed.transaction_id, &session)?;
 
@@ -450,7 +459,7 @@ impl<S: Store> SmDp<S> {
             package: &package,
             protection: self.settings.protection,
         };
-        let bound = binding.bind(identity.dp_pb(), fill_random)?;
+        let bound = binding.bind(identity.dp_pb(), &*self.provider, fill_random)?;
 
         profile.order.eid = Some(peer.eid);
         profile.order.downloads += 1;
@@ -508,7 +517,7 @@ impl<S: Store> SmDp<S> {
             return Err(status::TRANSACTION_UNKNOWN.because("the eUICC has not been authenticated"));
         };
         let key = public_key(&peer)?;
-        verify(&key, ok.euicc_cancel_session_signed.octets(), &ok.euicc_cancel_session_signature)?;
+        self.verify(&key, ok.euicc_cancel_session_signed.octets(), &ok.euicc_cancel_session_signature)?;
         let signed = ok.euicc_cancel_session_signed.decode()?;
         check_transaction(&signed.transaction_id, &session)?;
         let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
@@ -574,8 +583,14 @@ impl<S: Store> SmDp<S> {
         eum: &CertificateDer,
         now: UnixTime,
     ) -> Result<EuiccChain, Refusal> {
-        verify_euicc(euicc.octets(), eum.octets(), &self.trust, now)
+        verify_euicc(euicc.octets(), eum.octets(), &self.trust, now, &*self.provider)
             .map_err(|error: ChainError| error.status().because(error))
+    }
+
+    /// Verifies a signature of the eUICC.
+    pub(crate) fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Refusal> {
+        let verified = self.provider.verify(key, message, signature.octets());
+        verified.map_err(|error| status::EUICC_SIGNATURE_INVALID.because(error))
     }
 }
 
@@ -656,11 +671,6 @@ pub(crate) fn public_key(peer: &Peer) -> Result<PublicKey, Refusal> {
     Certificate::parse(peer.euicc_certificate.octets())
         .and_then(|certificate| certificate.public_key())
         .map_err(|error| EXECUTION_ERROR.because(error))
-}
-
-/// Verifies a signature of the eUICC.
-pub(crate) fn verify(key: &PublicKey, message: &[u8], signature: &Signature) -> Result<(), Refusal> {
-    ecdsa::verify(key, message, signature.octets()).map_err(|error| status::EUICC_SIGNATURE_INVALID.because(error))
 }
 
 /// Host names ignore case, and the port of HTTPS may be left out.

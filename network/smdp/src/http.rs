@@ -151,6 +151,7 @@ mod tests {
     use crate::MasterKey;
     use crate::es9plus::Settings;
     use crate::sql::SqlStore;
+    use crypto::provider::Deterministic;
 
     /// A body that never comes.
     struct Never;
@@ -170,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_browser_is_told_where_it_is() {
         let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
-        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
+        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new(), Arc::new(Deterministic)));
         let answer = TowerToHyperService::new(router(smdp)).call(Request::new(Body::empty())).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let body = axum::body::to_bytes(answer.into_body(), LARGEST_BODY).await.unwrap();
@@ -180,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_never_comes_is_not_waited_for() {
         let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
-        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new()));
+        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new(), Arc::new(Deterministic)));
         let service = TowerToHyperService::new(router(smdp));
         tokio::time::pause();
         for path in [InitiateAuthenticationRequest::PATH, HandleNotificationRequest::PATH] {

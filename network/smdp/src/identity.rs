@@ -1,7 +1,9 @@
 //! How this server proves itself under one CI: CERT.DPauth and CERT.DPpb with their keys, checked once, when it starts.
 
+use std::sync::Arc;
+
 use crypto::ec::PrivateKey;
-use crypto::ecdsa;
+use crypto::provider::{self, Deterministic, Signing};
 use rsp::certificate::{CertificateError, Role};
 use rsp::chain::{TrustAnchor, verify_server};
 use rsp::pki::{Pki, PkiError};
@@ -21,6 +23,7 @@ pub struct Identity {
 pub struct Signer {
     certificate: CertificateDer,
     key: PrivateKey,
+    signing: Arc<dyn provider::Signer>,
 }
 
 /// Certificates and keys that an eUICC would not accept.
@@ -61,6 +64,12 @@ impl Identity {
         Self::new(&pki.trust_anchor()?, signer(Role::DpAuth)?, signer(Role::DpPb)?)
     }
 
+    /// The same identity, its signatures made by `signing`.
+    #[must_use]
+    pub fn signing_by(self, signing: &dyn Signing) -> Self {
+        Self { dp_auth: self.dp_auth.signing_by(signing), dp_pb: self.dp_pb.signing_by(signing), ..self }
+    }
+
     /// The CI.
     pub fn ci(&self) -> &SubjectKeyIdentifier {
         &self.ci
@@ -90,17 +99,23 @@ impl Signer {
 
     /// Signs `message`.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature::from(ecdsa::sign(&self.key, message))
+        Signature::from(self.signing.sign(message))
+    }
+
+    fn signing_by(self, signing: &dyn Signing) -> Self {
+        let signing = signing.signer(&self.key, &self.key.public_key());
+        Self { signing, ..self }
     }
 }
 
 /// The signer, and the object identifier in its certificate.
 fn signer(ci: &TrustAnchor, role: Role, der: &[u8], key: PrivateKey) -> Result<(Signer, Oid), IdentityError> {
     let unusable = |error| IdentityError::Certificate(role, error);
-    let certificate = verify_server(der, ci, role).map_err(unusable)?;
+    let certificate = verify_server(der, ci, role, &Deterministic).map_err(unusable)?;
     if certificate.public_key().map_err(unusable)? != key.public_key() {
         return Err(IdentityError::Key(role));
     }
     let oid = certificate.oid().map_err(unusable)?.clone();
-    Ok((Signer { certificate: certificate.der().clone(), key }, oid))
+    let signing = Deterministic.signer(&key, &key.public_key());
+    Ok((Signer { certificate: certificate.der().clone(), key, signing }, oid))
 }

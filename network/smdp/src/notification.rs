@@ -8,7 +8,7 @@ use rsp::notification::{
     ProfileInstallationResult,
 };
 
-use crate::es9plus::{SmDp, public_key, verify};
+use crate::es9plus::{SmDp, public_key};
 use crate::profile::{Profile, ProfileState, UnixTime};
 use crate::progress::{Point, point_of};
 use crate::status::{INSTALLATION_FAILED, Refusal};
@@ -70,7 +70,7 @@ impl<S: Store> SmDp<S> {
     ) -> Result<Verdict, Refusal> {
         let mut verdict = Verdict::without_judgement(other.tbs_other_notification.decode()?, der, now);
         let judged = self.verify_euicc(&other.euicc_certificate, &other.eum_certificate, now).and_then(|euicc| {
-            verify(&euicc.public_key, other.tbs_other_notification.octets(), &other.euicc_notification_signature)?;
+            self.verify(&euicc.public_key, other.tbs_other_notification.octets(), &other.euicc_notification_signature)?;
             Ok(euicc.eid)
         });
         let eid = match judged {
@@ -131,8 +131,9 @@ impl<S: Store> SmDp<S> {
             notification.distrusted = Some(Refusal::from(status::TRANSACTION_UNKNOWN).to_string());
             return Ok(verdict);
         };
-        let judged = public_key(&peer)
-            .and_then(|key| verify(&key, result.profile_installation_result_data.octets(), &result.euicc_sign_pir));
+        let judged = public_key(&peer).and_then(|key| {
+            self.verify(&key, result.profile_installation_result_data.octets(), &result.euicc_sign_pir)
+        });
         if let Err(refusal) = judged {
             notification.distrusted = Some(refusal.to_string());
             return Ok(verdict);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crypto::provider::Provider;
 use database::seal::MasterKey;
 use https::{Client, tls};
 pub use https::{TlsError, TlsIdentity};
@@ -58,6 +59,8 @@ pub struct Config {
     pub proxies: Vec<IpAddr>,
     /// The door for operators; without it, orders are placed by [`order`](crate::order) alone.
     pub es2plus: Option<Es2Plus>,
+    /// Who computes on curves.
+    pub provider: Arc<dyn Provider>,
 }
 
 /// What the door for operators needs.
@@ -74,7 +77,8 @@ pub struct Es2Plus {
 }
 
 impl Config {
-    /// A server on a free port of this machine, its data in memory, sealed with a key nobody has had before.
+    /// A server on a free port of this machine, its data in memory, sealed with a key nobody has had before; its signatures
+    /// by ring.
     pub fn new(identities: Vec<Identity>, trust: Vec<TrustAnchor>, tls: Option<TlsIdentity>) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -87,6 +91,7 @@ impl Config {
             tls,
             proxies: Vec::new(),
             es2plus: None,
+            provider: crypto_ring::provider(),
         }
     }
 
@@ -201,7 +206,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
         settings.aliases.push(listening_at.to_string());
         settings.aliases.push(format!("localhost:{}", listening_at.port()));
     }
-    let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust));
+    let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust, config.provider));
     let (stop, stopped) = watch::channel(false);
     let mut background = vec![tokio::spawn(sweep(Arc::clone(&smdp)))];
     let (proxies, router) = (config.proxies.into(), http::router(Arc::clone(&smdp)));
