@@ -1,25 +1,34 @@
 //! A server's database: SQLite in a file, or PostgreSQL, which several processes may share.
 //!
 //! Statements are what both understand, with `$n` for what is bound. Whoever reads in order to write does it in one
-//! [`change!`].
+//! [`change!`]; a single statement that writes goes through [`Database::write`].
+//!
+//! On SQLite all that is written goes over one connection, and what is waiting to be committed at the same time shares the
+//! commit. What need not outlive a loss of power says so ([`Durability`]), and waits for no disk.
 
 #[cfg(feature = "place")]
 pub mod place;
 pub mod seal;
+mod writer;
 
 use std::error::Error;
 use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::any::{AnyArguments, AnyPoolOptions, AnyQueryResult, install_default_drivers};
 use sqlx::migrate::Migrator;
+use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
 use sqlx::{
     Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection, Executor, Row as _, Transaction,
 };
 use tokio::time::{Instant, sleep, timeout};
+use writer::{Change, Writer};
+
+pub use writer::Durability;
 
 /// How many connections a process keeps to a database that has more than one.
 const CONNECTIONS: u32 = 8;
@@ -43,12 +52,32 @@ pub trait Schema: 'static {
 #[derive(Clone, Debug)]
 pub struct Database<S> {
     pool: AnyPool,
+    /// SQLite's, but for a database in memory.
+    writer: Option<Arc<Writer>>,
     kind: Kind,
     schema: PhantomData<fn() -> S>,
 }
 
-/// A transaction that may write, and sees what it read stay as it was.
-pub type Changing = Transaction<'static, Any>;
+/// A connection in a transaction that may write, and sees what it read stay as it was. Dropped without a [`commit`],
+/// nothing of it stays.
+#[derive(Debug)]
+pub struct Changing(Under);
+
+#[derive(Debug)]
+enum Under {
+    Transaction(Transaction<'static, Any>),
+    Writer(Change),
+}
+
+impl Changing {
+    /// The connection the change is made on.
+    pub fn connection(&mut self) -> Result<&mut AnyConnection, sqlx::Error> {
+        match &mut self.0 {
+            Under::Transaction(transaction) => Ok(transaction),
+            Under::Writer(change) => change.connection(),
+        }
+    }
+}
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -88,13 +117,14 @@ impl<S: Schema> Database<S> {
     pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
         install_default_drivers();
         let pool = AnyPoolOptions::new();
-        let (pool, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let (pool, writer, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             wait_for(url, patience).await?;
-            (pool.max_connections(CONNECTIONS).connect(url).await?, Kind::PostgreSql)
+            (pool.max_connections(CONNECTIONS).connect(url).await?, None, Kind::PostgreSql)
         } else {
-            (open_sqlite(pool, url, S::PRAGMAS).await?, Kind::Sqlite)
+            let (pool, writer) = open_sqlite(pool, url, S::PRAGMAS).await?;
+            (pool, writer.map(Arc::new), Kind::Sqlite)
         };
-        let database = Self { pool, kind, schema: PhantomData };
+        let database = Self { pool, writer, kind, schema: PhantomData };
         database.retry(|| database.bring_up_to_date()).await?;
         Ok(database)
     }
@@ -106,24 +136,44 @@ impl<S: Schema> Database<S> {
             // Migrations lock a PostgreSQL themselves.
             Kind::PostgreSql => migrations.run(&self.pool).await?,
             Kind::Sqlite => {
-                let mut change = self.begin().await?;
+                let mut change = self.begin_on_pool().await?;
                 migrations.run(&mut *change).await?;
-                commit(change).await?;
+                change.commit().await?;
             }
         }
         Ok(())
     }
 
-    /// The connections, for what only reads, and for single statements.
+    /// The connections, for what only reads.
     pub fn pool(&self) -> &AnyPool {
         &self.pool
     }
 
     /// Begins a change: it is made with `commit`. On PostgreSQL it may fail any time, at its end too, because of another
     /// one made meanwhile, and has to be done again from the beginning: see [`Self::retry`].
-    pub async fn begin(&self) -> Result<Changing, sqlx::Error> {
+    pub async fn begin(&self, durability: Durability) -> Result<Changing, sqlx::Error> {
+        Ok(Changing(match &self.writer {
+            Some(writer) => Under::Writer(writer.begin(durability).await?),
+            None => Under::Transaction(self.begin_on_pool().await?),
+        }))
+    }
+
+    async fn begin_on_pool(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         let (pool, begin) = (self.pool.clone(), self.kind.begin());
         undisturbed(async move { pool.begin_with(begin).await }).await
+    }
+
+    /// Executes a single statement that writes: all of it or nothing.
+    pub async fn write(
+        &self,
+        statement: Query<'_, Any, AnyArguments>,
+        durability: Durability,
+    ) -> Result<AnyQueryResult, sqlx::Error> {
+        let Some(writer) = &self.writer else { return statement.execute(&self.pool).await };
+        let mut change = writer.begin(durability).await?;
+        let result = statement.execute(change.connection()?).await?;
+        change.commit().await?;
+        Ok(result)
     }
 
     /// Does `work`, and does it again as long as it fails for having met another change. What is in it must not reach
@@ -169,6 +219,9 @@ impl<S: Schema> Database<S> {
 
     /// Closes all connections, a file being whole afterwards.
     pub async fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
         self.pool.close().await;
     }
 }
@@ -204,7 +257,10 @@ pub async fn is_idle(url: &str) -> Result<bool, DatabaseError> {
 
 /// Makes a change that [`Database::begin`] has begun.
 pub async fn commit(change: Changing) -> Result<(), sqlx::Error> {
-    undisturbed(change.commit()).await
+    match change.0 {
+        Under::Transaction(transaction) => undisturbed(transaction.commit()).await,
+        Under::Writer(change) => change.commit().await,
+    }
 }
 
 /// Does something to its end though whoever waits for it may go away, as servers do when a client hangs up. A connection
@@ -237,22 +293,30 @@ impl Kind {
 /// })
 /// ```
 ///
-/// Where nothing else says what the error is, it is said like the result of a closure: `|tx| -> BossError { … }`.
+/// Where nothing else says what the error is, it is said like the result of a closure: `|tx| -> BossError { … }`. What the
+/// change outlives is said before it, where that is not everything: `change!(database, Durability::Process, |tx| …)`.
 #[macro_export]
 macro_rules! change {
-    ($database:expr, |$tx:ident| -> $error:ty $work:block) => {{
+    ($database:expr, |$tx:ident| -> $error:ty $work:block) => {
+        $crate::change!($database, $crate::Durability::Disk, |$tx| -> $error $work)
+    };
+    ($database:expr, |$tx:ident| $work:expr) => {
+        $crate::change!($database, |$tx| -> _ { $work })
+    };
+    ($database:expr, $durability:expr, |$tx:ident| -> $error:ty $work:block) => {{
         let database: &$crate::Database<_> = &$database;
+        let durability: $crate::Durability = $durability;
         let work = || async {
-            let mut transaction = database.begin().await?;
-            let $tx = &mut *transaction;
+            let mut transaction = database.begin(durability).await?;
+            let $tx = transaction.connection()?;
             let done = $work;
             $crate::commit(transaction).await?;
             Ok::<_, $error>(done)
         };
         database.retry(work).await
     }};
-    ($database:expr, |$tx:ident| $work:expr) => {
-        $crate::change!($database, |$tx| -> _ { $work })
+    ($database:expr, $durability:expr, |$tx:ident| $work:expr) => {
+        $crate::change!($database, $durability, |$tx| -> _ { $work })
     };
 }
 
@@ -333,12 +397,12 @@ async fn open_sqlite(
     pool: AnyPoolOptions,
     url: &str,
     pragmas: &'static [&'static str],
-) -> Result<AnyPool, DatabaseError> {
+) -> Result<(AnyPool, Option<Writer>), DatabaseError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
     if path == ":memory:" {
         // A database in memory lives exactly as long as its one connection.
         let pool = pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
-        return Ok(pool.connect("sqlite::memory:").await?);
+        return Ok((pool.connect("sqlite::memory:").await?, None));
     }
     create_private(Path::new(path));
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -347,18 +411,23 @@ async fn open_sqlite(
     // Foreign keys and a patience of five seconds are the driver's own settings.
     let pool = pool
         .max_connections(CONNECTIONS)
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                // What was answered is there after a power cut, too.
-                for pragma in ["journal_mode = WAL", "synchronous = FULL"].iter().chain(pragmas) {
-                    connection.execute(AssertSqlSafe(format!("PRAGMA {pragma}"))).await?;
-                }
-                Ok(())
-            })
-        })
+        // A file does not hang up: to ask each time whether it is there still would be a wait for another thread.
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| Box::pin(set_up(connection, pragmas)))
         .connect(&url)
         .await?;
-    Ok(pool)
+    let mut connection = AnyConnection::connect(&url).await?;
+    set_up(&mut connection, pragmas).await?;
+    Ok((pool, Some(Writer::new(connection))))
+}
+
+/// Sets a connection to SQLite up.
+async fn set_up(connection: &mut AnyConnection, pragmas: &[&str]) -> Result<(), sqlx::Error> {
+    // What was answered is there after a power cut, too.
+    for pragma in ["journal_mode = WAL", "synchronous = FULL"].iter().chain(pragmas) {
+        connection.execute(AssertSqlSafe(format!("PRAGMA {pragma}"))).await?;
+    }
+    Ok(())
 }
 
 /// Makes the file, unless it is there, readable for its owner only; the files SQLite puts beside it follow it.

@@ -3,7 +3,7 @@
 //! Its tables are what both SQLite and PostgreSQL understand: `TEXT` and `BIGINT`, octets in hexadecimal, identifiers made
 //! by us.
 
-pub use database::{Changing, DatabaseError};
+pub use database::{Changing, DatabaseError, Durability};
 use database::{Kind, Schema};
 pub(crate) use database::{change, is_away, met_another};
 use sqlx::migrate::Migrator;

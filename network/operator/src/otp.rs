@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Imsi;
-use crate::database::{Database, change};
+use crate::database::{Database, Durability, change};
 use crate::discreet::Discreet;
 use crate::hlr::MasterKey;
 use crate::hlr::seal::SealBroken;
@@ -208,7 +208,7 @@ impl OneTimeCodes {
             // Whoever moves it on first sends it.
             let sql = "UPDATE one_time_code_message SET due = $1 WHERE id = $2 AND due = $3";
             let claim = query(sql).bind(column(now + CLAIM)).bind(&id).bind(due);
-            if claim.execute(pool).await?.rows_affected() == 1 {
+            if self.database.write(claim, Durability::Process).await?.rows_affected() == 1 {
                 match self.open_message(&id, &sealed) {
                     Ok(message) => self.deliver(&id, &message).await,
                     // One that cannot be read holds up no other.
@@ -229,7 +229,7 @@ impl OneTimeCodes {
             return;
         }
         let forget = query("DELETE FROM one_time_code_message WHERE id = $1").bind(id);
-        if let Err(error) = forget.execute(self.database.pool()).await {
+        if let Err(error) = self.database.write(forget, Durability::Disk).await {
             tracing::warn!(error = %Discreet(&error), "a code may be sent twice");
         }
     }
@@ -503,18 +503,19 @@ mod tests {
         assert!(matches!(send(&home, 1040).await, Err(OtpError::TooMany { .. })), "no more than others get");
         // Another number's owner is nobody there, and in a month this one is not either.
         let other: Imsi = "001010000000002".parse().unwrap();
-        let mut tx = codes.database.begin().await.unwrap();
+        let mut change = codes.database.begin(Durability::Disk).await.unwrap();
+        let tx = change.connection().unwrap();
         let [card, others] = [&imsi, &other].map(|imsi| digest(&["card", imsi.as_str()]));
         for (card, now, known) in [(&card, 1050, true), (&others, 1050, false), (&card, 1031 + KNOWN_FOR, false)] {
-            assert_eq!(is_known(&mut tx, card, &home, now).await.unwrap(), known, "{now}");
+            assert_eq!(is_known(&mut *tx, card, &home, now).await.unwrap(), known, "{now}");
         }
         // Few places are known, those heard of last.
         for host in 10..20 {
-            know(&mut tx, &card, Source::of([192, 0, 2, host].into()).as_str(), 2000 + u64::from(host)).await.unwrap();
+            know(&mut *tx, &card, Source::of([192, 0, 2, host].into()).as_str(), 2000 + u64::from(host)).await.unwrap();
         }
         for (host, known) in [(1, false), (15, false), (16, true), (19, true)] {
             let source = Source::of([192, 0, 2, host].into());
-            assert_eq!(is_known(&mut tx, &card, &source, 2100).await.unwrap(), known, "{host}");
+            assert_eq!(is_known(&mut *tx, &card, &source, 2100).await.unwrap(), known, "{host}");
         }
     }
 

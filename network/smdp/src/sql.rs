@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crypto::confirmation::ConfirmationCodeHash;
 use database::seal::{MasterKey, OVERHEAD};
-use database::{Database, Kind, Schema, change};
+use database::{Database, Durability, Kind, Schema, change};
 use rsp::discreet::Discreet;
 use rsp::es2plus::HandleDownloadProgressInfoRequest;
 use rsp::euicc_info::UiccCapability;
@@ -215,7 +215,7 @@ impl Store for SqlStore {
     }
 
     async fn apply(&self, changes: &Changes<'_>) -> Result<(), StoreError> {
-        change!(self.database, |tx| -> StoreError {
+        change!(self.database, changes.durability(), |tx| -> StoreError {
             if let Some(profile) = changes.profile {
                 update_profile(&mut *tx, &self.key, profile).await?;
             }
@@ -235,7 +235,8 @@ impl Store for SqlStore {
     }
 
     async fn remove_profile(&self, iccid: &Iccid) -> Result<bool, StoreError> {
-        let removed = query("DELETE FROM profile WHERE iccid = $1").bind(iccid.octets()).execute(self.pool());
+        let removed = query("DELETE FROM profile WHERE iccid = $1").bind(iccid.octets());
+        let removed = self.database.write(removed, Durability::Disk);
         Ok(removed.await?.rows_affected() > 0)
     }
 
@@ -253,7 +254,7 @@ impl Store for SqlStore {
         let sql = format!("DELETE FROM session WHERE expires_at < $1 AND {waiting}");
         let delete = query(AssertSqlSafe(sql)).bind(integer(given_up));
         let delete = if let Some(source) = source { delete.bind(source) } else { delete };
-        delete.execute(self.pool()).await?;
+        self.database.write(delete, Durability::Process).await?;
         Ok(!is_full().await?)
     }
 
@@ -261,14 +262,12 @@ impl Store for SqlStore {
         let sql = "INSERT INTO session (state, expires_at, eid, iccid, matching_id, euicc_certificate, \
                    smdp_signature2, transaction_id, revision, server_address, server_challenge, ci, source) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let inserted = bind_session(query(sql), session)
+        let insert = bind_session(query(sql), session)
             .bind(&session.server_address)
             .bind(session.server_challenge.to_vec())
             .bind(session.ci.octets())
-            .bind(&session.source)
-            .execute(self.pool())
-            .await;
-        unique(inserted, "a session with this transactionId").map(drop)
+            .bind(&session.source);
+        unique(self.database.write(insert, Durability::Process).await, "a session with this transactionId").map(drop)
     }
 
     async fn session(&self, id: &TransactionId) -> Result<Option<Session>, StoreError> {
@@ -279,7 +278,8 @@ impl Store for SqlStore {
     async fn forget_sessions(&self, expired: UnixTime, given_up: UnixTime) -> Result<(), StoreError> {
         let sql = "DELETE FROM session WHERE expires_at < $1 \
                    AND (state IN ('Initiated', 'Authenticated') OR eid IS NULL OR expires_at < $2)";
-        query(sql).bind(integer(expired)).bind(integer(given_up)).execute(self.pool()).await?;
+        let delete = query(sql).bind(integer(expired)).bind(integer(given_up));
+        self.database.write(delete, Durability::Process).await?;
         Ok(())
     }
 
@@ -304,7 +304,8 @@ impl Store for SqlStore {
     }
 
     async fn forget_answers(&self, then: UnixTime) -> Result<(), StoreError> {
-        query("DELETE FROM call WHERE answered_at < $1").bind(integer(then)).execute(self.pool()).await?;
+        let delete = query("DELETE FROM call WHERE answered_at < $1").bind(integer(then));
+        self.database.write(delete, Durability::Process).await?;
         Ok(())
     }
 
@@ -336,7 +337,8 @@ impl Store for SqlStore {
 
     async fn claim_progress(&self, id: i64, due_at: UnixTime, until: UnixTime) -> Result<bool, StoreError> {
         let sql = "UPDATE progress SET due_at = $1 WHERE id = $2 AND due_at = $3";
-        let claimed = query(sql).bind(integer(until)).bind(id).bind(integer(due_at)).execute(self.pool());
+        let claimed = query(sql).bind(integer(until)).bind(id).bind(integer(due_at));
+        let claimed = self.database.write(claimed, Durability::Process);
         Ok(claimed.await?.rows_affected() > 0)
     }
 
@@ -347,13 +349,13 @@ impl Store for SqlStore {
     }
 
     async fn forget_progress(&self, id: i64) -> Result<(), StoreError> {
-        query("DELETE FROM progress WHERE id = $1").bind(id).execute(self.pool()).await?;
+        self.database.write(query("DELETE FROM progress WHERE id = $1").bind(id), Durability::Disk).await?;
         Ok(())
     }
 
     async fn postpone_progress(&self, id: i64, until: UnixTime) -> Result<(), StoreError> {
         let sql = "UPDATE progress SET attempts = attempts + 1, due_at = $1 WHERE id = $2";
-        query(sql).bind(integer(until)).bind(id).execute(self.pool()).await?;
+        self.database.write(query(sql).bind(integer(until)).bind(id), Durability::Process).await?;
         Ok(())
     }
 }

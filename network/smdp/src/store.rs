@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use database::Durability;
 use database::seal::SealBroken;
 use rsp::es2plus::HandleDownloadProgressInfoRequest;
 use rsp::metadata::NotificationEvent;
@@ -158,6 +159,19 @@ pub struct Changes<'a> {
     pub answered: Option<&'a Answered>,
     /// What an operator is to hear of it.
     pub progress: Option<&'a Progress>,
+}
+
+impl Changes<'_> {
+    /// A session alone is begun anew without harm by who has lost it; all else has to be there for good before it is
+    /// answered.
+    pub(crate) const fn durability(&self) -> Durability {
+        match self {
+            Self { profile: None, session: _, notification: None, answered: None, progress: None } => {
+                Durability::Process
+            }
+            _ => Durability::Disk,
+        }
+    }
 }
 
 /// A call of ES2+ that was executed.

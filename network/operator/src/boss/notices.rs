@@ -6,6 +6,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use super::ordering::{CLAIM_SECONDS, pause};
 use super::{Boss, BossError, OrderId, rows};
 use crate::Imsi;
+use crate::database::Durability;
 use crate::discreet::Discreet;
 use crate::smsc::ENTITLEMENT_PORT;
 
@@ -40,20 +41,22 @@ impl Boss {
             // Whoever moves it on first sends it.
             let sql = "UPDATE boss_notice SET due = $1, attempts = attempts + 1 WHERE id = $2 AND due = $3";
             let claim = query(sql).bind(rows::seconds(now + CLAIM_SECONDS)).bind(&id).bind(due);
-            if claim.execute(pool).await?.rows_affected() == 0 {
+            if self.inner.database.write(claim, Durability::Process).await?.rows_affected() == 0 {
                 continue;
             }
             let text = format!("-aescfg,{application}");
             match sender.send_data_to_imsi(&imsi, ENTITLEMENT_PORT, text.as_bytes()).await {
                 Ok(()) => {
                     let sql = "UPDATE boss_notice SET due = NULL, sent_at = $1, error = NULL WHERE id = $2";
-                    query(sql).bind(rows::seconds(now)).bind(&id).execute(pool).await?;
+                    let told = query(sql).bind(rows::seconds(now)).bind(&id);
+                    self.inner.database.write(told, Durability::Disk).await?;
                 }
                 Err(error) => {
                     tracing::warn!(?imsi, error = %Discreet(&error), "a device cannot be told that something has changed for it");
                     let again = (attempts < ATTEMPTS).then(|| rows::seconds(now + pause(attempts + 1)));
                     let sql = "UPDATE boss_notice SET due = $1, error = $2 WHERE id = $3";
-                    query(sql).bind(again).bind(error.to_string()).bind(&id).execute(pool).await?;
+                    let postponed = query(sql).bind(again).bind(error.to_string()).bind(&id);
+                    self.inner.database.write(postponed, Durability::Process).await?;
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::rows::{self, Holding, Record, Step};
 use super::server::{Cancellation, Confirmation, Confirmed, ServerError, Wanted};
 use super::{Boss, BossError, Identifier, Subject, change_at};
 use crate::Imsi;
-use crate::database::change;
+use crate::database::{Durability, change};
 use crate::discreet::Discreet;
 use crate::hlr::{Lookup, Mode, Status, Subscription, register};
 
@@ -123,7 +123,8 @@ impl Boss {
             notice(ended);
         }
         let pages = "DELETE FROM boss_contract WHERE expires_at <= $1 AND decision IS NULL";
-        query(pages).bind(rows::seconds(now.saturating_sub(PAGES_KEPT))).execute(self.inner.database.pool()).await?;
+        let pages = query(pages).bind(rows::seconds(now.saturating_sub(PAGES_KEPT)));
+        self.inner.database.write(pages, Durability::Process).await?;
         Ok(due.len())
     }
 
@@ -262,7 +263,7 @@ impl Boss {
             let until = rows::seconds(now + begun.elapsed().as_secs() + CLAIM_SECONDS);
             let sql = "UPDATE boss_order SET claimed_until = $1 WHERE id = $2 AND claim = $3";
             let sign = query(sql).bind(until).bind(record.order.id.as_str()).bind(record.claim.clone());
-            if let Err(error) = sign.execute(self.inner.database.pool()).await {
+            if let Err(error) = self.inner.database.write(sign, Durability::Process).await {
                 tracing::warn!(order = %record.order.id, error = %Discreet(&error), "others may make the same call");
             }
         }

@@ -2,6 +2,7 @@
 //! there is one. In the database, sealed, so that any process can take the answer. TS.43 sections 2.8.1 and 8.3.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rsp::Eid;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::document::Format;
 use super::request::Parameters;
-use crate::database::Database;
+use crate::database::{Database, Durability, change};
 use crate::eap;
 use crate::hlr::MasterKey;
 use crate::hlr::seal::SealBroken;
@@ -29,10 +30,13 @@ const MOST_STEPS: i64 = 12;
 /// Sessions that wait for an answer.
 const ROOM: Room = Room { table: "entitlement_session", all: 20_000, each: 500 };
 
-/// Sessions in the database.
+/// Sessions in the database. They outlive their process, so that another one can go on; a card whose session was lost with
+/// the machine's power begins anew.
 pub(super) struct Sessions {
     database: Database,
     key: Arc<MasterKey>,
+    /// When what is too old was last forgotten.
+    swept: AtomicU64,
 }
 
 /// A session.
@@ -107,7 +111,7 @@ struct SealedCode {
 
 impl Sessions {
     pub(super) fn new(database: Database, key: Arc<MasterKey>) -> Self {
-        Self { database, key }
+        Self { database, key, swept: AtomicU64::new(0) }
     }
 
     /// Begins a session; the cookie it is found by. [`SessionError::Full`] if too many wait already, of all or of this
@@ -121,15 +125,14 @@ impl Sessions {
         let cookie = fresh()?;
         let id = id(&cookie);
         let state = self.seal(&id, session)?;
-        let sql = "DELETE FROM entitlement_session WHERE expires_at <= $1";
-        query(sql).bind(column(now)).execute(self.database.pool()).await?;
+        self.sweep(now).await?;
         let room = ROOM.for_one("$4", "$5");
         let sql = format!(
             "INSERT INTO entitlement_session (id, state, step, expires_at, source) SELECT $1, $2, 0, $3, $4 WHERE {room}"
         );
         let insert = query(AssertSqlSafe(sql)).bind(&id).bind(state).bind(column(now + session.lifetime()));
         let insert = insert.bind(source.as_str()).bind(column(now));
-        let inserted = insert.execute(self.database.pool()).await?.rows_affected();
+        let inserted = self.database.write(insert, Durability::Process).await?.rows_affected();
         if inserted == 1 { Ok(cookie) } else { Err(SessionError::Full) }
     }
 
@@ -143,15 +146,16 @@ impl Sessions {
     /// is being looked at. Should the process die now, the same answer can be given again.
     pub(super) async fn claim(&self, cookie: &str, now: u64) -> Result<Option<Claimed>, SessionError> {
         let id = id(cookie);
-        let sql = "SELECT state, step FROM entitlement_session WHERE id = $1 AND expires_at > $2 AND step < $3";
-        let row = query(sql).bind(&id).bind(column(now)).bind(MOST_STEPS).fetch_optional(self.database.pool()).await?;
-        let Some(row) = row else { return Ok(None) };
-        let (state, step): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let sql = "UPDATE entitlement_session SET step = step + 1 WHERE id = $1 AND step = $2";
-        let claim = query(sql).bind(&id).bind(step).execute(self.database.pool()).await?;
-        if claim.rows_affected() != 1 {
-            return Ok(None);
-        }
+        let state = change!(self.database, Durability::Process, |tx| -> SessionError {
+            let sql = "SELECT state, step FROM entitlement_session WHERE id = $1 AND expires_at > $2 AND step < $3";
+            let row = query(sql).bind(&id).bind(column(now)).bind(MOST_STEPS).fetch_optional(&mut *tx).await?;
+            let Some(row) = row else { return Ok(None) };
+            let (state, step): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let sql = "UPDATE entitlement_session SET step = step + 1 WHERE id = $1 AND step = $2";
+            let claim = query(sql).bind(&id).bind(step).execute(&mut *tx).await?;
+            (claim.rows_affected() == 1).then_some(state)
+        });
+        let Some(state) = state? else { return Ok(None) };
         let session = self.open(&id, &state)?;
         Ok(Some(Claimed { id, session }))
     }
@@ -160,14 +164,23 @@ impl Sessions {
     pub(super) async fn keep(&self, id: &str, session: &Session) -> Result<(), SessionError> {
         let state = self.seal(id, session)?;
         let sql = "UPDATE entitlement_session SET state = $1 WHERE id = $2";
-        query(sql).bind(state).bind(id).execute(self.database.pool()).await?;
+        self.database.write(query(sql).bind(state).bind(id), Durability::Process).await?;
         Ok(())
     }
 
     /// Ends a session. Whether it was there: an answer counts once.
     pub(super) async fn end(&self, id: &str) -> Result<bool, SessionError> {
         let sql = "DELETE FROM entitlement_session WHERE id = $1";
-        Ok(query(sql).bind(id).execute(self.database.pool()).await?.rows_affected() == 1)
+        Ok(self.database.write(query(sql).bind(id), Durability::Process).await?.rows_affected() == 1)
+    }
+
+    /// Forgets what is too old, once a second at most.
+    async fn sweep(&self, now: u64) -> Result<(), SessionError> {
+        if self.swept.fetch_max(now, Ordering::Relaxed) < now {
+            let sql = "DELETE FROM entitlement_session WHERE expires_at <= $1";
+            self.database.write(query(sql).bind(column(now)), Durability::Process).await?;
+        }
+        Ok(())
     }
 
     fn seal(&self, id: &str, session: &Session) -> Result<String, SessionError> {

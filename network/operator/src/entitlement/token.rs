@@ -10,6 +10,8 @@
 //! it ended tokens whose time was stated, and who has stolen one is faster with the next than its owner. What bounds a
 //! stolen token is its time, the device it is bound to, and whether its subscription is in service.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rsp::Eid;
 use sqlx::{AnyConnection, Row, query};
 use zeroize::Zeroizing;
@@ -27,6 +29,8 @@ const MOST: i64 = 32;
 /// Tokens in the database.
 pub(super) struct Tokens {
     database: Database,
+    /// When what is too old was last forgotten.
+    swept: AtomicU64,
 }
 
 /// Whom a token is given out to.
@@ -78,7 +82,7 @@ pub(super) enum TokenError {
 
 impl Tokens {
     pub(super) fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, swept: AtomicU64::new(0) }
     }
 
     /// Gives out a token.
@@ -127,10 +131,14 @@ impl Tokens {
 
     async fn insert(&self, new: &New<'_>, now: u64) -> Result<Zeroizing<String>, TokenError> {
         let token = fresh()?;
-        let sql = "DELETE FROM entitlement_token WHERE expires_at <= $1";
-        query(sql).bind(column(now)).execute(self.database.pool()).await?;
-        new.insert(&mut *self.database.pool().acquire().await?, &token, now).await?;
-        Ok(token)
+        let inserted: Result<(), TokenError> = change!(self.database, |tx| {
+            if self.swept.fetch_max(now, Ordering::Relaxed) < now {
+                let sql = "DELETE FROM entitlement_token WHERE expires_at <= $1";
+                query(sql).bind(column(now)).execute(&mut *tx).await?;
+            }
+            new.insert(&mut *tx, &token, now).await?;
+        });
+        inserted.map(|()| token)
     }
 
     /// Who shows this token, if the bearer may.

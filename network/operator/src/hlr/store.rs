@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::seal::{MasterKey, SealBroken};
 use super::{AlgorithmSet, Credentials, Group, Member, Mode, Status, Subscription, register};
-use crate::database::{Database, DatabaseError, change, met_another};
+use crate::database::{Database, DatabaseError, Durability, change, met_another};
 use crate::{Imsi, Msisdn};
 
 /// What shows whether a master key is the database's, and where it is sealed.
@@ -342,7 +342,7 @@ impl Hlr {
     pub(super) async fn advance_sqn(&self, imsi: &Imsi, from: Sqn, to: Sqn) -> Result<bool, HlrError> {
         let sql = "UPDATE subscription SET sqn = $1 WHERE imsi = $2 AND sqn = $3";
         let update = query(sql).bind(column(to)).bind(imsi.as_str()).bind(column(from));
-        match update.execute(self.database.pool()).await {
+        match self.database.write(update, Durability::Disk).await {
             Ok(done) => Ok(done.rows_affected() == 1),
             Err(error) if met_another(&error) => Ok(false),
             Err(error) => Err(error.into()),

@@ -31,6 +31,7 @@ use super::session::column;
 use super::time::Moment;
 use super::{Portal, text};
 use crate::boss::{Contract, Decided, Decision, Order, OrderId, State as OrderState, Ticket};
+use crate::database::Durability;
 use crate::language::Language;
 use crate::secret::digest;
 
@@ -150,15 +151,14 @@ impl Answer {
     async fn keep(&self, portal: &Portal, ticket: &Ticket, language: Language) -> Result<(), Refusal> {
         let sql = "INSERT INTO portal_answer (ticket, visit, decision, order_id, language, at) \
                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (ticket) DO NOTHING";
-        query(sql)
+        let insert = query(sql)
             .bind(digest(&[ticket.as_str()]))
             .bind(&self.visit)
             .bind(self.decision.name())
             .bind(self.order.as_ref().map(OrderId::as_str))
             .bind(language.tag())
-            .bind(column(portal.now()))
-            .execute(portal.database().pool())
-            .await?;
+            .bind(column(portal.now()));
+        portal.database().write(insert, Durability::Disk).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use sqlx::{Row, query};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::database::Database;
+use crate::database::{Database, Durability};
 use crate::secret::{digest, fresh};
 
 /// How long a session lives without a request, in seconds.
@@ -117,10 +117,10 @@ pub(super) async fn open(
 ) -> Result<Zeroizing<String>, SessionError> {
     let token = fresh()?;
     let sql = "DELETE FROM portal_session WHERE expires_at <= $1";
-    query(sql).bind(column(now)).execute(database.pool()).await?;
+    database.write(query(sql).bind(column(now)), Durability::Process).await?;
     let sql = "INSERT INTO portal_session (token, area, subject, expires_at) VALUES ($1, $2, $3, $4)";
     let insert = query(sql).bind(digest(&[&token])).bind(area.name()).bind(subject).bind(column(now + SESSION));
-    insert.execute(database.pool()).await?;
+    database.write(insert, Durability::Process).await?;
     Ok(token)
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn subject(
     // One write a minute is enough.
     if expires_at < column(now + SESSION - 60) {
         let sql = "UPDATE portal_session SET expires_at = $1 WHERE token = $2";
-        query(sql).bind(column(now + SESSION)).bind(&token).execute(database.pool()).await?;
+        database.write(query(sql).bind(column(now + SESSION)).bind(&token), Durability::Process).await?;
     }
     Ok(Some(subject))
 }
@@ -148,7 +148,8 @@ pub(super) async fn subject(
 /// Signs out.
 pub(super) async fn close(database: &Database, area: Area, headers: &HeaderMap) -> Result<(), SessionError> {
     let Some(token) = Cookie::Session(area).read(headers) else { return Ok(()) };
-    query("DELETE FROM portal_session WHERE token = $1").bind(digest(&[token])).execute(database.pool()).await?;
+    let delete = query("DELETE FROM portal_session WHERE token = $1").bind(digest(&[token]));
+    database.write(delete, Durability::Disk).await?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ use super::message::SmscError;
 use super::store::{News, Smsc};
 use super::unix_now;
 use crate::Imsi;
-use crate::database::change;
+use crate::database::{Durability, change};
 use crate::discreet::Discreet;
 use crate::eap::{Given, Server, Session, Settings, Step};
 use crate::hlr::{Hlr, HlrError, Lookup, Standing, Status};
@@ -400,7 +400,7 @@ impl Smsc {
         let insert =
             query(AssertSqlSafe(sql)).bind(&name).bind(sealed).bind(seconds(now + CONVERSATION)).bind(source.as_str());
         let insert = insert.bind(seconds(now)).bind(i64::from(begins));
-        let kept = insert.execute(self.inner.database.pool()).await?.rows_affected();
+        let kept = self.inner.database.write(insert, Durability::Disk).await?.rows_affected();
         if kept == 1 { Ok(()) } else { Err(Refusal::Busy) }
     }
 
@@ -410,7 +410,8 @@ impl Smsc {
         let pool = self.inner.database.pool();
         let row = query("SELECT state, expires_at FROM mt_conversation WHERE session = $1").bind(&name);
         let Some(row) = row.fetch_optional(pool).await? else { return Ok(None) };
-        let taken = query("DELETE FROM mt_conversation WHERE session = $1").bind(&name).execute(pool).await?;
+        let delete = query("DELETE FROM mt_conversation WHERE session = $1").bind(&name);
+        let taken = self.inner.database.write(delete, Durability::Disk).await?;
         if taken.rows_affected() != 1 || row.try_get::<i64, _>(1)? <= seconds(now) {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 
 use super::message::{Receipt, SmscError, State, Submission};
 use super::smpp::body::Address;
-use crate::database::{Database, change};
+use crate::database::{Database, Durability, change};
 use crate::hlr::{Hlr, HlrError, Lookup};
 use crate::{Imsi, Msisdn};
 
@@ -177,7 +177,7 @@ impl Smsc {
     pub async fn cancel(&self, client: &str, id: &str, source: &Address, now: u64) -> Result<(), SmscError> {
         let mine = "AND client = $5 AND source = $6";
         let update = bind_final(final_sql(mine), State::Deleted, now, id).bind(client).bind(written(source));
-        let done = update.execute(self.inner.database.pool()).await?.rows_affected() == 1;
+        let done = self.inner.database.write(update, Durability::Disk).await?.rows_affected() == 1;
         self.tell(News::Receipts);
         if done { Ok(()) } else { Err(SmscError::NoMessage) }
     }
@@ -240,14 +240,15 @@ impl Smsc {
         let late = query(sql).bind(State::Enroute.name()).bind(seconds(now)).fetch_all(pool).await?;
         for row in &late {
             let id: String = row.try_get(0)?;
-            bind_final(final_sql(""), State::Expired, now, &id).execute(pool).await?;
+            let update = bind_final(final_sql(""), State::Expired, now, &id);
+            self.inner.database.write(update, Durability::Disk).await?;
         }
         for (sql, before) in [
             ("DELETE FROM sms_message WHERE final_at < $1", now.saturating_sub(REMEMBERED)),
             ("DELETE FROM mt_attachment WHERE expires_at < $1", now),
             ("DELETE FROM mt_conversation WHERE expires_at < $1", now),
         ] {
-            query(sql).bind(seconds(before)).execute(pool).await?;
+            self.inner.database.write(query(sql).bind(seconds(before)), Durability::Process).await?;
         }
         if !late.is_empty() {
             self.tell(News::Receipts);
@@ -274,7 +275,7 @@ impl Smsc {
                        WHERE id = $2 AND receipt = 'due' AND receipt_after = $3";
             let lease = seconds(now.saturating_add(RECEIPT_LEASE));
             let update = query(sql).bind(lease).bind(&id).bind(row.try_get::<i64, _>(6)?);
-            if update.execute(pool).await?.rows_affected() == 1 {
+            if self.inner.database.write(update, Durability::Process).await?.rows_affected() == 1 {
                 receipts.push(DueReceipt {
                     id,
                     source: read(row.try_get(1)?)?,
@@ -291,7 +292,7 @@ impl Smsc {
     /// The client has a receipt.
     pub(super) async fn receipt_done(&self, id: &str) -> Result<(), SmscError> {
         let sql = "UPDATE sms_message SET receipt = 'done' WHERE id = $1 AND receipt = 'due'";
-        query(sql).bind(id).execute(self.inner.database.pool()).await?;
+        self.inner.database.write(query(sql).bind(id), Durability::Disk).await?;
         Ok(())
     }
 

@@ -1,0 +1,465 @@
+//! The one writer of a SQLite file: changes that come at the same time share a commit, and with it the wait for the disk.
+//!
+//! SQLite lets one connection write at a time and makes each commit wait for the disk. So all changes of this process go
+//! over one connection, one after the other in the order they came. The first one opens a transaction; those that have
+//! gathered behind it join with a savepoint each, so that one that fails takes back its own writes only. Then a task
+//! commits for all of them, and only now does each hear that it was made: answered means committed.
+//!
+//! ```text
+//! change 1  BEGIN … ──┐ waits                        ┌─► made
+//! change 2            └ SAVEPOINT … RELEASE ─┐ waits  ├─► made
+//! the task                                   └ COMMIT ┘
+//! ```
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::{AnyConnection, Connection, Executor, raw_sql};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+
+/// What a change outlives once it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The end of the process, however it comes. Not a loss of the machine's power: then the last ones may be undone, from
+    /// the end. For what a peer begins anew without harm, a conversation for one.
+    Process,
+    /// A loss of power, too: it has reached the disk.
+    Disk,
+}
+
+/// The connection, and who may use it.
+pub(crate) struct Writer(Arc<Mutex<Turn>>);
+
+/// The connection, held by one change or by the task that commits. Waiting for it is first come, first served.
+struct Turn {
+    /// Nothing once it is closed.
+    connection: Option<AnyConnection>,
+    /// What the connection's commits outlive now.
+    durability: Durability,
+    /// The open transaction.
+    batch: Option<Batch>,
+    /// Of the last batch.
+    number: u64,
+    /// How far the change is that has the turn; what one left that went away in its midst is cleared up by the next.
+    change: Progress,
+}
+
+/// A transaction and those whose changes are in it.
+struct Batch {
+    durability: Durability,
+    changes: usize,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+type Outcome = Result<(), Arc<sqlx::Error>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// There is none, or it is complete.
+    Done,
+    /// It is under way, in a savepoint unless it is the first of its batch. `marked`: the savepoint is there for certain.
+    UnderWay { marked: bool },
+}
+
+/// A change under way. Dropped without a commit, nothing of it stays.
+pub(crate) struct Change {
+    turn: OwnedMutexGuard<Turn>,
+}
+
+/// A commit failed for all whose changes were in it.
+#[derive(Clone, Debug)]
+struct NotCommitted(Arc<sqlx::Error>);
+
+const SAVEPOINT: &str = "SAVEPOINT change";
+const RELEASE: &str = "RELEASE change";
+const ROLLBACK_TO: &str = "ROLLBACK TO change";
+
+impl Writer {
+    /// A writer over a connection that nobody else uses and whose commits reach the disk.
+    pub(crate) fn new(connection: AnyConnection) -> Self {
+        Self(Arc::new(Mutex::new(Turn {
+            connection: Some(connection),
+            durability: Durability::Disk,
+            batch: None,
+            number: 0,
+            change: Progress::Done,
+        })))
+    }
+
+    /// Begins a change, once those that came before are complete.
+    pub(crate) async fn begin(&self, durability: Durability) -> Result<Change, sqlx::Error> {
+        let mut turn = Arc::clone(&self.0).lock_owned().await;
+        turn.clear_up().await;
+        if turn.batch.as_ref().is_some_and(|batch| batch.durability < durability) {
+            turn.commit().await;
+        }
+        if turn.batch.is_some() {
+            turn.change = Progress::UnderWay { marked: false };
+            turn.execute(SAVEPOINT).await?;
+            turn.change = Progress::UnderWay { marked: true };
+        } else {
+            turn.number = turn.number.wrapping_add(1);
+            turn.batch = Some(Batch { durability, changes: 0, outcome: watch::Sender::new(None) });
+            turn.change = Progress::UnderWay { marked: true };
+            // It takes its turn behind those that wait already, and clears up if nobody else does.
+            tokio::spawn(commit_batch(Arc::clone(&self.0), turn.number));
+            turn.open(durability).await?;
+        }
+        Ok(Change { turn })
+    }
+
+    /// Commits what is open and closes the connection.
+    pub(crate) async fn close(&self) {
+        let mut turn = self.0.lock().await;
+        turn.clear_up().await;
+        turn.commit().await;
+        if let Some(connection) = turn.connection.take() {
+            // There is nobody left to whom a failure would matter.
+            let _ = connection.close().await;
+        }
+    }
+}
+
+impl Change {
+    /// The connection, to make the change on.
+    pub(crate) fn connection(&mut self) -> Result<&mut AnyConnection, sqlx::Error> {
+        self.turn.connection.as_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Completes the change, and returns when it is made.
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        if self.turn.batch.as_ref().is_some_and(|batch| batch.changes > 0) {
+            self.turn.change = Progress::UnderWay { marked: false };
+            if let Err(error) = self.turn.execute(RELEASE).await {
+                self.turn.change = Progress::UnderWay { marked: true };
+                return Err(error);
+            }
+        }
+        self.turn.change = Progress::Done;
+        let Some(batch) = &mut self.turn.batch else { return Err(sqlx::Error::WorkerCrashed) };
+        batch.changes += 1;
+        let mut outcome = batch.outcome.subscribe();
+        drop(self);
+        match outcome.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Err(error))) => Err(sqlx::Error::AnyDriverError(Box::new(NotCommitted(Arc::clone(error))))),
+            Ok(_) => Ok(()),
+            // The batch went away without a word, as when everything ends.
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        }
+    }
+}
+
+/// Commits a batch when its turn comes, unless somebody else has.
+async fn commit_batch(turn: Arc<Mutex<Turn>>, number: u64) {
+    let mut turn = turn.lock_owned().await;
+    turn.clear_up().await;
+    if turn.number == number {
+        turn.commit().await;
+    }
+}
+
+impl Turn {
+    async fn execute(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let connection = self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?;
+        connection.execute(raw_sql(sql)).await.map(drop)
+    }
+
+    /// Opens the transaction of a batch.
+    async fn open(&mut self, durability: Durability) -> Result<(), sqlx::Error> {
+        let outcome = if self.durability == durability {
+            self.execute("BEGIN IMMEDIATE").await
+        } else {
+            // In a write-ahead log, NORMAL leaves to the operating system when commits reach the disk, and keeps their order.
+            let begin = match durability {
+                Durability::Process => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+                Durability::Disk => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            };
+            // Known only when it is done.
+            self.durability = Durability::Process;
+            self.execute(begin).await
+        };
+        match outcome {
+            Ok(()) => self.durability = durability,
+            Err(_) => self.give_up().await,
+        }
+        outcome
+    }
+
+    /// Takes back what a change left that did not come to its end.
+    async fn clear_up(&mut self) {
+        let Progress::UnderWay { marked } = self.change else { return };
+        if self.batch.as_ref().is_none_or(|batch| batch.changes == 0) {
+            self.give_up().await;
+            return;
+        }
+        let gone = self.execute(ROLLBACK_TO).await;
+        let gone = match gone {
+            Ok(()) => self.execute(RELEASE).await,
+            Err(error) => Err(error),
+        };
+        match gone {
+            // What keeps the savepoint from being there, but that it was never set, has ended the whole transaction.
+            Err(error) if marked => self.end(Err(error)).await,
+            _ => {}
+        }
+        self.change = Progress::Done;
+    }
+
+    /// Ends a transaction that nobody's change is in.
+    async fn give_up(&mut self) {
+        // There may be none.
+        let _ = self.execute("ROLLBACK").await;
+        self.batch = None;
+        self.change = Progress::Done;
+    }
+
+    /// Commits the batch, if one is open, and tells all.
+    async fn commit(&mut self) {
+        if self.batch.is_some() {
+            let outcome = self.execute("COMMIT").await;
+            self.end(outcome).await;
+        }
+    }
+
+    async fn end(&mut self, outcome: Result<(), sqlx::Error>) {
+        if outcome.is_err() {
+            // SQLite may have done it already.
+            let _ = self.execute("ROLLBACK").await;
+        }
+        if let Some(batch) = self.batch.take() {
+            batch.outcome.send_replace(Some(outcome.map_err(Arc::new)));
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Change")
+    }
+}
+
+impl fmt::Display for NotCommitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for NotCommitted {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::any::install_default_drivers;
+    use sqlx::{query, query_scalar};
+    use std::time::Duration;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    /// A file with a table, written to by a writer, and looked at by another connection.
+    struct Place {
+        writer: Arc<Writer>,
+        other: AnyConnection,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Place {
+        async fn new() -> Self {
+            install_default_drivers();
+            let folder = tempfile::tempdir().expect("a folder");
+            let url = format!("sqlite:{}?mode=rwc", folder.path().join("database.db").display());
+            let [mut connection, other] = [Self::connect(&url).await, Self::connect(&url).await];
+            let table = "CREATE TABLE thing (name TEXT PRIMARY KEY, \
+                         parent TEXT REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED) STRICT";
+            connection.execute(table).await.expect("a table");
+            Self { writer: Arc::new(Writer::new(connection)), other, _folder: folder }
+        }
+
+        async fn connect(url: &str) -> AnyConnection {
+            let mut connection = AnyConnection::connect(url).await.expect("a database");
+            connection.execute("PRAGMA journal_mode = WAL").await.expect("a log");
+            connection
+        }
+
+        async fn names(&mut self) -> Vec<String> {
+            let rows = query_scalar("SELECT name FROM thing ORDER BY name").fetch_all(&mut self.other).await;
+            rows.expect("names")
+        }
+
+        async fn batches(&self) -> u64 {
+            self.writer.0.lock().await.number
+        }
+    }
+
+    async fn insert(change: &mut Change, name: &str) -> Result<(), sqlx::Error> {
+        query("INSERT INTO thing (name) VALUES ($1)").bind(name).execute(change.connection()?).await.map(drop)
+    }
+
+    async fn add(writer: Arc<Writer>, name: String) -> Result<(), sqlx::Error> {
+        let mut change = writer.begin(Durability::Disk).await?;
+        insert(&mut change, &name).await?;
+        change.commit().await
+    }
+
+    /// Starts `work` and lets it come as far as it can while somebody else has the turn.
+    async fn waiting<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+        let task = tokio::spawn(work);
+        for _ in 0..4 {
+            yield_now().await;
+        }
+        task
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_share_a_commit() {
+        let mut place = Place::new().await;
+        let held = place.writer.0.lock().await;
+        let mut tasks = Vec::new();
+        for number in 1..=5 {
+            tasks.push(waiting(add(Arc::clone(&place.writer), format!("{number}"))).await);
+        }
+        drop(held);
+        for task in tasks {
+            task.await.expect("no panic").expect("made");
+        }
+        assert_eq!(place.batches().await, 1);
+        assert_eq!(place.names().await, ["1", "2", "3", "4", "5"]);
+        add(Arc::clone(&place.writer), "6".into()).await.expect("made");
+        assert_eq!((place.batches().await, place.names().await.len()), (2, 6));
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_takes_back_its_own() {
+        let mut place = Place::new().await;
+        let held = place.writer.0.lock().await;
+        let mut tasks = vec![waiting(add(Arc::clone(&place.writer), "first".into())).await];
+        let writer = Arc::clone(&place.writer);
+        let fails = waiting(async move {
+            let mut change = writer.begin(Durability::Disk).await?;
+            insert(&mut change, "gone").await?;
+            insert(&mut change, "first").await?;
+            change.commit().await
+        });
+        let fails = fails.await;
+        tasks.push(waiting(add(Arc::clone(&place.writer), "last".into())).await);
+        drop(held);
+        assert!(matches!(fails.await.expect("no panic"), Err(sqlx::Error::Database(_))));
+        for task in tasks {
+            task.await.expect("no panic").expect("made");
+        }
+        assert_eq!(place.names().await, ["first", "last"]);
+        assert_eq!(place.batches().await, 1);
+    }
+
+    /// At whatever point a change goes away, the others are made and the file is left to be written to.
+    #[tokio::test]
+    async fn one_that_goes_away_leaves_nothing() {
+        let mut place = Place::new().await;
+        for polls in 0..12 {
+            let held = place.writer.0.lock().await;
+            let alone = polls % 2 == 0;
+            let before = format!("before {polls}");
+            let kept = if alone { None } else { Some(waiting(add(Arc::clone(&place.writer), before)).await) };
+            let goes = waiting(add(Arc::clone(&place.writer), format!("gone {polls}"))).await;
+            let after = waiting(add(Arc::clone(&place.writer), format!("after {polls}"))).await;
+            drop(held);
+            for _ in 0..polls / 2 {
+                tokio::time::sleep(Duration::from_micros(50)).await;
+            }
+            goes.abort();
+            let was_made = goes.await.is_ok();
+            for task in kept.into_iter().chain([after]) {
+                task.await.expect("no panic").expect("made");
+            }
+            let names = place.names().await;
+            assert!(names.contains(&format!("after {polls}")));
+            assert!(alone || names.contains(&format!("before {polls}")));
+            // Once it is complete it is made, whether anybody waits to hear it or not.
+            assert!(names.contains(&format!("gone {polls}")) || !was_made);
+            let sql = "INSERT INTO thing (name) VALUES ($1)";
+            let by_another = query(sql).bind(format!("other {polls}")).execute(&mut place.other);
+            timeout(Duration::from_secs(20), by_another).await.expect("nobody holds the file").expect("made");
+        }
+        place.writer.close().await;
+        assert!(matches!(place.writer.begin(Durability::Disk).await, Err(sqlx::Error::PoolClosed)));
+    }
+
+    #[tokio::test]
+    async fn a_change_in_the_midst_is_seen_by_nobody() {
+        let mut place = Place::new().await;
+        let mut change = place.writer.begin(Durability::Process).await.expect("a change");
+        insert(&mut change, "half").await.expect("written");
+        assert!(place.names().await.is_empty());
+        drop(change);
+        add(Arc::clone(&place.writer), "whole".into()).await.expect("made");
+        assert_eq!(place.names().await, ["whole"]);
+    }
+
+    /// What has to reach the disk does not go with what need not, though it waits for the same turn.
+    #[tokio::test]
+    async fn durability_is_that_of_the_strictest() {
+        let mut place = Place::new().await;
+        let held = place.writer.0.lock().await;
+        let mut tasks = Vec::new();
+        for (durability, name) in [
+            (Durability::Process, "1"),
+            (Durability::Process, "2"),
+            (Durability::Disk, "3"),
+            (Durability::Process, "4"),
+        ] {
+            let writer = Arc::clone(&place.writer);
+            let task = async move {
+                let mut change = writer.begin(durability).await?;
+                insert(&mut change, name).await?;
+                let synchronous: i64 =
+                    query_scalar("SELECT synchronous FROM pragma_synchronous").fetch_one(change.connection()?).await?;
+                change.commit().await?;
+                Ok::<_, sqlx::Error>(synchronous)
+            };
+            tasks.push(waiting(task).await);
+        }
+        drop(held);
+        let mut levels = Vec::new();
+        for task in tasks {
+            levels.push(task.await.expect("no panic").expect("made"));
+        }
+        // NORMAL is 1, FULL 2.
+        assert_eq!(levels, [1, 1, 2, 2]);
+        assert_eq!((place.batches().await, place.names().await.len()), (2, 4));
+    }
+
+    /// A commit that fails fails for all who are in it, and says why.
+    #[tokio::test]
+    async fn a_commit_that_fails() {
+        let mut place = Place::new().await;
+        add(Arc::clone(&place.writer), "there".into()).await.expect("made");
+        let held = place.writer.0.lock().await;
+        let innocent = waiting(add(Arc::clone(&place.writer), "innocent".into())).await;
+        let writer = Arc::clone(&place.writer);
+        let guilty = waiting(async move {
+            let mut change = writer.begin(Durability::Disk).await?;
+            change.connection()?.execute("INSERT INTO thing VALUES ('guilty', 'nobody')").await?;
+            change.commit().await
+        });
+        let guilty = guilty.await;
+        drop(held);
+        for task in [innocent, guilty] {
+            let error = task.await.expect("no panic").expect_err("not made");
+            assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
+            assert!(error.source().is_some());
+        }
+        assert_eq!(place.names().await, ["there"]);
+        add(Arc::clone(&place.writer), "later".into()).await.expect("made");
+        assert_eq!(place.names().await, ["later", "there"]);
+    }
+}
