@@ -284,11 +284,13 @@ impl Store for SqlStore {
     }
 
     async fn forget_notifications(&self, then: UnixTime, most: u32) -> Result<u64, StoreError> {
-        let old = query("DELETE FROM notification WHERE received_at < $1").bind(integer(then)).execute(self.pool());
+        let old = query("DELETE FROM notification WHERE received_at < $1").bind(integer(then));
+        let old = self.database.write(old, Durability::Process);
         let old = old.await?.rows_affected();
         let sql =
             "DELETE FROM notification WHERE id <= (SELECT id FROM notification ORDER BY id DESC LIMIT 1 OFFSET $1)";
-        Ok(old + query(sql).bind(i64::from(most)).execute(self.pool()).await?.rows_affected())
+        let most = self.database.write(query(sql).bind(i64::from(most)), Durability::Process);
+        Ok(old + most.await?.rows_affected())
     }
 
     async fn notifications(&self) -> Result<Vec<Notification>, StoreError> {
