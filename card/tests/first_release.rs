@@ -54,7 +54,12 @@ fn a_card_of_the_first_release_is_carried_over() {
     for _ in 0..2 {
         let nvm = FileNvm::open(&path).unwrap();
         let manufacture = nvm.manufacture().clone();
-        let mut card = assemble::card(&manufacture, Box::new(nvm), Box::new(ChaCha::from_number(1)));
+        let mut card = assemble::card(
+            &manufacture,
+            Box::new(nvm),
+            Box::new(ChaCha::from_number(1)),
+            std::sync::Arc::new(crypto::provider::Deterministic),
+        );
         power_on(&mut card);
         // Octet for octet what they were, though a tenth of the memory is enough now.
         let list = es10(&mut card, &[0xBF, 0x2B, 0x00]);

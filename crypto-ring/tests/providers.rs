@@ -1,10 +1,12 @@
 //! The two providers accept and refuse the same: what one signs the other verifies, and on every edge they agree.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use crypto::ec::{Curve, PrivateKey, PublicKey};
 use crypto::ecdsa::{self, Signature};
-use crypto::provider::{Deterministic, KeyAgreement as _, Provider, Remembering, Signing as _, Verification as _};
+use crypto::provider::{Deterministic, KeyAgreement as _, Provider, Remembering, Signing as _};
 use crypto_ring::Ring;
 use hex_literal::hex;
 
