@@ -494,3 +494,22 @@ fn two_values(data: &[u8]) -> Result<(&[u8; 8], &[u8; 8]), StatusWord> {
         None => Err(StatusWord::WRONG_LENGTH),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hex_literal::hex;
+
+    /// What version 0.1.0 wrote: PIN1 0000, enabled and disabled; it knew no replacement.
+    #[test]
+    fn pins_of_the_first_version_are_read() {
+        let enabled = Pin::from_bytes(&hex!("30303030FFFFFFFF 01 07 02 03 01")).unwrap();
+        assert_eq!((enabled.enabled, enabled.replaced, enabled.tries, enabled.maximum_tries), (true, false, 2, 3));
+        assert_eq!(enabled.unblocking, Some(KeyReference::PIN_APPL_1));
+        assert_eq!(enabled.to_bytes(), hex!("30303030FFFFFFFF 01 07 02 03 01"));
+        let disabled = Pin::from_bytes(&hex!("30303030FFFFFFFF 00 06 03 03 00")).unwrap();
+        assert_eq!((disabled.enabled, disabled.replaced, disabled.unblocking), (false, false, None));
+        let replaced = Pin { replaced: true, ..disabled };
+        assert!(Pin::from_bytes(&replaced.to_bytes()) == Some(replaced));
+    }
+}
