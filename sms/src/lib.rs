@@ -6,6 +6,7 @@
 //! | [`coding`] | the data coding scheme, and UCS2 | TS 23.038 section 4 |
 //! | [`address`] | numbers and names of senders, receivers and service centres | TS 23.040 section 9.1.2.5 |
 //! | [`timestamp`] | TP-Service-Centre-Time-Stamp | TS 23.040 section 9.2.3.11 |
+//! | [`handling`] | what a phone does with a message, by class and protocol identifier | TS 23.038 section 4, TS 23.040 section 9.2.3.9 |
 //! | [`header`] | the user data header: ports, parts of a long message | TS 23.040 section 9.2.3.24 |
 //! | [`user_data`] | a message's contents, and a long text in parts | TS 23.040 section 9.2.3.24 |
 //! | [`tpdu`] | SMS-DELIVER and SMS-SUBMIT | TS 23.040 section 9.2.2 |
@@ -17,6 +18,7 @@
 pub mod address;
 pub mod alphabet;
 pub mod coding;
+pub mod handling;
 pub mod header;
 pub mod record;
 pub mod timestamp;
@@ -25,6 +27,7 @@ pub mod user_data;
 
 pub use address::Address;
 pub use coding::{Alphabet, DataCoding};
+pub use handling::Handling;
 pub use header::{Concatenation, Element, Ports};
 pub use record::{Record, Status};
 pub use timestamp::Timestamp;

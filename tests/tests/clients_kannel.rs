@@ -61,7 +61,7 @@ fn from_kannel_into_the_card() {
         let long = "All work and no play makes Jack a dull boy. ".repeat(5);
         for text in ["Your code @ is 4711 [5 €]", "認証コードは 4711 です。", long.trim()] {
             let receipts = TcpListener::bind("127.0.0.1:0").unwrap();
-            send(text, receipts.local_addr().unwrap().port());
+            send(text, receipts.local_addr().unwrap().port(), "");
             let got = loop {
                 let received = phone.receive(&attachment, Duration::from_secs(25), &mut usim).unwrap();
                 let text = received.into_iter().find_map(|one| match one {
@@ -77,6 +77,17 @@ fn from_kannel_into_the_card() {
             };
             assert_eq!(got, text);
             // One per part; kannel passes on each it was asked for.
+            assert!(receipt(&receipts).contains("type=1&"), "delivered");
+        }
+        // Class 0: shown at once, and not on the card. kannel says so by 18 in UCS2, by F0 and by 10 in the default alphabet.
+        for (text, options) in
+            [("認証コードは 4712 です。", "&mclass=0"), ("Now 4713", "&mclass=0"), ("Now 4714", "&mclass=0&alt-dcs=1")]
+        {
+            let receipts = TcpListener::bind("127.0.0.1:0").unwrap();
+            send(text, receipts.local_addr().unwrap().port(), options);
+            let received = phone.receive(&attachment, Duration::from_secs(25), &mut usim).unwrap();
+            let about = device::mt::About { class: Some(0), ..device::mt::About::default() };
+            assert_eq!(received, [Received::Shown { from: "1000".into(), text: Some(text.into()), about }]);
             assert!(receipt(&receipts).contains("type=1&"), "delivered");
         }
         let texts: Vec<_> = usim
@@ -95,7 +106,7 @@ fn from_kannel_into_the_card() {
         assert_eq!(texts[0].1, "Your code @ is 4711 [5 €]");
         assert_eq!(texts[2].1.clone() + &texts[3].1, long.trim());
         let outline = runtime.block_on(smsc.outline()).unwrap();
-        assert_eq!((outline.messages["delivered"], outline.messages["enroute"]), (4, 0));
+        assert_eq!((outline.messages["delivered"], outline.messages["enroute"]), (7, 0));
     });
 }
 
@@ -150,14 +161,14 @@ fn configuration(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-/// Asks kannel to send a text, and to tell `port` what becomes of it.
-fn send(text: &str, port: u16) {
+/// Asks kannel to send a text, with these options, and to tell `port` what becomes of it.
+fn send(text: &str, port: u16, options: &str) {
     let escaped = |text: &str| text.bytes().map(|octet| format!("%{octet:02X}")).collect::<Vec<_>>().concat();
     let coding = if text.is_ascii() || text.contains('€') { "" } else { "&coding=2" };
     let receipts = escaped(&format!("http://127.0.0.1:{port}/?type=%d&"));
     let url = format!(
         "http://127.0.0.1:{SENDSMS}/cgi-bin/sendsms?username=sender&password=word&from=1000&to={NUMBER}\
-         &charset=UTF-8{coding}&dlr-mask=3&dlr-url={receipts}&text={}",
+         &charset=UTF-8{coding}&dlr-mask=3&dlr-url={receipts}{options}&text={}",
         escaped(text)
     );
     let answer =

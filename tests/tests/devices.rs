@@ -51,7 +51,10 @@ struct Watch {
 
 impl Watch {
     fn serve(folder: &Path, card: &Path, way: &Way, options: &[&str]) -> Self {
-        let mut serve = command(&folder.join("state"), ["--json", "device", "secondary", "--yes", "--card"]);
+        let mut serve = command(
+            &folder.join("state"),
+            ["--json", "device", "secondary", "--yes", "--digits-are-the-same", "--card"],
+        );
         serve.arg(card).arg("--memory").arg(folder.join("watch")).args(["serve", "--pair"]);
         let mut process = Process::start(serve.args(&way.watch).args(options), folder);
         let mut to = way.phone.clone();
@@ -84,7 +87,10 @@ impl Phone<'_> {
     }
 
     fn run_alone(&self, arguments: &[&str]) -> Finished {
-        let mut device = command(&self.folder.join("state"), ["--json", "device", "primary", "--yes", "--card"]);
+        let mut device = command(
+            &self.folder.join("state"),
+            ["--json", "device", "primary", "--yes", "--digits-are-the-same", "--card"],
+        );
         device.arg(&self.card).arg("--memory").arg(self.folder.join(self.memory));
         run(device.args(["--entitlement", &self.entitlement]).args(arguments))
     }

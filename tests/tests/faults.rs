@@ -372,7 +372,7 @@ impl Phone {
             let mut texts = Vec::new();
             for one in received {
                 if let Received::Sms { whole, text, .. } = one {
-                    whole.into_iter().try_for_each(|record| usim.mark_read(record))?;
+                    whole.into_iter().try_for_each(|place| client.inbox(usim).mark_read(place))?;
                     texts.extend(text);
                 }
             }

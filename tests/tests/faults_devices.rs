@@ -236,7 +236,15 @@ impl Device {
     }
 
     fn command(&self, role: &str, arguments: &[&str]) -> std::process::Command {
-        let mut command = self.stage.network.command(&["device", role, "--yes", "--loopback", "--patience", PATIENCE]);
+        let mut command = self.stage.network.command(&[
+            "device",
+            role,
+            "--yes",
+            "--digits-are-the-same",
+            "--loopback",
+            "--patience",
+            PATIENCE,
+        ]);
         command.args(&self.card).arg("--memory").arg(&self.memory);
         if role == "primary" {
             let network = &self.stage.network;

@@ -43,6 +43,7 @@ Examples, with an operator (vuicc operator serve) and a watch (vuicc device seco
   pair --bluetooth 127.0.0.1:9001         by Bluetooth LE, as each command
   one-device --euicc-card my.img          a profile for the phone's own eUICC
   messages --wait 60                      short messages, into the card
+  messages --delete read                  and out of it
   bonds --forget Watch                    whom it is paired with, and no longer
 
 A new phone, with an eUICC that is empty, takes the number over:
@@ -91,10 +92,14 @@ struct DeviceArguments {
     /// PIN of the card
     #[arg(long, global = true, value_name = "DIGITS", value_parser = pin)]
     pin: Option<Pin>,
-    /// Agree without being asked, also that the digits of a pairing are the same; for tests. Only a profile that did not
-    /// come from the primary is not removed this way
+    /// Agree without being asked; but not that the digits of a pairing are the same, nor that a profile is removed that did
+    /// not come from the primary
     #[arg(long, global = true)]
     yes: bool,
+    /// Take the digits of a pairing to be the same without looking at them: whoever is between the devices is then paired
+    /// with both; for tests
+    #[arg(long, global = true)]
+    digits_are_the_same: bool,
     /// Meet the other device by Bluetooth LE instead of the local network, with the controller that speaks HCI (H4)
     /// here: a virtual one, or a bridge to a real one
     #[arg(long, global = true, value_name = "HCI_HOST:PORT", value_parser = address, conflicts_with = "loopback")]

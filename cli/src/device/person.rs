@@ -22,11 +22,18 @@ use crate::question::{ask, ask_while};
 pub(super) struct Person {
     output: Output,
     agrees: bool,
+    /// Digits need no comparing. Agreeing to everything is not that: it is what keeps strangers out of a pairing.
+    compares_nothing: bool,
 }
 
 impl Person {
     pub(super) const fn new(output: Output, agrees: bool) -> Self {
-        Self { output, agrees }
+        Self { output, agrees, compares_nothing: false }
+    }
+
+    /// One who takes digits to be the same without looking, or not.
+    pub(super) const fn who_compares_nothing(self, nothing: bool) -> Self {
+        Self { compares_nothing: nothing, ..self }
     }
 
     /// Whether the other device shows the same digits; the question is taken back when the answer is not `wanted` any more.
@@ -34,7 +41,7 @@ impl Person {
         self.tell(&json!({ "event": "digits", "name": question.name, "digits": question.digits.to_string() }));
         let same = format!("“{}” shows {}: the same digits as here? [y/N]", question.name, question.digits);
         // The other side waits no longer either, and others may want to come.
-        let agreed = self.agrees || is_yes(ask_while(&same, PERSON, wanted).as_deref());
+        let agreed = self.compares_nothing || is_yes(ask_while(&same, PERSON, wanted).as_deref());
         if !wanted() {
             // What asks in our place by JSON takes its question back; why, is said by who wanted the answer.
             self.tell(&json!({ "event": "digits_withdrawn", "name": question.name }));

@@ -11,7 +11,8 @@ use device::entitlement::{
 use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace, Sharing, Subject};
 use device::http::HttpsClient;
-use device::mt::{MtClient, Received};
+use device::inbox::{Inbox, Place as MessagePlace};
+use device::mt::{About, Attachment, MtClient, Received};
 use device::pairing::{Carrier, Compare, Gateway, IsWanted, Paired, Place, Question, meet};
 use device::primary::{Acquisition, Primary, Standing};
 use device::secondary::{Card, HttpsServers, Secondary};
@@ -21,6 +22,7 @@ use lpa::{Euicc, LpaError, Options};
 use reader_bridge::Transport;
 use rsp::{Iccid, Imsi, Msisdn};
 use serde_json::json;
+use sms::{Deliver, Record, Status as SmsStatus};
 
 use super::code::{Scanning, ShowArguments};
 use super::memory::Memory;
@@ -164,7 +166,11 @@ Examples:
   vuicc device primary --card phone.img messages
       those that wait
   vuicc device primary --card phone.img messages --wait 60 --qr
-      for a minute; codes as QR codes too")]
+      for a minute; codes as QR codes too
+  vuicc device primary --card phone.img messages --list
+      all that are kept, on the card and in the device
+  vuicc device primary --card phone.img messages --delete 3,d7
+      these two; read for those that were read, all for all")]
     Messages(Messages),
     /// How the operator sees this device; a card whose number has moved to another device is taken out of use
     #[command(after_help = "\
@@ -278,12 +284,38 @@ struct Upgrade {
 #[derive(Debug, Args)]
 struct Messages {
     /// How long to wait for more, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, conflicts_with_all = ["list", "delete"])]
     wait: u64,
+    /// List the messages that are kept, and take none
+    #[arg(long)]
+    list: bool,
+    /// Delete messages, by their names in the list, with commas; or all that were read; or all
+    #[arg(long, value_name = "NAMES|read|all", value_delimiter = ',')]
+    delete: Vec<Deleted>,
     #[command(flatten)]
     show: ShowArguments,
     #[command(flatten)]
     retirement: Retirement,
+}
+
+/// Which messages are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deleted {
+    One(MessagePlace),
+    Read,
+    All,
+}
+
+impl std::str::FromStr for Deleted {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "read" => Ok(Self::Read),
+            "all" => Ok(Self::All),
+            one => one.parse().map(Self::One),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -389,6 +421,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             })
         }
         Command::OneDevice(one) => own_euicc(arguments, one, &numbers, &mut usim, &mut memory, context),
+        Command::Messages(messages) if messages.list || !messages.delete.is_empty() => {
+            kept_messages(arguments, messages, usim, &mut memory, context)
+        }
         Command::Messages(messages) => take_messages(arguments, messages, &numbers, usim, &mut memory, context),
         Command::Status(status) => {
             let standing = obey(arguments, &numbers, &mut usim, &mut memory, context)?;
@@ -504,7 +539,7 @@ fn connect(
     const LONGEST: Duration = Duration::from_secs(15);
     let device = &arguments.device;
     let name = device.name.as_deref().unwrap_or("Phone");
-    let person = Person::new(context.output, device.yes);
+    let person = Person::new(context.output, device.yes).who_compares_nothing(device.digits_are_the_same);
     let mut compare = |question: &Question, wanted: IsWanted<'_>| person.compare(question, wanted);
     let compare = pairing.then_some(&mut compare as Compare<'_>);
     let mut carrier: Box<dyn Carrier> = match device.bluetooth {
@@ -651,33 +686,12 @@ fn take_messages(
     context: &Context,
 ) -> Result<(), Failure> {
     messages.show.check(numbers.msisdn.as_ref())?;
-    let mut http = http(arguments, context)?;
-    let mut fill = random::fill;
-    let (mut told, mut tell) = (teller(context), teller(context));
-    let mut client = MtClient::new(&mut http, &arguments.operator.entitlement, &mut fill, &mut tell, Party::Primary);
-    let mut asked = false;
-    let mut show = |received: Vec<Received>, usim: &mut Phone| {
-        for received in received {
-            match received {
-                // A part of a long one waits for the others.
-                Received::Sms { whole, .. } if whole.is_empty() => {}
-                Received::Sms { record, whole, from, text } => {
-                    let text = text.unwrap_or_default();
-                    let event = json!({ "event": "message", "record": record, "from": from, "text": text });
-                    context.output.json(&event)?;
-                    // Each line of it is seen to be of it.
-                    context.output.text(format_args!("from {from}: {}", text.replace('\n', "\n  ")))?;
-                    messages.show.show(numbers.msisdn.as_ref(), &text, context, &mut told)?;
-                    whole.into_iter().try_for_each(|record| usim.mark_read(record))?;
-                }
-                Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
-                Received::Read(_) | Received::Unreadable => {}
-            }
-        }
-        Ok::<_, Failure>(asked)
-    };
+    let mut told = teller(context);
     // What a device had taken that was cut off before it could show it: nobody sends it again.
-    show(client.unread(&mut usim)?, &mut usim)?;
+    with_messages(arguments, memory, context, |client| {
+        let unread = client.unread(&mut usim)?;
+        show(unread, messages, numbers, client, &mut usim, &mut told, context)
+    })?;
     // A device that was off may have missed the message that its number moved away; and what is answered now leaves a
     // token, by which it is believed when that happens later.
     match obey(arguments, numbers, &mut usim, memory, context) {
@@ -687,18 +701,185 @@ fn take_messages(
         Err(Failure::Told) => return Err(Failure::Told),
     }
     let end = Instant::now() + Duration::from_secs(messages.wait);
-    let attachment = client.attach(&mut usim)?;
-    let asked = loop {
-        let left = end.saturating_duration_since(Instant::now()).min(Duration::from_secs(25));
-        let asked = show(client.receive(&attachment, left, &mut usim)?, &mut usim)?;
-        if asked || Instant::now() >= end {
-            break asked;
+    let asked = with_messages(arguments, memory, context, |client| {
+        let attachment = client.attach(&mut usim)?;
+        loop {
+            let left = end.saturating_duration_since(Instant::now()).min(Duration::from_secs(25));
+            let received = client.receive(&attachment, left, &mut usim)?;
+            let asked = show(received, messages, numbers, client, &mut usim, &mut told, context)?;
+            if asked || Instant::now() >= end {
+                return announced(client, &attachment, &mut usim).map(|()| asked);
+            }
         }
-    };
+    })?;
     if asked && obey(arguments, numbers, &mut usim, memory, context)? == Standing::Ended {
         return take_out_of_use(arguments, &messages.retirement, numbers, usim, context);
     }
     Ok(())
+}
+
+/// Lets the device's side of the door for messages act.
+fn with_messages<R>(
+    arguments: &Arguments,
+    memory: &mut Memory,
+    context: &Context,
+    act: impl FnOnce(&mut MtClient<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let mut http = http(arguments, context)?;
+    let (mut fill, mut tell) = (random::fill, teller(context));
+    let client = MtClient::new(&mut http, &arguments.operator.entitlement, &mut fill, &mut tell, Party::Primary);
+    act(&mut client.with_memory(memory))
+}
+
+/// What is read gives way: the operator is told, if a message did not find room before.
+fn announced(client: &mut MtClient<'_>, attachment: &Attachment, usim: &mut Phone) -> Result<(), Failure> {
+    client.announce_room(attachment, usim)?;
+    Ok(())
+}
+
+/// Shows what has come, and notes that it was read. Whether the operator asks to look at the configuration.
+fn show(
+    received: Vec<Received>,
+    messages: &Messages,
+    numbers: &Numbers,
+    client: &mut MtClient<'_>,
+    usim: &mut Phone,
+    told: &mut dyn FnMut(Event),
+    context: &Context,
+) -> Result<bool, Failure> {
+    let mut asked = false;
+    for received in received {
+        match received {
+            // A part of a long one waits for the others.
+            Received::Sms { whole, .. } if whole.is_empty() => {}
+            Received::Sms { place, whole, from, text, about } => {
+                show_one(Some(place), &from, text.as_deref(), about, context)?;
+                messages.show.show(numbers.msisdn.as_ref(), text.as_deref().unwrap_or_default(), context, told)?;
+                for place in whole {
+                    let mut inbox = client.inbox(usim);
+                    if about.deleted_when_read {
+                        inbox.delete(place)?;
+                    } else {
+                        inbox.mark_read(place)?;
+                    }
+                }
+            }
+            Received::Shown { text: None, about: About { waiting: None, .. }, .. } => {}
+            Received::Shown { from, text, about } => {
+                show_one(None, &from, text.as_deref(), about, context)?;
+                messages.show.show(numbers.msisdn.as_ref(), text.as_deref().unwrap_or_default(), context, told)?;
+            }
+            Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
+            Received::NoRoom { from } => {
+                context.output.json(&json!({ "event": "no_room", "from": from }))?;
+                eprintln!(
+                    "vuicc: there is no room for a message from {from}, and it waits at the operator: all that is kept \
+                     is unread, or it is for the card alone; messages --list, messages --delete NAMES"
+                );
+            }
+            Received::RefusedByCard => eprintln!("vuicc: the card does not take a message that is for itself"),
+            Received::Read(_) | Received::ForCard | Received::Discarded | Received::Unreadable => {}
+        }
+    }
+    Ok(asked)
+}
+
+fn show_one(
+    place: Option<MessagePlace>,
+    from: &str,
+    text: Option<&str>,
+    about: About,
+    context: &Context,
+) -> Result<(), Failure> {
+    let record = if let Some(MessagePlace::Card(record)) = place { Some(record) } else { None };
+    let waiting = about.waiting.map(|waiting| json!({ "kind": waiting.kind.name(), "active": waiting.active }));
+    context.output.json(&json!({
+        "event": "message", "record": record, "place": place.map(|place| place.to_string()), "from": from,
+        "text": text.unwrap_or_default(), "class": about.class, "wants_call": about.wants_call, "waiting": waiting,
+    }))?;
+    // Each line of it is seen to be of it.
+    let text = text.unwrap_or("(no text)").replace('\n', "\n  ");
+    let shown_only = if place.is_none() { ", not kept" } else { "" };
+    context.output.text(format_args!("from {from}{shown_only}: {text}"))?;
+    if about.wants_call {
+        context.output.text(format_args!("  {from} asks to be called"))?;
+    }
+    if let Some(waiting) = about.waiting {
+        let are = if waiting.active { "waits" } else { "waits no more" };
+        context.output.text(format_args!("  {} {are}", waiting.kind.name()))?;
+    }
+    Ok(())
+}
+
+/// Lists what is kept, and deletes what is named.
+fn kept_messages(
+    arguments: &Arguments,
+    messages: &Messages,
+    mut usim: Phone,
+    memory: &mut Memory,
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut inbox = Inbox { usim: &mut usim, store: memory };
+    let kept = inbox.messages()?;
+    let named = |place: MessagePlace, status: SmsStatus| {
+        messages.delete.iter().any(|deleted| match deleted {
+            Deleted::One(one) => *one == place,
+            Deleted::Read => status == SmsStatus::Read,
+            Deleted::All => true,
+        })
+    };
+    for deleted in &messages.delete {
+        if let Deleted::One(place) = deleted
+            && !kept.iter().any(|(there, _)| there == place)
+        {
+            return Err(Failure::because(format!(
+                "there is no message {place}; messages --list names those that are kept"
+            )));
+        }
+    }
+    for (place, record) in &kept {
+        let is_deleted = named(*place, record.status);
+        if is_deleted {
+            inbox.delete(*place)?;
+        }
+        if messages.list || is_deleted {
+            tell_kept(*place, record, is_deleted, context)?;
+        }
+    }
+    if kept.is_empty() {
+        context.output.text("no messages are kept")?;
+    }
+    // One that did not find room comes as soon as the operator knows.
+    if !messages.delete.is_empty() && usim.is_memory_exceeded()? {
+        let told = with_messages(arguments, memory, context, |client| {
+            let attachment = client.attach(&mut usim)?;
+            announced(client, &attachment, &mut usim)
+        });
+        if let Err(Failure::Because(cause)) = told {
+            eprintln!("vuicc: the operator does not know yet that there is room, and is told the next time: {cause}");
+        }
+    }
+    Ok(())
+}
+
+fn tell_kept(place: MessagePlace, record: &Record, deleted: bool, context: &Context) -> Result<(), Failure> {
+    let status = match record.status {
+        SmsStatus::Unread => "unread",
+        SmsStatus::Sent => "sent",
+        SmsStatus::ToBeSent => "to be sent",
+        _ => "read",
+    };
+    let deliver = Deliver::decode(&record.tpdu).ok();
+    let from = deliver.as_ref().map(|deliver| deliver.from.value().to_owned());
+    let at = deliver.as_ref().and_then(|deliver| deliver.at.unix());
+    let text = deliver.and_then(|deliver| deliver.data.as_text());
+    context.output.json(&json!({
+        "event": if deleted { "message_deleted" } else { "message_kept" }, "place": place.to_string(), "status": status,
+        "from": from, "at": at, "text": text,
+    }))?;
+    let done = if deleted { "deleted: " } else { "" };
+    let (from, text) = (from.unwrap_or_default(), text.unwrap_or_else(|| "(no text)".into()).replace('\n', "\n  "));
+    Ok(context.output.text(format_args!("{done}{place:>4}  {status:<10}  {from}: {text}"))?)
 }
 
 /// What `status` came to, in words.

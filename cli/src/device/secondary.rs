@@ -110,7 +110,7 @@ fn serve_primaries(
     close(opened);
     context.output.json(&json!({ "event": "waiting", "name": terminal.name, "address": place.to_string() }))?;
     context.output.text(format_args!("“{}” waits at {place}", terminal.name))?;
-    let person = Person::new(context.output, device.yes);
+    let person = Person::new(context.output, device.yes).who_compares_nothing(device.digits_are_the_same);
     let mut user = EuiccOwner::new(context.output, device.yes);
     let mut tell = teller(context);
     loop {

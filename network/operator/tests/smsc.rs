@@ -730,6 +730,41 @@ async fn each_method_attaches() {
     }
 }
 
+/// RP-ERROR with cause 22, and RP-SMMA: a message that finds no room waits until there is some, which is no failed attempt.
+#[tokio::test]
+async fn a_phone_without_room() {
+    let (smsc, _) = smsc_with(":memory:", Patience::default()).await;
+    let mut phone = Phone::new(&smsc, Peer::new(Method::Aka)).await;
+    phone.attach().await;
+    smsc.submit(&submission("wait for me"), unix_now()).await.unwrap();
+    let path = async |phone: &Phone| {
+        let (_, messages) = phone.messages(0).await;
+        format!("/messages/{}", messages[0]["id"].as_str().unwrap())
+    };
+    // Oftener than there are attempts.
+    for _ in 0..20 {
+        let message = path(&phone).await;
+        assert_eq!(phone.post(&message, &json!({"delivered": false, "cause": 22})).await.0, 204);
+        assert_eq!(phone.messages(0).await.1.len(), 0, "it waits");
+        assert_eq!(phone.post("/memory-available", &json!({})).await.0, 204);
+    }
+    assert_eq!(smsc.outline().await.unwrap().messages["enroute"], 1);
+    // Without its being said, after an hour.
+    let message = path(&phone).await;
+    assert_eq!(phone.post(&message, &json!({"delivered": false, "cause": 22})).await.0, 204);
+    assert_eq!(smsc.waiting(&imsi(OLD), unix_now() + 3590).await.unwrap().len(), 0);
+    assert_eq!(smsc.waiting(&imsi(OLD), unix_now() + 3601).await.unwrap().len(), 1);
+    // Another cause is an attempt, and room is no cure for it.
+    assert_eq!(phone.post("/memory-available", &json!({})).await.0, 204);
+    let message = path(&phone).await;
+    assert_eq!(phone.post(&message, &json!({"delivered": false, "cause": 111})).await.0, 204);
+    assert_eq!(phone.post("/memory-available", &json!({})).await.0, 204);
+    assert_eq!(phone.messages(0).await.1.len(), 0);
+    assert_eq!(phone.post("/messages/none", &json!({"delivered": false, "cause": 22})).await.0, 404);
+    phone.token = "nobody".to_owned();
+    assert_eq!(phone.post("/memory-available", &json!({})).await.0, 401);
+}
+
 #[tokio::test]
 async fn who_does_not_attach() {
     let (smsc, hlr) = smsc_with(":memory:", Patience::default()).await;

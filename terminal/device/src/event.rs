@@ -223,7 +223,7 @@ pub enum What {
     Attached,
     /// A short message came.
     Sms {
-        /// The record of EF.SMS it lies in; none for one that is for the device itself.
+        /// The record of EF.SMS it lies in; none for one that is for the device itself, or is not kept on the card.
         record: Option<u8>,
     },
     /// The operator asks the device to look at its configuration. TS.43 section 2.6
@@ -303,7 +303,7 @@ impl fmt::Display for What {
             Self::Removed { iccid } => write!(f, "removed{}", of(iccid)),
             Self::Attached => f.write_str("attached"),
             Self::Sms { record: Some(record) } => write!(f, "short message, in record {record}"),
-            Self::Sms { record: None } => f.write_str("short message for the device"),
+            Self::Sms { record: None } => f.write_str("short message, not onto the card"),
             Self::ConfigurationWanted => f.write_str("look at your configuration"),
             Self::CardDisabled { iccid } => write!(f, "card{} taken out of use", of(iccid)),
             Self::ProfileDisabled { iccid } => write!(f, "disabled{}", of(iccid)),

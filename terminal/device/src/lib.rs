@@ -6,6 +6,7 @@
 //! | [`eap`] | the peer of EAP-SIM, EAP-AKA and EAP-AKA', without input or output | RFC 4186, 4187, 9048 |
 //! | [`entitlement`] | the client of an entitlement server | TS.43 |
 //! | [`event`] | what happens between the parties, told as it happens | – |
+//! | [`inbox`] | where they are kept: on the card, and in the device | TS 31.102 section 4.2.25, TS 23.040 section 3.3 |
 //! | [`mt`] | short messages to this device | TS 23.040, TS.43 section 2.6 |
 //! | [`one_time_code`] | a code by SMS, from one device to the other in a QR code | – |
 //! | [`pairing`] | two devices find each other, make sure of each other, and talk | – |
@@ -19,6 +20,7 @@ pub mod entitlement;
 pub mod event;
 pub mod flow;
 pub mod http;
+pub mod inbox;
 pub mod mt;
 pub mod one_time_code;
 pub mod pairing;

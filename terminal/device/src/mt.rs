@@ -1,6 +1,10 @@
 //! Short messages to this device: where there is no radio they come over the operator's HTTPS, to a device that proved
-//! by its card whose messages it may have. What comes goes into EF.SMS, as on any phone, and is unread there until the
-//! person has seen it, whatever happens to the device meanwhile.
+//! by its card whose messages it may have. What comes is handled as its class and protocol identifier say
+//! ([`sms::handling`]): most goes into EF.SMS, as on any phone, or into the device's own memory ([`crate::inbox`]), and is
+//! unread there until the person has seen it, whatever happens to the device meanwhile.
+//!
+//! A message that finds no room is refused (RP-ERROR, cause 22) and waits at the operator until the device has said that
+//! there is room again (RP-SMMA).
 //!
 //! A message to the port of TS.43 is none for the person: it asks the device to look at its configuration.
 
@@ -8,13 +12,16 @@ use std::time::Duration;
 
 use rsp::Imsi;
 use serde::Deserialize;
-use sms::{Address, Deliver, Reassembly, Record, Status};
+use sms::handling::{Place as Wish, protocol};
+use sms::{Address, Deliver, Handling, Reassembly, Record, Status};
 
 use crate::eap::{self, EapError, Method, Peer, Reply};
 use crate::entitlement::exchange::{relay, relayed};
 use crate::entitlement::{App, Token};
 use crate::event::{Event, Party, What};
 use crate::http::{Http, HttpAnswer, HttpMethod, HttpRequest, authority};
+use crate::inbox::{Inbox, InboxError, Place};
+use crate::store::{Store, Volatile};
 use crate::usim::{Authenticator, Usim, UsimError};
 use reader_bridge::Transport;
 
@@ -36,6 +43,9 @@ pub enum MtError {
     /// The card could not take a message.
     #[error(transparent)]
     Usim(#[from] UsimError),
+    /// What was taken could not be kept.
+    #[error(transparent)]
+    Inbox(InboxError),
     /// The operator does not believe the card.
     #[error("the operator does not believe the card; is it one of its own, and in use?")]
     NotAuthenticated,
@@ -67,28 +77,89 @@ pub struct Waiting {
     pub tpdu: String,
 }
 
-/// A message that was taken.
+/// A message that has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// For the person; it lies in EF.SMS.
+    /// For the person; it is kept.
     Sms {
-        /// In which record.
-        record: u8,
-        /// All records of the message that is whole now, to be marked as read once the person has seen it; none while
-        /// parts of a long one are missing.
-        whole: Vec<u8>,
+        /// Where.
+        place: Place,
+        /// All parts of the message that is whole now, to be marked as read once the person has seen it; none while parts
+        /// of a long one are missing.
+        whole: Vec<Place>,
         /// Who sent it.
         from: String,
         /// Its text; `None` while parts of a long one are missing, or for one that is no text.
         text: Option<String>,
+        /// What else there is to say of it.
+        about: About,
+    },
+    /// For the person, to be shown at once; it is kept nowhere.
+    Shown {
+        /// Who sent it.
+        from: String,
+        /// As in [`Received::Sms`].
+        text: Option<String>,
+        /// What else there is to say of it.
+        about: About,
     },
     /// The operator asks the device to look at the configuration of these entitlements. TS.43 section 2.6
     ConfigurationWanted(Vec<App>),
-    /// It lies in EF.SMS, in this record, and the person has read it: only its acknowledgement had got lost.
-    Read(u8),
+    /// It is kept here already, and the person has read it: only its acknowledgement had got lost.
+    Read(Place),
+    /// For the card itself, which took it.
+    ForCard,
+    /// Taken, and nothing else was to be done: short message type 0, or for a program that is not there.
+    Discarded,
+    /// There is no room for it; it waits at the operator.
+    NoRoom {
+        /// Who sent it.
+        from: String,
+    },
+    /// For the card itself, which did not take it.
+    RefusedByCard,
     /// No message; it was acknowledged as not delivered.
     Unreadable,
 }
+
+/// What there is to say of a message besides its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its class, 0 to 3.
+    pub class: Option<u8>,
+    /// The sender wants to be called.
+    pub wants_call: bool,
+    /// Messages of another kind wait, or do not any more.
+    pub waiting: Option<sms::handling::Waiting>,
+    /// It is to be deleted once it was read.
+    pub deleted_when_read: bool,
+}
+
+impl About {
+    fn of(message: &Deliver) -> Self {
+        let coding = message.data.coding;
+        Self {
+            class: coding.class(),
+            wants_call: message.protocol == protocol::RETURN_CALL,
+            waiting: coding.waiting(),
+            deleted_when_read: coding.is_deleted_when_read(),
+        }
+    }
+}
+
+/// What the network is told of a message. TS 24.011 section 8.2.5.4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    /// RP-ACK.
+    Taken,
+    /// RP-ERROR, with its cause if there is a better one than none.
+    Refused(Option<u8>),
+}
+
+/// RP-Cause: memory capacity exceeded.
+const MEMORY_EXCEEDED: u8 = 22;
+/// RP-Cause: protocol error, unspecified.
+const PROTOCOL_ERROR: u8 = 111;
 
 /// The device's side of the operator's door for messages.
 pub struct MtClient<'a> {
@@ -105,7 +176,10 @@ pub struct MtClient<'a> {
     /// Parts of long messages.
     pub parts: Reassembly,
     /// Where those parts lie, and what they are part of.
-    unfinished: Vec<(Long, u8)>,
+    unfinished: Vec<(Long, Place)>,
+    /// The device's own memory; without one, one that is gone with the client.
+    memory: Option<&'a mut dyn Store>,
+    volatile: Volatile,
 }
 
 /// A long message: who sent it, its reference, and how many parts it has.
@@ -121,7 +195,32 @@ impl<'a> MtClient<'a> {
         party: Party,
     ) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { http, base, random, tell, party, parts: Reassembly::default(), unfinished: Vec::new() }
+        Self {
+            http,
+            base,
+            random,
+            tell,
+            party,
+            parts: Reassembly::default(),
+            unfinished: Vec::new(),
+            memory: None,
+            volatile: Volatile::default(),
+        }
+    }
+
+    /// The same, which keeps in the device what does not go onto the card.
+    #[must_use]
+    pub fn with_memory(self, memory: &'a mut dyn Store) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// What is kept: on this card, and in the device.
+    pub fn inbox<'b, T: Transport>(&'b mut self, usim: &'b mut Usim<T>) -> Inbox<'b, T> {
+        let store: &mut dyn Store = match &mut self.memory {
+            Some(memory) => &mut **memory,
+            None => &mut self.volatile,
+        };
+        Inbox { usim, store }
     }
 
     /// Proves by EAP-AKA whose messages these are.
@@ -192,9 +291,16 @@ impl<'a> MtClient<'a> {
 
     /// Says what became of a message; until then it is handed out again.
     pub fn acknowledge(&mut self, attachment: &Attachment, id: &str, delivered: bool) -> Result<(), MtError> {
-        let body = serde_json::json!({ "delivered": delivered }).to_string();
+        self.report(attachment, id, if delivered { Report::Taken } else { Report::Refused(None) })
+    }
+
+    fn report(&mut self, attachment: &Attachment, id: &str, report: Report) -> Result<(), MtError> {
+        let body = match report {
+            Report::Refused(Some(cause)) => serde_json::json!({ "delivered": false, "cause": cause }),
+            other => serde_json::json!({ "delivered": other == Report::Taken }),
+        };
         let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
-        let answer = self.post(&format!("/mt/v1/messages/{id}"), &body, Some(attachment))?;
+        let answer = self.post(&format!("/mt/v1/messages/{id}"), &body.to_string(), Some(attachment))?;
         match answer.status {
             // Not found: acknowledged before, and that answer got lost.
             200 | 204 | 404 | 410 => Ok(()),
@@ -203,18 +309,43 @@ impl<'a> MtClient<'a> {
         }
     }
 
-    /// Takes the messages that wait: into EF.SMS, then acknowledged. A full card leaves them at the operator.
+    /// If a message found no room before and would now, says so to the operator: RP-SMMA. Whether it was said.
+    pub fn announce_room<T: Transport>(
+        &mut self,
+        attachment: &Attachment,
+        usim: &mut Usim<T>,
+    ) -> Result<bool, MtError> {
+        if !usim.is_memory_exceeded()? || !self.inbox(usim).has_room()? {
+            return Ok(false);
+        }
+        let answer = self.post("/mt/v1/memory-available", "{}", Some(attachment))?;
+        match answer.status {
+            200 | 204 => {
+                // Noted once the network knows, not before. TS 31.102 section 4.2.9
+                usim.note_memory_exceeded(false)?;
+                Ok(true)
+            }
+            401 | 403 => Err(MtError::Detached),
+            // An operator that does not take it tries again by itself.
+            404 | 405 => Ok(false),
+            _ => Err(self.unexpected(&answer)),
+        }
+    }
+
+    /// Takes the messages that wait, each to where it belongs, and acknowledges them. What finds no room stays at the
+    /// operator.
     pub fn receive<T: Transport>(
         &mut self,
         attachment: &Attachment,
         patience: Duration,
         usim: &mut Usim<T>,
     ) -> Result<Vec<Received>, MtError> {
+        self.announce_room(attachment, usim)?;
         let mut received = Vec::new();
         for waiting in self.messages(attachment, patience)? {
             match self.take(&waiting, usim) {
-                Ok(one) => {
-                    self.acknowledge(attachment, &waiting.id, one != Received::Unreadable)?;
+                Ok((one, report)) => {
+                    self.report(attachment, &waiting.id, report)?;
                     received.push(one);
                 }
                 Err(error) => {
@@ -226,54 +357,94 @@ impl<'a> MtClient<'a> {
         Ok(received)
     }
 
-    /// The messages in EF.SMS that nobody has read yet: those a device had taken that was cut off before it showed them.
-    pub fn unread<T: Transport>(&mut self, usim: &mut Usim<T>) -> Result<Vec<Received>, UsimError> {
+    /// The messages that are kept and that nobody has read yet: those a device had taken that was cut off before it showed
+    /// them.
+    pub fn unread<T: Transport>(&mut self, usim: &mut Usim<T>) -> Result<Vec<Received>, MtError> {
         let mut unread = Vec::new();
-        for (number, record) in usim.messages()? {
+        for (place, record) in self.inbox(usim).messages()? {
             if record.status == Status::Unread
                 && let Ok(deliver) = Deliver::decode(&record.tpdu)
             {
-                unread.push(self.stored(number, deliver));
+                unread.push(self.stored(place, deliver));
             }
         }
         Ok(unread)
     }
 
-    fn take<T: Transport>(&mut self, waiting: &Waiting, usim: &mut Usim<T>) -> Result<Received, MtError> {
-        let Some((centre, tpdu, deliver)) = read(waiting) else { return Ok(Received::Unreadable) };
-        if deliver.data.ports().is_some_and(|ports| ports.destination == CONFIGURATION_PORT) {
-            self.tell(What::Sms { record: None }, false);
-            let Some(apps) = configuration_wanted(&deliver.data.content) else { return Ok(Received::Unreadable) };
-            self.tell(What::ConfigurationWanted, false);
-            return Ok(Received::ConfigurationWanted(apps));
+    fn take<T: Transport>(&mut self, waiting: &Waiting, usim: &mut Usim<T>) -> Result<(Received, Report), MtError> {
+        const UNREADABLE: (Received, Report) = (Received::Unreadable, Report::Refused(None));
+        let Some((centre, tpdu, deliver)) = read(waiting) else { return Ok(UNREADABLE) };
+        let handling = Handling::of(&deliver);
+        // That comes first, whatever else there is: nobody is to hear of it.
+        if handling == Handling::Discard {
+            return Ok((Received::Discarded, Report::Taken));
         }
-        let (record, status) = usim.write_sms(&Record::unread(centre, tpdu))?;
-        self.tell(What::Sms { record: Some(record) }, false);
-        Ok(if status == Status::Unread { self.stored(record, deliver) } else { Received::Read(record) })
+        if handling != Handling::ToCard && deliver.data.ports().is_some_and(|to| to.destination == CONFIGURATION_PORT) {
+            self.tell(What::Sms { record: None }, false);
+            let Some(apps) = configuration_wanted(&deliver.data.content) else { return Ok(UNREADABLE) };
+            self.tell(What::ConfigurationWanted, false);
+            return Ok((Received::ConfigurationWanted(apps), Report::Taken));
+        }
+        let (wish, replaces) = match handling {
+            Handling::Show => {
+                self.tell(What::Sms { record: None }, false);
+                let (about, from) = (About::of(&deliver), deliver.from.clone());
+                let text = self.parts.add(&from, deliver.data).and_then(|message| message.as_text());
+                return Ok((Received::Shown { from: from.value().to_owned(), text, about }, Report::Taken));
+            }
+            Handling::ToCard if usim.takes_sms_downloads()? => {
+                self.tell(What::Sms { record: None }, false);
+                return Ok(if usim.download_sms(Some(&centre), &tpdu)? {
+                    (Received::ForCard, Report::Taken)
+                } else {
+                    (Received::RefusedByCard, Report::Refused(Some(PROTOCOL_ERROR)))
+                });
+            }
+            Handling::ToCard | Handling::Discard => (Wish::Card, false),
+            Handling::Keep { place, replaces } => (place, replaces),
+        };
+        let from = deliver.from.value().to_owned();
+        match self.inbox(usim).keep(&Record::unread(centre, tpdu), wish, replaces) {
+            Ok((place, status)) => {
+                let record = if let Place::Card(record) = place { Some(record) } else { None };
+                self.tell(What::Sms { record }, false);
+                let unread = status == Status::Unread;
+                let received = if unread { self.stored(place, deliver) } else { Received::Read(place) };
+                Ok((received, Report::Taken))
+            }
+            Err(InboxError::Full) => {
+                usim.note_memory_exceeded(true)?;
+                Ok((Received::NoRoom { from }, Report::Refused(Some(MEMORY_EXCEEDED))))
+            }
+            // TS 23.038 section 4: for the card only, and there is room elsewhere.
+            Err(InboxError::CardFull) => Ok((Received::NoRoom { from }, Report::Refused(Some(PROTOCOL_ERROR)))),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// A message that lies in EF.SMS.
-    fn stored(&mut self, record: u8, deliver: Deliver) -> Received {
+    /// A message that is kept.
+    fn stored(&mut self, place: Place, deliver: Deliver) -> Received {
+        let about = About::of(&deliver);
         let Deliver { from, data, .. } = deliver;
         let long = data.concatenation().map(|part| (from.clone(), part.reference, part.total));
         if let Some(long) = &long
-            && !self.unfinished.iter().any(|(_, part)| *part == record)
+            && !self.unfinished.iter().any(|(_, part)| *part == place)
         {
-            self.unfinished.push((long.clone(), record));
+            self.unfinished.push((long.clone(), place));
         }
         let (mut whole, mut text) = (Vec::new(), None);
         if let Some(message) = self.parts.add(&from, data) {
             text = message.as_text();
-            whole.push(record);
+            whole.push(place);
             self.unfinished.retain(|(of, part)| {
                 let is_part = Some(of) == long.as_ref();
-                if is_part && *part != record {
+                if is_part && *part != place {
                     whole.push(*part);
                 }
                 !is_part
             });
         }
-        Received::Sms { record, whole, from: from.value().to_owned(), text }
+        Received::Sms { place, whole, from: from.value().to_owned(), text, about }
     }
 
     fn post(&mut self, path: &str, body: &str, attachment: Option<&Attachment>) -> Result<HttpAnswer, MtError> {
@@ -291,6 +462,15 @@ impl<'a> MtClient<'a> {
     fn tell(&mut self, what: What, outward: bool) {
         let (from, to) = (self.party, Party::MessageCentre);
         (self.tell)(if outward { Event::new(from, to, what) } else { Event::new(to, from, what) });
+    }
+}
+
+impl From<InboxError> for MtError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Usim(error) => Self::Usim(error),
+            other => Self::Inbox(other),
+        }
     }
 }
 
@@ -319,10 +499,11 @@ fn configuration_wanted(content: &[u8]) -> Option<Vec<App>> {
 mod tests {
     use super::*;
     use crate::http::HttpRequest;
+    use crate::inbox::KeptMessage;
     use crate::testing::{Dialogue, FakeServer, answer};
     use crate::usim::{GsmAnswer, UmtsAnswer};
     use hex_literal::hex;
-    use sms::{Timestamp, UserData};
+    use sms::{DataCoding, Timestamp, UserData};
 
     const JSON: &str = "application/json";
     const REQUEST: &str =
@@ -402,10 +583,17 @@ mod tests {
         let record = Record::unread(Address::parse("15550000000").unwrap(), tpdu).encode().unwrap();
         let update = format!("00DC0104B0{}", hex::encode_upper(record));
         let free = format!("00{}9000", "FF".repeat(175));
+        let select = ("00A40004026F3C00", "62078205422100B0019000");
         let mut card = Dialogue::new(&[
             ("00A4040407A000000087100200", "9000"),
-            ("00A40004026F3C00", "6207820542210 0B0019000".replace(' ', "").as_str()),
+            ("00A4000C026F43", "9000"),
+            ("00B0000002", "FFFF9000"),
+            // What is there, where there is room, and there it goes.
+            select,
             ("00B20104B0", &free),
+            select,
+            ("00B20104B0", &free),
+            select,
             (&update, "9000"),
         ]);
         let attachment = Attachment(Token::new("a1", None));
@@ -417,7 +605,13 @@ mod tests {
         assert_eq!(
             received.unwrap(),
             [
-                Received::Sms { record: 1, whole: vec![1], from: "81901234567".into(), text },
+                Received::Sms {
+                    place: Place::Card(1),
+                    whole: vec![Place::Card(1)],
+                    from: "81901234567".into(),
+                    text,
+                    about: About::default(),
+                },
                 Received::ConfigurationWanted(vec![App::Primary]),
                 Received::Unreadable,
             ]
@@ -447,13 +641,26 @@ mod tests {
         let seen = Record { status: Status::Read, ..record(text("seen")) };
         let [seen, first, code] = [seen, record(part(0)), record(text("Your code: 123456"))].map(|one| answer_of(&one));
         let (last, free) = (record(part(1)), format!("00{}9000", "FF".repeat(175)));
+        let kept = answer_of(&last);
         let select = ("00A40004026F3C00", "62078205422100B0049000");
         let update = format!("00DC0404B0{}", hex::encode_upper(last.encode().unwrap()));
         let reading = [("00B20104B0", &*seen), ("00B20204B0", &first), ("00B20304B0", &code), ("00B20404B0", &free)];
-        // Read once for what is unread, and once for each message that comes: the last part, and one that was read.
+        let full = [reading[0], reading[1], reading[2], ("00B20404B0", &*kept)];
         let opened = ("00A4040407A000000087100200", "9000");
-        let steps = [&[opened, select][..], &reading, &[select], &reading, &[(&update, "9000"), select], &reading[..1]]
-            .concat();
+        let status = [("00A4000C026F43", "9000"), ("00B0000002", "FFFF9000")];
+        // Read for what is unread; then, for each message that comes, what is there and where there is room.
+        let steps = [
+            &[opened, select][..],
+            &reading,
+            &status,
+            &[select],
+            &reading,
+            &[select],
+            &reading,
+            &[select, (&update, "9000"), select],
+            &full,
+        ]
+        .concat();
         let mut card = Dialogue::new(&steps);
         let mut usim = Usim::open(&mut card, None).unwrap();
         let [(two, _), (one, _)] = [waiting("m2", part(1)), waiting("m1", text("seen"))];
@@ -465,13 +672,149 @@ mod tests {
                 (unread, client.receive(&attachment, Duration::ZERO, &mut usim).unwrap())
             });
         let sms = |record, whole: &[u8], text: Option<&str>| Received::Sms {
-            record,
-            whole: whole.to_vec(),
+            place: Place::Card(record),
+            whole: whole.iter().copied().map(Place::Card).collect(),
             from: "81901234567".into(),
             text: text.map(str::to_owned),
+            about: About::default(),
         };
         assert_eq!(unread, [sms(2, &[], None), sms(3, &[3], Some("Your code: 123456"))]);
-        assert_eq!(received, [sms(4, &[4, 2], Some(&"0123456789".repeat(17))), Received::Read(1)]);
+        assert_eq!(received, [sms(4, &[4, 2], Some(&"0123456789".repeat(17))), Received::Read(Place::Card(1))]);
+        assert!(card.is_finished());
+    }
+
+    /// TS 23.038 section 4 and TS 23.040 section 9.2.3.9: what is not kept takes no room and touches no file of the card.
+    #[test]
+    fn what_is_not_kept() {
+        let data = |coding, text: &str| UserData { coding: DataCoding(coding), ..UserData::text(text).unwrap() };
+        let deliver = |protocol, data| {
+            let from = Address::international("81901234567").unwrap();
+            let deliver = Deliver { protocol, ..Deliver::new(from, Timestamp::new(1_767_225_600, 0), data) };
+            let tpdu = hex::encode(deliver.encode().unwrap());
+            format!(r#"{{"id":"m","smsc":"15550000000","tpdu":"{tpdu}"}}"#)
+        };
+        let shown = |text: &str, about| Received::Shown { from: "81901234567".into(), text: Some(text.into()), about };
+        let class_0 = About { class: Some(0), ..About::default() };
+        let waiting = Some(sms::handling::Waiting { active: true, kind: sms::handling::WaitingKind::Voicemail });
+        let configuration = UserData::to_port(CONFIGURATION_PORT, 0, b"x-aescfg,ap2009").unwrap();
+        for (message, expected) in [
+            (deliver(0x00, data(0x10, "now")), shown("now", class_0)),
+            (deliver(0x41, data(0xF0, "now")), shown("now", class_0)),
+            (deliver(0x40, data(0x00, "never")), Received::Discarded),
+            (deliver(0x40, data(0x10, "never")), Received::Discarded),
+            (deliver(0x40, configuration), Received::Discarded),
+            (deliver(0x7D, data(0xF1, "for a program")), Received::Discarded),
+            (deliver(0x00, data(0xC8, "2 new")), shown("2 new", About { waiting, ..About::default() })),
+        ] {
+            let status = [("00A4000C026F43", "9000"), ("00B0000002", "FFFF9000")];
+            let mut card = Dialogue::new(&[&[("00A4040407A000000087100200", "9000")][..], &status].concat());
+            let mut usim = Usim::open(&mut card, None).unwrap();
+            let messages = answer(200, JSON, &format!(r#"{{"messages":[{message}]}}"#));
+            let (received, requests, _) = with_client(vec![messages, answer(204, "", "")], |client| {
+                client.receive(&Attachment(Token::new("a1", None)), Duration::ZERO, &mut usim)
+            });
+            assert_eq!(received.unwrap(), [expected], "{message}");
+            assert_eq!(requests[1].body, r#"{"delivered":true}"#);
+            assert!(card.is_finished());
+        }
+    }
+
+    /// A message for the card itself goes to it; where it takes none, it is kept there.
+    #[test]
+    fn messages_for_the_card() {
+        let data = UserData { coding: DataCoding(0xF6), ..UserData::to_port(1, 0, &[2, 0x70, 0]).unwrap() };
+        let from = Address::international("81901234567").unwrap();
+        let deliver = Deliver { protocol: 0x7F, ..Deliver::new(from, Timestamp::new(1_767_225_600, 0), data) };
+        let tpdu = deliver.encode().unwrap();
+        let message = format!(r#"{{"id":"m","smsc":"15550000000","tpdu":"{}"}}"#, hex::encode(&tpdu));
+        let objects = format!("82028381 860781 5155000000F0 8B{:02X}{}", tpdu.len(), hex::encode_upper(&tpdu));
+        let objects = objects.replace(' ', "");
+        let envelope = format!("D1{:02X}{objects}", objects.len() / 2);
+        let envelope = format!("80C20000{:02X}{envelope}", envelope.len() / 2);
+        let status = [("00A4000C026F43", "9000"), ("00B0000002", "FFFF9000")];
+        let opened = ("00A4040407A000000087100200", "9000");
+        let ust = [("00A4000C026F38", "9000"), ("00B0000004", "000000089000")];
+        for (answered, expected, said) in [
+            ("9000", Received::ForCard, r#"{"delivered":true}"#),
+            ("910F", Received::ForCard, r#"{"delivered":true}"#),
+            ("6F00", Received::RefusedByCard, r#"{"cause":111,"delivered":false}"#),
+        ] {
+            let steps = [&[opened][..], &status, &ust, &[(&envelope, answered)]].concat();
+            let mut card = Dialogue::new(&steps);
+            let mut usim = Usim::open(&mut card, None).unwrap();
+            let messages = answer(200, JSON, &format!(r#"{{"messages":[{message}]}}"#));
+            let (received, requests, _) = with_client(vec![messages, answer(204, "", "")], |client| {
+                client.receive(&Attachment(Token::new("a1", None)), Duration::ZERO, &mut usim)
+            });
+            assert_eq!(received.unwrap(), [expected], "{answered}");
+            assert_eq!(requests[1].body, said);
+            assert!(card.is_finished());
+        }
+    }
+
+    /// Full of unread ones: refused with cause 22, noted on the card; and once there is room, said, and noted again.
+    #[test]
+    fn memory_is_exceeded_and_there_again() {
+        let unread = |text: &str| {
+            let tpdu = hex::decode(tpdu_of(UserData::text(text).unwrap())).unwrap();
+            Record::unread(Address::parse("15550000000").unwrap(), tpdu)
+        };
+        let there = hex::encode_upper(unread("there").encode().unwrap()) + "9000";
+        let (message, _) = waiting("m1", UserData::text("new").unwrap());
+        let select = ("00A40004026F3C00", "62078205422100B0019000");
+        let opened = ("00A4040407A000000087100200", "9000");
+        let (look, reading) = (("00A4000C026F43", "9000"), ("00B20104B0", &*there));
+        let steps = [
+            // No note. What is there, no room, noted.
+            opened,
+            look,
+            ("00B0000002", "FFFF9000"),
+            select,
+            reading,
+            select,
+            reading,
+            look,
+            ("00B0000002", "FFFF9000"),
+            ("00D6000101FE", "9000"),
+            // Next time: there is no room yet.
+            look,
+            ("00B0000002", "FFFE9000"),
+            select,
+            reading,
+            select,
+            reading,
+        ];
+        let mut card = Dialogue::new(&steps);
+        let mut usim = Usim::open(&mut card, None).unwrap();
+        let attachment = Attachment(Token::new("a1", None));
+        let messages = |list: &str| answer(200, JSON, &format!(r#"{{"messages":[{list}]}}"#));
+        let full = || {
+            let mut store = Volatile::default();
+            let record = unread("kept").encode().unwrap().to_vec();
+            store.0.messages = (1..=200).map(|number| KeptMessage { number, record: record.clone() }).collect();
+            store
+        };
+        let answers = vec![messages(&message), answer(204, "", ""), messages("")];
+        let (received, requests, _) = with_client(answers, |client| {
+            client.volatile = full();
+            let mut received = client.receive(&attachment, Duration::ZERO, &mut usim).unwrap();
+            received.extend(client.receive(&attachment, Duration::ZERO, &mut usim).unwrap());
+            received
+        });
+        assert_eq!(received, [Received::NoRoom { from: "81901234567".into() }]);
+        assert_eq!(requests[1].body, r#"{"cause":22,"delivered":false}"#);
+        assert!(card.is_finished());
+        // Something was deleted in the device meanwhile.
+        let steps =
+            [opened, look, ("00B0000002", "FFFE9000"), look, ("00B0000002", "FFFE9000"), ("00D6000101FF", "9000")];
+        let mut card = Dialogue::new(&steps);
+        let mut usim = Usim::open(&mut card, None).unwrap();
+        let (said, requests, _) = with_client(vec![answer(204, "", "")], |client| {
+            client.volatile = full();
+            client.volatile.0.messages.pop();
+            client.announce_room(&attachment, &mut usim)
+        });
+        assert_eq!((said, &*requests[0].url), (Ok(true), "https://operator.example/mt/v1/memory-available"));
         assert!(card.is_finished());
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entitlement::request::{App, as_text};
 use crate::entitlement::token::Token;
+use crate::inbox::KeptMessage;
 use crate::pairing::Fingerprint;
 
 /// All that is to survive a restart.
@@ -25,6 +26,8 @@ pub struct DeviceState {
     pub disabled: Vec<DisabledCard>,
     /// Profiles that came from paired devices.
     pub received: Vec<ReceivedProfile>,
+    /// Short messages that are not on the card.
+    pub messages: Vec<KeptMessage>,
     /// The SM-DP+ a paired device was sent to last through this one's connection, so that it can go on there.
     pub smdp: Option<String>,
 }

@@ -21,6 +21,8 @@ mod file {
     pub(super) const AD: [u8; 2] = [0x6F, 0xAD];
     pub(super) const MSISDN: [u8; 2] = [0x6F, 0x40];
     pub(super) const SMS: [u8; 2] = [0x6F, 0x3C];
+    pub(super) const SMSS: [u8; 2] = [0x6F, 0x43];
+    pub(super) const UST: [u8; 2] = [0x6F, 0x38];
 }
 
 /// Tags of the file control parameters. TS 102 221 section 11.1.1.3.
@@ -103,9 +105,6 @@ pub enum UsimError {
     /// The contents of a file, or an answer, are not what the specification says.
     #[error("{0} of the card is damaged; ask the operator for another card")]
     Damaged(&'static str),
-    /// Every record of EF.SMS is taken.
-    #[error("the card's memory for messages is full; delete some")]
-    MessagesFull,
 }
 
 /// What the USIM answers to a challenge in UMTS context. Keys are wiped when dropped.
@@ -237,26 +236,77 @@ impl<T: Transport> Usim<T> {
         Ok(messages)
     }
 
-    /// Writes a message to a free record of EF.SMS; the record's number and status.
-    ///
-    /// If it is there already, read or not, it is not written again: the network repeats what was not acknowledged.
-    pub fn write_sms(&mut self, message: &sms::Record) -> Result<(u8, sms::Status), UsimError> {
-        const TOO_LONG: UsimError = UsimError::Damaged("a message longer than a record of EF.SMS");
-        let records = self.records(file::SMS)?.ok_or(UsimError::MessagesFull)?;
-        let wanted = message.encode().filter(|wanted| wanted.len() == usize::from(records.length)).ok_or(TOO_LONG)?;
-        let mut free = None;
+    /// A record of EF.SMS with nothing in it; `None` if there is none, or no EF.SMS.
+    pub fn free_record(&mut self) -> Result<Option<u8>, UsimError> {
+        let Some(records) = self.records(file::SMS)? else { return Ok(None) };
         for number in 1..=records.count {
             let record = self.read_record(number, records.length)?;
-            let status = record.first().map_or(sms::Status::Free, |status| sms::Status::of(*status));
-            if status == sms::Status::Free {
-                free = free.or(Some(number));
-            } else if record.get(1..) == wanted.get(1..) {
-                return Ok((number, status));
+            if record.first().is_none_or(|status| sms::Status::of(*status) == sms::Status::Free) {
+                return Ok(Some(number));
             }
         }
-        let free = free.ok_or(UsimError::MessagesFull)?;
-        self.update_record(free, wanted.to_vec())?;
-        Ok((free, message.status))
+        Ok(None)
+    }
+
+    /// Writes a message to this record of EF.SMS, whatever is in it.
+    pub fn put_sms(&mut self, record: u8, message: &sms::Record) -> Result<(), UsimError> {
+        const TOO_LONG: UsimError = UsimError::Damaged("a message longer than a record of EF.SMS");
+        let records = self.records(file::SMS)?.ok_or(UsimError::Damaged("EF.SMS"))?;
+        let wanted = message.encode().filter(|wanted| wanted.len() == usize::from(records.length)).ok_or(TOO_LONG)?;
+        self.update_record(record, wanted.to_vec())
+    }
+
+    /// Whether EF.SMSS has it that a message did not find room, and the network has not been told of room since. TS 31.102
+    /// section 4.2.9.
+    pub fn is_memory_exceeded(&mut self) -> Result<bool, UsimError> {
+        Ok(self.message_status()?.is_some_and(|flags| flags & MEMORY_AVAILABLE == 0))
+    }
+
+    /// Notes in EF.SMSS whether a message did not find room. A card without that file keeps no note.
+    pub fn note_memory_exceeded(&mut self, exceeded: bool) -> Result<(), UsimError> {
+        let Some(flags) = self.message_status()? else { return Ok(()) };
+        let wanted = if exceeded { flags & !MEMORY_AVAILABLE } else { flags | MEMORY_AVAILABLE };
+        if wanted == flags {
+            return Ok(());
+        }
+        let command = CommandBuf::new(Class::BASIC, Ins::UPDATE_BINARY, 0, MEMORY_OCTET).data([wanted]);
+        self.carry_out("UPDATE BINARY", &command).map(drop)
+    }
+
+    /// The second octet of EF.SMSS, which is selected then.
+    fn message_status(&mut self) -> Result<Option<u8>, UsimError> {
+        const NO_DATA: u8 = 0x0C;
+        let select = CommandBuf::new(Class::BASIC, Ins::SELECT, 0, NO_DATA).data(file::SMSS);
+        match self.send(&select)?.sw {
+            StatusWord::FILE_NOT_FOUND => return Ok(None),
+            sw if sw.is_ok() => {}
+            sw => return Err(UsimError::Refused { command: "SELECT", sw }),
+        }
+        let read = CommandBuf::new(Class::BASIC, Ins::READ_BINARY, 0, 0).le(2);
+        Ok(self.carry_out("READ BINARY", &read)?.get(usize::from(MEMORY_OCTET)).copied())
+    }
+
+    /// Whether the card takes messages that are for itself: service 28 of EF.UST. TS 31.102 section 4.2.8.
+    pub fn takes_sms_downloads(&mut self) -> Result<bool, UsimError> {
+        /// Service 28 is bit 4 of the fourth octet.
+        const OCTET: u8 = 4;
+        const BIT: u8 = 1 << 3;
+        match self.read_binary(file::UST, OCTET) {
+            Ok(services) => Ok(services.last().is_some_and(|octet| octet & BIT != 0)),
+            Err(UsimError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the card a message that is for itself: ENVELOPE (SMS-PP DOWNLOAD). TS 31.111 section 7.1.1. `false` if it did
+    /// not take it.
+    pub fn download_sms(&mut self, centre: Option<&sms::Address>, tpdu: &[u8]) -> Result<bool, UsimError> {
+        let envelope = sms_pp_download(centre, tpdu);
+        let envelope = envelope.ok_or(UsimError::Damaged("a message longer than an envelope"))?;
+        let command = CommandBuf::new(Class::BASIC_PROPRIETARY, Ins::ENVELOPE, 0, 0).data(envelope);
+        let sw = self.send(&command)?.sw;
+        // 91XX: taken, and the card has something to do with it.
+        Ok(sw.is_ok() || sw.sw1() == 0x91)
     }
 
     /// Notes in EF.SMS that the person has read a message.
@@ -348,6 +398,39 @@ impl<T: Transport> Usim<T> {
     fn send(&mut self, command: &CommandBuf) -> Result<Response, UsimError> {
         Ok(exchange(&mut self.card, &command.to_bytes())?)
     }
+}
+
+/// In EF.SMSS: the octet, and in it the bit, that is 0 once a message did not find room.
+const MEMORY_OCTET: u8 = 1;
+const MEMORY_AVAILABLE: u8 = 1;
+
+/// The data of ENVELOPE (SMS-PP DOWNLOAD): from the network, to the UICC. TS 31.111 section 7.1.1.2.
+fn sms_pp_download(centre: Option<&sms::Address>, tpdu: &[u8]) -> Option<Vec<u8>> {
+    const SMS_PP_DOWNLOAD: u8 = 0xD1;
+    const DEVICE_IDENTITIES: [u8; 4] = [0x82, 0x02, 0x83, 0x81];
+    const ADDRESS: u8 = 0x86;
+    const SMS_TPDU: u8 = 0x8B;
+    let mut objects = DEVICE_IDENTITIES.to_vec();
+    // Type of number and digits; their count is the object's length.
+    if let Some([length, digits @ ..]) = centre.map(sms::Address::encode_service_centre).as_deref()
+        && *length > 0
+    {
+        objects.extend([ADDRESS, *length]);
+        objects.extend(digits);
+    }
+    objects.push(SMS_TPDU);
+    objects.extend(length(tpdu.len())?);
+    objects.extend(tpdu);
+    let mut envelope = vec![SMS_PP_DOWNLOAD];
+    envelope.extend(length(objects.len())?);
+    envelope.extend(objects);
+    u8::try_from(envelope.len()).is_ok().then_some(envelope)
+}
+
+/// A length of BER-TLV of at most 255.
+fn length(octets: usize) -> Option<Vec<u8>> {
+    let octet = u8::try_from(octets).ok()?;
+    Some(if octet < 0x80 { vec![octet] } else { vec![0x81, octet] })
 }
 
 /// P2 of READ RECORD and UPDATE RECORD: the record of the number in P1.
@@ -559,7 +642,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_find_a_free_record() {
+    fn messages_in_records() {
         // Three records of 176 octets; the first one is taken by a message of one octet.
         let select = ("00A40004026F3C00", "6207820542210 0B003".replace(' ', "") + "9000");
         let select = (select.0, &*select.1);
@@ -569,15 +652,14 @@ mod tests {
         let message = sms::Record::decode(&hex::decode(filled("030291819999")).unwrap()).unwrap().unwrap();
         let message = sms::Record { tpdu: vec![0x99, 0x99], ..message };
         let update = format!("00DC0204B0{}", filled("030291819999"));
-        let reading = [("00B20104B0", &*taken), ("00B20204B0", &*free), ("00B20304B0", &*free)];
-        let steps = [&[select], &reading[..], &[(&*update, "9000")]].concat();
-        assert_eq!(with_usim(&steps, |usim| usim.write_sms(&message)), Ok((2, sms::Status::Unread)));
-        // Again, as after an acknowledgement that got lost; and after it was read.
+        let steps = [select, ("00B20104B0", &*taken), ("00B20204B0", &*free), select, (&*update, "9000")];
+        let written = with_usim(&steps, |usim| {
+            let record = usim.free_record()?;
+            usim.put_sms(record.unwrap(), &message)?;
+            Ok(record)
+        });
+        assert_eq!(written, Ok(Some(2)));
         let read = mine.replacen("03", "01", 1);
-        for (there, status) in [(&mine, sms::Status::Unread), (&read, sms::Status::Read)] {
-            let steps = [select, ("00B20104B0", &*taken), ("00B20204B0", there)];
-            assert_eq!(with_usim(&steps, |usim| usim.write_sms(&message)), Ok((2, status)));
-        }
         let marked = format!("00DC0204B0{}", filled("010291819999"));
         let steps = [select, ("00B20204B0", &*mine), (&*marked, "9000")];
         assert_eq!(with_usim(&steps, |usim| usim.mark_read(2)), Ok(()));
@@ -585,7 +667,7 @@ mod tests {
             assert_eq!(with_usim(&[select, ("00B20204B0", &**other)], |usim| usim.mark_read(2)), Ok(()));
         }
         let full = [select, ("00B20104B0", &*taken), ("00B20204B0", &*taken), ("00B20304B0", &*taken)];
-        assert_eq!(with_usim(&full, |usim| usim.write_sms(&message)), Err(UsimError::MessagesFull));
+        assert_eq!(with_usim(&full, |usim| usim.free_record()), Ok(None));
         let stored = with_usim(&full, |usim| usim.messages()).unwrap();
         assert_eq!(
             stored.iter().map(|(number, sms)| (*number, sms.tpdu[0])).collect::<Vec<_>>(),
@@ -593,6 +675,45 @@ mod tests {
         );
         let erased = format!("00DC0304B0{}", filled("00"));
         assert_eq!(with_usim(&[select, (&erased, "9000")], |usim| usim.delete_sms(3)), Ok(()));
+        assert_eq!(with_usim(&[("00A40004026F3C00", "6A82")], |usim| usim.free_record()), Ok(None));
+    }
+
+    /// TS 31.102 section 4.2.9: bit 1 of the second octet is 0 while memory capacity is exceeded.
+    #[test]
+    fn memory_that_was_exceeded() {
+        let select = ("00A4000C026F43", "9000");
+        for (flags, exceeded) in [("FFFF9000", false), ("05FE9000", true), ("05FF9000", false)] {
+            assert_eq!(with_usim(&[select, ("00B0000002", flags)], |usim| usim.is_memory_exceeded()), Ok(exceeded));
+        }
+        let set = [select, ("00B0000002", "05FF9000"), ("00D6000101FE", "9000")];
+        assert_eq!(with_usim(&set, |usim| usim.note_memory_exceeded(true)), Ok(()));
+        let unset = [select, ("00B0000002", "05FE9000"), ("00D6000101FF", "9000")];
+        assert_eq!(with_usim(&unset, |usim| usim.note_memory_exceeded(false)), Ok(()));
+        let already = [select, ("00B0000002", "05FE9000")];
+        assert_eq!(with_usim(&already, |usim| usim.note_memory_exceeded(true)), Ok(()));
+        let none = [("00A4000C026F43", "6A82")];
+        assert_eq!(with_usim(&none, |usim| usim.note_memory_exceeded(true)), Ok(()));
+    }
+
+    /// TS 31.111 section 7.1.1.2.
+    #[test]
+    fn messages_for_the_card_itself() {
+        let centre = sms::Address::international("15550000000").unwrap();
+        let tpdu = hex!("44 0B911809214365F7 7F F6 62101000000000 03 027000");
+        let envelope =
+            "80C20000 27 D125 82028381 86079151 55000000F0 8B16 440B911809214365F77FF662101000000000 03027000";
+        let envelope = envelope.replace(' ', "");
+        for (answer, taken) in [("9000", true), ("9110", true), ("6F00", false), ("9300", false), ("6985", false)] {
+            let steps = [(&*envelope, answer)];
+            assert_eq!(with_usim(&steps, |usim| usim.download_sms(Some(&centre), &tpdu)), Ok(taken), "{answer}");
+        }
+        let ust = ("00A4000C026F38", "9000");
+        for (services, takes) in [("000000089000", true), ("FFFFFFF79000", false)] {
+            assert_eq!(with_usim(&[ust, ("00B0000004", services)], |usim| usim.takes_sms_downloads()), Ok(takes));
+        }
+        assert_eq!(with_usim(&[("00A4000C026F38", "6A82")], |usim| usim.takes_sms_downloads()), Ok(false));
+        assert!(sms_pp_download(Some(&centre), &[0; 164]).is_some());
+        assert!(sms_pp_download(Some(&centre), &[0; 300]).is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use device::entitlement::{App, Client, Settings, Subscriber, Terminal};
 use device::event::{Event, Party, What};
 use device::flow::{FlowError, Pace};
 use device::http::HttpsClient;
+use device::inbox::Place as MessagePlace;
 use device::mt::{Attachment, MtClient, Received};
 use device::pairing::bluetooth::{Address, Bluetooth, Keyring, Radio};
 use device::pairing::lan::{Interfaces, Lan};
@@ -156,7 +157,7 @@ impl Inbox {
         let end = Instant::now() + MESSAGE;
         while Instant::now() < end {
             for received in self.receive(usim, Duration::from_secs(2))? {
-                let Received::Sms { record, .. } = received else { continue };
+                let Received::Sms { place: MessagePlace::Card(record), .. } = received else { continue };
                 let stored = usim.messages()?.into_iter().find(|(number, _)| *number == record);
                 let stored = stored.ok_or_else(|| Failure::because(format!("record {record} of EF.SMS is empty")))?;
                 let text = Deliver::decode(&stored.1.tpdu).ok().and_then(|deliver| deliver.data.as_text());

@@ -5,8 +5,12 @@
 //! POST /mt/v1/attach  {"session", "eap-relay-packet"}             → 200 the same again, or {"attachment": token}
 //!                                                                   403 {"eap-relay-packet": EAP-Failure}
 //! GET  /mt/v1/messages?wait=SECONDS    Authorization: Bearer      → 200 {"messages": [{"id", "smsc", "tpdu"}]}
-//! POST /mt/v1/messages/ID {"delivered": true|false}               → 204
+//! POST /mt/v1/messages/ID {"delivered": true|false, "cause": …}   → 204
+//! POST /mt/v1/memory-available                                    → 204
 //! ```
+//!
+//! `cause` is RP-Cause of TS 24.011: a message refused with 22, memory capacity exceeded, waits until the phone says that
+//! there is room again (RP-SMMA), or for an hour; it is no failed attempt.
 //!
 //! A message is handed out until it is acknowledged. A phone waits once: whoever asks again ends the earlier wait. Where too
 //! many wait already, 503 says when to ask again. All that is known of a phone is in the database: any process may
@@ -123,6 +127,7 @@ pub fn router(smsc: &Smsc) -> Router {
         .route("/mt/v1/attach", post(attach))
         .route("/mt/v1/messages", get(messages))
         .route("/mt/v1/messages/{id}", post(acknowledge))
+        .route("/mt/v1/memory-available", post(memory_available))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(smsc.clone())
 }
@@ -343,17 +348,33 @@ async fn messages(
 #[derive(Deserialize)]
 struct Acknowledgement {
     delivered: bool,
+    /// Why not.
+    #[serde(default)]
+    cause: Option<u8>,
 }
 
 async fn acknowledge(
     State(smsc): State<Smsc>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Body(Acknowledgement { delivered }): Body<Acknowledgement>,
+    Body(Acknowledgement { delivered, cause }): Body<Acknowledgement>,
 ) -> Result<StatusCode, Refusal> {
+    /// RP-Cause: memory capacity exceeded.
+    const MEMORY_EXCEEDED: u8 = 22;
     let imsi = smsc.attached(&headers).await?;
-    smsc.acknowledge(&imsi, &id, delivered, unix_now()).await?;
-    tracing::info!(imsi = ?imsi, id, delivered, "message acknowledged");
+    if !delivered && cause == Some(MEMORY_EXCEEDED) {
+        smsc.memory_exceeded(&imsi, &id, unix_now()).await?;
+    } else {
+        smsc.acknowledge(&imsi, &id, delivered, unix_now()).await?;
+    }
+    tracing::info!(imsi = ?imsi, id, delivered, cause, "message acknowledged");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn memory_available(State(smsc): State<Smsc>, headers: HeaderMap) -> Result<StatusCode, Refusal> {
+    let imsi = smsc.attached(&headers).await?;
+    let messages = smsc.memory_available(&imsi, unix_now()).await?;
+    tracing::info!(imsi = ?imsi, messages, "there is room for messages again");
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -28,6 +28,8 @@ const HANDFUL: i64 = 10;
 const MOST_ATTEMPTS: i64 = 8;
 /// Seconds until a phone is offered a message again that it could not take, the first time.
 const PAUSE: u64 = 15;
+/// Seconds until a phone without room for a message is offered it again, if it does not say before that there is some.
+const MEMORY_PAUSE: u64 = 3600;
 /// Seconds for which what became of a message can be asked.
 const REMEMBERED: u64 = 7 * 86_400;
 /// Seconds a client has to acknowledge a receipt before it is given to another session of its.
@@ -218,6 +220,28 @@ impl Smsc {
         });
         self.tell(News::Receipts);
         noted
+    }
+
+    /// A phone has no room for a message: it waits until there is some, or for a while. That is none of its attempts.
+    pub async fn memory_exceeded(&self, imsi: &Imsi, id: &str, now: u64) -> Result<(), SmscError> {
+        let sql =
+            "UPDATE sms_message SET waits_for_memory = 1, not_before = $1 WHERE id = $2 AND imsi = $3 AND state = $4";
+        let update = query(sql).bind(seconds(now.saturating_add(MEMORY_PAUSE))).bind(id).bind(imsi.as_str());
+        let update = update.bind(State::Enroute.name()).execute(self.inner.database.pool()).await?;
+        if update.rows_affected() == 1 {
+            return Ok(());
+        }
+        let row = query("SELECT 1 FROM sms_message WHERE id = $1 AND imsi = $2").bind(id).bind(imsi.as_str());
+        row.fetch_optional(self.inner.database.pool()).await?.map(drop).ok_or(SmscError::NoMessage)
+    }
+
+    /// A phone has room again: what waited for that comes at once. How many messages that are.
+    pub async fn memory_available(&self, imsi: &Imsi, now: u64) -> Result<u64, SmscError> {
+        let sql =
+            "UPDATE sms_message SET waits_for_memory = 0, not_before = $1 WHERE imsi = $2 AND waits_for_memory = 1";
+        let update = query(sql).bind(seconds(now)).bind(imsi.as_str()).execute(self.inner.database.pool()).await?;
+        self.tell(News::Message(imsi.clone()));
+        Ok(update.rows_affected())
     }
 
     /// How the service centre is doing.

@@ -6,7 +6,9 @@ use sms::{Alphabet, Concatenation, DataCoding, Element, Ports, UserData, alphabe
 use super::body::{ShortMessage, tag};
 use super::pdu::Status;
 
-/// Values of data_coding below C0. Above, they are TP-Data-Coding-Scheme itself.
+/// Values of data_coding with a meaning of SMPP's own (table 5-4). From 10 on they are TP-Data-Coding-Scheme itself, as
+/// service centres in the field have it: the general group with a class, and with automatic deletion, below 80; message
+/// waiting and class groups from C0 on. What is between is reserved in both.
 mod data_coding {
     /// The service centre's own: the GSM alphabet, a septet per octet.
     pub(super) const DEFAULT: u8 = 0x00;
@@ -15,7 +17,14 @@ mod data_coding {
     pub(super) const LATIN1: u8 = 0x03;
     pub(super) const BINARY: u8 = 0x04;
     pub(super) const UCS2: u8 = 0x08;
-    pub(super) const FIRST_GSM: u8 = 0xC0;
+}
+
+/// TP-Data-Coding-Scheme of an octet of data_coding that is one. TS 23.038 section 4.
+const fn scheme_itself(data_coding: u8) -> Option<DataCoding> {
+    match data_coding {
+        0x10..0x80 | 0xC0.. => Some(DataCoding(data_coding)),
+        _ => None,
+    }
 }
 
 /// The contents of a message that was submitted.
@@ -31,8 +40,8 @@ pub fn read(message: &ShortMessage) -> Result<UserData, Status> {
         data_coding::OCTETS | data_coding::BINARY => DataCoding::DATA,
         data_coding::UCS2 => DataCoding::UCS2,
         data_coding::DEFAULT | data_coding::ASCII | data_coding::LATIN1 => DataCoding::GSM7,
-        octet @ data_coding::FIRST_GSM.. => DataCoding(octet),
-        _ => return Err(Status::SUBMIT_FAILED),
+        // Cyrillic, Hebrew, Japanese and Korean codes, pictograms, music, and what is reserved.
+        octet => scheme_itself(octet).ok_or(Status::SUBMIT_FAILED)?,
     };
     let mut data = UserData::from_unpacked(octets, scheme, has_header).map_err(|_| Status::SUBMIT_FAILED)?;
     if matches!(message.data_coding, data_coding::ASCII | data_coding::LATIN1) {
@@ -79,9 +88,9 @@ fn elements(message: &ShortMessage) -> Result<Vec<Element>, Status> {
 
 /// Puts contents into a message.
 pub fn write(data: &UserData, message: &mut ShortMessage) -> Option<()> {
-    message.data_coding = match data.coding.0 {
-        octet @ data_coding::FIRST_GSM.. => octet,
-        _ => match data.coding.alphabet() {
+    message.data_coding = match scheme_itself(data.coding.0) {
+        Some(DataCoding(octet)) => octet,
+        None => match data.coding.alphabet() {
             Alphabet::Gsm7 => data_coding::DEFAULT,
             Alphabet::Data => data_coding::BINARY,
             Alphabet::Ucs2 => data_coding::UCS2,
@@ -118,10 +127,35 @@ mod tests {
             let data = read(&message(data_coding, contents)).unwrap();
             assert_eq!(data.as_text().as_deref(), text, "{data_coding:02x}");
         }
-        for reserved in [0x05, 0x07, 0x0B, 0x10, 0xBF] {
-            assert_eq!(read(&message(reserved, b"x")), Err(Status::SUBMIT_FAILED));
-        }
         assert_eq!(read(&message(0, &[0x80])), Err(Status::SUBMIT_FAILED), "no septet");
+    }
+
+    /// Every octet of data_coding: what it becomes as TP-DCS, and the message as it was.
+    #[test]
+    fn each_data_coding() {
+        for octet in 0..=u8::MAX {
+            let outcome = read(&message(octet, &hex!("00 41"))).map(|data| data.coding.0);
+            let expected = match octet {
+                // "@A" in the default alphabet, NUL and "A" in others.
+                0x00 => Ok(0x00),
+                0x01 | 0x03 | 0x08 => Ok(0x08),
+                0x02 | 0x04 => Ok(0x04),
+                0x10..=0x7F | 0xC0..=0xFF => Ok(octet),
+                0x05..=0x07 | 0x09..=0x0F | 0x80..=0xBF => Err(Status::SUBMIT_FAILED),
+            };
+            assert_eq!(outcome, expected, "{octet:02x}");
+        }
+        // As kannel sends class 0 in UCS2, and in the default alphabet.
+        let ucs2 = read(&message(0x18, &hex!("65E5 672C"))).unwrap();
+        assert_eq!((ucs2.coding.class(), ucs2.as_text().as_deref()), (Some(0), Some("日本")));
+        let gsm7 = read(&message(0x10, b"now")).unwrap();
+        assert_eq!((gsm7.coding.class(), gsm7.as_text().as_deref()), (Some(0), Some("now")));
+        for octet in [0x10, 0x15, 0x18, 0x1A, 0x48, 0x7B, 0xC8, 0xD0, 0xE0, 0xF2, 0xF6] {
+            let data = read(&message(octet, &hex!("00 41"))).unwrap();
+            let mut submitted = message(0, b"");
+            write(&data, &mut submitted).unwrap();
+            assert_eq!(read(&submitted).unwrap(), data, "{octet:02x}");
+        }
     }
 
     #[test]

@@ -1,0 +1,239 @@
+//! What a phone does with a message that comes: by its class (TS 23.038 section 4) and its protocol identifier (TS 23.040
+//! section 9.2.3.9).
+//!
+//! | class | what |
+//! |---|---|
+//! | 0 | shown at once, and kept nowhere |
+//! | 1 | kept in the phone, or on the card |
+//! | 2 | kept on the card |
+//! | 3, and none | kept where the phone likes |
+//!
+//! A protocol identifier that is reserved, or for what a phone does not know, counts as 0 and is kept as it came.
+
+use crate::{Alphabet, DataCoding, Deliver};
+
+/// Values of TP-Protocol-Identifier with a meaning for the phone.
+pub mod protocol {
+    /// Short message type 0: acknowledged, and nothing else.
+    pub const TYPE_0: u8 = 0x40;
+    /// Replace short message type 1, the first of seven.
+    pub const REPLACE_FIRST: u8 = 0x41;
+    /// Replace short message type 7.
+    pub const REPLACE_LAST: u8 = 0x47;
+    /// Return call message: the sender wants to be called.
+    pub const RETURN_CALL: u8 = 0x5F;
+    /// ME data download: for a program of the phone.
+    pub const ME_DOWNLOAD: u8 = 0x7D;
+    /// ME de-personalization short message.
+    pub const ME_DEPERSONALIZATION: u8 = 0x7E;
+    /// (U)SIM data download: for the card.
+    pub const SIM_DOWNLOAD: u8 = 0x7F;
+}
+
+/// What is done with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handling {
+    /// Acknowledged; the person hears nothing of it, and it is kept nowhere.
+    Discard,
+    /// Shown at once, and kept nowhere, whether there is room or not.
+    Show,
+    /// Given to the card as it is; if the card does not take such, kept there as any message of class 2.
+    ToCard,
+    /// Kept until the person deletes it.
+    Keep {
+        /// Where.
+        place: Place,
+        /// In the place of an earlier one of the same protocol identifier, from the same sender and service centre.
+        replaces: bool,
+    },
+}
+
+/// Where a message is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Wherever there is room, the card first.
+    Any,
+    /// In the phone, or on the card where that is full.
+    PhoneFirst,
+    /// On the card, and nowhere else.
+    Card,
+}
+
+impl Handling {
+    /// What is done with this message.
+    pub fn of(message: &Deliver) -> Self {
+        Self::by(message.protocol, message.data.coding)
+    }
+
+    /// The same, by protocol identifier and coding.
+    pub const fn by(protocol: u8, coding: DataCoding) -> Self {
+        let class = coding.class();
+        match (protocol, class) {
+            (protocol::SIM_DOWNLOAD, Some(2)) => return Self::ToCard,
+            // The last two are for a program, and for a personalization, that are not there: the phone may discard both.
+            (protocol::TYPE_0, _) | (protocol::ME_DOWNLOAD | protocol::ME_DEPERSONALIZATION, Some(1)) => {
+                return Self::Discard;
+            }
+            (_, Some(0)) => return Self::Show,
+            _ => {}
+        }
+        // That messages wait is told; what says so is of no use later.
+        if coding.is_discarded_indication() {
+            return Self::Show;
+        }
+        let replaces = matches!(protocol, protocol::REPLACE_FIRST..=protocol::REPLACE_LAST | protocol::RETURN_CALL);
+        let place = match class {
+            Some(1) => Place::PhoneFirst,
+            Some(2) => Place::Card,
+            _ => Place::Any,
+        };
+        Self::Keep { place, replaces }
+    }
+}
+
+/// Messages that wait elsewhere, as a message of the message waiting indication groups tells. TS 23.038 section 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whether there are any.
+    pub active: bool,
+    /// Of which kind.
+    pub kind: WaitingKind,
+}
+
+/// Kinds of messages that wait elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingKind {
+    /// Voice mail.
+    Voicemail,
+    /// Fax.
+    Fax,
+    /// Electronic mail.
+    Mail,
+    /// Others.
+    Other,
+}
+
+impl WaitingKind {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Voicemail => "voice mail",
+            Self::Fax => "fax",
+            Self::Mail => "mail",
+            Self::Other => "other messages",
+        }
+    }
+}
+
+impl DataCoding {
+    /// Whether what the message says is not to be kept: message waiting indication group, discard message.
+    pub const fn is_discarded_indication(self) -> bool {
+        self.0 >> 4 == 0b1100
+    }
+
+    /// What a message of the message waiting indication groups tells.
+    pub const fn waiting(self) -> Option<Waiting> {
+        if !matches!(self.0 >> 4, 0b1100..=0b1110) {
+            return None;
+        }
+        let kind = match self.0 & 0b11 {
+            0b00 => WaitingKind::Voicemail,
+            0b01 => WaitingKind::Fax,
+            0b10 => WaitingKind::Mail,
+            _ => WaitingKind::Other,
+        };
+        Some(Waiting { active: self.0 & 0b1000 != 0, kind })
+    }
+
+    /// Whether a phone deletes the message once it has been read: message marked for automatic deletion group.
+    pub const fn is_deleted_when_read(self) -> bool {
+        self.0 >> 6 == 0b01
+    }
+
+    /// Whether its text is compressed, which no phone here can undo. TS 23.042.
+    pub const fn is_compressed(self) -> bool {
+        self.0 >> 7 == 0 && self.0 & 0x20 != 0
+    }
+
+    /// The same alphabet, without class.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        match self.alphabet() {
+            Alphabet::Gsm7 => Self::GSM7,
+            Alphabet::Data => Self::DATA,
+            Alphabet::Ucs2 => Self::UCS2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn keep(place: Place) -> Handling {
+        Handling::Keep { place, replaces: false }
+    }
+
+    /// TS 23.038 section 4, each coding group with each class.
+    #[test]
+    fn classes() {
+        for (octets, handling) in [
+            (
+                &[0x00, 0x04, 0x08, 0x0C, 0x20, 0x40, 0x48, 0x60, 0x80, 0xBF, 0xD0, 0xD8, 0xE0, 0xEB][..],
+                keep(Place::Any),
+            ),
+            (&[0x10, 0x14, 0x18, 0x30, 0x50, 0x58, 0x70, 0xF0, 0xF4], Handling::Show),
+            (&[0x11, 0x15, 0x19, 0x31, 0x51, 0xF1, 0xF5], keep(Place::PhoneFirst)),
+            (&[0x12, 0x16, 0x1A, 0x32, 0x52, 0xF2, 0xF6], keep(Place::Card)),
+            (&[0x13, 0x17, 0x1B, 0x33, 0x53, 0xF3, 0xF7], keep(Place::Any)),
+            // Message waiting, to be discarded.
+            (&[0xC0, 0xC8, 0xC9, 0xCF], Handling::Show),
+        ] {
+            for octet in octets {
+                assert_eq!(Handling::by(0, DataCoding(*octet)), handling, "{octet:02X}");
+            }
+        }
+    }
+
+    /// TS 23.040 section 9.2.3.9, each value in each class.
+    #[test]
+    fn protocol_identifiers() {
+        let classes = [0x00, 0x10, 0x11, 0x12, 0x13].map(DataCoding);
+        for protocol in 0..=u8::MAX {
+            for (coding, ordinary) in classes.into_iter().zip(classes.map(|coding| Handling::by(0, coding))) {
+                let handling = Handling::by(protocol, coding);
+                let expected = match (protocol, coding.class(), ordinary) {
+                    (0x40, ..) => Handling::Discard,
+                    (0x7D | 0x7E, Some(1), _) => Handling::Discard,
+                    (0x7F, Some(2), _) => Handling::ToCard,
+                    (0x41..=0x47 | 0x5F, _, Handling::Keep { place, .. }) => Handling::Keep { place, replaces: true },
+                    (.., ordinary) => ordinary,
+                };
+                assert_eq!(handling, expected, "{protocol:02X} {:02X}", coding.0);
+            }
+        }
+    }
+
+    #[test]
+    fn indications() {
+        for (octet, active, kind) in [
+            (0xC8, true, WaitingKind::Voicemail),
+            (0xC0, false, WaitingKind::Voicemail),
+            (0xD9, true, WaitingKind::Fax),
+            (0xEA, true, WaitingKind::Mail),
+            (0xCB, true, WaitingKind::Other),
+        ] {
+            assert_eq!(DataCoding(octet).waiting(), Some(Waiting { active, kind }), "{octet:02X}");
+        }
+        for octet in [0x00, 0x18, 0x80, 0xF1] {
+            assert_eq!(DataCoding(octet).waiting(), None, "{octet:02X}");
+        }
+        for octet in 0..=u8::MAX {
+            let coding = DataCoding(octet);
+            assert_eq!(coding.is_deleted_when_read(), (0x40..0x80).contains(&octet));
+            assert_eq!(coding.is_discarded_indication(), (0xC0..0xD0).contains(&octet));
+            assert_eq!(coding.is_compressed(), octet < 0x80 && octet & 0x20 != 0);
+            assert_eq!((coding.plain().alphabet(), coding.plain().class()), (coding.alphabet(), None));
+        }
+    }
+}

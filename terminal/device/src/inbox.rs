@@ -1,0 +1,442 @@
+//! Where messages are kept: on the card, in EF.SMS, and in the device's own memory.
+//!
+//! A full memory makes no device deaf: on the card, messages that were read give way to those that come, and go into the
+//! device's own memory; where that is full too, the oldest of those that were read go. What nobody has read stays. If all is
+//! unread, the network is told so (RP-ERROR, cause 22), the card notes it (EF.SMSS), and once there is room again the
+//! network is told that too (RP-SMMA). TS 23.040 section 3.3.1 and 10.3, TS 31.102 section 4.2.9.
+
+use reader_bridge::Transport;
+use serde::{Deserialize, Serialize};
+use sms::handling::Place as Wish;
+use sms::{Deliver, Record, Status};
+
+use crate::store::{Store, StoreError};
+use crate::usim::{Usim, UsimError};
+
+/// Messages the device's own memory holds.
+const MOST_KEPT: usize = 200;
+
+/// Where a message lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the card: a record of EF.SMS.
+    Card(u8),
+    /// In the device's own memory, by its number there.
+    Device(u32),
+}
+
+/// Its name, for people and on the command line: a record's number, or `d` and a number.
+impl core::fmt::Display for Place {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Card(record) => write!(f, "{record}"),
+            Self::Device(number) => write!(f, "d{number}"),
+        }
+    }
+}
+
+impl core::str::FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "a message is named by the number of its record, or by d and a number, as listed";
+        match text.strip_prefix(['d', 'D']) {
+            Some(number) => number.parse().map(Self::Device),
+            None => text.parse().map(Self::Card),
+        }
+        .map_err(|_| WRONG)
+    }
+}
+
+/// A message in the device's own memory, as it would be in EF.SMS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptMessage {
+    /// Its number; none is given twice as long as it is kept.
+    pub number: u32,
+    /// Status, service centre and TPDU: a record of EF.SMS.
+    #[serde(with = "hex::serde")]
+    pub record: Vec<u8>,
+}
+
+impl KeptMessage {
+    fn read(&self) -> Option<Record> {
+        Record::decode(&self.record).ok().flatten()
+    }
+}
+
+/// Why a message is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InboxError {
+    /// There is no room: RP-ERROR, cause 22.
+    #[error("the memory for messages is full of unread ones")]
+    Full,
+    /// It is for the card only, which has no room, though the device has: RP-ERROR, cause 111.
+    #[error("the message is for the card, whose memory is full of unread ones")]
+    CardFull,
+    /// The card could not take it.
+    #[error(transparent)]
+    Usim(#[from] UsimError),
+    /// The device could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Both memories.
+pub struct Inbox<'a, T> {
+    /// The card.
+    pub usim: &'a mut Usim<T>,
+    /// The device.
+    pub store: &'a mut dyn Store,
+}
+
+impl<T: Transport> Inbox<'_, T> {
+    /// All messages, those on the card first. One that was on its way from the card when the device was cut off is told
+    /// once.
+    pub fn messages(&mut self) -> Result<Vec<(Place, Record)>, InboxError> {
+        let mut messages: Vec<(Place, Record)> =
+            self.usim.messages()?.into_iter().map(|(number, record)| (Place::Card(number), record)).collect();
+        for kept in &self.store.state().messages {
+            let Some(record) = kept.read() else { continue };
+            if !messages.iter().any(|(_, other)| is_same(other, &record)) {
+                messages.push((Place::Device(kept.number), record));
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Keeps a message; where it lies, and whether it was read before: the network repeats what was not acknowledged.
+    pub fn keep(&mut self, message: &Record, wish: Wish, replaces: bool) -> Result<(Place, Status), InboxError> {
+        let messages = self.messages()?;
+        if let Some((place, known)) = messages.iter().find(|(_, known)| is_same(known, message)) {
+            return Ok((*place, known.status));
+        }
+        let earlier = messages.iter().find(|(_, earlier)| replaces && is_replaced(earlier, message));
+        if let Some((place, _)) = earlier {
+            self.put(*place, message)?;
+            return Ok((*place, message.status));
+        }
+        let place = match wish {
+            Wish::PhoneFirst => match self.room_in_device()? {
+                Some(place) => Some(place),
+                None => self.free_record()?,
+            },
+            Wish::Card => match self.room_on_card(&messages)? {
+                Some(place) => Some(place),
+                None if self.has_room_in_device() => return Err(InboxError::CardFull),
+                None => None,
+            },
+            Wish::Any => match self.room_on_card(&messages)? {
+                Some(place) => Some(place),
+                None => self.room_in_device()?,
+            },
+        };
+        let place = place.ok_or(InboxError::Full)?;
+        self.put(place, message)?;
+        Ok((place, message.status))
+    }
+
+    /// Notes that the person has read a message.
+    pub fn mark_read(&mut self, place: Place) -> Result<(), InboxError> {
+        match place {
+            Place::Card(record) => Ok(self.usim.mark_read(record)?),
+            Place::Device(number) => self.change(number, |kept| {
+                if let Some(status) = kept.record.first_mut()
+                    && Status::of(*status) == Status::Unread
+                {
+                    *status = Status::Read.octet();
+                }
+                true
+            }),
+        }
+    }
+
+    /// Deletes a message; one that is not there is no error.
+    pub fn delete(&mut self, place: Place) -> Result<(), InboxError> {
+        match place {
+            Place::Card(record) => Ok(self.usim.delete_sms(record)?),
+            Place::Device(number) => self.change(number, |_| false),
+        }
+    }
+
+    /// Whether an ordinary message would find room.
+    pub fn has_room(&mut self) -> Result<bool, InboxError> {
+        if self.has_room_in_device() {
+            return Ok(true);
+        }
+        let has_read = self.usim.messages()?.iter().any(|(_, record)| record.status == Status::Read);
+        Ok(has_read || self.usim.free_record()?.is_some())
+    }
+
+    /// A record that is free, or is now: what was read goes into the device.
+    fn room_on_card(&mut self, messages: &[(Place, Record)]) -> Result<Option<Place>, InboxError> {
+        if let Some(place) = self.free_record()? {
+            return Ok(Some(place));
+        }
+        let read = messages.iter().filter(|(_, record)| record.status == Status::Read);
+        let on_card = read.filter(|(place, _)| matches!(place, Place::Card(_)));
+        let Some((place, oldest)) = on_card.min_by_key(|(_, record)| age(record)) else { return Ok(None) };
+        // First there, then no longer here: the record is overwritten by the message that comes.
+        if let Some(there) = self.room_in_device()? {
+            self.put(there, oldest)?;
+        }
+        Ok(Some(*place))
+    }
+
+    fn free_record(&mut self) -> Result<Option<Place>, InboxError> {
+        Ok(self.usim.free_record()?.map(Place::Card))
+    }
+
+    fn has_room_in_device(&self) -> bool {
+        let kept = &self.store.state().messages;
+        let is_read = |kept: &KeptMessage| kept.read().is_none_or(|record| record.status == Status::Read);
+        kept.len() < MOST_KEPT || kept.iter().any(is_read)
+    }
+
+    /// A number in the device's memory that is free, or is now: the oldest that was read is gone.
+    fn room_in_device(&mut self) -> Result<Option<Place>, InboxError> {
+        if !self.has_room_in_device() {
+            return Ok(None);
+        }
+        let mut number = 0;
+        self.store.update(&mut |state| {
+            let messages = &mut state.messages;
+            if messages.len() >= MOST_KEPT {
+                let read = |kept: &&KeptMessage| kept.read().is_none_or(|record| record.status == Status::Read);
+                let oldest = messages.iter().filter(read).min_by_key(|kept| kept.read().map(|record| age(&record)));
+                if let Some(gone) = oldest.map(|kept| kept.number) {
+                    messages.retain(|kept| kept.number != gone);
+                }
+            }
+            number = messages.iter().map(|kept| kept.number).max().unwrap_or_default() + 1;
+        })?;
+        Ok(Some(Place::Device(number)))
+    }
+
+    fn put(&mut self, place: Place, message: &Record) -> Result<(), InboxError> {
+        match place {
+            Place::Card(record) => Ok(self.usim.put_sms(record, message)?),
+            Place::Device(number) => {
+                let record = message.encode().ok_or(UsimError::Damaged("a message longer than a record of EF.SMS"))?;
+                Ok(self.store.update(&mut |state| {
+                    state.messages.retain(|kept| kept.number != number);
+                    state.messages.push(KeptMessage { number, record: record.to_vec() });
+                })?)
+            }
+        }
+    }
+
+    /// Changes a message in the device's memory; it goes if `change` says no.
+    fn change(&mut self, number: u32, mut change: impl FnMut(&mut KeptMessage) -> bool) -> Result<(), InboxError> {
+        Ok(self.store.update(&mut |state| {
+            state.messages.retain_mut(|kept| kept.number != number || change(kept));
+        })?)
+    }
+}
+
+/// Whether two records have one message, read or not. What fills a record up is no part of it.
+fn is_same(one: &Record, other: &Record) -> bool {
+    let length = one.tpdu.len().min(other.tpdu.len());
+    let (begin, rest) = one.tpdu.split_at(length);
+    let (same_begin, other_rest) = other.tpdu.split_at(length);
+    let is_filling = |octets: &[u8]| octets.iter().all(|octet| *octet == 0xFF);
+    begin == same_begin && is_filling(rest) && is_filling(other_rest) && one.service_centre == other.service_centre
+}
+
+/// Whether a message takes the place of an earlier one. TS 23.040 section 9.2.3.9.
+fn is_replaced(earlier: &Record, message: &Record) -> bool {
+    let (Ok(before), Ok(now)) = (Deliver::decode(&earlier.tpdu), Deliver::decode(&message.tpdu)) else { return false };
+    before.protocol == now.protocol && before.from == now.from && earlier.service_centre == message.service_centre
+}
+
+/// When the service centre took a message; what has no time is the oldest.
+fn age(record: &Record) -> u64 {
+    Deliver::decode(&record.tpdu).ok().and_then(|deliver| deliver.at.unix()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use reader_bridge::TransportError;
+    use sms::{Address, Timestamp, UserData};
+
+    use super::*;
+    use crate::store::Volatile;
+
+    /// A USIM with an EF.SMS of so many records, and an EF.SMSS.
+    struct Card {
+        records: BTreeMap<u8, Vec<u8>>,
+        status: [u8; 2],
+        selected: [u8; 2],
+    }
+
+    impl Card {
+        fn of(records: u8) -> Self {
+            let records = (1..=records).map(|number| (number, Record::free().to_vec())).collect();
+            Self { records, status: [0xFF; 2], selected: [0; 2] }
+        }
+    }
+
+    impl Transport for Card {
+        fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+            Ok(vec![])
+        }
+
+        fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+            Ok(vec![])
+        }
+
+        fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+            let done = |data: &[u8]| Ok([data, &[0x90, 0x00]].concat());
+            match *command {
+                [_, 0xA4, 0x04, ..] => done(&[]),
+                [_, 0xA4, _, _, 2, high, low, ..] => {
+                    self.selected = [high, low];
+                    let count = u8::try_from(self.records.len()).unwrap();
+                    done(&[0x62, 0x07, 0x82, 0x05, 0x42, 0x21, 0x00, 0xB0, count])
+                }
+                [_, 0xB2, number, ..] => done(&self.records[&number]),
+                [_, 0xDC, number, _, 0xB0, ref record @ ..] => {
+                    self.records.insert(number, record.to_vec());
+                    done(&[])
+                }
+                [_, 0xB0, ..] => done(&self.status),
+                [_, 0xD6, 0, offset, 1, value] => {
+                    self.status[usize::from(offset)] = value;
+                    done(&[])
+                }
+                _ => panic!("{command:02X?}"),
+            }
+        }
+
+        fn atr(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    struct Device {
+        usim: Usim<Card>,
+        store: Volatile,
+    }
+
+    impl Device {
+        fn new(records: u8) -> Self {
+            Self { usim: Usim::open(Card::of(records), None).unwrap(), store: Volatile::default() }
+        }
+
+        fn inbox(&mut self) -> Inbox<'_, Card> {
+            Inbox { usim: &mut self.usim, store: &mut self.store }
+        }
+
+        fn keep(&mut self, number: u64, wish: Wish) -> Result<Place, InboxError> {
+            self.inbox().keep(&message(number, 0), wish, false).map(|(place, _)| place)
+        }
+
+        fn texts(&mut self) -> Vec<(String, String)> {
+            let messages = self.inbox().messages().unwrap();
+            let text = |record: &Record| Deliver::decode(&record.tpdu).unwrap().data.as_text().unwrap();
+            messages.iter().map(|(place, record)| (place.to_string(), text(record))).collect()
+        }
+    }
+
+    /// The message of a moment.
+    fn message(at: u64, protocol: u8) -> Record {
+        let from = Address::international("81901234567").unwrap();
+        let data = UserData::text(&format!("number {at}")).unwrap();
+        let deliver = Deliver { protocol, ..Deliver::new(from, Timestamp::new(1_767_225_600 + at, 0), data) };
+        Record::unread(Address::international("15550000000").unwrap(), deliver.encode().unwrap())
+    }
+
+    fn named(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(place, text)| ((*place).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn what_was_read_gives_way() {
+        let mut device = Device::new(2);
+        assert_eq!(device.keep(1, Wish::Any), Ok(Place::Card(1)));
+        assert_eq!(device.keep(2, Wish::Any), Ok(Place::Card(2)));
+        assert_eq!(device.keep(2, Wish::Any), Ok(Place::Card(2)), "the same again");
+        // Nobody has read them: the next one goes into the device.
+        assert_eq!(device.keep(3, Wish::Any), Ok(Place::Device(1)));
+        device.inbox().mark_read(Place::Card(2)).unwrap();
+        assert_eq!(device.keep(4, Wish::Any), Ok(Place::Card(2)));
+        let all = named(&[("1", "number 1"), ("2", "number 4"), ("d1", "number 3"), ("d2", "number 2")]);
+        assert_eq!(device.texts(), all);
+        // What has moved is known, and read.
+        assert_eq!(device.inbox().keep(&message(2, 0), Wish::Any, false), Ok((Place::Device(2), Status::Read)));
+        device.inbox().delete(Place::Card(1)).unwrap();
+        device.inbox().delete(Place::Device(2)).unwrap();
+        device.inbox().delete(Place::Device(9)).unwrap();
+        assert_eq!(device.texts(), named(&[("2", "number 4"), ("d1", "number 3")]));
+    }
+
+    /// Twice as many as both hold: as long as they are read, each finds room, and no unread one goes.
+    #[test]
+    fn no_device_gets_deaf() {
+        let mut device = Device::new(10);
+        let first = device.keep(1, Wish::Any).unwrap();
+        for at in 2..450 {
+            let place = device.keep(at, Wish::Any).unwrap();
+            device.inbox().mark_read(place).unwrap();
+        }
+        assert_eq!(first, Place::Card(1));
+        let texts = device.texts();
+        assert_eq!((texts.len(), &*texts[0].1), (10 + MOST_KEPT, "number 1"));
+        assert!(texts.iter().any(|(_, text)| text == "number 449"));
+    }
+
+    #[test]
+    fn full_of_unread_ones() {
+        let mut device = Device::new(1);
+        assert_eq!(device.keep(1, Wish::Card), Ok(Place::Card(1)));
+        assert_eq!(device.keep(2, Wish::Card), Err(InboxError::CardFull), "the device has room");
+        for at in 3..=202 {
+            assert!(device.keep(at, Wish::PhoneFirst).is_ok());
+        }
+        assert!(!device.inbox().has_room().unwrap());
+        for wish in [Wish::Any, Wish::PhoneFirst, Wish::Card] {
+            assert_eq!(device.keep(300, wish), Err(InboxError::Full));
+        }
+        device.inbox().mark_read(Place::Device(7)).unwrap();
+        assert!(device.inbox().has_room().unwrap());
+        assert_eq!(device.keep(300, Wish::Card), Err(InboxError::CardFull));
+        assert_eq!(device.keep(300, Wish::PhoneFirst), Ok(Place::Device(201)));
+    }
+
+    #[test]
+    fn one_in_the_place_of_another() {
+        let mut device = Device::new(3);
+        let keep =
+            |device: &mut Device, at, protocol| device.inbox().keep(&message(at, protocol), Wish::Any, true).unwrap();
+        assert_eq!(keep(&mut device, 1, 0x41).0, Place::Card(1));
+        assert_eq!(keep(&mut device, 2, 0x42).0, Place::Card(2));
+        device.inbox().mark_read(Place::Card(1)).unwrap();
+        assert_eq!(keep(&mut device, 3, 0x41), (Place::Card(1), Status::Unread));
+        assert_eq!(device.texts(), named(&[("1", "number 3"), ("2", "number 2")]));
+        // Of another sender, or another service centre, it is another message.
+        let mut other = message(4, 0x41);
+        other.service_centre = Address::international("15550000001");
+        assert_eq!(device.inbox().keep(&other, Wish::Any, true).unwrap().0, Place::Card(3));
+    }
+
+    #[test]
+    fn the_card_notes_that_memory_was_exceeded() {
+        let mut device = Device::new(1);
+        assert_eq!(device.usim.is_memory_exceeded(), Ok(false));
+        device.usim.note_memory_exceeded(true).unwrap();
+        assert_eq!(device.usim.is_memory_exceeded(), Ok(true));
+        device.usim.note_memory_exceeded(false).unwrap();
+        assert_eq!(device.usim.is_memory_exceeded(), Ok(false));
+        let card = device.usim.close();
+        assert_eq!((card.status, card.selected), ([0xFF, 0xFF], [0x6F, 0x43]));
+    }
+
+    #[test]
+    fn places_have_names() {
+        for (text, place) in [("3", Place::Card(3)), ("d12", Place::Device(12))] {
+            assert_eq!((text.parse(), place.to_string()), (Ok(place), text.to_owned()));
+        }
+        assert!("x".parse::<Place>().is_err() && "d".parse::<Place>().is_err() && "300".parse::<Place>().is_err());
+    }
+}
