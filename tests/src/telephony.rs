@@ -215,6 +215,7 @@ impl CallServer {
         let mut stream = TcpStream::connect(host).expect("the register's door");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
         let head = format!("POST {path}/contact HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let head = head + "Content-Type: application/json\r\n";
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");

@@ -95,7 +95,13 @@ struct Stage {
 }
 
 impl Stage {
+    /// At the door for subscribers.
     async fn set(name: &str) -> Option<Self> {
+        Self::at(name, false).await
+    }
+
+    /// The same, or at the door of the operator's people.
+    async fn at(name: &str, office: bool) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let Some(driver) = Driver::start(folder.path()) else {
             peer::say(&format!("{name} ... skipped"));
@@ -109,7 +115,8 @@ impl Stage {
         let identity = TlsIdentity::from_credential(&pki.issue_operator(&names, now - 60, random).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("https://{}", listener.local_addr().unwrap());
-        let router = operator::portal::router(world.portal());
+        let portal = world.portal();
+        let router = if office { operator::portal::office_router(portal) } else { operator::portal::router(portal) };
         tokio::spawn(serve(listener, Some(tls::server(&identity).unwrap()), router, std::future::pending()));
         let pictures =
             std::env::var_os("VUICC_SCREENSHOTS").map_or_else(|| folder.path().join("pictures"), PathBuf::from);
@@ -300,7 +307,7 @@ async fn self_care() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operators_page() {
-    let Some(stage) = Stage::set("the_operators_page").await else { return };
+    let Some(stage) = Stage::at("the_operators_page", true).await else { return };
     let order = stage.world.order("Aki's watch", 1).await;
     stage.world.boss.decide(order.contract.as_ref().unwrap(), Decision::Accept, stage.world.now()).await.unwrap();
     let used = stage.world.order("Tablet <b>", 2).await;

@@ -219,7 +219,7 @@ fn gives_nobody_away(log: &str, subscribers: &[&Subscriber], eid: &str, order: &
         ]);
         never.extend(subscriber.msisdn.iter().map(|number| ("MSISDN", number.trim_start_matches('+').to_owned())));
     }
-    for file in ["operator-master.key", "radius-secret", "smpp-password", "office-key"] {
+    for file in ["operator-master.key", "radius-secret", "smpp-password", "office-key", "hlr-secret"] {
         never.push((file, fs::read_to_string(state.join(file)).expect("a secret").trim().to_owned()));
     }
     for (what, text) in never {

@@ -1,5 +1,6 @@
 //! `vuicc operator`: the network around the cards, its register first.
 
+mod audit;
 mod line;
 mod order;
 pub(crate) mod parts;
@@ -50,6 +51,12 @@ Without --at it is looked for where the settings put health and metrics, which o
     /// Orders of profiles, and how far they are
     #[command(subcommand)]
     Order(order::Command),
+    /// The diary: every change of the register, and whatever was looked at or changed on the operator's page, by whom
+    #[command(after_help = "\
+Examples:
+  vuicc operator audit --last 20
+  vuicc operator audit --office --json | jq -r '[.at, .actor, .action, .subject] | @tsv'")]
+    Audit(audit::Arguments),
     /// Lines: one number, and the devices that share it
     #[command(subcommand)]
     Line(line::Command),
@@ -71,6 +78,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
             Command::Wait { settings, waiting } => waiting::until_reachable("the operator", waiting, context, || {
                 Ok(settings.read(context)?.listen.internal.to_string())
             }),
+            Command::Audit(arguments) => audit::run(arguments, context).await,
             Command::Order(command) => order::run(command, context).await,
             Command::Line(command) => line::run(command, context).await,
             Command::Subscriber(command) => subscriber::run(command, context).await,

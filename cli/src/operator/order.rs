@@ -17,13 +17,18 @@ use crate::failure::Failure;
 use crate::pki::PkiArguments;
 use crate::{Context, random};
 
+/// How many orders people are shown at a time.
+const PAGE: u32 = 100;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List orders, the newest first
     #[command(after_help = "\
 Examples:
   vuicc operator order list
-  vuicc operator order list --only released --json | jq -r .activation_code")]
+  vuicc operator order list --only released --json | jq -r .activation_code
+  vuicc operator order list --limit 100 --offset 100
+      the second hundred; what is left out is said on stderr")]
     List(List),
     /// Show an order, with all that happened to it
     #[command(after_help = "\
@@ -50,9 +55,12 @@ pub(crate) struct List {
     /// Only those in this state
     #[arg(long = "only", id = "only", value_name = "STATE", value_parser = order_state)]
     state: Option<State>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: u32,
+    /// At most so many; 0 for all [default: 100, and with --json all]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
+    /// Leave so many of the newest out
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    offset: u32,
     #[command(flatten)]
     place: Place,
 }
@@ -109,13 +117,20 @@ impl Place {
 
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::List(List { subscriber, state, limit, place }) => {
+        Command::List(List { subscriber, state, limit, offset, place }) => {
+            let usual = if context.output.is_json() { 0 } else { PAGE };
+            let limit = Some(limit.unwrap_or(usual)).filter(|limit| *limit > 0);
             let filter =
-                Filter { subscriber: subscriber.clone(), state: *state, limit: Some(*limit), ..Filter::default() };
+                Filter { subscriber: subscriber.clone(), state: *state, limit, offset: *offset, ..Filter::default() };
             let boss = place.boss(context).await?;
-            let orders = boss.orders(&filter).await?;
+            let (orders, all) = (boss.orders(&filter).await?, boss.count_orders(&filter).await?);
             if orders.is_empty() {
                 context.output.text("no orders")?;
+            }
+            let shown = u64::from(*offset) + orders.len() as u64;
+            if shown < all {
+                let left = all - shown;
+                eprintln!("vuicc: {left} more of {all} orders: --offset {shown}, or --limit 0 for all");
             }
             for order in orders {
                 let charged_at = boss.charged_at(&order.id).await?;

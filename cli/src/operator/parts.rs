@@ -17,12 +17,10 @@ use rsp::pki::{Pki, ServerName};
 use rsp::{Eid, Iccid};
 use zeroize::Zeroizing;
 
-use super::settings::{Settings, SmsCheck};
+use super::settings::{self, Settings, SmsCheck};
+use super::state::SMPP_PASSWORD;
 use crate::failure::{AtPath, Failure};
 use crate::{Context, random, smdp as smdp_command};
-
-/// SMPP has room for so many characters of a password.
-const SMPP_PASSWORD: usize = 8;
 
 /// Who the operator is towards TLS peers, and whom it believes.
 pub(crate) struct Tls {
@@ -178,12 +176,21 @@ pub(crate) fn smsc(settings: &Settings) -> Result<smsc::Settings, Failure> {
     })
 }
 
-/// The web server.
-pub(crate) fn portal(settings: &Settings, office_key: &str) -> Result<portal::Settings, Failure> {
+/// The web server. `office_key` makes, or finds, the key to the operator's page that is for anybody, where the settings name
+/// nobody.
+pub(crate) fn portal(
+    settings: &Settings,
+    office_key: impl FnOnce() -> Result<Zeroizing<String>, Failure>,
+) -> Result<portal::Settings, Failure> {
+    let named = settings.office.keys.iter().map(|settings::OfficeKey { name, key }| OfficeKey::of(name, &key.0));
+    let mut office = named.collect::<Result<Vec<_>, _>>()?;
+    if office.is_empty() {
+        office.push(OfficeKey::new(&office_key()?)?);
+    }
     Ok(portal::Settings {
         operator: settings.network.name.clone(),
         support: settings.public.support.clone(),
-        office: Some(OfficeKey::new(office_key)?),
+        office,
         ..portal::Settings::default()
     })
 }

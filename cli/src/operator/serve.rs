@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::parts;
-use super::settings::{Settings, SettingsArguments};
-use super::state::{DatabaseArguments, DatabaseWait, secret_file};
+use super::settings::{self, Settings, SettingsArguments};
+use super::state::{DatabaseArguments, DatabaseWait, secret_file, smpp_password};
 use crate::failure::Failure;
 use crate::pki::PkiArguments;
 use crate::smdp::{host_of, socket_address};
@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Health and metrics, over plain HTTP
     #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     internal_listen: Option<SocketAddr>,
+    /// The operator's page, for its own people [default: 127.0.0.1:9445, or any free port if --https-listen is another]
+    #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
+    office_listen: Option<SocketAddr>,
     /// For SM-DP+s that tell of progress
     #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
     progress_listen: Option<SocketAddr>,
@@ -154,6 +157,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let (config, smdp) = config(arguments, context).await?;
     let has = |part| config.parts.contains(&part);
     let (has_boss, has_portal) = (has(Part::Boss), has(Part::Portal));
+    say_what_is_open(arguments, &config);
     let mut operator = serve(config).await?;
     // Without a door for phones and browsers there is nothing to name.
     let base_url = Some(operator.base_url()).filter(|url| !url.ends_with("://"));
@@ -170,6 +174,23 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     };
     operator.shutdown().await;
     outcome
+}
+
+/// Tells of doors that others than this machine reach without TLS: everything they say can be read and changed on its way.
+fn say_what_is_open(arguments: &Arguments, config: &Config) {
+    let is_public = [Part::Entitlement, Part::Portal, Part::Smsc].iter().any(|part| config.parts.contains(part));
+    let https = config.listen.https;
+    if arguments.plain && is_public && !https.ip().is_loopback() {
+        eprintln!(
+            "vuicc: with --plain, phones' proofs, tokens and messages and the pages for people go unencrypted over {https}; \
+             keep that behind a proxy with TLS: --https-listen 127.0.0.1:{}",
+            https.port()
+        );
+    }
+    let office = config.listen.office;
+    if arguments.plain && config.parts.contains(&Part::Portal) && !office.ip().is_loopback() {
+        eprintln!("vuicc: with --plain, the operator's page and its key go unencrypted over {office}");
+    }
 }
 
 /// Whether somebody listens where this URL leads to.
@@ -195,7 +216,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     chosen.https = arguments.https_listen.unwrap_or(chosen.https);
     chosen.progress = arguments.progress_listen.unwrap_or(chosen.progress);
     let tls = parts::Tls::new(&settings, &arguments.pki.open(context)?)?;
-    let password = secret_file(&context.state.directory()?.join("smpp-password"))?;
+    let password = smpp_password(&context.state.directory()?.join("smpp-password"))?;
     let mut config = Config::new(
         database,
         key,
@@ -219,12 +240,9 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     config.proxies.clone_from(&settings.public.proxies);
     config.progress = Some(tls.progress_door(&settings));
     config.portal_url.clone_from(&settings.public.portal_url);
-    config.portal = parts::portal(&settings, &secret_file(&context.state.directory()?.join("office-key"))?)?;
-    config.call_delivery_secret = settings.hlr.secret.as_ref().map(|secret| Zeroizing::new(secret.0.clone()));
-    if config.parts.contains(&Part::Hlr) && settings.hlr.secret.is_none() && !config.listen.internal.ip().is_loopback()
-    {
-        let cause = "hlr.secret: is needed where listen.internal is not of this machine, or leave the part hlr out";
-        return Err(Failure::because(cause));
+    config.portal = parts::portal(&settings, || secret_file(&context.state.directory()?.join("office-key")))?;
+    if config.parts.contains(&Part::Hlr) {
+        config.call_delivery_secret = call_delivery_secret(&settings, &config, context)?;
     }
     config.sim_with_usim = settings.eap.sim_with_usim;
     if config.parts.contains(&Part::Radius) {
@@ -233,14 +251,40 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     Ok((config, settings.smdp.url))
 }
 
+/// What call servers show, unless they need not.
+fn call_delivery_secret(
+    settings: &Settings,
+    config: &Config,
+    context: &Context,
+) -> Result<Option<Zeroizing<String>>, Failure> {
+    if settings.hlr.open {
+        if config.listen.internal.ip().is_loopback() {
+            return Ok(None);
+        }
+        let cause =
+            "hlr.open: a secret is needed where listen.internal is not of this machine, or leave the part hlr out";
+        return Err(Failure::because(cause));
+    }
+    match &settings.hlr.secret {
+        Some(secret) => Ok(Some(Zeroizing::new(secret.0.clone()))),
+        None => secret_file(&context.state.directory()?.join("hlr-secret")).map(Some),
+    }
+}
+
 fn listen(arguments: &Arguments, settings: &Settings, context: &Context) -> Result<Listen, Failure> {
     let chosen = &settings.listen;
     let eap_sim_db = match arguments.eap_sim_db.as_ref().or(chosen.eap_sim_db.as_ref()) {
         Some(path) => path.clone(),
         None => context.state.directory()?.join("eap_sim_db.sock"),
     };
+    let https = arguments.https_listen.unwrap_or(chosen.https);
+    // Of two operators on one machine each has its doors elsewhere than usual; this one then goes with them.
+    let port = if https == settings::Listen::default().https { settings::OFFICE_PORT } else { 0 };
+    let office = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     Ok(Listen {
-        https: arguments.https_listen.unwrap_or(chosen.https),
+        https,
+        office: arguments.office_listen.or(chosen.office).unwrap_or(office),
+        names: chosen.names.clone(),
         internal: arguments.internal_listen.unwrap_or(chosen.internal),
         progress: arguments.progress_listen.unwrap_or(chosen.progress),
         smpp: arguments.smpp_listen.unwrap_or(chosen.smpp),
@@ -276,6 +320,11 @@ impl fmt::Display for Doors<'_> {
         }
         if let Some(base_url) = self.base_url.filter(|_| self.has_portal) {
             writeln!(f, "\nself-care             {base_url}/care/")?;
+        }
+        let office = self.listening.iter().find(|listening| listening.door == "operator's page");
+        if let (Some(Listening { at, .. }), Some(base_url)) = (office, self.base_url) {
+            let scheme = if base_url.starts_with("https") { "https" } else { "http" };
+            writeln!(f, "operator's page       {scheme}://{at}/office/")?;
         }
         write!(f, "The operator is running; Ctrl-C ends it")
     }

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) smsc: Smsc,
     /// The register's door for call servers.
     pub(crate) hlr: HlrDoor,
+    /// The operator's page.
+    pub(crate) office: Office,
     /// How cards prove themselves.
     pub(crate) eap: Eap,
     /// RADIUS.
@@ -78,6 +80,10 @@ pub(crate) struct Listen {
     pub(crate) https: SocketAddr,
     /// Health and metrics.
     pub(crate) internal: SocketAddr,
+    /// The operator's page; none: port 9445 of this machine, or any free one if `https` is elsewhere than usual.
+    pub(crate) office: Option<SocketAddr>,
+    /// Names by which doors without TLS are called, besides addresses, `localhost`, and names without a dot.
+    pub(crate) names: Vec<String>,
     /// For SM-DP+s that tell of progress.
     pub(crate) progress: SocketAddr,
     /// SMPP.
@@ -88,6 +94,10 @@ pub(crate) struct Listen {
     pub(crate) eap_sim_db: Option<PathBuf>,
 }
 
+/// The usual ports for phones and browsers, and of the operator's page.
+pub(crate) const HTTPS_PORT: u16 = 9443;
+pub(crate) const OFFICE_PORT: u16 = 9445;
+
 /// The port where SM-DP+s tell of progress.
 pub(crate) const PROGRESS_PORT: u16 = 9444;
 
@@ -95,8 +105,10 @@ impl Default for Listen {
     fn default() -> Self {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
-            https: at(9443),
+            https: at(HTTPS_PORT),
             internal: at(9080),
+            office: None,
+            names: Vec::new(),
             progress: at(PROGRESS_PORT),
             smpp: at(2775),
             radius: at(1812),
@@ -258,8 +270,28 @@ pub(crate) struct SmscClient {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HlrDoor {
-    /// What they have to show as bearer token; none: nothing, so that `listen.internal` has to be of this machine.
+    /// What they have to show as bearer token; none: `hlr-secret` in the state directory.
     pub(crate) secret: Option<Hidden>,
+    /// They have to show nothing, so that `listen.internal` has to be of this machine.
+    pub(crate) open: bool,
+}
+
+/// The operator's page.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Office {
+    /// Who may come in, each with their own key; none: whoever has the key in `office-key` of the state directory.
+    pub(crate) keys: Vec<OfficeKey>,
+}
+
+/// A key to the operator's page.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfficeKey {
+    /// Whose it is: the diary has it.
+    pub(crate) name: String,
+    /// 24 characters at least.
+    pub(crate) key: Hidden,
 }
 
 /// How cards prove themselves.
@@ -340,6 +372,12 @@ impl Settings {
                 return Err(format!("public.{name}: begins with https://"));
             }
         }
+        if self.hlr.open && self.hlr.secret.is_some() {
+            return Err("hlr.open: is true beside a secret; leave one out".into());
+        }
+        if self.office.keys.iter().any(|OfficeKey { name, key }| name.trim().is_empty() || key.0.chars().count() < 24) {
+            return Err("office.keys: name is not empty, key has 24 characters at least".into());
+        }
         if self.public.certificate.is_some() != self.public.key.is_some() {
             return Err("public.certificate and public.key: one is nothing without the other".into());
         }
@@ -366,6 +404,8 @@ mod tests {
         assert!(refused("[listen]\nhttps = 'here'").starts_with("line 2, column 9: listen.https: "));
         assert!(refused("[smdp]\nurl = 'http://smdp'").starts_with("smdp.url: "));
         assert!(refused("[public]\nkey = 'a.pem'").starts_with("public.certificate"));
+        assert!(refused("[office]\nkeys = [{ name = 'anna', key = 'short' }]").starts_with("office.keys: "));
+        assert!(refused("[hlr]\nopen = true\nsecret = 'x'").starts_with("hlr.open: "));
         assert!(refused("[moon]").contains("moon"));
         assert!(refused("[network]\nname = \"x\"\nmcc = 001\n").starts_with("line 3, column "));
         assert!(refused("[network\nmcc = '001'").starts_with("line 1, column "));

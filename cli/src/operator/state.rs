@@ -167,3 +167,26 @@ pub(crate) fn secret_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = Zeroizing::new(fs::read_to_string(path).at("read the secret", path)?);
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
+
+/// SMPP has room for so many characters of a password.
+pub(crate) const SMPP_PASSWORD: usize = 8;
+
+/// The password in a file, as SMPP has room for it. Where there is no such file, it is made, for its owner only: of 64
+/// different characters, so that eight are 48 bits.
+pub(crate) fn smpp_password(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    if !path.exists() {
+        let octets = Zeroizing::new(random::bytes::<SMPP_PASSWORD>());
+        let characters = octets.iter().filter_map(|octet| CHARACTERS.get(usize::from(octet % 64)));
+        make_private(path, &Zeroizing::new(characters.copied().map(char::from).collect::<String>()))?;
+    }
+    let text = secret_file(path)?;
+    let password: Zeroizing<String> = Zeroizing::new(text.chars().take(SMPP_PASSWORD).collect());
+    if text.len() == 32 && password.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        eprintln!(
+            "vuicc: {} was made by 0.1.0 and has 32 bits within SMPP's eight characters; remove it, and a better one is made",
+            path.display()
+        );
+    }
+    Ok(password)
+}

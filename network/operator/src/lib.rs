@@ -27,6 +27,7 @@ pub mod entitlement;
 pub mod es2plus;
 pub mod health;
 pub mod hlr;
+pub mod hosts;
 pub mod language;
 pub mod metrics;
 pub mod otp;

@@ -50,6 +50,7 @@ impl Line {
 
     async fn ask(&self, method: Method, path: &str, body: String) -> (u16, Value) {
         let request = self.http.request(method, format!("{}{path}", self.door)).bearer_auth(self.token).body(body);
+        let request = request.header("content-type", "application/json; charset=utf-8");
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
     }
@@ -111,6 +112,32 @@ async fn what_is_refused() {
     assert_eq!(line.ask(Method::POST, "/contact", "{".into()).await.0, 400);
     assert_eq!(line.ask(Method::POST, "/contact", "x".repeat(2000)).await.0, 413);
     assert_eq!(line.ask(Method::GET, "/call-delivery", String::new()).await.0, 400);
+}
+
+/// What any page can have a browser post needs no question first: a form, or plain text.
+#[tokio::test]
+async fn web_pages_redirect_no_calls() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    let line = Line::new(None).await;
+    let contact = json!({"imsi": A, "contact": "127.0.0.1:6666"}).to_string();
+    let post = |headers: &[(&'static str, &'static str)]| {
+        let request = line.http.post(format!("{}/contact", line.door)).body(contact.clone());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"]
+    {
+        assert_eq!(post(&[("content-type", kind)]).await, 415, "{kind}");
+    }
+    assert_eq!(post(&[]).await, 415);
+    for page in [("origin", "http://127.0.0.1:8000"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+        assert_eq!(post(&[JSON, page]).await, 403, "{page:?}");
+    }
+    assert_eq!(line.call(MSISDN).await.0, 204, "nothing has changed");
+    assert_eq!(post(&[JSON]).await, 204);
+    let asking = line.http.get(format!("{}/call-delivery?msisdn={MSISDN}", line.door)).header("origin", "null");
+    assert_eq!(asking.send().await.unwrap().status().as_u16(), 403);
 }
 
 #[tokio::test]

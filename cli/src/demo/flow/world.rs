@@ -128,7 +128,7 @@ impl World {
                 parts::sms_client(&settings, &random::digits(8)),
             );
             config.tls = Some(tls.identity.clone());
-            config.portal = parts::portal(&settings, &random::digits(32))?;
+            config.portal = parts::portal(&settings, || Ok(random::digits(32).into()))?;
             // Its phones prove themselves by whatever method is shown.
             config.sim_with_usim = true;
             config.round = Duration::from_millis(250);

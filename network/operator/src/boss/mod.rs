@@ -281,6 +281,11 @@ impl Boss {
         rows::filtered(&mut *self.reading().await?, filter).await
     }
 
+    /// How many orders a filter lets through, whatever its limit and offset.
+    pub async fn count_orders(&self, filter: &Filter) -> Result<u64, BossError> {
+        rows::count(&mut *self.reading().await?, filter).await
+    }
+
     /// An order's diary.
     pub async fn history(&self, id: &OrderId) -> Result<Vec<Entry>, BossError> {
         rows::history(&mut *self.reading().await?, id).await

@@ -247,6 +247,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// So many at most, the newest first; all if none.
     pub limit: Option<u32>,
+    /// Less so many of the newest.
+    pub offset: u32,
 }
 
 /// One line of an order's diary.

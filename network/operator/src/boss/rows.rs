@@ -253,6 +253,23 @@ pub(super) async fn all(tx: &mut AnyConnection, condition: &str, values: &[&str]
 
 /// The orders a filter lets through, the newest first.
 pub(super) async fn filtered(tx: &mut AnyConnection, filter: &Filter) -> Result<Vec<Order>, BossError> {
+    let (condition, values) = condition(filter);
+    let (limit, offset) = (filter.limit.map_or(i64::MAX, i64::from), filter.offset);
+    let condition = format!("{condition} {NEWEST_FIRST} LIMIT {limit} OFFSET {offset}");
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    Ok(all(tx, &condition, &values).await?.into_iter().map(|record| record.order).collect())
+}
+
+/// How many orders a filter lets through, whatever its limit.
+pub(super) async fn count(tx: &mut AnyConnection, filter: &Filter) -> Result<u64, BossError> {
+    let (condition, values) = condition(filter);
+    let sql = format!("SELECT COUNT(*) FROM boss_order WHERE {condition}");
+    let query = values.into_iter().fold(query(&sql), sqlx::query::Query::bind);
+    Ok(u64::try_from(query.fetch_one(tx).await?.try_get::<i64, _>(0)?).unwrap_or_default())
+}
+
+/// What a filter lets through, as a condition and its parameters.
+fn condition(filter: &Filter) -> (String, Vec<String>) {
     let mut conditions = vec!["1 = 1".to_owned()];
     let mut values: Vec<String> = Vec::new();
     let mut such = |column: &str, value: Option<String>| {
@@ -267,10 +284,7 @@ pub(super) async fn filtered(tx: &mut AnyConnection, filter: &Filter) -> Result<
     such("(iccid = ? OR target_iccid = ?)", filter.iccid.as_ref().map(Iccid::to_string));
     such("kind = ?", filter.kind.map(|kind| kind.name().to_owned()));
     such("state = ?", filter.state.map(|state| state.name().to_owned()));
-    let limit = filter.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
-    let condition = format!("{} {NEWEST_FIRST}{limit}", conditions.join(" AND "));
-    let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    Ok(all(tx, &condition, &values).await?.into_iter().map(|record| record.order).collect())
+    (conditions.join(" AND "), values)
 }
 
 /// The order a profile came with that is not called off.

@@ -51,10 +51,11 @@ struct Range {
 }
 
 impl Range {
-    /// How specific a range is that covers all types, all of a kind, or one.
+    /// How specific a range is that covers all types, all of a kind, one like ours, or ours.
     const ANY: u8 = 0;
     const KIND: u8 = 1;
-    const ONE: u8 = 2;
+    const LIKE: u8 = 2;
+    const OURS: u8 = 3;
 
     /// `None` for what is no document's: packets of the relay.
     fn read(text: &str) -> Option<Self> {
@@ -78,7 +79,8 @@ impl Range {
         match &*self.media_type {
             "*/*" => Some(Self::ANY),
             of_kind if of_kind == kind => Some(Self::KIND),
-            one if one.contains(word) => Some(Self::ONE),
+            ours if format.content_type().split(';').next() == Some(ours) => Some(Self::OURS),
+            like if like.contains(word) => Some(Self::LIKE),
             _ => None,
         }
     }
@@ -463,6 +465,7 @@ mod tests {
             ("*/*, text/vnd.wap.connectivity-xml;q=0", Some(Format::Json)),
             ("*/*, application/json;q=0", Some(Format::Xml)),
             ("application/json;q=0", None),
+            ("text/xml, text/vnd.wap.connectivity-xml;q=0.1, application/json;q=0.5", Some(Format::Json)),
             ("application/json;q=0, text/vnd.wap.connectivity-xml;q=0.0", None),
             (
                 "application/vnd.gsma.eap-relay.v1.0+json, application/json, text/vnd.wap.connectivity-xml",

@@ -6,13 +6,14 @@
 //! POST /hlr/contact {"imsi": IMSI, "contact": "HOST:PORT" | null}   204 · 404 no such subscription
 //! ```
 //!
-//! Both say who has which number. With a secret, callers must show it as bearer token; without one, the listener behind
-//! which the router is put must be of loopback.
+//! Both say who has which number, and the second one redirects calls. Callers show a secret as bearer token; where there is
+//! none, the listener behind which the router is put must be of loopback. JSON is taken as `application/json` only, and
+//! nothing that a web page sends: a page can post to this machine what needs no question first.
 
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,6 +26,7 @@ use subtle::ConstantTimeEq;
 use super::contact::{Contact, Delivery};
 use super::store::{Hlr, HlrError};
 use crate::discreet::Discreet;
+use crate::hosts::is_from_a_page;
 use crate::{Imsi, Msisdn};
 
 /// No request comes near this.
@@ -42,6 +44,9 @@ pub fn router(hlr: Arc<Hlr>, secret: Option<&str>) -> Router {
 }
 
 async fn guard(State(secret): State<Option<[u8; 32]>>, request: Request, next: Next) -> Response {
+    if is_from_a_page(request.headers()) {
+        return (StatusCode::FORBIDDEN, "Web pages have no business here.\n").into_response();
+    }
     if let Some(secret) = secret {
         let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
@@ -78,7 +83,10 @@ struct Reachable {
     contact: Option<String>,
 }
 
-async fn contact(State(hlr): State<Arc<Hlr>>, Whole(body): Whole) -> Response {
+async fn contact(State(hlr): State<Arc<Hlr>>, headers: HeaderMap, Whole(body): Whole) -> Response {
+    if !is_json(&headers) {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type: application/json\n").into_response();
+    }
     let refused = |why: String| (StatusCode::BAD_REQUEST, why).into_response();
     let Reachable { imsi, contact } = match serde_json::from_slice(&body) {
         Ok(reachable) => reachable,
@@ -97,6 +105,12 @@ async fn contact(State(hlr): State<Arc<Hlr>>, Whole(body): Whole) -> Response {
         Err(HlrError::NotFound(_)) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => broken(&error),
     }
+}
+
+/// Whether a body is said to be JSON: what a page cannot send without asking first.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
 fn broken(error: &HlrError) -> Response {

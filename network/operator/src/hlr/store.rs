@@ -307,7 +307,7 @@ impl Hlr {
     }
 
     /// Writes a line into the diary.
-    pub(super) async fn note(
+    pub(crate) async fn note(
         &self,
         change: &Change,
         action: &str,

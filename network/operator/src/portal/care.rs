@@ -217,8 +217,15 @@ struct Person {
 
 impl Person {
     async fn signed_in(portal: &Portal, headers: &HeaderMap) -> Result<Self, Refusal> {
-        let subject = session::subject(portal.database(), Area::Care, headers, portal.now()).await?;
-        let subject: Imsi = subject.and_then(|imsi| imsi.parse().ok()).ok_or(Refusal::SignIn(Area::Care))?;
+        let session = session::subject(portal.database(), Area::Care, headers, portal.now()).await?;
+        let subject = session.and_then(|session| session.subject.parse().ok());
+        let subject: Imsi = subject.ok_or(Refusal::SignIn(Area::Care))?;
+        // Who is out of service decides about nothing any more, and has to come in anew afterwards.
+        let found = portal.hlr().lookup(Lookup::Imsi(&subject)).await?;
+        if !found.iter().any(|subscription| subscription.status == Status::Active) {
+            session::close(portal.database(), Area::Care, headers).await?;
+            return Err(Refusal::SignIn(Area::Care));
+        }
         let mut line = portal.boss().line(&subject).await?;
         let host = line.devices.iter().find(|device| device.owner && device.imsi != subject);
         let host = host.map(|device| device.imsi.clone());

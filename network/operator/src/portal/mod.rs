@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `/portal/contract` | the terms of an order, accepted or not; a phone's web view shows it (TS.43 section 6.7) | `contract` |
 //! | `/care/` | the subscriber's own page: which devices share the number, and how they ring | `care` |
-//! | `/office/` | the operator's page: orders, their progress, activation codes, lines | `office` |
+//! | `/office/` | the operator's page: orders, their progress, activation codes, lines; at a door of its own | `office` |
 //! | `/` | what this is, and the way to self-care, for who opens the address of the devices | [`front`] |
 //!
 //! Pages are made here and work without JavaScript; all state is in the database, so any replica answers any request.
@@ -74,8 +74,8 @@ pub struct Settings {
     pub support: String,
     /// The terms of contracts.
     pub terms: Terms,
-    /// What opens the operator's page; without it the page does not exist.
-    pub office: Option<OfficeKey>,
+    /// What opens the operator's page, each for somebody; without any the page does not exist.
+    pub office: Vec<OfficeKey>,
     /// Figures the operator's page shows beside the lines, for instance the short message service centre's.
     pub counters: Option<Counters>,
     /// What time it is.
@@ -95,40 +95,55 @@ impl Default for Settings {
             operator: "vuicc mobile".to_owned(),
             support: String::new(),
             terms: Terms::default(),
-            office: None,
+            office: Vec::new(),
             counters: None,
             clock: Arc::new(clock),
         }
     }
 }
 
-/// What opens the operator's page. Only its digest is kept; it is long enough that nobody guesses it, so that trying
-/// needs no limit.
+/// What opens the operator's page for somebody. Only its digest is kept; it is long enough that nobody guesses it.
 #[derive(Clone)]
-pub struct OfficeKey(String);
+pub struct OfficeKey {
+    name: String,
+    digest: String,
+}
 
 /// A key of one's own is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key to the operator's page needs {least} characters at least", least = OfficeKey::LEAST)]
+#[error("a key to the operator's page needs {least} characters at least", least = OfficeKey::LEAST)]
 pub struct KeyTooShort;
 
 impl OfficeKey {
     /// The fewest characters of a key that is brought along.
     pub const LEAST: usize = 24;
+    /// Whom a key is for if nobody says.
+    const ANYBODY: &str = "anybody";
 
     /// A fresh key, and what to show once to whoever runs the server.
     pub fn generate() -> Result<(Self, Zeroizing<String>), getrandom::Error> {
         let key = fresh()?;
-        Ok((Self(digest(&["office", &key])), key))
+        Ok((Self { name: Self::ANYBODY.to_owned(), digest: digest(&["office", &key]) }, key))
     }
 
     /// A key that is brought along, so that several replicas have the same.
     pub fn new(key: &str) -> Result<Self, KeyTooShort> {
-        if key.chars().count() < Self::LEAST { Err(KeyTooShort) } else { Ok(Self(digest(&["office", key]))) }
+        Self::of(Self::ANYBODY, key)
+    }
+
+    /// The same for somebody, by whose name the diary has what they look at and change.
+    pub fn of(name: &str, key: &str) -> Result<Self, KeyTooShort> {
+        let enough = key.chars().count() >= Self::LEAST;
+        enough.then(|| Self { name: name.to_owned(), digest: digest(&["office", key]) }).ok_or(KeyTooShort)
     }
 
     fn opens(&self, key: &str) -> bool {
-        session::same(&self.0, &digest(&["office", key]))
+        session::same(&self.digest, &digest(&["office", key]))
+    }
+
+    /// What a session is bound to: it ends with the key.
+    fn bond(&self) -> String {
+        digest(&["office session", &self.name, &self.digest])
     }
 }
 
@@ -163,16 +178,31 @@ impl Portal {
     }
 }
 
-/// All pages. They are meant for HTTPS: browsers keep the cookies on no other connection, but to their own machine.
+/// The operator's page, for a door of its own: who may reach subscribers' pages need not reach this one.
+pub fn office_router(portal: Portal) -> Router {
+    let frame = from_fn_with_state(portal.clone(), page::frame);
+    files()
+        .route("/", get(|| async { page::see_other("/office/") }))
+        .route("/office/{*rest}", get(|| async { Refusal::NotFound }))
+        .merge(office::routes())
+        .method_not_allowed_fallback(|| async { Refusal::Method })
+        .layer(frame)
+        .with_state(portal)
+}
+
+/// All pages but the operator's. They are meant for HTTPS: browsers keep the cookies on no other connection, but to their
+/// own machine.
 pub fn router(portal: Portal) -> Router {
     let frame = from_fn_with_state(portal.clone(), page::frame);
     files()
         .route("/portal/{*rest}", get(|| async { Refusal::NotFound }))
         .route("/care/{*rest}", get(|| async { Refusal::NotFound }))
+        // It is at its own door.
+        .route("/office", get(|| async { Refusal::NotFound }))
+        .route("/office/", get(|| async { Refusal::NotFound }))
         .route("/office/{*rest}", get(|| async { Refusal::NotFound }))
         .merge(contract::routes())
         .merge(care::routes())
-        .merge(office::routes())
         .method_not_allowed_fallback(|| async { Refusal::Method })
         .layer(frame)
         .with_state(portal)

@@ -1,34 +1,45 @@
 //! The operator's page: orders and how far they are, activation codes, lines.
 //!
-//! Identities are masked until somebody asks to see them, by a form, so that they are in no address.
+//! Identities are masked until somebody asks to see them, by a form, so that they are in no address. Who looks at what, and
+//! who changes what, is in the register's diary, by the name of the key they came in with: `vuicc operator audit`.
 
+use core::convert::Infallible;
 use core::str::FromStr;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use https::PeerAddress;
 use rsp::{Eid, Iccid};
 use serde::Deserialize;
+use sqlx::query;
 
 use super::care::{AskPage, ConfirmPage, Field, masked_number};
 use super::contract::masked;
 use super::form::{Form, digits};
 use super::page::{Fact, Page, Refusal, Visitor, html, see_other};
 use super::qr::QrCode;
-use super::session::{self, Area, Cookie};
+use super::session::{self, Area, Cookie, column};
 use super::time::Moment;
 use super::{Portal, text};
 use crate::Imsi;
 use crate::boss::{Entry, Filter, Kind, Order, OrderId, State as OrderState};
-use crate::hlr::{Group, Subscription};
+use crate::database::Durability;
+use crate::hlr::{Change, Group, Subscription};
 use crate::language::{Language, Text};
+use crate::secret::fresh;
+use crate::source::{Room, Source};
 
 /// The most orders on one page.
 const MOST: u32 = 200;
+/// How long a wrong key counts, in seconds, and how many there may be meanwhile.
+const WRONG_KEY: u64 = 15 * 60;
+const WRONG_KEYS: Room = Room { table: "office_attempt", all: 100, each: 5 };
 /// Pixels of a module in a QR code that is saved.
 const SCALE: usize = 10;
 
@@ -52,7 +63,9 @@ async fn sign_in(State(portal): State<Portal>, visitor: Visitor) -> Result<Respo
 }
 
 fn ask_key(portal: &Portal, visitor: &Visitor, status: StatusCode, problem: Option<Text>) -> Result<Response, Refusal> {
-    portal.settings().office.as_ref().ok_or(Refusal::NotFound)?;
+    if portal.settings().office.is_empty() {
+        return Err(Refusal::NotFound);
+    }
     let say = |text: Text| text.get(visitor.language);
     let page = AskPage {
         page: Page::new(portal, visitor, say(text::OFFICE_SIGN_IN)),
@@ -75,26 +88,99 @@ fn ask_key(portal: &Portal, visitor: &Visitor, status: StatusCode, problem: Opti
     html(status, &page)
 }
 
-async fn enter(State(portal): State<Portal>, visitor: Visitor, form: Form) -> Result<Response, Refusal> {
-    let key = portal.settings().office.as_ref().ok_or(Refusal::NotFound)?;
-    if !key.opens(form.get("key").trim()) {
-        tracing::warn!("a wrong key to the operator's page");
-        return ask_key(&portal, &visitor, StatusCode::FORBIDDEN, Some(text::OFFICE_KEY_WRONG));
+async fn enter(
+    State(portal): State<Portal>,
+    visitor: Visitor,
+    Place(place): Place,
+    source: Source,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let keys = &portal.settings().office;
+    if keys.is_empty() {
+        return Err(Refusal::NotFound);
     }
-    let token = session::open(portal.database(), Area::Office, "", portal.now()).await?;
-    tracing::info!("somebody signed in to the operator's page");
+    let (pool, now) = (portal.database().pool(), portal.now());
+    if !WRONG_KEYS.is_left(pool, &source, column(now)).await? {
+        let page = ask_key(&portal, &visitor, StatusCode::TOO_MANY_REQUESTS, Some(text::OFFICE_TOO_OFTEN))?;
+        return Ok(([(RETRY_AFTER, WRONG_KEY.to_string())], page).into_response());
+    }
+    let shown = form.get("key").trim();
+    let Some(key) = keys.iter().find(|key| key.opens(shown)) else {
+        let ended = query("DELETE FROM office_attempt WHERE expires_at <= $1").bind(column(now));
+        portal.database().write(ended, Durability::Process).await?;
+        let sql = "INSERT INTO office_attempt (id, source, expires_at) VALUES ($1, $2, $3)";
+        let id = fresh().map_err(session::SessionError::from)?;
+        let insert = query(sql).bind(&*id).bind(source.as_str()).bind(column(now + WRONG_KEY));
+        portal.database().write(insert, Durability::Process).await?;
+        let nobody = Clerk { who: "nobody".to_owned(), place, session: "none".to_owned() };
+        nobody.note(&portal, "wrong key", "").await?;
+        return ask_key(&portal, &visitor, StatusCode::FORBIDDEN, Some(text::OFFICE_KEY_WRONG));
+    };
+    let token = session::open(portal.database(), Area::Office, &key.bond(), now).await?;
+    let session = session::name_of(&token);
+    Clerk { who: key.name.clone(), place, session }.note(&portal, "sign in", "").await?;
     Ok(([Cookie::Session(Area::Office).set(&token)], see_other("/office/")).into_response())
 }
 
-async fn sign_out(State(portal): State<Portal>, headers: HeaderMap, _: Form) -> Result<Response, Refusal> {
+async fn sign_out(
+    State(portal): State<Portal>,
+    clerk: Clerk,
+    headers: HeaderMap,
+    _: Form,
+) -> Result<Response, Refusal> {
     session::close(portal.database(), Area::Office, &headers).await?;
+    clerk.note(&portal, "sign out", "").await?;
     Ok(([Cookie::Session(Area::Office).clear()], see_other("/office/sign-in")).into_response())
 }
 
-async fn signed_in(portal: &Portal, headers: &HeaderMap) -> Result<(), Refusal> {
-    portal.settings().office.as_ref().ok_or(Refusal::NotFound)?;
-    let subject = session::subject(portal.database(), Area::Office, headers, portal.now()).await?;
-    subject.map(drop).ok_or(Refusal::SignIn(Area::Office))
+/// Where a request comes from, for the diary.
+struct Place(String);
+
+impl FromRequestParts<Portal> for Place {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Portal) -> Result<Self, Infallible> {
+        let address = parts.extensions.get::<PeerAddress>();
+        Ok(Self(address.map_or_else(|| "unknown".to_owned(), |PeerAddress(address)| address.ip().to_string())))
+    }
+}
+
+/// Somebody of the operator's people: whose key opened the session, as long as it is a key.
+struct Clerk {
+    who: String,
+    place: String,
+    session: String,
+}
+
+impl FromRequestParts<Portal> for Clerk {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, Refusal> {
+        let keys = &portal.settings().office;
+        if keys.is_empty() {
+            return Err(Refusal::NotFound);
+        }
+        let session = session::subject(portal.database(), Area::Office, &parts.headers, portal.now()).await?;
+        let session = session.ok_or(Refusal::SignIn(Area::Office))?;
+        let Some(key) = keys.iter().find(|key| session::same(&key.bond(), &session.subject)) else {
+            session::close(portal.database(), Area::Office, &parts.headers).await?;
+            return Err(Refusal::SignIn(Area::Office));
+        };
+        let Ok(Place(place)) = Place::from_request_parts(parts, portal).await;
+        Ok(Self { who: key.name.clone(), place, session: session.name })
+    }
+}
+
+impl Clerk {
+    /// Writes into the diary what they do, before they do it.
+    async fn note(&self, portal: &Portal, action: &'static str, subject: &str) -> Result<(), Refusal> {
+        let Self { who, place, session } = self;
+        let change = Change { by: format!("office/{who}"), at: portal.now() };
+        let detail = format!("from {place}, session {session}");
+        portal.hlr().note(&change, action, subject, &detail).await?;
+        tracing::info!(who, place, session, action, "operator's page");
+        Ok(())
+    }
 }
 
 // Orders.
@@ -108,6 +194,9 @@ struct OrdersPage {
     kinds: Vec<Choice>,
     orders: Vec<OrderRow>,
     count: String,
+    /// The orders before and after these, if there are any.
+    newer: Option<String>,
+    older: Option<String>,
 }
 
 struct Choice {
@@ -131,32 +220,30 @@ struct OrderRow {
 struct Wanted {
     state: Option<String>,
     kind: Option<String>,
+    /// How many newer ones are left out.
+    from: Option<u32>,
 }
 
 async fn orders(
     State(portal): State<Portal>,
     visitor: Visitor,
-    headers: HeaderMap,
+    clerk: Clerk,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+    clerk.note(&portal, "look at orders", "").await?;
     let filter = Filter {
         state: wanted.state.as_deref().and_then(OrderState::named),
         kind: wanted.kind.as_deref().and_then(Kind::named),
         limit: Some(MOST),
+        offset: wanted.from.unwrap_or_default(),
         ..Filter::default()
     };
     list(&portal, &visitor, &filter).await
 }
 
 /// Orders of an eUICC, a profile or a subscriber, whose number comes in a form.
-async fn find(
-    State(portal): State<Portal>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    form: Form,
-) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+async fn find(State(portal): State<Portal>, visitor: Visitor, clerk: Clerk, form: Form) -> Result<Response, Refusal> {
+    clerk.note(&portal, "find orders", &digits(form.get("number"))).await?;
     let wanted = digits(form.get("number"));
     let filters = filters_for(&wanted);
     if filters.is_empty() {
@@ -211,12 +298,28 @@ async fn list(portal: &Portal, visitor: &Visitor, filter: &Filter) -> Result<Res
         tone: text::tone(order.state),
         changed: Moment::of(order.changed_at),
     };
+    let all = portal.boss().count_orders(filter).await?;
+    let last = u64::from(filter.offset) + found.len() as u64;
     let count = if found.is_empty() {
         text::NOTHING_FOUND.get(language).to_owned()
+    } else if found.len() as u64 == all {
+        text::COUNT_ORDERS.with(language, &all.to_string())
     } else {
-        text::COUNT_ORDERS.with(language, &found.len().to_string())
+        text::COUNT_ORDERS.with(language, &format!("{}–{last} / {all}", filter.offset + 1))
     };
+    // What was found by a number is in no address: it is asked for by a form.
+    let is_by_number =
+        filter.subscriber.is_some() || filter.imsi.is_some() || filter.eid.is_some() || filter.iccid.is_some();
+    let link = |from: u32| {
+        let state = filter.state.map(OrderState::name).unwrap_or_default();
+        let kind = filter.kind.map(Kind::name).unwrap_or_default();
+        format!("/office/?state={state}&kind={kind}&from={from}")
+    };
+    let newer = (filter.offset > 0).then(|| link(filter.offset.saturating_sub(MOST)));
+    let older = (last < all && !is_by_number).then(|| link(filter.offset.saturating_add(MOST)));
     let page = OrdersPage {
+        newer,
+        older,
         page: Page::new(portal, visitor, text::ORDERS.get(language)).wide(),
         room: "orders",
         states: OrderState::ALL.iter().map(state).collect(),
@@ -267,24 +370,25 @@ struct Step {
 async fn order(
     State(portal): State<Portal>,
     visitor: Visitor,
-    headers: HeaderMap,
+    clerk: Clerk,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+    clerk.note(&portal, "look at order", &id).await?;
     show_order(&portal, &visitor, &known(&portal, &id).await?, false).await
 }
 
 async fn shown_order(
     State(portal): State<Portal>,
     visitor: Visitor,
-    headers: HeaderMap,
+    clerk: Clerk,
     Path(id): Path<String>,
     form: Form,
 ) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+    let shown = form.get("show") == "1";
+    clerk.note(&portal, if shown { "see identities of order" } else { "look at order" }, &id).await?;
     let order = known(&portal, &id).await?;
     let visitor = visitor.at(format!("/office/orders/{}?", order.id));
-    show_order(&portal, &visitor, &order, form.get("show") == "1").await
+    show_order(&portal, &visitor, &order, shown).await
 }
 
 async fn known(portal: &Portal, id: &str) -> Result<Order, Refusal> {
@@ -370,8 +474,8 @@ fn discreet(text: &str, shown: bool) -> String {
     discreet + rest
 }
 
-async fn qr(State(portal): State<Portal>, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+async fn qr(State(portal): State<Portal>, clerk: Clerk, Path(id): Path<String>) -> Result<Response, Refusal> {
+    clerk.note(&portal, "take activation code", &id).await?;
     let order = known(&portal, &id).await?;
     let code = order.activation_code.filter(|_| order.state.is_before_installation()).ok_or(Refusal::NotFound)?;
     let qr = QrCode::of(&code.to_string()).ok_or(Refusal::NotFound)?;
@@ -381,10 +485,10 @@ async fn qr(State(portal): State<Portal>, headers: HeaderMap, Path(id): Path<Str
 async fn ask_cancel(
     State(portal): State<Portal>,
     visitor: Visitor,
-    headers: HeaderMap,
+    clerk: Clerk,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+    clerk.note(&portal, "look at order", &id).await?;
     let order = known(&portal, &id).await?;
     if !is_cancellable(&order) {
         return Err(Refusal::Impossible(text::CHANGED_MEANWHILE));
@@ -407,14 +511,13 @@ async fn ask_cancel(
 
 async fn cancel(
     State(portal): State<Portal>,
-    headers: HeaderMap,
+    clerk: Clerk,
     Path(id): Path<String>,
     _: Form,
 ) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+    clerk.note(&portal, "cancel order", &id).await?;
     let order = known(&portal, &id).await?;
     portal.boss().cancel(&order.id, true, portal.now()).await?;
-    tracing::info!(order = order.id.as_str(), "an order is called off by the operator");
     Ok(see_other(&format!("/office/orders/{}", order.id)))
 }
 
@@ -446,20 +549,21 @@ struct Counter {
     value: u64,
 }
 
-async fn lines(State(portal): State<Portal>, visitor: Visitor, headers: HeaderMap) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+async fn lines(State(portal): State<Portal>, visitor: Visitor, clerk: Clerk) -> Result<Response, Refusal> {
+    clerk.note(&portal, "look at lines", "").await?;
     show_lines(&portal, &visitor, false).await
 }
 
 async fn shown_lines(
     State(portal): State<Portal>,
     visitor: Visitor,
-    headers: HeaderMap,
+    clerk: Clerk,
     form: Form,
 ) -> Result<Response, Refusal> {
-    signed_in(&portal, &headers).await?;
+    let shown = form.get("show") == "1";
+    clerk.note(&portal, if shown { "see identities of lines" } else { "look at lines" }, "").await?;
     let visitor = visitor.at("/office/lines?".to_owned());
-    show_lines(&portal, &visitor, form.get("show") == "1").await
+    show_lines(&portal, &visitor, shown).await
 }
 
 async fn show_lines(portal: &Portal, visitor: &Visitor, shown: bool) -> Result<Response, Refusal> {

@@ -13,6 +13,8 @@ use crate::secret::{digest, fresh};
 
 /// How long a session lives without a request, in seconds.
 const SESSION: u64 = 30 * 60;
+/// How long it lives at most, however much it is used: a working day.
+const LONGEST: u64 = 10 * 3600;
 
 /// A cookie of ours. `__Host-` keeps neighbours under the same domain from planting one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,31 +120,51 @@ pub(super) async fn open(
     let token = fresh()?;
     let sql = "DELETE FROM portal_session WHERE expires_at <= $1";
     database.write(query(sql).bind(column(now)), Durability::Process).await?;
-    let sql = "INSERT INTO portal_session (token, area, subject, expires_at) VALUES ($1, $2, $3, $4)";
+    let sql = "INSERT INTO portal_session (token, area, subject, expires_at, opened_at) VALUES ($1, $2, $3, $4, $5)";
     let insert = query(sql).bind(digest(&[&token])).bind(area.name()).bind(subject).bind(column(now + SESSION));
-    database.write(insert, Durability::Process).await?;
+    database.write(insert.bind(column(now)), Durability::Process).await?;
     Ok(token)
 }
 
-/// Who is signed in with this cookie; their session lives on.
+/// Somebody signed in.
+pub(super) struct SignedIn {
+    /// Who, as they were signed in.
+    pub(super) subject: String,
+    /// What their session may be called.
+    pub(super) name: String,
+}
+
+/// Who is signed in with this cookie; their session lives on, but not for ever.
 pub(super) async fn subject(
     database: &Database,
     area: Area,
     headers: &HeaderMap,
     now: u64,
-) -> Result<Option<String>, SessionError> {
+) -> Result<Option<SignedIn>, SessionError> {
     let Some(token) = Cookie::Session(area).read(headers) else { return Ok(None) };
     let token = digest(&[token]);
-    let sql = "SELECT subject, expires_at FROM portal_session WHERE token = $1 AND area = $2 AND expires_at > $3";
+    let sql = "SELECT subject, expires_at, opened_at FROM portal_session \
+               WHERE token = $1 AND area = $2 AND expires_at > $3";
     let select = query(sql).bind(&token).bind(area.name()).bind(column(now));
     let Some(row) = select.fetch_optional(database.pool()).await? else { return Ok(None) };
-    let (subject, expires_at): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-    // One write a minute is enough.
-    if expires_at < column(now + SESSION - 60) {
-        let sql = "UPDATE portal_session SET expires_at = $1 WHERE token = $2";
-        database.write(query(sql).bind(column(now + SESSION)).bind(&token), Durability::Process).await?;
+    let (subject, expires_at, opened_at): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let last = opened_at.saturating_add(column(LONGEST));
+    if last <= column(now) {
+        return Ok(None);
     }
-    Ok(Some(subject))
+    // One write a minute is enough.
+    let until = column(now + SESSION).min(last);
+    if expires_at < until - 60 {
+        let sql = "UPDATE portal_session SET expires_at = $1 WHERE token = $2";
+        database.write(query(sql).bind(until).bind(&token), Durability::Process).await?;
+    }
+    let name = token.get(..8).unwrap_or_default().to_owned();
+    Ok(Some(SignedIn { subject, name }))
+}
+
+/// What the session of this token may be called.
+pub(super) fn name_of(token: &str) -> String {
+    digest(&[token]).get(..8).unwrap_or_default().to_owned()
 }
 
 /// Signs out.
@@ -212,15 +234,31 @@ mod tests {
             HeaderMap::from_iter([(header::COOKIE, line)])
         };
         let care = cookie("__Host-care");
-        let at = |now| subject(&database, Area::Care, &care, now);
-        assert_eq!(at(1000 + SESSION - 1).await.unwrap().as_deref(), Some("001010000000001"));
-        assert_eq!(at(1000 + 2 * SESSION - 2).await.unwrap().as_deref(), Some("001010000000001"));
+        let at = async |now| {
+            let found = subject(&database, Area::Care, &care, now).await.unwrap();
+            found.map(|session| session.subject)
+        };
+        assert_eq!(at(1000 + SESSION - 1).await.as_deref(), Some("001010000000001"));
+        assert_eq!(at(1000 + 2 * SESSION - 2).await.as_deref(), Some("001010000000001"));
         // What opens one door does not open the other.
-        assert_eq!(subject(&database, Area::Office, &cookie("__Host-office"), 1000).await.unwrap(), None);
-        assert_eq!(at(1000 + 4 * SESSION).await.unwrap(), None);
+        assert!(subject(&database, Area::Office, &cookie("__Host-office"), 1000).await.unwrap().is_none());
+        assert_eq!(at(1000 + 4 * SESSION).await, None);
         let kept: String = query("SELECT token FROM portal_session").fetch_one(database.pool()).await.unwrap().get(0);
         assert_ne!(kept, *token);
         close(&database, Area::Care, &care).await.unwrap();
-        assert_eq!(at(1000).await.unwrap(), None);
+        assert_eq!(at(1000).await, None);
+    }
+
+    #[tokio::test]
+    async fn no_session_lives_for_ever() {
+        let database = Database::open(":memory:").await.unwrap();
+        let token = open(&database, Area::Office, "somebody", 1000).await.unwrap();
+        let line = HeaderValue::from_str(&format!("__Host-office={}", *token)).unwrap();
+        let headers = HeaderMap::from_iter([(header::COOKIE, line)]);
+        let mut now = 1000;
+        while subject(&database, Area::Office, &headers, now).await.unwrap().is_some() {
+            now += 60;
+        }
+        assert_eq!(now, 1000 + LONGEST);
     }
 }

@@ -127,6 +127,10 @@ pub struct Listen {
     pub https: SocketAddr,
     /// Health, metrics and the register's door for call servers, plain HTTP: for the operator's own network only.
     pub internal: SocketAddr,
+    /// The operator's page, HTTPS: for the operator's people.
+    pub office: SocketAddr,
+    /// Names by which doors without TLS are called, besides those that are nobody else's: see [`crate::hosts::Hosts`].
+    pub names: Vec<String>,
     /// For SM-DP+s that tell of progress, HTTPS with certificates on both sides.
     pub progress: SocketAddr,
     /// SMPP.
@@ -141,7 +145,16 @@ impl Default for Listen {
     /// Free ports of this machine.
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { https: any, internal: any, progress: any, smpp: any, radius: any, eap_sim_db: None }
+        Self {
+            https: any,
+            internal: any,
+            office: any,
+            names: Vec::new(),
+            progress: any,
+            smpp: any,
+            radius: any,
+            eap_sim_db: None,
+        }
     }
 }
 

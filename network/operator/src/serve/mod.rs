@@ -6,13 +6,15 @@
 //! | part | door |
 //! |---|---|
 //! | [`Part::Entitlement`] | TS.43 at `/`, HTTPS; for a browser, a page that says so |
-//! | [`Part::Portal`] | `/portal/…`, `/care/…`, `/office/…`, HTTPS |
+//! | [`Part::Portal`] | `/portal/…`, `/care/…`, HTTPS; `/office/…`, HTTPS, at a door of its own |
 //! | [`Part::Boss`] | ES2+ progress, HTTPS with certificates on both sides; a worker for unfinished orders |
 //! | [`Part::Smsc`] | SMPP; `/mt/v1/…` over HTTPS for phones |
 //! | [`Part::Hlr`] | `/hlr/…` over plain HTTP, for the operator's own network |
 //! | [`Part::Radius`] | RADIUS, UDP |
 //! | [`Part::EapSimDb`] | unix datagram socket |
 //! | always | `/healthz`, `/readyz`, `/metrics` over plain HTTP, for the operator's own network |
+//!
+//! Doors without TLS look at which name was called, and the internal one at whether a web page calls: [`Hosts`].
 
 mod config;
 mod watched;
@@ -44,6 +46,7 @@ use crate::eap::{self, Server};
 use crate::entitlement::{self, Entitlement};
 use crate::health::{self, Health, counted};
 use crate::hlr::Hlr;
+use crate::hosts::Hosts;
 use crate::otp::OneTimeCodes;
 use crate::portal::{self, Front, Portal};
 use crate::radius::RadiusServer;
@@ -111,6 +114,8 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     let internal = doors.tcp(INTERNAL, listen.internal).await?;
     let is_public = [Part::Entitlement, Part::Portal, Part::Smsc].into_iter().any(runs);
     let public = if is_public { Some(doors.tcp(HTTPS, listen.https).await?) } else { None };
+    let has_office = runs(Part::Portal) && !config.portal.office.is_empty();
+    let office = if has_office { Some(doors.tcp(OFFICE, listen.office).await?) } else { None };
     let progress = match config.progress.filter(|_| runs(Part::Boss)) {
         Some(door) => Some((doors.tcp(PROGRESS, listen.progress).await?, door)),
         None => None,
@@ -157,6 +162,9 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
         inside = inside.merge(counted("hlr", hlr::http::router(Arc::clone(&hlr), secret)));
     }
     let names = [Some("health"), runs(Part::Hlr).then_some(Part::Hlr.name())];
+    let urls = [Some(&operator.base_url), config.portal_url.as_ref()].into_iter().flatten();
+    let hosts = Hosts::new(listen.names.iter().cloned().chain(urls.filter_map(|url| host_of(url))));
+    let inside = hosts.clone().guard(inside, false);
     operator.run_https(&names, internal, None, Arc::default(), inside);
     let mut pages = Router::new();
     let front = Front {
@@ -181,7 +189,14 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
         }
         let settings = portal::Settings { clock: Arc::clone(&clock), ..config.portal };
         let portal = Portal::new(boss.clone(), Arc::clone(&hlr), database.clone(), codes.clone(), settings);
-        pages = pages.merge(counted("portal", portal::router(portal)));
+        pages = pages.merge(counted("portal", portal::router(portal.clone())));
+        if let Some(listener) = office {
+            let mut pages = counted("portal", portal::office_router(portal));
+            if acceptor.is_none() {
+                pages = hosts.clone().guard(pages, true);
+            }
+            operator.run_https(&[Some("office")], listener, acceptor.clone(), config.proxies.clone().into(), pages);
+        }
     }
     if let Some(listener) = smpp {
         smsc.clients.push(Client::new(&sms.system_id, &sms.password));
@@ -193,6 +208,11 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     if let Some(listener) = public {
         let name = |part| runs(part).then_some(Part::name(part));
         let names = [Some("https"), name(Part::Entitlement), name(Part::Portal)];
+        // Behind a proxy on this machine a certificate proves the name to browsers, but not to who goes past the proxy.
+        let is_here = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
+        if acceptor.is_none() && is_here {
+            pages = hosts.guard(pages, true);
+        }
         operator.run_https(&names, listener, acceptor, config.proxies.into(), pages);
     }
     if let Some((listener, ProgressDoor { identity, roots, servers })) = progress {
@@ -226,7 +246,14 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     Ok(operator)
 }
 
+/// The host in a URL.
+fn host_of(url: &str) -> Option<String> {
+    let uri: axum::http::Uri = url.parse().ok()?;
+    uri.host().map(str::to_owned)
+}
+
 /// What the doors are called.
+const OFFICE: &str = "operator's page";
 const INTERNAL: &str = "health and metrics";
 const HTTPS: &str = "HTTPS";
 const PROGRESS: &str = "ES2+ progress";
@@ -622,6 +649,46 @@ mod tests {
             }
             operator.shutdown().await;
         }
+    }
+
+    /// The operator's page is at its own door, and at no other; doors without TLS know their names.
+    #[tokio::test]
+    async fn who_may_call_which_door() {
+        let office = vec![portal::OfficeKey::new("correct horse battery staple").unwrap()];
+        let portal = portal::Settings { office, ..portal::Settings::default() };
+        let listen = Listen { names: vec!["metrics.example".to_owned()], ..Listen::default() };
+        let base_url = Some("https://aes.example:9443".to_owned());
+        let operator = serve(Config { listen, base_url, portal, ..config().await }).await.unwrap();
+        let [https, internal, office] = ["HTTPS", "health and metrics", "operator's page"]
+            .map(|door| operator.listening_at(door).unwrap().to_owned());
+        assert!(get(&office, "/office/sign-in").await.starts_with("HTTP/1.1 200"));
+        assert!(get(&office, "/").await.to_lowercase().contains("location: /office/"));
+        assert!(get(&office, "/care/sign-in").await.starts_with("HTTP/1.1 404"));
+        for path in ["/office", "/office/", "/office/sign-in", "/office/orders/x"] {
+            let page = get(&https, path).await;
+            assert!(page.starts_with("HTTP/1.1 404"), "{path}: {page}");
+        }
+        let called = async |at: &str, headers: &str| {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            let path = if at == internal { "/hlr/contact" } else { "/care/sign-in" };
+            let request = format!("GET {path} HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer.split(' ').nth(1).unwrap().to_owned()
+        };
+        for (at, host, status) in [
+            (&internal, "evil.example:9080", "421"),
+            (&internal, "metrics.example", "405"),
+            (&internal, "127.0.0.1:9080", "405"),
+            (&https, "evil.example", "421"),
+            (&https, "aes.example:9443", "200"),
+            (&office, "evil.example", "421"),
+        ] {
+            assert_eq!(called(at, &format!("Host: {host}")).await, status, "{host}");
+        }
+        assert_eq!(called(&internal, "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1").await, "403");
+        operator.shutdown().await;
     }
 
     #[tokio::test]

@@ -227,7 +227,7 @@ impl Smsc {
         let sql =
             "UPDATE sms_message SET waits_for_memory = 1, not_before = $1 WHERE id = $2 AND imsi = $3 AND state = $4";
         let update = query(sql).bind(seconds(now.saturating_add(MEMORY_PAUSE))).bind(id).bind(imsi.as_str());
-        let update = update.bind(State::Enroute.name()).execute(self.inner.database.pool()).await?;
+        let update = self.inner.database.write(update.bind(State::Enroute.name()), Durability::Disk).await?;
         if update.rows_affected() == 1 {
             return Ok(());
         }
@@ -239,7 +239,8 @@ impl Smsc {
     pub async fn memory_available(&self, imsi: &Imsi, now: u64) -> Result<u64, SmscError> {
         let sql =
             "UPDATE sms_message SET waits_for_memory = 0, not_before = $1 WHERE imsi = $2 AND waits_for_memory = 1";
-        let update = query(sql).bind(seconds(now)).bind(imsi.as_str()).execute(self.inner.database.pool()).await?;
+        let update = query(sql).bind(seconds(now)).bind(imsi.as_str());
+        let update = self.inner.database.write(update, Durability::Disk).await?;
         self.tell(News::Message(imsi.clone()));
         Ok(update.rows_affected())
     }

@@ -1,17 +1,19 @@
 //! A browser without a screen: keeps cookies, fills in forms, reads HTML.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
-use operator::portal::{Portal, router};
+use operator::portal::{Portal, office_router, router};
 use tower::ServiceExt;
 
 pub(crate) struct Browser {
     router: Router,
     pub(crate) cookies: BTreeMap<String, String>,
     pub(crate) headers: Vec<(&'static str, String)>,
+    address: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -25,13 +27,28 @@ pub(crate) struct Page {
 impl Browser {
     pub(crate) fn new(portal: Portal) -> Self {
         let headers = vec![("accept", "text/html,*/*;q=0.8".to_owned()), ("host", "aes.example".to_owned())];
-        Self { router: router(portal), cookies: BTreeMap::new(), headers }
+        Self { router: router(portal), cookies: BTreeMap::new(), headers, address: None }
+    }
+
+    /// At the door of the operator's people.
+    pub(crate) fn at_office(portal: Portal) -> Self {
+        Self { router: office_router(portal.clone()), ..Self::new(portal) }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.retain(|(header, _)| *header != name);
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    /// Goes on at another door of the operator's people.
+    pub(crate) fn going_on_at_office(&self, portal: Portal) -> Self {
+        Self { cookies: self.cookies.clone(), ..Self::at_office(portal) }
+    }
+
+    /// On a machine with this address.
+    pub(crate) fn from(self, address: &str) -> Self {
+        Self { address: Some((address.parse::<IpAddr>().unwrap(), 1).into()), ..self }
     }
 
     /// Goes on at another replica.
@@ -92,6 +109,9 @@ impl Browser {
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request.headers_mut().insert(header::COOKIE, cookies.join("; ").parse().unwrap());
+        }
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(https::PeerAddress(address));
         }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

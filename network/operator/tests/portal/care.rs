@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use operator::boss::{Decision, Order, State};
-use operator::hlr::Mode;
+use operator::hlr::{Change, Mode, Status};
 
 use crate::browser::{Browser, Page, attribute};
 use crate::world::{FRIEND, FRIEND_NUMBER, OWNER, OWNER_NUMBER, World};
@@ -256,4 +256,20 @@ async fn whose_number_it_is_decides() {
     let page = browser.submit(&asked, "/care/unbind", &[]).await;
     assert!(page.status == StatusCode::OK && page.body.contains(FRIEND_NUMBER), "{}", page.body);
     assert_eq!(world.hlr.group(&OWNER_NUMBER.parse().unwrap()).await.unwrap(), None);
+}
+
+/// Who is barred decides about nothing from then on, and has to sign in anew when they are not any more.
+#[tokio::test]
+async fn a_barred_subscriber_is_signed_out() {
+    let world = World::new().await;
+    let (mut browser, page) = signed_in(&world).await;
+    let owner = OWNER.parse().unwrap();
+    world.hlr.set_status(&owner, Status::Barred, &Change::by("test")).await.unwrap();
+    for path in ["/care/", "/care/bind"] {
+        assert_eq!(browser.get(path).await.header("location"), "/care/sign-in", "{path}");
+    }
+    let page = browser.submit(&page, "/care/sign-out", &[]).await;
+    assert!(page.body.contains("Sign in to your devices"));
+    world.hlr.set_status(&owner, Status::Active, &Change::by("test")).await.unwrap();
+    assert_eq!(browser.get("/care/").await.header("location"), "/care/sign-in");
 }

@@ -46,10 +46,11 @@ async fn replicas(place: &Place) {
     let mut browser = browser.at(other.portal());
     assert_eq!(browser.get("/care/").await.header("location"), "/care/sign-in");
 
+    let mut browser = browser.going_on_at_office(other.portal());
     let page = browser.open("/office/").await;
-    let mut browser = browser.at(one.portal());
+    let mut browser = browser.going_on_at_office(one.portal());
     browser.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
-    let mut browser = browser.at(other.portal());
+    let mut browser = browser.going_on_at_office(other.portal());
     assert!(browser.open("/office/").await.body.contains("Orders: 1"));
     assert!(browser.open("/office/lines").await.body.contains("Lines: 5"));
     one.database.close().await;

@@ -8,7 +8,7 @@ use crate::browser::{Browser, Page};
 use crate::world::{OFFICE_KEY, OWNER, World};
 
 async fn signed_in(world: &World) -> (Browser, Page) {
-    let mut browser = Browser::new(world.portal());
+    let mut browser = Browser::at_office(world.portal());
     let page = browser.open("/office/").await;
     let page = browser.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
     assert!(page.body.contains("<h1>Orders</h1>"), "{}", page.body);
@@ -19,7 +19,7 @@ async fn signed_in(world: &World) -> (Browser, Page) {
 async fn only_with_the_key() {
     let world = World::new().await;
     let order = world.order("Watch", 1).await;
-    let mut browser = Browser::new(world.portal());
+    let mut browser = Browser::at_office(world.portal());
     for path in ["/office/", "/office/lines", &format!("/office/orders/{}", order.id)] {
         assert_eq!(browser.get(path).await.header("location"), "/office/sign-in", "{path}");
     }
@@ -35,10 +35,108 @@ async fn only_with_the_key() {
     let (mut browser, page) = signed_in(&world).await;
     let token = browser.cookies.remove("__Host-office").unwrap();
     browser.cookies.insert("__Host-care".to_owned(), token.clone());
-    assert_eq!(browser.get("/care/").await.header("location"), "/care/sign-in");
-    browser.cookies.insert("__Host-office".to_owned(), token);
+    assert_eq!(browser.get("/office/").await.header("location"), "/office/sign-in");
+    assert_eq!(browser.get("/care/").await.status, StatusCode::NOT_FOUND);
+    let mut outside = Browser::new(world.portal());
+    outside.cookies.clone_from(&browser.cookies);
+    assert_eq!(outside.get("/care/").await.header("location"), "/care/sign-in");
+    browser.cookies.insert("__Host-office".to_owned(), token.clone());
+    outside.cookies.insert("__Host-office".to_owned(), token);
+    for path in ["/office/", "/office/lines", "/office/sign-in"] {
+        assert_eq!(outside.get(path).await.status, StatusCode::NOT_FOUND, "not at subscribers' door");
+    }
     browser.submit(&page, "/office/sign-out", &[]).await;
     assert_eq!(browser.get("/office/").await.header("location"), "/office/sign-in");
+}
+
+/// A session ends with its key, and at the end of a working day however much it is used.
+#[tokio::test]
+async fn no_session_outlives_its_key() {
+    let mut world = World::new().await;
+    let (browser, _) = signed_in(&world).await;
+    world.keys.push(("bert", "another key of twenty-four characters"));
+    let mut browser = browser.going_on_at_office(world.portal());
+    assert_eq!(browser.get("/office/").await.status, StatusCode::OK, "others have keys too");
+    world.keys = vec![("anna", "a new key of twenty-four characters")];
+    let mut changed = browser.going_on_at_office(world.portal());
+    assert_eq!(changed.get("/office/").await.header("location"), "/office/sign-in");
+    world.keys = vec![("anna", OFFICE_KEY)];
+    browser = browser.going_on_at_office(world.portal());
+    assert_eq!(browser.get("/office/").await.header("location"), "/office/sign-in", "it has ended");
+    let (mut browser, _) = signed_in(&world).await;
+    let mut minutes = 0;
+    while browser.get("/office/").await.status == StatusCode::OK {
+        world.pass(600);
+        minutes += 10;
+    }
+    assert_eq!(minutes, 600);
+}
+
+/// Five wrong keys, and then a time to wait, for the right one too.
+#[tokio::test]
+async fn keys_are_not_tried_again_and_again() {
+    let world = World::new().await;
+    let mut browser = Browser::at_office(world.portal()).from("192.0.2.1");
+    let page = browser.open("/office/").await;
+    for _ in 0..5 {
+        let refused = browser.submit(&page, "/office/sign-in", &[("key", "wrong")]).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    }
+    let refused = browser.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "900"));
+    assert!(refused.body.contains("Too many wrong keys."));
+    // Who comes from elsewhere is not kept out.
+    let mut other = Browser::at_office(world.portal()).from("192.0.2.2");
+    let page = other.open("/office/").await;
+    let page = other.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    assert!(page.body.contains("<h1>Orders</h1>"));
+    world.pass(900);
+    let page = browser.open("/office/").await;
+    let page = browser.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    assert!(page.body.contains("<h1>Orders</h1>"));
+}
+
+/// Who looked at what, and who changed what, from where.
+#[tokio::test]
+async fn everything_is_in_the_diary() {
+    let mut world = World::new().await;
+    let order = world.order("Watch", 1).await;
+    world.keys.push(("bert", "another key of twenty-four characters"));
+    let before = world.hlr.audit(0, 100).await.unwrap().len() as u64;
+    let mut browser = Browser::at_office(world.portal()).from("192.0.2.7");
+    let page = browser.open("/office/").await;
+    browser.submit(&page, "/office/sign-in", &[("key", "wrong")]).await;
+    let page = browser.submit(&page, "/office/sign-in", &[("key", "another key of twenty-four characters")]).await;
+    browser.submit(&page, "/office/find", &[("number", OWNER)]).await;
+    let path = format!("/office/orders/{}", order.id);
+    let page = browser.open(&path).await;
+    browser.submit(&page, &path, &[]).await;
+    let page = browser.open("/office/lines").await;
+    browser.submit(&page, "/office/lines", &[]).await;
+    let page = browser.open(&format!("{path}/cancel")).await;
+    browser.submit(&page, &format!("{path}/cancel"), &[]).await;
+    let entries = world.hlr.audit(before, 100).await.unwrap();
+    let office: Vec<_> = entries.iter().filter(|entry| entry.actor.starts_with("office/")).collect();
+    let told: Vec<_> = office.iter().map(|entry| (&*entry.actor, &*entry.action, &*entry.subject)).collect();
+    let id = order.id.as_str();
+    assert_eq!(
+        told,
+        [
+            ("office/nobody", "wrong key", ""),
+            ("office/bert", "sign in", ""),
+            ("office/bert", "look at orders", ""),
+            ("office/bert", "find orders", OWNER),
+            ("office/bert", "look at order", id),
+            ("office/bert", "see identities of order", id),
+            ("office/bert", "look at lines", ""),
+            ("office/bert", "see identities of lines", ""),
+            ("office/bert", "look at order", id),
+            ("office/bert", "cancel order", id),
+            ("office/bert", "look at order", id),
+        ]
+    );
+    let sessions: std::collections::BTreeSet<_> = office[1..].iter().map(|entry| &entry.detail).collect();
+    assert!(sessions.len() == 1 && office[1].detail.starts_with("from 192.0.2.7, session "), "{sessions:?}");
 }
 
 #[test]

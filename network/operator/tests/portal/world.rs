@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) shop: Arc<Shop>,
+    /// Who has which key to the operator's page.
+    pub(crate) keys: Vec<(&'static str, &'static str)>,
 }
 
 impl World {
@@ -57,7 +59,7 @@ impl World {
         let shop = Arc::new(Shop::default());
         let boss = Boss::new(database.clone(), Arc::clone(&shop) as _, Settings::new("companion", "smdp.example.com"));
         let clock = Arc::new(AtomicU64::new(NOW));
-        Self { database, hlr, boss, outbox: Arc::default(), clock, shop }
+        Self { database, hlr, boss, outbox: Arc::default(), clock, shop, keys: vec![("anna", OFFICE_KEY)] }
     }
 
     /// Puts the subscribers into the register, and the profiles' subscriptions.
@@ -85,7 +87,7 @@ impl World {
             OneTimeCodes::new(self.database.clone(), Arc::new(MasterKey::new([7; 32])), Arc::clone(&self.outbox) as _);
         let clock = Arc::clone(&self.clock);
         let settings = portal::Settings {
-            office: Some(OfficeKey::new(OFFICE_KEY).unwrap()),
+            office: self.keys.iter().map(|(name, key)| OfficeKey::of(name, key).unwrap()).collect(),
             support: "+81 3 0000 0000".to_owned(),
             counters: Some(Arc::new(|| vec![("delivered".to_owned(), 12)])),
             clock: Arc::new(move || clock.load(Ordering::SeqCst)),

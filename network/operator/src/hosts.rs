@@ -1,0 +1,150 @@
+//! What somebody else's web page makes a browser send to a door of this machine or network.
+//!
+//! A page can post to any address, and by DNS rebinding it can read too: a name of its own leads to the door. TLS stops
+//! that, as a certificate has names. A door without TLS looks at what a browser always says: which name it called
+//! (`Host`) and whose page it shows (`Origin`, `Sec-Fetch-Site`).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+
+/// By which names a door without TLS may be called, besides those that are nobody else's: addresses, `localhost`, names
+/// without a dot and names under `.internal`.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts(Arc<[String]>);
+
+impl Hosts {
+    /// Those of a door that is called by these names too.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// A door that answers nobody who calls it by another name; with `pages`, browsers show pages of it and send forms,
+    /// else none has any business there but to look.
+    pub fn guard(self, router: Router, pages: bool) -> Router {
+        router.layer(from_fn_with_state((self, pages), check))
+    }
+
+    fn know(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = host.strip_suffix('.').unwrap_or(&host);
+        let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+        let is_of_nobody = !name.contains('.') || name.ends_with(".localhost") || name.ends_with(".internal");
+        bare.parse::<IpAddr>().is_ok() || is_of_nobody || self.0.iter().any(|known| known == name)
+    }
+}
+
+async fn check(State((hosts, pages)): State<(Hosts, bool)>, request: Request, next: Next) -> Response {
+    if let Some(host) = called(request.headers(), request.uri())
+        && !hosts.know(&host)
+    {
+        tracing::warn!(host = %host.escape_debug(), "refused: this door is not called so; listen.names adds names to it");
+        let text = "This is not the host you are looking for. Names of this door: listen.names in operator.toml.\n";
+        return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
+    }
+    if !pages && is_from_a_page(request.headers()) {
+        tracing::warn!("refused: a web page sent it");
+        return (StatusCode::FORBIDDEN, "Web pages have no business here.\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a browser sends it for a page. What a person opens has neither, or says `none`.
+pub(crate) fn is_from_a_page(headers: &HeaderMap) -> bool {
+    let site = headers.get(HeaderName::from_static("sec-fetch-site"));
+    headers.contains_key(header::ORIGIN) || site.is_some_and(|site| site != "none" && site != "same-origin")
+}
+
+/// The host that was called, without its port; none if the caller does not say, which browsers always do.
+fn called(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    if let Some(authority) = uri.authority() {
+        return Some(authority.host().to_owned());
+    }
+    let host = headers.get(header::HOST)?.to_str().unwrap_or("?.");
+    let port = |rest: &str| rest.bytes().all(|digit| digit.is_ascii_digit());
+    let bare = match host.rsplit_once(':') {
+        Some((name, rest)) if port(rest) && (!name.contains(':') || name.ends_with(']')) => name,
+        _ => host,
+    };
+    Some(bare.to_owned()).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(pages: bool, headers: &[(&str, &str)]) -> u16 {
+        let door = Router::new().route("/", get(async || "hello"));
+        let door = Hosts::new(["Metrics.Example".to_owned()]).guard(door, pages);
+        let request =
+            headers.iter().fold(axum::http::Request::get("/"), |request, (name, value)| request.header(*name, *value));
+        door.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn names_of_a_door() {
+        for host in [
+            "127.0.0.1:9080",
+            "127.0.0.1",
+            "[::1]:9080",
+            "[::1]",
+            "::1",
+            "192.0.2.1:80",
+            "localhost:9080",
+            "LOCALHOST",
+            "a.localhost",
+            "operator:9080",
+            "operator.internal",
+            "metrics.example:9080",
+            "METRICS.example",
+            "metrics.example.",
+            "",
+        ] {
+            assert_eq!(ask(false, &[("host", host)]).await, 200, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9080",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:9080",
+            "metrics.example.evil.test",
+            "notmetrics.example",
+            "evil.example.",
+            "evil.example:",
+            "user@evil.example",
+        ] {
+            assert_eq!(ask(true, &[("host", host)]).await, 421, "{host}");
+        }
+        assert_eq!(ask(false, &[]).await, 200, "no browser");
+    }
+
+    #[tokio::test]
+    async fn pages_have_no_business_here() {
+        const HOST: (&str, &str) = ("host", "127.0.0.1:9080");
+        for foreign in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://127.0.0.1:9080"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert_eq!(
+                (ask(false, &[HOST, foreign]).await, ask(true, &[HOST, foreign]).await),
+                (403, 200),
+                "{foreign:?}"
+            );
+        }
+        for opened in [("sec-fetch-site", "none"), ("user-agent", "curl"), ("sec-fetch-site", "same-origin")] {
+            assert_eq!(ask(false, &[HOST, opened]).await, 200, "{opened:?}");
+        }
+    }
+}
