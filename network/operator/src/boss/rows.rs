@@ -264,7 +264,7 @@ pub(super) async fn filtered(tx: &mut AnyConnection, filter: &Filter) -> Result<
 pub(super) async fn count(tx: &mut AnyConnection, filter: &Filter) -> Result<u64, BossError> {
     let (condition, values) = condition(filter);
     let sql = format!("SELECT COUNT(*) FROM boss_order WHERE {condition}");
-    let query = values.into_iter().fold(query(AssertSqlSafe(sql)), |query, value| query.bind(value));
+    let query = values.into_iter().fold(query(AssertSqlSafe(sql)), sqlx::query::Query::bind);
     Ok(u64::try_from(query.fetch_one(tx).await?.try_get::<i64, _>(0)?).unwrap_or_default())
 }
 
