@@ -172,6 +172,14 @@ impl<T: Transport> Transport for FaultInjector<T> {
     fn atr(&self) -> &[u8] {
         self.inner.atr()
     }
+
+    fn hold(&mut self) -> Result<(), TransportError> {
+        self.inner.hold()
+    }
+
+    fn release(&mut self) {
+        self.inner.release();
+    }
 }
 
 /// On the card's side a lost power stays lost: the card is silent until its reader powers it on again.

@@ -1,15 +1,23 @@
 //! A card in a real or virtual reader, reached through the PC/SC service.
+//!
+//! Alone, or shared with other programs: then each command, with what belongs to it, is a transaction of its own, and the
+//! card is left as it is. What the service does is done in a thread of its own, as it may take as long as another program
+//! likes to hold the card.
+
+mod holder;
 
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use pcsc::{Card, Context, Disposition, Error, Protocol, Protocols, ReaderState, Scope, ShareMode, State};
+use pcsc::{Context, Disposition, Error, Protocol, ReaderState, Scope, State};
 
 use crate::transport::{Transport, TransportError, expects_data};
+use holder::{Holder, Order};
 
 /// How long [`PcscReader::connect`] waits for another program to let go of the card. pcscd keeps a card for up to half
 /// a second after its last user crashed; a busy machine may need a moment to power it again.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const BUSY_LIMIT: Duration = Duration::from_millis(1500);
 /// How long it waits for a card to appear. A virtual card may be on its way: pcscd looks for one every 0.4 s.
 const ARRIVAL: Duration = Duration::from_secs(2);
 /// Between two looks for a card.
@@ -24,8 +32,61 @@ pub struct Reader {
     pub name: String,
     /// Answer to reset of the card in it; `None` when it is empty, empty when the card is mute.
     pub card: Option<Vec<u8>>,
-    /// Whether a program holds the card for itself.
+    /// Whether a program uses the card.
     pub in_use: bool,
+    /// Whether it holds the card for itself alone.
+    pub exclusive: bool,
+}
+
+/// Whom a card is for while it is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// This program alone. Other programs are refused, and where there is one this one is. At the end the power is taken
+    /// from the card, so the next program finds a fresh one.
+    #[default]
+    Exclusive,
+    /// Other programs as well, between two commands. At the end the logical channels opened here are closed, and the card is
+    /// left as it is.
+    Shared,
+}
+
+/// How a card is connected.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whom it is for.
+    pub sharing: Sharing,
+    /// Hears, once for each time, that it takes long because another program holds the card.
+    pub waiting: fn(&Waiting),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { sharing: Sharing::Exclusive, waiting: |_| {} }
+    }
+}
+
+/// Another program lets this one wait for the card: the cause and the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Reader.
+    pub reader: String,
+    /// Whether the service says that a program uses the card.
+    pub in_use: bool,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reader, in_use } = self;
+        if *in_use {
+            write!(
+                f,
+                "waiting for the card in `{reader}`: another program holds it (in a PC/SC transaction, or while it resets)"
+            )?;
+            f.write_str("; it goes on when that program lets go or is ended, Ctrl-C gives up")
+        } else {
+            write!(f, "waiting for the card in `{reader}`, which the PC/SC service does not give; Ctrl-C gives up")
+        }
+    }
 }
 
 impl Reader {
@@ -47,7 +108,8 @@ pub fn list_readers() -> Result<Vec<Reader>, TransportError> {
             index,
             name: state.name().to_string_lossy().into_owned(),
             card: state.event_state().contains(State::PRESENT).then(|| state.atr().to_vec()),
-            in_use: state.event_state().contains(State::EXCLUSIVE),
+            in_use: state.event_state().intersects(State::EXCLUSIVE | State::INUSE),
+            exclusive: state.event_state().contains(State::EXCLUSIVE),
         })
         .collect())
 }
@@ -75,72 +137,54 @@ pub fn wait_for_card(wanted: Option<&str>, limit: Duration) -> Result<Reader, Tr
     }
 }
 
-/// A [`Transport`] over PC/SC, holding the card for itself until it is dropped. A card that is not there yet is waited for
-/// two seconds.
+/// A [`Transport`] over PC/SC, holding the card until it is dropped. A card that is not there yet is waited for two seconds.
 ///
 /// Under T=0 a command with both data and Le goes out without its Le, as ISO/IEC 7816-3 §12.2.4 maps it; the card then
 /// announces its response by `61XX`.
-///
-/// Dropping it takes the power from the card, so the next program finds a fresh one.
 pub struct PcscReader {
-    card: Option<Card>,
+    holder: Holder,
     reader: CString,
     atr: Vec<u8>,
     protocol: Option<Protocol>,
-    received: Vec<u8>,
+    options: Options,
 }
 
 impl PcscReader {
     /// Connects to the card in the reader that `wanted` names: its number in [`list_readers`], its whole name, or a
-    /// part of its name that no other reader has (upper and lower case count as equal).
+    /// part of its name that no other reader has (upper and lower case count as equal). It is for this program alone.
     pub fn connect(wanted: &str) -> Result<Self, TransportError> {
+        Self::open(Some(wanted), Options::default())
+    }
+
+    /// Connects to the first reader that holds a card, for this program alone.
+    pub fn connect_first() -> Result<Self, TransportError> {
+        Self::open(None, Options::default())
+    }
+
+    /// Connects to the card in the reader that `wanted` names as for [`PcscReader::connect`], or in the first that has one.
+    pub fn open(wanted: Option<&str>, options: Options) -> Result<Self, TransportError> {
         let context = establish()?;
         let names = names(&context)?;
+        let Some(wanted) = wanted else {
+            let deadline = Instant::now() + ARRIVAL;
+            loop {
+                let states = states(&context, &names)?;
+                match states.iter().find(|state| state.event_state().contains(State::PRESENT)) {
+                    Some(state) => return Self::open_exactly(state.name(), options),
+                    None if Instant::now() < deadline => std::thread::sleep(GLANCE),
+                    None => return Err(TransportError::NoCard { reader: list_names(&names) }),
+                }
+            }
+        };
         let texts: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let index = choose(&texts, wanted)?;
-        let reader = names.get(index).ok_or(TransportError::NoReaders)?;
-        Self::connect_exactly(&context, reader)
+        Self::open_exactly(names.get(index).ok_or(TransportError::NoReaders)?, options)
     }
 
-    /// Connects to the first reader that holds a card.
-    pub fn connect_first() -> Result<Self, TransportError> {
-        let context = establish()?;
-        let names = names(&context)?;
-        let deadline = Instant::now() + ARRIVAL;
-        loop {
-            let states = states(&context, &names)?;
-            match states.iter().find(|state| state.event_state().contains(State::PRESENT)) {
-                Some(state) => return Self::connect_exactly(&context, state.name()),
-                None if Instant::now() < deadline => std::thread::sleep(GLANCE),
-                None => return Err(TransportError::NoCard { reader: list_names(&names) }),
-            }
-        }
-    }
-
-    fn connect_exactly(context: &Context, reader: &CStr) -> Result<Self, TransportError> {
-        let deadline = Instant::now() + PATIENCE;
-        let arrival = Instant::now() + ARRIVAL;
-        let card = loop {
-            match context.connect(reader, ShareMode::Exclusive, Protocols::ANY) {
-                Err(Error::NoSmartcard) if Instant::now() < arrival => std::thread::sleep(GLANCE),
-                Err(Error::SharingViolation | Error::UnresponsiveCard | Error::UnpoweredCard)
-                    if Instant::now() < deadline =>
-                {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                outcome => break outcome.map_err(|error| explain(error, &reader.to_string_lossy()))?,
-            }
-        };
-        let mut connected = Self {
-            card: Some(card),
-            reader: reader.to_owned(),
-            atr: Vec::new(),
-            protocol: None,
-            received: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED],
-        };
-        connected.look()?;
-        Ok(connected)
+    fn open_exactly(reader: &CStr, options: Options) -> Result<Self, TransportError> {
+        let (holder, power) = Holder::connect(reader, options)?;
+        Ok(Self { holder, reader: reader.to_owned(), atr: power.atr, protocol: power.protocol, options })
     }
 
     /// The reader's name.
@@ -157,20 +201,10 @@ impl PcscReader {
         }
     }
 
-    /// Asks the service for the answer to reset and the protocol.
-    fn look(&mut self) -> Result<(), TransportError> {
-        let card = self.card.as_ref().ok_or(TransportError::CardRemoved)?;
-        let status = card.status2_owned().map_err(|error| explain(error, &self.reader.to_string_lossy()))?;
-        self.atr = status.atr().to_vec();
-        self.protocol = status.protocol2();
-        Ok(())
-    }
-
     fn reconnect(&mut self, disposition: Disposition) -> Result<Vec<u8>, TransportError> {
-        let card = self.card.as_mut().ok_or(TransportError::CardRemoved)?;
-        card.reconnect(ShareMode::Exclusive, Protocols::ANY, disposition)
-            .map_err(|error| explain(error, &self.reader.to_string_lossy()))?;
-        self.look()?;
+        let power = self.holder.power(Order::Reconnect(disposition))?;
+        self.atr = power.atr;
+        self.protocol = power.protocol;
         Ok(self.atr.clone())
     }
 }
@@ -181,15 +215,11 @@ impl Transport for PcscReader {
         if let Ok(atr) = self.reconnect(Disposition::UnpowerCard) {
             return Ok(atr);
         }
-        if let Some(card) = self.card.take() {
-            // The service knows that it is gone, or will.
-            let _ = card.disconnect(Disposition::UnpowerCard);
-        }
-        let mut again = Self::connect_exactly(&establish()?, &self.reader)?;
-        self.card = again.card.take();
-        self.protocol = again.protocol;
-        self.atr.clone_from(&again.atr);
-        Ok(again.atr.clone())
+        // The service knows that it is gone, or will.
+        self.holder.let_go();
+        let again = Self::open_exactly(&self.reader, self.options)?;
+        *self = again;
+        Ok(self.atr.clone())
     }
 
     fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
@@ -197,36 +227,36 @@ impl Transport for PcscReader {
     }
 
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
-        let reader = &self.reader;
-        let card = self.card.as_ref().ok_or(TransportError::CardRemoved)?;
         let command = if self.protocol == Some(Protocol::T0) { without_le(command) } else { command };
-        let response = card.transmit(command, &mut self.received).map_err(|error| match error {
-            Error::InvalidParameter | Error::InsufficientBuffer => TransportError::CommandTooLong(command.len()),
-            error => explain(error, &reader.to_string_lossy()),
-        })?;
+        let response = self.holder.response(Order::Transmit(command.to_vec()))?;
         match response.len() {
             0 => Err(TransportError::Mute),
             1 => Err(TransportError::ShortResponse(1)),
-            _ => Ok(response.to_vec()),
+            _ => Ok(response),
         }
     }
 
     fn atr(&self) -> &[u8] {
         &self.atr
     }
-}
 
-impl Drop for PcscReader {
-    fn drop(&mut self) {
-        if let Some(card) = self.card.take() {
-            // The card may be gone already; there is nobody left to tell.
-            let _ = card.disconnect(Disposition::UnpowerCard);
+    fn hold(&mut self) -> Result<(), TransportError> {
+        match self.options.sharing {
+            Sharing::Exclusive => Ok(()),
+            Sharing::Shared => self.holder.done(Order::Hold),
+        }
+    }
+
+    fn release(&mut self) {
+        if self.options.sharing == Sharing::Shared {
+            // A card that is gone is held by nobody.
+            let _ = self.holder.done(Order::Release);
         }
     }
 }
 
-impl std::fmt::Debug for PcscReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for PcscReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PcscReader").field("reader", &self.reader).finish_non_exhaustive()
     }
 }

@@ -20,6 +20,15 @@ pub trait Transport: Send {
 
     /// The answer to the last reset.
     fn atr(&self) -> &[u8];
+
+    /// From now on nobody else's command comes between, until [`Transport::release`]. Where the card is this program's
+    /// alone that is so in any case.
+    fn hold(&mut self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    /// Others may use the card again.
+    fn release(&mut self) {}
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -35,6 +44,12 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn atr(&self) -> &[u8] {
         (**self).atr()
     }
+    fn hold(&mut self) -> Result<(), TransportError> {
+        (**self).hold()
+    }
+    fn release(&mut self) {
+        (**self).release();
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for &mut T {
@@ -49,6 +64,12 @@ impl<T: Transport + ?Sized> Transport for &mut T {
     }
     fn atr(&self) -> &[u8] {
         (**self).atr()
+    }
+    fn hold(&mut self) -> Result<(), TransportError> {
+        (**self).hold()
+    }
+    fn release(&mut self) {
+        (**self).release();
     }
 }
 
@@ -84,7 +105,10 @@ pub enum TransportError {
         reader: String,
     },
     /// Another program holds the card.
-    #[error("the card in `{reader}` is in use by another program; close that program, or wait for it")]
+    #[error(
+        "the card in `{reader}` is in use by another program; close that program, or wait for it; beside one that shares \
+         the card `vuicc lpa --shared` works"
+    )]
     Busy {
         /// Reader.
         reader: String,
@@ -156,7 +180,16 @@ pub fn response(bytes: &[u8]) -> Result<Response, TransportError> {
 /// GET RESPONSE goes out on the command's own class byte, protection and chaining bits cleared, as cards expect from
 /// hosts on proprietary classes. The status word is the last one, except that a warning is never lost: under T=0 it comes
 /// first, and whoever expects data looks behind it. TS 102 221 §7.3.1.1.
+///
+/// On a card that is shared nobody else's command comes between: it would make the card forget what it announced.
 pub fn exchange<T: Transport + ?Sized>(transport: &mut T, command: &[u8]) -> Result<Response, TransportError> {
+    transport.hold()?;
+    let outcome = exchange_held(transport, command);
+    transport.release();
+    outcome
+}
+
+fn exchange_held<T: Transport + ?Sized>(transport: &mut T, command: &[u8]) -> Result<Response, TransportError> {
     let mut answer = response(&transport.transmit(command)?)?;
     if answer.sw.sw1() == 0x6C
         && let Some(corrected) = with_le(command, answer.sw.sw2())
@@ -187,7 +220,7 @@ fn behind_warning<T: Transport + ?Sized>(
     command: &[u8],
     sw: StatusWord,
 ) -> Result<Option<Response>, TransportError> {
-    let fetched = exchange(transport, &get_response(command, 0))?;
+    let fetched = exchange_held(transport, &get_response(command, 0))?;
     Ok((fetched.sw.is_ok() || fetched.sw.is_warning()).then_some(Response { data: fetched.data, sw }))
 }
 

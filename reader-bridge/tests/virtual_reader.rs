@@ -6,11 +6,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use apdu::Icc;
-use reader_bridge::pcsc_reader::{list_readers, wait_for_card};
+use reader_bridge::pcsc_reader::{Options, Sharing, Waiting, list_readers, wait_for_card};
 use reader_bridge::transport::exchange;
 use reader_bridge::vpcd::{self, Link};
 use reader_bridge::{PcscReader, Transport, TransportError};
@@ -128,8 +129,69 @@ fn inside() {
     let mut host = PcscReader::connect("Virtual PCD 00 00").unwrap();
     assert_eq!(resets(&mut host)[0], after_warm[0] + 1, "the last host took the power away");
 
+    drop(host);
+    shared();
+    let mut host = PcscReader::connect("Virtual PCD 00 00").unwrap();
+
     stop.send(()).unwrap();
     assert_eq!(told.recv_timeout(Duration::from_secs(10)).unwrap(), "card ejected");
-    assert_eq!(card_side.join().unwrap().cold, after_warm[0] + 1);
+    card_side.join().unwrap();
     assert!(host.transmit(&[0, 0xB0, 0, 0, 2]).is_err(), "nothing answers from an empty slot");
+}
+
+/// Two programs with one card: commands of one do not come between a command of the other and its response, nobody takes the
+/// power away, and who waits long says so.
+fn shared() {
+    static WAITED: AtomicUsize = AtomicUsize::new(0);
+    let waiting = |waiting: &Waiting| {
+        assert!(waiting.in_use && waiting.to_string().contains("another program holds it"), "{waiting}");
+        WAITED.fetch_add(1, Ordering::Relaxed);
+    };
+    let options = Options { sharing: Sharing::Shared, waiting };
+    let context = pcsc::Context::establish(pcsc::Scope::User).unwrap();
+    let name = std::ffi::CString::new("Virtual PCD 00 00").unwrap();
+    let other = context.connect(&name, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).unwrap();
+    assert!(matches!(PcscReader::connect("00 00"), Err(TransportError::Busy { .. })), "one of them shares");
+    let reader = &list_readers().unwrap()[0];
+    assert!(reader.in_use && !reader.exclusive);
+
+    let mut host = PcscReader::open(Some("00 00"), options).unwrap();
+    let before = host.transmit(&[0, 0xB0, 0, 0, 2]).unwrap();
+    host.hold().unwrap();
+    assert_eq!(host.transmit(&[0, 0xA4, 0, 4, 2, 0x3F, 0]).unwrap(), [0x61, 2]);
+    // The other one's command waits for the end of this one's.
+    let between = std::thread::spawn(move || {
+        let answer = other.transmit(&[0, 0xFE, 0, 0], &mut [0; 258]).unwrap().to_vec();
+        (other, answer)
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(host.transmit(&[0, 0xC0, 0, 0, 2]).unwrap(), [0x62, 0, 0x90, 0]);
+    host.release();
+    let (mut other, answer) = between.join().unwrap();
+    assert_eq!(answer, [0x6D, 0]);
+
+    // Held for longer than one likes to wait without a word: a command, and a program that comes.
+    let transaction = other.transaction().unwrap();
+    let exchanged = std::thread::spawn(move || {
+        let answer = exchange(&mut host, &[0, 0xA4, 0, 4, 2, 0x3F, 0, 0]).unwrap();
+        (host, answer.data)
+    });
+    while WAITED.load(Ordering::Relaxed) == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(transaction);
+    let (mut host, data) = exchanged.join().unwrap();
+    assert_eq!(data, [0x62, 0]);
+
+    assert_eq!(host.transmit(&[0, 0xB0, 0, 0, 2]).unwrap(), before, "nobody reset the card");
+    drop(host);
+    let mut buffer = [0; 258];
+    assert_eq!(other.transmit(&[0, 0xB0, 0, 0, 2], &mut buffer).unwrap(), before, "it is left as it was");
+
+    // Another program's reset is told, once.
+    let mut host = PcscReader::open(Some("00 00"), options).unwrap();
+    other.reconnect(pcsc::ShareMode::Shared, pcsc::Protocols::ANY, pcsc::Disposition::ResetCard).unwrap();
+    let told = exchange(&mut host, &[0, 0xA4, 0, 4, 2, 0x3F, 0, 0]).unwrap_err();
+    assert_eq!(told, TransportError::CardReset);
+    assert_eq!(exchange(&mut host, &[0, 0xA4, 0, 4, 2, 0x3F, 0, 0]).unwrap().data, [0x62, 0]);
 }

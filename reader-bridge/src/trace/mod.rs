@@ -132,6 +132,14 @@ impl<T: Transport, O: Observer + Send> Transport for Tracer<T, O> {
     fn atr(&self) -> &[u8] {
         self.inner.atr()
     }
+
+    fn hold(&mut self) -> Result<(), TransportError> {
+        self.inner.hold()
+    }
+
+    fn release(&mut self) {
+        self.inner.release();
+    }
 }
 
 impl<T: Icc, O: Observer> Icc for Tracer<T, O> {
