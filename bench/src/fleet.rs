@@ -10,7 +10,7 @@ use card::entropy::ChaCha;
 use card::personalise::{self, Euicc as Description};
 use card_os::{Card, Entropy as _};
 use crypto::provider::Provider;
-use lpa::{Decision, Euicc, HttpsClient, Offer, Options, Order, Progress, Trust, User, download};
+use lpa::{Checks, Decision, Euicc, HttpsClient, Offer, Options, Order, Progress, Trust, User, download};
 use reader_bridge::InProcess;
 use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
@@ -91,7 +91,13 @@ impl Fleet {
                         for mut device in hand {
                             // Each has a connection of its own, as devices have.
                             let Ok(mut client) = HttpsClient::new(&trust, &[]) else { return };
-                            match download(&mut device.euicc, &mut client, &device.order, &mut Willing) {
+                            match download(
+                                &mut device.euicc,
+                                &mut client,
+                                &device.order,
+                                &Checks::at(now()),
+                                &mut Willing,
+                            ) {
                                 Ok(installed_now) if installed_now.is_reported => {
                                     installed.fetch_add(1, Ordering::Relaxed);
                                 }

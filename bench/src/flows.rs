@@ -84,7 +84,7 @@ fn round(network: &mut Network) -> Result<f64, Box<dyn Error>> {
 fn flow(network: &Network, pair: Pair) -> Result<(), Box<dyn Error>> {
     let Pair { number, phone, watch, eid } = pair;
     let (mut channel, own) = in_process();
-    let servers = HttpsServers { trust: network.trust()?, hosts: Vec::new(), tunnel: None };
+    let servers = HttpsServers::new(network.trust()?, now);
     let watch = thread::spawn(move || wear(number, watch, own, servers).map_err(|error| error.to_string()));
     let outcome = act(network, number, phone, |primary, number| {
         let how = Acquisition { patience: PATIENCE, ..Acquisition::default() };

@@ -231,7 +231,7 @@ impl Network {
 
     /// A device's way to the authorization server.
     pub(crate) fn https(&self) -> Result<HttpsClient, Box<dyn Error>> {
-        Ok(HttpsClient::new(&self.trust()?, &[])?)
+        Ok(HttpsClient::new(&self.trust()?)?)
     }
 }
 

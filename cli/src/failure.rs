@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use crate::output::within_a_line;
+use crate::output::tell;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Failure {
     /// Tells the user, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Self::Because(text) = self {
-            eprintln!("vuicc: {}", within_a_line(text));
+            tell(&format!("vuicc: {text}"));
         }
         ExitCode::FAILURE
     }

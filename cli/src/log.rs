@@ -12,6 +12,8 @@ use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{FormatFields, debug_fn};
 
+use crate::output::{harmless_json, steers};
+
 /// Which form the log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -72,25 +74,10 @@ impl<W: fmt::Write> fmt::Write for Within<W> {
     }
 }
 
-/// Whether a character does more than to be seen: control characters, line and paragraph separators, and those that turn
-/// the direction of writing.
-fn steers(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
 /// A line of JSON as it is written: what JSON itself lets stand is escaped as well.
 fn within_json(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    for character in line.chars() {
-        if steers(character) && character != '\n' {
-            // They are all in the basic plane.
-            let _ = write!(out, "\\u{:04x}", u32::from(character));
-        } else {
-            out.push(character);
-        }
-    }
-    out
+    let (object, end) = line.strip_suffix('\n').map_or((line, ""), |object| (object, "\n"));
+    harmless_json(object) + end
 }
 
 /// Writes to stderr what is left of each line.

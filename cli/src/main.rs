@@ -4,6 +4,9 @@
 //! [`target`] (which card is meant), [`output`] (for people or for programs), [`question`],
 //! [`failure`], [`file`] (how files are written) and [`state`] (where things are kept).
 
+// What is said goes through `output`, which lets nothing from outside steer the terminal.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod apdu;
 mod asynchronous;
 mod card;

@@ -1,6 +1,6 @@
 //! What a command prints: text for people, or JSON for programs, one object per line.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
@@ -22,14 +22,24 @@ impl Output {
         self.json
     }
 
-    /// Prints a result: its JSON or its text.
+    /// Prints a result: its JSON or its text, which is one line.
     pub(crate) fn put(self, result: &(impl Serialize + Display)) -> io::Result<()> {
         if self.json { self.json(result) } else { self.text(result) }
     }
 
-    /// Prints a line for people; programs do not see it.
+    /// Prints a result: its JSON or its text of several lines, in which what comes from outside is [`Plain`].
+    pub(crate) fn put_block(self, result: &(impl Serialize + Display)) -> io::Result<()> {
+        if self.json { self.json(result) } else { self.block(result) }
+    }
+
+    /// Prints a line for people; programs do not see it. It stays one line, whatever is in it.
     pub(crate) fn text(self, line: impl Display) -> io::Result<()> {
-        if self.json { Ok(()) } else { print(&printable(&line.to_string())) }
+        if self.json { Ok(()) } else { print(&within_a_line(&line.to_string())) }
+    }
+
+    /// Prints lines for people; programs do not see them. What in them comes from outside is [`Plain`].
+    pub(crate) fn block(self, lines: impl Display) -> io::Result<()> {
+        if self.json { Ok(()) } else { print(&printable(&lines.to_string())) }
     }
 
     /// Prints what people are to see in any case, and what may steer the terminal: a drawing of our own. Where a program
@@ -48,10 +58,7 @@ impl Output {
         if !self.json {
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
-        serde_json::to_writer(&mut stdout, object)?;
-        stdout.write_all(b"\n")?;
-        stdout.flush()
+        print(&harmless_json(&serde_json::to_string(object)?))
     }
 }
 
@@ -61,19 +68,65 @@ fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// A text as it may be shown: names, messages and causes come from outside, and could move the cursor, hide what stands
-/// before them, or turn the direction of writing.
+/// Says something to the person, on stderr, in one line. There is nobody to tell that this failed.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", within_a_line(line));
+}
+
+/// The same in place of the line that counted.
+pub(crate) fn tell_over(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "\r{}", within_a_line(line));
+}
+
+/// Shows on a screen how far something is, in place of what was shown before.
+pub(crate) fn count(line: &str) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "\r{}", within_a_line(line)).and_then(|()| stderr.flush());
+}
+
+/// A text from outside as a part of others: it stays within its line.
+pub(crate) struct Plain<T>(pub(crate) T);
+
+impl<T: Display> Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&within_a_line(&self.0.to_string()))
+    }
+}
+
+/// Whether a character steers the terminal, or the way a line is laid out: it moves the cursor, hides what stands before
+/// it, ends the line, or turns the direction of writing. Controls of both sets, of bidirectional text, line and paragraph
+/// separators, annotations and tags.
+pub(crate) fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
+        || matches!(character, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// A text as it may be shown: names, messages and causes come from outside. Its lines and tabs stay.
 pub(crate) fn printable(text: &str) -> String {
-    let steers = |character: char| {
-        character.is_control() && !matches!(character, '\n' | '\t')
-            || matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().filter(|character| !steers(*character)).collect()
+    text.chars().filter(|character| !steers(*character) || matches!(character, '\n' | '\t')).collect()
 }
 
 /// The same, within one line.
 pub(crate) fn within_a_line(text: &str) -> String {
-    printable(text).replace(['\n', '\t'], " ")
+    let separated =
+        |character: char| if matches!(character, '\u{85}' | '\u{2028}' | '\u{2029}') { '\n' } else { character };
+    printable(&text.chars().map(separated).collect::<String>()).replace(['\n', '\t'], " ")
+}
+
+/// JSON that says the same, and shows nothing that steers: such characters stand in its strings alone, where they can be
+/// escaped.
+pub(crate) fn harmless_json(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for character in json.chars() {
+        if steers(character) {
+            let mut units = [0; 2];
+            harmless.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
 }
 
 #[cfg(test)]
@@ -85,5 +138,28 @@ mod tests {
         let text = "caf\u{e9}\r\x1b[2K\u{9b}1A\u{202E}x\u{2069}\ny\tz";
         assert_eq!(printable(text), "caf\u{e9}[2K1Ax\ny\tz");
         assert_eq!(within_a_line(text), "caf\u{e9}[2K1Ax y z");
+        // Every control, the separators, and what turns or hides text; what writings need, and wide letters, stay.
+        let all: String = ('\0'..='\u{10FFFF}').filter(|character| steers(*character)).collect();
+        assert_eq!(within_a_line(&all).trim(), "");
+        for stays in ["日本語 テスト", "👩\u{200D}👩\u{200D}👧", "می\u{200C}خواهم", "Ünïcødé ﷽"]
+        {
+            assert_eq!(within_a_line(stays), stays);
+        }
+        assert_eq!(within_a_line("a\u{2028}b\u{2029}c\u{85}d"), "a b c d");
+    }
+
+    #[test]
+    fn a_part_of_a_block_stays_in_its_line() {
+        let name = "Travel\n8988211000000000029  enabled";
+        assert_eq!(format!("{:<6}|", Plain("a\nb")), "a b   |");
+        assert_eq!(format!("{}\nsecond", Plain(name)), "Travel 8988211000000000029  enabled\nsecond");
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering() {
+        let value = serde_json::json!({ "name": "a\nb\u{9b}1A\u{202E}c\u{7f}\u{2028}\u{E0041}é" });
+        let shown = harmless_json(&value.to_string());
+        assert_eq!(shown, r#"{"name":"a\nb\u009b1A\u202ec\u007f\u2028\udb40\udc41é"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 }

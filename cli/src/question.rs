@@ -1,30 +1,43 @@
-//! Questions to the person, on stderr; answers come from the terminal, or line by line from a pipe.
+//! Questions to the person, on stderr, each in one line; answers come from the terminal, or line by line from a pipe.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::output::printable;
+use crate::output::{tell, within_a_line};
+
+/// How long an answer is waited for where no person is seen: from a pipe that stays open and says nothing.
+const UNSEEN: Duration = Duration::from_mins(5);
 
 /// An answer; `None` where nobody is.
 pub(crate) fn ask(question: &str) -> Option<String> {
-    ask_while(question, Duration::MAX, &mut || true)
+    ask_while(question, if is_at_a_terminal() { Duration::MAX } else { UNSEEN }, &mut || true)
+}
+
+/// Whether a person is seen: what is said by pressing Enter alone counts from nobody else.
+pub(crate) fn is_at_a_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Whether an answer is a yes.
+pub(crate) fn is_yes(answer: Option<&str>) -> bool {
+    answer.is_some_and(|answer| matches!(answer.to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// An answer; `None` where nobody is, nobody says anything within `patience`, or the answer is not `wanted` any more.
 pub(crate) fn ask_while(question: &str, patience: Duration, wanted: &mut dyn FnMut() -> bool) -> Option<String> {
     static ANSWERS: Mutex<Answers> = Mutex::new(Answers { late: None });
     let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
-    if io::stdin().is_terminal() {
+    if is_at_a_terminal() {
         answers.forget_late();
     }
-    eprint!("{} ", printable(question));
-    io::stderr().flush().ok()?;
+    let mut stderr = io::stderr();
+    write!(stderr, "{} ", within_a_line(question)).and_then(|()| stderr.flush()).ok()?;
     let answer = answers.next(read, patience, wanted);
     if answer.is_none() {
         // Nobody has ended the line of the question.
-        eprintln!();
+        tell("");
     }
     answer
 }
@@ -84,6 +97,12 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_a_yes() {
+        assert!(["y", "Y", "yes", "Yes", "YES"].into_iter().all(|answer| is_yes(Some(answer))));
+        assert!(![None, Some(""), Some("n"), Some("yy"), Some("ja")].into_iter().any(is_yes));
+    }
 
     #[test]
     fn nobody_is_waited_for_longer_than_that_and_a_late_answer_is_none() {

@@ -19,7 +19,8 @@ Examples:
   vuicc reader list
   vuicc reader list --json | jq -r 'select(.card) | .name'
 
-The number or any unmistakable part of the name is what --reader takes.")]
+The number or any unmistakable part of the name is what --reader takes. Which program uses a card, the PC/SC service does \
+not tell; `lsof` shows who has opened its socket.")]
     List,
     /// Wait until a card is in a reader and has answered to reset, and show that reader
     #[command(after_help = "\
@@ -66,12 +67,14 @@ struct Line {
     card: bool,
     atr: Option<String>,
     in_use: bool,
+    exclusive: bool,
 }
 
 impl From<Reader> for Line {
     fn from(reader: Reader) -> Self {
         let atr = reader.card.as_deref().filter(|atr| !atr.is_empty()).map(hexadecimal::whole);
-        Self { index: reader.index, name: reader.name, card: reader.card.is_some(), atr, in_use: reader.in_use }
+        let Reader { index, name, card, in_use, exclusive } = reader;
+        Self { index, name, card: card.is_some(), atr, in_use, exclusive }
     }
 }
 
@@ -82,6 +85,11 @@ impl fmt::Display for Line {
             (None, true) => "a card that gives no answer to reset",
             (None, false) => "empty",
         };
-        write!(f, "{:>2}  {}  {card}{}", self.index, self.name, if self.in_use { "  (in use)" } else { "" })
+        let used = match (self.in_use, self.exclusive) {
+            (_, true) => "  (in use, by one program alone)",
+            (true, false) => "  (in use, shared)",
+            (false, false) => "",
+        };
+        write!(f, "{:>2}  {}  {card}{used}", self.index, self.name)
     }
 }

@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use reader_bridge::pcsc_reader::{Options, Sharing};
 use reader_bridge::trace::{Event, JsonTrace, Observer, TextTrace, Tracer};
 use reader_bridge::{InProcess, PcscReader, Transport};
 
 use crate::failure::{AtPath, Failure};
 use crate::file::Readers;
+use crate::output::tell;
 
 /// The options that choose a card.
 #[derive(Debug, Args)]
@@ -33,14 +35,24 @@ pub(crate) struct TraceArguments {
 }
 
 impl TargetArguments {
-    /// Connects to the card.
+    /// Connects to the card, for this program alone.
     pub(crate) fn connect(&self) -> Result<Box<dyn Transport>, Failure> {
+        self.connect_as(Sharing::Exclusive)
+    }
+
+    /// Connects to the card.
+    pub(crate) fn connect_as(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
         let target = match (&self.card, &self.reader) {
             (Some(image), _) => Target::Image(image),
             (None, Some(name)) => Target::Reader(name),
             (None, None) => Target::First,
         };
-        self.trace.watch(target.connect()?)
+        self.trace.watch(target.connect_as(sharing)?)
+    }
+
+    /// The image, if the card is in one.
+    pub(crate) fn image(&self) -> Option<&Path> {
+        self.card.as_deref()
     }
 }
 
@@ -63,11 +75,17 @@ pub(crate) enum Target<'a> {
 }
 
 impl Target<'_> {
-    /// Connects to the card.
+    /// Connects to the card, for this program alone.
     pub(crate) fn connect(self) -> Result<Box<dyn Transport>, Failure> {
+        self.connect_as(Sharing::Exclusive)
+    }
+
+    /// Connects to the card; that another program lets it wait is said.
+    fn connect_as(self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
+        let options = Options { sharing, waiting: |waiting| tell(&format!("vuicc: {waiting}")) };
         Ok(match self {
-            Self::First => Box::new(PcscReader::connect_first()?),
-            Self::Reader(name) => Box::new(PcscReader::connect(name)?),
+            Self::First => Box::new(PcscReader::open(None, options)?),
+            Self::Reader(name) => Box::new(PcscReader::open(Some(name), options)?),
             Self::Image(path) => Box::new(InProcess::connect(card::open(path)?)),
         })
     }

@@ -218,6 +218,7 @@ struct Extensions {
     authority_key_identifier: Option<SubjectKeyIdentifier>,
     policies: Vec<Oid>,
     key_usage: Option<u16>,
+    server_auth: Option<bool>,
     is_ca: bool,
     registered_id: Option<Oid>,
     dns_names: Vec<String>,
@@ -277,6 +278,11 @@ impl Certificate {
     pub fn role(&self) -> Option<Role> {
         let mut roles = self.extensions.policies.iter().filter_map(Role::from_policy);
         roles.next().filter(|_| roles.next().is_none())
+    }
+
+    /// All its policies, in its order.
+    pub fn policies(&self) -> &[Oid] {
+        &self.extensions.policies
     }
 
     /// Serial number, contents octets of the INTEGER.
@@ -390,6 +396,15 @@ impl Certificate {
         if usage >> bit & 1 == 1 { Ok(()) } else { Err(CertificateError::KeyUsage(name)) }
     }
 
+    /// Checks that the extended key usage permits a TLS server. RFC 5280 section 4.2.1.12
+    pub fn verify_server_auth(&self) -> Result<(), CertificateError> {
+        match self.extensions.server_auth {
+            Some(true) => Ok(()),
+            Some(false) => Err(CertificateError::KeyUsage("serverAuth")),
+            None => Err(CertificateError::Missing("extendedKeyUsage")),
+        }
+    }
+
     /// Checks that the policies mark `expected` and nothing else.
     pub fn verify_role(&self, expected: Role) -> Result<(), CertificateError> {
         match self.role() {
@@ -449,7 +464,8 @@ impl Extensions {
                     });
                     read.permitted = Some(names.collect());
                 }
-                ParsedExtension::ExtendedKeyUsage(_) | ParsedExtension::CRLDistributionPoints(_) => {}
+                ParsedExtension::ExtendedKeyUsage(usage) => read.server_auth = Some(usage.server_auth),
+                ParsedExtension::CRLDistributionPoints(_) => {}
                 _ if extension.critical => {
                     let oid = extension.oid.as_bytes().into();
                     read.unknown_critical = read.unknown_critical.or(Some(oid));
@@ -551,6 +567,11 @@ mod tests {
         let certificate = Certificate::parse(&der).unwrap();
         assert_eq!(certificate.dns_names(), ["testsmdpplus1.example.com"]);
         assert_eq!(certificate.role(), Some(Role::DpTls));
+        assert_eq!(certificate.policies(), [Role::DpTls.policy()]);
+        certificate.verify_server_auth().unwrap();
+        let Some(der) = sgp26::file("DPauth/CERT_S_SM_DPauth_ECDSA_NIST.der") else { return };
+        let without = Certificate::parse(&der).unwrap().verify_server_auth();
+        assert_eq!(without, Err(CertificateError::Missing("extendedKeyUsage")));
         let Some(der) = sgp26::file("DPauth/CERT_S_SM_DPauth_ECDSA_BRP.der") else { return };
         let brainpool = Certificate::parse(&der).unwrap().public_key();
         assert_eq!(

@@ -188,11 +188,11 @@ impl Stage {
     }
 
     fn https(&self) -> HttpsClient {
-        HttpsClient::new(&self.trust, &[]).unwrap()
+        HttpsClient::new(&self.trust).unwrap()
     }
 
     fn servers(&self) -> HttpsServers {
-        HttpsServers { trust: self.trust.clone(), hosts: Vec::new(), tunnel: None }
+        HttpsServers::new(self.trust.clone(), now)
     }
 
     /// Waits until something is as it should be.

@@ -14,7 +14,8 @@ use device::pairing::{self, Bonds, Channel, Gateway, Identity, Link, Message, Pa
 use lpa::download::ConfirmationCode;
 use lpa::notification::{Outcome, Retry, Selection, process};
 use lpa::{
-    Decision, Euicc, HttpsClient, LpaError, Offer, Options, Order, Progress, ServerError, Trust, User, download,
+    Checks, Decision, Euicc, HttpsClient, LpaError, Offer, Options, Order, Progress, ServerError, Settings, Trust,
+    User, download,
 };
 use reader_bridge::InProcess;
 use rsp::Iccid;
@@ -166,7 +167,8 @@ fn a_profile_lives() {
         assert_eq!(euicc.profiles().unwrap(), []);
 
         let mut person = Person::willing();
-        let installed = download(&mut euicc, &mut server, &Order::from(&code), &mut person).unwrap();
+        let installed =
+            download(&mut euicc, &mut server, &Order::from(&code), &Checks::at(now()), &mut person).unwrap();
         assert!(installed.is_reported);
         let [profile] = &euicc.profiles().unwrap()[..] else { panic!("one profile") };
         assert_eq!(profile.iccid.as_ref(), Some(&installed.iccid));
@@ -204,13 +206,13 @@ fn a_code_is_good_for_one_profile() {
     let mut bench = Bench::new(2);
     let order = Order::from(&bench.order(1, |_| {}, |_| {}));
     let (mut euicc, mut server) = (bench.euicc(Options::default()), bench.client());
-    download(&mut euicc, &mut server, &order, &mut Person::willing()).unwrap();
+    download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut Person::willing()).unwrap();
     let mut person = Person::willing();
-    let again = download(&mut euicc, &mut server, &order, &mut person).unwrap_err();
+    let again = download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut person).unwrap_err();
     assert!(matches!(again, LpaError::Server(ServerError::Refused(_))), "{again}");
     assert_eq!(person.cancelled, Some(CancelSessionReason::UNDEFINED_REASON));
     let nobody = Order { matching_id: Some("NOBODYS".into()), ..order };
-    let error = download(&mut euicc, &mut server, &nobody, &mut Person::willing()).unwrap_err();
+    let error = download(&mut euicc, &mut server, &nobody, &Checks::at(now()), &mut Person::willing()).unwrap_err();
     assert!(error.to_string().contains("check the activation code"), "{error}");
 }
 
@@ -220,9 +222,12 @@ fn a_postponed_download_can_be_made_up_for() {
     let order = Order::from(&bench.order(1, |_| {}, |_| {}));
     let (mut euicc, mut server) = (bench.euicc(Options::default()), bench.client());
     let mut person = Person::who(Decision::Postpone);
-    assert_eq!(download(&mut euicc, &mut server, &order, &mut person).unwrap_err(), LpaError::Postponed);
+    assert_eq!(
+        download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut person).unwrap_err(),
+        LpaError::Postponed
+    );
     assert_eq!(person.cancelled, Some(CancelSessionReason::POSTPONED));
-    download(&mut euicc, &mut server, &order, &mut Person::willing()).unwrap();
+    download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut Person::willing()).unwrap();
 }
 
 #[test]
@@ -232,12 +237,12 @@ fn confirmation_codes() {
     assert!(code.confirmation_code_required);
     let (mut euicc, mut server) = (bench.euicc(Options::default()), bench.client());
     let order = Order::from(&code);
-    let without = download(&mut euicc, &mut server, &order, &mut Person::willing()).unwrap_err();
+    let without = download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut Person::willing()).unwrap_err();
     assert_eq!(without, LpaError::ConfirmationCodeMissing);
     // First a wrong one given in advance, then the right one when asked again.
     let order = Order { confirmation_code: Some(ConfirmationCode::from(String::from("0000"))), ..order };
     let mut person = Person { codes: vec!["4711"], ..Person::willing() };
-    download(&mut euicc, &mut server, &order, &mut person).unwrap();
+    download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut person).unwrap();
 }
 
 #[test]
@@ -247,7 +252,7 @@ fn policy_rules_need_consent_and_then_hold() {
     let order = Order::from(&bench.order(1, |metadata| metadata.profile_policy_rules = Some(rules), |_| {}));
     let (mut euicc, mut server) = (bench.euicc(Options::default()), bench.client());
     let mut person = Person::willing();
-    let installed = download(&mut euicc, &mut server, &order, &mut person).unwrap();
+    let installed = download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut person).unwrap();
     assert_eq!(person.rules, rules);
     let identifier = ProfileIdentifier::Iccid(installed.iccid);
     let refused = euicc.delete_profile(identifier.clone()).unwrap_err();
@@ -258,7 +263,7 @@ fn policy_rules_need_consent_and_then_hold() {
     // A second profile that wants to be the only one is not even asked about.
     let order = Order::from(&bench.order(2, |metadata| metadata.profile_policy_rules = Some(PprIds::PPR1), |_| {}));
     let mut person = Person::willing();
-    let error = download(&mut euicc, &mut server, &order, &mut person).unwrap_err();
+    let error = download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut person).unwrap_err();
     assert_eq!((error, person.cancelled), (LpaError::NotTheOnlyProfile, Some(CancelSessionReason::PPR_NOT_ALLOWED)));
     // A memory reset knows no policy rules.
     euicc.memory_reset(ResetOptions::DELETE_OPERATIONAL_PROFILES).unwrap();
@@ -282,7 +287,7 @@ fn the_default_server_knows_the_euicc() {
     assert_eq!(none, Err(LpaError::NoServerAddress));
     euicc.set_default_dp_address(bench.server().address()).unwrap();
     let order = Order::of_default_smdp(&euicc.configured_addresses().unwrap()).unwrap();
-    download(&mut euicc, &mut server, &order, &mut Person::willing()).unwrap();
+    download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut Person::willing()).unwrap();
 }
 
 /// Notifications wait for a server that is away.
@@ -291,7 +296,7 @@ fn a_server_that_is_away() {
     let mut bench = Bench::new(7);
     let order = Order::from(&bench.order(1, |_| {}, |_| {}));
     let (mut euicc, mut server) = (bench.euicc(Options::default()), bench.client());
-    let installed = download(&mut euicc, &mut server, &order, &mut Person::willing()).unwrap();
+    let installed = download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut Person::willing()).unwrap();
     euicc.enable_profile(ProfileIdentifier::Iccid(installed.iccid), false).unwrap();
     let waiting = euicc.notifications().unwrap().len();
     let away = bench.server.take().unwrap();
@@ -300,7 +305,7 @@ fn a_server_that_is_away() {
     assert!(matches!(deliveries[0].outcome, Outcome::Failed(LpaError::Server(ServerError::Unreachable { .. }))));
     assert!(deliveries[1..].iter().all(|one| one.outcome == Outcome::HeldBack));
     assert_eq!(euicc.notifications().unwrap().len(), waiting);
-    let error = download(&mut euicc, &mut server, &order, &mut Person::willing()).unwrap_err();
+    let error = download(&mut euicc, &mut server, &order, &Checks::at(now()), &mut Person::willing()).unwrap_err();
     assert!(error.to_string().starts_with("cannot reach"), "{error}");
 }
 
@@ -310,10 +315,12 @@ fn strangers() {
     let (mut bench, mut other) = (Bench::new(8), Bench::new(9));
     let order = Order::from(&bench.order(1, |_| {}, |_| {}));
     let mut euicc = bench.euicc(Options::default());
-    let error = download(&mut euicc, &mut other.client(), &order, &mut Person::willing()).unwrap_err();
+    let error =
+        download(&mut euicc, &mut other.client(), &order, &Checks::at(now()), &mut Person::willing()).unwrap_err();
     assert!(matches!(error, LpaError::Server(ServerError::Untrusted { .. })), "{error}");
     let mut strange = other.euicc(Options::default());
-    let error = download(&mut strange, &mut bench.client(), &order, &mut Person::willing()).unwrap_err();
+    let error =
+        download(&mut strange, &mut bench.client(), &order, &Checks::at(now()), &mut Person::willing()).unwrap_err();
     assert!(error.to_string().contains("do not fit together"), "{error}");
 }
 
@@ -365,22 +372,25 @@ fn a_profile_comes_through_the_primary() {
         });
         let mut tunnel = Tunnel::open(secondary).unwrap();
         let trust = Trust::Cis(vec![bench.pki.get(Role::Ci).unwrap().der().to_vec()]);
-        let mut client = HttpsClient::through(&trust, &tunnel.url()).unwrap();
+        let mut client = HttpsClient::through(&Settings::new(trust), &tunnel.url()).unwrap();
         // The primary does not agree to any other server, not even on the same machine.
         let elsewhere = Order { smdp_address: "127.0.0.1:9".into(), ..Order::from(&code) };
         let mut euicc = bench.euicc(Options::default());
-        let error = download(&mut euicc, &mut client, &elsewhere, &mut Person::willing()).unwrap_err();
+        let error =
+            download(&mut euicc, &mut client, &elsewhere, &Checks::at(now()), &mut Person::willing()).unwrap_err();
         assert!(matches!(error, LpaError::Server(ServerError::Unreachable { .. })), "{error}");
 
         tunnel.send(&Message::Progress { step: "download".into() }).unwrap();
-        let installed = download(&mut euicc, &mut client, &Order::from(&code), &mut Person::willing()).unwrap();
+        let installed =
+            download(&mut euicc, &mut client, &Order::from(&code), &Checks::at(now()), &mut Person::willing()).unwrap();
         assert!(installed.is_reported);
         let result = Message::InstallResult { iccid: Some(installed.iccid.clone()), seq_number: None, error: None };
         tunnel.send(&result).unwrap();
         assert_eq!(gateway.join().unwrap(), (1, Some(installed.iccid)));
         // Without the primary there is no way to the server.
         assert_eq!(tunnel.receive(Duration::from_secs(20)).unwrap_err(), PairingError::Closed);
-        let error = download(&mut euicc, &mut client, &Order::from(&code), &mut Person::willing()).unwrap_err();
+        let error = download(&mut euicc, &mut client, &Order::from(&code), &Checks::at(now()), &mut Person::willing())
+            .unwrap_err();
         assert!(matches!(error, LpaError::Server(ServerError::Unreachable { .. })), "{error}");
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
                 "left": row.left.as_ref().map(play::object), "right": row.right.as_ref().map(play::object),
             }))?;
             if arguments.all || !row.equal {
-                context.output.text(Row(&row))?;
+                context.output.block(Row(&row))?;
             }
         }
     }

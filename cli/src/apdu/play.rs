@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         while let Some(done) = run.step(&mut card)? {
             let differs = matches!(done.outcome, Outcome::Differs(_));
             context.output.json(&object(&done))?;
-            context.output.text(Told { done: &done, whole: arguments.show })?;
+            context.output.block(Told { done: &done, whole: arguments.show })?;
             steps += usize::from(!matches!(done.outcome, Outcome::Skipped(_)));
             differing += usize::from(differs);
             if differs && !arguments.keep_going {

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         context.output.text(format_args!("{commands} commands recorded in {}", path.display()))?;
     } else {
         context.output.json(&json!({ "script": recorded, "commands": commands }))?;
-        context.output.text(recorded.trim_end())?;
+        context.output.block(recorded.trim_end())?;
     }
     Ok(())
 }

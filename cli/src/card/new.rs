@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::file::not_stdout;
+use crate::output::tell;
 use crate::pki::PkiArguments;
 use crate::{Context, package, random};
 
@@ -148,10 +149,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     new.save(&arguments.path)?;
     if !arguments.claims.is_empty() {
         let claims = arguments.claims.join(", ");
-        eprintln!(
+        tell(&format!(
             "vuicc: the card claims {claims} without having it: profiles that only demand it install, what they would do \
              with it does not work, and those that bring applications are refused"
-        );
+        ));
     }
     let eid = new.eid.map(|eid| eid.to_string());
     let made = Made { image: &arguments.path, eid, profiles: count, claims: &arguments.claims };

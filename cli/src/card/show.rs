@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::failure::Failure;
+use crate::output::within_a_line;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -27,7 +28,25 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             domain.files.clear();
         }
     }
-    Ok(context.output.put(&Shown { image: &arguments.image, inspection })?)
+    if !context.output.is_json() {
+        stay_in_their_lines(&mut inspection);
+    }
+    Ok(context.output.put_block(&Shown { image: &arguments.image, inspection })?)
+}
+
+/// What operators, servers and people named, in a text of lines.
+fn stay_in_their_lines(inspection: &mut Inspection) {
+    let plain = |text: &mut String| *text = within_a_line(text);
+    plain(&mut inspection.made_by);
+    let Some(euicc) = &mut inspection.euicc else { return };
+    plain(&mut euicc.root_ds_address);
+    euicc.default_dp_address.iter_mut().for_each(plain);
+    for profile in &mut euicc.profiles {
+        plain(&mut profile.name);
+        plain(&mut profile.service_provider);
+        profile.nickname.iter_mut().for_each(plain);
+    }
+    euicc.notifications.iter_mut().for_each(|notification| plain(&mut notification.address));
 }
 
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use clap::Args;
 use crypto::aka::{Aka, Vector};
 use device::usim::{Authenticator, UmtsAnswer, Usim};
 use lpa::notification::{Outcome, Retry, Selection, process};
-use lpa::{Decision, Euicc, Offer, Options, Order, Progress, User, download};
+use lpa::{Checks, Decision, Euicc, Offer, Options, Order, Progress, User, download};
 use reader_bridge::Transport;
 use rsp::activation_code::ActivationCode;
 use rsp::es10c::ProfileIdentifier;
@@ -20,7 +20,7 @@ use rsp::metadata::ProfileState;
 
 use crate::failure::Failure;
 use crate::target::TraceArguments;
-use crate::{Context, hexadecimal};
+use crate::{Context, hexadecimal, random};
 use narrator::{Narrator, ensure};
 use operator::Operator;
 use stage::{Inserted, Server, Workshop};
@@ -150,8 +150,8 @@ impl Story<'_> {
         let free_before = free_memory(&mut euicc)?;
 
         narrator.step("Download by activation code: authenticate, bind, load, install", |told| {
-            let mut watcher = Watcher::default();
-            let installed = download(&mut euicc, &mut client, &Order::from(activation_code), &mut watcher)?;
+            let (mut watcher, checks) = (Watcher::default(), Checks::at(random::now()));
+            let installed = download(&mut euicc, &mut client, &Order::from(activation_code), &checks, &mut watcher)?;
             ensure(&installed.iccid == operator.iccid(), || format!("profile {} arrived instead", installed.iccid))?;
             ensure(installed.is_reported, || "the installation result did not reach the server".into())?;
             let (functions, pieces) = (watcher.functions.join(", "), watcher.pieces);

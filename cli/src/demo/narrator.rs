@@ -10,7 +10,7 @@ use reader_bridge::trace::{Event, Tracer};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, Plain};
 
 /// Who tells the story.
 pub(super) struct Narrator {
@@ -82,7 +82,7 @@ impl Narrator {
             millis: millis(began.elapsed()),
             ok: outcome.is_ok(),
         };
-        self.output.put(&step)?;
+        self.output.put_block(&step)?;
         outcome.map_err(|failure| failure.while_doing(&format!("step {}, {title}", self.steps)))
     }
 
@@ -98,7 +98,7 @@ impl Narrator {
             apdus: self.apdus.load(Ordering::Relaxed),
             millis: millis(self.began.elapsed()),
         };
-        Ok(self.output.put(&summary)?)
+        Ok(self.output.put_block(&summary)?)
     }
 }
 
@@ -121,7 +121,7 @@ struct Step<'a> {
 impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.told {
-            writeln!(f, "      {line}")?;
+            writeln!(f, "      {}", Plain(line))?;
         }
         let verdict = if self.ok { "" } else { "FAILED after " };
         match self.apdus {

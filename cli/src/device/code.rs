@@ -13,6 +13,7 @@ use rsp::Msisdn;
 use super::person::Person;
 use crate::Context;
 use crate::failure::Failure;
+use crate::output::tell;
 use crate::qr;
 
 /// Time between two looks at the pictures.
@@ -121,7 +122,7 @@ fn is_input(picture: &Path) -> bool {
 fn complain(complaints: &mut Vec<String>, failure: Failure) {
     let Failure::Because(text) = failure else { return };
     if !complaints.contains(&text) {
-        eprintln!("vuicc: {text}");
+        tell(&format!("vuicc: {text}"));
         complaints.push(text);
     }
 }
@@ -140,7 +141,7 @@ impl User for Scanning<'_> {
                 return Some(digits);
             }
             if self.pictures.iter().all(|picture| is_input(picture)) || Instant::now() > end {
-                eprintln!("vuicc: no picture had the code of +{msisdn} in it; without --scan it can be entered");
+                tell(&format!("vuicc: no picture had the code of +{msisdn} in it; without --scan it can be entered"));
                 return None;
             }
             std::thread::sleep(GLANCE);

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::lpa::user::Terminal;
-use crate::output::{Output, printable, within_a_line};
+use crate::output::{Output, tell};
 use crate::qr;
-use crate::question::{ask, ask_while};
+use crate::question::{ask, ask_while, is_yes};
 
 /// The person.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ impl Person {
             return false;
         }
         if agreed && !self.output.is_json() {
-            eprintln!("waiting for the person at “{}”", within_a_line(&question.name));
+            tell(&format!("waiting for the person at “{}”", question.name));
         }
         agreed
     }
@@ -57,7 +57,7 @@ impl Person {
     pub(super) fn scans(self, msisdn: &Msisdn, after_a_wrong_one: bool) {
         self.tell(&json!({ "event": "code", "msisdn": msisdn.to_string(), "after_a_wrong_one": after_a_wrong_one }));
         let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
-        eprintln!("{wrong}A code was sent to +{msisdn}; waiting for a picture of its QR code");
+        tell(&format!("{wrong}A code was sent to +{msisdn}; waiting for a picture of its QR code"));
     }
 
     /// Whether a profile that is of no more use is to be deleted; not, where nobody is.
@@ -81,13 +81,11 @@ impl User for Person {
 
     fn open_page(&mut self, page: &Page) -> PageOutcome {
         self.tell(&json!({ "event": "page", "url": page.address() }));
-        let question = format!(
-            "The operator has a page for you:\n  {}\nOpen it in a browser, then press Enter here; n to leave it;\n\
-             or enter the activation code that it shows, or the file with a picture of its QR code:",
-            page.address()
-        );
         loop {
-            let answer = ask(&question);
+            tell("The operator has a page for you:");
+            tell(&format!("  {}", page.address()));
+            tell("Open it in a browser, then press Enter here; n to leave it;");
+            let answer = ask("or enter the activation code that it shows, or the file with a picture of its QR code:");
             match answered(answer.as_deref()) {
                 Ok(outcome) => return outcome,
                 // Said; and asked once more.
@@ -98,7 +96,8 @@ impl User for Person {
 
     fn message(&mut self, message: &Message) -> (bool, Option<String>) {
         self.tell(&json!({ "event": "message", "title": message.title, "text": message.text }));
-        eprintln!("{}\n{}", within_a_line(&message.title), printable(&message.text));
+        tell(&message.title);
+        message.text.lines().for_each(tell);
         if let Some(hint) = &message.free_text {
             let text = ask(&format!("{hint}:")).filter(|text| !text.is_empty());
             return (text.is_some(), text);
@@ -142,7 +141,7 @@ impl Owner for EuiccOwner {
             "event": "removal", "iccid": iccid.to_string(), "name": name, "enabled": enabled,
             "came_from_primary": came_from_primary,
         }));
-        let name = within_a_line(name.as_deref().unwrap_or("without a name"));
+        let name = name.as_deref().unwrap_or("without a name");
         let state = if *enabled { ", which is in use" } else { "" };
         if *came_from_primary {
             let question = format!("The primary wants profile “{name}” ({iccid}) removed{state}. Remove it? [y/N]");
@@ -167,10 +166,6 @@ impl lpa::User for EuiccOwner {
     fn confirmation_code(&mut self, after_a_wrong_one: bool) -> Option<String> {
         self.terminal.confirmation_code(after_a_wrong_one)
     }
-}
-
-fn is_yes(answer: Option<&str>) -> bool {
-    matches!(answer, Some("y" | "Y" | "yes"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use device::primary::{Acquisition, Primary, Standing};
 use device::secondary::{Card, HttpsServers, Secondary};
 use device::store::{DisabledCard, Store, Volatile};
 use device::usim::{Authenticator, Usim, UsimError};
-use lpa::{Euicc, LpaError, Options};
+use lpa::{Elsewhere, Euicc, LpaError, Options};
 use reader_bridge::Transport;
 use rsp::{Iccid, Imsi, Msisdn};
 use serde_json::json;
@@ -31,6 +31,7 @@ use super::{DeviceArguments, OperatorTrust, bonds, teller};
 use crate::Context;
 use crate::failure::Failure;
 use crate::lpa::ServerArguments;
+use crate::output::{self, Plain};
 use crate::random;
 use crate::target::{Target, TargetArguments};
 
@@ -389,11 +390,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             };
             with_primary(arguments, &numbers, Some(&mut usim), &mut memory, context, |primary| {
                 primary.acquire_through(&mut gateway, &how, |gateway, server| {
-                    let known = arguments.servers.hosts().iter();
-                    // The address may have a port; the option names hosts.
-                    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
-                    let at = known.clone().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, at)| *at);
-                    gateway.allow(server, at);
+                    let elsewhere = Elsewhere::of(arguments.servers.hosts(), server);
+                    gateway.allow(server, elsewhere.and_then(|elsewhere| elsewhere.socket_address().ok()));
                 })?;
                 Ok(())
             })
@@ -518,7 +516,7 @@ fn as_primary(
 
 fn http(arguments: &Arguments, context: &Context) -> Result<HttpsClient, Failure> {
     let trust = arguments.operator.trust.trust(&arguments.servers, context)?;
-    Ok(HttpsClient::new(&trust, arguments.servers.hosts())?)
+    Ok(HttpsClient::with(&arguments.servers.settings(trust))?)
 }
 
 /// The secondary, and what brought it here.
@@ -552,7 +550,7 @@ fn connect(
         if context.output.is_json() {
             context.output.json(&json!({ "event": "looking", "seconds": LONGEST.as_secs() }))?;
         } else {
-            eprintln!("{looking}");
+            output::tell(&looking);
         }
     }
     let paired = meet(&mut *carrier, to.to, compare, LONGEST)?;
@@ -650,8 +648,12 @@ fn with_euicc(
     context: &Context,
     act: impl FnOnce(&mut Secondary<'_, Box<dyn Transport>>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let (trust, hosts) = (arguments.servers.trust(context)?, arguments.servers.hosts().to_vec());
-    let mut servers = HttpsServers { trust, hosts, tunnel: None };
+    let mut servers = HttpsServers {
+        settings: arguments.servers.settings(arguments.servers.trust(context)?),
+        download_limit: arguments.servers.download_limit(),
+        now: random::now,
+        tunnel: None,
+    };
     let mut user = EuiccOwner::new(context.output, arguments.device.yes);
     // What a device does with its own eUICC needs no memory.
     let mut memory = Volatile::default();
@@ -697,7 +699,7 @@ fn take_messages(
     match obey(arguments, numbers, &mut usim, memory, context) {
         Ok(Standing::Ended) => return take_out_of_use(arguments, &messages.retirement, numbers, usim, context),
         Ok(_) => {}
-        Err(Failure::Because(cause)) => eprintln!("vuicc: {cause}"),
+        Err(Failure::Because(cause)) => output::tell(&format!("vuicc: {cause}")),
         Err(Failure::Told) => return Err(Failure::Told),
     }
     let end = Instant::now() + Duration::from_secs(messages.wait);
@@ -772,12 +774,12 @@ fn show(
             Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
             Received::NoRoom { from } => {
                 context.output.json(&json!({ "event": "no_room", "from": from }))?;
-                eprintln!(
+                output::tell(&format!(
                     "vuicc: there is no room for a message from {from}, and it waits at the operator: all that is kept \
                      is unread, or it is for the card alone; messages --list, messages --delete NAMES"
-                );
+                ));
             }
-            Received::RefusedByCard => eprintln!("vuicc: the card does not take a message that is for itself"),
+            Received::RefusedByCard => output::tell("vuicc: the card does not take a message that is for itself"),
             Received::Read(_) | Received::ForCard | Received::Discarded | Received::Unreadable => {}
         }
     }
@@ -800,7 +802,7 @@ fn show_one(
     // Each line of it is seen to be of it.
     let text = text.unwrap_or("(no text)").replace('\n', "\n  ");
     let shown_only = if place.is_none() { ", not kept" } else { "" };
-    context.output.text(format_args!("from {from}{shown_only}: {text}"))?;
+    context.output.block(format_args!("from {}{shown_only}: {text}", Plain(from)))?;
     if about.wants_call {
         context.output.text(format_args!("  {from} asks to be called"))?;
     }
@@ -856,7 +858,9 @@ fn kept_messages(
             announced(client, &attachment, &mut usim)
         });
         if let Err(Failure::Because(cause)) = told {
-            eprintln!("vuicc: the operator does not know yet that there is room, and is told the next time: {cause}");
+            output::tell(&format!(
+                "vuicc: the operator does not know yet that there is room, and is told the next time: {cause}"
+            ));
         }
     }
     Ok(())
@@ -879,7 +883,7 @@ fn tell_kept(place: MessagePlace, record: &Record, deleted: bool, context: &Cont
     }))?;
     let done = if deleted { "deleted: " } else { "" };
     let (from, text) = (from.unwrap_or_default(), text.unwrap_or_else(|| "(no text)".into()).replace('\n', "\n  "));
-    Ok(context.output.text(format_args!("{done}{place:>4}  {status:<10}  {from}: {text}"))?)
+    Ok(context.output.block(format_args!("{done}{place:>4}  {status:<10}  {}: {text}", Plain(from)))?)
 }
 
 /// What `status` came to, in words.

@@ -18,6 +18,8 @@ use super::{DeviceArguments, bonds, teller};
 use crate::Context;
 use crate::failure::Failure;
 use crate::lpa::ServerArguments;
+use crate::output;
+use crate::random;
 use crate::target::TargetArguments;
 
 #[derive(Debug, Args)]
@@ -123,7 +125,7 @@ fn serve_primaries(
                     return Err(error.into());
                 }
                 if !matches!(error, PairingError::Patience(_)) {
-                    eprintln!("vuicc: {error}");
+                    output::tell(&format!("vuicc: {error}"));
                 }
                 continue;
             }
@@ -144,14 +146,15 @@ fn serve_primaries(
                 if serve.once {
                     return Err(error.into());
                 }
-                eprintln!("vuicc: {error}");
+                output::tell(&format!("vuicc: {error}"));
                 continue;
             }
         };
         let mut tunnel = Tunnel::open(paired.channel)?;
         let mut servers = HttpsServers {
-            trust: arguments.servers.trust(context)?,
-            hosts: arguments.servers.hosts().to_vec(),
+            settings: arguments.servers.settings(arguments.servers.trust(context)?),
+            download_limit: arguments.servers.download_limit(),
+            now: random::now,
             tunnel: Some(tunnel.url()),
         };
         let mut secondary = Secondary {
@@ -173,7 +176,7 @@ fn serve_primaries(
         // One that turned out to be wrong is not in it any more.
         pin = secondary.pin;
         if let Err(error) = outcome {
-            eprintln!("vuicc: {error}");
+            output::tell(&format!("vuicc: {error}"));
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use clap::{Args, Subcommand};
+use rsp::Eid;
+use rsp::es10a::EuiccConfiguredAddressesResponse;
 use rsp::es10c::ResetOptions;
 use rsp::euicc_info::{EuiccInfo2, ExtCardResource};
 use serde::Serialize;
@@ -10,6 +12,7 @@ use serde_json::json;
 
 use super::Session;
 use crate::failure::Failure;
+use crate::output::within_a_line;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -17,7 +20,9 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   vuicc lpa chip info
-  vuicc lpa chip info --card my.img --json | jq -r .eid")]
+  vuicc lpa chip info --card my.img --json | jq -r .eid
+
+What the eUICC refuses to tell hides nothing else: it is named, in JSON under `refused`, and the exit status is 1.")]
     Info,
     /// Show, set or remove the default SM-DP+
     #[command(after_help = "\
@@ -68,10 +73,18 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     match command {
         Command::Info => {
             let mut euicc = session.open()?;
-            let (eid, addresses, info) = (euicc.eid()?, euicc.configured_addresses()?, euicc.info2()?);
-            let info = Info::new(eid.to_string(), addresses, &info);
+            let (eid, addresses, info) = (euicc.eid(), euicc.configured_addresses(), euicc.info2());
             euicc.close();
-            output.put(&info)?;
+            let answers = [eid.as_ref().err(), addresses.as_ref().err(), info.as_ref().err()];
+            let refused: Vec<String> = answers.into_iter().flatten().map(ToString::to_string).collect();
+            if let (Err(error), Err(_), Err(_)) = (&eid, &addresses, &info) {
+                return Err(error.clone().into());
+            }
+            let count = refused.len();
+            output.put_block(&Info::new(eid.ok(), addresses.ok(), info.ok(), refused))?;
+            if count > 0 {
+                return Err(Failure::because(format!("the eUICC did not tell all; {count} of 3 functions failed")));
+            }
         }
         Command::DefaultSmdp(arguments) => {
             let mut euicc = session.open()?;
@@ -107,7 +120,18 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
 
 #[derive(Serialize)]
 struct Info {
-    eid: String,
+    eid: Option<String>,
+    #[serde(flatten)]
+    of_euicc: Option<OfEuicc>,
+    #[serde(flatten)]
+    servers: Option<Servers>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
+}
+
+/// Out of EUICCInfo2.
+#[derive(Serialize)]
+struct OfEuicc {
     svn: String,
     profile_version: String,
     firmware_version: String,
@@ -120,56 +144,99 @@ struct Info {
     ci_for_verification: Vec<String>,
     ci_for_signing: Vec<String>,
     sas_accreditation_number: String,
+}
+
+/// Out of EuiccConfiguredAddresses.
+#[derive(Serialize)]
+struct Servers {
     default_smdp: Option<String>,
     root_smds: String,
 }
 
 impl Info {
-    fn new(eid: String, addresses: rsp::es10a::EuiccConfiguredAddressesResponse, info: &EuiccInfo2) -> Self {
-        let resource = ExtCardResource::parse(&info.ext_card_resource);
+    fn new(
+        eid: Option<Eid>,
+        addresses: Option<EuiccConfiguredAddressesResponse>,
+        info: Option<EuiccInfo2>,
+        refused: Vec<String>,
+    ) -> Self {
         let keys = |keys: &[rsp::SubjectKeyIdentifier]| keys.iter().map(ToString::to_string).collect();
-        Self {
-            eid,
-            svn: info.svn.to_string(),
-            profile_version: info.profile_version.to_string(),
-            firmware_version: info.euicc_firmware_ver.to_string(),
-            free_non_volatile_memory: resource.map(|resource| resource.free_non_volatile_memory),
-            free_volatile_memory: resource.map(|resource| resource.free_volatile_memory),
-            installed_applications: resource.map(|resource| resource.installed_applications),
-            uicc_capability: info.uicc_capability.to_string(),
-            rsp_capability: info.rsp_capability.to_string(),
-            forbidden_profile_policy_rules: info.forbidden_profile_policy_rules.map(|rules| rules.to_string()),
-            ci_for_verification: keys(&info.euicc_ci_pk_id_list_for_verification),
-            ci_for_signing: keys(&info.euicc_ci_pk_id_list_for_signing),
-            sas_accreditation_number: info.sas_acreditation_number.clone(),
+        let of_euicc = info.map(|info| {
+            let resource = ExtCardResource::parse(&info.ext_card_resource);
+            OfEuicc {
+                svn: info.svn.to_string(),
+                profile_version: info.profile_version.to_string(),
+                firmware_version: info.euicc_firmware_ver.to_string(),
+                free_non_volatile_memory: resource.map(|resource| resource.free_non_volatile_memory),
+                free_volatile_memory: resource.map(|resource| resource.free_volatile_memory),
+                installed_applications: resource.map(|resource| resource.installed_applications),
+                uicc_capability: info.uicc_capability.to_string(),
+                rsp_capability: info.rsp_capability.to_string(),
+                forbidden_profile_policy_rules: info.forbidden_profile_policy_rules.map(|rules| rules.to_string()),
+                ci_for_verification: keys(&info.euicc_ci_pk_id_list_for_verification),
+                ci_for_signing: keys(&info.euicc_ci_pk_id_list_for_signing),
+                sas_accreditation_number: info.sas_acreditation_number,
+            }
+        });
+        let servers = addresses.map(|addresses| Servers {
             default_smdp: addresses.default_dp_address.filter(|address| !address.is_empty()),
             root_smds: addresses.root_ds_address,
-        }
+        });
+        Self { eid: eid.map(|eid| eid.to_string()), of_euicc, servers, refused }
     }
 }
 
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = |bytes: Option<u32>| bytes.map_or("unknown".into(), |bytes| format!("{bytes} bytes"));
-        writeln!(f, "EID               {}", self.eid)?;
-        writeln!(f, "SGP.22 release    {}", self.svn)?;
-        writeln!(f, "profile packages  {}", self.profile_version)?;
-        writeln!(f, "firmware          {}", self.firmware_version)?;
-        writeln!(f, "free memory       {}", memory(self.free_non_volatile_memory))?;
-        writeln!(f, "working memory    {}", memory(self.free_volatile_memory))?;
-        writeln!(f, "UICC capability   {}", self.uicc_capability)?;
-        writeln!(f, "RSP capability    {}", self.rsp_capability)?;
-        if let Some(rules) = &self.forbidden_profile_policy_rules {
-            writeln!(f, "forbidden rules   {rules}")?;
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        rows.extend(self.eid.clone().map(|eid| ("EID", eid)));
+        if let Some(info) = &self.of_euicc {
+            rows.push(("SGP.22 release", info.svn.clone()));
+            rows.push(("profile packages", info.profile_version.clone()));
+            rows.push(("firmware", info.firmware_version.clone()));
+            rows.push(("free memory", memory(info.free_non_volatile_memory)));
+            rows.push(("working memory", memory(info.free_volatile_memory)));
+            rows.push(("UICC capability", info.uicc_capability.clone()));
+            rows.push(("RSP capability", info.rsp_capability.clone()));
+            rows.extend(info.forbidden_profile_policy_rules.clone().map(|rules| ("forbidden rules", rules)));
+            rows.extend(info.ci_for_verification.iter().map(|ci| ("believes CI", ci.clone())));
+            rows.extend(info.ci_for_signing.iter().map(|ci| ("certified by CI", ci.clone())));
+            rows.push(("accreditation", info.sas_accreditation_number.clone()));
         }
-        for ci in &self.ci_for_verification {
-            writeln!(f, "believes CI       {ci}")?;
+        if let Some(servers) = &self.servers {
+            rows.push(("default SM-DP+", servers.default_smdp.clone().unwrap_or_else(|| "none".into())));
+            rows.push(("root SM-DS", servers.root_smds.clone()));
         }
-        for ci in &self.ci_for_signing {
-            writeln!(f, "certified by CI   {ci}")?;
-        }
-        writeln!(f, "accreditation     {}", self.sas_accreditation_number)?;
-        writeln!(f, "default SM-DP+    {}", self.default_smdp.as_deref().unwrap_or("none"))?;
-        write!(f, "root SM-DS        {}", self.root_smds)
+        rows.extend(self.refused.iter().map(|cause| ("not told", cause.clone())));
+        let rows: Vec<String> =
+            rows.iter().map(|(name, value)| format!("{name:<16}  {}", within_a_line(value))).collect();
+        f.write_str(&rows.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_named_and_hides_nothing() {
+        let addresses = EuiccConfiguredAddressesResponse {
+            default_dp_address: None,
+            root_ds_address: "lpa.ds.gsma.com\nEID  89".into(),
+        };
+        let refused = vec!["the eUICC refused GetEUICCInfo: 6A88".to_owned()];
+        let info = Info::new(Eid::from_digits("89049032123451234512345678901235"), Some(addresses), None, refused);
+        assert_eq!(
+            info.to_string(),
+            "EID               89049032123451234512345678901235\n\
+             default SM-DP+    none\n\
+             root SM-DS        lpa.ds.gsma.com EID  89\n\
+             not told          the eUICC refused GetEUICCInfo: 6A88"
+        );
+        let json = serde_json::to_value(&info).unwrap();
+        assert_eq!(json["eid"], "89049032123451234512345678901235");
+        assert_eq!(json["refused"][0], "the eUICC refused GetEUICCInfo: 6A88");
+        assert_eq!((json.get("svn"), json["default_smdp"].is_null()), (None, true));
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// The operator's confirmation code
     #[arg(long, value_name = "CODE")]
     confirmation_code: Option<String>,
-    /// Agree to the profile and its policy rules without being asked
+    /// Agree to the profile and its policy rules without being asked; needed where nobody is there to answer
     #[arg(long)]
     yes: bool,
     /// Enable the profile afterwards
@@ -59,12 +59,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
     // The picture is looked at before the card is.
     let scanned = arguments.scan.as_deref().map(qr::scan_activation_code).transpose()?;
     let code = arguments.activation_code.as_ref().or(scanned.as_ref());
-    let mut client = session.client()?;
+    let (mut client, checks) = session.servers()?;
     let mut euicc = session.open()?;
     let mut user = Terminal::new(output, arguments.yes);
     let orders = if arguments.discover {
         let root = Order::new(&euicc.configured_addresses()?.root_ds_address, None);
-        let events = discover(&mut euicc, &mut client, &root, &mut user)?;
+        let events = discover(&mut euicc, &mut client, &root, &checks, &mut user)?;
         if events.is_empty() {
             output.text("no profile waits")?;
         }
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
     };
     for mut order in orders {
         order.confirmation_code = arguments.confirmation_code.clone().map(Into::into);
-        let installed = download(&mut euicc, &mut client, &order, &mut user).inspect_err(|error| {
+        let installed = download(&mut euicc, &mut client, &order, &checks, &mut user).inspect_err(|error| {
             if let LpaError::Installation { command, reason, sima_response } = error {
                 let sima_response = SimaResponse::read(sima_response.as_deref());
                 // The error itself is told in any case.
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
         if arguments.enable {
             euicc.enable_profile(ProfileIdentifier::Iccid(installed.iccid.clone()), true)?;
             output.json(&json!({ "event": "enabled", "iccid": installed.iccid.to_string() }))?;
-            output.text("enabled")?;
+            output.text(format_args!("enabled{}", session.left_to_others()))?;
         }
     }
     euicc.close();

@@ -6,20 +6,24 @@ mod notification;
 mod profile;
 pub(crate) mod user;
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use lpa::{Euicc, HttpsClient, Options, Trust};
+use lpa::https::EXCHANGE_LIMIT;
+use lpa::{Checks, DOWNLOAD_LIMIT, Elsewhere, Euicc, HttpsClient, Options, Settings, Trust};
 use reader_bridge::Transport;
-use rsp::Iccid;
+use reader_bridge::pcsc_reader::Sharing;
 use rsp::certificate::{Certificate, Role};
 use rsp::es10c::ProfileIdentifier;
+use rsp::{DecodeError, Iccid};
+use serde_json::json;
 
 use crate::failure::{AtPath, Failure};
+use crate::output::Output;
 use crate::pki::PkiArguments;
 use crate::target::TargetArguments;
-use crate::{Context, hexadecimal};
+use crate::{Context, hexadecimal, random};
 
 #[derive(Debug, Args)]
 pub(crate) struct Lpa {
@@ -63,6 +67,10 @@ struct WayArguments {
     /// Behave like a phone: announce a toolkit, and do the REFRESH a card asks for
     #[arg(long, global = true)]
     toolkit: bool,
+    /// Share the card with another program that does, as a phone's LPA does with the modem: a logical channel of its own,
+    /// no reset; what a switch of profiles asks for, that program does [default: the card is for the LPA alone]
+    #[arg(long, global = true, conflicts_with_all = ["toolkit", "basic_channel"])]
+    shared: bool,
 }
 
 /// Which servers the LPA believes, and where it finds them.
@@ -77,9 +85,24 @@ pub(crate) struct ServerArguments {
     /// Believe any server, whoever it may be; for tests
     #[arg(long, global = true)]
     insecure: bool,
-    /// Look for a server at this address instead of asking the DNS; repeat for more
-    #[arg(long, global = true, value_name = "NAME=HOST:PORT", value_parser = resolution)]
-    connect: Vec<(String, SocketAddr)>,
+    /// Look for a server there instead of where its name or number says (NAME may carry a port of its own); repeat for
+    /// more
+    #[arg(long, global = true, value_name = "NAME=HOST:PORT")]
+    connect: Vec<Elsewhere>,
+    /// Take any TLS certificate that a CI issued for the server's name: no CERT.DPtls, another OID than the server signs with
+    #[arg(long, global = true)]
+    any_tls_certificate: bool,
+    /// Do not look whether certificates have expired or are not valid yet
+    #[arg(long, global = true)]
+    ignore_validity: bool,
+    /// Longest time for one exchange with a server, from the connection to the end of its answer
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = EXCHANGE_LIMIT.as_secs())]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    exchange_timeout: u64,
+    /// Longest time for a download as a whole; what you take to answer is not counted
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = DOWNLOAD_LIMIT.as_secs())]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    download_timeout: u64,
 }
 
 /// The card, opened.
@@ -108,18 +131,34 @@ impl Session<'_> {
             block_size: way.block_size,
             on_basic_channel: way.basic_channel,
             toolkit: way.toolkit,
+            shared: way.shared,
             ..Options::default()
         };
         if let Some(aid) = &way.aid {
             options.aid = hexadecimal::parse(aid).map_err(Failure::because)?;
         }
-        Ok(Euicc::open(self.lpa.target.connect()?, options)?)
+        if way.shared && self.lpa.target.image().is_some() {
+            return Err(Failure::because("--shared is for a card in a reader; one out of an image has no other user"));
+        }
+        let sharing = if way.shared { Sharing::Shared } else { Sharing::Exclusive };
+        Ok(Euicc::open(self.lpa.target.connect_as(sharing)?, options)?)
     }
 
-    /// A client for servers.
-    fn client(&self) -> Result<HttpsClient, Failure> {
+    /// What has to happen yet before a switch of profiles is seen.
+    fn left_to_others(&self) -> &'static str {
+        if self.lpa.way.shared {
+            "; the program that shares the card sees it by a REFRESH, or when it resets the card"
+        } else {
+            ""
+        }
+    }
+
+    /// A client for servers, and by what they are judged.
+    fn servers(&self) -> Result<(HttpsClient, Checks), Failure> {
         let servers = &self.lpa.servers;
-        Ok(HttpsClient::new(&servers.trust(self.context)?, servers.hosts())?)
+        let settings = servers.settings(servers.trust(self.context)?);
+        let checks = Checks { limit: servers.download_limit(), ..settings.checks(random::now()) };
+        Ok((HttpsClient::with(&settings)?, checks))
     }
 }
 
@@ -135,8 +174,24 @@ impl ServerArguments {
         })
     }
 
+    /// How servers with this trust are reached, and what is asked of them.
+    pub(crate) fn settings(&self, trust: Trust) -> Settings {
+        Settings {
+            trust,
+            hosts: self.connect.clone(),
+            roles: !self.any_tls_certificate,
+            validity: !self.ignore_validity,
+            exchange_limit: Duration::from_secs(self.exchange_timeout),
+        }
+    }
+
+    /// Longest time for a download as a whole.
+    pub(crate) const fn download_limit(&self) -> Duration {
+        Duration::from_secs(self.download_timeout)
+    }
+
     /// Where some of them are.
-    pub(crate) fn hosts(&self) -> &[(String, SocketAddr)] {
+    pub(crate) fn hosts(&self) -> &[Elsewhere] {
         &self.connect
     }
 
@@ -154,11 +209,16 @@ pub(crate) fn ci(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(certificate.der().octets().to_vec())
 }
 
-fn resolution(text: &str) -> Result<(String, SocketAddr), String> {
-    let (name, address) = text.split_once('=').ok_or("NAME=HOST:PORT, as in smdp.example.com=127.0.0.1:8443")?;
-    let mut found = address.to_socket_addrs().map_err(|error| format!("`{address}`: {error}"))?;
-    let address = found.next().ok_or_else(|| format!("`{address}` has no address"))?;
-    Ok((name.to_owned(), address))
+/// What of a list was not understood: it makes the command fail, after all the rest was shown.
+fn told_of(output: Output, what: &str, faults: &[DecodeError]) -> Result<(), Failure> {
+    let Some(first) = faults.first() else { return Ok(()) };
+    for fault in faults {
+        output.json(&json!({ "not_understood": what, "cause": fault.to_string() }))?;
+    }
+    let count = faults.len();
+    Err(Failure::because(format!(
+        "{count} more {what}(s) on the eUICC are not understood ({first}); its firmware may be faulty"
+    )))
 }
 
 /// A profile, named by its ICCID or by the AID of its ISD-P.
@@ -181,12 +241,5 @@ mod tests {
         let by_aid = profile_identifier("a0000005591010FFFFFFFF8900001000").unwrap();
         assert!(matches!(by_aid, ProfileIdentifier::IsdpAid(aid) if aid.octets().len() == 16));
         assert!(profile_identifier("Travel").unwrap_err().contains("AID"));
-    }
-
-    #[test]
-    fn servers_can_be_found_elsewhere() {
-        let (name, address) = resolution("smdp.example.com=127.0.0.1:8443").unwrap();
-        assert_eq!((name.as_str(), address.port()), ("smdp.example.com", 8443));
-        assert!(resolution("smdp.example.com").unwrap_err().contains("NAME=HOST:PORT"));
     }
 }

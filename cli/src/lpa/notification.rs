@@ -1,12 +1,13 @@
 //! `vuicc lpa notification`: what an eUICC has to report.
 
 use clap::{Args, Subcommand};
+use lpa::LpaError;
 use lpa::notification::{Outcome, Retry, Selection, process};
 use rsp::notification::NotificationMetadata;
 use serde_json::{Value, json};
 
-use super::Session;
 use super::user::Terminal;
+use super::{Session, told_of};
 use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -61,17 +62,23 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     let mut undelivered = 0;
     match command {
         Command::List => {
-            for notification in euicc.notifications()? {
-                output.json(&object(&notification, None))?;
-                output.text(line(&notification))?;
+            let (notifications, faults) = euicc.list_notifications()?;
+            for notification in &notifications {
+                output.json(&object(notification, None))?;
+                output.text(line(notification))?;
             }
+            if notifications.is_empty() && faults.is_empty() {
+                output.text("no notification waits")?;
+            }
+            euicc.close();
+            return told_of(output, "notification", &faults);
         }
         Command::Process(arguments) => {
             let selection = match arguments.numbers.as_slice() {
                 [] => Selection::All,
                 numbers => Selection::Numbers(numbers.to_vec()),
             };
-            let mut client = session.client()?;
+            let (mut client, _) = session.servers()?;
             let mut user = Terminal::new(output, false).silent();
             let remove = !arguments.keep;
             let deliveries = process(&mut euicc, &mut client, &selection, remove, Retry::default(), &mut user)?;
@@ -96,10 +103,27 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             } else {
                 arguments.numbers.clone()
             };
+            if numbers.is_empty() {
+                output.text("no notification waits, nothing to remove")?;
+            }
+            // One that is refused keeps no other.
+            let mut refused = Vec::new();
             for number in numbers {
-                euicc.remove_notification(number)?;
-                output.json(&json!({ "removed": number }))?;
-                output.text(format_args!("removed {number}"))?;
+                match euicc.remove_notification(number) {
+                    Ok(()) => {
+                        output.json(&json!({ "removed": number }))?;
+                        output.text(format_args!("removed {number}"))?;
+                    }
+                    Err(error @ LpaError::Transport(_)) => return Err(error.into()),
+                    Err(error) => {
+                        output.json(&json!({ "not_removed": number, "cause": error.to_string() }))?;
+                        refused.push(format!("{number}: {error}"));
+                    }
+                }
+            }
+            if !refused.is_empty() {
+                euicc.close();
+                return Err(Failure::because(format!("not removed: {}", refused.join("; "))));
             }
         }
     }

@@ -7,13 +7,14 @@ use lpa::Order;
 use lpa::discovery::discover;
 use rsp::Iccid;
 use rsp::es10c::ProfileIdentifier;
-use rsp::metadata::{ProfileInfo, ProfileState};
+use rsp::metadata::{NotificationEvent, ProfileInfo, ProfileState};
 use serde::Serialize;
 use serde_json::json;
 
 use super::user::Terminal;
-use super::{Session, download, profile_identifier};
+use super::{Session, download, profile_identifier, told_of};
 use crate::failure::Failure;
+use crate::output::Plain;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -21,7 +22,9 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   vuicc lpa profile list
-  vuicc lpa profile list --json | jq -r 'select(.state == \"enabled\") | .iccid'")]
+  vuicc lpa profile list --json | jq -r 'select(.state == \"enabled\") | .iccid'
+
+One that is not understood is named and hides no other; the exit status is 1 then.")]
     List,
     /// Download and install a profile
     #[command(after_help = "\
@@ -35,6 +38,8 @@ Examples:
       what the default SM-DP+ has for this eUICC
   vuicc lpa profile download --discover
       what the SM-DS knows of
+  vuicc lpa profile download --yes 'LPA:1$smdp.example.com$ABCD-1234'
+      without a question; where nobody is, nothing is installed otherwise
 
 The profile is installed disabled; `--enable` or `vuicc lpa profile enable` puts it to use.")]
     Download(download::Arguments),
@@ -112,24 +117,41 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     match command {
         Command::Download(_) => {}
         Command::List => {
-            for profile in euicc.profiles()? {
-                output.put(&Line::from(&profile))?;
+            let (profiles, faults) = euicc.list_profiles()?;
+            for profile in &profiles {
+                output.put_block(&Line::from(profile))?;
             }
+            if profiles.is_empty() && faults.is_empty() {
+                output.text("no profile is installed")?;
+            }
+            euicc.close();
+            return told_of(output, "profile", &faults);
         }
         Command::Enable(switch) => {
             euicc.enable_profile(switch.which.profile.clone(), !switch.no_refresh)?;
             output.json(&json!({ "enabled": name(&switch.which.profile) }))?;
-            output.text("enabled")?;
+            output.text(format_args!("enabled{}", session.left_to_others()))?;
         }
         Command::Disable(switch) => {
             euicc.disable_profile(switch.which.profile.clone(), !switch.no_refresh)?;
             output.json(&json!({ "disabled": name(&switch.which.profile) }))?;
-            output.text("disabled")?;
+            output.text(format_args!("disabled{}", session.left_to_others()))?;
         }
         Command::Delete(which) => {
+            let before = euicc.list_notifications().map(|(list, _)| list).unwrap_or_default();
             euicc.delete_profile(which.profile.clone())?;
-            output.json(&json!({ "deleted": name(&which.profile) }))?;
-            output.text("deleted; `vuicc lpa notification process` reports it to the operator")?;
+            // What it is to report depends on what its operator wants to hear of.
+            let waiting = euicc.list_notifications().map(|(list, _)| list).unwrap_or_default();
+            let waits = waiting.iter().any(|notification| {
+                notification.profile_management_operation == NotificationEvent::DELETE
+                    && !before.iter().any(|known| known.seq_number == notification.seq_number)
+            });
+            output.json(&json!({ "deleted": name(&which.profile), "notification_waits": waits }))?;
+            output.text(if waits {
+                "deleted; `vuicc lpa notification process` reports it to the operator"
+            } else {
+                "deleted; its operator does not want to hear of it"
+            })?;
         }
         Command::Nickname(nickname) => {
             euicc.set_nickname(nickname.iccid.clone(), &nickname.name)?;
@@ -142,7 +164,8 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
                 None => euicc.configured_addresses()?.root_ds_address,
             };
             let order = Order::new(&address, None);
-            let events = discover(&mut euicc, &mut session.client()?, &order, &mut Terminal::new(output, false))?;
+            let (mut client, checks) = session.servers()?;
+            let events = discover(&mut euicc, &mut client, &order, &checks, &mut Terminal::new(output, false))?;
             if events.is_empty() {
                 output.text("no profile waits")?;
             }
@@ -193,10 +216,34 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         write!(f, "{:<20}  {:<8}  ", or_dash(&self.iccid), self.state.unwrap_or("-"))?;
-        write!(f, "{} ({})", or_dash(&self.name), or_dash(&self.provider))?;
+        write!(f, "{} ({})", Plain(or_dash(&self.name)), Plain(or_dash(&self.provider)))?;
         if let Some(nickname) = &self.nickname {
-            write!(f, ", called “{nickname}”")?;
+            write!(f, ", called “{}”", Plain(nickname))?;
         }
         write!(f, "\n                      {}, {}", self.class.unwrap_or("-"), or_dash(&self.isdp_aid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name is a name: it makes no row of its own.
+    #[test]
+    fn a_name_forges_no_row() {
+        let profile = ProfileInfo {
+            iccid: Some("89000123456789012341".parse().unwrap()),
+            profile_name: Some("A\n8988211000000000029   enabled   \x1b[1mB\u{202E}".into()),
+            profile_nickname: Some("\r\nwork".into()),
+            ..ProfileInfo::default()
+        };
+        let text = Line::from(&profile).to_string();
+        assert_eq!(
+            text.lines().collect::<Vec<_>>(),
+            [
+                "89000123456789012341  -         A 8988211000000000029   enabled   [1mB (-), called “ work”",
+                "                      -, -"
+            ]
+        );
     }
 }

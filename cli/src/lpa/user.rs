@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use lpa::{Decision, Offer, Progress, User};
 use serde_json::json;
 
-use crate::output::{Output, within_a_line};
+use crate::output::{Output, count, tell, tell_over, within_a_line};
 use crate::question;
 
 /// Progress goes to stderr as text, or to stdout as JSON; questions are asked where a person sits.
@@ -25,13 +25,6 @@ impl Terminal {
     /// Shows no progress.
     pub(crate) const fn silent(self) -> Self {
         Self { silent: true, ..self }
-    }
-
-    fn ask(question: &str) -> Option<String> {
-        if !io::stdin().is_terminal() {
-            return None;
-        }
-        question::ask(question)
     }
 }
 
@@ -60,16 +53,15 @@ impl User for Terminal {
             let _ = self.output.json(&json!({ "event": "progress", "kind": kind, "text": told, "apdus": apdus }));
             return;
         }
-        let told = within_a_line(&told);
         match event {
             // A line that counts, where there is a screen to overwrite it on; otherwise its last state.
             Progress::Loaded { piece, of } if piece < of => {
                 if io::stderr().is_terminal() {
-                    eprint!("\r  {told}");
+                    count(&format!("  {told}"));
                 }
             }
-            Progress::Loaded { .. } if io::stderr().is_terminal() => eprintln!("\r  {told}"),
-            _ => eprintln!("  {told}"),
+            Progress::Loaded { .. } if io::stderr().is_terminal() => tell_over(&format!("  {told}")),
+            _ => tell(&format!("  {told}")),
         }
     }
 
@@ -88,17 +80,17 @@ impl User for Terminal {
         let name = within_a_line(&offer.metadata.profile_name);
         let provider = within_a_line(&offer.metadata.service_provider_name);
         loop {
-            match Self::ask(&format!("Install “{name}” of {provider}?{rules} [Y/n/later]")) {
-                // Nobody is there: what needs no knowing consent is installed.
-                None if offer.rules_to_agree_to.is_empty() => return Decision::Accept,
+            let is_seen = question::is_at_a_terminal();
+            let choice = if is_seen { "[Y/n/later]" } else { "[y/n/later]" };
+            match question::ask(&format!("Install “{name}” of {provider}?{rules} {choice}")) {
                 None => {
-                    eprintln!("  nobody is there to agree to the rules {}; say --yes", offer.rules_to_agree_to);
+                    tell("  nobody is there to agree to it; --yes agrees in advance");
                     return Decision::Postpone;
                 }
-                Some(answer) => match decision(&answer) {
+                Some(answer) => match decision(&answer, is_seen) {
                     Some(decision) => return decision,
                     // What was said may have been meant for somebody else: a line pasted behind the command.
-                    None => eprintln!("  y, n or later?"),
+                    None => tell("  y, n or later?"),
                 },
             }
         }
@@ -106,14 +98,16 @@ impl User for Terminal {
 
     fn confirmation_code(&mut self, after_a_wrong_one: bool) -> Option<String> {
         let wrong = if after_a_wrong_one { "That was not it. " } else { "" };
-        Self::ask(&format!("{wrong}Confirmation code:")).filter(|code| !code.is_empty())
+        question::ask(&format!("{wrong}Confirmation code:")).filter(|code| !code.is_empty())
     }
 }
 
-/// What was decided; `None` if that cannot be told from the answer.
-fn decision(answer: &str) -> Option<Decision> {
+/// What was decided; `None` if that cannot be told from the answer. Pressing Enter agrees, an empty line out of a pipe says
+/// nothing.
+fn decision(answer: &str, is_seen: bool) -> Option<Decision> {
     match answer.to_lowercase().as_str() {
-        "" | "y" | "yes" => Some(Decision::Accept),
+        "" if is_seen => Some(Decision::Accept),
+        "y" | "yes" => Some(Decision::Accept),
         "n" | "no" => Some(Decision::Reject),
         "l" | "later" => Some(Decision::Postpone),
         _ => None,
@@ -134,7 +128,8 @@ mod tests {
             ("vuicc operator order list", None),
             ("yy", None),
         ] {
-            assert_eq!(decision(answer), decided, "{answer}");
+            assert_eq!(decision(answer, true), decided, "{answer}");
         }
+        assert_eq!((decision("", false), decision("y", false)), (None, Some(Decision::Accept)));
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::order::Place;
 use super::subscriber::Number;
 use crate::failure::Failure;
+use crate::output::Plain;
 use crate::{Context, random};
 
 /// How a secondary comes to share a number.
@@ -162,7 +163,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
                 language: Language::English,
             };
             let service = place.boss(context).await?.bind(&request, now).await?;
-            context.output.put(&ServiceLine::of(&service))?;
+            context.output.put_block(&ServiceLine::of(&service))?;
             if service.needs.iter().any(|need| matches!(need, Need::Proof)) {
                 return Err(Failure::because(format!("the {primary} is not shared yet: {PROVE}")));
             }
@@ -180,7 +181,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
                 }
                 other => other.into(),
             })?;
-            Ok(context.output.put(&ServiceLine::of(&service))?)
+            Ok(context.output.put_block(&ServiceLine::of(&service))?)
         }
         Command::Mode(SetMode { named: Named { who, place }, mode }) => {
             let boss = place.boss(context).await?;
@@ -214,7 +215,7 @@ fn unless_shared(error: BossError, who: &Number) -> Failure {
 }
 
 async fn show(boss: &Boss, imsi: &Imsi, context: &Context) -> Result<(), Failure> {
-    Ok(context.output.put(&LineShown::of(boss.line(imsi).await?))?)
+    Ok(context.output.put_block(&LineShown::of(boss.line(imsi).await?))?)
 }
 
 /// A line, printed.
@@ -273,7 +274,7 @@ impl fmt::Display for LineShown {
         for device in &self.devices {
             let DeviceShown { position, imsi, iccid, status, ring_seconds, .. } = device;
             let owner = if device.owner { "  owner" } else { "" };
-            let name = device.name.as_ref().map(|name| format!("  {name}")).unwrap_or_default();
+            let name = device.name.as_ref().map(|name| format!("  {}", Plain(name))).unwrap_or_default();
             write!(f, "\n  {position}  {imsi:<15}  {iccid:<20}  {status:<11}  {ring_seconds} s{owner}{name}")?;
         }
         Ok(())

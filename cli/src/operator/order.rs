@@ -14,6 +14,7 @@ use super::parts;
 use super::settings::SettingsArguments;
 use super::state::DatabaseArguments;
 use crate::failure::Failure;
+use crate::output::{Plain, tell};
 use crate::pki::PkiArguments;
 use crate::{Context, random};
 
@@ -130,11 +131,11 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             let shown = u64::from(*offset) + orders.len() as u64;
             if shown < all {
                 let left = all - shown;
-                eprintln!("vuicc: {left} more of {all} orders: --offset {shown}, or --limit 0 for all");
+                tell(&format!("vuicc: {left} more of {all} orders: --offset {shown}, or --limit 0 for all"));
             }
             for order in orders {
                 let charged_at = boss.charged_at(&order.id).await?;
-                context.output.put(&Line::of(&order, charged_at, Vec::new()))?;
+                context.output.put_block(&Line::of(&order, charged_at, Vec::new()))?;
             }
             Ok(())
         }
@@ -144,13 +145,13 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             let found = boss.order(order).await?.ok_or_else(unknown)?;
             let history = boss.history(order).await?;
             let charged_at = boss.charged_at(order).await?;
-            Ok(context.output.put(&Line::of(&found, charged_at, history))?)
+            Ok(context.output.put_block(&Line::of(&found, charged_at, history))?)
         }
         Command::Cancel(Cancel { named: Named { order, place }, withdraw }) => {
             let boss = place.boss_with_server(context).await?;
             let order = boss.cancel(order, !withdraw, random::now()).await?;
             let charged_at = boss.charged_at(&order.id).await?;
-            Ok(context.output.put(&Line::of(&order, charged_at, Vec::new()))?)
+            Ok(context.output.put_block(&Line::of(&order, charged_at, Vec::new()))?)
         }
     }
 }
@@ -217,7 +218,7 @@ impl Line {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { order, kind, state, subscriber, .. } = self;
-        write!(f, "{order}  {state:<16}  {kind:<9}  for {subscriber}")?;
+        write!(f, "{order}  {state:<16}  {kind:<9}  for {}", Plain(subscriber))?;
         for (name, value) in [
             ("device", &self.device),
             ("EID", &self.eid),
@@ -227,7 +228,7 @@ impl fmt::Display for Line {
             ("error", &self.error),
         ] {
             if let Some(value) = value {
-                write!(f, "\n  {name:<15}  {value}")?;
+                write!(f, "\n  {name:<15}  {}", Plain(value))?;
             }
         }
         if self.not_given_back {
@@ -235,7 +236,7 @@ impl fmt::Display for Line {
         }
         for Step { at, event, state, detail } in &self.history {
             let at = Moment::of(*at).machine;
-            write!(f, "\n  {at}  {event:<40}  {state:<16}  {detail}")?;
+            write!(f, "\n  {at}  {:<40}  {state:<16}  {}", Plain(event), Plain(detail))?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use super::parts;
 use super::settings::{self, Settings, SettingsArguments};
 use super::state::{DatabaseArguments, DatabaseWait, secret_file, smpp_password};
 use crate::failure::Failure;
+use crate::output::tell;
 use crate::pki::PkiArguments;
 use crate::smdp::{host_of, socket_address};
 use crate::{Context, asynchronous};
@@ -161,12 +162,12 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let mut operator = serve(config).await?;
     // Without a door for phones and browsers there is nothing to name.
     let base_url = Some(operator.base_url()).filter(|url| !url.ends_with("://"));
-    context.output.put(&Doors { base_url, has_portal, listening: operator.listening() })?;
+    context.output.put_block(&Doors { base_url, has_portal, listening: operator.listening() })?;
     if has_boss && !is_open(&smdp).await {
-        eprintln!(
+        tell(&format!(
             "vuicc: there is no SM-DP+ at {smdp} yet, and no profile is ordered until there is: vuicc smdp serve \
              --es2-listen HOST:PORT, or name another by --smdp"
-        );
+        ));
     }
     let outcome = tokio::select! {
         () = asynchronous::interrupted() => Ok(()),
@@ -181,15 +182,15 @@ fn say_what_is_open(arguments: &Arguments, config: &Config) {
     let is_public = [Part::Entitlement, Part::Portal, Part::Smsc].iter().any(|part| config.parts.contains(part));
     let https = config.listen.https;
     if arguments.plain && is_public && !https.ip().is_loopback() {
-        eprintln!(
+        tell(&format!(
             "vuicc: with --plain, phones' proofs, tokens and messages and the pages for people go unencrypted over {https}; \
              keep that behind a proxy with TLS: --https-listen 127.0.0.1:{}",
             https.port()
-        );
+        ));
     }
     let office = config.listen.office;
     if arguments.plain && config.parts.contains(&Part::Portal) && !office.ip().is_loopback() {
-        eprintln!("vuicc: with --plain, the operator's page and its key go unencrypted over {office}");
+        tell(&format!("vuicc: with --plain, the operator's page and its key go unencrypted over {office}"));
     }
 }
 

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{AtPath, Failure};
 use crate::master_key::{KeyFile, make_private};
+use crate::output::tell;
 use crate::state::has_to_be_there;
 use crate::{Context, file, random};
 
@@ -183,10 +184,10 @@ pub(crate) fn smpp_password(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = secret_file(path)?;
     let password: Zeroizing<String> = Zeroizing::new(text.chars().take(SMPP_PASSWORD).collect());
     if text.len() == 32 && password.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        eprintln!(
+        tell(&format!(
             "vuicc: {} was made by 0.1.0 and has 32 bits within SMPP's eight characters; remove it, and a better one is made",
             path.display()
-        );
+        ));
     }
     Ok(password)
 }

@@ -293,7 +293,7 @@ pub(crate) async fn one(hlr: &Hlr, who: &Number) -> Result<Subscription, Failure
 async fn put(hlr: &Hlr, subscription: &Subscription, context: &Context) -> Result<(), Failure> {
     let Subscription { imsi, iccid, msisdn, eid, status } = subscription;
     let presented = hlr.presented_msisdn(imsi).await?;
-    Ok(context.output.put(&Line {
+    Ok(context.output.put_block(&Line {
         imsi: imsi.to_string(),
         iccid: iccid.to_string(),
         status: status.name(),

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.pem")));
     if is_stdout(&path) {
         context.output.json(&json!({ "operator": name.to_string(), "pem": pem.as_str() }))?;
-        return Ok(context.output.text(pem.trim_end())?);
+        return Ok(context.output.block(pem.trim_end())?);
     }
     make(&path, pem.as_bytes(), Readers::Owner, "certificate and key")?;
     context.output.json(&json!({ "operator": name.to_string(), "file": path }))?;

@@ -16,7 +16,7 @@ use smdp::store::{Damaged, Store, StoreError};
 use super::serve::reachable_at;
 use super::{DatabaseArguments, last_address, notification};
 use crate::failure::Failure;
-use crate::output::within_a_line;
+use crate::output::{Plain, tell};
 use crate::package::{self, Offer};
 use crate::{Context, random};
 
@@ -318,7 +318,7 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
     for (profile, package) in &profiles {
         show(profile, &arguments.whose, context)?;
         for caveat in package::caveats(package) {
-            eprintln!("vuicc: {}: {caveat}", profile.iccid());
+            tell(&format!("vuicc: {}: {caveat}", profile.iccid()));
         }
     }
     Ok(())
@@ -408,12 +408,12 @@ fn with_way_out(error: OrderError) -> Failure {
 pub(super) fn tell_damaged(damaged: impl Iterator<Item = Damaged>) {
     for Damaged { what, name, why } in damaged {
         let way_out = if what == "profile" { "; `vuicc smdp profile add` puts it in again, in its place" } else { "" };
-        eprintln!("vuicc: {}", within_a_line(&format!("{what} {name} is kept but cannot be read: {why}{way_out}")));
+        tell(&format!("vuicc: {what} {name} is kept but cannot be read: {why}{way_out}"));
     }
 }
 
 fn show(profile: &Profile, whose: &Whose, context: &Context) -> Result<(), Failure> {
-    Ok(context.output.put(&line(profile, whose, context)?)?)
+    Ok(context.output.put_block(&line(profile, whose, context)?)?)
 }
 
 async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Result<(), Failure> {
@@ -421,7 +421,7 @@ async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Resu
     let profile = store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))?;
     let reported = store.notifications().await?.into_iter().filter(|one| one.iccid.as_ref() == Some(iccid));
     let untold = store.undelivered_progress().await?.into_iter().filter(|one| one.progress.info.iccid == *iccid);
-    Ok(context.output.put(&History {
+    Ok(context.output.put_block(&History {
         line: line(&profile, whose, context)?,
         changed_at: profile.changed_at,
         expires_at: profile.order.expires_at,
@@ -489,18 +489,18 @@ struct Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<20}  {:<11}  {} ({})", self.iccid, self.state, self.name, self.provider)?;
+        write!(f, "{:<20}  {:<11}  {} ({})", self.iccid, self.state, Plain(&self.name), Plain(&self.provider))?;
         if self.class != OPERATIONAL {
             write!(f, ", class {}", self.class)?;
         }
         if let Some(operator) = &self.operator {
-            write!(f, "\n  operator         {operator}")?;
+            write!(f, "\n  operator         {}", Plain(operator))?;
         }
         if let Some(eid) = &self.eid {
             write!(f, "\n  for EID          {eid}")?;
         }
         if let Some(code) = &self.activation_code {
-            write!(f, "\n  activation code  {code}")?;
+            write!(f, "\n  activation code  {}", Plain(code))?;
         }
         if self.confirmation_code_required {
             write!(f, "\n  with a confirmation code")?;
@@ -548,11 +548,12 @@ impl fmt::Display for History {
             write!(f, "\n  code missed      {wrong}×")?;
         }
         for reported in &self.reported {
-            write!(f, "\n  {}  {reported}", time(reported.received_at))?;
+            write!(f, "\n  {}  {}", time(reported.received_at), Plain(reported))?;
         }
         for Untold { since, operator, point, success, attempts } in &self.untold {
             let outcome = if *success { "" } else { " failed" };
             let since = time(*since);
+            let (operator, point) = (Plain(operator), Plain(point));
             write!(f, "\n  {since}  {operator} has not heard yet: {point}{outcome} ({attempts} attempts)")?;
         }
         Ok(())

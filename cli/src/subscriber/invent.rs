@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         let subscriber = invent_beside(arguments, number, &mut taken)?;
         let Some(out) = arguments.out.as_deref().filter(|out| !is_stdout(out)) else {
             context.output.json(&subscriber)?;
-            context.output.text(text(&subscriber)?.trim_end())?;
+            context.output.block(text(&subscriber)?.trim_end())?;
             continue;
         };
         let path = numbered(out, number, arguments.count);

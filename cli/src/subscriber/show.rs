@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::file;
 use crate::Context;
 use crate::failure::Failure;
+use crate::output::Plain;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     for path in &arguments.files {
-        context.output.put(&Facts::of(&file::read(path)?))?;
+        context.output.put_block(&Facts::of(&file::read(path)?))?;
     }
     Ok(())
 }
@@ -81,7 +82,7 @@ impl Facts {
 
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
+        let or_none = |text: &Option<String>| Plain(text.clone().unwrap_or_else(|| "none".into()));
         let algorithm = match self.algorithm {
             Algorithm::Milenage => "Milenage",
             Algorithm::Tuak => "TUAK",

@@ -181,5 +181,11 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    match error.downcast_ref::<std::io::Error>() {
+        // rustls names a page of its documentation.
+        Some(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "it closed the connection without ending TLS, so its answer may be cut short".into()
+        }
+        _ => error.to_string(),
+    }
 }

@@ -1,15 +1,13 @@
 //! HTTP as a device uses it: one request there, one answer back, over whatever carries it. [`HttpsClient`] is real.
 
 use core::fmt;
-use std::error::Error;
-use std::io::Read;
-use std::net::SocketAddr;
 
-use lpa::{HttpsError, ServerError, Trust};
-use reqwest::blocking::Client;
+use http::Request;
+use lpa::https::Https;
+use lpa::{HttpsError, ServerError, Settings, Trust};
 
 /// Longest answer taken: documents are small, portal pages are not large.
-const MAX_ANSWER: u64 = 1 << 20;
+const MAX_ANSWER: usize = 1 << 20;
 
 /// GET or POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -122,35 +120,37 @@ impl Cookies {
 /// It blocks, and must not be made or used inside an asynchronous runtime.
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
-    client: Client,
+    https: Https,
 }
 
 impl HttpsClient {
-    /// A client with this trust. Each of `hosts` is looked for at its address instead of where the DNS says.
-    pub fn new(trust: &Trust, hosts: &[(String, SocketAddr)]) -> Result<Self, HttpsError> {
-        let client = lpa::https::builder(trust, hosts)?.build();
-        Ok(Self { client: client.map_err(|error| HttpsError::Tls(error.to_string()))? })
+    /// A client with this trust.
+    pub fn new(trust: &Trust) -> Result<Self, HttpsError> {
+        Self::with(&Settings::new(trust.clone()))
+    }
+
+    /// A client with these settings. An operator's server is a web server: no role of SGP.22 is asked of it.
+    pub fn with(settings: &Settings) -> Result<Self, HttpsError> {
+        Ok(Self { https: Https::new(&Settings { roles: false, ..settings.clone() })? })
     }
 }
 
 impl Http for HttpsClient {
     fn send(&mut self, request: &HttpRequest) -> Result<HttpAnswer, ServerError> {
-        let address = authority(&request.url).ok_or_else(|| ServerError::Url(request.url.clone()))?;
-        let fault = |error: &(dyn Error + 'static)| lpa::https::fault(address, error);
-        let mut builder = match request.method {
-            HttpMethod::Get => self.client.get(&request.url),
-            HttpMethod::Post => self.client.post(&request.url).body(request.body.clone()),
+        let method = match request.method {
+            HttpMethod::Get => http::Method::GET,
+            HttpMethod::Post => http::Method::POST,
         };
+        let mut builder = Request::builder().method(method).uri(&request.url);
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
-        let answer = builder.send().map_err(|error| fault(&error))?;
-        let status = answer.status().as_u16();
-        let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-        let mut body = Vec::new();
-        answer.take(MAX_ANSWER).read_to_end(&mut body).map_err(|error| fault(&error))?;
-        Ok(HttpAnswer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        let sent = builder.body(request.body.clone()).map_err(|_| ServerError::Url(request.url.clone()))?;
+        let answer = self.https.send(sent, MAX_ANSWER, None)?;
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = answer.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        Ok(HttpAnswer { status: answer.status, headers, body })
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_wrong_url_is_told_what_a_right_one_has() {
-        let mut client = HttpsClient::new(&Trust::Insecure, &[]).unwrap();
+        let mut client = HttpsClient::new(&Trust::Insecure).unwrap();
         let request =
             HttpRequest { method: HttpMethod::Get, url: "http://a/".into(), headers: Vec::new(), body: String::new() };
         let error = client.send(&request).unwrap_err().to_string();

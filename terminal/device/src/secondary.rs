@@ -1,11 +1,10 @@
 //! The secondary device: it has an eUICC, or a card of its own, and does what the paired primary asks: says who it is,
 //! downloads, enables, removes. The same steps serve a device that downloads for itself.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use lpa::notification::{Outcome, Retry, Selection, process};
-use lpa::{Decision, Es9Client, Euicc, HttpsClient, Offer, Order, Progress, Trust, User};
+use lpa::{Checks, Decision, Es9Client, Euicc, HttpsClient, Offer, Order, Progress, Settings, Trust, User};
 use reader_bridge::Transport;
 use rsp::activation_code::ActivationCode;
 use rsp::es10c::ProfileIdentifier;
@@ -23,26 +22,42 @@ use crate::usim::{Pin, Usim, UsimError};
 pub trait Servers {
     /// A client; through the primary's connection if asked for and possible.
     fn es9(&mut self, through_primary: bool) -> Result<Box<dyn Es9Client + '_>, FlowError>;
+
+    /// By what they are judged, now.
+    fn checks(&self) -> Checks;
 }
 
 /// [`Servers`] over HTTPS.
 #[derive(Clone, Debug)]
 pub struct HttpsServers {
-    /// Which servers are believed.
-    pub trust: Trust,
-    /// Where some of them are.
-    pub hosts: Vec<(String, SocketAddr)>,
+    /// How they are reached, and what is asked of them.
+    pub settings: Settings,
+    /// Longest time for a download as a whole.
+    pub download_limit: Duration,
+    /// What time it is, in seconds since 1970.
+    pub now: fn() -> u64,
     /// The tunnel through the primary, if there is one: [`Tunnel::url`](crate::pairing::Tunnel::url).
     pub tunnel: Option<ProxyUrl>,
+}
+
+impl HttpsServers {
+    /// Without a tunnel, as strict as SGP.22 is.
+    pub fn new(trust: Trust, now: fn() -> u64) -> Self {
+        Self { settings: Settings::new(trust), download_limit: lpa::DOWNLOAD_LIMIT, now, tunnel: None }
+    }
 }
 
 impl Servers for HttpsServers {
     fn es9(&mut self, through_primary: bool) -> Result<Box<dyn Es9Client + '_>, FlowError> {
         Ok(Box::new(match (through_primary, &self.tunnel) {
-            (false, _) => HttpsClient::new(&self.trust, &self.hosts)?,
-            (true, Some(tunnel)) => HttpsClient::through(&self.trust, tunnel)?,
+            (false, _) => HttpsClient::with(&self.settings)?,
+            (true, Some(tunnel)) => HttpsClient::through(&self.settings, tunnel)?,
             (true, None) => return Err(FlowError::Wants("a connection through the primary")),
         }))
+    }
+
+    fn checks(&self) -> Checks {
+        Checks { limit: self.download_limit, ..self.settings.checks((self.now)()) }
     }
 }
 
@@ -203,13 +218,14 @@ impl<T: Transport> Secondary<'_, T> {
         self.tell(self.party, Party::ProfileServer, What::Downloading { through_primary });
         let Self { card, servers, user, tell, party, .. } = self;
         let Card::Euicc(euicc) = card else { return Err(FlowError::NoEuicc) };
+        let checks = servers.checks();
         let mut server = servers.es9(through_primary)?;
         let mut order = Order::from(code);
         if code.matching_id.is_empty() {
             order.matching_id = None;
         }
         let mut relay = Relay { user: &mut **user, tell: &mut **tell, party: *party, primary };
-        let installed = lpa::download(euicc, &mut *server, &order, &mut relay)?;
+        let installed = lpa::download(euicc, &mut *server, &order, &checks, &mut relay)?;
         drop(server);
         self.tell(self.party, Party::ProfileServer, What::Installed { iccid: Some(installed.iccid.clone()) });
         Ok(installed)

@@ -82,7 +82,7 @@ impl Foreign {
 
     fn client(&self) -> HttpsClient {
         let ca = std::fs::read(self.folder.path().join("certs/ca.der")).unwrap();
-        HttpsClient::new(&Trust::Cis(vec![ca]), &[]).unwrap()
+        HttpsClient::new(&Trust::Cis(vec![ca])).unwrap()
     }
 
     fn provision(&self, what: &str, body: String) {

@@ -3,6 +3,7 @@
 use apdu::StatusWord;
 use reader_bridge::TransportError;
 use rsp::activation_code::ActivationCodeError;
+use rsp::certificate::{CertificateError, Role};
 use rsp::es9::{ResponseError, StatusCodeData, status};
 use rsp::es10b::CancelSessionReason;
 use rsp::metadata::PprIds;
@@ -49,9 +50,51 @@ pub enum LpaError {
         /// OID in the server's certificate.
         answered: String,
     },
+    /// The TLS certificate belongs to another server than the one that signs.
+    #[error(
+        "the server's TLS certificate is of OID {tls}, what it signs with of {answered}: two servers in one; do not trust \
+         it, or let it pass with --any-tls-certificate"
+    )]
+    TlsOid {
+        /// OID in the TLS certificate.
+        tls: String,
+        /// OID in CERT.DPauth or CERT.DSauth.
+        answered: String,
+    },
+    /// The TLS certificate is for a server of another kind.
+    #[error(
+        "the server shows a {found} where a {expected} belongs: it is no server for this; check the address, or let it pass \
+         with --any-tls-certificate"
+    )]
+    TlsRole {
+        /// What such a server has.
+        expected: Role,
+        /// What it showed.
+        found: Role,
+    },
+    /// A certificate is not valid at this time. The eUICC has no clock and cannot tell.
+    #[error(
+        "{of}: {cause}; look at this machine's clock; the operator has to renew it, until then --ignore-validity lets it pass"
+    )]
+    Validity {
+        /// Which one, in words.
+        of: &'static str,
+        /// Too early or too late.
+        cause: CertificateError,
+    },
     /// The server's answer does not fit the session.
     #[error("the server's answer does not fit this session: {0}; try again, or report it to the operator")]
     Inconsistent(&'static str),
+    /// The eUICC's answer does not fit the session, or what it was asked.
+    #[error(
+        "the eUICC's answer does not fit this session: {0}; `profile list` shows what is there, its firmware may be faulty"
+    )]
+    Foreign(&'static str),
+    /// The download lasts longer than it may.
+    #[error(
+        "the download was not done within {0} s and was broken off; try again, or give it longer (--download-timeout)"
+    )]
+    TooLong(u64),
     /// The profile carries policy rules this eUICC does not allow its operator.
     #[error("the profile carries policy rules ({0}) which this eUICC does not allow; ask the operator for another one")]
     PolicyRules(PprIds),
@@ -106,6 +149,9 @@ pub enum CardError {
     /// The ISD-R cannot be selected.
     #[error("the card has no ISD-R ({0}): it is no eUICC, or it needs another AID")]
     NoIsdR(StatusWord),
+    /// A card that is shared has no logical channel for the LPA.
+    #[error("the card has no logical channel left ({0}), and the basic one is the other program's; end that program")]
+    NoChannel(StatusWord),
     /// A function ended with a status word other than success.
     #[error("the eUICC refused {function}: {sw}, {}", explanation::status_word(*.sw))]
     Status {
@@ -146,14 +192,14 @@ pub enum ServerError {
         cause: String,
     },
     /// Its certificate is not trusted.
-    #[error(
-        "the server {address} is not trusted: {cause}; trust its CI (a PKI folder holds the certificate), or do not use it"
-    )]
+    #[error("the server {address} is not trusted: {cause}; {way_out}")]
     Untrusted {
         /// Server.
         address: String,
         /// What is wrong with the certificate.
         cause: String,
+        /// What can be done about that.
+        way_out: &'static str,
     },
     /// It is no address.
     #[error("`{0}` is no server address; it is a host name, perhaps with a port, without https://")]
@@ -214,7 +260,10 @@ impl LpaError {
     pub fn cancel_session_reason(&self) -> CancelSessionReason {
         match self {
             Self::Rejected => CancelSessionReason::END_USER_REJECTION,
-            Self::Postponed | Self::ConfirmationCodeMissing => CancelSessionReason::POSTPONED,
+            // With more time, a clock that is right or a certificate that was renewed it can succeed.
+            Self::Postponed | Self::ConfirmationCodeMissing | Self::TooLong(_) | Self::Validity { .. } => {
+                CancelSessionReason::POSTPONED
+            }
             Self::TimedOut => CancelSessionReason::TIMEOUT,
             Self::PolicyRules(_) | Self::NotTheOnlyProfile => CancelSessionReason::PPR_NOT_ALLOWED,
             Self::MetadataMismatch => CancelSessionReason::METADATA_MISMATCH,

@@ -1,5 +1,6 @@
 //! The functions of an eUICC, each a method. SGP.22 section 5.7
 
+use apdu::tlv::{Tag, Tlv};
 use rasn::types::{FixedOctetString, OctetString};
 use reader_bridge::Transport;
 use rsp::es8::BoundProfilePackage;
@@ -25,7 +26,7 @@ use rsp::euicc_info::{EuiccInfo1, EuiccInfo2, GetEuiccInfo1Request, GetEuiccInfo
 use rsp::metadata::ProfileInfo;
 use rsp::notification::{NotificationMetadata, PendingNotification, ProfileInstallationResult};
 use rsp::rat::{GetRatRequest, GetRatResponse};
-use rsp::{Eid, Iccid, Raw, TransactionId};
+use rsp::{DecodeError, Eid, Iccid, Raw, TransactionId};
 
 use crate::error::{CardError, LpaError};
 use crate::isd_r::{IsdR, Options};
@@ -164,6 +165,20 @@ impl<T: Transport> Euicc<T> {
         self.profiles_info(&ProfileInfoListRequest::default())
     }
 
+    /// As [`Euicc::profiles`], and beside them what is wrong with those that are not understood: one of them hides no other.
+    pub fn list_profiles(&mut self) -> Result<(Vec<ProfileInfo>, Vec<DecodeError>), LpaError> {
+        let answer =
+            self.isd_r.es10(ProfileInfoListRequest::NAME, &rsp::encode(&ProfileInfoListRequest::default())?)?;
+        match rsp::decode(&answer) {
+            Ok(ProfileInfoListResponse::ProfileInfoListOk(profiles)) => Ok((profiles, Vec::new())),
+            Ok(ProfileInfoListResponse::ProfileInfoListError(code)) => Err(refused!(ProfileInfoListRequest, code)),
+            Err(cause) => {
+                let function = ProfileInfoListRequest::NAME;
+                one_by_one(&answer).ok_or_else(|| CardError::Response { function, cause }.into())
+            }
+        }
+    }
+
     /// One profile with every element there is; `None` if there is no such profile.
     pub fn profile(&mut self, profile: &ProfileIdentifier) -> Result<Option<ProfileInfo>, LpaError> {
         let search_criteria = match profile.clone() {
@@ -172,7 +187,12 @@ impl<T: Transport> Euicc<T> {
         };
         let tag_list = OctetString::from_static(ProfileInfoListRequest::ALL_TAGS);
         let request = ProfileInfoListRequest { search_criteria: Some(search_criteria), tag_list: Some(tag_list) };
-        Ok(self.profiles_info(&request)?.into_iter().next())
+        // A card that does not search gives all of them.
+        let is_wanted = |found: &ProfileInfo| match profile {
+            ProfileIdentifier::IsdpAid(aid) => found.isdp_aid.as_ref() == Some(aid),
+            ProfileIdentifier::Iccid(iccid) => found.iccid.as_ref() == Some(iccid),
+        };
+        Ok(self.profiles_info(&request)?.into_iter().find(is_wanted))
     }
 
     /// ES10c.GetProfilesInfo
@@ -265,20 +285,22 @@ impl<T: Transport> Euicc<T> {
 
     /// ES10b.LoadBoundProfilePackage: all pieces, until the eUICC gives its result.
     ///
-    /// `taken` hears how many pieces of how many were taken, and the APDUs sent so far.
+    /// `taken` hears how many pieces of how many were taken, and the APDUs sent so far; its error ends it.
     pub fn load_bound_profile_package(
         &mut self,
         package: &[u8],
-        mut taken: impl FnMut(usize, usize, u64),
+        mut taken: impl FnMut(usize, usize, u64) -> Result<(), LpaError>,
     ) -> Result<Raw<ProfileInstallationResult>, LpaError> {
         let pieces = segments(package).map_err(LpaError::Package)?;
         for (index, piece) in pieces.iter().enumerate() {
             let answer = self.isd_r.es10(LOAD_BOUND_PROFILE_PACKAGE, piece)?;
-            taken(index + 1, pieces.len(), self.apdus());
+            let goes_on = taken(index + 1, pieces.len(), self.apdus());
+            // A result is one, however late it comes.
             if !answer.is_empty() {
                 return Raw::from_octets(answer)
                     .map_err(|cause| CardError::Response { function: LOAD_BOUND_PROFILE_PACKAGE, cause }.into());
             }
+            goes_on?;
         }
         Err(LpaError::NoResult)
     }
@@ -298,15 +320,31 @@ impl<T: Transport> Euicc<T> {
 
     /// ES10b.ListNotification: all of them, ascending by number.
     pub fn notifications(&mut self) -> Result<Vec<NotificationMetadata>, LpaError> {
-        match self.call(&ListNotificationRequest::default())? {
-            ListNotificationResponse::NotificationMetadataList(mut list) => {
-                list.sort_by_key(|notification| notification.seq_number);
-                Ok(list)
-            }
-            ListNotificationResponse::ListNotificationsResultError(code) => {
-                Err(refused!(ListNotificationRequest, code))
+        match self.list_notifications()? {
+            (list, faults) if faults.is_empty() => Ok(list),
+            (_, mut faults) => {
+                let (function, cause) = (ListNotificationRequest::NAME, faults.remove(0));
+                Err(CardError::Response { function, cause }.into())
             }
         }
+    }
+
+    /// As [`Euicc::notifications`], and beside them what is wrong with those that are not understood.
+    pub fn list_notifications(&mut self) -> Result<(Vec<NotificationMetadata>, Vec<DecodeError>), LpaError> {
+        let answer =
+            self.isd_r.es10(ListNotificationRequest::NAME, &rsp::encode(&ListNotificationRequest::default())?)?;
+        let (mut list, faults) = match rsp::decode(&answer) {
+            Ok(ListNotificationResponse::NotificationMetadataList(list)) => (list, Vec::new()),
+            Ok(ListNotificationResponse::ListNotificationsResultError(code)) => {
+                return Err(refused!(ListNotificationRequest, code));
+            }
+            Err(cause) => {
+                let function = ListNotificationRequest::NAME;
+                one_by_one(&answer).ok_or(CardError::Response { function, cause })?
+            }
+        };
+        list.sort_by_key(|notification: &NotificationMetadata| notification.seq_number);
+        Ok((list, faults))
     }
 
     /// ES10b.RetrieveNotificationsList: one notification whole; `None` if there is no such number.
@@ -338,6 +376,20 @@ impl<T: Transport> Euicc<T> {
             LoadCrlResponse::LoadCrlResponseError(code) => Err(refused!(LoadCrlRequest, code)),
         }
     }
+}
+
+/// What can be read of a list, and what is wrong with the rest; `None` if there is no list.
+fn one_by_one<T: rasn::Decode>(answer: &[u8]) -> Option<(Vec<T>, Vec<DecodeError>)> {
+    const LIST: Tag = Tag(0xA0);
+    let list = Tlv::parse(answer).ok()?.children().optional(LIST).ok()??;
+    let (mut read, mut faults, mut entries) = (Vec::new(), Vec::new(), list.children());
+    while let Some(entry) = entries.next().ok()? {
+        match rsp::decode(entry.raw) {
+            Ok(entry) => read.push(entry),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Some((read, faults))
 }
 
 /// The metadata inside a bound profile package, as the eUICC will read it: the contents of its segments 88 without
@@ -392,6 +444,32 @@ mod tests {
             euicc(&[]).set_nickname("89000123456789012341".parse().unwrap(), &"x".repeat(65)),
             Err(LpaError::Input(_))
         ));
+    }
+
+    /// One profile or notification that is not understood hides no other; what is no list is none.
+    #[test]
+    fn lists_are_read_one_by_one() {
+        // The state of the second has no octet.
+        let mut card = euicc(&hex!("BF2D18 A016 E30C 5A0A98001032547698103214 E306 5A0198 9F7000"));
+        let (profiles, faults) = card.list_profiles().unwrap();
+        assert_eq!(profiles.len(), 1);
+        assert_eq!(
+            (profiles[0].iccid.as_ref().unwrap().to_string().as_str(), faults.len()),
+            ("89000123456789012341", 1)
+        );
+        assert!(card.profiles().is_err());
+        let (profiles, faults) = euicc(&hex!("BF2D02A000")).list_profiles().unwrap();
+        assert_eq!((profiles, faults), (vec![], vec![]));
+        for broken in [&hex!("BF2D03A001E3")[..], &hex!("BF2D00"), &hex!("BF2D0481020102"), &[]] {
+            assert!(euicc(broken).list_profiles().is_err());
+        }
+
+        let mut card = euicc(&hex!(
+            "BF282B A029 BF2F21800107810206400C0C736D64702E6578616D706C655A0A98001032547698103214 BF2F02 8000"
+        ));
+        let (notifications, faults) = card.list_notifications().unwrap();
+        assert_eq!((notifications.len(), notifications[0].seq_number, faults.len()), (1, 7, 1));
+        assert!(card.notifications().is_err());
     }
 
     /// A switched card is reset, so that it comes up with the new profile.

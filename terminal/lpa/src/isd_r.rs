@@ -24,11 +24,14 @@ pub struct Options {
     ///
     /// Otherwise the card is simply reset when a profile was switched.
     pub toolkit: bool,
+    /// The card is another program's as well: a channel of its own or none, and no reset. What the switch of a profile asks
+    /// for, a REFRESH or a reset, is for that program to do.
+    pub shared: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { block_size: 255, aid: AID_ISD_R.to_vec(), on_basic_channel: false, toolkit: false }
+        Self { block_size: 255, aid: AID_ISD_R.to_vec(), on_basic_channel: false, toolkit: false, shared: false }
     }
 }
 
@@ -105,7 +108,18 @@ impl<T: Transport> IsdR<T> {
     }
 
     /// Sends one ES10 message and returns the response. `function` names it in errors.
+    ///
+    /// Where another program has reset a card that is shared, the channel is opened anew, once.
     pub fn es10(&mut self, function: &'static str, message: &[u8]) -> Result<Vec<u8>, LpaError> {
+        match self.es10_once(function, message) {
+            Err(LpaError::Transport(TransportError::CardReset)) if self.options.shared => {
+                self.es10_once(function, message)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn es10_once(&mut self, function: &'static str, message: &[u8]) -> Result<Vec<u8>, LpaError> {
         let channel = self.ensure_open()?;
         let (mut data, mut sw) = (Vec::new(), StatusWord::OK);
         for command in store_data(channel, message, self.options.block_size) {
@@ -121,7 +135,13 @@ impl<T: Transport> IsdR<T> {
     }
 
     /// Resets the card, so that it starts with the profile now enabled. The channel is opened again when needed.
+    ///
+    /// A card that is shared is not reset: the channel is closed alone.
     pub fn reset(&mut self) -> Result<(), LpaError> {
+        if self.options.shared {
+            self.close_channel();
+            return Ok(());
+        }
         self.channel = None;
         self.transport.reset()?;
         Ok(())
@@ -129,12 +149,16 @@ impl<T: Transport> IsdR<T> {
 
     /// Closes the channel and gives the card back.
     pub fn close(mut self) -> T {
+        self.close_channel();
+        self.transport.inner
+    }
+
+    fn close_channel(&mut self) {
         if let Some(channel @ 1..) = self.channel.take() {
             let command = CommandBuf::new(class(false, 0), Ins::MANAGE_CHANNEL, 0x80, channel);
             // A card that is gone has no channels either.
-            let _ = self.transport.transmit(&command.to_bytes());
+            let _ = exchange(&mut self.transport, &command.to_bytes());
         }
-        self.transport.inner
     }
 
     fn ensure_open(&mut self) -> Result<u8, LpaError> {
@@ -160,11 +184,12 @@ impl<T: Transport> IsdR<T> {
         Ok(channel)
     }
 
-    /// A new logical channel; the basic one if the card has no others.
+    /// A new logical channel; the basic one if the card has no others, unless it is another program's.
     fn open_channel(&mut self) -> Result<u8, LpaError> {
         let answer = self.exchange(&CommandBuf::new(class(false, 0), Ins::MANAGE_CHANNEL, 0, 0).le(1))?;
         match (answer.sw.is_ok(), answer.data.as_slice()) {
             (true, [channel @ 1..=19]) => Ok(*channel),
+            _ if self.options.shared => Err(CardError::NoChannel(answer.sw).into()),
             _ => Ok(0),
         }
     }
@@ -235,6 +260,14 @@ impl<T: Transport> Transport for Counted<T> {
 
     fn atr(&self) -> &[u8] {
         self.inner.atr()
+    }
+
+    fn hold(&mut self) -> Result<(), TransportError> {
+        self.inner.hold()
+    }
+
+    fn release(&mut self) {
+        self.inner.release();
     }
 }
 
@@ -314,6 +347,39 @@ mod tests {
         ]);
         let error = IsdR::open(card, Options::default()).unwrap_err();
         assert_eq!(error.to_string(), "the card has no ISD-R (6A82): it is no eUICC, or it needs another AID");
+    }
+
+    /// On a card that is shared there is no reset, and nothing on the basic channel but what opens and closes another one.
+    #[test]
+    fn a_shared_card_keeps_what_others_have() {
+        let shared = || Options { shared: true, ..Options::default() };
+        let list = ("81E2910003BF2D0000", "BF2D02A0009000");
+        let card = dialogue(&[&[list, ("00708001", "9000")], &OPEN[..], &[list, ("00708001", "9000")]].concat());
+        let mut isd_r = IsdR::open(card, shared()).unwrap();
+        isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
+        isd_r.reset().unwrap();
+        isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
+        let card = isd_r.close();
+        assert!(card.is_finished() && card.resets == 0);
+        let full = Dialogue::new(&[OPEN[0], ("0070000001", "6A81")]);
+        let error = IsdR::open(full, shared()).unwrap_err();
+        assert!(error.to_string().starts_with("the card has no logical channel left (6A81)"), "{error}");
+    }
+
+    /// What the other program's reset took away is opened once more; a second time it is an error.
+    #[test]
+    fn a_reset_by_another_program() {
+        let reset = ("81E2910003BF2D0000", "reset");
+        let list = ("81E2910003BF2D0000", "BF2D02A0009000");
+        let shared = || Options { shared: true, ..Options::default() };
+        let card = dialogue(&[&[reset], &OPEN[..], &[list]].concat());
+        let mut isd_r = IsdR::open(card, shared()).unwrap();
+        isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
+        assert!(isd_r.transport().is_finished());
+        let card = dialogue(&[&[reset], &OPEN[..], &[reset]].concat());
+        let mut isd_r = IsdR::open(card, shared()).unwrap();
+        let error = isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap_err();
+        assert_eq!(error, LpaError::Transport(TransportError::CardReset));
     }
 
     #[test]

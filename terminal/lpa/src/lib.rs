@@ -22,6 +22,7 @@
 //! # Ok::<(), lpa::LpaError>(())
 //! ```
 
+mod checks;
 pub mod discovery;
 pub mod download;
 mod error;
@@ -38,10 +39,11 @@ mod user;
 #[cfg(test)]
 mod testing;
 
+pub use checks::{Checks, DOWNLOAD_LIMIT};
 pub use download::{ConfirmationCode, Installed, Order, download};
 pub use error::{CardError, LpaError, ServerError};
 pub use euicc::Euicc;
-pub use https::{HttpsClient, HttpsError, Trust};
+pub use https::{Elsewhere, HttpsClient, HttpsError, Settings, Trust};
 pub use isd_r::Options;
 pub use server::{Es9Client, HttpResponse};
 pub use user::{Decision, Offer, Progress, Unattended, User};

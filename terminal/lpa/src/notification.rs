@@ -8,7 +8,7 @@ use rsp::Raw;
 use rsp::es9::HandleNotificationRequest;
 use rsp::notification::{NotificationMetadata, PendingNotification};
 
-use crate::error::{LpaError, ServerError};
+use crate::error::{CardError, LpaError, ServerError};
 use crate::euicc::Euicc;
 use crate::server::{Es9Client, call};
 use crate::user::{Progress, User};
@@ -111,12 +111,24 @@ fn process_one<T: Transport>(
     retry: Retry,
 ) -> Result<Outcome, LpaError> {
     let pending = euicc.notification(metadata.seq_number)?.ok_or(LpaError::NoNotification(metadata.seq_number))?;
+    verify(&pending, metadata)?;
     deliver(server, metadata, &pending, retry)?;
     if !remove {
         return Ok(Outcome::Kept);
     }
     euicc.remove_notification(metadata.seq_number)?;
     Ok(Outcome::Removed)
+}
+
+/// The notification is the one that was listed: another one would be delivered in its place, and this one removed.
+fn verify(pending: &Raw<PendingNotification>, listed: &NotificationMetadata) -> Result<(), LpaError> {
+    let decode = |cause| CardError::Response { function: "RetrieveNotificationsList", cause };
+    let inside = pending.decode().and_then(|pending| pending.metadata()).map_err(decode)?;
+    let is_the_same = inside.seq_number == listed.seq_number
+        && inside.profile_management_operation == listed.profile_management_operation
+        && inside.notification_address == listed.notification_address
+        && (inside.iccid == listed.iccid || inside.iccid.is_none() || listed.iccid.is_none());
+    if is_the_same { Ok(()) } else { Err(LpaError::Foreign("it gave another notification than the one it listed")) }
 }
 
 fn report<T: Transport>(euicc: &Euicc<T>, user: &mut dyn User, metadata: &NotificationMetadata, outcome: &Outcome) {
@@ -271,6 +283,46 @@ mod tests {
         let done = process(&mut euicc, &mut server, &Selection::All, false, AT_ONCE, &mut Unattended).unwrap();
         assert_eq!(outcomes(&done), [(1, "kept")]);
         assert_eq!(euicc.notifications().unwrap().len(), 1);
+    }
+
+    /// A card that answers with another notification than it was asked for: nobody hears of it, nothing is removed.
+    #[test]
+    fn another_notification_than_the_one_listed() {
+        for (given, iccid) in [
+            (metadata(2, "a.example"), None),
+            (metadata(1, "b.example"), None),
+            (
+                NotificationMetadata {
+                    profile_management_operation: NotificationEvent::DELETE,
+                    ..metadata(1, "a.example")
+                },
+                None,
+            ),
+            (metadata(1, "a.example"), Some("89000123456789012341".parse().unwrap())),
+        ] {
+            let listed = NotificationMetadata { iccid: iccid.clone(), ..metadata(1, "a.example") };
+            let given = NotificationMetadata {
+                iccid: iccid.map(|_: rsp::Iccid| "89000123456789012358".parse().unwrap()),
+                ..given
+            };
+            let card = FakeCard::new(move |message| {
+                let answer = match message {
+                    [0xBF, 0x28, ..] => {
+                        rsp::encode(&ListNotificationResponse::NotificationMetadataList(vec![listed.clone()])).unwrap()
+                    }
+                    [0xBF, 0x2B, ..] => {
+                        rsp::encode(&RetrieveNotificationsListResponse::NotificationList(vec![pending(&given)]))
+                            .unwrap()
+                    }
+                    other => panic!("{other:02X?}"),
+                };
+                (answer, 0x9000)
+            });
+            let mut euicc = Euicc::open(card, Options::default()).unwrap();
+            let mut server = FakeServer::new(|_, _| panic!("delivered"));
+            let done = process(&mut euicc, &mut server, &Selection::All, true, AT_ONCE, &mut Unattended).unwrap();
+            assert_eq!(outcomes(&done), [(1, "failed")]);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Asking servers: any function of ES9+ or ES11, over whatever carries HTTP.
 
+use std::time::Instant;
+
 use rsp::es9::{self, Function};
 
 use crate::error::ServerError;
@@ -10,17 +12,43 @@ pub trait Es9Client {
     ///
     /// Any HTTP status is an answer, not an error.
     fn post(&mut self, address: &str, path: &str, body: &str) -> Result<HttpResponse, ServerError>;
+
+    /// From now on no request lasts beyond this moment; with `None` only as long as any may.
+    fn until(&mut self, moment: Option<Instant>) {
+        let _ = moment;
+    }
+
+    /// The TLS certificate of the server that answered last, DER; `None` where it says nothing about the server.
+    fn certificate(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl<C: Es9Client + ?Sized> Es9Client for &mut C {
     fn post(&mut self, address: &str, path: &str, body: &str) -> Result<HttpResponse, ServerError> {
         (**self).post(address, path, body)
     }
+
+    fn until(&mut self, moment: Option<Instant>) {
+        (**self).until(moment);
+    }
+
+    fn certificate(&self) -> Option<&[u8]> {
+        (**self).certificate()
+    }
 }
 
 impl<C: Es9Client + ?Sized> Es9Client for Box<C> {
     fn post(&mut self, address: &str, path: &str, body: &str) -> Result<HttpResponse, ServerError> {
         (**self).post(address, path, body)
+    }
+
+    fn until(&mut self, moment: Option<Instant>) {
+        (**self).until(moment);
+    }
+
+    fn certificate(&self) -> Option<&[u8]> {
+        (**self).certificate()
     }
 }
 

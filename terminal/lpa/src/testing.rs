@@ -1,6 +1,7 @@
 //! Small cards and servers for this crate's tests.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use reader_bridge::{Transport, TransportError};
 
@@ -26,7 +27,9 @@ pub(crate) struct Dialogue {
 
 impl Dialogue {
     pub(crate) fn new(steps: &[(&str, &str)]) -> Self {
-        let steps = steps.iter().map(|(command, answer)| ((*command).into(), hex::decode(answer).unwrap()));
+        // An answer that is none: another program has reset the card.
+        let answer = |answer: &str| if answer == "reset" { Vec::new() } else { hex::decode(answer).unwrap() };
+        let steps = steps.iter().map(|(command, text)| ((*command).into(), answer(text)));
         Self { steps: steps.collect(), resets: 0 }
     }
 
@@ -48,7 +51,7 @@ impl Transport for Dialogue {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let (expected, answer) = self.steps.pop_front().expect("a command after the end of the dialogue");
         assert_eq!(hex::encode_upper(command), expected);
-        Ok(answer)
+        if answer.is_empty() { Err(TransportError::CardReset) } else { Ok(answer) }
     }
 
     fn atr(&self) -> &[u8] {
@@ -137,11 +140,15 @@ type Serve = dyn FnMut(&str, &str) -> HttpResponse;
 pub(crate) struct FakeServer {
     serve: Box<Serve>,
     pub(crate) calls: Vec<(String, String)>,
+    /// Its TLS certificate.
+    pub(crate) certificate: Option<Vec<u8>>,
+    /// Until when each call may last.
+    pub(crate) until: Option<Instant>,
 }
 
 impl FakeServer {
     pub(crate) fn new(serve: impl FnMut(&str, &str) -> HttpResponse + 'static) -> Self {
-        Self { serve: Box::new(serve), calls: Vec::new() }
+        Self { serve: Box::new(serve), calls: Vec::new(), certificate: None, until: None }
     }
 
     /// Names of the functions called.
@@ -154,5 +161,13 @@ impl Es9Client for FakeServer {
     fn post(&mut self, _: &str, path: &str, body: &str) -> Result<HttpResponse, ServerError> {
         self.calls.push((path.into(), body.into()));
         Ok((self.serve)(path, body))
+    }
+
+    fn until(&mut self, moment: Option<Instant>) {
+        self.until = moment;
+    }
+
+    fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
     }
 }

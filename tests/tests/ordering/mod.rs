@@ -9,7 +9,7 @@ use card::entropy::ChaCha;
 use card::personalise;
 use card_os::{Card, Entropy};
 use https::TlsIdentity;
-use lpa::{Decision, Euicc, HttpsClient, LpaError, Offer, Options, Order, Progress, Trust, User, download};
+use lpa::{Checks, Decision, Euicc, HttpsClient, LpaError, Offer, Options, Order, Progress, Trust, User, download};
 use reader_bridge::InProcess;
 use rsp::certificate::Role;
 use rsp::es8::StoreMetadataRequest;
@@ -183,7 +183,7 @@ impl Bench {
         codes: Vec<&'static str>,
     ) -> Result<Iccid, LpaError> {
         let order = Order::new(&self.address(), Some(matching_id.to_owned()));
-        let installed = download(euicc, &mut self.lpa_client(), &order, &mut Person(codes))?;
+        let installed = download(euicc, &mut self.lpa_client(), &order, &Checks::at(now()), &mut Person(codes))?;
         Ok(installed.iccid)
     }
 }

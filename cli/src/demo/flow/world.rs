@@ -249,12 +249,12 @@ impl World {
 
     /// A way to the operator.
     pub(super) fn https(&self) -> Result<HttpsClient, Failure> {
-        Ok(HttpsClient::new(&self.trust(), &[])?)
+        Ok(HttpsClient::new(&self.trust())?)
     }
 
     /// The way to SM-DP+s.
     pub(super) fn servers(&self) -> HttpsServers {
-        HttpsServers { trust: self.trust(), hosts: Vec::new(), tunnel: None }
+        HttpsServers::new(self.trust(), random::now)
     }
 
     // ── How things stand ───────────────────────────────────────────────────────────────────────────────────────────

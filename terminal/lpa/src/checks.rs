@@ -1,0 +1,133 @@
+//! What the LPA checks of servers for the eUICC, which has no clock, and for the person, who does not wait for ever.
+
+use std::time::{Duration, Instant};
+
+use rsp::certificate::{Certificate, Role};
+
+use crate::error::LpaError;
+use crate::https::tls_role;
+use crate::server::Es9Client;
+
+/// Longest time a download may take, unless told otherwise. What a person takes to answer is not counted.
+pub const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
+/// How long, when the time is over, the server is told so.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// By what servers are judged, and how long that may take.
+#[derive(Debug, Clone)]
+pub struct Checks {
+    /// What time it is, in seconds since 1970; `None` does not look whether certificates are valid.
+    pub now: Option<u64>,
+    /// CI certificates that are known, for the end of each chain. One that is missing here is for the eUICC to judge alone.
+    pub cis: Vec<Certificate>,
+    /// Longest time for a procedure as a whole.
+    pub limit: Duration,
+}
+
+impl Checks {
+    /// At this time, in seconds since 1970.
+    pub const fn at(now: u64) -> Self {
+        Self { now: Some(now), cis: Vec::new(), limit: DOWNLOAD_LIMIT }
+    }
+
+    /// With these CI certificates (DER); what is none is left out.
+    #[must_use]
+    pub fn knowing<'a>(self, cis: impl IntoIterator<Item = &'a Vec<u8>>) -> Self {
+        Self { cis: cis.into_iter().filter_map(|der| Certificate::parse(der).ok()).collect(), ..self }
+    }
+
+    /// A server certificate and the CI that issued it are valid now.
+    pub(crate) fn verify_validity(&self, certificate: &Certificate) -> Result<(), LpaError> {
+        let Some(now) = self.now else { return Ok(()) };
+        let of = match certificate.role() {
+            Some(Role::DpPb) => "the server's certificate for binding profiles (CERT.DPpb)",
+            Some(Role::DsAuth) => "the server's certificate (CERT.DSauth)",
+            _ => "the server's certificate (CERT.DPauth)",
+        };
+        certificate.verify_time(now).map_err(|cause| LpaError::Validity { of, cause })?;
+        let issuer = certificate.authority_key_identifier().ok();
+        match self.cis.iter().find(|ci| ci.subject_key_identifier().ok() == issuer && issuer.is_some()) {
+            Some(ci) => {
+                let of = "the certificate of the server's CI (CERT.CI)";
+                ci.verify_time(now).map_err(|cause| LpaError::Validity { of, cause })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The server at the other end of TLS is the one that signs, and of the kind that is asked. One that is no server of
+/// SGP.22 by its TLS certificate was admitted as it is; in version 3 the two have OIDs of their own.
+pub(crate) fn verify_tls(server: &dyn Es9Client, signs_with: &Certificate, kind: Role) -> Result<(), LpaError> {
+    let Some(Ok(tls)) = server.certificate().map(Certificate::parse) else { return Ok(()) };
+    let Some(found) = tls_role(&tls) else { return Ok(()) };
+    let expected = if kind == Role::DsAuth { Role::DsTls } else { Role::DpTls };
+    if found != expected {
+        return Err(LpaError::TlsRole { expected, found });
+    }
+    let is_of_version_2 = tls.role() == Some(found);
+    if is_of_version_2 && tls.oid() != signs_with.oid() {
+        let dotted = |certificate: &Certificate| {
+            certificate.oid().ok().and_then(rsp::Oid::dotted).unwrap_or_else(|| "none".into())
+        };
+        return Err(LpaError::TlsOid { tls: dotted(&tls), answered: dotted(signs_with) });
+    }
+    Ok(())
+}
+
+/// When a procedure has to be over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    at: Option<Instant>,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// From now on. One too far away to be counted is none.
+    pub(crate) fn start(limit: Duration) -> Self {
+        Self { at: Instant::now().checked_add(limit), limit }
+    }
+
+    /// Tells the server how long it has.
+    pub(crate) fn tell(self, server: &mut dyn Es9Client) {
+        server.until(self.at);
+    }
+
+    /// Not over yet.
+    pub(crate) fn verify(self) -> Result<(), LpaError> {
+        match self.at {
+            Some(at) if Instant::now() >= at => Err(LpaError::TooLong(self.limit.as_secs())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a person takes to answer is not counted.
+    pub(crate) fn pausing<T>(&mut self, ask: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let answer = ask();
+        self.at = self.at.and_then(|at| at.checked_add(begun.elapsed()));
+        answer
+    }
+
+    /// Time for the last word, however late it is.
+    pub(crate) fn farewell(self, server: &mut dyn Es9Client) {
+        let least = Instant::now() + FAREWELL;
+        server.until(self.at.map(|at| at.max(least)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_runs_but_for_the_person() {
+        let mut deadline = Deadline::start(Duration::ZERO);
+        assert_eq!(deadline.verify(), Err(LpaError::TooLong(0)));
+        deadline.at = Some(Instant::now());
+        let before = deadline.at;
+        deadline.pausing(|| std::thread::sleep(Duration::from_millis(1)));
+        assert!(deadline.at > before);
+        assert_eq!(Deadline::start(Duration::MAX).verify(), Ok(()));
+    }
+}

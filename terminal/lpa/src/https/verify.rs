@@ -1,0 +1,221 @@
+//! Whether a server is the one it says it is, by its TLS certificate. SGP.22 sections 2.6.6.1 and 4.5.2.1
+//!
+//! A CI of SGP.22 certifies many: eUICC makers, the signing keys of servers, and their TLS keys. So a chain to it says
+//! little by itself; the role in the certificate policies says for what it was issued. Whatever else a person trusts, a
+//! certification authority of the web or one of their own, knows no such roles: below it a certificate is as good as in
+//! a browser, unless it carries a role and that is another one.
+
+use std::sync::Arc;
+
+use rsp::certificate::{Certificate, CertificateError, KeyUsage, Role};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError as Fault, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+
+use super::HttpsError;
+
+/// Why a certificate that leads to a trusted CI is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// It was issued for something else.
+    #[error("its TLS certificate is no CERT.DPtls or CERT.DStls{}", .0.map(|role| format!(" but a {role}")).unwrap_or_default())]
+    Role(Option<Role>),
+    /// It lacks what a TLS certificate has.
+    #[error("{0} (TLS)")]
+    Certificate(CertificateError),
+    /// What it leads to is not valid now.
+    #[error("of the CI its certificate leads to, {0}")]
+    Ci(CertificateError),
+}
+
+impl Unfit {
+    fn into_fault(self) -> rustls::Error {
+        Fault::Other(OtherError(Arc::new(self))).into()
+    }
+}
+
+/// What a server of SGP.22 is for, by its TLS certificate: [`Role::DpTls`] or [`Role::DsTls`], of version 2 or 3.
+pub(crate) fn tls_role(certificate: &Certificate) -> Option<Role> {
+    /// Last arcs of CERT.DPtls and CERT.DStls in the tree of version 3, behind 2.23.146.1.2.1. SGP.22 version 3 Annex K
+    const OF_VERSION_3: [(&[u8], Role); 2] = [
+        (&[0x67, 0x81, 0x12, 1, 2, 1, 0, 0, 1, 0], Role::DpTls),
+        (&[0x67, 0x81, 0x12, 1, 2, 1, 0, 0, 2, 0], Role::DsTls),
+    ];
+    let of_version_3 = || {
+        let known = |policy: &rsp::Oid| OF_VERSION_3.iter().find(|(arcs, _)| *arcs == policy.octets());
+        certificate.policies().iter().find_map(known).map(|(_, role)| *role)
+    };
+    certificate.role().filter(|role| matches!(role, Role::DpTls | Role::DsTls)).or_else(of_version_3)
+}
+
+/// Believes servers whose certificate leads to one of some CIs, names them, is valid, and is made for TLS.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    anchors: Vec<Anchor>,
+    provider: Arc<CryptoProvider>,
+    roles: bool,
+    validity: bool,
+}
+
+/// One certificate that is trusted.
+#[derive(Debug)]
+struct Anchor {
+    /// `None` where it is one this crate cannot read.
+    certificate: Option<Certificate>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl Anchor {
+    /// Whether it is a CERT.CI, and no other certification authority.
+    fn is_ci(&self) -> bool {
+        self.certificate.as_ref().and_then(Certificate::role) == Some(Role::Ci)
+    }
+}
+
+impl Verifier {
+    /// Trusts `cis` (DER). `roles`: those below a CERT.CI must be certified as servers of SGP.22. `validity`: all must be
+    /// valid now.
+    pub(super) fn new(
+        cis: &[Vec<u8>],
+        provider: &Arc<CryptoProvider>,
+        roles: bool,
+        validity: bool,
+    ) -> Result<Self, HttpsError> {
+        let anchor = |ci: &Vec<u8>| {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from(ci.clone())).map_err(|error| HttpsError::Ci(error.to_string()))?;
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider)).build();
+            let verifier = verifier.map_err(|error| HttpsError::Ci(error.to_string()))?;
+            Ok(Anchor { certificate: Certificate::parse(ci).ok(), verifier })
+        };
+        let anchors = cis.iter().map(anchor).collect::<Result<_, HttpsError>>()?;
+        Ok(Self { anchors, provider: Arc::clone(provider), roles, validity })
+    }
+
+    /// What is asked of a certificate that leads to `anchor`, beside what every web client asks.
+    fn admit(&self, anchor: &Anchor, certificate: &[u8], now: UnixTime) -> Result<(), Unfit> {
+        if self.validity
+            && let Some(ci) = &anchor.certificate
+        {
+            ci.verify_time(now.as_secs()).map_err(Unfit::Ci)?;
+        }
+        if !self.roles {
+            return Ok(());
+        }
+        let certificate = Certificate::parse(certificate).map_err(Unfit::Certificate)?;
+        match (tls_role(&certificate), certificate.role()) {
+            (Some(_), _) => {}
+            (None, None) if !anchor.is_ci() => return Ok(()),
+            (None, role) => return Err(Unfit::Role(role)),
+        }
+        if anchor.is_ci() {
+            certificate.verify_server_auth().map_err(Unfit::Certificate)?;
+            certificate.verify_key_usage(KeyUsage::DigitalSignature).map_err(Unfit::Certificate)?;
+            certificate.oid().map_err(Unfit::Certificate)?;
+        }
+        Ok(())
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let at = if self.validity { now } else { within_validity(certificate, others).unwrap_or(now) };
+        let mut closest = rustls::Error::from(Fault::UnknownIssuer);
+        for anchor in &self.anchors {
+            match anchor.verifier.verify_server_cert(certificate, others, name, ocsp, at) {
+                Ok(verified) => {
+                    return self.admit(anchor, certificate, now).map(|()| verified).map_err(Unfit::into_fault);
+                }
+                Err(error) if nearness(&error) >= nearness(&closest) => closest = error,
+                Err(_) => {}
+            }
+        }
+        Err(closest)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// How far a chain came: of several CIs the one it nearly leads to is told about.
+fn nearness(error: &rustls::Error) -> u8 {
+    match error {
+        rustls::Error::InvalidCertificate(Fault::UnknownIssuer) => 0,
+        rustls::Error::InvalidCertificate(Fault::BadSignature) => 1,
+        _ => 2,
+    }
+}
+
+/// A moment at which all of these are valid, if there is one.
+fn within_validity(certificate: &[u8], others: &[CertificateDer<'_>]) -> Option<UnixTime> {
+    let all = std::iter::once(certificate).chain(others.iter().map(AsRef::as_ref));
+    let latest = all.filter_map(|der| Certificate::parse(der).ok()).map(|parsed| parsed.not_before()).max()?;
+    Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(latest).ok()?)))
+}
+
+/// Believes every certificate; the handshake must still be signed with its key.
+#[derive(Debug)]
+pub(super) struct AnyServer(pub(super) Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
