@@ -111,7 +111,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             let mut euicc = session.open()?;
             euicc.memory_reset(options)?;
             euicc.close();
-            output.json(&json!({ "reset": options.to_string() }))?;
+            output.json(&json!({ "reset": options.iter().map(|one| one.to_string()).collect::<Vec<_>>() }))?;
             output.text(format_args!("done: {options}"))?;
         }
     }
@@ -138,9 +138,9 @@ struct OfEuicc {
     free_non_volatile_memory: Option<u32>,
     free_volatile_memory: Option<u32>,
     installed_applications: Option<u32>,
-    uicc_capability: String,
-    rsp_capability: String,
-    forbidden_profile_policy_rules: Option<String>,
+    uicc_capability: Vec<String>,
+    rsp_capability: Vec<String>,
+    forbidden_profile_policy_rules: Option<Vec<String>>,
     ci_for_verification: Vec<String>,
     ci_for_signing: Vec<String>,
     sas_accreditation_number: String,
@@ -170,9 +170,11 @@ impl Info {
                 free_non_volatile_memory: resource.map(|resource| resource.free_non_volatile_memory),
                 free_volatile_memory: resource.map(|resource| resource.free_volatile_memory),
                 installed_applications: resource.map(|resource| resource.installed_applications),
-                uicc_capability: info.uicc_capability.to_string(),
-                rsp_capability: info.rsp_capability.to_string(),
-                forbidden_profile_policy_rules: info.forbidden_profile_policy_rules.map(|rules| rules.to_string()),
+                uicc_capability: info.uicc_capability.iter().map(|one| one.to_string()).collect(),
+                rsp_capability: info.rsp_capability.iter().map(|one| one.to_string()).collect(),
+                forbidden_profile_policy_rules: info
+                    .forbidden_profile_policy_rules
+                    .map(|rules| rules.iter().map(|one| one.to_string()).collect()),
                 ci_for_verification: keys(&info.euicc_ci_pk_id_list_for_verification),
                 ci_for_signing: keys(&info.euicc_ci_pk_id_list_for_signing),
                 sas_accreditation_number: info.sas_acreditation_number,
@@ -186,6 +188,11 @@ impl Info {
     }
 }
 
+/// Names in a row, for people; programs get them one by one.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = |bytes: Option<u32>| bytes.map_or("unknown".into(), |bytes| format!("{bytes} bytes"));
@@ -197,9 +204,9 @@ impl fmt::Display for Info {
             rows.push(("firmware", info.firmware_version.clone()));
             rows.push(("free memory", memory(info.free_non_volatile_memory)));
             rows.push(("working memory", memory(info.free_volatile_memory)));
-            rows.push(("UICC capability", info.uicc_capability.clone()));
-            rows.push(("RSP capability", info.rsp_capability.clone()));
-            rows.extend(info.forbidden_profile_policy_rules.clone().map(|rules| ("forbidden rules", rules)));
+            rows.push(("UICC capability", listed(&info.uicc_capability)));
+            rows.push(("RSP capability", listed(&info.rsp_capability)));
+            rows.extend(info.forbidden_profile_policy_rules.as_ref().map(|rules| ("forbidden rules", listed(rules))));
             rows.extend(info.ci_for_verification.iter().map(|ci| ("believes CI", ci.clone())));
             rows.extend(info.ci_for_signing.iter().map(|ci| ("certified by CI", ci.clone())));
             rows.push(("accreditation", info.sas_accreditation_number.clone()));
