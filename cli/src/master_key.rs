@@ -51,17 +51,32 @@ impl KeyFile {
         if next.exists() { read_key(&next).map(Some) } else { Ok(None) }
     }
 
-    /// Puts the key that was to follow in the place of this one.
-    pub(crate) fn adopt_next(&self) -> Result<(), Failure> {
+    /// Puts the key that was to follow in the place of this one, which is kept beside: another database or a copy may be
+    /// sealed with it. Returns where.
+    pub(crate) fn adopt_next(&self) -> Result<PathBuf, Failure> {
+        let mut number = 0_u32;
+        let old = loop {
+            number += 1;
+            let old = self.with(&format!(".old-{number}"));
+            match fs::hard_link(&self.0, &old) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                linked => break linked.map(|()| old).at("keep the old master key beside", &self.0)?,
+            }
+        };
         fs::rename(self.next_path(), &self.0).at("put the new master key in", &self.0)?;
         // That it has this name is to outlast a power cut.
         let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).at("write", folder)
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).at("write", folder)?;
+        Ok(old)
     }
 
     fn next_path(&self) -> PathBuf {
+        self.with(".next")
+    }
+
+    fn with(&self, ending: &str) -> PathBuf {
         let mut name = self.0.clone().into_os_string();
-        name.push(".next");
+        name.push(ending);
         name.into()
     }
 }
@@ -125,8 +140,11 @@ mod tests {
         assert_eq!(*file.key().unwrap().open("k", &of_before).unwrap(), b"before");
         assert_eq!(*file.next().unwrap().unwrap().open("k", &next).unwrap(), b"next");
         assert!(file.next().unwrap().unwrap().open("k", &given_up).is_err());
-        file.adopt_next().unwrap();
+        let old = file.adopt_next().unwrap();
         assert_eq!(*file.key().unwrap().open("k", &next).unwrap(), b"next");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(*KeyFile::new(old.clone()).key().unwrap().open("k", &of_before).unwrap(), b"before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        file.make_next().unwrap();
+        assert_ne!(file.adopt_next().unwrap(), old, "of before, too, each is kept");
     }
 }

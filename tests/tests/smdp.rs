@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::path::Path;
 
 use database::place::Place;
@@ -99,6 +100,54 @@ fn several_profiles_are_put_in_together_or_not_at_all() {
     }
     desk.profile(&["add", text(&other)]);
     assert_eq!(desk.profile(&["list"]).len(), 2);
+}
+
+/// Profiles are sealed with a key that is beside the database, changed while nobody is at it, and never lost.
+#[test]
+fn a_database_has_one_master_key() {
+    let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place: Place::sqlite() };
+    let state = desk.folder.path().join("state");
+    let (subscriber, key) = (desk.folder.path().join("one.toml"), state.join("smdp-master.key"));
+    desk.vuicc(&["subscriber", "new", text(&subscriber)]);
+    desk.profile(&["add", text(&subscriber)]);
+    let of_before = fs::read(&key).expect("a key");
+    let refuses = |arguments: &[&str], causes: &[&str]| {
+        let refused = run(command(&state, ["smdp"]).args(arguments).args(["--db", &desk.place.url]));
+        let is_told = causes.iter().all(|cause| refused.stderr.contains(cause));
+        assert!(!refused.status.success() && is_told, "{causes:?}: {refused:#?}");
+    };
+
+    let away = desk.folder.path().join("away.key");
+    fs::rename(&key, &away).expect("the key moved away");
+    refuses(&["profile", "list"], &["smdp-master.key is not there", "--master-key"]);
+    refuses(&["serve", "--listen", "127.0.0.1:0"], &["smdp-master.key is not there"]);
+    assert!(!key.exists(), "none is made");
+    fs::write(&key, "5A".repeat(32)).expect("another key");
+    refuses(&["profile", "list"], &["smdp-master.key is another master key", "--master-key"]);
+    assert_eq!(desk.profile(&["list", "--master-key", text(&away)]).len(), 1);
+    fs::rename(&away, &key).expect("the key moved back");
+
+    let (server, _) = desk.serve(&[]);
+    refuses(&["rotate-key"], &["has this database open"]);
+    drop(server);
+    let rotated = desk.vuicc(&["smdp", "rotate-key", "--db", &desk.place.url]).remove(0);
+    assert_eq!(rotated["profiles"], 1, "{rotated}");
+    let next = fs::read(&key).expect("a key");
+    assert_ne!(next, of_before);
+    assert_eq!(desk.profile(&["list"]).len(), 1);
+    let old = rotated["old_key"].as_str().expect("where the old key is");
+    assert_eq!(fs::read(old).expect("the old key"), of_before);
+    refuses(&["profile", "list", "--master-key", old], &["is another master key"]);
+
+    // As it is where the last step did not come: the database is sealed with the key that was to follow.
+    fs::write(&key, &of_before).expect("the key of before");
+    fs::write(state.join("smdp-master.key.next"), &next).expect("the key to follow");
+    assert_eq!(desk.profile(&["list"]).len(), 1);
+    assert_eq!(fs::read(&key).expect("a key"), next);
+    // And where not even the database had been sealed with it.
+    fs::write(state.join("smdp-master.key.next"), &of_before).expect("a key nobody needs");
+    assert_eq!(desk.profile(&["list"]).len(), 1);
+    assert_eq!(fs::read(&key).expect("a key"), next);
 }
 
 #[test]

@@ -66,8 +66,8 @@ Examples:
   vuicc operator rotate-key
       a new key in the state directory; servers have to be ended before, and started afterwards
 
-Keys, codes and messages are sealed anew, all or none, and what the old key opens is taken from the file. What the old \
-key opens in copies made before is safe only as long as that key is.")]
+Keys, codes and messages are sealed anew, all or none, and what the old key opens is taken from the file. The old key is \
+kept beside the new one, for copies made before, and for other databases sealed with it: destroy it when there are none.")]
     RotateKey(DatabaseArguments),
 }
 

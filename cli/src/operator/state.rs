@@ -68,7 +68,8 @@ impl DatabaseArguments {
     pub(crate) async fn key(&self, context: &Context, database: &Database) -> Result<Arc<MasterKey>, Failure> {
         let file = self.key_file(context)?;
         let shown = file.path().display();
-        if !file.path().exists() && Hlr::is_sealed(database).await? {
+        // Somebody else may make both in between.
+        if !file.path().exists() && Hlr::is_sealed(database).await? && !file.path().exists() {
             return Err(Failure::because(format!(
                 "{shown} is not there, and the operator's database is sealed with it: {WAY_OUT}"
             )));
@@ -106,10 +107,14 @@ impl DatabaseArguments {
         let register = self.existing_register(context).await?;
         let (register, secrets) = register.rotate(file.make_next()?).await?;
         register.close().await;
-        file.adopt_next()?;
-        let path = file.path();
-        context.output.json(&json!({ "key": path, "secrets": secrets }))?;
-        Ok(context.output.text(format_args!("{secrets} secrets are sealed with a new key, in {}", path.display()))?)
+        let (path, old) = (file.path(), file.adopt_next()?);
+        context.output.json(&json!({ "key": path, "old_key": old, "secrets": secrets }))?;
+        Ok(context.output.text(format_args!(
+            "{secrets} secrets are sealed with a new key, in {}\nthe old one is in {}: destroy it once no other database \
+             or copy needs it",
+            path.display(),
+            old.display()
+        ))?)
     }
 
     /// Opens the database, which is made if it is not there.

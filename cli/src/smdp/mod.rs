@@ -79,8 +79,8 @@ Examples:
   vuicc smdp rotate-key
       a new key in the state directory; servers have to be ended before, and started afterwards
 
-Profiles are sealed anew, all or none, and what the old key opens is taken from the file. What the old key opens in \
-copies made before is safe only as long as that key is.")]
+Profiles are sealed anew, all or none, and what the old key opens is taken from the file. The old key is kept beside the \
+new one, for copies made before, and for other databases sealed with it: destroy it when there are none.")]
     RotateKey(DatabaseArguments),
 }
 
@@ -147,7 +147,12 @@ impl DatabaseArguments {
         let named = |error: OpenError| Failure::from(error).while_doing(&without_password(&url));
         let file = self.key_file(context)?;
         let shown = file.path().display();
-        if !file.path().exists() && is_there(&url) && SqlStore::is_sealed(&url, patience).await.map_err(named)? {
+        let is_lost = !file.path().exists()
+            && is_there(&url)
+            && SqlStore::is_sealed(&url, patience).await.map_err(named)?
+            // Somebody else may have made both in between.
+            && !file.path().exists();
+        if is_lost {
             return Err(Failure::because(format!(
                 "{shown} is not there, and the SM-DP+'s database is sealed with it: {WAY_OUT}"
             )));
@@ -184,10 +189,14 @@ impl DatabaseArguments {
         let mut store = self.open(context).await?;
         let profiles = store.rotate(file.make_next()?).await?;
         store.close().await;
-        file.adopt_next()?;
-        let path = file.path();
-        context.output.json(&json!({ "key": path, "profiles": profiles }))?;
-        Ok(context.output.text(format_args!("{profiles} profiles are sealed with a new key, in {}", path.display()))?)
+        let (path, old) = (file.path(), file.adopt_next()?);
+        context.output.json(&json!({ "key": path, "old_key": old, "profiles": profiles }))?;
+        Ok(context.output.text(format_args!(
+            "{profiles} profiles are sealed with a new key, in {}\nthe old one is in {}: destroy it once no other database \
+             or copy needs it",
+            path.display(),
+            old.display()
+        ))?)
     }
 }
 
