@@ -203,8 +203,7 @@ mod tests {
             for (coding, ordinary) in classes.into_iter().zip(classes.map(|coding| Handling::by(0, coding))) {
                 let handling = Handling::by(protocol, coding);
                 let expected = match (protocol, coding.class(), ordinary) {
-                    (0x40, ..) => Handling::Discard,
-                    (0x7D | 0x7E, Some(1), _) => Handling::Discard,
+                    (0x40, ..) | (0x7D | 0x7E, Some(1), _) => Handling::Discard,
                     (0x7F, Some(2), _) => Handling::ToCard,
                     (0x41..=0x47 | 0x5F, _, Handling::Keep { place, .. }) => Handling::Keep { place, replaces: true },
                     (.., ordinary) => ordinary,

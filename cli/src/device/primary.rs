@@ -766,7 +766,11 @@ fn show(
                     }
                 }
             }
-            Received::Shown { text: None, about: About { waiting: None, .. }, .. } => {}
+            Received::Shown { text: None, about: About { waiting: None, .. }, .. }
+            | Received::Read(_)
+            | Received::ForCard
+            | Received::Discarded
+            | Received::Unreadable => {}
             Received::Shown { from, text, about } => {
                 show_one(None, &from, text.as_deref(), about, context)?;
                 messages.show.show(numbers.msisdn.as_ref(), text.as_deref().unwrap_or_default(), context, told)?;
@@ -780,7 +784,6 @@ fn show(
                 ));
             }
             Received::RefusedByCard => output::tell("vuicc: the card does not take a message that is for itself"),
-            Received::Read(_) | Received::ForCard | Received::Discarded | Received::Unreadable => {}
         }
     }
     Ok(asked)
