@@ -12,6 +12,9 @@ impl Card {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
+        if command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
         let template = Tlv::parse(command.data).map_err(|_| StatusWord::WRONG_DATA)?;
         if template.tag != TERMINAL_CAPABILITY_TEMPLATE || apdu::tlv::check_depth(template.value, 2).is_err() {
             return Err(StatusWord::WRONG_DATA);

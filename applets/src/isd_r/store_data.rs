@@ -35,8 +35,8 @@ impl Chains {
             LAST_BLOCK | LAST_BLOCK_NO_RESPONSE => true,
             _ => return Err(StatusWord::WRONG_P1_P2),
         };
-        if command.data.is_empty() {
-            // No block is empty: a last one without data would leave its Le to decide whether the chain was carried out.
+        if command.data.is_empty() && command.ne != 0 {
+            // Its Le alone would decide whether the chain was carried out, for 6CXX is no execution.
             return Err(StatusWord::WRONG_DATA);
         }
         let mut chain = self.0.remove(&channel).unwrap_or_default();
@@ -93,12 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_block_is_none() {
+    fn an_empty_block_with_le_is_none() {
         let mut chains = Chains::default();
         assert_eq!(take(&mut chains, &hex!("81E2910000")), Err(StatusWord::WRONG_DATA));
         assert_eq!(take(&mut chains, &hex!("81E2110002BF20")), Ok(None));
         assert_eq!(take(&mut chains, &hex!("81E2910101")), Err(StatusWord::WRONG_DATA));
         assert_eq!(take(&mut chains, &hex!("81E291010100")), Ok(Some(hex!("BF2000").to_vec())));
+        assert_eq!(take(&mut chains, &hex!("81E29100")), Ok(Some(Vec::new())));
     }
 
     #[test]
