@@ -2,7 +2,7 @@
 //!
 //! This crate assembles the rooms of the house and holds no knowledge of its own: one module per command, besides
 //! [`target`] (which card is meant), [`output`] (for people or for programs), [`question`],
-//! [`failure`], [`file`] (how files are written) and [`state`] (where things are kept).
+//! [`failure`], [`mod@file`] (how files are written) and [`state`] (where things are kept).
 
 // What is said goes through `output`, which lets nothing from outside steer the terminal.
 #![warn(clippy::print_stdout, clippy::print_stderr)]

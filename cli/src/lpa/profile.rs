@@ -242,7 +242,7 @@ mod tests {
             text.lines().collect::<Vec<_>>(),
             [
                 "89000123456789012341  -         A 8988211000000000029   enabled   [1mB (-), called “ work”",
-                "                      -, -"
+                "                      operational, -"
             ]
         );
     }

@@ -64,7 +64,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   vuicc operator rotate-key
-      a new key in the state directory; servers have to be ended before, and started afterwards
+      a new key in the state directory; end the servers before, start them after
 
 Keys, codes and messages are sealed anew, all or none, and what the old key opens is taken from the file. The old key is \
 kept beside the new one, for copies made before, and for other databases sealed with it: destroy it when there are none.")]

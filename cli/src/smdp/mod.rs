@@ -77,7 +77,7 @@ ES2+ client, for one, can order here; the SM-DP+ has to know the name: vuicc smd
     #[command(after_help = "\
 Examples:
   vuicc smdp rotate-key
-      a new key in the state directory; servers have to be ended before, and started afterwards
+      a new key in the state directory; end the servers before, start them after
 
 Profiles are sealed anew, all or none, and what the old key opens is taken from the file. The old key is kept beside the \
 new one, for copies made before, and for other databases sealed with it: destroy it when there are none.")]
