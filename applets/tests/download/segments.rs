@@ -97,7 +97,7 @@ fn pieces_in_the_wrong_place_end_the_session_with_a_result() {
     }
 }
 
-/// Between the pieces the LPA may ask what it likes.
+/// Between the pieces the LPA may ask what it likes; an empty STORE DATA is no question.
 #[test]
 fn functions_between_the_pieces_are_answered() {
     let pki = pki(1);
@@ -112,6 +112,17 @@ fn functions_between_the_pieces_are_answered() {
         assert_eq!(device.try_es10(&[0xBF, 0x31, 0]).1, [0x6A, 0x80]);
     }
     assert!(matches!(final_result(&device.es10(last)), FinalResult::SuccessResult(_)));
+
+    let mut device = Device::new(Box::new(personalised(&pki)));
+    let (server, otpk) = ready(&mut device, &pki);
+    let pieces = super::pieces(&server.package(&otpk, &contents()));
+    assert_eq!(device.load_pieces(&pieces[..4]), None);
+    let empty = device.card.transmit(&[0x80, 0xE2, 0x91, 0x00]);
+    assert_eq!(empty[0], 0x61, "{empty:02X?}");
+    let failed = (Command::STORE_METADATA2, Reason::SCP03T_STRUCTURE_ERROR);
+    let result = device.card.transmit(&[0x80, 0xC0, 0, 0, empty[1]]);
+    assert_eq!(error(&final_result(&result[..result.len() - 2])), failed);
+    is_over(&mut device, &server, &pieces[4..]);
 }
 
 /// Without a session that waits for a package, its parts are refused and unknown functions are unknown.
