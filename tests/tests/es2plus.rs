@@ -135,7 +135,7 @@ impl Desk {
 
     fn cancel(&self, call: &str, iccid: &Iccid) -> Result<(), ServerError> {
         let status = FinalProfileStatusIndicator::Available;
-        let cancellation = Cancellation { eid: None, matching_id: None, status };
+        let cancellation = Cancellation { eid: Some(eid()), matching_id: None, status };
         self.bench.runtime.block_on(self.smdp.cancel_order(call, iccid, &cancellation))
     }
 }
