@@ -97,7 +97,7 @@ impl World {
 
     /// A new phone, which takes the number over.
     fn takes_over(&self, card: &Path, number: &str, options: &[&str]) -> Finished {
-        run(self.phone(card).args(["upgrade", "--old-number", number]).args(options))
+        run(self.phone(card).args(["upgrade", "--yes", "--old-number", number]).args(options))
     }
 
     /// The profiles on a card: their states.
@@ -159,7 +159,7 @@ fn a_number_moves_on_and_old_phones_take_themselves_out_of_use() {
     // that the profile is to be deleted.
     fs::remove_file(&code).unwrap();
     let mut new = world.phone(third);
-    let new = new.args(["upgrade", "--old-number", &number, "--scan", text(&code)]);
+    let new = new.args(["upgrade", "--yes", "--old-number", &number, "--scan", text(&code)]);
     let mut new = Process::start(new, world.folder.path());
     new.wait_until("its wish for a code", |new| has(&new.log(), "code"));
     // The card does not know that it has the number now.

@@ -59,8 +59,6 @@ fn a_profile_is_installed_if_somebody_agrees() {
     let download = ["profile", "download", "--smdp", smdp.address(), "--matching-id", &matching_id];
     let (succeeded, _, told) = lpa(folder, &download, "n\n");
     assert!(!succeeded && told.contains("the profile was rejected; nothing was installed"), "{told}");
-    let (succeeded, _, told) = lpa(folder, &[&download[..], &["--yes"]].concat(), "");
-    assert!(!succeeded && told.contains("8.2.6/3.8"), "the order is over: {told}");
 
     // Its operator hears of it, or nobody does, and which of them is said.
     let (_, deleted, _) = lpa(folder, &["profile", "delete", &iccid], "");
