@@ -90,9 +90,14 @@ impl Writer {
     /// Begins a change, once those that came before are complete.
     pub(crate) async fn begin(&self, durability: Durability) -> Result<Change, sqlx::Error> {
         let mut turn = Arc::clone(&self.0).lock_owned().await;
-        turn.clear_up().await;
-        if turn.batch.as_ref().is_some_and(|batch| batch.durability < durability) {
-            turn.commit().await;
+        if turn.is_unsettled(durability) {
+            // What concerns others too is done to its end, though the one that waits here may go away meanwhile: the driver
+            // carries out a statement that it has taken, and nobody would know that it has.
+            let settled = tokio::spawn(async move {
+                turn.settle(durability).await;
+                turn
+            });
+            turn = settled.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
         }
         if turn.batch.is_some() {
             turn.change = Progress::UnderWay { marked: false };
@@ -184,6 +189,19 @@ impl Turn {
             Err(_) => self.give_up().await,
         }
         outcome
+    }
+
+    /// Whether something is to be done before a change may begin that is to outlive so much.
+    fn is_unsettled(&self, durability: Durability) -> bool {
+        self.change != Progress::Done || self.batch.as_ref().is_some_and(|batch| batch.durability < durability)
+    }
+
+    /// Does it.
+    async fn settle(&mut self, durability: Durability) {
+        self.clear_up().await;
+        if self.batch.as_ref().is_some_and(|batch| batch.durability < durability) {
+            self.commit().await;
+        }
     }
 
     /// Takes back what a change left that did not come to its end.
@@ -392,6 +410,33 @@ mod tests {
         }
         place.writer.close().await;
         assert!(matches!(place.writer.begin(Durability::Disk).await, Err(sqlx::Error::PoolClosed)));
+    }
+
+    /// A change for the disk commits those before it that are not, and may go away at any point of that: they are made, and
+    /// told so, and the file is left to be written to.
+    #[tokio::test]
+    async fn one_that_goes_away_while_it_commits_for_others() {
+        let place = &mut Place::new().await;
+        for round in 0..200_u64 {
+            let held = place.writer.0.lock().await;
+            let writer = Arc::clone(&place.writer);
+            let session = format!("session {round}");
+            let earlier = waiting(async move {
+                let mut change = writer.begin(Durability::Process).await?;
+                insert(&mut change, &session).await?;
+                change.commit().await
+            });
+            let earlier = earlier.await;
+            let goes = waiting(add(Arc::clone(&place.writer), format!("gone {round}"))).await;
+            let after = waiting(add(Arc::clone(&place.writer), format!("after {round}"))).await;
+            drop(held);
+            tokio::time::sleep(Duration::from_micros(round * 5)).await;
+            goes.abort();
+            earlier.await.expect("no panic").expect("made");
+            after.await.expect("no panic").expect("made");
+            let names = place.names().await;
+            assert!(names.contains(&format!("session {round}")) && names.contains(&format!("after {round}")));
+        }
     }
 
     #[tokio::test]
