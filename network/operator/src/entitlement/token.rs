@@ -113,7 +113,8 @@ impl Tokens {
             let eid = row.fetch_optional(&mut *tx).await?.ok_or(TokenError::Unknown)?.try_get(0)?;
             let holder = Holder { eid: read_eid(eid)?.or(holder.eid), ..holder.clone() };
             let new = New { holder: &holder, terminal_id: &holder.terminal_id, targets: &[], validity };
-            new.insert(&mut *tx, &token, now).await?;
+            // The shown one may be the only one that the device has saved.
+            new.insert(&mut *tx, &token, shown, now).await?;
         });
         done.map(|()| Token { token: token.to_string(), validity })
     }
@@ -136,7 +137,7 @@ impl Tokens {
                 let sql = "DELETE FROM entitlement_token WHERE expires_at <= $1";
                 query(sql).bind(column(now)).execute(&mut *tx).await?;
             }
-            new.insert(&mut *tx, &token, now).await?;
+            new.insert(&mut *tx, &token, &token, now).await?;
         });
         inserted.map(|()| token)
     }
@@ -227,7 +228,14 @@ struct New<'a> {
 }
 
 impl New<'_> {
-    async fn insert(&self, connection: &mut AnyConnection, token: &str, now: u64) -> Result<(), TokenError> {
+    /// Writes it; of too many of one device the oldest give way, but not `spared`.
+    async fn insert(
+        &self,
+        connection: &mut AnyConnection,
+        token: &str,
+        spared: &str,
+        now: u64,
+    ) -> Result<(), TokenError> {
         let Self { holder, terminal_id, targets, validity } = self;
         let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
         let sql = "INSERT INTO entitlement_token \
@@ -248,7 +256,7 @@ impl New<'_> {
             .await?;
         let sql = "DELETE FROM entitlement_token WHERE id IN (SELECT id FROM entitlement_token \
                    WHERE imsi = $1 AND terminal_id = $2 AND apps = $3 AND app_name = $4 AND targets = $5 \
-                   ORDER BY issued_at DESC, id LIMIT 1000 OFFSET $6) AND id <> $7";
+                   ORDER BY issued_at DESC, id LIMIT 1000 OFFSET $6) AND id <> $7 AND id <> $8";
         query(sql)
             .bind(holder.imsi.as_str())
             .bind(*terminal_id)
@@ -257,6 +265,7 @@ impl New<'_> {
             .bind(targets.join(","))
             .bind(MOST)
             .bind(id(token))
+            .bind(id(spared))
             .execute(connection)
             .await?;
         Ok(())
@@ -351,6 +360,19 @@ mod tests {
             tokens.redeem(&token.token, &BEARER, end - 1).await.unwrap();
             assert!(matches!(tokens.redeem(&token.token, &BEARER, end).await, Err(TokenError::Unknown)));
         }
+    }
+
+    /// A device that could save only its first token goes on with it to its end, however often it is given another.
+    #[tokio::test]
+    async fn the_only_token_that_was_saved_is_spared() {
+        let (tokens, holder) = tokens().await;
+        let first = tokens.issue(&holder, 1000, 1000).await.unwrap();
+        for request in 0..2 * MOST.unsigned_abs() {
+            let now = 1500 + request;
+            tokens.redeem(&first.token, &BEARER, now).await.unwrap();
+            assert_ne!(tokens.renew(&first.token, &holder, 1000, now).await.unwrap().token, first.token);
+        }
+        tokens.redeem(&first.token, &BEARER, 1999).await.unwrap();
     }
 
     #[tokio::test]
