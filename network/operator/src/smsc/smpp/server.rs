@@ -76,11 +76,13 @@ pub async fn serve(smsc: Smsc, listener: TcpListener, stop: impl Future<Output =
     let mut sessions = JoinSet::new();
     let mut tidy = interval(TIDY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One that waits for a place stays connected whatever else happens meanwhile.
+    let mut waiting = None;
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &places) => match accepted {
+            accepted = accept(&listener, &places, &mut waiting) => match accepted {
                 Ok(Some((stream, from, place))) => {
                     let (smsc, stopped) = (smsc.clone(), stopped.clone());
                     let given_up = place.given_up();
@@ -115,13 +117,22 @@ pub async fn serve(smsc: Smsc, listener: TcpListener, stop: impl Future<Output =
 }
 
 /// The next connection with its place; nothing if its network has its share, all of them bound.
-async fn accept(listener: &TcpListener, places: &Places) -> io::Result<Option<(TcpStream, SocketAddr, Place)>> {
-    let (stream, from) = listener.accept().await?;
+/// May be dropped and called again: who is connected and has no place yet is kept in `waiting`.
+async fn accept(
+    listener: &TcpListener,
+    places: &Places,
+    waiting: &mut Option<(TcpStream, SocketAddr)>,
+) -> io::Result<Option<(TcpStream, SocketAddr, Place)>> {
+    let from = match waiting {
+        Some((_, from)) => *from,
+        None => waiting.insert(listener.accept().await?).1,
+    };
     loop {
         match places.take(Whose::Network(network_of(from.ip()))) {
-            Ok(place) => return Ok(Some((stream, from, place))),
+            Ok(place) => return Ok(waiting.take().map(|(stream, from)| (stream, from, place))),
             Err(Full::Share) => {
                 info!(%from, most = MOST_OF_ONE, "closed: too many clients from there");
+                *waiting = None;
                 return Ok(None);
             }
             Err(Full::All) => places.freed().await,
