@@ -39,7 +39,8 @@ use crate::source::{Room, Source};
 const MOST: u32 = 200;
 /// How long a wrong key counts, in seconds, and how many there may be meanwhile.
 const WRONG_KEY: u64 = 15 * 60;
-const WRONG_KEYS: Room = Room { table: "office_attempt", all: 100, each: 5 };
+/// All together are so many that strangers from many places do not shut the page for those who have a key.
+const WRONG_KEYS: Room = Room { table: "office_attempt", all: 10_000, each: 5 };
 /// Pixels of a module in a QR code that is saved.
 const SCALE: usize = 10;
 
