@@ -105,7 +105,18 @@ pub(crate) async fn check<S: Schema>(database: &Database<S>, key: &MasterKey) ->
             }
         })?
     };
-    if is_purged { Ok(()) } else { Ok(purge(database).await?) }
+    if !is_purged {
+        purge_or_warn(database).await;
+    }
+    Ok(())
+}
+
+/// Everything is sealed; that old copies could not be taken from the file now, a full disk for one, keeps nobody from working
+/// with it. It is tried again when the database is opened next.
+async fn purge_or_warn<S: Schema>(database: &Database<S>) {
+    if let Err(error) = purge(database).await {
+        tracing::warn!(%error, "old copies of what is sealed now are left in the database's file");
+    }
 }
 
 /// Seals everything with another key, from one moment to the next.
@@ -120,7 +131,7 @@ pub(crate) async fn rotate<S: Schema>(
         write_known(&mut *tx, new, false).await?;
         sealed
     })?;
-    purge(database).await?;
+    purge_or_warn(database).await;
     Ok(sealed)
 }
 

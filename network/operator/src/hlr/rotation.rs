@@ -45,8 +45,11 @@ impl Hlr {
             query("INSERT INTO master_key (id, sealed) VALUES (1, $1)").bind(&known).execute(&mut *tx).await?;
             sealed
         })?;
-        if !self.database.purge(TABLES).await? {
-            tracing::warn!("others have the database open: what the old key opens may be left in its log");
+        match self.database.purge(TABLES).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("others have the database open: what the old key opens may be left in its log"),
+            // A full disk, for one: the key has changed all the same.
+            Err(error) => tracing::warn!(%error, "what the old key opens is left in the database's file"),
         }
         Ok((new, sealed))
     }
