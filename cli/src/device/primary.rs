@@ -704,6 +704,8 @@ fn take_messages(
     }
     let end = Instant::now() + Duration::from_secs(messages.wait);
     let asked = with_messages(arguments, memory, context, |client| {
+        // What is whole was shown above; of what is not, the parts that came are known now, and the rest may come.
+        drop(client.unread(&mut usim)?);
         let attachment = client.attach(&mut usim)?;
         loop {
             let left = end.saturating_duration_since(Instant::now()).min(Duration::from_secs(25));
