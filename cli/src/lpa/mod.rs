@@ -97,11 +97,11 @@ pub(crate) struct ServerArguments {
     ignore_validity: bool,
     /// Longest time for one exchange with a server, from the connection to the end of its answer
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = EXCHANGE_LIMIT.as_secs())]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     exchange_timeout: u64,
     /// Longest time for a download as a whole; what you take to answer is not counted
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = DOWNLOAD_LIMIT.as_secs())]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     download_timeout: u64,
 }
 

@@ -46,13 +46,19 @@ impl Checks {
         };
         certificate.verify_time(now).map_err(|cause| LpaError::Validity { of, cause })?;
         let issuer = certificate.authority_key_identifier().ok();
-        match self.cis.iter().find(|ci| ci.subject_key_identifier().ok() == issuer && issuer.is_some()) {
-            Some(ci) => {
-                let of = "the certificate of the server's CI (CERT.CI)";
-                ci.verify_time(now).map_err(|cause| LpaError::Validity { of, cause })
+        // A CI may have been certified anew under its key: one valid certificate of it is enough.
+        let cis = self.cis.iter().filter(|ci| ci.subject_key_identifier().ok() == issuer && issuer.is_some());
+        let mut outcome = Ok(());
+        for ci in cis {
+            match ci.verify_time(now) {
+                Ok(()) => return Ok(()),
+                Err(cause) => {
+                    let of = "the certificate of the server's CI (CERT.CI)";
+                    outcome = Err(LpaError::Validity { of, cause });
+                }
             }
-            None => Ok(()),
         }
+        outcome
     }
 }
 

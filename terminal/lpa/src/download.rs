@@ -22,7 +22,7 @@ use rsp::es10b::{
     AuthenticateServerRequest, AuthenticateServerResponse, CtxParams1, CtxParamsForCommonAuthentication,
     DeviceCapabilities, DeviceInfo, PrepareDownloadRequest, PrepareDownloadResponse, ServerSigned1,
 };
-use rsp::metadata::{NotificationEvent, PprIds, ProfileClass};
+use rsp::metadata::{NotificationEvent, PprIds, ProfileClass, access_rules};
 use rsp::notification::{
     ErrorResult, FinalResult, NotificationMetadata, PendingNotification, ProfileInstallationResult,
     ProfileInstallationResultData,
@@ -134,7 +134,13 @@ pub fn download<T: Transport>(
 ) -> Result<Installed, LpaError> {
     let deadline = Deadline::start(checks.limit);
     deadline.tell(server);
-    let session = authenticate(euicc, server, order, checks, Role::DpAuth, user)?;
+    let session = match authenticate(euicc, server, order, checks, Role::DpAuth, user) {
+        Ok(session) => session,
+        Err(error) => {
+            server.until(None);
+            return Err(error);
+        }
+    };
     let mut procedure = Procedure { euicc, server, order, checks, user, session, deadline };
     let (metadata, package) = match procedure.fetch() {
         Ok(fetched) => fetched,
@@ -543,9 +549,14 @@ fn verify_metadata(
 ) -> Result<(), LpaError> {
     let package = BoundProfilePackage::parse(package).map_err(LpaError::Package)?;
     let inside = metadata_in(&package).ok_or(LpaError::MetadataMismatch)?;
-    // The same words may be written in another way.
-    let is_the_same = inside == announced.octets()
-        || rsp::decode::<StoreMetadataRequest>(&inside).is_ok_and(|inside| inside == *decoded);
+    // The same words may be written in another way; access rules are none of them, and are signed for octet by octet.
+    let same_words = || rsp::decode::<StoreMetadataRequest>(&inside).is_ok_and(|inside| inside == *decoded);
+    let rules = |metadata: &[u8]| {
+        let rules = access_rules(metadata).ok()?.unwrap_or_default();
+        Some(rules.iter().flat_map(|rule| rule.octets().to_vec()).collect::<Vec<u8>>())
+    };
+    let same_rules = || rules(&inside).is_some_and(|inside| rules(announced.octets()) == Some(inside));
+    let is_the_same = inside == announced.octets() || (same_words() && same_rules());
     if is_the_same { Ok(()) } else { Err(LpaError::MetadataMismatch) }
 }
 

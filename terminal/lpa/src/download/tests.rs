@@ -735,6 +735,25 @@ fn a_default_that_is_written_makes_no_other_profile() {
     assert_eq!(other, Err(LpaError::MetadataMismatch));
 }
 
+/// Access rules are carrier privileges: a package may bring none but those that were announced. SGP.22 section 3.1.3.2
+#[test]
+fn access_rules_are_those_that_were_announced() {
+    let plain = Raw::encode(&metadata()).unwrap();
+    let with = |permission: u8| {
+        let rule = format!("BF7629E227E119C114{}CA0161E30ADB0800000000000000{permission:02X}", "AB".repeat(20));
+        let body = [plain.contents(), &hex::decode(rule).unwrap()].concat();
+        let octets = apdu::tlv::Writer::new().primitive(apdu::tlv::Tag(0xBF25), &body).as_bytes().to_vec();
+        Raw::<StoreMetadataRequest>::from_octets(octets).unwrap()
+    };
+    let check = |inside: &Raw<StoreMetadataRequest>, announced: &Raw<StoreMetadataRequest>| {
+        verify_metadata(&package_of(inside.octets(), transaction_id()), announced, &announced.decode().unwrap())
+    };
+    assert_eq!(check(&with(1), &with(1)), Ok(()));
+    for (inside, announced) in [(with(1), plain.clone()), (plain.clone(), with(1)), (with(2), with(1))] {
+        assert_eq!(check(&inside, &announced), Err(LpaError::MetadataMismatch));
+    }
+}
+
 #[test]
 fn two_servers_in_one_session() {
     let server = Server { binds_with: Role::Eum, ..Server::default() };

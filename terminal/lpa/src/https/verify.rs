@@ -130,16 +130,19 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let at = if self.validity { now } else { within_validity(certificate, others).unwrap_or(now) };
         let mut closest = rustls::Error::from(Fault::UnknownIssuer);
+        let mut refusal = None;
         for anchor in &self.anchors {
             match anchor.verifier.verify_server_cert(certificate, others, name, ocsp, at) {
-                Ok(verified) => {
-                    return self.admit(anchor, certificate, now).map(|()| verified).map_err(Unfit::into_fault);
-                }
+                Ok(verified) => match self.admit(anchor, certificate, now) {
+                    Ok(()) => return Ok(verified),
+                    // A CI may have been certified anew: another certificate of it may do.
+                    Err(unfit) => refusal = refusal.or(Some(unfit.into_fault())),
+                },
                 Err(error) if nearness(&error) >= nearness(&closest) => closest = error,
                 Err(_) => {}
             }
         }
-        Err(closest)
+        Err(refusal.unwrap_or(closest))
     }
 
     fn verify_tls12_signature(
