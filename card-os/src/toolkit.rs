@@ -32,9 +32,15 @@ impl Card {
             return Err(StatusWord::WRONG_LENGTH);
         }
         // Who asked for something that this terminal does not know hears that it will not be done.
+        let before = self.kernel.toolkit.clone();
         for (owner, proactive) in self.kernel.toolkit.terminal_profile(command.data) {
             let response = TerminalResponse::BEYOND_CAPABILITIES;
-            self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx))?;
+            let told = self.run(owner, 0, |application, cx| application.terminal_response(&proactive, response, cx));
+            if let Err(refusal) = told {
+                // The terminal may say it again: what waits for it still waits.
+                self.kernel.toolkit = before;
+                return Err(refusal);
+            }
         }
         Ok(Response::done())
     }

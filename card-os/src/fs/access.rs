@@ -141,13 +141,7 @@ impl Condition {
                 [byte] => Self::from_byte(*byte),
                 _ => Self::Unknown,
             },
-            Tag(0xA4) => match Reader::new(value).find(Tag(0x83)) {
-                Ok(Some(tlv)) => match tlv.value {
-                    [reference] => Self::Key(KeyReference(*reference)),
-                    _ => Self::Unknown,
-                },
-                _ => Self::Unknown,
-            },
+            Tag(0xA4) => Self::from_template(value),
             Tag(0xA0) => Self::any(inner()),
             Tag(0xAF) => Self::all(inner()),
             Tag(0xA7) => match <[Self; 1]>::try_from(inner()) {
@@ -155,6 +149,24 @@ impl Condition {
                 _ => Self::Unknown,
             },
             _ => Self::Unknown,
+        }
+    }
+
+    /// Reads a control reference template: one key, and what it is for. ISO/IEC 7816-4 §5.4.3.2, TS 102 221 §9.2.4.
+    fn from_template(value: &[u8]) -> Self {
+        const KEY_REFERENCE: Tag = Tag(0x83);
+        let (mut reader, mut key) = (Reader::new(value), None);
+        loop {
+            match reader.next() {
+                Ok(Some(tlv)) if tlv.tag == KEY_REFERENCE => match (key, tlv.value) {
+                    (None, [reference]) => key = Some(KeyReference(*reference)),
+                    // Several keys: whether one of them or all is not said.
+                    _ => return Self::Unknown,
+                },
+                Ok(Some(_)) => {}
+                Ok(None) => return key.map_or(Self::Unknown, Self::Key),
+                Err(_) => return Self::Unknown,
+            }
         }
     }
 
