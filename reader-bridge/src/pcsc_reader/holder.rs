@@ -287,7 +287,7 @@ fn look(card: &Card, reader: &CStr) -> Result<Power, TransportError> {
 fn transmit(card: &Card, command: &[u8], received: &mut [u8], channels: &mut Vec<u8>) -> Result<Outcome, Error> {
     let response = card.transmit(command, received)?.to_vec();
     match (command, response.as_slice()) {
-        ([_, 0x70, 0x00, 0x00, ..], [channel, 0x90, 0x00]) => channels.push(*channel),
+        ([_, 0x70, 0x00, 0x00, ..], [channel, 0x90 | 0x91, _]) => channels.push(*channel),
         ([_, 0x70, 0x80, channel, ..], _) => channels.retain(|open| open != channel),
         _ => {}
     }
