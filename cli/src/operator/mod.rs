@@ -55,7 +55,7 @@ Without --at it is looked for where the settings put health and metrics, which o
     #[command(after_help = "\
 Examples:
   vuicc operator audit --last 20
-  vuicc operator audit --office --json | jq -r '[.at, .actor, .action, .subject] | @tsv'")]
+  vuicc operator audit --office --json | jq -c '[.at, .actor, .action]'")]
     Audit(audit::Arguments),
     /// Lines: one number, and the devices that share it
     #[command(subcommand)]

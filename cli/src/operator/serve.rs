@@ -231,12 +231,6 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     }
     config.listen = listen(arguments, &settings, context)?;
     config.base_url.clone_from(&settings.public.base_url);
-    if arguments.plain && !config.listen.https.ip().is_loopback() {
-        tracing::warn!(
-            "HTTP without TLS at {}: whoever is in between reads tokens and codes; let only the proxy reach it",
-            config.listen.https
-        );
-    }
     config.tls = (!arguments.plain).then(|| tls.identity.clone());
     config.proxies.clone_from(&settings.public.proxies);
     config.progress = Some(tls.progress_door(&settings));
