@@ -1,5 +1,6 @@
 //! From settings to what the parts of the operator are told.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ impl Tls {
                 TlsIdentity::from_pem(&pem)?
             }
             _ => TlsIdentity::from_credential(&pki.issue_operator(
-                &names(settings),
+                &names(settings, &[settings.listen.https, settings.listen.progress]),
                 random::now(),
                 &mut random::fill,
             )?)?,
@@ -68,8 +69,18 @@ impl Tls {
     }
 }
 
-/// The name the operator is known by, then those its doors are reached by.
-fn names(settings: &Settings) -> Vec<ServerName> {
+/// Who the operator is at its own page, listening at `at`: a certificate made for it has the names of this machine if the page
+/// is on this machine alone, whatever the others have. `None` where the settings bring a certificate.
+pub(crate) fn office_identity(settings: &Settings, at: SocketAddr, pki: &Pki) -> Result<Option<TlsIdentity>, Failure> {
+    if settings.public.certificate.is_some() {
+        return Ok(None);
+    }
+    let credential = pki.issue_operator(&names(settings, &[at]), random::now(), &mut random::fill)?;
+    Ok(Some(TlsIdentity::from_credential(&credential)?))
+}
+
+/// The name the operator is known by, then those its doors are reached by, which are these.
+fn names(settings: &Settings, doors: &[SocketAddr]) -> Vec<ServerName> {
     let name = |text: &str| text.parse::<ServerName>().unwrap_or_else(|never| match never {});
     let mut names = vec![name(&settings.smdp.requester)];
     if let Some(url) = &settings.public.base_url {
@@ -78,7 +89,6 @@ fn names(settings: &Settings) -> Vec<ServerName> {
     }
     names.extend(settings.public.names.iter().map(|text| name(text)));
     // Elsewhere these are the names of whatever listens there.
-    let doors = [settings.listen.https, settings.listen.progress];
     if doors.iter().all(|at| at.ip().is_loopback()) {
         names.extend(ServerName::loopback());
     }

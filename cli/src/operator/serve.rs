@@ -216,7 +216,8 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     let chosen = &mut settings.listen;
     chosen.https = arguments.https_listen.unwrap_or(chosen.https);
     chosen.progress = arguments.progress_listen.unwrap_or(chosen.progress);
-    let tls = parts::Tls::new(&settings, &arguments.pki.open(context)?)?;
+    let pki = arguments.pki.open(context)?;
+    let tls = parts::Tls::new(&settings, &pki)?;
     let password = smpp_password(&context.state.directory()?.join("smpp-password"))?;
     let mut config = Config::new(
         database,
@@ -232,6 +233,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     config.listen = listen(arguments, &settings, context)?;
     config.base_url.clone_from(&settings.public.base_url);
     config.tls = (!arguments.plain).then(|| tls.identity.clone());
+    config.office_tls = parts::office_identity(&settings, config.listen.office, &pki)?;
     config.proxies.clone_from(&settings.public.proxies);
     config.progress = Some(tls.progress_door(&settings));
     config.portal_url.clone_from(&settings.public.portal_url);

@@ -91,6 +91,8 @@ pub struct Config {
     pub portal_url: Option<String>,
     /// What is shown to them; without it the door speaks plain HTTP, for use behind a proxy.
     pub tls: Option<TlsIdentity>,
+    /// What is shown at the operator's page instead, which may be on this machine alone while the rest is not.
+    pub office_tls: Option<TlsIdentity>,
     /// Proxies before the HTTPS door that say in X-Forwarded-For whom they heard.
     pub proxies: Vec<IpAddr>,
     /// The SM-DP+.
@@ -200,6 +202,7 @@ impl Config {
             base_url: None,
             portal_url: None,
             tls: None,
+            office_tls: None,
             proxies: Vec::new(),
             profile_server,
             progress: None,

@@ -127,6 +127,10 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
         None => None,
     };
     let acceptor = config.tls.as_ref().map(tls::server).transpose()?;
+    let office_acceptor = match (&acceptor, &config.office_tls) {
+        (Some(_), Some(identity)) => Some(tls::server(identity)?),
+        _ => acceptor.clone(),
+    };
 
     let base_url = config.base_url.unwrap_or_else(|| {
         let scheme = if acceptor.is_some() { "https" } else { "http" };
@@ -195,7 +199,7 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
             if acceptor.is_none() {
                 pages = hosts.clone().guard(pages, true);
             }
-            operator.run_https(&[Some("office")], listener, acceptor.clone(), config.proxies.clone().into(), pages);
+            operator.run_https(&[Some("office")], listener, office_acceptor, config.proxies.clone().into(), pages);
         }
     }
     if let Some(listener) = smpp {
