@@ -60,6 +60,8 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     let output = session.context.output;
     let mut euicc = session.open()?;
     let mut undelivered = 0;
+    // What of the list is not understood.
+    let mut faults = Vec::new();
     match command {
         Command::List => {
             let (notifications, faults) = euicc.list_notifications()?;
@@ -81,8 +83,9 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             let (mut client, _) = session.servers()?;
             let mut user = Terminal::new(output, false).silent();
             let remove = !arguments.keep;
+            (_, faults) = euicc.list_notifications()?;
             let deliveries = process(&mut euicc, &mut client, &selection, remove, Retry::default(), &mut user)?;
-            if deliveries.is_empty() {
+            if deliveries.is_empty() && faults.is_empty() {
                 output.text("nothing to report")?;
             }
             for delivery in deliveries {
@@ -99,11 +102,13 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
         }
         Command::Remove(arguments) => {
             let numbers = if arguments.all {
-                euicc.notifications()?.iter().map(|notification| notification.seq_number).collect()
+                let (list, unread) = euicc.list_notifications()?;
+                faults = unread;
+                list.iter().map(|notification| notification.seq_number).collect()
             } else {
                 arguments.numbers.clone()
             };
-            if numbers.is_empty() {
+            if numbers.is_empty() && faults.is_empty() {
                 output.text("no notification waits, nothing to remove")?;
             }
             // One that is refused keeps no other.
@@ -129,7 +134,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     }
     euicc.close();
     match undelivered {
-        0 => Ok(()),
+        0 => told_of(output, "notification", &faults),
         count => Err(Failure::because(format!("{count} notifications stay on the eUICC; process them again later"))),
     }
 }

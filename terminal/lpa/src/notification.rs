@@ -72,7 +72,8 @@ pub fn process<T: Transport>(
     user: &mut dyn User,
 ) -> Result<Vec<Delivery>, LpaError> {
     user.progress(Progress::Card("ListNotification"), euicc.apdus());
-    let listed = euicc.notifications()?;
+    // One that is not understood keeps no other from its way.
+    let (listed, _) = euicc.list_notifications()?;
     if let Selection::Numbers(numbers) = selection
         && let Some(missing) = numbers.iter().find(|number| !listed.iter().any(|listed| listed.seq_number == **number))
     {
