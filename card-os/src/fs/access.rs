@@ -486,12 +486,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_never() {
-        let records: [&[u8]; 17] = [
+        let records: [&[u8]; 19] = [
             &hex!("8001019E0111"),
             &hex!("8001019E0120"),
             &hex!("8001019E0180"),
             &hex!("8001019E020000"),
             &hex!("800101A40283"),
+            // Several keys in one template, and a key before what is cut off.
+            &hex!("800101A409 830101 83010A 950108"),
+            &hex!("800101A405 830101 9501"),
             &hex!("800101AF00"),
             &hex!("8001"),
             &[],
