@@ -36,7 +36,7 @@ impl core::fmt::Debug for Unsecured {
     }
 }
 
-/// Commands for an application, from whoever has the keys of its security domain.
+/// Commands for an application, from a sender that has the keys of its security domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote<'a> {
     /// The reference they were sent to.

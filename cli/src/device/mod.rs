@@ -96,7 +96,7 @@ struct DeviceArguments {
     /// not come from the primary
     #[arg(long, global = true)]
     yes: bool,
-    /// Take the digits of a pairing to be the same without looking at them: whoever is between the devices is then paired
+    /// Take the digits of a pairing to be the same without looking at them: an attacker between the devices is then paired
     /// with both; for tests
     #[arg(long, global = true)]
     digits_are_the_same: bool,

@@ -280,7 +280,7 @@ pub(crate) struct HlrDoor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Office {
-    /// Who may come in, each with their own key; none: whoever has the key in `office-key` of the state directory.
+    /// Who may come in, each with their own key; none: one clerk, with the key in `office-key` of the state directory.
     pub(crate) keys: Vec<OfficeKey>,
 }
 

@@ -155,7 +155,7 @@ impl DatabaseArguments {
     }
 }
 
-/// Whoever has the database open goes on with the old key, with which nothing opens any more.
+/// A server that has the database open goes on with the old key, with which nothing opens any more.
 pub(crate) async fn refuse_unless_idle(url: &str) -> Result<(), Failure> {
     if database::is_idle(url).await.map_err(|error| Failure::from(error).while_doing(&without_password(url)))? {
         return Ok(());

@@ -125,7 +125,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let host = arguments.address.as_deref().map_or_else(|| arguments.listen.ip().to_string(), host_of);
     if arguments.plain && !arguments.listen.ip().is_loopback() {
         tracing::warn!(
-            "HTTP without TLS at {}: whoever is in between reads and changes what eUICCs are sent; let only the proxy reach it",
+            "HTTP without TLS at {}: anyone in between can read and change what eUICCs are sent; let only the proxy reach it",
             arguments.listen
         );
     }
