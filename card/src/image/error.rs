@@ -48,6 +48,12 @@ pub enum ImageError {
         /// What was found.
         reason: String,
     },
+    /// Something else was written to the file while a card had it.
+    #[error(
+        "{0} was changed by another program while the card had it; the card writes no more, so that nothing of that is \
+         overwritten: take it out and insert it again, and it goes on with what is there now"
+    )]
+    Changed(PathBuf),
     /// The disk is full.
     #[error("{0}: no space left on the disk; make room, nothing is lost")]
     NoSpace(PathBuf),

@@ -1,5 +1,6 @@
 //! The file itself: made at once, opened by one, read by anyone.
 
+use super::locked::Locked;
 use super::manufacture::{Entries, name, number};
 use super::{FORMAT, ImageError, Manufacture};
 use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
@@ -21,18 +22,27 @@ const CACHE: usize = 256 * 1024;
 /// A card's memory in an image.
 ///
 /// Reads come from a copy in working memory. Each [`apply`](Nvm::apply) is one transaction on the file, and has
-/// reached the disk when it returns. The file is locked until this is dropped.
+/// reached the disk when it returns. The file is locked until this is dropped, also while it cannot be written to.
 ///
-/// A write that fails (no space, a broken disk) has not happened: the next one opens the file anew, sees to it that it
-/// holds what it did before, and goes on from there. So a card is whole again as soon as there is space again.
+/// A write that fails (no space, a broken disk) has not happened: the next one opens the database anew, sees to it that
+/// it holds what it did before, and goes on from there. So a card is whole again as soon as there is space again. What a
+/// program that minds no locks has written there in between is not overwritten: then this writes no more.
 pub struct FileNvm {
     path: PathBuf,
-    /// Nothing, between a write that failed and the next one.
-    database: Option<Database>,
-    /// The file once more, to open the database anew from; nothing for one that is no file.
-    file: Option<File>,
+    storage: Locked,
+    writing: Writing,
     copy: MemoryNvm,
     manufacture: Manufacture,
+}
+
+/// What is known of the file.
+enum Writing {
+    /// It holds the copy.
+    Open(Box<Database>),
+    /// A write failed: it holds the copy, or the copy with these updates, which the card has said it does not have.
+    Failed(Vec<Update>),
+    /// It holds something else.
+    Stopped,
 }
 
 /// Makes a card image: the file appears whole, or not at all, whenever this is interrupted. An existing file stays.
@@ -101,29 +111,14 @@ fn read_once(path: &Path) -> Result<(Manufacture, MemoryNvm), ImageError> {
 impl FileNvm {
     /// Opens a card image, and keeps other processes from opening it.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
-        let io = |cause| ImageError::io(path, cause);
-        let file = File::options().read(true).write(true).open(path).map_err(io)?;
-        let again = file.try_clone().map_err(io)?;
-        let opened = Self::open_on(path, backend(path, file)?)?;
-        Ok(Self { file: Some(again), ..opened })
+        let file = File::options().read(true).write(true).open(path).map_err(|cause| ImageError::io(path, cause))?;
+        Self::open_on(path, backend(path, file)?)
     }
 
     pub(super) fn open_on(path: &Path, storage: impl StorageBackend) -> Result<Self, ImageError> {
-        // An empty file is an empty database to redb; here it is nothing.
-        if storage.len().map_err(|cause| ImageError::io(path, cause))? == 0 {
-            return Err(ImageError::NotACardImage(path.to_owned()));
-        }
-        let database = builder().create_with_backend(storage).map_err(|error| ImageError::database(path, error))?;
-        let (entries, copy) = load(&database).map_err(|error| ImageError::database(path, error))?;
-        let incomplete = |name| ImageError::damaged(path, &format_args!("its entry \"{name}\" is missing or wrong"));
-        let found = number(&entries, name::FORMAT).map_err(incomplete)?;
-        match u32::try_from(found).unwrap_or(u32::MAX) {
-            0 => return Err(incomplete(name::FORMAT)),
-            1..=FORMAT => {}
-            found => return Err(ImageError::NewerFormat { path: path.to_owned(), found }),
-        }
-        let manufacture = Manufacture::from_entries(&entries).map_err(incomplete)?;
-        Ok(Self { path: path.to_owned(), database: Some(database), file: None, copy, manufacture })
+        let storage = Locked::new(storage);
+        let (database, manufacture, copy) = open_database(path, storage.clone())?;
+        Ok(Self { path: path.to_owned(), storage, writing: Writing::Open(Box::new(database)), copy, manufacture })
     }
 
     /// What the card was made as.
@@ -136,24 +131,42 @@ impl FileNvm {
         &self.copy
     }
 
-    /// The database; after a write that failed, opened anew and made to hold what it did before.
-    fn database(&mut self) -> Result<&Database, redb::Error> {
-        let database = match (self.database.take(), &self.file) {
-            (Some(database), _) => database,
-            (None, None) => return Err(redb::Error::PreviousIo),
-            (None, Some(file)) => {
-                let database = builder().create_with_backend(FileBackend::new(file.try_clone()?)?)?;
-                // The write that failed may have reached the disk all the same, and the card has said that it did not.
-                let found = load(&database)?.1;
-                let back = difference(&found, &self.copy);
-                if !back.is_empty() {
-                    commit(&database, &back)?;
+    /// Writes to the file, all or nothing.
+    fn write(&mut self, updates: &[Update]) -> Result<(), ImageError> {
+        if let Writing::Failed(failed) = &self.writing {
+            match self.open_again(failed) {
+                Ok(database) => self.writing = Writing::Open(Box::new(database)),
+                Err(error) => {
+                    if matches!(error, ImageError::Changed(_)) {
+                        self.writing = Writing::Stopped;
+                    }
+                    return Err(error);
                 }
-                tracing::info!("{}: the card can be written to again", self.path.display());
-                database
             }
-        };
-        Ok(self.database.insert(database))
+        }
+        let Writing::Open(database) = &self.writing else { return Err(ImageError::Changed(self.path.clone())) };
+        commit(database, updates).map_err(|error| {
+            // The database answers to nothing any more.
+            self.writing = Writing::Failed(updates.to_vec());
+            ImageError::database(&self.path, error)
+        })
+    }
+
+    /// Opens the database anew, and makes it hold the copy.
+    fn open_again(&self, failed: &[Update]) -> Result<Database, ImageError> {
+        let (database, manufacture, found) = open_database(&self.path, self.storage.clone())?;
+        // The write that failed may have reached the disk all the same.
+        let mut written = self.copy.clone();
+        let written = written.apply(failed.to_vec()).map(|()| written);
+        if manufacture != self.manufacture || (found != self.copy && Ok(&found) != written.as_ref()) {
+            return Err(ImageError::Changed(self.path.clone()));
+        }
+        let back = difference(&found, &self.copy);
+        if !back.is_empty() {
+            commit(&database, &back).map_err(|error| ImageError::database(&self.path, error))?;
+        }
+        tracing::info!("{}: the card can be written to again", self.path.display());
+        Ok(database)
     }
 }
 
@@ -191,14 +204,8 @@ impl Nvm for FileNvm {
         if updates.is_empty() {
             return Ok(());
         }
-        let outcome = self.database().and_then(|database| commit(database, &updates));
-        if let Err(error) = outcome {
-            if self.file.is_some() {
-                // It answers to nothing any more.
-                self.database = None;
-            }
+        if let Err(cause) = self.write(&updates) {
             // The card can only say that its memory fails; this is for whoever runs it.
-            let cause = ImageError::database(&self.path, error);
             tracing::error!("the card could not write to its image: {cause}");
             return Err(NvmError);
         }
@@ -239,6 +246,25 @@ fn write(
     Ok(transaction.commit()?)
 }
 
+/// Opens the database on the file: what the card was made as, and all it remembers.
+fn open_database(path: &Path, storage: impl StorageBackend) -> Result<(Database, Manufacture, MemoryNvm), ImageError> {
+    // An empty file is an empty database to redb; here it is nothing.
+    if storage.len().map_err(|cause| ImageError::io(path, cause))? == 0 {
+        return Err(ImageError::NotACardImage(path.to_owned()));
+    }
+    let database = builder().create_with_backend(storage).map_err(|error| ImageError::database(path, error))?;
+    let (entries, memory) = load(&database).map_err(|error| ImageError::database(path, error))?;
+    let incomplete = |name| ImageError::damaged(path, &format_args!("its entry \"{name}\" is missing or wrong"));
+    let found = number(&entries, name::FORMAT).map_err(incomplete)?;
+    match u32::try_from(found).unwrap_or(u32::MAX) {
+        0 => return Err(incomplete(name::FORMAT)),
+        1..=FORMAT => {}
+        found => return Err(ImageError::NewerFormat { path: path.to_owned(), found }),
+    }
+    let manufacture = Manufacture::from_entries(&entries).map_err(incomplete)?;
+    Ok((database, manufacture, memory))
+}
+
 fn load(database: &Database) -> Result<(Entries, MemoryNvm), redb::Error> {
     let transaction = database.begin_read()?;
     let mut entries = Entries::new();
@@ -259,6 +285,10 @@ pub(super) mod tests {
     use super::*;
     use card_os::CardProfile;
     use card_os::nvm::Partition;
+    use core::ops::Bound;
+    use redb::BackendError;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Numbers that look random and are the same in every run (SplitMix64).
     pub(in super::super) struct Dice(pub(in super::super) u64);
@@ -442,5 +472,106 @@ pub(super) mod tests {
             }
         }
         assert!(refused > 50, "{refused} of 200");
+    }
+
+    /// A disk that is full at times.
+    #[derive(Debug)]
+    struct Disk {
+        file: FileBackend,
+        full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn room(&self) -> io::Result<()> {
+            if self.full.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.room().and_then(|()| self.file.set_len(length))
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.room().and_then(|()| self.file.sync_data())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room().and_then(|()| self.file.write(offset, data))
+        }
+        fn close(&self) -> io::Result<()> {
+            self.file.close()
+        }
+        fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+            self.file.try_lock_range(start, end)
+        }
+        fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+            self.file.unlock_range(start, end)
+        }
+        fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+            self.file.query_lock_range(start, end)
+        }
+    }
+
+    /// A card on a disk that can be made full.
+    fn on_a_disk(path: &Path) -> (FileNvm, Arc<AtomicBool>) {
+        let full = Arc::new(AtomicBool::new(false));
+        let file = backend(path, File::options().read(true).write(true).open(path).unwrap()).unwrap();
+        (FileNvm::open_on(path, Disk { file, full: full.clone() }).unwrap(), full)
+    }
+
+    #[test]
+    fn is_locked_also_while_it_cannot_be_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = image(&directory);
+        let (mut dice, (mut nvm, full)) = (Dice(11), on_a_disk(&path));
+        let in_use = || matches!(FileNvm::open(&path), Err(ImageError::InUse { .. }));
+        nvm.apply(transaction(&mut dice)).unwrap();
+        let before = nvm.copy.clone();
+        full.store(true, Ordering::Relaxed);
+        for _ in 0..3 {
+            nvm.apply(transaction(&mut dice)).unwrap_err();
+            assert!(in_use() && nvm.copy == before);
+        }
+        full.store(false, Ordering::Relaxed);
+        nvm.apply(transaction(&mut dice)).unwrap();
+        assert!(in_use() && nvm.copy != before);
+        let after = nvm.copy.clone();
+        drop(nvm);
+        assert_eq!(FileNvm::open(&path).unwrap().copy, after);
+    }
+
+    /// A program that minds no locks, as one that copies a backup over the file.
+    #[test]
+    fn what_another_program_wrote_is_not_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = image(&directory);
+        let others = {
+            let other = directory.path().join("other.img");
+            create(&other, &manufacture(), &MemoryNvm::default()).unwrap();
+            FileNvm::open(&other).unwrap().apply(transaction(&mut Dice(12))).unwrap();
+            fs::read(&other).unwrap()
+        };
+        let (mut dice, (mut nvm, full)) = (Dice(13), on_a_disk(&path));
+        nvm.apply(transaction(&mut dice)).unwrap();
+        full.store(true, Ordering::Relaxed);
+        nvm.apply(transaction(&mut dice)).unwrap_err();
+        fs::write(&path, &others).unwrap();
+        full.store(false, Ordering::Relaxed);
+        let Writing::Failed(failed) = &nvm.writing else { panic!("a write failed") };
+        let refusal = nvm.open_again(failed).map(drop).unwrap_err();
+        assert!(matches!(refusal, ImageError::Changed(_)), "{refusal:?}");
+        for _ in 0..3 {
+            nvm.apply(transaction(&mut dice)).unwrap_err();
+            assert_eq!(read(&path).unwrap(), read(&directory.path().join("other.img")).unwrap());
+        }
+        // Nor does the card go on as soon as its own contents are there again: what it has said since is not in them.
+        assert!(matches!(nvm.writing, Writing::Stopped));
+        drop(nvm);
+        FileNvm::open(&path).unwrap().apply(transaction(&mut dice)).unwrap();
     }
 }

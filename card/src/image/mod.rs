@@ -15,6 +15,7 @@
 mod error;
 mod file;
 mod holder;
+mod locked;
 mod manufacture;
 #[cfg(test)]
 mod power_cut;

@@ -162,3 +162,43 @@ fn leaves_the_state_before_or_after() {
     }
     assert!(before > 100 && after > 0, "{before} before, {after} after");
 }
+
+/// Space runs out at every single step of a write, and comes back: whatever of it had reached the disk, the card holds
+/// what it did before, and goes on.
+#[test]
+fn goes_on_when_there_is_space_again() {
+    const FOREVER: usize = usize::MAX;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("card.img");
+    create(&path, &manufacture(), &MemoryNvm::default()).unwrap();
+    let new = std::fs::read(&path).unwrap();
+    let mut dice = Dice(6);
+    let [made, lost, made_up] = core::array::from_fn(|_| transaction(&mut dice));
+    let open = |octets| FileNvm::open_on(&path, Storage(Arc::new(Mutex::new(Disk::new(octets, FOREVER))))).unwrap();
+    let (mut before, mut after) = (0, 0);
+    for steps in 0.. {
+        let disk = Arc::new(Mutex::new(Disk::new(new.clone(), FOREVER)));
+        let mut nvm = FileNvm::open_on(&path, Storage(disk.clone())).unwrap();
+        nvm.apply(made.clone()).unwrap();
+        let confirmed = nvm.memory().clone();
+        disk.lock().unwrap().steps = steps;
+        if nvm.apply(lost.clone()).is_ok() {
+            break;
+        }
+        let octets = disk.lock().unwrap().seen.clone();
+        if open(octets).memory() == &confirmed {
+            before += 1;
+        } else {
+            after += 1;
+        }
+        disk.lock().unwrap().steps = FOREVER;
+        nvm.apply(made_up.clone()).unwrap();
+        let mut expected = confirmed;
+        expected.apply(made_up.clone()).unwrap();
+        assert_eq!(nvm.memory(), &expected);
+        drop(nvm);
+        let octets = disk.lock().unwrap().seen.clone();
+        assert_eq!(open(octets).memory(), &expected, "space ran out at {steps}");
+    }
+    assert!(before > 0 && after > 0, "{before} before, {after} after");
+}
