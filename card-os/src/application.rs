@@ -58,11 +58,12 @@ pub trait Application: Send {
     /// Carries out a command it claimed. `Ok` commits what it wrote, whatever the status word; `Err` drops it.
     ///
     /// A command without data whose answer is not as long as its Le says is answered `6CXX`, and that is no execution
-    /// (ISO/IEC 7816-3 §10.3.3): what it wrote is dropped, and [`undone`](Self::undone) follows.
+    /// (ISO/IEC 7816-3 §10.3.3): what it wrote is dropped.
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord>;
 
-    /// Takes note that the command it just carried out on a channel counts as not carried out: what it changed in the session
-    /// has to be as before.
+    /// Takes note that the last call of any of these functions counts as not made: it was answered with an error or `6CXX`, or
+    /// memory did not take the writes. They are dropped, and what it changed in fields has to be as before, so that the same
+    /// command can follow again.
     fn undone(&mut self, channel: u8) {
         let _ = channel;
     }

@@ -206,10 +206,7 @@ impl Card {
                 let id = slot.id;
                 return self.run(id, number, |application, cx| {
                     let response = application.process(command, cx)?;
-                    wrong_length(command, &response).map_or(Ok(response), |refusal| {
-                        application.undone(number);
-                        Err(refusal)
-                    })
+                    wrong_length(command, &response).map_or(Ok(response), Err)
                 });
             }
         }
@@ -288,7 +285,8 @@ impl Card {
         Ok(value)
     }
 
-    /// Runs an application's code in a transaction: committed on `Ok`, dropped on `Err`.
+    /// Runs an application's code in a transaction: committed on `Ok`, dropped on `Err`. Where nothing was committed the
+    /// application puts back what it has changed in its fields.
     pub(crate) fn run<T>(
         &mut self,
         id: ApplicationId,
@@ -313,6 +311,9 @@ impl Card {
             Ok(value) => cx.nvm.commit().map(|()| value).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
             Err(refusal) => Err(refusal),
         };
+        if value.is_err() {
+            application.undone(channel);
+        }
         let changes = core::mem::take(&mut self.kernel.changes);
         let reload = core::mem::take(&mut self.kernel.reload);
         if core::mem::take(&mut self.kernel.tree_ahead) && value.is_err() {

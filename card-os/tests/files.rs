@@ -7,7 +7,7 @@ use card_os::fs::{
     AccessDomain, AccessReference, Authority, File, FileId, FileKind, FileNumber, KeyReference, Pin, PinAttributes,
     PinConfiguration, Structure,
 };
-use card_os::nvm::{MemoryNvm, Nvm};
+use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
 use card_os::{
     Application, ApplicationKind, ApplicationRecord, Card, CardProfile, Context, DomainImage, Entropy, NewApplication,
     Privileges,
@@ -26,7 +26,8 @@ const LAB_AID: [u8; 7] = hex!("A0000000871002");
 const HIDDEN_AID: [u8; 7] = hex!("A0000000870000");
 
 /// An application that works on its files: `E2` carries out a script of commands with full access (P1 = 00) or with PIN1
-/// (P1 = 01), `E4` writes into EF.ARR of its ADF and then succeeds or fails, `CA` counts in the session and in memory.
+/// (P1 = 01), `E4` writes into EF.ARR of its ADF and then succeeds or fails, `CA` counts in the session and in memory, and
+/// then succeeds or fails.
 #[derive(Default)]
 struct Lab {
     counted: u8,
@@ -39,13 +40,17 @@ impl Application for Lab {
         command.class.is_proprietary() && matches!(command.ins, Ins::STORE_DATA | Ins::DELETE_FILE | Ins::GET_DATA)
     }
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        self.before = self.counted;
         match command.ins {
             Ins::GET_DATA => {
-                self.before = self.counted;
                 self.counted += 1;
                 let kept = cx.get(1).and_then(|value| value.first().copied()).unwrap_or_default() + 1;
                 cx.put(1, [kept]);
-                Ok(Response::ok([self.counted, kept, self.interrupted]))
+                if command.p1 == 0 {
+                    Ok(Response::ok([self.counted, kept, self.interrupted]))
+                } else {
+                    Err(StatusWord::CONDITIONS_NOT_SATISFIED)
+                }
             }
             Ins::DELETE_FILE => {
                 cx.write_file(&[FileId::DF_ARR], 0, &hex!("8001019000 8001029700 FFFFFFFFFFFFFFFFFFFFFFFF"))?;
@@ -305,6 +310,42 @@ fn a_wrong_le_changes_nothing() {
         &mut card,
         "00A4040C07 A0000000871002 > 9000
          80CA000003 > 010500 9000",
+    );
+}
+
+/// A command of an application that came to nothing, by its own refusal or by memory's, can follow again: it finds the
+/// session as it was.
+#[test]
+fn an_application_puts_back_what_came_to_nothing() {
+    /// Takes so many updates, fails once, then works again.
+    struct Failing(MemoryNvm, usize);
+    impl Nvm for Failing {
+        fn get(&self, key: Key) -> Option<&[u8]> {
+            self.0.get(key)
+        }
+        fn keys(&self, range: core::ops::RangeInclusive<Key>) -> Vec<Key> {
+            self.0.keys(range)
+        }
+        fn apply(&mut self, updates: Vec<Update>) -> Result<(), NvmError> {
+            let fails = self.1 == 0;
+            self.1 = self.1.wrapping_sub(1);
+            if fails { Err(NvmError) } else { self.0.apply(updates) }
+        }
+        fn used(&self) -> usize {
+            self.0.used()
+        }
+    }
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image(), vec![], None).unwrap();
+    let mut card = card_on(Box::new(Failing(nvm, 2)));
+    dialogue(
+        &mut card,
+        "00A4040C07 A0000000871002 > 9000
+         80CA000003 > 010100 9000
+         80CA010003 > 6985
+         80CA000003 > 020200 9000
+         80CA000003 > 6581
+         80CA000003 > 030300 9000",
     );
 }
 

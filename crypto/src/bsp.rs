@@ -127,6 +127,7 @@ impl core::fmt::Debug for SessionKeys {
 }
 
 /// Chaining state common to both ends.
+#[derive(Clone)]
 struct Chain {
     enc: Aes128Enc,
     dec: Aes128Dec,
@@ -217,6 +218,7 @@ impl Protector {
 }
 
 /// The card's end: verifies and decrypts segments.
+#[derive(Clone)]
 pub struct Unprotector(Chain);
 
 /// Why a segment was refused; the names and their order are those of the profile installation result.

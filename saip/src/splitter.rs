@@ -17,6 +17,7 @@ use crate::Error;
 /// splitter.push(&[0x00, 0x81, 0x01, 0x1F]);
 /// assert_eq!(splitter.next_element().unwrap().unwrap().len(), 9);
 /// ```
+#[derive(Clone)]
 pub struct Splitter {
     limit: usize,
     buffer: Zeroizing<Vec<u8>>,

@@ -96,6 +96,7 @@ pub(super) const fn is_part_of_package(tag: Tag) -> bool {
 }
 
 /// What the stream is at.
+#[derive(Clone)]
 enum At {
     /// Tag and length of the package.
     Package,
@@ -108,6 +109,7 @@ enum At {
 }
 
 /// A bound profile package under way.
+#[derive(Clone)]
 pub(super) struct Loading {
     server: Box<Server>,
     prepared: Box<Prepared>,

@@ -44,6 +44,8 @@ pub struct IsdR {
     provider: Arc<dyn Provider>,
     chains: Chains,
     session: Session,
+    /// Both as they were before the command that has just been carried out, until the next one.
+    before: Option<Box<(Chains, Session)>>,
 }
 
 /// One ES10 function: from the command's octets to the response's.
@@ -99,6 +101,7 @@ impl Application for IsdR {
     fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         const ISDR_PROPRIETARY_APPLICATION_TEMPLATE: Tag = Tag(0xE0);
         const SVN: Tag = Tag(0x82);
+        self.before = None;
         let info = keys::euicc_info2_template(cx)?;
         let mut template = Writer::new();
         template.constructed(ISDR_PROPRIETARY_APPLICATION_TEMPLATE, |template| {
@@ -114,17 +117,28 @@ impl Application for IsdR {
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
-        match self.chains.take(command)? {
-            None => Ok(Response::done()),
-            Some(request) => self.es10(&request, cx).map(Response::ok),
+        self.before = None;
+        let chains = self.chains.clone();
+        let Some(request) = self.chains.take(command)? else { return Ok(Response::done()) };
+        self.before = Some(Box::new((chains, self.session.clone())));
+        self.es10(&request, cx).map(Response::ok)
+    }
+
+    /// The host may send the same block again: the chain waits for it, the session is where it was. Only a block that is
+    /// not the next one ends its chain.
+    fn undone(&mut self, _: u8) {
+        if let Some(before) = self.before.take() {
+            (self.chains, self.session) = *before;
         }
     }
 
     fn interrupted(&mut self, channel: u8) {
+        self.before = None;
         self.chains.drop_chain(channel);
     }
 
     fn deselect(&mut self, channel: u8) {
+        self.before = None;
         self.chains.drop_chain(channel);
     }
 
@@ -134,6 +148,7 @@ impl Application for IsdR {
         response: TerminalResponse<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<(), StatusWord> {
+        self.before = None;
         // Whatever kept the terminal from it, for now or for ever: the profile stays as it is, and the LPA may ask again.
         if response.performed() { self.complete_pending_change(cx) } else { self.abandon_pending_change(cx) }
     }
@@ -142,7 +157,7 @@ impl Application for IsdR {
 impl IsdR {
     /// ISD-R, computing on curves by `provider`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, chains: Chains::default(), session: Session::default() }
+        Self { provider, chains: Chains::default(), session: Session::default(), before: None }
     }
 
     /// One ES10 command, or one piece of a bound profile package.

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 const LONGEST_COMMAND: usize = 32 * 1024;
 
 /// The chain under way on each channel.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Chains(BTreeMap<u8, Chain>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Chain {
     next_block: u16,
     data: Vec<u8>,
@@ -35,10 +35,6 @@ impl Chains {
             LAST_BLOCK | LAST_BLOCK_NO_RESPONSE => true,
             _ => return Err(StatusWord::WRONG_P1_P2),
         };
-        if command.data.is_empty() && command.ne != 0 {
-            // Its Le alone would decide whether the chain was carried out, for 6CXX is no execution.
-            return Err(StatusWord::WRONG_DATA);
-        }
         let mut chain = self.0.remove(&channel).unwrap_or_default();
         if command.p2 == 0 {
             chain = Chain::default();
@@ -93,12 +89,11 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_block_with_le_is_none() {
+    fn a_block_may_be_empty() {
         let mut chains = Chains::default();
-        assert_eq!(take(&mut chains, &hex!("81E2910000")), Err(StatusWord::WRONG_DATA));
-        assert_eq!(take(&mut chains, &hex!("81E2110002BF20")), Ok(None));
-        assert_eq!(take(&mut chains, &hex!("81E2910101")), Err(StatusWord::WRONG_DATA));
-        assert_eq!(take(&mut chains, &hex!("81E291010100")), Ok(Some(hex!("BF2000").to_vec())));
+        assert_eq!(take(&mut chains, &hex!("81E2110003BF2000")), Ok(None));
+        assert_eq!(take(&mut chains, &hex!("81E2110100")), Ok(None));
+        assert_eq!(take(&mut chains, &hex!("81E2910224")), Ok(Some(hex!("BF2000").to_vec())));
         assert_eq!(take(&mut chains, &hex!("81E29100")), Ok(Some(Vec::new())));
     }
 

@@ -41,7 +41,7 @@ pub struct SecurityDomain {
     rest: Option<Rest>,
 }
 
-/// Entries that the last GET STATUS left over.
+/// Entries that the last GET STATUS left over. One that is refused leaves them as they are.
 struct Rest {
     channel: u8,
     p1: u8,
@@ -156,7 +156,6 @@ impl SecurityDomain {
             return Err(StatusWord::WRONG_P1_P2);
         }
         let criterion = Reader::new(command.data).expect(AID).map_err(|_| StatusWord::WRONG_DATA)?;
-        let pending = self.rest.take();
         let mut entries = if command.p2 & NEXT == 0 {
             let own = cx.record().aid;
             let wanted: fn(bool) -> bool = match command.p1 {
@@ -174,8 +173,8 @@ impl SecurityDomain {
                 })
                 .collect()
         } else {
-            match pending {
-                Some(rest) if (rest.channel, rest.p1) == (cx.channel(), command.p1) => rest.entries,
+            match &self.rest {
+                Some(rest) if (rest.channel, rest.p1) == (cx.channel(), command.p1) => rest.entries.clone(),
                 _ => return Err(StatusWord::CONDITIONS_NOT_SATISFIED),
             }
         };

@@ -18,6 +18,7 @@ use saip::{
     AccessRuleReference, EuiccResponse, FileChange, FilePath, FileResolver, PeHeader, PeStatus, ProfileElement,
     ResolvedFile, Splitter, Status,
 };
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{Failure, Limits, Profile, naa_keys, services};
@@ -33,11 +34,12 @@ const MOST_SKIPPED: usize = 256;
 /// Interprets a profile package that arrives in pieces.
 ///
 /// What is complete of it is staged at once, so that a fault is known with the piece that has it. After a failure the
-/// interpreter is of no further use.
+/// interpreter is of no further use. A copy costs little: the two share what is staged until one of them goes on.
+#[derive(Clone)]
 pub struct Interpreter {
     limits: Limits,
     splitter: Splitter,
-    staged: Staged,
+    staged: Arc<Staged>,
     header: Option<Box<ProfileHeader>>,
     ended: bool,
     /// Elements that were passed over, and why.
@@ -87,7 +89,7 @@ impl Interpreter {
         Self {
             limits,
             splitter: Splitter::new(limits.memory.min(LONGEST_ELEMENT)),
-            staged: Staged::default(),
+            staged: Arc::default(),
             header: None,
             ended: false,
             skipped: Vec::new(),
@@ -128,7 +130,7 @@ impl Interpreter {
         statuses.push(PeStatus::OK);
         Ok(Profile {
             iccid: header.ef_iccid().into(),
-            image: self.staged.image,
+            image: Arc::unwrap_or_clone(self.staged).image,
             response: EuiccResponse::new(statuses, false),
         })
     }
@@ -197,7 +199,7 @@ impl Interpreter {
         }
         let optional = element.header().is_some_and(|header| !header.mandated);
         let before = optional.then(|| self.staged.clone());
-        let mut outcome = self.staged.process(element, self.limits);
+        let mut outcome = Arc::make_mut(&mut self.staged).process(element, self.limits);
         if outcome.is_ok() && self.staged.image.size() > self.limits.memory {
             outcome = Err(Status::NOT_ENOUGH_MEMORY.into());
         }

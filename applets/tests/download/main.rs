@@ -6,6 +6,7 @@
 mod claims;
 mod metadata;
 mod notifications;
+mod repeated;
 mod segments;
 mod two_cis;
 
@@ -155,6 +156,11 @@ impl Device {
             let header = [0x80, 0xE2, p1, u8::try_from(number).unwrap(), u8::try_from(block.len()).unwrap()];
             answer = self.card.transmit(&[&header[..], block].concat());
         }
+        self.fetch(answer)
+    }
+
+    /// An answer with all that has to be fetched of it.
+    fn fetch(&mut self, mut answer: Vec<u8>) -> (Vec<u8>, [u8; 2]) {
         let mut data = Vec::new();
         loop {
             let (part, sw) = answer.split_last_chunk::<2>().unwrap();
