@@ -139,12 +139,15 @@ fn keys_of_an_earlier_release_move_to_where_they_can_change() {
         let domains = DomainView::all(&memory.lock().unwrap());
         let domain = domains.into_iter().find(|domain| domain.id == DomainId(1)).unwrap();
         let application = domain.applications.into_iter().next().unwrap();
-        (SecurityDomain::from_der(&application.parameters).unwrap(), application.data)
+        let parameters = SecurityDomain::from_der(&application.parameters).unwrap();
+        (parameters, application.data, application.record.privileges)
     };
-    let before = parameters_of(&memory).0;
+    let (before, _, none) = parameters_of(&memory);
+    assert_eq!(none, Privileges::NONE);
     let mut card = start(Shared::new(&memory, None));
     assert_eq!(key_information(&mut card), INFORMATION);
-    let (after, values) = parameters_of(&memory);
+    let (after, values, privileges) = parameters_of(&memory);
+    assert_eq!(privileges, Privileges::MANAGE_APPLICATIONS);
     assert_eq!(after, SecurityDomain { key_list: None, ..before.clone() }, "nothing else has changed");
     assert_eq!(values.keys().copied().collect::<Vec<_>>(), [0x4081, 0x4082, 0x5811, 0x8082]);
     assert_eq!(values[&0x8082], [0, 0, 0, 0, 9]);

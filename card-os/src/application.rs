@@ -2,12 +2,14 @@
 
 use crate::cat::{Conflict, Event, NotQueued, ProactiveCommand, Registered, Registration, TerminalResponse};
 use crate::channel::Channel;
-use crate::domain::{self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory, Port};
+use crate::domain::{
+    self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory, Port, Privileges,
+};
 use crate::fs::{
     Authority, Effects, FileId, FileKind, FileNumber, FileSession, KeyReference, Pins, Place, Seat, Structure,
     content_of,
 };
-use crate::kernel::Kernel;
+use crate::kernel::{Change, Kernel};
 use crate::nvm::{Key, NvmError, Partition, Transaction, data_index};
 use crate::registry::{self, LoadFile, Registry};
 use crate::remote::{Opened, Remote, Undone, Unsecured};
@@ -157,11 +159,13 @@ impl<'n> Context<'_, 'n> {
         self.nvm.get(key).and_then(ApplicationRecord::from_bytes).map(|(_, parameters)| parameters).unwrap_or_default()
     }
 
-    /// Writes other install parameters in the place of those it was installed with: for what an earlier release left
-    /// there and has a better place now.
-    pub fn replace_parameters(&mut self, parameters: &[u8]) {
+    /// Writes this application's entry as it is installed today, for one that an earlier release installed: with these
+    /// privileges beside those it has, and these install parameters in the place of its own.
+    pub fn carry_over(&mut self, privileges: Privileges, parameters: &[u8]) {
         let key = Key::new(Partition::Application, self.application.domain.0, u32::from(self.application.number));
-        self.nvm.insert(key, self.record.to_bytes(parameters));
+        let record = ApplicationRecord { privileges: self.record.privileges.and(privileges), ..self.record.clone() };
+        self.nvm.insert(key, record.to_bytes(parameters));
+        self.kernel.changes.push((self.application, Change::Updated));
     }
 
     /// The applications of this application's domain, itself included, in the order of their installation.

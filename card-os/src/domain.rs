@@ -43,6 +43,12 @@ impl Privileges {
         self.contains(Self::MANAGE_APPLICATIONS)
     }
 
+    /// These and `others`.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Whether all of `others` are among these.
     pub const fn contains(self, others: Self) -> bool {
         others.0 & !self.0 == 0

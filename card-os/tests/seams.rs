@@ -65,6 +65,7 @@ const TARGET: ApplicationKind = ApplicationKind(4);
 const ADMINISTRATOR: ApplicationKind = ApplicationKind(5);
 const SHARER: ApplicationKind = ApplicationKind(6);
 const CHAINED: ApplicationKind = ApplicationKind(7);
+const CARRIED_OVER: ApplicationKind = ApplicationKind(8);
 
 fn factory(kind: ApplicationKind) -> Option<Box<dyn Application>> {
     Some(match kind {
@@ -75,6 +76,7 @@ fn factory(kind: ApplicationKind) -> Option<Box<dyn Application>> {
         ADMINISTRATOR => Box::new(Administrator),
         SHARER => Box::new(Sharer),
         CHAINED => Box::new(Chained(vec![])),
+        CARRIED_OVER => Box::new(CarriedOver),
         _ => return None,
     })
 }
@@ -498,6 +500,44 @@ impl Application for Administrator {
             _ => return Err(StatusWord::WRONG_DATA),
         }
         if refuses { Err(StatusWord::WRONG_LENGTH) } else { Ok(Response::done()) }
+    }
+}
+
+/// An administrator that an earlier release installed without privileges, and with another parameter.
+struct CarriedOver;
+
+impl Application for CarriedOver {
+    fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        assert!(cx.registry().is_none() || cx.parameters() == [0xCA]);
+        cx.carry_over(Privileges::MANAGE_APPLICATIONS, &[0xCA]);
+        Ok(())
+    }
+    fn claims(&self, command: &Command<'_>) -> bool {
+        Administrator.claims(command)
+    }
+    fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        Administrator.process(command, cx)
+    }
+}
+
+/// What an earlier release did not give is given when the application starts, is good at once, and stays.
+#[test]
+fn an_entry_of_an_earlier_release_is_carried_over() {
+    let shared = Arc::new(Mutex::new(memory(&[(1, CARRIED_OVER), (2, LISTENER)])));
+    let entry = || loaded(&shared.lock().unwrap().clone().into()).applications.swap_remove(0);
+    assert_eq!(entry().record.privileges, Privileges::NONE);
+    for _ in 0..2 {
+        let copy = shared.lock().unwrap().clone();
+        let mut card = card_on(Box::new(Shared { memory: shared.clone(), copy, left: 1000 }));
+        assert_eq!(card.transmit(&select(1)), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("80CA000004")), hex!("0107 0207 9000"));
+        let after = entry();
+        assert_eq!((after.record.privileges, &after.parameters[..]), (Privileges::MANAGE_APPLICATIONS, &[0xCA][..]));
+        assert_eq!(
+            after.record,
+            ApplicationRecord { privileges: after.record.privileges, ..application(1, CARRIED_OVER).record }
+        );
+        assert_eq!(after.data[&1], [1]);
     }
 }
 

@@ -5,10 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use applets::kind;
 use card::entropy::ChaCha;
 use card::image::FileNvm;
 use card::{assemble, inspect};
-use card_os::Card;
+use card_os::{Card, DomainView, Privileges};
 use std::path::{Path, PathBuf};
 
 fn fixture(name: &str) -> PathBuf {
@@ -70,6 +71,12 @@ fn a_card_of_the_first_release_is_carried_over() {
         assert_eq!(es10(&mut card, &enable)[..5], [0xBF, 0x31, 0x03, 0x80, 0x01]);
         assert_eq!(card.transmit(&[0x00, 0xA4, 0x04, 0x0C, 0x07, 0xA0, 0, 0, 0, 0x87, 0x10, 0x02]), [0x90, 0x00]);
     }
+    // Its security domains may do what those of a profile downloaded today may.
+    let domains = DomainView::all(&card::image::read(&path).unwrap().1);
+    let applications = domains.iter().flat_map(|domain| &domain.applications);
+    let mut security_domains = applications.filter(|application| application.record.kind == kind::SECURITY_DOMAIN);
+    assert!(security_domains.clone().count() > 0);
+    assert!(security_domains.all(|domain| domain.record.privileges == Privileges::MANAGE_APPLICATIONS));
     // The second time it was enabled already, and the one notification of that is there besides.
     let after = serde_json::to_value(inspect::image(&path).unwrap()).unwrap();
     assert_eq!(after["euicc"]["profiles"][0]["enabled"], true);

@@ -50,18 +50,18 @@ pub(crate) fn take(parameters: &mut SecurityDomain) -> Vec<(u16, Vec<u8>)> {
     values
 }
 
-/// Moves keys that an earlier release left in the install parameters to where they belong.
-pub(super) fn carry_over(cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+/// Moves keys that an earlier release left in the install parameters to where they belong; what is left of the parameters,
+/// if there were some.
+pub(super) fn out_of_parameters(cx: &mut Context<'_, '_>) -> Result<Option<Zeroizing<Vec<u8>>>, StatusWord> {
     let mut parameters = super::parameters(cx)?;
     let values = take(&mut parameters);
     if values.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     for (number, value) in values {
         cx.put(number, value);
     }
-    cx.replace_parameters(&Zeroizing::new(parameters.to_der()));
-    Ok(())
+    Ok(Some(Zeroizing::new(parameters.to_der())))
 }
 
 /// All keys, by version and identifier.

@@ -7,7 +7,7 @@ pub(crate) mod keys;
 
 use apdu::tlv::{Reader, Tag, Writer};
 use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
-use card_os::{Application, ApplicationRecord, Context};
+use card_os::{Application, ApplicationRecord, Context, Privileges};
 use saip::security_domain;
 
 use crate::fci::security_domain_fci;
@@ -35,6 +35,9 @@ const TLV: u8 = 0x02;
 /// Octets of one answer.
 const LONGEST_ANSWER: usize = 256;
 
+/// What every security domain of a profile may do beyond its own data.
+pub(crate) const PRIVILEGES: Privileges = Privileges::MANAGE_APPLICATIONS;
+
 /// A security domain with its keys and its card recognition data.
 #[derive(Default)]
 pub struct SecurityDomain {
@@ -50,7 +53,7 @@ struct Rest {
 
 impl Application for SecurityDomain {
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
-        keys::carry_over(cx)
+        carry_over(cx)
     }
 
     fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
@@ -91,6 +94,18 @@ impl Application for SecurityDomain {
     fn deselect(&mut self, _: u8) {
         self.rest = None;
     }
+}
+
+/// Makes of a security domain that 0.1.0 installed one as it is installed today: its keys were in the install parameters,
+/// and it had no privileges.
+fn carry_over(cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+    let moved = keys::out_of_parameters(cx)?;
+    if moved.is_none() && cx.record().privileges.contains(PRIVILEGES) {
+        return Ok(());
+    }
+    let parameters = moved.unwrap_or_else(|| cx.parameters().to_vec().into());
+    cx.carry_over(PRIVILEGES, &parameters);
+    Ok(())
 }
 
 fn parameters(cx: &Context<'_, '_>) -> Result<security_domain::SecurityDomain, StatusWord> {

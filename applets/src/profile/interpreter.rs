@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{Failure, Limits, Profile, naa_keys, services};
 use crate::kind;
-use crate::mno_sd::keys;
+use crate::mno_sd::{self, keys};
 use crate::naa::aka;
 
 /// No element of a profile package is larger.
@@ -400,7 +400,7 @@ impl Staged {
         let data = keys::take(&mut parameters);
         self.add_application(aid, kind::SECURITY_DOMAIN, None, life_cycle, parameters.to_der())?;
         if let Some(application) = self.image.applications_mut().last_mut() {
-            application.record.privileges = Privileges::MANAGE_APPLICATIONS;
+            application.record.privileges = mno_sd::PRIVILEGES;
             application.data = data;
         }
         Ok(())
