@@ -495,10 +495,9 @@ fn install(
     let item = profiles::free_item(&others).ok_or_else(no_room)?;
     let isdp_aid = profiles::free_isdp_aid(&others);
     let needed = profile.image.size() + loading.beside_the_profile();
-    if kept::room(cx) < needed {
+    if !kept::make_room(cx, needed) {
         return Err(no_room());
     }
-    kept::make_room(cx, needed);
     let mut platform = cx.platform().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
     let domain = platform.install(profile.image).map_err(|_| no_room())?;
     let record = ProfileRecord {

@@ -9,7 +9,8 @@
 //! * a profile to be installed comes before notifications: the oldest give way until it fits;
 //! * a new notification comes before old ones: the oldest gives way;
 //! * the last installation result gives way only to another installation, so that an LPA which has just loaded a profile
-//!   finds its result whatever else was to be reported. Where it is all that is left, the newcomer is not kept.
+//!   finds its result whatever else was to be reported. Where it is all that is left, the newcomer is not kept;
+//! * where a newcomer would not fit even then, nothing gives way to it.
 
 use super::keys::{self, Certification};
 use super::{IsdR, item};
@@ -120,10 +121,12 @@ fn without_certificates(octets: &[u8], certifications: &[(u16, Certification)]) 
     (again.as_deref() == Some(octets)).then_some(kept)
 }
 
-/// Keeps an installation result: whatever is older gives way to it.
+/// Keeps an installation result: whatever is older gives way to it. What would not fit even so is not kept, as the LPA has
+/// the result all the same: in the answer to the last piece of the package.
 pub(super) fn keep_installation_result(cx: &mut Context<'_, '_>, seq_number: u64, result: Vec<u8>) {
-    give_way(cx, Which::All, |cx| has_place_for(cx, &result));
-    store(cx, seq_number, result);
+    if give_way(cx, Which::All, Need::of(&result)) {
+        store(cx, seq_number, result);
+    }
 }
 
 /// Keeps another notification, signed under the certification with this number.
@@ -140,14 +143,27 @@ pub(super) fn keep(
         kept.raw(metadata.octets()).raw(&signature.tlv()).primitive(CERTIFICATION, &[place]);
     });
     let kept = kept.into_bytes();
-    if give_way(cx, Which::AllButTheLastResult, |cx| has_place_for(cx, &kept)) {
+    if give_way(cx, Which::AllButTheLastResult, Need::of(&kept)) {
         store(cx, seq_number, kept);
     }
 }
 
-/// Whether there is a place for a notification, and memory.
-fn has_place_for(cx: &mut Context<'_, '_>, notification: &[u8]) -> bool {
-    cx.items(item::NOTIFICATIONS).len() < CAPACITY && free(cx) >= Key::SIZE + notification.len()
+/// What has to be free.
+#[derive(Clone, Copy)]
+struct Need {
+    /// Whether it is one more of the notifications, of which there are so many at most.
+    place: bool,
+    bytes: usize,
+}
+
+impl Need {
+    const fn of(notification: &[u8]) -> Self {
+        Self { place: true, bytes: Key::SIZE + notification.len() }
+    }
+
+    const fn is_met(self, notifications: usize, free: usize) -> bool {
+        free >= self.bytes && (notifications < CAPACITY || !self.place)
+    }
 }
 
 /// Which notifications may have to give way.
@@ -157,9 +173,11 @@ enum Which {
     AllButTheLastResult,
 }
 
-/// Forgets the oldest notifications that may go until it is `enough`; whether it is.
-fn give_way(cx: &mut Context<'_, '_>, which: Which, enough: impl Fn(&mut Context<'_, '_>) -> bool) -> bool {
-    if enough(cx) {
+/// Forgets the oldest notifications that may go, as many as it takes; whether there is room then. Where there would not be,
+/// none is lost for nothing.
+fn give_way(cx: &mut Context<'_, '_>, which: Which, need: Need) -> bool {
+    let (mut notifications, mut free) = (cx.items(item::NOTIFICATIONS).len(), free(cx));
+    if need.is_met(notifications, free) {
         return true;
     }
     let mut kept = all(cx);
@@ -167,13 +185,16 @@ fn give_way(cx: &mut Context<'_, '_>, which: Which, enough: impl Fn(&mut Context
     {
         kept.remove(last);
     }
-    for oldest in kept {
+    let enough = kept.iter().position(|oldest| {
+        notifications -= 1;
+        free += Key::SIZE + cx.get(oldest.item).map_or(0, <[u8]>::len);
+        need.is_met(notifications, free)
+    });
+    let Some(enough) = enough else { return false };
+    for oldest in kept.iter().take(enough + 1) {
         cx.remove(oldest.item);
-        if enough(cx) {
-            return true;
-        }
     }
-    false
+    true
 }
 
 /// Writes it where the sequence number says, or behind that, should one that nobody fetched for long still lie there.
@@ -198,9 +219,9 @@ pub(super) fn room(cx: &mut Context<'_, '_>) -> usize {
     free(cx) + notifications
 }
 
-/// The oldest notifications give way until so many bytes are free, or none is left.
-pub(super) fn make_room(cx: &mut Context<'_, '_>, bytes: usize) {
-    give_way(cx, Which::All, |cx| free(cx) >= bytes);
+/// The oldest notifications give way until so many bytes are free; whether they are, and if they cannot be, none does.
+pub(super) fn make_room(cx: &mut Context<'_, '_>, bytes: usize) -> bool {
+    give_way(cx, Which::All, Need { place: false, bytes })
 }
 
 /// Bytes that a notification to this address takes, at most.

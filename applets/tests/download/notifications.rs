@@ -236,3 +236,82 @@ fn old_notifications_do_not_lessen_the_memory_for_profiles() {
     let (nvm, _) = first_release(&pki, 200);
     assert_eq!(free(&mut device(nvm, 512 * 1024)), without);
 }
+
+/// A notification that would not fit even if all others gave way: none does, it is not kept, and the command succeeds.
+#[test]
+fn nothing_gives_way_for_nothing() {
+    let pki = pki(1);
+    let recipient = |event, address: &str| NotificationConfigurationInformation {
+        profile_management_operation: event,
+        notification_address: address.into(),
+    };
+    let long = format!("{}.example", "a".repeat(150));
+    let metadata = StoreMetadataRequest {
+        notification_configuration_info: Some(vec![
+            recipient(NotificationEvent::ENABLE, "a.b"),
+            recipient(NotificationEvent::DISABLE, &long),
+        ]),
+        ..super::metadata()
+    };
+    let contents = Contents { metadata: rsp::encode(&metadata).unwrap(), ..contents() };
+    let by_iccid =
+        |tag| [&[0xBF, tag, 0x11, 0xA0, 0x0C, 0x5A, 0x0A][..], metadata.iccid.octets(), &[0x81, 1, 0]].concat();
+    let enabled = |with_result: bool| {
+        let mut roomy = device(personalised(&pki), usize::MAX);
+        let (server, otpk) = ready(&mut roomy, &pki);
+        assert!(matches!(roomy.load(&server.package(&otpk, &contents)), FinalResult::SuccessResult(_)));
+        if !with_result {
+            assert_eq!(roomy.es10(&[0xBF, 0x30, 3, 0x80, 1, 1]), [0xBF, 0x30, 3, 0x80, 1, 0]);
+        }
+        assert_eq!(roomy.es10(&by_iccid(0x31)), [0xBF, 0x31, 3, 0x80, 1, 0]);
+        let notifications = octets(&roomy.notifications());
+        let used = roomy.card.nvm().used();
+        (roomy.card.into_nvm(), notifications, used)
+    };
+    for with_result in [false, true] {
+        let mut outcomes = Vec::new();
+        for free in [0, 20, 60, 100, 150, 200, 300, 400] {
+            let (nvm, before, used) = enabled(with_result);
+            assert_eq!(before.len(), 1 + usize::from(with_result));
+            let profile = CardProfile { non_volatile_memory: used + free, ..CardProfile::default() };
+            let mut device = Device { card: Card::new(profile, nvm, Box::new(Seeded(8)), applets::build), block: 255 };
+            device.power_on();
+            assert_eq!(device.es10(&by_iccid(0x32)), [0xBF, 0x32, 3, 0x80, 1, 0]);
+            let after = octets(&device.notifications());
+            let is_new = |notification: &Vec<u8>| !before.contains(notification);
+            let lost = before.iter().filter(|notification| !after.contains(*notification)).count();
+            // Gone only if the new one is there; the result of the installation not even then.
+            assert_eq!(
+                after.iter().filter(|notification| is_new(notification)).count() >= 1,
+                lost > 0 || after.len() > before.len()
+            );
+            assert!(!with_result || after[0] == before[0], "{free}");
+            outcomes.push((lost, after.len() - (before.len() - lost)));
+            assert!(device.card.nvm().used() <= used + free, "{free}");
+        }
+        // Not kept; in the place of the other; beside it.
+        assert_eq!((outcomes[0], outcomes[7]), ((0, 0), (0, 1)), "{outcomes:?}");
+        assert!(outcomes.contains(&(1, 1)), "{outcomes:?}");
+    }
+}
+
+/// An installation result likewise: all that is older gives way to it if that is of use, else nothing.
+#[test]
+fn a_result_that_does_not_fit_is_given_and_not_kept() {
+    let pki = pki(1);
+    let (nvm, _) = first_release(&pki, 1);
+    let used = device(nvm.clone(), usize::MAX).card.nvm().used();
+    let mut kept = Vec::new();
+    for free in [0, 100, 200, 400] {
+        let mut device = device(nvm.clone(), used + 150 + free);
+        let before = octets(&device.notifications());
+        let (server, otpk) = ready(&mut device, &pki);
+        let contents = Contents { configure: vec![0xBF, 0x25, 0], ..contents() };
+        let result = device.load_pieces(&pieces(&server.package(&otpk, &contents))).expect("a result");
+        let after = octets(&device.notifications());
+        kept.push(after.contains(&result));
+        assert!(after.contains(&result) || after == before, "{free}");
+        assert!(device.card.nvm().used() <= used + 150 + free, "{free}");
+    }
+    assert_eq!(kept.last(), Some(&true));
+}
