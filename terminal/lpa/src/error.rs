@@ -152,6 +152,12 @@ pub enum CardError {
     /// A card that is shared has no logical channel for the LPA.
     #[error("the card has no logical channel left ({0}), and the basic one is the other program's; end that program")]
     NoChannel(StatusWord),
+    /// On a card that is shared a function ended with 6985, as it does where no LPA was announced.
+    #[error(
+        "the eUICC refused {0} (6985): start the procedure again; if it refuses every one, nobody has told it of an LPA: the \
+         program that shares the card has to, in TERMINAL CAPABILITY, or the card has to be the LPA's alone (no --shared)"
+    )]
+    Unannounced(&'static str),
     /// A function ended with a status word other than success.
     #[error("the eUICC refused {function}: {sw}, {}", explanation::status_word(*.sw))]
     Status {

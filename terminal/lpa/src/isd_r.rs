@@ -25,7 +25,7 @@ pub struct Options {
     /// Otherwise the card is simply reset when a profile was switched.
     pub toolkit: bool,
     /// The card is another program's as well: a channel of its own or none, and no reset. What the switch of a profile asks
-    /// for, a REFRESH or a reset, is for that program to do.
+    /// for, a REFRESH or a reset, is for that program to do; so is TERMINAL CAPABILITY.
     pub shared: bool,
 }
 
@@ -37,6 +37,11 @@ impl Default for Options {
 
 /// TERMINAL CAPABILITY of an LPA: extended logical channels, additional interface, LUId LPDd LDSd.
 /// TS 102 221 section 11.1.19.2
+///
+/// Not for a card that is shared: a terminal says this of itself once in a card session, before it selects the first
+/// application, and the card knows one set of it, whatever channel it comes on. The terminal is the other program then; it
+/// has long selected something, and what it announced (its power supply above all) would be gone. Whether the card was
+/// powered for this program or for the other, PC/SC does not tell.
 const TERMINAL_CAPABILITY: [u8; 10] = [0xA9, 0x08, 0x81, 0x00, 0x82, 0x01, 0x01, 0x83, 0x01, 0x07];
 
 /// P1 of STORE DATA: more blocks follow, or this is the last.
@@ -126,6 +131,9 @@ impl<T: Transport> IsdR<T> {
             let mut response = self.exchange(&command)?;
             data.append(&mut response.data);
             sw = response.sw;
+            if self.options.shared && sw == StatusWord::CONDITIONS_NOT_SATISFIED {
+                return Err(CardError::Unannounced(function).into());
+            }
             if !sw.is_ok() {
                 return Err(CardError::Status { function, sw }.into());
             }
@@ -165,9 +173,11 @@ impl<T: Transport> IsdR<T> {
         if let Some(channel) = self.channel {
             return Ok(channel);
         }
-        let capability = CommandBuf::new(class(true, 0), Ins::TERMINAL_CAPABILITY, 0, 0).data(TERMINAL_CAPABILITY);
-        // Cards that do not know the command refuse it and work without.
-        self.exchange(&capability)?;
+        if !self.options.shared {
+            let capability = CommandBuf::new(class(true, 0), Ins::TERMINAL_CAPABILITY, 0, 0).data(TERMINAL_CAPABILITY);
+            // Cards that do not know the command refuse it and work without.
+            self.exchange(&capability)?;
+        }
         if self.options.toolkit {
             let profile = CommandBuf::new(class(true, 0), Ins::TERMINAL_PROFILE, 0, 0).data(TERMINAL_PROFILE);
             let answer = self.exchange(&profile)?;
@@ -354,16 +364,27 @@ mod tests {
     fn a_shared_card_keeps_what_others_have() {
         let shared = || Options { shared: true, ..Options::default() };
         let list = ("81E2910003BF2D0000", "BF2D02A0009000");
-        let card = dialogue(&[&[list, ("00708001", "9000")], &OPEN[..], &[list, ("00708001", "9000")]].concat());
+        let close = ("00708001", "9000");
+        let card = Dialogue::new(&[&OPEN[1..], &[list, close], &OPEN[1..], &[list, close]].concat());
         let mut isd_r = IsdR::open(card, shared()).unwrap();
         isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
         isd_r.reset().unwrap();
         isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
         let card = isd_r.close();
         assert!(card.is_finished() && card.resets == 0);
-        let full = Dialogue::new(&[OPEN[0], ("0070000001", "6A81")]);
+        let full = Dialogue::new(&[("0070000001", "6A81")]);
         let error = IsdR::open(full, shared()).unwrap_err();
         assert!(error.to_string().starts_with("the card has no logical channel left (6A81)"), "{error}");
+    }
+
+    /// An eUICC that wants to be told of an LPA first: that is for the terminal to do.
+    #[test]
+    fn a_shared_card_that_was_told_of_no_lpa() {
+        let steps = [&OPEN[1..], &[("81E2910003BF2D0000", "6985")]].concat();
+        let mut isd_r = IsdR::open(Dialogue::new(&steps), Options { shared: true, ..Options::default() }).unwrap();
+        let error = isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap_err();
+        assert_eq!(error, LpaError::Card(CardError::Unannounced("GetProfilesInfo")));
+        assert!(error.to_string().contains("TERMINAL CAPABILITY"), "{error}");
     }
 
     /// What the other program's reset took away is opened once more; a second time it is an error.
@@ -372,11 +393,11 @@ mod tests {
         let reset = ("81E2910003BF2D0000", "reset");
         let list = ("81E2910003BF2D0000", "BF2D02A0009000");
         let shared = || Options { shared: true, ..Options::default() };
-        let card = dialogue(&[&[reset], &OPEN[..], &[list]].concat());
+        let card = Dialogue::new(&[&OPEN[1..], &[reset], &OPEN[1..], &[list]].concat());
         let mut isd_r = IsdR::open(card, shared()).unwrap();
         isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
         assert!(isd_r.transport().is_finished());
-        let card = dialogue(&[&[reset], &OPEN[..], &[reset]].concat());
+        let card = Dialogue::new(&[&OPEN[1..], &[reset], &OPEN[1..], &[reset]].concat());
         let mut isd_r = IsdR::open(card, shared()).unwrap();
         let error = isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap_err();
         assert_eq!(error, LpaError::Transport(TransportError::CardReset));
