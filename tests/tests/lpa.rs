@@ -64,4 +64,5 @@ fn a_profile_is_installed_if_somebody_agrees() {
     let (_, deleted, _) = lpa(folder, &["profile", "delete", &iccid], "");
     let (_, waiting, _) = lpa(folder, &["notification", "list"], "");
     assert_eq!(deleted.contains("notification process"), waiting.contains(&iccid), "{deleted}{waiting}");
+    assert_ne!(deleted.contains("no notification is pending"), waiting.contains(&iccid), "{deleted}{waiting}");
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use clap::{Args, Subcommand};
 use lpa::Order;
 use lpa::discovery::discover;
+use lpa::notification::{Pending, delete_profile};
 use rsp::Iccid;
 use rsp::es10c::ProfileIdentifier;
-use rsp::metadata::{NotificationEvent, ProfileInfo, ProfileState};
+use rsp::metadata::{ProfileInfo, ProfileState};
 use serde::Serialize;
 use serde_json::json;
 
@@ -138,20 +139,8 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             output.text(format_args!("disabled{}", session.left_to_others()))?;
         }
         Command::Delete(which) => {
-            let before = euicc.list_notifications().map(|(list, _)| list).unwrap_or_default();
-            euicc.delete_profile(which.profile.clone())?;
-            // What it is to report depends on what its operator wants to hear of.
-            let waiting = euicc.list_notifications().map(|(list, _)| list).unwrap_or_default();
-            let waits = waiting.iter().any(|notification| {
-                notification.profile_management_operation == NotificationEvent::DELETE
-                    && !before.iter().any(|known| known.seq_number == notification.seq_number)
-            });
-            output.json(&json!({ "deleted": name(&which.profile), "notification_waits": waits }))?;
-            output.text(if waits {
-                "deleted; `vuicc lpa notification process` reports it to the operator"
-            } else {
-                "deleted; its operator does not want to hear of it"
-            })?;
+            let pending = delete_profile(&mut euicc, which.profile.clone())?;
+            output.put(&Deletion::new(&which.profile, pending))?;
         }
         Command::Nickname(nickname) => {
             euicc.set_nickname(nickname.iccid.clone(), &nickname.name)?;
@@ -183,6 +172,44 @@ fn name(profile: &ProfileIdentifier) -> String {
     match profile {
         ProfileIdentifier::IsdpAid(aid) => aid.to_string(),
         ProfileIdentifier::Iccid(iccid) => iccid.to_string(),
+    }
+}
+
+/// A profile that is gone, and what is to be reported of it.
+#[derive(Serialize)]
+struct Deletion {
+    deleted: String,
+    /// `None`: not known.
+    notification_waits: Option<bool>,
+    notifications: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+impl Deletion {
+    fn new(profile: &ProfileIdentifier, pending: Pending) -> Self {
+        let (notifications, cause) = match pending {
+            Pending::New(new) => (Some(new.len()), None),
+            Pending::Nothing => (Some(0), None),
+            Pending::Unknown(cause) => (None, Some(cause.to_string())),
+        };
+        Self { deleted: name(profile), notification_waits: notifications.map(|count| count > 0), notifications, cause }
+    }
+}
+
+impl fmt::Display for Deletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.notifications, &self.cause) {
+            (Some(0), _) => f.write_str("deleted; no notification is pending"),
+            (Some(count), _) => {
+                write!(f, "deleted; {count} pending: `vuicc lpa notification process` reports it to the operator")
+            }
+            (None, cause) => write!(
+                f,
+                "deleted; whether a notification is pending is not known ({}); look with `vuicc lpa notification list`",
+                cause.as_deref().unwrap_or("the eUICC does not say")
+            ),
+        }
     }
 }
 
@@ -227,6 +254,9 @@ impl fmt::Display for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lpa::LpaError;
+    use rsp::metadata::NotificationEvent;
+    use rsp::notification::NotificationMetadata;
 
     /// A name is a name: it makes no row of its own.
     #[test]
@@ -245,5 +275,32 @@ mod tests {
                 "                      operational, -"
             ]
         );
+    }
+
+    #[test]
+    fn what_a_deletion_left_in_text_and_json() {
+        let profile = ProfileIdentifier::Iccid("89000123456789012341".parse().unwrap());
+        let told = |pending| {
+            let deletion = Deletion::new(&profile, pending);
+            (deletion.to_string(), serde_json::to_value(&deletion).unwrap())
+        };
+        let one = NotificationMetadata {
+            seq_number: 7,
+            profile_management_operation: NotificationEvent::DELETE,
+            notification_address: "smdp.example".into(),
+            iccid: None,
+        };
+        let (text, json) = told(Pending::New(vec![one.clone(), one]));
+        assert_eq!(text, "deleted; 2 pending: `vuicc lpa notification process` reports it to the operator");
+        let deleted = "89000123456789012341";
+        assert_eq!(json, json!({ "deleted": deleted, "notification_waits": true, "notifications": 2 }));
+        let (text, json) = told(Pending::Nothing);
+        assert_eq!(text, "deleted; no notification is pending");
+        assert_eq!(json, json!({ "deleted": deleted, "notification_waits": false, "notifications": 0 }));
+        let (text, json) = told(Pending::Unknown(LpaError::NoNotification(7)));
+        let cause = LpaError::NoNotification(7).to_string();
+        assert!(text.starts_with("deleted; whether a notification is pending is not known") && text.contains(&cause));
+        let expected = json!({ "deleted": deleted, "notification_waits": null, "notifications": null, "cause": cause });
+        assert_eq!(json, expected);
     }
 }

@@ -4,9 +4,11 @@ use std::thread;
 use std::time::Duration;
 
 use reader_bridge::Transport;
-use rsp::Raw;
 use rsp::es9::HandleNotificationRequest;
+use rsp::es10c::ProfileIdentifier;
+use rsp::metadata::NotificationEvent;
 use rsp::notification::{NotificationMetadata, PendingNotification};
+use rsp::{DecodeError, Raw};
 
 use crate::error::{CardError, LpaError, ServerError};
 use crate::euicc::Euicc;
@@ -57,6 +59,56 @@ pub enum Outcome {
     Failed(LpaError),
     /// Not tried, because an earlier one for the same recipient failed and order matters.
     HeldBack,
+}
+
+/// What a command has left to report.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pending {
+    /// These are new: at least one.
+    New(Vec<NotificationMetadata>),
+    /// Nothing is.
+    Nothing,
+    /// The eUICC did not say.
+    Unknown(LpaError),
+}
+
+/// The notifications of an eUICC, where they can be listed.
+type Listed = Result<(Vec<NotificationMetadata>, Vec<DecodeError>), LpaError>;
+
+impl Pending {
+    /// What is new in the list `after` a command for `event`, against that `before` it.
+    fn new(before: Listed, after: Listed, event: NotificationEvent) -> Self {
+        let ((before, _), (after, faults)) = match (before, after) {
+            (_, Err(cause)) => return Self::Unknown(cause),
+            // Without the list before the command, none of this event is a new one, and one may be an old one.
+            (Err(cause), Ok((after, _))) if after.iter().any(|one| one.profile_management_operation == event) => {
+                return Self::Unknown(cause);
+            }
+            (Err(_), Ok(after)) => (Default::default(), after),
+            (Ok(before), Ok(after)) => (before, after),
+        };
+        let is_new = |one: &NotificationMetadata| {
+            one.profile_management_operation == event && !before.iter().any(|known| known.seq_number == one.seq_number)
+        };
+        let new: Vec<_> = after.into_iter().filter(is_new).collect();
+        match faults.into_iter().next() {
+            // It may be the one.
+            Some(cause) if new.is_empty() => {
+                Self::Unknown(CardError::Response { function: "ListNotification", cause }.into())
+            }
+            _ if new.is_empty() => Self::Nothing,
+            _ => Self::New(new),
+        }
+    }
+}
+
+/// Deletes a profile; what that left to report depends on what its operator wants to hear of, and on the room for it.
+///
+/// An error is that the profile was not deleted. That its eUICC does not tell what is pending is none.
+pub fn delete_profile<T: Transport>(euicc: &mut Euicc<T>, profile: ProfileIdentifier) -> Result<Pending, LpaError> {
+    let before = euicc.list_notifications();
+    euicc.delete_profile(profile)?;
+    Ok(Pending::new(before, euicc.list_notifications(), NotificationEvent::DELETE))
 }
 
 /// Delivers notifications in the order of their numbers, and removes those delivered, if `remove`.
@@ -237,6 +289,67 @@ mod tests {
             (answer, 0x9000)
         });
         Euicc::open(card, Options::default()).unwrap()
+    }
+
+    /// What a deletion left, on an eUICC that answers ListNotification so before and after it.
+    fn left_by_a_deletion(before: (&[u8], u16), after: (&[u8], u16)) -> Pending {
+        let mut lists = [before, after].map(|(list, sw)| (list.to_vec(), sw)).into_iter();
+        let mut deleted = false;
+        let card = FakeCard::new(move |message| match message {
+            [0xBF, 0x28, ..] => lists.next().unwrap(),
+            [0xBF, 0x33, ..] => {
+                assert!(!core::mem::replace(&mut deleted, true), "once");
+                (vec![0xBF, 0x33, 3, 0x80, 1, 0], 0x9000)
+            }
+            other => panic!("{other:02X?}"),
+        });
+        let mut euicc = Euicc::open(card, Options::default()).unwrap();
+        let iccid = ProfileIdentifier::Iccid("89000123456789012341".parse().unwrap());
+        delete_profile(&mut euicc, iccid).unwrap()
+    }
+
+    #[test]
+    fn what_a_deletion_left_is_pending_or_nothing_or_not_known() {
+        let of = |event, seq_number| NotificationMetadata {
+            profile_management_operation: event,
+            ..metadata(seq_number, "smdp.example")
+        };
+        let (enable, delete) =
+            (|number| of(NotificationEvent::ENABLE, number), |number| of(NotificationEvent::DELETE, number));
+        let list = |list: &[NotificationMetadata]| {
+            rsp::encode(&ListNotificationResponse::NotificationMetadataList(list.to_vec())).unwrap()
+        };
+        let ok = |list: &[u8]| (list.to_vec(), 0x9000);
+        let left = |before: &(Vec<u8>, u16), after: &(Vec<u8>, u16)| {
+            left_by_a_deletion((&before.0, before.1), (&after.0, after.1))
+        };
+        let (none, first, second) =
+            (ok(&list(&[])), ok(&list(&[enable(1), delete(2)])), ok(&list(&[enable(1), delete(2), delete(3)])));
+        assert_eq!(left(&none, &first), Pending::New(vec![delete(2)]));
+        assert_eq!(left(&first, &second), Pending::New(vec![delete(3)]));
+        assert_eq!(left(&ok(&list(&[enable(1)])), &second), Pending::New(vec![delete(2), delete(3)]));
+        assert_eq!(left(&first, &first), Pending::Nothing);
+        assert_eq!(left(&none, &none), Pending::Nothing);
+        // An older one that gave way.
+        assert_eq!(left(&second, &ok(&list(&[delete(3)]))), Pending::Nothing);
+
+        // undefinedError, an eUICC that does not know the function, one that answers nonsense.
+        for silent in [ok(&[0xBF, 0x28, 3, 0x81, 1, 0x7F]), (vec![], 0x6A88), ok(&[0xBF, 0x28]), ok(&[])] {
+            let Pending::Unknown(cause) = left(&first, &silent) else { panic!("{silent:02X?}") };
+            assert!(cause.to_string().contains("ListNotification"), "{cause}");
+            assert!(matches!(left(&silent, &first), Pending::Unknown(_)), "delete 2 may be an old one");
+            assert_eq!(left(&silent, &ok(&list(&[enable(1)]))), Pending::Nothing, "none of a deletion at all");
+        }
+        // A list with one that is not understood, which may be the one.
+        let garbled = |entries: &[NotificationMetadata]| {
+            let entries: Vec<u8> = entries.iter().flat_map(|entry| rsp::encode(entry).unwrap()).collect();
+            let entries = [&entries[..], &[0xBF, 0x2F, 0x02, 0x80, 0x00]].concat();
+            let length = u8::try_from(entries.len()).unwrap();
+            ok(&[&[0xBF, 0x28, length + 2, 0xA0, length][..], &entries].concat())
+        };
+        assert!(matches!(left(&first, &garbled(&[enable(1), delete(2)])), Pending::Unknown(_)));
+        assert_eq!(left(&none, &garbled(&[delete(2)])), Pending::New(vec![delete(2)]));
+        assert_eq!(left(&garbled(&[enable(1)]), &first), Pending::New(vec![delete(2)]));
     }
 
     fn outcomes(deliveries: &[Delivery]) -> Vec<(u64, &'static str)> {
