@@ -17,6 +17,6 @@ pub mod serve;
 pub mod tls;
 
 pub use client::{CallError, Client};
-pub use places::MOST_CONNECTIONS;
+pub use places::{MOST_CONNECTIONS, MOST_OF_ONE};
 pub use serve::{PeerAddress, PeerCertificate, network_of, serve, serve_behind};
 pub use tls::{TlsError, TlsIdentity};

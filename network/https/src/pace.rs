@@ -9,9 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// For so long, in all, a peer may take nothing while something waits to be written to it.
-const ALLOWANCE: Duration = Duration::from_secs(10);
+const ALLOWANCE: Duration = Duration::from_secs(30);
 /// Octets for which the peer gets a second back: slower than that no network is.
-const SLOWEST: u64 = 1024;
+const SLOWEST: u64 = 512;
+/// Octets that the operating system is asked to keep for a peer; Linux keeps twice as many. It says that there is room
+/// again when a third of that is free, so that a client that reads a kilobyte a second is seen to read every twenty
+/// seconds. With the room it takes by itself, up to megabytes, that client would seem to stand still. An answer of the
+/// usual size goes in at once.
+pub(crate) const SEND_BUFFER: usize = 32 * 1024;
 
 /// A stream that fails once its peer has not taken anything for too long, or takes it drop by drop.
 pub(crate) struct Paced<T> {

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 /// Connections served at once.
 pub const MOST_CONNECTIONS: usize = 512;
-/// Those of one network. Behind a proxy there may be many.
-const MOST_OF_ONE: usize = MOST_CONNECTIONS / 4;
+/// Those of one network. Behind a trusted proxy there may be as many as there are.
+pub const MOST_OF_ONE: usize = MOST_CONNECTIONS / 4;
 
 /// All places of a listener.
 #[derive(Clone)]

@@ -19,12 +19,13 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::pace::Paced;
+use crate::pace::{Paced, SEND_BUFFER};
 use crate::places::{Full, Place, Places, Whose};
 
 /// A client has this long for its TLS handshake, again for the head of each request, and again for the body.
@@ -83,6 +84,10 @@ async fn serve_on(
     router: Router,
     stop: impl Future<Output = ()>,
 ) {
+    // Its connections inherit it.
+    if let Err(error) = SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER) {
+        tracing::warn!(%error, "slow clients may be taken for ones that do not read");
+    }
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
@@ -298,6 +303,8 @@ mod tests {
     use super::*;
     use crate::binding::Whole;
     use axum::routing::{get, post};
+    use socket2::{Domain, Socket, Type};
+    use std::io::{Read, Write};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// Says something, and hears what the server says until it hangs up.
@@ -407,6 +414,45 @@ mod tests {
             }
             assert!(began.elapsed() < 6 * PATIENCE, "it is still there");
         }
+    }
+
+    /// At a kilobyte a second, whatever the operating system keeps of the answer meanwhile. The clock goes on by what was
+    /// read, and stands still while a thread is at it.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_gets_everything() {
+        const SIZE: usize = 256 * 1024;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(async || "x".repeat(SIZE)));
+        tokio::spawn(serve(listener, None, router, core::future::pending()));
+        tokio::task::yield_now().await;
+        // Segments as they are between machines; those of this one's own are larger than a client's buffer.
+        let slow = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        slow.set_tcp_mss(1448).unwrap();
+        slow.set_recv_buffer_size(4 * 1024).unwrap();
+        slow.connect(&at.into()).unwrap();
+        let mut slow = std::net::TcpStream::from(slow);
+        slow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        loop {
+            let read = tokio::task::spawn_blocking(move || {
+                let mut some = [0; 1024];
+                let outcome = slow.read(&mut some).map(|taken| some[..taken].to_vec());
+                std::thread::sleep(Duration::from_millis(1));
+                (slow, outcome)
+            });
+            let (back, outcome) = read.await.unwrap();
+            slow = back;
+            match outcome {
+                Ok(some) if some.is_empty() => break,
+                Ok(some) => {
+                    tokio::time::advance(Duration::from_millis(some.len() as u64 * 1000 / 1024)).await;
+                    answer.extend(some);
+                }
+                Err(error) => panic!("cut after {} octets: {error}", answer.len()),
+            }
+        }
+        assert!(answer.ends_with(&vec![b'x'; SIZE]), "{} octets came", answer.len());
     }
 
     #[tokio::test]
