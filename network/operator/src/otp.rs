@@ -104,6 +104,19 @@ pub enum OtpError {
     Seal(#[from] SealBroken),
 }
 
+/// Takes back the codes that wait to be entered, or to be sent, for a subscription.
+pub(crate) async fn forget(tx: &mut AnyConnection, imsi: &Imsi) -> Result<(), sqlx::Error> {
+    for sql in ["DELETE FROM one_time_code WHERE card = $1", "DELETE FROM one_time_code_message WHERE number = $1"] {
+        query(sql).bind(card_of(imsi)).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// What a subscription's card is called here.
+fn card_of(imsi: &Imsi) -> String {
+    digest(&["card", imsi.as_str()])
+}
+
 impl OneTimeCodes {
     /// Codes kept in `database`, sealed with `key`, sent by `sender`.
     pub fn new(database: Database, key: Arc<MasterKey>, sender: Arc<dyn SmsSender>) -> Self {
@@ -132,7 +145,7 @@ impl OneTimeCodes {
         let sending = fresh()?;
         // Nobody's card is one of its own.
         let card = match to.subscription {
-            Some(imsi) => digest(&["card", imsi.as_str()]),
+            Some(imsi) => card_of(imsi),
             None => digest(&["nobody", &sending]),
         };
         let text = Zeroizing::new(message.0.with(message.1, &code));

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 
 use super::store::{Change, HlrError, Lookup, column};
 use super::{Credentials, Group, Member, Mode, Status, Subscription};
-use crate::{Imsi, Msisdn};
+use crate::{Imsi, Msisdn, otp};
 
 const SUBSCRIPTION: &str = "s.imsi, s.iccid, s.msisdn, s.eid, s.status FROM subscription s";
 
@@ -102,6 +102,12 @@ pub(crate) async fn remove(tx: &mut AnyConnection, imsi: &Imsi, change: &Change)
         note(tx, change, "unbind", group.as_str(), imsi.as_str()).await?;
     }
     query("DELETE FROM contact WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
+    // Who gets this IMSI next is somebody else.
+    sign_out(tx, imsi).await?;
+    for table in ["entitlement_token", "mt_attachment"] {
+        let sql = format!("DELETE FROM {table} WHERE imsi = $1");
+        query(AssertSqlSafe(sql)).bind(imsi.as_str()).execute(&mut *tx).await?;
+    }
     query("DELETE FROM subscription WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
     note(tx, change, "remove", imsi.as_str(), "").await?;
     Ok(())
@@ -119,6 +125,9 @@ pub(crate) async fn set_status(
     let sql = "UPDATE subscription SET status = $1 WHERE imsi = $2";
     query(sql).bind(status.name()).bind(imsi.as_str()).execute(&mut *tx).await?;
     note(tx, change, "status", imsi.as_str(), status.name()).await?;
+    if status != Status::Active {
+        sign_out(tx, imsi).await?;
+    }
     if let Some(msisdn) = group_of(tx, imsi).await? {
         let reachable = active_members(tx, &msisdn).await? > 0;
         let sql = "UPDATE msisdn_group SET active = $1 WHERE msisdn = $2 AND active <> $1";
@@ -129,6 +138,13 @@ pub(crate) async fn set_status(
         }
     }
     Ok(())
+}
+
+/// Ends what a subscriber is signed in to, and the codes they could sign in with: whoever is in service again signs in anew,
+/// with a code sent since.
+async fn sign_out(tx: &mut AnyConnection, imsi: &Imsi) -> Result<(), HlrError> {
+    query("DELETE FROM portal_session WHERE subject = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
+    Ok(otp::forget(tx, imsi).await?)
 }
 
 /// Gives a subscription a number of its own, or takes it away.

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use operator::boss::{Decision, Order, State};
-use operator::hlr::{Change, Mode, Status};
+use operator::hlr::{Change, Credentials, Lookup, Mode, Status};
 
 use crate::browser::{Browser, Page, attribute};
 use crate::world::{FRIEND, FRIEND_NUMBER, OWNER, OWNER_NUMBER, World};
@@ -271,5 +271,38 @@ async fn a_barred_subscriber_is_signed_out() {
     let page = browser.submit(&page, "/care/sign-out", &[]).await;
     assert!(page.body.contains("Sign in to your devices"));
     world.hlr.set_status(&owner, Status::Active, &Change::by("test")).await.unwrap();
+    assert_eq!(browser.get("/care/").await.header("location"), "/care/sign-in");
+}
+
+/// For good, also where nobody looked meanwhile: a session that was idle, and a code that was not entered.
+#[tokio::test]
+async fn nothing_of_before_a_bar_opens_anything_after_it() {
+    let world = World::new().await;
+    let owner = OWNER.parse().unwrap();
+    let (mut browser, _) = signed_in(&world).await;
+    let mut other = Browser::new(world.portal());
+    let page = other.open("/care/").await;
+    let asked = other.submit(&page, "/care/sign-in", &[("number", OWNER_NUMBER)]).await;
+    let code = world.code(OWNER).await;
+    for status in [Status::Barred, Status::Active] {
+        world.hlr.set_status(&owner, status, &Change::by("test")).await.unwrap();
+    }
+    assert_eq!(browser.get("/care/").await.header("location"), "/care/sign-in");
+    let late = other.submit(&asked, "/care/code", &[("code", &code)]).await;
+    assert_eq!(late.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // The friend's are their own.
+    let page = other.submit(&late, "/care/sign-in", &[("number", FRIEND_NUMBER)]).await;
+    world.hlr.set_status(&owner, Status::Barred, &Change::by("test")).await.unwrap();
+    let code = world.code(FRIEND).await;
+    let page = other.submit(&page, "/care/code", &[("code", &code)]).await;
+    assert_eq!(page.status, StatusCode::OK);
+
+    // Nor does whoever has the IMSI next inherit anything.
+    world.hlr.set_status(&owner, Status::Active, &Change::by("test")).await.unwrap();
+    let (mut browser, _) = signed_in(&world).await;
+    let subscription = world.hlr.lookup(Lookup::Imsi(&owner)).await.unwrap().remove(0);
+    world.hlr.remove(&owner, &Change::by("test")).await.unwrap();
+    let credentials = Credentials::milenage([3; 16], [4; 16]);
+    world.hlr.add(&subscription, &credentials, &Change::by("test")).await.unwrap();
     assert_eq!(browser.get("/care/").await.header("location"), "/care/sign-in");
 }
