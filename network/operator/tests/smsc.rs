@@ -19,7 +19,7 @@ use operator::smsc::{
     Client, ENTITLEMENT_PORT, Esme, EsmeSettings, Patience, Receipt, Settings, SmsError, SmsSender, Smsc, SmscError,
     State, Submission, serve,
 };
-use operator::{Imsi, Msisdn};
+use operator::{Imsi, Msisdn, secret};
 use peer::{K, OPC, Peer};
 use postgresql::{Place, on_each_database};
 use serde_json::{Value, json};
@@ -643,6 +643,37 @@ impl Phone {
 
 fn packet(answer: &Value) -> Vec<u8> {
     BASE64.decode(answer["eap-relay-packet"].as_str().unwrap()).unwrap()
+}
+
+/// As many phones of one address as that may have connections want to wait: whoever only asks is answered as before.
+#[tokio::test]
+async fn phones_that_wait_shut_nobody_out() {
+    const MANY: usize = https::MOST_OF_ONE;
+    let place = Place::sqlite();
+    let (smsc, _) = smsc_at(&place).await;
+    let database = Database::open(&place.url).await.unwrap();
+    let mut phone = Phone::new(&smsc, Peer::new(Method::Aka)).await;
+    phone.attach().await;
+    for number in 0..MANY {
+        let sql = "INSERT INTO mt_attachment (token, imsi, expires_at) VALUES ($1, $2, $3)";
+        let insert =
+            sqlx::query(sql).bind(secret::digest(&[&number.to_string()])).bind(format!("0010100001{number:05}"));
+        insert.bind(i64::MAX).execute(database.pool()).await.unwrap();
+    }
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..MANY {
+        let request = phone.http.get(format!("{}/messages?wait=55", phone.door)).bearer_auth(number);
+        waiting.spawn(async move {
+            request.send().await.map(|answer| (answer.status().as_u16(), answer.headers().clone()))
+        });
+    }
+
+    for _ in MANY / 2..MANY {
+        let (status, headers) = waiting.join_next().await.unwrap().unwrap().unwrap();
+        assert_eq!((status, headers["retry-after"].to_str().unwrap()), (503, "5"));
+    }
+    assert_eq!(phone.messages(0).await, (200, vec![]));
+    assert_eq!(waiting.len(), MANY / 2, "they wait");
 }
 
 #[tokio::test]

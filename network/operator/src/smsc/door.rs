@@ -12,11 +12,12 @@
 //! `cause` is RP-Cause of TS 24.011: a message refused with 22, memory capacity exceeded, waits until the phone says that
 //! there is room again (RP-SMMA), or for an hour; it is no failed attempt.
 //!
-//! A message is handed out until it is acknowledged. A phone waits once: whoever asks again ends the earlier wait. Where too
-//! many wait already, 503 says when to ask again. All that is known of a phone is in the database: any process may
-//! answer the next request.
+//! A message is handed out until it is acknowledged. A phone waits once: whoever asks again ends the earlier wait. A wait holds
+//! a connection, so those of one network have half of what it may have, and all have half of all: where a place is
+//! wanted, whoever has waited longest is answered early; where nobody has waited long, 503 says when to ask again. All
+//! that is known of a phone is in the database: any process may answer the next request.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row, query};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::message::SmscError;
@@ -58,8 +59,13 @@ const GLANCE: Duration = Duration::from_secs(1);
 const CONVERSATION: u64 = 60;
 /// EAP conversations at a time.
 const ROOM: Room = Room { table: "mt_conversation", all: 10_000, each: 500 };
-/// Phones that wait for messages at a time: they leave half of the door's connections to others.
+/// Phones that wait for messages at a time: they leave half of the door's connections to others,
 const MOST_WAITING: usize = https::MOST_CONNECTIONS / 2;
+/// and half of their network's to those who share it, as behind a translator of addresses.
+const MOST_WAITING_OF_ONE: usize = https::MOST_OF_ONE / 2;
+/// For so long a phone waits before it gives way to another: those who are more than there is room for do not chase each
+/// other.
+const SHORTEST_WAIT: Duration = Duration::from_secs(10);
 /// Seconds an attachment is good for.
 const ATTACHMENT: u64 = 24 * 3600;
 
@@ -71,53 +77,88 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(hlr: Arc<Hlr>) -> Self {
-        Self { eap: Server::new(Settings::relay(), Standing(hlr)), waits: Waits::new(MOST_WAITING) }
+        Self {
+            eap: Server::new(Settings::relay(), Standing(hlr)),
+            waits: Waits::new(MOST_WAITING, MOST_WAITING_OF_ONE),
+        }
     }
 }
 
 /// Phones that wait for messages.
 struct Waits {
-    places: Semaphore,
-    phones: Mutex<HashMap<Imsi, Arc<Notify>>>,
+    most: usize,
+    most_of_one: usize,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Of the last one: who began to wait earlier has a lower one.
+    number: u64,
+    /// All that nobody has told to end.
+    waits: BTreeMap<u64, Wait>,
+}
+
+struct Wait {
+    imsi: Imsi,
+    source: Source,
+    since: Instant,
+    ended: Arc<Notify>,
 }
 
 /// A phone that waits, until dropped.
 struct Waiting<'a> {
-    imsi: Imsi,
-    /// Told when the same phone waits anew.
+    number: u64,
+    /// Told when it is to be answered: the same phone waits anew, or another one wants the place.
     ended: Arc<Notify>,
     waits: &'a Waits,
-    _place: SemaphorePermit<'a>,
 }
 
 impl Waits {
-    fn new(places: usize) -> Self {
-        Self { places: Semaphore::new(places), phones: Mutex::default() }
+    fn new(most: usize, most_of_one: usize) -> Self {
+        Self { most, most_of_one, table: Mutex::default() }
     }
 
-    /// Lets a phone wait, and ends its earlier wait. `None` if all places are taken.
-    fn begin(&self, imsi: &Imsi) -> Option<Waiting<'_>> {
-        let ended = Arc::new(Notify::new());
-        let mut phones = self.phones();
-        if let Some(earlier) = phones.get(imsi) {
-            earlier.notify_one();
+    /// Lets a phone wait, and ends its earlier wait. `None` if all places are taken by some that have not waited long.
+    fn begin(&self, imsi: &Imsi, source: &Source, now: Instant) -> Option<Waiting<'_>> {
+        let mut table = self.table();
+        table.end(|wait| wait.imsi == *imsi);
+        // Where the listener does not tell there is no network.
+        let is_neighbour = |wait: &Wait| *source != Source::default() && wait.source == *source;
+        if table.waits.values().filter(|wait| is_neighbour(wait)).count() >= self.most_of_one {
+            table.make_room(is_neighbour, now)?;
+        } else if table.waits.len() >= self.most {
+            table.make_room(|_| true, now)?;
         }
-        let place = self.places.try_acquire().ok()?;
-        phones.insert(imsi.clone(), Arc::clone(&ended));
-        Some(Waiting { imsi: imsi.clone(), ended, waits: self, _place: place })
+        table.number += 1;
+        let (number, ended) = (table.number, Arc::new(Notify::new()));
+        let wait = Wait { imsi: imsi.clone(), source: source.clone(), since: now, ended: Arc::clone(&ended) };
+        table.waits.insert(number, wait);
+        Some(Waiting { number, ended, waits: self })
     }
 
-    fn phones(&self) -> MutexGuard<'_, HashMap<Imsi, Arc<Notify>>> {
-        self.phones.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Tells the first of these to end, if there is one.
+    fn end(&mut self, which: impl Fn(&Wait) -> bool) -> Option<()> {
+        let number = self.waits.iter().find(|(_, wait)| which(wait)).map(|(number, _)| *number)?;
+        self.waits.remove(&number)?.ended.notify_one();
+        Some(())
+    }
+
+    /// The same of the first that has waited long enough.
+    fn make_room(&mut self, of: impl Fn(&Wait) -> bool, now: Instant) -> Option<()> {
+        self.end(|wait| of(wait) && now.duration_since(wait.since) >= SHORTEST_WAIT)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut phones = self.waits.phones();
-        if phones.get(&self.imsi).is_some_and(|last| Arc::ptr_eq(last, &self.ended)) {
-            phones.remove(&self.imsi);
-        }
+        self.waits.table().waits.remove(&self.number);
     }
 }
 
@@ -283,7 +324,7 @@ async fn attach(
 }
 
 #[derive(Deserialize)]
-struct Wait {
+struct Asked {
     #[serde(default)]
     wait: u64,
 }
@@ -302,7 +343,8 @@ struct Message {
 
 async fn messages(
     State(smsc): State<Smsc>,
-    Query(Wait { wait }): Query<Wait>,
+    Query(Asked { wait }): Query<Asked>,
+    source: Source,
     headers: HeaderMap,
 ) -> Result<Json<Messages>, Refusal> {
     let imsi = smsc.attached(&headers).await?;
@@ -318,7 +360,7 @@ async fn messages(
         }
         let place = match &mut place {
             Some(place) => place,
-            none => none.insert(smsc.inner.door.waits.begin(&imsi).ok_or(Refusal::Busy)?),
+            none => none.insert(smsc.inner.door.waits.begin(&imsi, &source, Instant::now()).ok_or(Refusal::Busy)?),
         };
         let mine = async {
             loop {
@@ -453,18 +495,48 @@ fn seconds(moment: u64) -> i64 {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn phones_wait_in_so_many_places_and_once_each() {
-        let waits = Waits::new(2);
-        let phone = |digits: &str| digits.parse::<Imsi>().unwrap();
-        let one = waits.begin(&phone("001010000000001")).unwrap();
-        let again = waits.begin(&phone("001010000000001")).unwrap();
-        one.ended.notified().await;
-        assert!(waits.begin(&phone("001010000000002")).is_none(), "both are taken");
+    fn phone(number: u32) -> Imsi {
+        format!("0010100000{number:05}").parse().unwrap()
+    }
+
+    fn is_told(waiting: &Waiting<'_>) -> bool {
+        core::pin::pin!(waiting.ended.notified()).as_mut().enable()
+    }
+
+    #[test]
+    fn phones_wait_in_so_many_places_and_once_each() {
+        let (waits, nowhere, now) = (Waits::new(2, 1), Source::default(), Instant::now());
+        let one = waits.begin(&phone(1), &nowhere, now).unwrap();
+        let again = waits.begin(&phone(1), &nowhere, now).unwrap();
+        assert!(is_told(&one) && !is_told(&again));
+        let other = waits.begin(&phone(2), &nowhere, now).unwrap();
+        assert!(waits.begin(&phone(3), &nowhere, now).is_none(), "both are taken");
         drop(one);
-        let _other = waits.begin(&phone("001010000000002")).unwrap();
-        drop(again);
-        assert_eq!(waits.phones().len(), 1);
-        waits.begin(&phone("001010000000003")).unwrap();
+        assert!(waits.begin(&phone(3), &nowhere, now).is_none(), "it had none any more");
+        drop(other);
+        let third = waits.begin(&phone(3), &nowhere, now).unwrap();
+        // Whoever has waited longest is answered early, but nobody at once.
+        let now = now + SHORTEST_WAIT;
+        let fourth = waits.begin(&phone(4), &nowhere, now).unwrap();
+        assert!(is_told(&again) && !is_told(&third));
+        let fifth = waits.begin(&phone(5), &nowhere, now).unwrap();
+        assert!(is_told(&third));
+        assert!(waits.begin(&phone(6), &nowhere, now).is_none());
+        drop((again, third, fourth, fifth));
+        assert!(waits.table().waits.is_empty());
+    }
+
+    /// Those of one network leave room there, and are nobody else's concern.
+    #[test]
+    fn phones_of_one_network_wait_in_a_part_of_its_places() {
+        let (waits, now) = (Waits::new(8, 2), Instant::now());
+        let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|address| Source::of(address.parse().unwrap()));
+        let first = waits.begin(&phone(1), &there, now).unwrap();
+        let held: Vec<_> = [2, 3].map(|number| waits.begin(&phone(number), &here, now).unwrap()).into();
+        assert!(waits.begin(&phone(4), &here, now).is_none());
+        let _second = waits.begin(&phone(5), &there, now).unwrap();
+        let now = now + SHORTEST_WAIT;
+        let _newest = waits.begin(&phone(4), &here, now).unwrap();
+        assert!(is_told(&held[0]) && !is_told(&held[1]) && !is_told(&first));
     }
 }
