@@ -41,11 +41,16 @@ const READ_AHEAD: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate(pub Arc<[u8]>);
 
-/// Extension of each request: where it comes from: its connection, or as a trusted proxy says.
+/// Extension of each request: where it comes from: its connection, or as a trusted proxy says, then without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
 impl PeerAddress {
+    /// Whether it is a trusted proxy that says so.
+    pub fn is_as_told(self) -> bool {
+        self.0.port() == 0
+    }
+
     /// What tells one host from others: its address; of IPv6 its network, as it has as many addresses there as it likes.
     pub fn network(self) -> IpAddr {
         network_of(self.0.ip())

@@ -17,7 +17,8 @@ use axum::routing::{get, post};
 use https::PeerAddress;
 use rsp::{Eid, Iccid};
 use serde::Deserialize;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query, query_scalar};
+use zeroize::Zeroizing;
 
 use super::care::{AskPage, ConfirmPage, Field, masked_number};
 use super::contract::masked;
@@ -29,7 +30,7 @@ use super::time::Moment;
 use super::{Portal, text};
 use crate::Imsi;
 use crate::boss::{Entry, Filter, Kind, Order, OrderId, State as OrderState};
-use crate::database::Durability;
+use crate::database::{Durability, change};
 use crate::hlr::{Change, Group, Subscription};
 use crate::language::{Language, Text};
 use crate::secret::fresh;
@@ -37,10 +38,14 @@ use crate::source::{Room, Source};
 
 /// The most orders on one page.
 const MOST: u32 = 200;
-/// How long a wrong key counts, in seconds, and how many there may be meanwhile.
+/// How long a wrong key counts, in seconds, and how many there may be meanwhile before keys are tried at a slower pace.
 const WRONG_KEY: u64 = 15 * 60;
-/// All together are so many that strangers from many places do not shut the page for those who have a key.
+/// All together are so many that strangers from many places do not slow down those who have a key.
 const WRONG_KEYS: Room = Room { table: "office_attempt", all: 10_000, each: 5 };
+/// From where so many wrong keys came one key is tried in so many seconds, and nobody is kept out: behind a proxy that is
+/// not named everybody comes from one address, those who guess and those who have a key. Nine thousand guesses a day find
+/// no key.
+const PACE: u64 = 10;
 /// Pixels of a module in a QR code that is saved.
 const SCALE: usize = 10;
 
@@ -94,33 +99,86 @@ async fn enter(
     visitor: Visitor,
     Place(place): Place,
     source: Source,
+    Relayed(is_relayed): Relayed,
     form: Form,
 ) -> Result<Response, Refusal> {
     let keys = &portal.settings().office;
     if keys.is_empty() {
         return Err(Refusal::NotFound);
     }
-    let (pool, now) = (portal.database().pool(), portal.now());
-    if !WRONG_KEYS.is_left(pool, &source, column(now)).await? {
-        let page = ask_key(&portal, &visitor, StatusCode::TOO_MANY_REQUESTS, Some(text::OFFICE_TOO_OFTEN))?;
-        return Ok(([(RETRY_AFTER, WRONG_KEY.to_string())], page).into_response());
-    }
+    let now = portal.now();
+    let attempt = match begin_attempt(&portal, &source, now).await? {
+        Ok(attempt) => attempt,
+        Err(after) => {
+            let page = ask_key(&portal, &visitor, StatusCode::TOO_MANY_REQUESTS, Some(text::OFFICE_TOO_OFTEN))?;
+            return Ok(([(RETRY_AFTER, after.to_string())], page).into_response());
+        }
+    };
     let shown = form.get("key").trim();
     let Some(key) = keys.iter().find(|key| key.opens(shown)) else {
-        let ended = query("DELETE FROM office_attempt WHERE expires_at <= $1").bind(column(now));
-        portal.database().write(ended, Durability::Process).await?;
-        let sql = "INSERT INTO office_attempt (id, source, expires_at) VALUES ($1, $2, $3)";
-        let id = fresh().map_err(session::SessionError::from)?;
-        let insert = query(sql).bind(&*id).bind(source.as_str()).bind(column(now + WRONG_KEY));
-        portal.database().write(insert, Durability::Process).await?;
+        if attempt.is_slow && is_relayed {
+            tracing::warn!(
+                place,
+                "wrong keys from behind a proxy that is not named: all who come by it wait (public.proxies)"
+            );
+        }
         let nobody = Clerk { who: "nobody".to_owned(), place, session: "none".to_owned() };
         nobody.note(&portal, "wrong key", "").await?;
         return ask_key(&portal, &visitor, StatusCode::FORBIDDEN, Some(text::OFFICE_KEY_WRONG));
     };
+    let right = query("DELETE FROM office_attempt WHERE id = $1").bind(&*attempt.id);
+    portal.database().write(right, Durability::Process).await?;
     let token = session::open(portal.database(), Area::Office, &key.bond(), now).await?;
     let session = session::name_of(&token);
     Clerk { who: key.name.clone(), place, session }.note(&portal, "sign in", "").await?;
     Ok(([Cookie::Session(Area::Office).set(&token)], see_other("/office/")).into_response())
+}
+
+/// A key that is about to be tried.
+struct Attempt {
+    id: Zeroizing<String>,
+    /// Wrong keys came from there before.
+    is_slow: bool,
+}
+
+/// Counts a key as a wrong one before it is looked at; or in how many seconds one may be tried.
+async fn begin_attempt(
+    portal: &Portal,
+    source: &Source,
+    now: u64,
+) -> Result<Result<Attempt, u64>, session::SessionError> {
+    let (id, room) = (fresh()?, format!("SELECT 1 WHERE {}", WRONG_KEYS.for_one("$1", "$2")));
+    let begun = change!(portal.database(), Durability::Process, |tx| -> session::SessionError {
+        let ended = query("DELETE FROM office_attempt WHERE expires_at <= $1").bind(column(now));
+        ended.execute(&mut *tx).await?;
+        let is_left = query(AssertSqlSafe(&*room)).bind(source.as_str()).bind(column(now));
+        let is_slow = is_left.fetch_optional(&mut *tx).await?.is_none();
+        let last = "SELECT MAX(expires_at) FROM office_attempt WHERE source = $1";
+        let last = query_scalar::<_, Option<i64>>(last).bind(source.as_str()).fetch_one(&mut *tx).await?;
+        let next = last.map_or(0, |last| (last - column(WRONG_KEY)).cast_unsigned() + PACE);
+        if is_slow && next > now {
+            Err(next - now)
+        } else {
+            let sql = "INSERT INTO office_attempt (id, source, expires_at) VALUES ($1, $2, $3)";
+            let insert = query(sql).bind(&**id).bind(source.as_str()).bind(column(now + WRONG_KEY));
+            insert.execute(&mut *tx).await?;
+            Ok(is_slow)
+        }
+    })?;
+    Ok(begun.map(|is_slow| Attempt { id, is_slow }))
+}
+
+/// Whether a proxy says that it asks for somebody, and is not named as one that is believed.
+struct Relayed(bool);
+
+impl FromRequestParts<Portal> for Relayed {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Portal) -> Result<Self, Infallible> {
+        let says = ["x-forwarded-for", "forwarded"].iter().any(|name| parts.headers.contains_key(*name));
+        let is_believed = parts.extensions.get::<PeerAddress>().is_some_and(|address| address.is_as_told());
+        Ok(Self(says && !is_believed))
+    }
 }
 
 async fn sign_out(

@@ -183,8 +183,8 @@ texts! {
     OFFICE_SIGN_IN_LEAD: "For the operator's people only.", "オペレーター専用のページです。";
     OFFICE_KEY: "Key", "キー";
     OFFICE_KEY_HINT: "The server printed it when it first started, unless one is configured.", "サーバーの初回起動時に表示されたキー、または設定したキーです。";
-    OFFICE_TOO_OFTEN: "Too many wrong keys. Please wait a quarter of an hour.",
-        "誤ったキーが続きました。15分ほどお待ちください。";
+    OFFICE_TOO_OFTEN: "Too many wrong keys came from your network. Please try again in ten seconds.",
+        "お使いのネットワークから誤ったキーが続きました。10秒ほど待ってから、もう一度お試しください。";
     NEWER: "Newer", "新しい注文";
     OLDER: "Older", "古い注文";
     OFFICE_KEY_WRONG: "That is not the key.", "キーが正しくありません。";
