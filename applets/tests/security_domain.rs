@@ -76,6 +76,11 @@ fn key(version: u8, identifier: u8, counter: Option<Vec<u8>>) -> KeyObject {
 
 /// A card whose security domain has its keys in the install parameters, as release 0.1.0 installed it.
 fn old_card() -> MemoryNvm {
+    old_card_with(0)
+}
+
+/// The same with so many other applications.
+fn old_card_with(others: u8) -> MemoryNvm {
     let element = SecurityDomain {
         header: PeHeader { mandated: true, identification: 1 },
         instance: ApplicationInstance {
@@ -113,6 +118,19 @@ fn old_card() -> MemoryNvm {
         parameters: element.to_der(),
         data: vec![],
     });
+    for number in 0..others {
+        image.add_application(NewApplication {
+            record: ApplicationRecord {
+                aid: Aid::new(&[&hex!("A0000003431002F310FFFF89020000")[..], &[number]].concat()).unwrap(),
+                kind: kind::CSIM,
+                adf: None,
+                life_cycle: 0x07,
+                privileges: Privileges::NONE,
+            },
+            parameters: vec![],
+            data: vec![],
+        });
+    }
     let mut memory = MemoryNvm::default();
     Card::format(&mut memory, DomainImage::new(), vec![image], Some(DomainId(1))).unwrap();
     memory
@@ -169,4 +187,34 @@ fn a_cut_while_they_move_loses_none() {
         let mut card = start(Shared::new(&memory, None));
         assert_eq!(key_information(&mut card), INFORMATION, "{allowed}");
     }
+}
+
+/// GlobalPlatform §11.4: a list that does not fit into one answer goes on with P2 b1. What is refused in between leaves it
+/// where it is; another command of the card ends it.
+#[test]
+fn a_long_list_goes_on_after_a_refusal() {
+    let memory = Arc::new(Mutex::new(old_card_with(20)));
+    let mut card = start(Shared::new(&memory, None));
+    let select = [&hex!("00A4040C08")[..], &AID].concat();
+    assert_eq!(card.transmit(&select), hex!("9000"));
+    let entries = |answer: &[u8]| answer.windows(4).filter(|octets| *octets == hex!("E31B4F10")).count();
+    let first = card.transmit(&hex!("80F24002024F0000"));
+    assert!(first.ends_with(&hex!("6310")), "{first:02X?}");
+    for (refused, sw) in [
+        (&hex!("80F22003024F0000")[..], hex!("6985")),
+        (&hex!("80F24003015C00"), hex!("6A80")),
+        (&hex!("80F24007024F0000"), hex!("6A86")),
+        (&hex!("80F25002024F0000"), hex!("6A86")),
+        (&hex!("80F24002034F01FF00"), hex!("6A88")),
+    ] {
+        assert_eq!(card.transmit(refused), sw, "{refused:02X?}");
+    }
+    let second = card.transmit(&hex!("80F24003024F0000"));
+    let third = card.transmit(&hex!("80F24003024F0000"));
+    assert!(second.ends_with(&hex!("6310")) && third.ends_with(&hex!("9000")), "{second:02X?} {third:02X?}");
+    assert_eq!([&first, &second, &third].map(|answer| entries(answer)).iter().sum::<usize>(), 20);
+    assert_eq!(card.transmit(&hex!("80F24003024F0000")), hex!("6985"), "it has ended");
+    assert!(card.transmit(&hex!("80F24002024F0000")).ends_with(&hex!("6310")));
+    assert_eq!(card.transmit(&select), hex!("9000"));
+    assert_eq!(card.transmit(&hex!("80F24003024F0000")), hex!("6985"));
 }
