@@ -344,7 +344,8 @@ impl<T: Transport> Secondary<'_, T> {
     /// service wait for it.
     fn report_what_waits(&mut self) {
         let Card::Euicc(euicc) = &mut self.card else { return };
-        if euicc.notifications().is_ok_and(|waiting| !waiting.is_empty()) {
+        // One that is not understood keeps no other from its way.
+        if euicc.list_notifications().is_ok_and(|(waiting, _)| !waiting.is_empty()) {
             // If it fails again it goes on waiting; the primary has not asked for it.
             let _ = self.deliver(false, Retry { attempts: 1, ..Retry::default() });
         }
