@@ -4,7 +4,7 @@ use crypto::aka::{Aka, Algorithm, Amf, Sqn, kc, sres};
 
 use std::sync::Arc;
 
-use super::store::{Hlr, HlrError, Lookup};
+use super::store::{Hlr, HlrError};
 use super::{Change, Status};
 use crate::Imsi;
 use crate::eap::{AkaVector, Triplet, VectorError, VectorSource};
@@ -53,11 +53,10 @@ impl Hlr {
         purpose: Purpose,
         by: By,
     ) -> Result<(Algorithm, Amf, Sqn), VectorError> {
-        let subscription = self.lookup(Lookup::Imsi(imsi)).await?.pop().ok_or(VectorError::UnknownSubscriber)?;
-        if subscription.status != Status::Active && purpose != Purpose::Standing {
+        let (status, credentials) = self.credentials(imsi).await?;
+        if status != Status::Active && purpose != Purpose::Standing {
             return Err(VectorError::NotActive);
         }
-        let credentials = self.credentials(imsi).await?;
         match (by, credentials.algorithm.is_gsm()) {
             (By::Vector, true) => return Err(VectorError::NoUsim),
             (By::Triplets, false) if !self.sim_with_usim => return Err(VectorError::NotBySim),
@@ -99,7 +98,7 @@ impl Hlr {
     /// Whether a subscriber proves itself by triplets. About one that is not there: what is so of a USIM.
     async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
         match self.credentials(imsi).await {
-            Ok(credentials) => Ok(self.sim_with_usim || credentials.algorithm.is_gsm()),
+            Ok((_, credentials)) => Ok(self.sim_with_usim || credentials.algorithm.is_gsm()),
             Err(HlrError::NotFound(_)) => Ok(self.sim_with_usim),
             Err(error) => Err(error.into()),
         }

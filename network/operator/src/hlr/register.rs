@@ -474,6 +474,6 @@ fn subscription(row: &AnyRow) -> Result<Subscription, HlrError> {
     })
 }
 
-fn status_named(name: &str) -> Result<Status, HlrError> {
+pub(super) fn status_named(name: &str) -> Result<Status, HlrError> {
     Status::ALL.into_iter().find(|status| status.name() == name).ok_or(HlrError::Corrupt("status"))
 }

@@ -317,9 +317,9 @@ impl Hlr {
         change!(self.database, |tx| register::note(tx, change, action, subject, detail).await?)
     }
 
-    /// The keys of a subscription, and its last sequence number.
-    pub(super) async fn credentials(&self, imsi: &Imsi) -> Result<Credentials, HlrError> {
-        let sql = "SELECT algorithm, iterations, k, opc, amf, sqn FROM subscription WHERE imsi = $1";
+    /// The keys of a subscription and its last sequence number, and whether it may be used.
+    pub(super) async fn credentials(&self, imsi: &Imsi) -> Result<(Status, Credentials), HlrError> {
+        let sql = "SELECT status, algorithm, iterations, k, opc, amf, sqn FROM subscription WHERE imsi = $1";
         let row = query(sql).bind(imsi.as_str()).fetch_optional(self.database.pool()).await?;
         let row = row.ok_or_else(|| HlrError::NotFound(imsi.to_string()))?;
         let (name, iterations): (String, i64) = (row.try_get("algorithm")?, row.try_get("iterations")?);
@@ -328,13 +328,14 @@ impl Hlr {
         let amf = hex::decode(amf).ok().and_then(|amf| amf.try_into().ok()).ok_or(HlrError::Corrupt("AMF"))?;
         let sqn = unsigned(row.try_get("sqn")?).to_be_bytes();
         let [_, _, sqn @ ..] = sqn;
-        Ok(Credentials {
+        let credentials = Credentials {
             algorithm: algorithm.ok_or(HlrError::Corrupt("algorithm"))?,
             k: self.unseal(&format!("k/{imsi}"), row.try_get("k")?)?,
             opc: self.unseal(&format!("opc/{imsi}"), row.try_get("opc")?)?,
             amf,
             sqn: Sqn::from(sqn),
-        })
+        };
+        Ok((register::status_named(row.try_get("status")?)?, credentials))
     }
 
     /// Moves the sequence number on, if it still is what the caller thinks. One statement, so that of several
