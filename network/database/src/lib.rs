@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyArguments, AnyPoolOptions, AnyQueryResult, install_default_drivers};
+use sqlx::any::{AnyArguments, AnyPoolOptions, AnyQueryResult, AnyRow, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
@@ -26,7 +26,7 @@ use sqlx::{
     Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection, Executor, Row as _, Transaction,
 };
 use tokio::time::{Instant, sleep, timeout};
-use writer::{Change, Writer};
+use writer::{Change, Extent, Writer};
 
 pub use writer::Durability;
 
@@ -153,7 +153,7 @@ impl<S: Schema> Database<S> {
     /// one made meanwhile, and has to be done again from the beginning: see [`Self::retry`].
     pub async fn begin(&self, durability: Durability) -> Result<Changing, sqlx::Error> {
         Ok(Changing(match &self.writer {
-            Some(writer) => Under::Writer(writer.begin(durability).await?),
+            Some(writer) => Under::Writer(writer.begin(Extent::Statements, durability).await?),
             None => Under::Transaction(self.begin_on_pool().await?),
         }))
     }
@@ -170,10 +170,24 @@ impl<S: Schema> Database<S> {
         durability: Durability,
     ) -> Result<AnyQueryResult, sqlx::Error> {
         let Some(writer) = &self.writer else { return statement.execute(&self.pool).await };
-        let mut change = writer.begin(durability).await?;
+        let mut change = writer.begin(Extent::Statement, durability).await?;
         let result = statement.execute(change.connection()?).await?;
         change.commit().await?;
         Ok(result)
+    }
+
+    /// The same of one that returns the row it writes, if there is one.
+    pub async fn write_returning(
+        &self,
+        statement: Query<'_, Any, AnyArguments>,
+        durability: Durability,
+    ) -> Result<Option<AnyRow>, sqlx::Error> {
+        let Some(writer) = &self.writer else { return statement.fetch_optional(&self.pool).await };
+        let mut change = writer.begin(Extent::Statement, durability).await?;
+        // To its end, or it would not be committed.
+        let row = statement.fetch_all(change.connection()?).await?.pop();
+        change.commit().await?;
+        Ok(row)
     }
 
     /// Does `work`, and does it again as long as it fails for having met another change. What is in it must not reach

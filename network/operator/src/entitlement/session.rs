@@ -11,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::document::Format;
 use super::request::Parameters;
-use crate::database::{Database, Durability, change};
+use crate::database::{Database, Durability};
 use crate::eap;
 use crate::hlr::MasterKey;
 use crate::hlr::seal::SealBroken;
@@ -146,16 +146,11 @@ impl Sessions {
     /// is being looked at. Should the process die now, the same answer can be given again.
     pub(super) async fn claim(&self, cookie: &str, now: u64) -> Result<Option<Claimed>, SessionError> {
         let id = id(cookie);
-        let state = change!(self.database, Durability::Process, |tx| -> SessionError {
-            let sql = "SELECT state, step FROM entitlement_session WHERE id = $1 AND expires_at > $2 AND step < $3";
-            let row = query(sql).bind(&id).bind(column(now)).bind(MOST_STEPS).fetch_optional(&mut *tx).await?;
-            let Some(row) = row else { return Ok(None) };
-            let (state, step): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-            let sql = "UPDATE entitlement_session SET step = step + 1 WHERE id = $1 AND step = $2";
-            let claim = query(sql).bind(&id).bind(step).execute(&mut *tx).await?;
-            (claim.rows_affected() == 1).then_some(state)
-        });
-        let Some(state) = state? else { return Ok(None) };
+        let sql = "UPDATE entitlement_session SET step = step + 1 WHERE id = $1 AND expires_at > $2 AND step < $3 \
+                   RETURNING state";
+        let claim = query(sql).bind(&id).bind(column(now)).bind(MOST_STEPS);
+        let Some(row) = self.database.write_returning(claim, Durability::Process).await? else { return Ok(None) };
+        let state: String = row.try_get(0)?;
         let session = self.open(&id, &state)?;
         Ok(Some(Claimed { id, session }))
     }
