@@ -103,7 +103,7 @@ pub(crate) async fn deliver<S: Store + 'static>(smdp: Arc<SmDp<S>>, operators: H
             let operator = one.progress.operator.clone();
             let (smdp, client) = (Arc::clone(&smdp), operators.get(&operator).cloned());
             let call = calls.spawn(async move {
-                if let Err(error) = try_once(smdp.store(), client.as_ref(), one).await {
+                if let Err(error) = tell(smdp.store(), client.as_ref(), one).await {
                     tracing::warn!(error = %Discreet(&error), "progress stays");
                     tokio::time::sleep(LOOK).await;
                 }
@@ -145,7 +145,21 @@ async fn claim_due(
     Ok(())
 }
 
-async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelivered) -> Result<(), StoreError> {
+/// Tells an operator all there is to tell now of a profile.
+async fn tell(store: &impl Store, client: Option<&Client>, one: Undelivered) -> Result<(), StoreError> {
+    let mut next = Some(one);
+    while let Some(one) = next {
+        next = try_once(store, client, one).await?;
+    }
+    Ok(())
+}
+
+/// Tries to tell something; what follows, if it is told.
+async fn try_once(
+    store: &impl Store,
+    client: Option<&Client>,
+    mut one: Undelivered,
+) -> Result<Option<Undelivered>, StoreError> {
     let Progress { operator, call, info } = &one.progress;
     let (iccid, point) = (&info.iccid, info.notification_point_id);
     let is_over = |now: UnixTime| now.saturating_sub(one.since) > GIVEN_UP;
@@ -154,11 +168,12 @@ async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelive
         // Another server may know where it is; that this one does not was said when it began.
         let now = unix_now();
         tracing::debug!(operator, ?iccid, %point, "operator without an address");
-        return if is_over(now) {
-            store.forget_progress(one.id).await
+        if is_over(now) {
+            store.forget_progress(one.id).await?;
         } else {
-            store.postpone_progress(one.id, now.saturating_add(pause)).await
-        };
+            store.postpone_progress(one.id, now.saturating_add(pause)).await?;
+        }
+        return Ok(None);
     };
     let answer = tokio::select! {
         answer = client.call(call, info) => answer,
@@ -166,15 +181,18 @@ async fn try_once(store: &impl Store, client: Option<&Client>, mut one: Undelive
     };
     let Err(error) = answer else {
         tracing::info!(operator, ?iccid, %point, "operator told");
-        return store.forget_progress(one.id).await;
+        let now = unix_now();
+        return store.next_progress(&one, now, now.saturating_add(CLAIM)).await;
     };
     let (failed, now) = (Discreet(error), unix_now());
     if is_over(now) {
         tracing::error!(operator, ?iccid, %point, %failed, "operator not told, and never will be");
-        return store.forget_progress(one.id).await;
+        store.forget_progress(one.id).await?;
+        return Ok(None);
     }
     tracing::warn!(operator, ?iccid, %point, %failed, pause, "operator not told yet");
-    store.postpone_progress(one.id, now.saturating_add(pause)).await
+    store.postpone_progress(one.id, now.saturating_add(pause)).await?;
+    Ok(None)
 }
 
 /// Tells other servers again and again that somebody is at it, until dropped. An error if one of them took it over.

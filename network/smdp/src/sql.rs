@@ -350,8 +350,35 @@ impl Store for SqlStore {
         Ok(rows.iter().filter_map(|row| undelivered(row).ok()).collect())
     }
 
+    async fn next_progress(
+        &self,
+        told: &Undelivered,
+        now: UnixTime,
+        until: UnixTime,
+    ) -> Result<Option<Undelivered>, StoreError> {
+        let sql = format!("SELECT {PROGRESS} WHERE iccid = $1 ORDER BY id LIMIT 1");
+        // What is told again after a loss of power changes nothing there: it is the same call.
+        change!(self.database, Durability::Process, |tx| -> StoreError {
+            query("DELETE FROM progress WHERE id = $1").bind(told.id).execute(&mut *tx).await?;
+            let next = query(AssertSqlSafe(sql.clone())).bind(told.progress.info.iccid.octets());
+            let next = next.fetch_optional(&mut *tx).await?;
+            // What cannot be read is for whoever looks for all that is due.
+            let next = next.and_then(|row| undelivered(&row).ok());
+            let next = next.filter(|next| next.progress.operator == told.progress.operator && next.due_at <= now);
+            match next {
+                Some(next) => {
+                    let claim =
+                        query("UPDATE progress SET due_at = $1 WHERE id = $2").bind(integer(until)).bind(next.id);
+                    claim.execute(&mut *tx).await?;
+                    Some(Undelivered { due_at: until, ..next })
+                }
+                None => None,
+            }
+        })
+    }
+
     async fn forget_progress(&self, id: i64) -> Result<(), StoreError> {
-        self.database.write(query("DELETE FROM progress WHERE id = $1").bind(id), Durability::Disk).await?;
+        self.database.write(query("DELETE FROM progress WHERE id = $1").bind(id), Durability::Process).await?;
         Ok(())
     }
 
@@ -762,9 +789,23 @@ mod tests {
         assert_eq!(calls(&other, "a", 20).await, ["1", "3"]);
         assert!(other.claim_progress(first.id, 20, 30).await.unwrap());
         assert!(!one.claim_progress(first.id, 20, 31).await.unwrap(), "too late");
-        other.forget_progress(first.id).await.unwrap();
-        assert_eq!(calls(&one, "a", 20).await, ["2", "3"]);
+        // With what is told comes what follows of the same profile, in hand.
+        let second = other.next_progress(&first, 20, 30).await.unwrap().unwrap();
+        assert_eq!((&*second.progress.call, second.due_at), ("2", 30));
+        assert_eq!(calls(&one, "a", 20).await, ["3"]);
         assert!(!one.claim_progress(first.id, 30, 40).await.unwrap(), "it is told");
+        assert!(one.claim_progress(second.id, 30, 31).await.unwrap());
+        assert!(other.next_progress(&second, 20, 30).await.unwrap().is_none());
+        assert_eq!(calls(&one, "a", 40).await, ["3"]);
+        for progress in [news("a", 2, "5"), news("b", 3, "6")] {
+            one.apply(&Changes { progress: Some(&progress), ..Changes::default() }).await.unwrap();
+        }
+        let third = one.progress_due("a", 40, 1).await.unwrap().remove(0);
+        assert!(one.next_progress(&third, 6, 50).await.unwrap().is_none(), "not before it happened");
+        assert_eq!(calls(&other, "a", 40).await, ["5"]);
+        let fourth = one.progress_due("b", 40, 1).await.unwrap().remove(0);
+        one.forget_progress(fourth.id).await.unwrap();
+        assert_eq!(calls(&other, "b", 40).await, ["6"]);
     }
 
     fn session(number: u8, state: SessionState) -> Session {

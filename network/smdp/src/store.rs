@@ -138,7 +138,15 @@ pub trait Store: Send + Sync {
     /// All progress that operators have not heard of yet, the oldest first.
     fn undelivered_progress(&self) -> impl Future<Output = Result<Vec<Undelivered>, StoreError>> + Send;
 
-    /// The operator has heard of it, or never will.
+    /// The operator has heard of it: what it is to hear next of the same profile, if it is due, is in hand until `until`.
+    fn next_progress(
+        &self,
+        told: &Undelivered,
+        now: UnixTime,
+        until: UnixTime,
+    ) -> impl Future<Output = Result<Option<Undelivered>, StoreError>> + Send;
+
+    /// The operator never will hear of it.
     fn forget_progress(&self, id: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The operator has not heard of it: it is due again later.
