@@ -20,7 +20,7 @@ impl Boss {
     /// Takes in ES2+.HandleDownloadProgressInfo. It has to fit an order in ICCID and EID. What was told before, or comes
     /// late, changes nothing.
     pub async fn progress(&self, progress: &Progress, now: u64) -> Result<Order, BossError> {
-        let id = change!(self.inner.database, |tx| -> BossError {
+        let record = change!(self.inner.database, |tx| -> BossError {
             let record = rows::of_profile(tx, &progress.iccid).await?;
             let mut record = record.ok_or_else(|| BossError::UnknownProfile(progress.iccid.clone()))?;
             if record.order.target.eid.is_none() || record.order.target.eid != progress.eid {
@@ -31,9 +31,10 @@ impl Boss {
             } else {
                 failed(tx, &mut record, progress, now).await?;
             }
-            record.order.id
+            record
         })?;
-        self.drive(&id, now).await
+        // Mostly there is nothing to follow.
+        if record.next().is_none() { Ok(record.order) } else { self.drive(&record.order.id, now).await }
     }
 
     /// A device says that it has installed its profile (TS.43 UPDATE). That it is in use only the SM-DP+ can say.
