@@ -7,6 +7,8 @@ use std::path::Path;
 
 use database::place::Place;
 use serde_json::Value;
+use smdp::{MasterKey, SqlStore};
+use sqlx::Connection;
 use tempfile::TempDir;
 use vuicc_tests::process::{Process, run};
 use vuicc_tests::vuicc::{command, json_lines};
@@ -148,6 +150,83 @@ fn a_database_has_one_master_key() {
     fs::write(state.join("smdp-master.key.next"), &of_before).expect("a key nobody needs");
     assert_eq!(desk.profile(&["list"]).len(), 1);
     assert_eq!(fs::read(&key).expect("a key"), next);
+}
+
+/// Does something to a database behind everybody's back.
+fn tamper(path: &str, sql: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut file = sqlx::SqliteConnection::connect(&format!("sqlite:{path}")).await.expect("a database");
+        let done = sqlx::query(sql).execute(&mut file).await.expect("done");
+        assert_eq!(done.rows_affected(), 1, "{sql}");
+        file.close().await.expect("closed");
+    });
+}
+
+/// What is damaged is named, and keeps nothing else from being sealed with another key; the exit code tells of it.
+#[test]
+fn a_key_is_changed_whatever_is_damaged() {
+    let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place: Place::sqlite() };
+    let state = desk.folder.path().join("state");
+    let operator = desk.folder.path().join("operator.db");
+    let mut iccids = Vec::new();
+    for name in ["one", "other"] {
+        let subscriber = desk.folder.path().join(name).with_extension("toml");
+        desk.vuicc(&["subscriber", "new", text(&subscriber)]);
+        iccids.push(desk.profile(&["add", text(&subscriber)]).remove(0)["iccid"].clone());
+        desk.vuicc(&["operator", "subscriber", "add", text(&subscriber), "--database", text(&operator)]);
+    }
+    let rotate = |of: &str, url: &str| {
+        let rotated = run(&mut command(&state, ["--json", of, "rotate-key", "--database", url]));
+        (json_lines(&rotated).remove(0), rotated)
+    };
+    tamper(&desk.place.url, "UPDATE profile SET package = x'5A' WHERE iccid = (SELECT MIN(iccid) FROM profile)");
+    tamper(text(&operator), "UPDATE subscription SET k = 'x' WHERE imsi = (SELECT MIN(imsi) FROM subscription)");
+
+    let (told, rotated) = rotate("smdp", &desk.place.url);
+    let damaged = told["damaged"][0]["name"].as_str().expect("an ICCID").to_owned();
+    assert!(!rotated.status.success() && told["profiles"] == 1 && told["damaged"][0]["what"] == "package", "{told}");
+    assert!(rotated.stderr.contains(&damaged) && rotated.stderr.contains("puts a profile in again"), "{rotated:#?}");
+    for arguments in [&["list"][..], &["show", &damaged]] {
+        let mut command = command(&state, ["smdp", "profile"]);
+        let listed = run(command.args(arguments).args(["--db", &desk.place.url])).success();
+        assert!(
+            listed.stderr.contains(&format!("profile {damaged} is kept but cannot be read: package")),
+            "{listed:#?}"
+        );
+    }
+    let which = if iccids[0] == *damaged { "one.toml" } else { "other.toml" };
+    desk.profile(&["add", text(&desk.folder.path().join(which))]);
+    let (told, rotated) = rotate("smdp", &desk.place.url);
+    assert!(rotated.status.success() && told["profiles"] == 2 && told["damaged"] == serde_json::json!([]), "{told}");
+
+    let (told, rotated) = rotate("operator", text(&operator));
+    let imsi = told["damaged"][0]["name"].as_str().expect("an IMSI");
+    assert!(!rotated.status.success() && told["secrets"] == 3, "{told}");
+    assert!(rotated.stderr.contains(&format!("subscription.k of {imsi}")), "{rotated:#?}");
+    desk.vuicc(&["operator", "subscriber", "remove", imsi, "--database", text(&operator)]);
+    let (told, rotated) = rotate("operator", text(&operator));
+    assert!(rotated.status.success() && told["secrets"] == 2, "{told}");
+}
+
+/// A server that comes while the key is changed is refused, and told why.
+#[test]
+fn nobody_comes_in_while_the_key_is_changed() {
+    let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place: Place::sqlite() };
+    let state = desk.folder.path().join("state");
+    let subscriber = desk.folder.path().join("one.toml");
+    desk.vuicc(&["subscriber", "new", text(&subscriber)]);
+    desk.profile(&["add", text(&subscriber)]);
+    let mut key = [0; 32];
+    let file = fs::read_to_string(state.join("smdp-master.key")).expect("a key");
+    hex::decode_to_slice(file.trim(), &mut key).expect("a key");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let alone = runtime.block_on(SqlStore::open_alone(&desk.place.url, MasterKey::new(key))).expect("a database");
+    let mut serve = command(&state, ["smdp", "serve", "--listen", "127.0.0.1:0", "--db", &desk.place.url]);
+    let refused = run(serve.args(["--database-wait", "0"]));
+    assert!(!refused.status.success() && refused.stderr.contains("has the database for itself"), "{refused:#?}");
+    runtime.block_on(alone.close());
+    let (_server, _) = desk.serve(&[]);
 }
 
 #[test]

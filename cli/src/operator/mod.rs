@@ -12,7 +12,7 @@ mod subscriber;
 
 use clap::Subcommand;
 pub(crate) use settings::{NAME, PROGRESS_PORT};
-pub(crate) use state::{DatabaseArguments, DatabaseWait, refuse_unless_idle};
+pub(crate) use state::{DatabaseArguments, DatabaseWait};
 
 use crate::failure::Failure;
 use crate::{Context, asynchronous, waiting};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use database::without_password;
 use operator::database::Database;
-use operator::hlr::{Hlr, HlrError, MasterKey};
+use operator::hlr::{Damaged, Hlr, HlrError, MasterKey, Rotation};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -103,18 +103,32 @@ impl DatabaseArguments {
     pub(crate) async fn rotate_key(&self, context: &Context) -> Result<(), Failure> {
         let (url, file) = (self.url(context)?, self.key_file(context)?);
         has_to_be_there(&url, "operator's database", "`vuicc operator subscriber add` and `vuicc operator serve`")?;
-        refuse_unless_idle(&url).await?;
-        let register = self.existing_register(context).await?;
-        let (register, secrets) = register.rotate(file.make_next()?).await?;
-        register.close().await;
+        // Until the new key is in its place nobody else gets the database open.
+        let database = Database::open_alone(&url).await;
+        let database = database.map_err(|error| Failure::from(error).while_doing(&without_password(&url)))?;
+        let register = Hlr::new(database.clone(), self.key(context, &database).await?);
+        let (register, Rotation { sealed, damaged }) = register.rotate(file.make_next()?).await?;
         let (path, old) = (file.path(), file.adopt_next()?);
-        context.output.json(&json!({ "key": path, "old_key": old, "secrets": secrets }))?;
-        Ok(context.output.text(format_args!(
-            "{secrets} secrets are sealed with a new key, in {}\nthe old one is in {}: destroy it once no other database \
+        register.close().await;
+        let left: Vec<_> =
+            damaged.iter().map(|one| json!({ "what": one.what, "name": one.name, "why": one.why })).collect();
+        context.output.json(&json!({ "key": path, "old_key": old, "secrets": sealed, "damaged": left }))?;
+        context.output.text(format_args!(
+            "{sealed} secrets are sealed with a new key, in {}\nthe old one is in {}: destroy it once no other database \
              or copy needs it",
             path.display(),
             old.display()
-        ))?)
+        ))?;
+        for Damaged { what, name, why } in &damaged {
+            tell(&format!("vuicc: {what} of {name} does not open and is left as it is: {why}"));
+        }
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::because(
+            "the key is changed, and what is named above cannot be read with either; a subscription that is removed and \
+             added again (`vuicc operator subscriber`) works, and messages, codes and sessions come to an end by themselves",
+        ))
     }
 
     /// Opens the database, which is made if it is not there.
@@ -153,16 +167,6 @@ impl DatabaseArguments {
         let key = self.key(context, &database).await?;
         Ok(Hlr::new(database, key))
     }
-}
-
-/// A server that has the database open goes on with the old key, with which nothing opens any more.
-pub(crate) async fn refuse_unless_idle(url: &str) -> Result<(), Failure> {
-    if database::is_idle(url).await.map_err(|error| Failure::from(error).while_doing(&without_password(url)))? {
-        return Ok(());
-    }
-    Err(Failure::because(
-        "a server or another command has this database open; end it, change the key, and start it again",
-    ))
 }
 
 /// The secret in a file, 32 hexadecimal digits made up if there is no such file, for its owner only.

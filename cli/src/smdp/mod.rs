@@ -14,12 +14,13 @@ use database::without_password;
 pub(crate) use profile::Offered;
 use serde_json::json;
 pub(crate) use serve::{host_of, socket_address, tls_identity};
-use smdp::{MasterKey, OpenError, SqlStore};
+use smdp::store::Damaged;
+use smdp::{MasterKey, OpenError, Rotation, SqlStore};
 
 use crate::failure::{AtPath, Failure};
 use crate::file::{self, Readers, replace};
 use crate::master_key::KeyFile;
-use crate::operator::refuse_unless_idle;
+use crate::output::tell;
 use crate::state::{has_to_be_there, is_there};
 use crate::{Context, asynchronous, waiting};
 
@@ -140,6 +141,10 @@ impl DatabaseArguments {
 
     /// The same, waiting so long for a server that is not up yet; with the key its secrets are sealed with.
     async fn open_within(&self, context: &Context, patience: Duration) -> Result<(SqlStore, Arc<MasterKey>), Failure> {
+        self.open_as(context, Opening::Shared(patience)).await
+    }
+
+    async fn open_as(&self, context: &Context, how: Opening) -> Result<(SqlStore, Arc<MasterKey>), Failure> {
         let url = self.url(context)?;
         if self.database.is_none() {
             context.state.directory()?;
@@ -147,6 +152,10 @@ impl DatabaseArguments {
         let named = |error: OpenError| Failure::from(error).while_doing(&without_password(&url));
         let file = self.key_file(context)?;
         let shown = file.path().display();
+        let patience = match how {
+            Opening::Shared(patience) => patience,
+            Opening::Alone => Duration::ZERO,
+        };
         let is_lost = !file.path().exists()
             && is_there(&url)
             && SqlStore::is_sealed(&url, patience).await.map_err(named)?
@@ -157,15 +166,24 @@ impl DatabaseArguments {
                 "{shown} is not there, and the SM-DP+'s database is sealed with it: {WAY_OUT}"
             )));
         }
+        let open = async |key: &Arc<MasterKey>| match how {
+            Opening::Shared(patience) => SqlStore::open_within(&url, Arc::clone(key), patience).await,
+            Opening::Alone => SqlStore::open_alone(&url, Arc::clone(key)).await,
+        };
         let key = Arc::new(file.key()?);
-        match SqlStore::open_within(&url, Arc::clone(&key), patience).await {
+        match open(&key).await {
             Err(OpenError::OtherKey) => {
-                // A change of keys may have been cut off before the last step.
+                // A change of keys may have been cut off before the last step,
                 if let Some(next) = file.next()?.map(Arc::new)
-                    && let Ok(store) = SqlStore::open(&url, Arc::clone(&next)).await
+                    && let Ok(store) = open(&next).await
                 {
                     file.adopt_next()?;
                     return Ok((store, next));
+                }
+                // or have come to its end since the key was read.
+                let key = Arc::new(file.key()?);
+                if let Ok(store) = open(&key).await {
+                    return Ok((store, key));
                 }
                 Err(Failure::because(format!(
                     "{shown} is another master key than the one the SM-DP+'s database is sealed with: {WAY_OUT}"
@@ -185,19 +203,40 @@ impl DatabaseArguments {
     async fn rotate_key(&self, context: &Context) -> Result<(), Failure> {
         let (url, file) = (self.url(context)?, self.key_file(context)?);
         has_to_be_there(&url, "database of an SM-DP+", MAKERS)?;
-        refuse_unless_idle(&url).await?;
-        let mut store = self.open(context).await?;
-        let profiles = store.rotate(file.make_next()?).await?;
-        store.close().await;
+        // Until the new key is in its place nobody else gets the database open.
+        let (mut store, _) = self.open_as(context, Opening::Alone).await?;
+        let Rotation { sealed, damaged } = store.rotate(file.make_next()?).await?;
         let (path, old) = (file.path(), file.adopt_next()?);
-        context.output.json(&json!({ "key": path, "old_key": old, "profiles": profiles }))?;
-        Ok(context.output.text(format_args!(
-            "{profiles} profiles are sealed with a new key, in {}\nthe old one is in {}: destroy it once no other database \
+        store.close().await;
+        let left: Vec<_> =
+            damaged.iter().map(|one| json!({ "what": one.what, "name": one.name, "why": one.why })).collect();
+        context.output.json(&json!({ "key": path, "old_key": old, "profiles": sealed, "damaged": left }))?;
+        context.output.text(format_args!(
+            "{sealed} profiles are sealed with a new key, in {}\nthe old one is in {}: destroy it once no other database \
              or copy needs it",
             path.display(),
             old.display()
-        ))?)
+        ))?;
+        for Damaged { what, name, why } in &damaged {
+            tell(&format!("vuicc: the {what} of profile {name} does not open and is left as it is: {why}"));
+        }
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::because(
+            "the key is changed, and what is named above cannot be read with either; `vuicc smdp profile add` puts a \
+             profile in again, in its place",
+        ))
     }
+}
+
+/// How a database is opened.
+#[derive(Clone, Copy)]
+enum Opening {
+    /// By one of several, after so long at most.
+    Shared(Duration),
+    /// By nobody else meanwhile.
+    Alone,
 }
 
 /// Which commands make a database.

@@ -29,14 +29,14 @@ cannot be verified, the last 256.")]
 pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     let Command::List(database) = command;
     let store = database.open_existing(context).await?;
-    let (notifications, damaged) = (store.notifications().await?, store.damaged().await?);
+    let (notifications, damaged) = (store.notifications().await?, store.damaged_notifications().await?);
     if notifications.is_empty() {
         context.output.text("no notifications")?;
     }
     for notification in notifications {
         context.output.put(&Line::from(notification))?;
     }
-    tell_damaged(damaged.into_iter().filter(|one| one.what == "notification"));
+    tell_damaged(damaged);
     Ok(())
 }
 

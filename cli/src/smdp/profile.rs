@@ -251,7 +251,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         }
         Command::List(List { only, whose }) => {
             let store = whose.database.open_existing(context).await?;
-            let (mut profiles, damaged) = (store.profiles().await?, store.damaged().await?);
+            let (mut profiles, damaged) = (store.profiles().await?, store.damaged_profiles().await?);
             profiles.retain(|profile| only.is_none_or(|state| profile.state == state));
             if profiles.is_empty() {
                 context.output.text("no profiles")?;
@@ -259,7 +259,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             for profile in &profiles {
                 show(profile, whose, context)?;
             }
-            tell_damaged(damaged.into_iter().filter(|one| one.what == "profile"));
+            tell_damaged(damaged);
             Ok(())
         }
         Command::Show(named) => show_history(named, context).await,
@@ -405,7 +405,7 @@ fn with_way_out(error: OrderError) -> Failure {
 }
 
 /// Says what is not listed, beside the list.
-pub(super) fn tell_damaged(damaged: impl Iterator<Item = Damaged>) {
+pub(super) fn tell_damaged(damaged: impl IntoIterator<Item = Damaged>) {
     for Damaged { what, name, why } in damaged {
         let way_out = if what == "profile" { "; `vuicc smdp profile add` puts it in again, in its place" } else { "" };
         tell(&format!("vuicc: {what} {name} is kept but cannot be read: {why}{way_out}"));
@@ -421,7 +421,7 @@ async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Resu
     let profile = store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))?;
     let reported = store.notifications().await?.into_iter().filter(|one| one.iccid.as_ref() == Some(iccid));
     let untold = store.undelivered_progress().await?.into_iter().filter(|one| one.progress.info.iccid == *iccid);
-    Ok(context.output.put_block(&History {
+    context.output.put_block(&History {
         line: line(&profile, whose, context)?,
         changed_at: profile.changed_at,
         expires_at: profile.order.expires_at,
@@ -436,7 +436,11 @@ async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Resu
                 attempts: one.attempts,
             })
             .collect(),
-    })?)
+    })?;
+    if let Err(StoreError::DamagedProfile { iccid, why }) = store.package(iccid).await {
+        tell_damaged([Damaged { what: "profile", name: iccid.to_string(), why }]);
+    }
+    Ok(())
 }
 
 fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Failure> {

@@ -3,12 +3,17 @@
 //! Statements are what both understand, with `$n` for what is bound. Whoever reads in order to write does it in one
 //! [`change!`]; a single statement that writes goes through [`Database::write`].
 //!
+//! Who changes the key that secrets are sealed with has the database alone ([`Database::open_alone`]): nobody who has it open
+//! goes on with the key of before. On SQLite the file's own locks see to that, for a server keeps its connection; a
+//! PostgreSQL has a lock for it, and a connection that is made anew is looked at ([`Database::sealed_as`]).
+//!
 //! On SQLite all that is written goes over one connection, and what is waiting to be committed at the same time shares the
 //! commit. What need not outlive a loss of power says so ([`Durability`]), and waits for no disk.
 
 #[cfg(feature = "place")]
 pub mod place;
 pub mod seal;
+mod sharing;
 mod writer;
 
 use std::error::Error;
@@ -18,13 +23,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sharing::{Hold, Seal};
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyQueryResult, AnyRow, install_default_drivers};
 use sqlx::migrate::Migrator;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
-use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection, Executor, Row as _, Transaction,
-};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row as _, Transaction};
 use tokio::time::{Instant, sleep, timeout};
 use writer::{Change, Extent, Writer};
 
@@ -43,6 +46,8 @@ const ATTEMPTS: u32 = 24;
 pub trait Schema: 'static {
     /// What SQLite is told on each connection, besides to keep a write-ahead log.
     const PRAGMAS: &[&str] = &[];
+    /// A statement that tells PostgreSQL by what it is seen which key secrets are sealed with here: one text, or nothing.
+    const SEAL: &str = "SELECT NULL::TEXT";
 
     /// How they come to be, and to be as they are now.
     fn migrations(kind: Kind) -> Migrator;
@@ -55,6 +60,7 @@ pub struct Database<S> {
     /// SQLite's, but for a database in memory.
     writer: Option<Arc<Writer>>,
     kind: Kind,
+    hold: Hold,
     schema: PhantomData<fn() -> S>,
 }
 
@@ -91,6 +97,14 @@ pub enum DatabaseError {
     /// Nothing is heard of it.
     #[error("the database does not open: nothing answers there; is it there, and does it take connections?")]
     Silent,
+    /// Somebody has it for themselves.
+    #[error(
+        "another command has the database for itself, as while its master key is changed; try again once that is done"
+    )]
+    Taken,
+    /// It cannot be had alone.
+    #[error("a server or another command has this database open; end it first, and start it again afterwards")]
+    InUse,
     /// It is of another time.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -116,17 +130,55 @@ impl<S: Schema> Database<S> {
     /// long at most, and the log says so once. Whatever else is wrong is said at once.
     pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
         install_default_drivers();
-        let pool = AnyPoolOptions::new();
-        let (pool, writer, kind) = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let (pool, seal) = (AnyPoolOptions::new(), Arc::<Seal>::default());
+        let (pool, writer, kind) = if is_postgresql(url) {
             wait_for(url, patience).await?;
-            (pool.max_connections(CONNECTIONS).connect(url).await?, None, Kind::PostgreSql)
+            let pool = pool.max_connections(CONNECTIONS).after_connect({
+                let seal = Arc::clone(&seal);
+                move |connection, _| {
+                    let seal = Arc::clone(&seal);
+                    Box::pin(async move { sharing::share(connection, S::SEAL, &seal).await })
+                }
+            });
+            (pool.connect(url).await?, None, Kind::PostgreSql)
         } else {
-            let (pool, writer) = open_sqlite(pool, url, S::PRAGMAS).await?;
+            let (pool, writer) = open_sqlite(pool, url, patience, S::PRAGMAS).await?;
             (pool, writer.map(Arc::new), Kind::Sqlite)
         };
-        let database = Self { pool, writer, kind, schema: PhantomData };
-        database.retry(|| database.bring_up_to_date()).await?;
-        Ok(database)
+        Self { pool, writer, kind, hold: Hold::Shared(seal), schema: PhantomData }.up_to_date().await
+    }
+
+    /// Opens what `url` names for this process alone, over one connection: while it is open nobody else gets it open.
+    ///
+    /// # Errors
+    /// [`DatabaseError::InUse`] if somebody has it open.
+    pub async fn open_alone(url: &str) -> Result<Self, DatabaseError> {
+        install_default_drivers();
+        let kind = if is_postgresql(url) { Kind::PostgreSql } else { Kind::Sqlite };
+        let url = match kind {
+            Kind::Sqlite => sqlite_url(url),
+            Kind::PostgreSql => url.to_owned(),
+        };
+        let pool = sharing::alone(&url, kind, S::PRAGMAS).await?;
+        Self { pool, writer: None, kind, hold: Hold::Alone, schema: PhantomData }.up_to_date().await
+    }
+
+    /// Whether nobody else has it: see [`open_alone`](Self::open_alone).
+    pub fn is_alone(&self) -> bool {
+        matches!(self.hold, Hold::Alone)
+    }
+
+    /// By what it is seen ([`Schema::SEAL`]) that secrets here are sealed with the key this process has. From now on a
+    /// connection that finds something else there, because the key was changed while this process had none, is given up.
+    pub fn sealed_as(&self, seal: String) {
+        if let Hold::Shared(known) = &self.hold {
+            known.set(seal);
+        }
+    }
+
+    async fn up_to_date(self) -> Result<Self, DatabaseError> {
+        self.retry(|| self.bring_up_to_date()).await?;
+        Ok(self)
     }
 
     /// Makes the tables what they are now. Of several processes one does it; the others wait, and find it done.
@@ -240,35 +292,6 @@ impl<S: Schema> Database<S> {
     }
 }
 
-/// Whether nobody has the database open that `url` names, as far as it can be told.
-pub async fn is_idle(url: &str) -> Result<bool, DatabaseError> {
-    install_default_drivers();
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        let mut connection = AnyConnection::connect(url).await?;
-        let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
-                      AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-        let others: i64 = connection.fetch_one(others).await?.try_get(0)?;
-        connection.close().await?;
-        return Ok(others == 0);
-    }
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
-    // Whoever has a file with a write-ahead log open keeps others from having it for themselves.
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .locking_mode(SqliteLockingMode::Exclusive)
-        .busy_timeout(Duration::ZERO);
-    let attempt = async {
-        let mut connection = options.connect().await?;
-        connection.execute("BEGIN EXCLUSIVE").await?;
-        connection.execute("COMMIT").await?;
-        connection.close().await
-    };
-    match attempt.await {
-        Err(error) if met_another(&error) => Ok(false),
-        outcome => Ok(outcome.map(|()| true)?),
-    }
-}
-
 /// Makes a change that [`Database::begin`] has begun.
 pub async fn commit(change: Changing) -> Result<(), sqlx::Error> {
     match change.0 {
@@ -346,22 +369,25 @@ pub fn without_password(url: &str) -> String {
     }
 }
 
-/// Tries it until it takes connections, or something else is wrong.
+/// Tries it until it takes connections and nobody has it alone, or something else is wrong.
 async fn wait_for(url: &str, patience: Duration) -> Result<(), DatabaseError> {
     let end = Instant::now() + patience;
     let mut told = false;
     loop {
-        match try_once(url).await {
-            Err(DatabaseError::Open(error)) if is_not_up_yet(&error) && Instant::now() < end => {
-                if !told {
-                    let (database, seconds) = (without_password(url), patience.as_secs());
-                    tracing::warn!(database, seconds, %error, "waiting for the database");
-                    told = true;
-                }
-                sleep(LOOK).await;
-            }
+        let error = match try_once(url).await {
+            Err(DatabaseError::Open(error)) if is_not_up_yet(&error) => DatabaseError::Open(error),
+            Err(DatabaseError::Taken) => DatabaseError::Taken,
             outcome => return outcome,
+        };
+        if Instant::now() >= end {
+            return Err(error);
         }
+        if !told {
+            let (database, seconds) = (without_password(url), patience.as_secs());
+            tracing::warn!(database, seconds, %error, "waiting for the database");
+            told = true;
+        }
+        sleep(LOOK).await;
     }
 }
 
@@ -389,20 +415,29 @@ async fn try_once(url: &str) -> Result<(), DatabaseError> {
     const NOT_A_DATABASE: &str = "26";
     let attempt = async {
         let mut connection = AnyConnection::connect(url).await?;
-        if url.starts_with("sqlite:") {
+        let is_free = if url.starts_with("sqlite:") {
             connection.execute("PRAGMA schema_version").await?;
             // Writes something: no more than this fits on a full disk.
             connection.execute("PRAGMA journal_mode = WAL").await?;
-        }
-        connection.close().await
+            true
+        } else {
+            sharing::is_free(&mut connection).await?
+        };
+        connection.close().await.map(|()| is_free)
     };
     match timeout(PATIENCE, attempt).await {
         Ok(Err(sqlx::Error::Database(error))) if error.code().is_some_and(|code| code == NOT_A_DATABASE) => {
             Err(DatabaseError::Foreign)
         }
-        // Somebody is at it: it is there.
-        Ok(Err(error)) if met_another(&error) => Ok(()),
-        Ok(outcome) => Ok(outcome?),
+        // Somebody is at it.
+        Ok(Err(error)) if met_another(&error) => Err(DatabaseError::Taken),
+        Ok(outcome) => {
+            if outcome? {
+                Ok(())
+            } else {
+                Err(DatabaseError::Taken)
+            }
+        }
         Err(_) => Err(DatabaseError::Silent),
     }
 }
@@ -410,6 +445,7 @@ async fn try_once(url: &str) -> Result<(), DatabaseError> {
 async fn open_sqlite(
     pool: AnyPoolOptions,
     url: &str,
+    patience: Duration,
     pragmas: &'static [&'static str],
 ) -> Result<(AnyPool, Option<Writer>), DatabaseError> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
@@ -418,10 +454,9 @@ async fn open_sqlite(
         let pool = pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
         return Ok((pool.connect("sqlite::memory:").await?, None));
     }
-    create_private(Path::new(path));
-    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let url = format!("sqlite:{path}?mode=rwc");
-    try_once(&url).await?;
+    let url = sqlite_url(url);
+    // Whoever makes the file, or switches it to a write-ahead log, is done in a moment.
+    wait_for(&url, patience.max(PATIENCE)).await?;
     // Foreign keys and a patience of five seconds are the driver's own settings.
     let pool = pool
         .max_connections(CONNECTIONS)
@@ -433,6 +468,18 @@ async fn open_sqlite(
     let mut connection = AnyConnection::connect(&url).await?;
     set_up(&mut connection, pragmas).await?;
     Ok((pool, Some(Writer::new(connection))))
+}
+
+fn is_postgresql(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// What the driver calls a file, which is made for its owner alone if it is not there.
+fn sqlite_url(url: &str) -> String {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+    create_private(Path::new(path));
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("sqlite:{path}?mode=rwc")
 }
 
 /// Sets a connection to SQLite up.
@@ -558,18 +605,6 @@ mod tests {
             sqlx::query_scalar("SELECT sqlite_version()").fetch_one(database.pool()).await.expect("a version");
         let numbers = version.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().expect("numbers");
         assert!(numbers >= OLDEST.to_vec(), "SQLite {version} is linked: raise libsqlite3-sys");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_somebody_has_open_is_not_idle() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("database.db");
-        let url = path.to_str().expect("a plain path");
-        let database = Database::<Growing>::open(url).await.expect("a database");
-        assert!(!is_idle(url).await.expect("an answer"));
-        database.close().await;
-        assert!(is_idle(url).await.expect("an answer"));
-        Database::<Growing>::open(url).await.expect("as before");
     }
 
     #[tokio::test]

@@ -16,6 +16,8 @@ pub type Database = database::Database<Tables>;
 pub struct Tables;
 
 impl Schema for Tables {
+    const SEAL: &str = "SELECT sealed FROM master_key";
+
     fn migrations(_: Kind) -> Migrator {
         sqlx::migrate!()
     }

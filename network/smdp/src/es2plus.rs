@@ -64,7 +64,12 @@ impl<S: Store> SmDp<S> {
     ) -> Result<(DownloadOrderResponse, Profile), Refused> {
         let DownloadOrderRequest { eid, iccid, profile_type } = request;
         let mut profile = match (iccid, profile_type) {
-            (Some(iccid), _) => self.of(operator, iccid).await?,
+            (Some(iccid), _) => {
+                let profile = self.of(operator, iccid).await?;
+                // What cannot be downloaded is not ordered.
+                self.store().package(iccid).await?;
+                profile
+            }
             (None, Some(name)) => match self.store().available_profile(name, Some(operator)).await? {
                 Some(profile) => profile,
                 None => return Err(self.none_of_type(operator, name).await?),

@@ -37,6 +37,6 @@ pub mod store;
 pub use database::seal::MasterKey;
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
-pub use sealed::OpenError;
+pub use sealed::{OpenError, Rotation};
 pub use serve::{Config, Es2Plus, ServeError, Server, TlsIdentity, serve};
 pub use sql::SqlStore;

@@ -313,7 +313,12 @@ pub fn activation_code(profile: &Profile, smdp_address: &str) -> ActivationCode 
 
 async fn wanted_profile(store: &impl Store, wanted: Wanted) -> Result<Profile, OrderError> {
     match wanted {
-        Wanted::Iccid(iccid) => store.profile(&iccid).await?.ok_or(OrderError::UnknownProfile(iccid)),
+        Wanted::Iccid(iccid) => {
+            let profile = known(store, &iccid).await?;
+            // What cannot be downloaded is not ordered.
+            store.package(&iccid).await?;
+            Ok(profile)
+        }
         Wanted::Type(name) => store.available_profile(&name, None).await?.ok_or(OrderError::NoneOfType(name)),
     }
 }

@@ -1,19 +1,23 @@
 //! What lies sealed in the database: profile packages, with K, OPc, PINs and all else that makes a subscription, and the
-//! hashes of confirmation codes, which are short enough to be guessed from them.
+//! hashes of confirmation codes, which are short enough to be guessed from them. For the same reason the digests of calls of
+//! ES2+, which confirmation codes are part of, have a key, which lies sealed beside them.
 
 use database::seal::MasterKey;
 use database::{Database, DatabaseError, Schema, change};
+use hmac::{Hmac, KeyInit, Mac};
 use rsp::Iccid;
-use sqlx::{AnyConnection, Row, query};
+use sha2::Sha256;
+use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use zeroize::Zeroizing;
 
-use crate::store::StoreError;
+use crate::store::{Damaged, StoreError};
 
 /// What shows whether a master key is the database's, and where it is sealed.
 const KNOWN_TEXT: &[u8] = b"vuicc SM-DP+";
 const KNOWN_LABEL: &str = "master-key";
 /// Where secrets lay open before.
-const TABLES: &[&str] = &["profile"];
+const TABLES: &[&str] = &["profile", "call"];
+const CALL_KEY_LABEL: &str = "call-key";
 
 /// Why a store does not open.
 #[derive(Debug, thiserror::Error)]
@@ -75,40 +79,115 @@ pub(crate) async fn is_sealed<S: Schema>(database: &Database<S>) -> Result<bool,
     Ok(query("SELECT 1 FROM master_key").fetch_optional(database.pool()).await?.is_some())
 }
 
-/// Makes sure that the database is sealed with this key and no other. The first key that comes is the one; with it all is
-/// sealed that lay open before, and what was open is taken from wherever it may still lie.
+/// The key of the digests of calls. It outlives the master key, as the answers to calls do.
+pub(crate) struct CallKey(Zeroizing<[u8; BLOCK]>);
+
+/// Octets of a block of SHA-256, and so of a key that HMAC takes as it is.
+const BLOCK: usize = 64;
+
+impl CallKey {
+    /// What the database knows of a digest.
+    pub(crate) fn digest(&self, digest: &[u8; 32]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new((&*self.0).into());
+        mac.update(digest);
+        mac.finalize().into_bytes().into()
+    }
+
+    fn fresh() -> Result<Self, StoreError> {
+        let mut octets = Zeroizing::new([0; BLOCK]);
+        getrandom::fill(&mut *octets)?;
+        Ok(Self(octets))
+    }
+
+    fn open(key: &MasterKey, sealed: &[u8]) -> Option<Self> {
+        let octets = key.open(CALL_KEY_LABEL, sealed).ok()?;
+        octets.as_slice().try_into().ok().map(|octets| Self(Zeroizing::new(octets)))
+    }
+
+    fn seal(&self, key: &MasterKey) -> Result<Vec<u8>, StoreError> {
+        seal(key, CALL_KEY_LABEL, &*self.0)
+    }
+}
+
+impl core::fmt::Debug for CallKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("CallKey")
+    }
+}
+
+/// What is known of a database that is sealed.
+struct Known {
+    /// The known text, as it is sealed.
+    seal: Vec<u8>,
+    is_purged: bool,
+    /// Sealed; nothing in a database of before.
+    call_key: Option<Vec<u8>>,
+}
+
+impl Known {
+    /// Reads it, if this is the key.
+    async fn read(connection: &mut AnyConnection, key: &MasterKey) -> Result<Option<Self>, OpenError> {
+        let row = query("SELECT sealed, purged, call_key FROM master_key").fetch_optional(connection).await?;
+        let Some(row) = row else { return Ok(None) };
+        let seal: Vec<u8> = row.try_get(0)?;
+        key.open(KNOWN_LABEL, &seal).map_err(|_| OpenError::OtherKey)?;
+        Ok(Some(Self { seal, is_purged: row.try_get::<i64, _>(1)? != 0, call_key: row.try_get(2)? }))
+    }
+}
+
+/// Makes sure that the database is sealed with this key and no other; the key of the digests of calls. The first master key
+/// that comes is the one; with it all is sealed that lay open before, and what was open is taken from wherever it may still
+/// lie.
 ///
 /// # Errors
 /// [`OpenError::OtherKey`], and if the database does not work.
-pub(crate) async fn check<S: Schema>(database: &Database<S>, key: &MasterKey) -> Result<(), OpenError> {
-    const KNOWN: &str = "SELECT sealed, purged FROM master_key";
-    let ours = |row: &sqlx::any::AnyRow| -> Result<bool, OpenError> {
-        key.open(KNOWN_LABEL, row.try_get(0)?).map_err(|_| OpenError::OtherKey)?;
-        Ok(row.try_get::<i64, _>(1)? != 0)
+pub(crate) async fn check<S: Schema>(database: &Database<S>, key: &MasterKey) -> Result<CallKey, OpenError> {
+    let known = Known::read(&mut *database.pool().acquire().await?, key).await?;
+    let call_key = known.as_ref().and_then(|known| CallKey::open(key, known.call_key.as_deref()?));
+    let (seal, is_purged, call_key) = match (known, call_key) {
+        (Some(known), Some(call_key)) => (known.seal, known.is_purged, call_key),
+        _ => change!(*database, |tx| -> OpenError { seal_what_lies_open(tx, key).await? })?,
     };
-    let known = query(KNOWN).fetch_optional(database.pool()).await?;
-    let is_purged = if let Some(is_purged) = known.as_ref().map(ours).transpose()? {
-        is_purged
-    } else {
-        change!(*database, |tx| -> OpenError {
-            // Of two that open it together, one was faster.
-            let known = query(KNOWN).fetch_optional(&mut *tx).await?;
-            if let Some(is_purged) = known.as_ref().map(ours).transpose()? {
-                is_purged
-            } else {
-                let lay_open = reseal(&mut *tx, None, key).await?;
-                write_known(&mut *tx, key, lay_open == 0).await?;
-                if lay_open > 0 {
-                    tracing::warn!(profiles = lay_open, "keys that lay open in the database are sealed now");
-                }
-                lay_open == 0
-            }
-        })?
-    };
+    database.sealed_as(hex::encode(seal));
     if !is_purged {
         purge_or_warn(database).await;
     }
-    Ok(())
+    Ok(call_key)
+}
+
+/// Seals what lay open before; what shows the key now, whether nothing did, and the key of the digests of calls.
+async fn seal_what_lies_open(tx: &mut AnyConnection, key: &MasterKey) -> Result<(Vec<u8>, bool, CallKey), OpenError> {
+    // Of two that open it together, one was faster.
+    let (seal, was_purged, lie_bare) = if let Some(known) = Known::read(tx, key).await? {
+        if let Some(sealed) = &known.call_key {
+            if let Some(call_key) = CallKey::open(key, sealed) {
+                return Ok((known.seal, known.is_purged, call_key));
+            }
+            tracing::error!("the key of calls answered before does not open: such a call repeated is executed anew");
+        }
+        (known.seal, known.is_purged, known.call_key.is_none())
+    } else {
+        let mut rotation = Rotation::default();
+        reseal(tx, None, key, &mut rotation).await?;
+        if rotation.sealed > 0 {
+            tracing::warn!(profiles = rotation.sealed, "keys that lay open in the database are sealed now");
+        }
+        (write_known(tx, key, rotation.sealed == 0).await?, rotation.sealed == 0, true)
+    };
+    let call_key = CallKey::fresh()?;
+    let calls = query("SELECT requester, call, digest FROM call");
+    let calls = if lie_bare { calls.fetch_all(&mut *tx).await? } else { Vec::new() };
+    let is_purged = was_purged && calls.is_empty();
+    for row in calls {
+        let (requester, call, digest): (String, String, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let Ok(bare) = <[u8; 32]>::try_from(digest.as_slice()) else { continue };
+        let update = query("UPDATE call SET digest = $1 WHERE requester = $2 AND call = $3 AND digest = $4");
+        let update = update.bind(call_key.digest(&bare).as_slice()).bind(requester).bind(call).bind(digest);
+        update.execute(&mut *tx).await?;
+    }
+    let update = query("UPDATE master_key SET call_key = $1, purged = $2");
+    update.bind(call_key.seal(key)?).bind(i64::from(is_purged)).execute(tx).await?;
+    Ok((seal, is_purged, call_key))
 }
 
 /// Everything is sealed; that old copies could not be taken from the file now, a full disk for one, keeps nobody from working
@@ -119,65 +198,83 @@ async fn purge_or_warn<S: Schema>(database: &Database<S>) {
     }
 }
 
-/// Seals everything with another key, from one moment to the next.
+/// What came of a change of keys.
+#[derive(Debug, Default)]
+pub struct Rotation {
+    /// Of how many profiles something is sealed with the new key.
+    pub sealed: u64,
+    /// What did not open with the old one, and is left as it was.
+    pub damaged: Vec<Damaged>,
+}
+
+/// Seals everything with another key, from one moment to the next. What does not open keeps nothing else from that.
 pub(crate) async fn rotate<S: Schema>(
     database: &Database<S>,
-    old: &MasterKey,
-    new: &MasterKey,
-) -> Result<u64, StoreError> {
-    let sealed = change!(*database, |tx| -> StoreError {
-        let sealed = reseal(&mut *tx, Some(old), new).await?;
+    (old, new): (&MasterKey, &MasterKey),
+    call_key: &CallKey,
+) -> Result<Rotation, StoreError> {
+    let rotation = change!(*database, |tx| -> StoreError {
+        let mut rotation = Rotation::default();
+        reseal(&mut *tx, Some(old), new, &mut rotation).await?;
         query("DELETE FROM master_key").execute(&mut *tx).await?;
         write_known(&mut *tx, new, false).await?;
-        sealed
+        let update = query("UPDATE master_key SET call_key = $1").bind(call_key.seal(new)?);
+        update.execute(&mut *tx).await?;
+        rotation
     })?;
     purge_or_warn(database).await;
-    Ok(sealed)
+    Ok(rotation)
 }
 
-async fn write_known(tx: &mut AnyConnection, key: &MasterKey, is_purged: bool) -> Result<(), StoreError> {
+async fn write_known(tx: &mut AnyConnection, key: &MasterKey, is_purged: bool) -> Result<Vec<u8>, StoreError> {
     let known = seal(key, KNOWN_LABEL, KNOWN_TEXT)?;
     let insert = query("INSERT INTO master_key (id, sealed, purged) VALUES (1, $1, $2)");
-    insert.bind(known).bind(i64::from(is_purged)).execute(tx).await?;
-    Ok(())
+    insert.bind(&known).bind(i64::from(is_purged)).execute(tx).await?;
+    Ok(known)
 }
 
-/// Seals with `new` what lies open, or is sealed with `old`; how many profiles that were.
-async fn reseal(tx: &mut AnyConnection, old: Option<&MasterKey>, new: &MasterKey) -> Result<u64, StoreError> {
-    let mut sealed = 0;
+/// A sealed column of a profile, what it is called, and its label.
+type Column = (&'static str, &'static str, fn(&Iccid) -> String);
+
+/// Each is sealed by itself: one that is damaged leaves the other as it is.
+const SEALED: [Column; 2] =
+    [("package", "package", package_label), ("confirmation_code_hash", "confirmation code", code_label)];
+
+/// Seals with `new` what lies open, or is sealed with `old`.
+async fn reseal(
+    tx: &mut AnyConnection,
+    old: Option<&MasterKey>,
+    new: &MasterKey,
+    rotation: &mut Rotation,
+) -> Result<(), StoreError> {
     for row in query("SELECT iccid FROM profile ORDER BY iccid").fetch_all(&mut *tx).await? {
         let octets: Vec<u8> = row.try_get(0)?;
-        let iccid = Iccid::from(octets.as_slice());
-        let row = query("SELECT package, confirmation_code_hash FROM profile WHERE iccid = $1").bind(&octets);
-        let row = row.fetch_one(&mut *tx).await?;
-        let package = Zeroizing::new(row.try_get::<Vec<u8>, _>(0)?);
-        let code = row.try_get::<Option<Vec<u8>>, _>(1)?;
-        let opened = match old {
-            None => Ok((package, code.map(Zeroizing::new))),
-            Some(old) => open_package(old, &iccid, &package).and_then(|package| {
-                let code = code.map(|code| key_open(old, &code_label(&iccid), &code)).transpose()?;
-                Ok((package, code))
-            }),
-        };
-        let (package, code) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                // It did not open before, and will not afterwards; the others have to.
-                tracing::error!(?iccid, %error, "left as it is");
-                continue;
+        let (iccid, mut is_sealed) = (Iccid::from(octets.as_slice()), false);
+        for (column, what, label) in SEALED {
+            let select = format!("SELECT {column} FROM profile WHERE iccid = $1");
+            let row = query(AssertSqlSafe(select)).bind(&octets).fetch_one(&mut *tx).await?;
+            let Some(kept) = row.try_get::<Option<Vec<u8>>, _>(0)?.map(Zeroizing::new) else { continue };
+            let label = label(&iccid);
+            let opened = match old {
+                None => Ok(kept),
+                Some(old) => old.open(&label, &kept),
+            };
+            match opened {
+                Ok(secret) => {
+                    let update = format!("UPDATE profile SET {column} = $1 WHERE iccid = $2");
+                    let update = query(AssertSqlSafe(update)).bind(seal(new, &label, &secret)?).bind(&octets);
+                    update.execute(&mut *tx).await?;
+                    is_sealed = true;
+                }
+                // It did not open before, and will not afterwards.
+                Err(error) => {
+                    rotation.damaged.push(Damaged { what, name: iccid.to_string(), why: error.to_string() });
+                }
             }
-        };
-        let package = seal_package(new, &iccid, &package)?;
-        let code = code.map(|code| seal(new, &code_label(&iccid), &code)).transpose()?;
-        let update = query("UPDATE profile SET package = $1, confirmation_code_hash = $2 WHERE iccid = $3");
-        update.bind(package).bind(code).bind(&octets).execute(&mut *tx).await?;
-        sealed += 1;
+        }
+        rotation.sealed += u64::from(is_sealed);
     }
-    Ok(sealed)
-}
-
-fn key_open(key: &MasterKey, label: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    Ok(key.open(label, sealed)?)
+    Ok(())
 }
 
 async fn purge<S: Schema>(database: &Database<S>) -> Result<(), StoreError> {

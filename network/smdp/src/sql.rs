@@ -18,7 +18,7 @@ use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, query};
 use zeroize::Zeroizing;
 
 use crate::profile::{ConfirmationCode, Order, Profile, Requirements, UnixTime};
-use crate::sealed::{self, OpenError};
+use crate::sealed::{self, CallKey, OpenError, Rotation};
 use crate::store::{
     Answered, Changes, DISTRUSTED_KEPT, Damaged, KEPT_OF_ONE, Notification, Peer, Progress, Session, SessionState,
     Store, StoreError, Undelivered,
@@ -29,6 +29,7 @@ use crate::store::{
 pub struct SqlStore {
     database: Database<Tables>,
     key: Arc<MasterKey>,
+    call_key: Arc<CallKey>,
 }
 
 /// The SM-DP+'s tables.
@@ -38,6 +39,7 @@ struct Tables;
 impl Schema for Tables {
     // A profile taken out takes its keys with it.
     const PRAGMAS: &[&str] = &["secure_delete = ON"];
+    const SEAL: &str = "SELECT encode(sealed, 'hex') FROM master_key";
 
     fn migrations(kind: Kind) -> Migrator {
         match kind {
@@ -57,9 +59,26 @@ impl SqlStore {
 
     /// The same, waiting so long for a PostgreSQL that takes no connections yet.
     pub async fn open_within(url: &str, key: impl Into<Arc<MasterKey>>, patience: Duration) -> Result<Self, OpenError> {
-        let (database, key) = (Database::open_within(url, patience).await?, key.into());
-        sealed::check(&database, &key).await?;
-        Ok(Self { database, key })
+        Self::with(Database::open_within(url, patience).await?, key.into()).await
+    }
+
+    /// The same for this process alone, to change its key: nobody else gets the database open meanwhile.
+    ///
+    /// # Errors
+    /// [`DatabaseError::InUse`](database::DatabaseError::InUse) if somebody has it open.
+    pub async fn open_alone(url: &str, key: impl Into<Arc<MasterKey>>) -> Result<Self, OpenError> {
+        Self::with(Database::open_alone(url).await?, key.into()).await
+    }
+
+    async fn with(database: Database<Tables>, key: Arc<MasterKey>) -> Result<Self, OpenError> {
+        match sealed::check(&database, &key).await {
+            Ok(call_key) => Ok(Self { database, key, call_key: call_key.into() }),
+            Err(error) => {
+                // Who tries another key may want it alone.
+                database.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// Whether the database named by `url` is sealed already: a key made now could not open it. Waits for it like
@@ -71,13 +90,19 @@ impl SqlStore {
         Ok(is_sealed?)
     }
 
-    /// Seals everything with another key; how many profiles that were. Others who have the database open are to open it
-    /// anew.
-    pub async fn rotate(&mut self, key: impl Into<Arc<MasterKey>>) -> Result<u64, StoreError> {
+    /// Seals everything with another key; what that was, and what could not be, because it does not open. The database has
+    /// to be had alone: whoever had it open would go on with the key of before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAlone`]; and if the database does not work. Nothing has changed then.
+    pub async fn rotate(&mut self, key: impl Into<Arc<MasterKey>>) -> Result<Rotation, StoreError> {
+        if !self.database.is_alone() {
+            return Err(StoreError::NotAlone);
+        }
         let key = key.into();
-        let sealed = sealed::rotate(&self.database, &self.key, &key).await?;
+        let rotation = sealed::rotate(&self.database, (&self.key, &key), &self.call_key).await?;
         self.key = key;
-        Ok(sealed)
+        Ok(rotation)
     }
 
     /// Closes all connections, a file being whole afterwards.
@@ -93,17 +118,23 @@ impl SqlStore {
         profile(row, &self.key)
     }
 
-    /// The first of the profiles a statement finds, one after the other, that can be read. What is bound last is how many
+    /// The same of a row that has the package too, if that can be read.
+    fn read_whole(&self, row: &AnyRow) -> Result<Profile, StoreError> {
+        whole_profile(row, &self.key)
+    }
+
+    /// The first of the profiles a statement finds, one after the other, that `read` reads. What is bound last is how many
     /// are passed over.
     async fn first(
         &self,
         sql: &str,
         bind: impl Fn(Query<'static>) -> Query<'static> + Send,
+        read: impl Fn(&AnyRow) -> Result<Profile, StoreError> + Send,
     ) -> Result<Option<Profile>, StoreError> {
         for passed in 0_i64.. {
             let next = bind(query(AssertSqlSafe(sql))).bind(passed);
             let Some(row) = next.fetch_optional(self.pool()).await? else { break };
-            match self.read(&row) {
+            match read(&row) {
                 Ok(profile) => return Ok(Some(profile)),
                 Err(error) => tracing::error!(error = %Discreet(&error), "passed over"),
             }
@@ -150,7 +181,7 @@ impl Store for SqlStore {
              ORDER BY changed_at, iccid LIMIT 1 OFFSET $2"
         );
         let eid = eid.octets().to_vec();
-        self.first(&sql, |query| query.bind(eid.clone())).await
+        self.first(&sql, |query| query.bind(eid.clone()), |row| self.read(row)).await
     }
 
     async fn available_profile(
@@ -159,11 +190,12 @@ impl Store for SqlStore {
         operator: Option<&str>,
     ) -> Result<Option<Profile>, StoreError> {
         let sql = format!(
-            "SELECT {PROFILE} WHERE profile_type = $1 AND state = 'Available' AND (operator IS NULL OR operator = $2) \
+            "SELECT package, {PROFILE} WHERE profile_type = $1 AND state = 'Available' AND (operator IS NULL OR operator = $2) \
              ORDER BY operator IS NULL, added_at, iccid LIMIT 1 OFFSET $3"
         );
         let (profile_type, operator) = (profile_type.to_owned(), operator.map(str::to_owned));
-        self.first(&sql, |query| query.bind(profile_type.clone()).bind(operator.clone())).await
+        let bind = |query: Query<'static>| query.bind(profile_type.clone()).bind(operator.clone());
+        self.first(&sql, bind, |row| self.read_whole(row)).await
     }
 
     async fn owners_of_type(&self, profile_type: &str) -> Result<Vec<Option<String>>, StoreError> {
@@ -177,19 +209,26 @@ impl Store for SqlStore {
         Ok(rows.iter().filter_map(|row| self.read(row).ok()).collect())
     }
 
-    async fn damaged(&self) -> Result<Vec<Damaged>, StoreError> {
+    async fn damaged_profiles(&self) -> Result<Vec<Damaged>, StoreError> {
         let mut damaged = Vec::new();
-        let rows = query(AssertSqlSafe(format!("SELECT {PROFILE} ORDER BY added_at, iccid")));
-        for row in rows.fetch_all(self.pool()).await? {
-            if let Err(error) = self.read(&row) {
-                let name = Iccid::from(row.try_get::<Vec<u8>, _>("iccid")?.as_slice()).to_string();
+        for row in query("SELECT iccid FROM profile ORDER BY added_at, iccid").fetch_all(self.pool()).await? {
+            // One package at a time.
+            let iccid: Vec<u8> = row.try_get(0)?;
+            let sql = format!("SELECT package, {PROFILE} WHERE iccid = $1");
+            let row = query(AssertSqlSafe(sql)).bind(&iccid).fetch_optional(self.pool()).await?;
+            if let Some(Err(error)) = row.map(|row| self.read_whole(&row)) {
                 let why = match error {
                     StoreError::DamagedProfile { why, .. } => why,
                     other => other.to_string(),
                 };
-                damaged.push(Damaged { what: "profile", name, why });
+                damaged.push(Damaged { what: "profile", name: Iccid::from(iccid.as_slice()).to_string(), why });
             }
         }
+        Ok(damaged)
+    }
+
+    async fn damaged_notifications(&self) -> Result<Vec<Damaged>, StoreError> {
+        let mut damaged = Vec::new();
         let rows = query(AssertSqlSafe(format!("SELECT {NOTIFICATION} ORDER BY id")));
         for row in rows.fetch_all(self.pool()).await? {
             if let Err(error) = notification(&row) {
@@ -203,7 +242,7 @@ impl Store for SqlStore {
     async fn package(&self, iccid: &Iccid) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let row = query("SELECT package FROM profile WHERE iccid = $1").bind(iccid.octets());
         let Some(row) = row.fetch_optional(self.pool()).await? else { return Ok(None) };
-        sealed::open_package(&self.key, iccid, row.try_get(0)?).map(Some)
+        open_package(&row, &self.key, iccid).map(Some)
     }
 
     async fn add_profiles(&self, profiles: &[(Profile, &[u8])]) -> Result<(), StoreError> {
@@ -226,7 +265,7 @@ impl Store for SqlStore {
                 add_notification(&mut *tx, notification).await?;
             }
             if let Some(answered) = changes.answered {
-                add_answer(&mut *tx, answered).await?;
+                add_answer(&mut *tx, &self.call_key, answered).await?;
             }
             if let Some(progress) = changes.progress {
                 add_progress(&mut *tx, progress).await?;
@@ -301,7 +340,8 @@ impl Store for SqlStore {
 
     async fn answer_to(&self, requester: &str, call: &str, digest: &[u8; 32]) -> Result<Option<String>, StoreError> {
         let sql = "SELECT answer FROM call WHERE requester = $1 AND call = $2 AND digest = $3";
-        let row = query(sql).bind(requester).bind(call).bind(digest.as_slice()).fetch_optional(self.pool()).await?;
+        let row = query(sql).bind(requester).bind(call).bind(self.call_key.digest(digest).to_vec());
+        let row = row.fetch_optional(self.pool()).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
@@ -395,9 +435,10 @@ async fn add_profile(
     profile: &Profile,
     package: &[u8],
 ) -> Result<(), StoreError> {
-    let there = query(AssertSqlSafe(format!("SELECT {PROFILE} WHERE iccid = $1"))).bind(profile.iccid().octets());
+    let there =
+        query(AssertSqlSafe(format!("SELECT package, {PROFILE} WHERE iccid = $1"))).bind(profile.iccid().octets());
     if let Some(there) = there.fetch_optional(&mut *connection).await? {
-        if self::profile(&there, key).is_ok() {
+        if whole_profile(&there, key).is_ok() {
             return Err(StoreError::ProfileExists(profile.iccid().clone()));
         }
         let remove = query("DELETE FROM profile WHERE iccid = $1").bind(profile.iccid().octets());
@@ -520,12 +561,12 @@ async fn add_notification(connection: &mut AnyConnection, notification: &Notific
     Ok(())
 }
 
-async fn add_answer(connection: &mut AnyConnection, answered: &Answered) -> Result<(), StoreError> {
+async fn add_answer(connection: &mut AnyConnection, key: &CallKey, answered: &Answered) -> Result<(), StoreError> {
     let sql = "INSERT INTO call (requester, call, digest, answer, answered_at) VALUES ($1, $2, $3, $4, $5)";
     let inserted = query(sql)
         .bind(&answered.requester)
         .bind(&answered.call)
-        .bind(answered.digest.as_slice())
+        .bind(key.digest(&answered.digest).to_vec())
         .bind(&answered.answer)
         .bind(integer(answered.answered_at))
         .execute(connection)
@@ -584,13 +625,28 @@ fn state_name(state: &SessionState) -> &'static str {
     }
 }
 
+/// A profile whose package can be read.
+fn whole_profile(row: &AnyRow, key: &MasterKey) -> Result<Profile, StoreError> {
+    let profile = profile(row, key)?;
+    open_package(row, key, profile.iccid())?;
+    Ok(profile)
+}
+
+fn open_package(row: &AnyRow, key: &MasterKey, iccid: &Iccid) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let opened = sealed::open_package(key, iccid, row.try_get("package")?);
+    opened.map_err(|error| StoreError::DamagedProfile { iccid: iccid.clone(), why: format!("package: {error}") })
+}
+
 fn profile(row: &AnyRow, key: &MasterKey) -> Result<Profile, StoreError> {
     let iccid = Iccid::from(row.try_get::<Vec<u8>, _>("iccid")?.as_slice());
     let because = |why: String| StoreError::DamagedProfile { iccid: iccid.clone(), why };
     let damaged = |what: &str| because(format!("bad {what}"));
     let confirmation_code = match row.try_get::<Option<Vec<u8>>, _>("confirmation_code_hash")? {
         Some(code) => Some(ConfirmationCode {
-            hash: ConfirmationCodeHash::new(sealed::open_code(key, &iccid, &code)?),
+            hash: ConfirmationCodeHash::new(
+                sealed::open_code(key, &iccid, &code)
+                    .map_err(|error| because(format!("confirmation code: {error}")))?,
+            ),
             failures: count(row, "confirmation_code_failures")?,
         }),
         None => None,

@@ -27,7 +27,8 @@ pub trait Store: Send + Sync {
     /// The oldest downloadable profile ordered for this eUICC without a matchingId: the default SM-DP+ case.
     fn profile_by_eid(&self, eid: &Eid) -> impl Future<Output = Result<Option<Profile>, StoreError>> + Send;
 
-    /// The oldest available profile of this type: of `operator`'s own, or of those that are anybody's.
+    /// The oldest available profile of this type whose package can be read: of `operator`'s own, or of those that are
+    /// anybody's.
     fn available_profile(
         &self,
         profile_type: &str,
@@ -43,14 +44,26 @@ pub trait Store: Send + Sync {
     /// All profiles that can be read, oldest first; see [`damaged`](Self::damaged).
     fn profiles(&self) -> impl Future<Output = Result<Vec<Profile>, StoreError>> + Send;
 
+    /// Profiles that are kept but cannot be read, or whose packages cannot; those are listed too.
+    fn damaged_profiles(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send;
+
+    /// Notifications that are kept but cannot be read.
+    fn damaged_notifications(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send;
+
     /// What is kept but cannot be read.
-    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send;
+    fn damaged(&self) -> impl Future<Output = Result<Vec<Damaged>, StoreError>> + Send {
+        async move {
+            let mut damaged = self.damaged_profiles().await?;
+            damaged.extend(self.damaged_notifications().await?);
+            Ok(damaged)
+        }
+    }
 
     /// The unprotected package of a profile.
     fn package(&self, iccid: &Iccid) -> impl Future<Output = Result<Option<Zeroizing<Vec<u8>>>, StoreError>> + Send;
 
     /// Puts new profiles in, each with its package: all of them, or none. One takes the place of a profile that is there
-    /// but cannot be read.
+    /// but cannot be read, or whose package cannot.
     ///
     /// # Errors
     /// [`StoreError::ProfileExists`] names the first that is there already, or comes twice.
@@ -189,7 +202,8 @@ pub struct Answered {
     pub requester: String,
     /// functionCallIdentifier.
     pub call: String,
-    /// SHA-256 of function and request, which tell the same call from another one with its identifier.
+    /// SHA-256 of function and request, which tell the same call from another one with its identifier. What is kept of it has
+    /// a key: who reads the database does not learn by trying what was called.
     pub digest: [u8; 32],
     /// The body of the answer.
     pub answer: String,
@@ -231,7 +245,7 @@ pub const KEPT_OF_ONE: u32 = 1000;
 /// Something that is kept but cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// What it is.
+    /// What it is: a profile, its package, a notification…
     pub what: &'static str,
     /// Which one: a profile's ICCID, or a number.
     pub name: String,
@@ -262,6 +276,9 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Others may go on with the master key of before.
+    #[error("the master key is changed by who has the database alone")]
+    NotAlone,
     /// A secret does not open.
     #[error(transparent)]
     Seal(#[from] SealBroken),

@@ -1,7 +1,7 @@
 //! What lies in the database, and in the files beside it: sealed, also what a server of before wrote; and what is damaged
 //! hides nothing else.
 
-#![expect(clippy::unwrap_used, reason = "this is how a test fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use saip::header::{ProfileHeader, ServicesList};
 use saip::{PeHeader, ProfileElement};
 use smdp::order::{self, Confirmation, MatchingId, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileState};
-use smdp::store::{Changes, KEPT_OF_ONE, Notification, Store, StoreError};
+use smdp::store::{Answered, Changes, KEPT_OF_ONE, Notification, Store, StoreError};
 use smdp::{MasterKey, OpenError, SqlStore};
 use sqlx::AnyPool;
 use tempfile::TempDir;
@@ -163,6 +163,9 @@ async fn raw(place: &Place) -> AnyPool {
 on_each_database!(
     a_key_is_followed_by_another,
     what_is_damaged_hides_nothing_else,
+    a_damaged_package_is_named_and_replaced,
+    what_is_damaged_keeps_nothing_from_another_key,
+    calls_are_kept_under_a_key,
     notifications_are_kept_for_so_long_and_so_many,
 );
 
@@ -174,7 +177,12 @@ async fn a_key_is_followed_by_another(place: &Place) {
     let mut request = OrderRequest::new(Wanted::Iccid(iccid(1)));
     request.confirmation_code = Some("1234".into());
     let ordered = order::order(&store, request, &mut fill_random, 9).await.unwrap();
-    assert_eq!(store.rotate(key(2)).await.unwrap(), 3);
+    assert!(matches!(store.rotate(key(2)).await, Err(StoreError::NotAlone)), "others go on with the old key");
+    store.close().await;
+    assert!(matches!(SqlStore::open_alone(&place.url, key(2)).await, Err(OpenError::OtherKey)));
+    let mut store = SqlStore::open_alone(&place.url, key(1)).await.unwrap();
+    let rotation = store.rotate(key(2)).await.unwrap();
+    assert_eq!((rotation.sealed, rotation.damaged), (3, Vec::new()));
     assert_eq!(*store.package(&iccid(2)).await.unwrap().unwrap(), package(2));
     assert_eq!(store.profile(&iccid(1)).await.unwrap(), Some(ordered.clone()));
     store.close().await;
@@ -233,6 +241,121 @@ async fn what_is_damaged_hides_nothing_else(place: &Place) {
         Err(order::OrderError::Store(StoreError::ProfileExists(_)))
     ));
     assert_eq!(store.profiles().await.unwrap().len(), 3);
+}
+
+/// Overwrites a column of a profile.
+async fn overwrite(place: &Place, column: &str, number: u32) {
+    let sql = format!("UPDATE profile SET {column} = $1 WHERE iccid = $2");
+    let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind([0x5A; 60].as_slice());
+    let raw = raw(place).await;
+    assert_eq!(update.bind(iccid(number).octets()).execute(&raw).await.unwrap().rows_affected(), 1);
+    raw.close().await;
+}
+
+async fn a_damaged_package_is_named_and_replaced(place: &Place) {
+    let store = SqlStore::open(&place.url, key(1)).await.unwrap();
+    for number in 0..3 {
+        add(&store, number).await;
+    }
+    overwrite(place, "package", 0).await;
+    let damaged = store.damaged().await.unwrap();
+    let [only] = &damaged[..] else { panic!("{damaged:?}") };
+    assert_eq!((only.what, &*only.name), ("profile", &*iccid(0).to_string()));
+    assert!(only.why.starts_with("package: "), "{}", only.why);
+    assert_eq!(store.profiles().await.unwrap().len(), 3, "what is known of it is still told");
+    let error = store.package(&iccid(0)).await.unwrap_err();
+    assert!(error.to_string().contains("put it in again"), "{error}");
+    // Nobody gets it: by its number, or as the oldest of its type.
+    assert!(matches!(
+        order::download_order(&store, Wanted::Iccid(iccid(0)), None, 9).await,
+        Err(order::OrderError::Store(StoreError::DamagedProfile { .. }))
+    ));
+    let ordered = order::download_order(&store, Wanted::Type("Companion".into()), None, 9).await.unwrap();
+    assert_eq!(*ordered.iccid(), iccid(1));
+    add(&store, 0).await;
+    assert_eq!(store.damaged().await.unwrap(), []);
+    assert_eq!(*store.package(&iccid(0)).await.unwrap().unwrap(), package(0));
+    let again = order::add_profile(&store, metadata(0), &package(0), 9).await;
+    assert!(matches!(again, Err(order::OrderError::Store(StoreError::ProfileExists(_)))));
+}
+
+async fn what_is_damaged_keeps_nothing_from_another_key(place: &Place) {
+    let store = SqlStore::open(&place.url, key(1)).await.unwrap();
+    for number in 0..3 {
+        add(&store, number).await;
+        let mut request = OrderRequest::new(Wanted::Iccid(iccid(number)));
+        request.confirmation_code = Some("1234".into());
+        order::order(&store, request, &mut fill_random, 9).await.unwrap();
+    }
+    store.close().await;
+    overwrite(place, "package", 0).await;
+    overwrite(place, "confirmation_code_hash", 1).await;
+    let mut store = SqlStore::open_alone(&place.url, key(1)).await.unwrap();
+    let rotation = store.rotate(key(2)).await.unwrap();
+    let damaged: Vec<_> = rotation.damaged.iter().map(|one| (one.what, one.name.clone())).collect();
+    assert_eq!(damaged, [("package", iccid(0).to_string()), ("confirmation code", iccid(1).to_string())]);
+    assert_eq!(rotation.sealed, 3, "of those two the rest");
+    store.close().await;
+
+    let store = SqlStore::open(&place.url, key(2)).await.unwrap();
+    let code = store.profile(&iccid(0)).await.unwrap().unwrap().order.confirmation_code.unwrap();
+    assert_eq!(code.hash.as_bytes(), ConfirmationCodeHash::of_code("1234").as_bytes());
+    assert_eq!(*store.package(&iccid(1)).await.unwrap().unwrap(), package(1));
+    let named: Vec<_> = store.damaged().await.unwrap().into_iter().map(|one| (one.name, one.why)).collect();
+    assert!(named.len() == 2 && named[0].1.starts_with("package: "), "{named:?}");
+    assert!(named[1].0 == iccid(1).to_string() && named[1].1.starts_with("confirmation code: "), "{named:?}");
+    assert!(store.profile(&iccid(2)).await.unwrap().is_some());
+}
+
+/// A call is known again, also with another master key; who reads the database does not find out what it said by trying all
+/// confirmation codes.
+async fn calls_are_kept_under_a_key(place: &Place) {
+    let store = SqlStore::open(&place.url, key(1)).await.unwrap();
+    let answered = |call: &str, digest: [u8; 32]| Answered {
+        requester: "operator".into(),
+        call: call.into(),
+        digest,
+        answer: format!("the answer to {call}"),
+        answered_at: 7,
+    };
+    for call in [answered("1", [1; 32]), answered("2", [2; 32])] {
+        store.apply(&Changes { answered: Some(&call), ..Changes::default() }).await.unwrap();
+    }
+    let again = store.apply(&Changes { answered: Some(&answered("1", [1; 32])), ..Changes::default() }).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+    let kept = async || {
+        let raw = raw(place).await;
+        let rows =
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT digest FROM call ORDER BY call").fetch_all(&raw).await.unwrap();
+        raw.close().await;
+        rows
+    };
+    let before = kept().await;
+    assert!(before[0] != [1; 32] && before[1] != [2; 32] && before[0] != before[1]);
+    let found = async |store: &SqlStore, call: &str, digest: u8| {
+        store.answer_to("operator", call, &[digest; 32]).await.unwrap()
+    };
+    assert_eq!(found(&store, "1", 1).await.as_deref(), Some("the answer to 1"));
+    assert_eq!(found(&store, "1", 2).await, None);
+    store.close().await;
+    let mut store = SqlStore::open_alone(&place.url, key(1)).await.unwrap();
+    store.rotate(key(2)).await.unwrap();
+    assert_eq!(found(&store, "1", 1).await.as_deref(), Some("the answer to 1"));
+    store.close().await;
+
+    // What a server of before kept has no key yet.
+    let raw_ = raw(place).await;
+    sqlx::query("UPDATE master_key SET call_key = NULL").execute(&raw_).await.unwrap();
+    let update = sqlx::query("UPDATE call SET digest = $1 WHERE call = '2'").bind([2_u8; 32].as_slice());
+    update.execute(&raw_).await.unwrap();
+    sqlx::query("DELETE FROM call WHERE call = '1'").execute(&raw_).await.unwrap();
+    raw_.close().await;
+    let (one, other) = tokio::join!(SqlStore::open(&place.url, key(2)), SqlStore::open(&place.url, key(2)));
+    for store in [one.unwrap(), other.unwrap()] {
+        assert_eq!(found(&store, "2", 2).await.as_deref(), Some("the answer to 2"));
+        store.close().await;
+    }
+    assert!(kept().await[0] != [2; 32]);
 }
 
 async fn notifications_are_kept_for_so_long_and_so_many(place: &Place) {

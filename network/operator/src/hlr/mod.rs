@@ -31,5 +31,6 @@ pub use call_delivery::{CallDelivery, call_delivery};
 pub use contact::{Contact, Delivery};
 pub use database::seal::{self, MasterKey};
 pub use group::{Group, Member, Mode};
+pub use rotation::{Damaged, Rotation};
 pub use store::{AuditEntry, Change, Hlr, HlrError, Lookup};
 pub use subscription::{AlgorithmSet, Credentials, Status, Subscription};

@@ -27,31 +27,56 @@ const TABLES: &[&str] = &[
     "master_key",
 ];
 
+/// What came of a change of keys.
+#[derive(Debug, Default)]
+pub struct Rotation {
+    /// How many secrets are sealed with the new key.
+    pub sealed: u64,
+    /// Those that did not open with the old one, and are left as they were.
+    pub damaged: Vec<Damaged>,
+}
+
+/// A secret that does not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Table and column.
+    pub what: String,
+    /// The row: an IMSI, or another name.
+    pub name: String,
+    /// Why it does not open.
+    pub why: String,
+}
+
 impl Hlr {
-    /// The register with everything sealed with `new`, and how many secrets that were. Others who have the database open
-    /// have to open it anew.
+    /// The register with everything sealed with `new`, and what that was. What does not open keeps nothing else from being
+    /// sealed anew. The database has to be had alone: whoever had it open would go on with the key of before.
     ///
     /// # Errors
-    /// [`HlrError::Seal`] if a secret does not open, and if the database does not work; then nothing has changed.
-    pub async fn rotate(self, new: MasterKey) -> Result<(Self, u64), HlrError> {
+    /// [`HlrError::NotAlone`]; [`HlrError::OtherKey`] if this is not the key of before; and if the database does not work.
+    /// Nothing has changed then.
+    pub async fn rotate(self, new: MasterKey) -> Result<(Self, Rotation), HlrError> {
+        if !self.database.is_alone() {
+            return Err(HlrError::NotAlone);
+        }
+        self.check_key().await?;
         let new = Self::new(self.database.clone(), new);
         let known = new.known_text()?;
-        let sealed = change!(self.database, |tx| -> HlrError {
-            let mut sealed = 0;
+        let rotation = change!(self.database, |tx| -> HlrError {
+            let mut rotation = Rotation::default();
             for column in SEALED {
-                sealed += self.reseal(&new, &mut *tx, column).await?;
+                self.reseal(&new, &mut *tx, column, &mut rotation).await?;
             }
             query("DELETE FROM master_key").execute(&mut *tx).await?;
             query("INSERT INTO master_key (id, sealed) VALUES (1, $1)").bind(&known).execute(&mut *tx).await?;
-            sealed
+            rotation
         })?;
         match self.database.purge(TABLES).await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("others have the database open: what the old key opens may be left in its log"),
+            Ok(false) => tracing::warn!("what the old key opens may be left in the database's log"),
             // A full disk, for one: the key has changed all the same.
             Err(error) => tracing::warn!(%error, "what the old key opens is left in the database's file"),
         }
-        Ok((new, sealed))
+        Ok((new, rotation))
     }
 
     async fn reseal(
@@ -59,18 +84,28 @@ impl Hlr {
         new: &Self,
         tx: &mut AnyConnection,
         (table, name, column, label): (&str, &str, &str, &str),
-    ) -> Result<u64, HlrError> {
+        rotation: &mut Rotation,
+    ) -> Result<(), HlrError> {
         let rows = format!("SELECT {name}, {column} FROM {table} WHERE {column} <> ''");
         let update = format!("UPDATE {table} SET {column} = $1 WHERE {name} = $2");
-        let mut sealed = 0;
         for row in query(AssertSqlSafe(rows)).fetch_all(&mut *tx).await? {
-            let (name, secret): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let name: String = row.try_get(0)?;
             let label = format!("{label}/{name}");
-            let secret = new.seal(&label, &self.unseal(&label, &secret)?)?;
-            query(AssertSqlSafe(&*update)).bind(secret).bind(name).execute(&mut *tx).await?;
-            sealed += 1;
+            // SQLite would keep octets where a text belongs.
+            let opened = row.try_get::<String, _>(1).map_err(HlrError::from);
+            match opened.and_then(|secret| self.unseal(&label, &secret)) {
+                Ok(secret) => {
+                    let secret = new.seal(&label, &secret)?;
+                    query(AssertSqlSafe(&*update)).bind(secret).bind(name).execute(&mut *tx).await?;
+                    rotation.sealed += 1;
+                }
+                Err(error) => {
+                    let what = format!("{table}.{column}");
+                    rotation.damaged.push(Damaged { what, name, why: error.to_string() });
+                }
+            }
         }
-        Ok(sealed)
+        Ok(())
     }
 }
 
@@ -78,13 +113,17 @@ impl Hlr {
 mod tests {
     use database::place::{Place, on_each_database};
 
-    use super::*;
-    use crate::database::Database;
+    use rsp::Iccid;
 
-    on_each_database!(everything_sealed_is_sealed_anew);
+    use super::*;
+    use crate::Imsi;
+    use crate::database::Database;
+    use crate::hlr::{Change, Credentials, Lookup, Status, Subscription};
+
+    on_each_database!(everything_sealed_is_sealed_anew, what_is_damaged_keeps_nothing_from_being_sealed_anew);
 
     async fn everything_sealed_is_sealed_anew(place: &Place) {
-        let database = Database::open(&place.url).await.unwrap();
+        let database = Database::open_alone(&place.url).await.unwrap();
         let hlr = Hlr::new(database.clone(), MasterKey::new([1; 32]));
         hlr.check_key().await.unwrap();
         let rows = [
@@ -103,8 +142,8 @@ mod tests {
             let second = hlr.seal("opc/n", b"a secret").unwrap();
             query(sql).bind(first).bind(second).execute(database.pool()).await.unwrap();
         }
-        let (hlr, sealed) = hlr.rotate(MasterKey::new([2; 32])).await.unwrap();
-        assert_eq!(sealed, SEALED.len() as u64);
+        let (hlr, rotation) = hlr.rotate(MasterKey::new([2; 32])).await.unwrap();
+        assert_eq!((rotation.sealed, rotation.damaged), (SEALED.len() as u64, Vec::new()));
         hlr.check_key().await.unwrap();
         for (table, _, column, label) in SEALED {
             let row = query(AssertSqlSafe(format!("SELECT {column} FROM {table}")));
@@ -113,8 +152,59 @@ mod tests {
         }
         let old = Hlr::new(database, MasterKey::new([1; 32]));
         assert!(matches!(old.check_key().await, Err(HlrError::OtherKey)));
-        // One that does not open keeps all as they were.
-        assert!(old.rotate(MasterKey::new([3; 32])).await.is_err());
+        // With the wrong key all stays as it was.
+        assert!(matches!(old.rotate(MasterKey::new([3; 32])).await, Err(HlrError::OtherKey)));
         hlr.check_key().await.unwrap();
+    }
+
+    async fn what_is_damaged_keeps_nothing_from_being_sealed_anew(place: &Place) {
+        let hlr = Hlr::open(&place.url, MasterKey::new([1; 32])).await.unwrap();
+        hlr.check_key().await.unwrap();
+        let imsi = |number: u8| format!("00101000000000{number}").parse::<Imsi>().unwrap();
+        for number in 1..=3 {
+            let subscription = Subscription {
+                imsi: imsi(number),
+                iccid: Iccid::with_check_digit(&format!("89882110000000000{number}")).unwrap(),
+                msisdn: None,
+                eid: None,
+                status: Status::Active,
+            };
+            let credentials = Credentials::milenage([number; 16], [number; 16]);
+            hlr.add(&subscription, &credentials, &Change::by("test")).await.unwrap();
+        }
+        // Of one its K, which is another row's; of another its OPc, which is none.
+        for (sql, number) in [
+            (
+                "UPDATE subscription SET k = (SELECT k FROM subscription WHERE imsi = '001010000000003') WHERE imsi = $1",
+                1,
+            ),
+            ("UPDATE subscription SET opc = 'damaged' WHERE imsi = $1", 2),
+        ] {
+            query(sql).bind(imsi(number).as_str()).execute(hlr.database.pool()).await.unwrap();
+        }
+        // A server beside it would go on with the key of before.
+        let beside = Hlr::new(hlr.database.clone(), MasterKey::new([1; 32]));
+        assert!(matches!(beside.rotate(MasterKey::new([2; 32])).await, Err(HlrError::NotAlone)));
+        hlr.close().await;
+
+        let alone = Database::open_alone(&place.url).await.unwrap();
+        let (hlr, rotation) = Hlr::new(alone, MasterKey::new([1; 32])).rotate(MasterKey::new([2; 32])).await.unwrap();
+        assert_eq!(rotation.sealed, 4);
+        let damaged: Vec<_> = rotation.damaged.iter().map(|one| (&*one.what, &*one.name)).collect();
+        assert_eq!(damaged, [("subscription.k", "001010000000001"), ("subscription.opc", "001010000000002")]);
+        assert_eq!(*hlr.credentials(&imsi(3)).await.unwrap().1.k, [3; 16]);
+        assert!(hlr.credentials(&imsi(1)).await.is_err() && hlr.credentials(&imsi(2)).await.is_err());
+        // The way out.
+        for number in [1, 2] {
+            let subscription = hlr.lookup(Lookup::Imsi(&imsi(number))).await.unwrap().remove(0);
+            hlr.remove(&imsi(number), &Change::by("test")).await.unwrap();
+            let credentials = Credentials::milenage([9; 16], [9; 16]);
+            hlr.add(&subscription, &credentials, &Change::by("test")).await.unwrap();
+        }
+        hlr.close().await;
+        let alone = Database::open_alone(&place.url).await.unwrap();
+        let (hlr, rotation) = Hlr::new(alone, MasterKey::new([2; 32])).rotate(MasterKey::new([3; 32])).await.unwrap();
+        assert_eq!((rotation.sealed, rotation.damaged), (6, Vec::new()));
+        hlr.close().await;
     }
 }

@@ -97,6 +97,9 @@ pub enum HlrError {
     /// The database belongs to another master key.
     #[error("this is not the master key that the operator's database is sealed with")]
     OtherKey,
+    /// Others may go on with the master key of before.
+    #[error("the master key is changed by who has the database alone")]
+    NotAlone,
     /// A key does not open.
     #[error(transparent)]
     Seal(#[from] SealBroken),
@@ -150,7 +153,7 @@ impl Hlr {
     /// [`HlrError::OtherKey`], and if the database does not work.
     pub async fn check_key(&self) -> Result<(), HlrError> {
         let fresh = self.known_text()?;
-        change!(self.database, |tx| -> HlrError {
+        let seal = change!(self.database, |tx| -> HlrError {
             let known = query_scalar::<_, String>("SELECT sealed FROM master_key").fetch_optional(&mut *tx).await?;
             let of_before = query_as::<_, (String, String)>("SELECT imsi, k FROM subscription LIMIT 1");
             let is_ours = match known {
@@ -165,7 +168,10 @@ impl Hlr {
             }
             let insert = "INSERT INTO master_key (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
             query(insert).bind(&fresh).execute(&mut *tx).await?;
-        })
+            query_scalar::<_, String>("SELECT sealed FROM master_key").fetch_one(&mut *tx).await?
+        })?;
+        self.database.sealed_as(seal);
+        Ok(())
     }
 
     /// The subscriptions that answer to this number.
