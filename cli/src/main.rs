@@ -27,6 +27,7 @@ mod qr;
 mod question;
 mod random;
 mod reader;
+mod server_address;
 mod smdp;
 mod state;
 mod subscriber;

@@ -1,6 +1,7 @@
 //! Activation codes: what a QR code or a letter tells the LPA. SGP.22 section 4.1
 
 use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use crate::{Oid, ids};
@@ -43,19 +44,36 @@ pub enum ActivationCodeError {
     ConfirmationCodeFlag(String),
 }
 
-/// Whether `text` is a host name or address with an optional port, as the LPA can put after `https://`.
+/// Whether `text` is where a server is: an FQDN, in test networks also an address, perhaps with a port. SGP.22 section 4.1
+///
+/// What it is not cannot be put after `https://`, or asks another server than it seems to. Underscores and a dot at the end
+/// are taken as deployed name servers take them.
 pub fn is_server_address(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let name = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_');
-    let ip6 = |c: u8| c.is_ascii_hexdigit() || matches!(c, b':' | b'.');
     let host_is_right = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inside) => !inside.is_empty() && inside.bytes().all(ip6),
-        None => !host.is_empty() && host.bytes().all(name),
+        Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
+        None => is_host(host),
     };
-    host_is_right && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+    let is_port =
+        |port: &str| port.bytes().all(|c| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    host_is_right && port.is_none_or(is_port)
+}
+
+/// A host name, or an address of IPv4. RFC 1123 section 2.1
+fn is_host(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // No name ends in a number: what does is an address, or a part of one.
+    let is_number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|c| c.is_ascii_digit()));
+    name.len() <= 253 && name.split('.').all(is_label) && (!is_number || text.parse::<Ipv4Addr>().is_ok())
 }
 
 impl FromStr for ActivationCode {
@@ -142,6 +160,64 @@ mod tests {
         assert_eq!(parse("lpa:1$127.0.0.1:8443$MID\n").smdp_address, "127.0.0.1:8443");
         assert_eq!(parse("LPA:1$[::1]:8443$MID").smdp_address, "[::1]:8443");
         assert!(parse("LPA:1$a.example$MID$$1$field-of-the-future").confirmation_code_required);
+    }
+
+    #[test]
+    fn server_addresses() {
+        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        for right in [
+            "SMDP.GSMA.COM",
+            "localhost",
+            "smdp.example.com.",
+            "smdp.example.com:65535",
+            "a_b.example",
+            "xn--bcher-kva.example",
+            "3gpp.example",
+            "192.0.2.1",
+            "192.0.2.1:8443",
+            "[2001:db8::1]",
+            "[::ffff:192.0.2.1]:1",
+            &longest,
+        ] {
+            assert!(is_server_address(right), "{right}");
+        }
+        let label = format!("{}.example", "a".repeat(64));
+        for wrong in [
+            "",
+            ".",
+            "a..b",
+            ".a",
+            "-a.example",
+            "a-.example",
+            "a b",
+            "a\u{9b}",
+            "a\n",
+            "https://a",
+            "a/b",
+            "u@a",
+            "é.example",
+            "a:",
+            ":1",
+            "a:0",
+            "a:+1",
+            "a:65536",
+            "a:1:2",
+            "1",
+            "192.0.2",
+            "192.0.2.256",
+            "192.0.2.1.",
+            "::1",
+            "[::1",
+            "[]",
+            "[::g]",
+            "[192.0.2.1]",
+            "[::1]x",
+            "[::1]:",
+            &label,
+            &format!("{longest}c"),
+        ] {
+            assert!(!is_server_address(wrong), "{wrong}");
+        }
     }
 
     #[test]

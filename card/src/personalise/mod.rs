@@ -28,6 +28,7 @@ use applets::profile::{Limits, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
 use crypto::provider::{Deterministic, Provider};
+use rsp::activation_code::is_server_address;
 use rsp::certificate::Role;
 use rsp::chain::{ChainError, verify_euicc};
 use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability, UiccCapability};
@@ -272,9 +273,7 @@ const SAS_ACCREDITATION_NUMBER: &str = "VU-IC-UP-0000";
 
 /// An address an LPA can make a URL of: a host name, perhaps with a port.
 fn check_address(address: &str) -> Result<(), PersonalisationError> {
-    let fine = |character: char| character.is_ascii_alphanumeric() || "-.:[]".contains(character);
-    let is_address = (1..=255).contains(&address.len()) && address.chars().all(fine);
-    if is_address { Ok(()) } else { Err(PersonalisationError::Address(address.into())) }
+    if is_server_address(address) { Ok(()) } else { Err(PersonalisationError::Address(address.into())) }
 }
 
 /// A card cannot be made as described.

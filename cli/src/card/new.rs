@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::file::not_stdout;
 use crate::output::tell;
 use crate::pki::PkiArguments;
+use crate::server_address::server_address;
 use crate::{Context, package, random};
 
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     disabled: bool,
     /// The default SM-DP+
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     default_smdp: Option<String>,
     /// Non-volatile memory, in bytes or with a unit: 65536, 64k, 1M [default: 512k]
     #[arg(long, value_name = "SIZE", value_parser = size)]

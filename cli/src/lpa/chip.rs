@@ -13,6 +13,7 @@ use serde_json::json;
 use super::Session;
 use crate::failure::Failure;
 use crate::output::within_a_line;
+use crate::server_address::server_address;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -44,7 +45,7 @@ Policy rules and states do not protect a profile from this. Notifications stay."
 #[derive(Debug, Args)]
 pub(crate) struct DefaultSmdp {
     /// The new address
-    #[arg(value_name = "HOST[:PORT]")]
+    #[arg(value_name = "HOST[:PORT]", value_parser = server_address_or_none)]
     address: Option<String>,
     /// Remove it
     #[arg(long, conflicts_with = "address")]
@@ -66,6 +67,11 @@ pub(crate) struct MemoryReset {
     /// Yes, really
     #[arg(long, required = true)]
     yes: bool,
+}
+
+/// An empty address removes the one there is, as on ES10a.
+fn server_address_or_none(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { server_address(text) }
 }
 
 pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ use super::{Card, Session};
 use crate::element::SimaResponse;
 use crate::failure::Failure;
 use crate::qr;
+use crate::server_address::server_address;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["activation_code", "smdp", "matching_id", "discover"])]
     scan: Option<PathBuf>,
     /// Ask this SM-DP+ [default: the eUICC's default SM-DP+]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     smdp: Option<String>,
     /// The matchingId, where there is no activation code
     #[arg(long, value_name = "TEXT", requires = "smdp")]

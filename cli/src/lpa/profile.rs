@@ -16,6 +16,7 @@ use super::user::Terminal;
 use super::{Session, download, profile_identifier, told_of};
 use crate::failure::Failure;
 use crate::output::Plain;
+use crate::server_address::server_address;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -104,7 +105,7 @@ pub(crate) struct Nickname {
 #[derive(Debug, Args)]
 pub(crate) struct Discover {
     /// The SM-DS [default: the eUICC's root SM-DS]
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     smds: Option<String>,
 }
 

@@ -13,11 +13,11 @@ use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError
 use smdp::profile::{Profile, ProfileError, ProfileState, UnixTime, iccid_of_package};
 use smdp::store::{Damaged, Store, StoreError};
 
-use super::serve::reachable_at;
 use super::{DatabaseArguments, last_address, notification};
 use crate::failure::Failure;
 use crate::output::{Plain, tell};
 use crate::package::{self, Offer};
+use crate::server_address::server_address;
 use crate::{Context, random};
 
 #[derive(Debug, Subcommand)]
@@ -93,7 +93,7 @@ pub(crate) struct Whose {
     #[command(flatten)]
     database: DatabaseArguments,
     /// The SM-DP+ address in activation codes [default: that of the server run last]
-    #[arg(long, value_name = "HOST[:PORT]", value_parser = reachable_at)]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     address: Option<String>,
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct Add {
     #[arg(long, value_enum)]
     class: Option<Class>,
     /// Who besides this SM-DP+ is to hear of installation, enabling, disabling and deletion; repeat for more
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     notify: Vec<String>,
     /// The only operator that may order it over ES2+ [default: any]
     #[arg(long, value_name = "NAME")]

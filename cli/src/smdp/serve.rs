@@ -16,6 +16,7 @@ use super::{DEFAULT_LISTEN, DatabaseArguments, remember_address};
 use crate::failure::{AtPath, Failure};
 use crate::operator::DatabaseWait;
 use crate::pki::PkiArguments;
+use crate::server_address::server_address;
 use crate::{Context, asynchronous, random};
 
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT", default_value = DEFAULT_LISTEN, value_parser = socket_address)]
     listen: SocketAddr,
     /// The SM-DP+ address in activation codes, as LPAs reach it [default: where it listens]
-    #[arg(long, value_name = "HOST[:PORT]", value_parser = reachable_at)]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     address: Option<String>,
     /// Open a door for operators, ES2+, here; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT", value_parser = socket_address)]
@@ -63,20 +64,6 @@ pub(crate) struct Arguments {
 /// Where to listen.
 pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "it takes an IP address and a port, such as 127.0.0.1:8443 or [::]:443".to_owned())
-}
-
-/// An SM-DP+ address as activation codes carry it: `HOST`, `HOST:PORT`, `[ADDRESS]:PORT`.
-pub(crate) fn reachable_at(text: &str) -> Result<String, String> {
-    let host = host_of(text);
-    let bracketed = text.starts_with('[') && host.parse::<std::net::Ipv6Addr>().is_ok();
-    let named = !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet));
-    let rest = if bracketed { text.split_once(']').map(|(_, rest)| rest) } else { text.strip_prefix(&host) };
-    let port = rest.unwrap_or("?");
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
-    if (bracketed || named) && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
-        return Ok(text.to_owned());
-    }
-    Err("it takes a host and perhaps a port, such as smdp.example.com or 192.0.2.7:8443".to_owned())
 }
 
 /// `NAME`, `NAME=URL`, or a URL alone, whose host is the name.
@@ -213,18 +200,6 @@ mod tests {
         assert_eq!(read("https://a.example:1/x?y=z"), Ok(("a.example".into(), url("https://a.example:1/x?y=z"))));
         for wrong in ["", "=https://a", "a=b", "a=http://b"] {
             assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_a_host_and_perhaps_a_port() {
-        for right in ["smdp.example.com", "localhost:8443", "192.0.2.7:8443", "[::1]:8443", "[2001:db8::1]"] {
-            assert_eq!(reachable_at(right).as_deref(), Ok(right));
-        }
-        for wrong in
-            ["", "foo:bar:baz", "foo:bar", "a:0", "a:65536", "a b", "https://a", "a$b", "[x]:1", "::1", ":8443"]
-        {
-            assert!(reachable_at(wrong).is_err(), "{wrong}");
         }
     }
 

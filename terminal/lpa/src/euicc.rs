@@ -3,6 +3,7 @@
 use apdu::tlv::{Tag, Tlv};
 use rasn::types::{FixedOctetString, OctetString};
 use reader_bridge::Transport;
+use rsp::activation_code::is_server_address;
 use rsp::es8::BoundProfilePackage;
 use rsp::es10a::{
     EuiccConfiguredAddressesRequest, EuiccConfiguredAddressesResponse, SetDefaultDpAddressRequest,
@@ -28,7 +29,7 @@ use rsp::notification::{NotificationMetadata, PendingNotification, ProfileInstal
 use rsp::rat::{GetRatRequest, GetRatResponse};
 use rsp::{DecodeError, Eid, Iccid, Raw, TransactionId};
 
-use crate::error::{CardError, LpaError};
+use crate::error::{CardError, LpaError, ServerError};
 use crate::isd_r::{IsdR, Options};
 use crate::segmentation::segments;
 
@@ -151,8 +152,11 @@ impl<T: Transport> Euicc<T> {
         self.call(&EuiccConfiguredAddressesRequest {})
     }
 
-    /// ES10a.SetDefaultDpAddress; an empty address removes it.
+    /// ES10a.SetDefaultDpAddress; an empty address removes it, and what is none is not given to the eUICC.
     pub fn set_default_dp_address(&mut self, address: &str) -> Result<(), LpaError> {
+        if !address.is_empty() && !is_server_address(address) {
+            return Err(ServerError::Address(address.into()).into());
+        }
         let request = SetDefaultDpAddressRequest { default_dp_address: address.into() };
         match self.call(&request)?.set_default_dp_address_result {
             SetDefaultDpAddressResult::OK => Ok(()),
