@@ -16,7 +16,18 @@ pub(crate) fn not_stdout(text: &str) -> Result<PathBuf, String> {
     named(text).map(PathBuf::from)
 }
 
-/// The same for what may be a URL as well.
+/// A path on the command line of a card image that is there: it is read and written to, so no stream can be one.
+pub(crate) fn image(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "-" => Err(
+            "a card image is a file that is read and written to, no stream; name it (one that is called `-` is `./-`)"
+                .to_owned(),
+        ),
+        _ => named(text).map(PathBuf::from),
+    }
+}
+
+/// As [`not_stdout`], for what may be a URL as well.
 pub(crate) fn named(text: &str) -> Result<String, String> {
     match text {
         "-" => Err("this cannot be written to stdout; name a file (one that is called `-` is `./-`)".to_owned()),

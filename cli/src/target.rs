@@ -10,7 +10,7 @@ use reader_bridge::trace::{Event, JsonTrace, Observer, TextTrace, Tracer};
 use reader_bridge::{InProcess, PcscReader, Transport};
 
 use crate::failure::{AtPath, Failure};
-use crate::file::Readers;
+use crate::file::{Readers, image};
 use crate::output::tell;
 
 /// The options that choose a card.
@@ -20,7 +20,7 @@ pub(crate) struct TargetArguments {
     #[arg(long, global = true, value_name = "NAME")]
     reader: Option<String>,
     /// The card in this image, run inside this process without any reader
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "reader")]
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "reader", value_parser = image)]
     card: Option<PathBuf>,
     #[command(flatten)]
     trace: TraceArguments,

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{Scripts, play};
 use crate::failure::Failure;
+use crate::file::image;
 use crate::target::Target;
 use crate::{Context, hexadecimal};
 
@@ -21,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(long = "reader", value_name = "NAME")]
     readers: Vec<String>,
     /// One of the two cards is the one in this image
-    #[arg(long = "card", value_name = "PATH")]
+    #[arg(long = "card", value_name = "PATH", value_parser = image)]
     cards: Vec<PathBuf>,
     /// Show the steps that are equal as well
     #[arg(long)]

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::failure::Failure;
+use crate::file::image;
 use crate::output::Output;
 use crate::target::{TraceArguments, Watcher};
 use crate::{Context, asynchronous};
@@ -19,7 +20,7 @@ use crate::{Context, asynchronous};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Card images, one per slot
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required = true, value_parser = image)]
     images: Vec<PathBuf>,
     /// Where a slot listens, in the order of the images [default: this machine, ports 35963, 35964 …]
     #[arg(long = "reader", value_name = "HOST:PORT")]

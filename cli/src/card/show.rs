@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::failure::Failure;
+use crate::file::image;
 use crate::output::within_a_line;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The card image
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", value_parser = image)]
     image: PathBuf,
     /// Leave out the file trees
     #[arg(long)]

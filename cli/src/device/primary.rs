@@ -259,7 +259,7 @@ struct OneDevice {
     #[arg(long, value_name = "NAME")]
     euicc_reader: Option<String>,
     /// The eUICC in this image
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = crate::file::image)]
     euicc_card: Option<PathBuf>,
     /// Let both cards have the number
     #[arg(long)]
