@@ -20,7 +20,7 @@ use rsp::{DecodeError, Iccid};
 use serde_json::json;
 
 use crate::failure::{AtPath, Failure};
-use crate::output::Output;
+use crate::output::{Output, tell};
 use crate::pki::PkiArguments;
 use crate::target::TargetArguments;
 use crate::{Context, hexadecimal, random};
@@ -86,7 +86,7 @@ pub(crate) struct ServerArguments {
     #[arg(long, global = true)]
     insecure: bool,
     /// Look for a server there instead of where its name or number says (NAME may carry a port of its own); repeat for
-    /// more
+    /// more. One that no server was looked for at is named at the end
     #[arg(long, global = true, value_name = "NAME=HOST:PORT")]
     connect: Vec<Elsewhere>,
     /// Take any TLS certificate that a CI issued for the server's name: no CERT.DPtls, another OID than the server signs with
@@ -110,11 +110,13 @@ type Card = Euicc<Box<dyn Transport>>;
 
 pub(crate) fn run(lpa: &Lpa, context: &Context) -> Result<(), Failure> {
     let session = Session { lpa, context };
-    match &lpa.command {
+    let outcome = match &lpa.command {
         Command::Chip(command) => chip::run(command, &session),
         Command::Profile(command) => profile::run(command, &session),
         Command::Notification(command) => notification::run(command, &session),
-    }
+    };
+    lpa.servers.tell_unused();
+    outcome
 }
 
 /// What every command of the LPA needs.
@@ -188,6 +190,13 @@ impl ServerArguments {
     /// Longest time for a download as a whole.
     pub(crate) const fn download_limit(&self) -> Duration {
         Duration::from_secs(self.download_timeout)
+    }
+
+    /// Says which of the places given no server was looked for at: a slip in the name would go unseen.
+    fn tell_unused(&self) {
+        for unused in self.connect.iter().filter(|elsewhere| !elsewhere.was_used()) {
+            tell(&format!("vuicc: --connect {unused} was not used: no server of that name was asked"));
+        }
     }
 
     /// Where some of them are.

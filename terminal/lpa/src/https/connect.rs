@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,20 +33,61 @@ const HTTPS: u16 = 443;
 /// Where a server is looked for instead of where its name says: `NAME=HOST:PORT`.
 ///
 /// NAME is a host name or a number, perhaps with a port behind it: then only this port is meant. Numbers of IPv6 stand in
-/// brackets, in NAME they need none.
+/// brackets, in NAME they need none, and are the same in every spelling. Of several for one server the one with its port
+/// comes first, then the one given first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {
-    host: String,
+    host: Host,
     port: Option<u16>,
     at: String,
+    text: String,
+    used: Used,
 }
+
+/// A name, in lower case, or a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Host {
+    Name(String),
+    Number(IpAddr),
+}
+
+impl From<&str> for Host {
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text.to_ascii_lowercase()), Self::Number)
+    }
+}
+
+/// Whether a server was looked for there; clones know of each other. It makes no difference between two.
+#[derive(Debug, Clone, Default)]
+struct Used(Arc<AtomicBool>);
+
+impl PartialEq for Used {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Used {}
 
 impl Elsewhere {
     /// The one of `hosts` for the server at `address` (host, perhaps with port), if there is one.
     pub fn of<'a>(hosts: &'a [Self], address: &str) -> Option<&'a Self> {
         let uri = Uri::from_str(&format!("https://{address}/")).ok()?;
         let (host, port) = (without_brackets(uri.host()?), uri.port_u16().unwrap_or(HTTPS));
-        hosts.iter().find(|elsewhere| elsewhere.is_for(host, port))
+        Self::used_for(hosts, host, port)
+    }
+
+    /// Whether any server was looked for there, by this one or a clone of it.
+    pub fn was_used(&self) -> bool {
+        self.used.0.load(Ordering::Relaxed)
+    }
+
+    fn used_for<'a>(hosts: &'a [Self], host: &str, port: u16) -> Option<&'a Self> {
+        let host = Host::from(host);
+        let with_port = hosts.iter().find(|elsewhere| elsewhere.host == host && elsewhere.port == Some(port));
+        let found = with_port.or_else(|| hosts.iter().find(|one| one.host == host && one.port.is_none()))?;
+        found.used.0.store(true, Ordering::Relaxed);
+        Some(found)
     }
 
     /// Where that is, as the DNS says.
@@ -53,9 +95,12 @@ impl Elsewhere {
         let found = self.at.to_socket_addrs()?.next();
         found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("`{}` has no address", self.at)))
     }
+}
 
-    fn is_for(&self, host: &str, port: u16) -> bool {
-        self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|own| own == port)
+/// As it was given.
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -91,7 +136,10 @@ impl FromStr for Elsewhere {
         };
         let port = port.map(str::parse).transpose().map_err(|_| ElsewhereError::Form)?;
         let host = without_brackets(host);
-        if host.is_empty() { Err(ElsewhereError::Form) } else { Ok(Self { host: host.into(), port, at: at.into() }) }
+        if host.is_empty() {
+            return Err(ElsewhereError::Form);
+        }
+        Ok(Self { host: host.into(), port, at: at.into(), text: text.into(), used: Used::default() })
     }
 }
 
@@ -121,7 +169,7 @@ impl Connector {
     async fn connect(mut self, to: Uri) -> Result<Stream, BoxError> {
         let host = without_brackets(to.host().unwrap_or_default()).to_owned();
         let port = to.port_u16().unwrap_or(HTTPS);
-        let elsewhere = self.hosts.iter().find(|elsewhere| elsewhere.is_for(&host, port));
+        let elsewhere = Elsewhere::used_for(&self.hosts, &host, port);
         let proxy = self.proxies.as_ref().filter(|_| elsewhere.is_none()).and_then(|proxies| proxies.intercept(&to));
         let socket = match (elsewhere, proxy) {
             (Some(elsewhere), _) => self.tcp.call(Uri::from_str(&format!("https://{}/", elsewhere.at))?).await?,
@@ -222,22 +270,40 @@ mod tests {
 
     #[test]
     fn names_and_numbers_with_and_without_a_port() {
+        let is_for =
+            |elsewhere: &Elsewhere, address: &str| Elsewhere::of(std::slice::from_ref(elsewhere), address).is_some();
         let plain = elsewhere("smdp.example.com=127.0.0.1:8443");
         assert_eq!(plain.at, "127.0.0.1:8443");
-        assert!(plain.is_for("smdp.example.com", 443) && plain.is_for("SMDP.example.com", 8443));
-        assert!(!plain.is_for("example.com", 443));
+        assert!(is_for(&plain, "smdp.example.com") && is_for(&plain, "SMDP.example.com:8443"));
+        assert!(!is_for(&plain, "example.com"));
         let one_port = elsewhere("smdp.example.com:8443=localhost:1");
-        assert!(one_port.is_for("smdp.example.com", 8443) && !one_port.is_for("smdp.example.com", 443));
-        assert!(elsewhere("192.0.2.1=[::1]:8443").is_for("192.0.2.1", 443));
-        assert!(elsewhere("2001:db8::1=[::1]:8443").is_for("2001:db8::1", 443));
-        assert!(elsewhere("[2001:db8::1]=[::1]:8443").is_for("2001:db8::1", 443));
+        assert!(is_for(&one_port, "smdp.example.com:8443") && !is_for(&one_port, "smdp.example.com"));
+        assert!(is_for(&elsewhere("192.0.2.1=[::1]:8443"), "192.0.2.1"));
+        for spelling in ["2001:db8::1", "[2001:db8::1]", "[2001:0DB8:0::1]", "2001:db8:0:0:0:0:0:1"] {
+            let v6 = elsewhere(&format!("{spelling}=[::1]:8443"));
+            assert!(is_for(&v6, "[2001:db8::1]") && is_for(&v6, "[2001:0db8::0001]:8443"), "{spelling}");
+            assert!(!is_for(&v6, "[2001:db8::2]"));
+        }
         let v6_port = elsewhere("[2001:db8::1]:8443=127.0.0.1:1");
-        assert!(v6_port.is_for("2001:db8::1", 8443) && !v6_port.is_for("2001:db8::1", 443));
+        assert!(is_for(&v6_port, "[2001:DB8::1]:8443") && !is_for(&v6_port, "[2001:db8::1]"));
         let all = [plain, v6_port];
         let at = |address: &str| Elsewhere::of(&all, address).map(|found| found.socket_address().unwrap().to_string());
         assert_eq!(at("smdp.example.com").as_deref(), Some("127.0.0.1:8443"));
         assert_eq!(at("[2001:db8::1]:8443").as_deref(), Some("127.0.0.1:1"));
         assert_eq!(at("[2001:db8::1]"), None);
+    }
+
+    /// The more exact one is meant wherever it stands; what no server was looked for at is known at the end.
+    #[test]
+    fn several_for_one_server() {
+        let all = ["a.example=127.0.0.1:1", "a.example:443=127.0.0.1:2", "a.example=127.0.0.1:3"].map(elsewhere);
+        let at = |address: &str| Elsewhere::of(&all, address).map(|found| found.at.as_str());
+        assert_eq!((at("a.example"), at("b.example")), (Some("127.0.0.1:2"), None));
+        assert_eq!(all.each_ref().map(Elsewhere::was_used), [false, true, false]);
+        assert_eq!(at("A.example:8443"), Some("127.0.0.1:1"));
+        let unused: Vec<String> = all.iter().filter(|one| !one.was_used()).map(ToString::to_string).collect();
+        assert_eq!(unused, ["a.example=127.0.0.1:3"]);
+        assert!(all[0].clone().was_used(), "a clone knows");
     }
 
     #[test]
