@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use rsp::certificate::{Certificate, Role};
 
 use crate::error::LpaError;
-use crate::https::tls_role;
 use crate::server::Es9Client;
 
 /// Longest time a download may take, unless told otherwise. What a person takes to answer is not counted.
@@ -60,6 +59,43 @@ impl Checks {
         }
         outcome
     }
+}
+
+/// What a server's certificate is for, by its policies: one role of those `wanted`, of version 2 or of the tree of version 3.
+pub(crate) fn server_role(certificate: &Certificate, wanted: &[Role]) -> Option<Role> {
+    /// Arcs behind 2.23.146.1.2.1 in the tree of version 3. SGP.22 version 3 Annex K
+    const OF_VERSION_3: [(&[u8], Role); 5] = [
+        (&[0, 0, 1, 0], Role::DpTls),
+        (&[0, 0, 1, 1], Role::DpAuth),
+        (&[0, 0, 1, 2], Role::DpPb),
+        (&[0, 0, 2, 0], Role::DsTls),
+        (&[0, 0, 2, 1], Role::DsAuth),
+    ];
+    /// Contents octets of 2.23.146.1.2.1.
+    const ARC: [u8; 6] = [0x67, 0x81, 0x12, 0x01, 0x02, 0x01];
+    let of_version_3 = || {
+        let role = |policy: &rsp::Oid| {
+            let arcs = policy.octets().strip_prefix(&ARC)?;
+            OF_VERSION_3.iter().find(|(known, _)| *known == arcs).map(|(_, role)| *role)
+        };
+        certificate.policies().iter().filter_map(role).find(|role| wanted.contains(role))
+    };
+    certificate.role().filter(|role| wanted.contains(role)).or_else(of_version_3)
+}
+
+/// The role of a TLS server: [`Role::DpTls`] or [`Role::DsTls`].
+pub(crate) fn tls_role(certificate: &Certificate) -> Option<Role> {
+    server_role(certificate, &[Role::DpTls, Role::DsTls])
+}
+
+/// What a server signs with is made for that: [`Role::DpAuth`], [`Role::DsAuth`] or [`Role::DpPb`]. An eUICC cannot tell
+/// whether an SM-DP+ or an SM-DS was asked; the LPA can. SGP.22 section 4.5.2.1
+pub(crate) fn verify_signer(certificate: &Certificate, expected: Role) -> Result<(), LpaError> {
+    if server_role(certificate, &[expected]).is_some() {
+        return Ok(());
+    }
+    let found = certificate.role().or_else(|| server_role(certificate, &Role::ALL));
+    Err(LpaError::SignerRole { expected, found })
 }
 
 /// The server at the other end of TLS is the one that signs, and of the kind that is asked. One that is no server of
@@ -125,6 +161,37 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each certificate of a server is taken for what it is and for nothing else, and the refusal names both.
+    #[test]
+    fn a_server_signs_with_what_was_issued_for_that() {
+        let parameters = rsp::pki::Parameters::new(1_750_000_000, "89049032123451234512345678901235".parse().unwrap());
+        let mut count = 0_u64;
+        let mut fill = |octets: &mut [u8]| {
+            octets.fill_with(|| {
+                count += 1;
+                count.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()[0]
+            });
+        };
+        let mut pki = rsp::pki::Pki::mint(&parameters, &mut fill).unwrap();
+        for role in [Role::DsAuth, Role::DsTls] {
+            pki.insert(role, pki.issue_server(role, &"2.999.15".parse().unwrap(), 1_750_000_000, &mut fill).unwrap());
+        }
+        for expected in [Role::DpAuth, Role::DpPb, Role::DsAuth] {
+            for found in Role::ALL {
+                let credential = pki.get(found).unwrap();
+                let verified = verify_signer(&Certificate::parse(credential.der()).unwrap(), expected);
+                if expected == found {
+                    assert_eq!(verified, Ok(()));
+                } else {
+                    let refused = verified.unwrap_err();
+                    assert_eq!(refused, LpaError::SignerRole { expected, found: Some(found) });
+                    let text = refused.to_string();
+                    assert!(text.contains(&format!("a {found} where a {expected} belongs")), "{text}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn time_runs_but_for_the_person() {

@@ -31,7 +31,7 @@ use rsp::rat::Authorisation;
 use rsp::{Aid, Iccid, Oid, Raw, TransactionId, es9};
 use zeroize::Zeroizing;
 
-use crate::checks::{Checks, Deadline, verify_tls};
+use crate::checks::{Checks, Deadline, verify_signer, verify_tls};
 use crate::error::{CardError, LpaError, ServerError};
 use crate::euicc::{Es10Function, Euicc, metadata_in};
 use crate::notification::{Retry, deliver};
@@ -205,6 +205,7 @@ pub(crate) fn authenticate<T: Transport>(
     if !signed.server_address.eq_ignore_ascii_case(address) {
         return Err(LpaError::ServerAddress { asked: address.into(), answered: signed.server_address });
     }
+    verify_signer(&certificate, kind)?;
     if let Some(expected) = &order.smdp_oid
         && server_oid.as_ref() != Some(expected)
     {
@@ -310,6 +311,7 @@ impl<T: Transport> Procedure<'_, T> {
         }
         let certificate = Certificate::parse(offer.smdp_certificate.octets())
             .map_err(|error| ServerError::Malformed { address: address.into(), cause: error.to_string() })?;
+        verify_signer(&certificate, Role::DpPb)?;
         if certificate.oid().ok() != self.session.server_oid.as_ref() {
             return Err(LpaError::Inconsistent("its two certificates have different OIDs"));
         }

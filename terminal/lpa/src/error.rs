@@ -72,6 +72,17 @@ pub enum LpaError {
         /// What it showed.
         found: Role,
     },
+    /// What the server signs with was issued for something else.
+    #[error(
+        "the server signs with a {} where a {expected} belongs: it is no server for this; check the address, or report it to \
+         the operator", .found.map_or_else(|| "certificate of no role".into(), |role| role.to_string())
+    )]
+    SignerRole {
+        /// What such a server signs with.
+        expected: Role,
+        /// What it signed with; `None` for a certificate that says nothing of SGP.22, or several things.
+        found: Option<Role>,
+    },
     /// A certificate is not valid at this time. The eUICC has no clock and cannot tell.
     #[error(
         "{of}: {cause}; look at this machine's clock; the operator has to renew it, until then --ignore-validity lets it pass"

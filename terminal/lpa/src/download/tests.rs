@@ -287,6 +287,7 @@ struct Server {
     challenge: [u8; 16],
     metadata: StoreMetadataRequest,
     packaged: StoreMetadataRequest,
+    signs_with: Role,
     binds_with: Role,
     confirmation_code: Option<&'static str>,
     events: Option<Vec<EventEntry>>,
@@ -305,6 +306,7 @@ impl Default for Server {
             challenge: CHALLENGE,
             metadata: metadata(),
             packaged: metadata(),
+            signs_with: Role::DpAuth,
             binds_with: Role::DpPb,
             confirmation_code: None,
             events: None,
@@ -345,7 +347,7 @@ impl Server {
                     server_signature1: signature,
                     euicc_ci_pk_id_to_be_used: Raw::encode(&pki().trust_anchor().unwrap().subject_key_identifier)
                         .unwrap(),
-                    server_certificate: certificate(Role::DpAuth),
+                    server_certificate: certificate(self.signs_with),
                 }))
             }
             "authenticateClient" if self.events.is_some() => {
@@ -756,9 +758,42 @@ fn access_rules_are_those_that_were_announced() {
 
 #[test]
 fn two_servers_in_one_session() {
-    let server = Server { binds_with: Role::Eum, ..Server::default() };
+    let mut other = pki().clone();
+    other.insert(Role::DpPb, other.issue_server(Role::DpPb, &"2.999.12".parse().unwrap(), NOW, &mut fill(7)).unwrap());
+    let server = Server { pki: other, ..Server::default() };
     let (result, _) = run(Card::default(), server, &mut Person::default());
     assert_eq!(result, Err(LpaError::Inconsistent("its two certificates have different OIDs")));
+}
+
+/// An SM-DP+ signs with CERT.DPauth and binds with CERT.DPpb, an SM-DS signs with CERT.DSauth: it is the LPA that knows whom it
+/// asked. Nobody is asked about a profile of another, and the eUICC is given nothing of it. SGP.22 section 4.5.2.1
+#[test]
+fn a_certificate_of_another_role() {
+    let mut pki = pki().clone();
+    pki.insert(Role::DsAuth, pki.issue_server(Role::DsAuth, &oid(), NOW, &mut fill(7)).unwrap());
+    let server = |signs_with, binds_with| Server { signs_with, binds_with, pki: pki.clone(), ..Server::default() };
+    for found in [Role::DsAuth, Role::DpPb, Role::DpTls, Role::Eum, Role::Ci] {
+        let mut person = Person::default();
+        let (result, asked) = run(Card::default(), server(found, Role::DpPb), &mut person);
+        assert_eq!(result, Err(LpaError::SignerRole { expected: Role::DpAuth, found: Some(found) }));
+        assert_eq!((asked.len(), person.offered_rules), (1, None));
+    }
+    for found in [Role::DpAuth, Role::DsAuth] {
+        let mut person = Person::default();
+        let (result, asked) = run(Card::default(), server(Role::DpAuth, found), &mut person);
+        assert_eq!(result, Err(LpaError::SignerRole { expected: Role::DpPb, found: Some(found) }));
+        assert_eq!(asked.last().map(String::as_str), Some("cancelSession"));
+        assert_eq!((person.offered_rules, person.pieces), (None, 0));
+    }
+    let discovered = |signs_with| {
+        let server = Server { events: Some(Vec::new()), ..server(signs_with, Role::DpPb) };
+        let (mut euicc, mut server, order) = (Card::default().insert(), server.start(), Order::new(ADDRESS, None));
+        crate::discovery::discover(&mut euicc, &mut server, &order, &checks(), &mut Person::default())
+    };
+    assert_eq!(discovered(Role::DsAuth), Ok(Vec::new()));
+    let refused = discovered(Role::DpAuth).unwrap_err();
+    assert_eq!(refused, LpaError::SignerRole { expected: Role::DsAuth, found: Some(Role::DpAuth) });
+    assert!(refused.to_string().contains("a CERT.DPauth where a CERT.DSauth belongs"), "{refused}");
 }
 
 #[test]
@@ -791,7 +826,9 @@ fn an_installation_that_fails() {
 #[test]
 fn events_of_an_sm_ds() {
     let event = EventEntry { event_id: "E-1".into(), rsp_server_address: ADDRESS.into() };
-    let server = Server { events: Some(vec![event.clone()]), ..Server::default() };
+    let mut pki = pki().clone();
+    pki.insert(Role::DsAuth, pki.issue_server(Role::DsAuth, &oid(), NOW, &mut fill(7)).unwrap());
+    let server = Server { events: Some(vec![event.clone()]), signs_with: Role::DsAuth, pki, ..Server::default() };
     let mut euicc = Card::default().insert();
     let ds = Order::new(ADDRESS, None);
     let mut person = Person::default();

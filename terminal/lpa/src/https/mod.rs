@@ -32,7 +32,6 @@ use verify::{AnyServer, Verifier};
 
 pub use connect::{Elsewhere, ElsewhereError};
 pub use fault::fault;
-pub(crate) use verify::tls_role;
 
 /// Longest time an exchange may take, from the connection to the last octet of the answer, unless told otherwise. A server
 /// may have to bind a profile package.

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError as Fault, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use super::HttpsError;
+use crate::checks::tls_role;
 
 /// Why a certificate that leads to a trusted CI is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,20 +35,6 @@ impl Unfit {
     fn into_fault(self) -> rustls::Error {
         Fault::Other(OtherError(Arc::new(self))).into()
     }
-}
-
-/// What a server of SGP.22 is for, by its TLS certificate: [`Role::DpTls`] or [`Role::DsTls`], of version 2 or 3.
-pub(crate) fn tls_role(certificate: &Certificate) -> Option<Role> {
-    /// Last arcs of CERT.DPtls and CERT.DStls in the tree of version 3, behind 2.23.146.1.2.1. SGP.22 version 3 Annex K
-    const OF_VERSION_3: [(&[u8], Role); 2] = [
-        (&[0x67, 0x81, 0x12, 1, 2, 1, 0, 0, 1, 0], Role::DpTls),
-        (&[0x67, 0x81, 0x12, 1, 2, 1, 0, 0, 2, 0], Role::DsTls),
-    ];
-    let of_version_3 = || {
-        let known = |policy: &rsp::Oid| OF_VERSION_3.iter().find(|(arcs, _)| *arcs == policy.octets());
-        certificate.policies().iter().find_map(known).map(|(_, role)| *role)
-    };
-    certificate.role().filter(|role| matches!(role, Role::DpTls | Role::DsTls)).or_else(of_version_3)
 }
 
 /// Believes servers whose certificate leads to one of some CIs, names them, is valid, and is made for TLS.
