@@ -10,6 +10,7 @@
 mod apdu;
 mod asynchronous;
 mod card;
+mod command_line;
 mod demo;
 mod device;
 mod element;
@@ -115,7 +116,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command_line::read();
     let server = matches!(cli.command, Command::Operator(operator::Command::Serve(_)));
     log::start(cli.verbose, cli.log, server);
     let context = Context { output: Output::new(cli.json), state: State::new(cli.state) };
@@ -168,6 +169,29 @@ mod tests {
         let general: Vec<_> = whole.get_arguments().map(|argument| argument.get_id().as_str()).collect();
         assert!(general.contains(&"state"));
         whole.get_subcommands().for_each(|sub| visit(sub, &general, ""));
+    }
+
+    /// One word for a database in all commands, and the short one of the first release behind it.
+    #[test]
+    fn a_database_has_one_name() {
+        fn visit(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            for argument in command.get_arguments().filter(|argument| argument.get_long() == Some("database")) {
+                assert_eq!(argument.get_all_aliases(), Some(vec!["db"]), "{path}");
+                assert_eq!(argument.get_visible_aliases().unwrap_or_default(), Vec::<&str>::new(), "{path}");
+            }
+            command.get_subcommands().for_each(|sub| visit(sub, &path));
+        }
+        visit(&Cli::command(), "");
+        for command in
+            ["smdp serve", "smdp profile list", "smdp notification list", "operator serve", "operator order list"]
+        {
+            for word in ["--database", "--db"] {
+                let arguments = format!("vuicc {command} {word} x.db");
+                let parsed = Cli::try_parse_from(arguments.split(' '));
+                assert!(parsed.is_ok(), "{arguments}: {}", parsed.unwrap_err());
+            }
+        }
     }
 
     /// Lines that are laid out fit a terminal of 80 columns, and the others are left to be broken there.

@@ -28,6 +28,7 @@ pub(crate) struct DatabaseArguments {
     /// The operator's database: a file, or postgres://… [default: operator.db in the state directory]
     #[arg(
         long,
+        alias = "db",
         value_name = "URL",
         env = "VUICC_OPERATOR_DATABASE",
         hide_env_values = true,
