@@ -86,7 +86,19 @@ impl Condition {
             Self::Always | Self::Key(_) => false,
             Self::Any(conditions) => conditions.iter().all(Self::is_never),
             Self::All(conditions) => conditions.iter().any(Self::is_never),
-            Self::Not(condition) => matches!(**condition, Self::Always),
+            Self::Not(condition) => condition.is_always(),
+        }
+    }
+
+    /// Whether the condition is fulfilled by everyone.
+    fn is_always(&self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never | Self::Unknown | Self::Key(_) => false,
+            Self::Any(conditions) => conditions.iter().any(Self::is_always),
+            Self::All(conditions) => conditions.iter().all(Self::is_always),
+            // What is not understood has no opposite.
+            Self::Not(condition) => condition.is_never() && !condition.has_unknown(),
         }
     }
 
@@ -269,7 +281,9 @@ impl AccessRules {
     ///
     /// An AM_DO without an SC_DO behind it allows nothing, nor does a rule of which a part cannot be read.
     pub fn parse(record: &[u8]) -> Self {
-        const DEPTH: u8 = 8;
+        // Deeper than templates can be in a record of EF.ARR, whose 255 bytes hold about a hundred; what else refers to rules
+        // gets no further either, and no stack suffers from it.
+        const DEPTH: u8 = 128;
         const PADDING: u8 = 0xFF;
         let mut rules: Vec<(Mode, Vec<Condition>)> = Vec::new();
         let mut rest = record;
@@ -515,8 +529,66 @@ mod tests {
                 assert!(!rules.condition(Operation::Read, READ_BINARY).holds(&|_| satisfied), "{record:02X?}");
             }
         }
+    }
+
+    /// ISO/IEC 7816-4 §5.4.3.2 sets no depth: a record of EF.ARR holds what it has room for, and rules in expanded format that
+    /// go deeper than any record are never fulfilled, nor do they exhaust a stack.
+    #[test]
+    fn templates_in_templates() {
+        let within = |depth: usize, template: u8, mut value: Vec<u8>| {
+            for _ in 0..depth {
+                let length = value.len();
+                let length = match u8::try_from(length) {
+                    Ok(length @ 0..=0x7F) => vec![length],
+                    Ok(length) => vec![0x81, length],
+                    Err(_) => [&[0x82][..], &u16::try_from(length).unwrap().to_be_bytes()].concat(),
+                };
+                value = [vec![template], length, value].concat();
+            }
+            [hex!("800101").to_vec(), value].concat()
+        };
+        let read = |record: &[u8], satisfied: bool| {
+            AccessRules::parse(record).condition(Operation::Read, READ_BINARY).holds(&|_| satisfied)
+        };
+        let pin = hex!("A406830101950108").to_vec();
+        let mut depth = 0;
+        while within(depth + 1, 0xA0, pin.clone()).len() <= 255 {
+            depth += 1;
+            for template in [0xA0, 0xAF] {
+                let record = within(depth, template, pin.clone());
+                assert_eq!((read(&record, true), read(&record, false)), (true, false), "{depth} of {template:02X}");
+            }
+            let record = within(depth, 0xA7, pin.clone());
+            let opposite = depth % 2 == 1;
+            assert_eq!((read(&record, true), read(&record, false)), (!opposite, opposite), "{depth} negations");
+        }
+        assert!((95..=120).contains(&depth), "{depth}");
+        for template in [0xA0, 0xAF, 0xA7] {
+            let record = within(16_000, template, hex!("9000").to_vec());
+            assert!(!read(&record, true) && !read(&record, false));
+        }
         let deep: Vec<u8> = [hex!("800101").to_vec(), (0..30_u8).rev().flat_map(|n| [0xA7, n * 2]).collect()].concat();
-        assert!(!AccessRules::parse(&deep).condition(Operation::Read, READ_BINARY).holds(&|_| true));
+        assert!(!read(&deep, true), "nothing within");
+    }
+
+    /// Whoever has full access is refused what nobody is allowed, however it is put.
+    #[test]
+    fn never_in_other_words() {
+        for (record, never) in [
+            (&hex!("800101 A702 9000")[..], true),
+            (&hex!("800101 A704 A702 9700"), true),
+            (&hex!("800101 A704 A002 9000"), true),
+            (&hex!("800101 A706 A702 9E0111"), true),
+            (&hex!("800101 A704 A702 9000"), false),
+            (&hex!("800101 A702 9700"), false),
+            (&hex!("800101 A708 A406830101950108"), false),
+        ] {
+            assert_eq!(
+                AccessRules::parse(record).condition(Operation::Read, READ_BINARY).is_never(),
+                never,
+                "{record:02X?}"
+            );
+        }
     }
 
     /// Tag `8C`. The examples of TS 102 221 §9.2.3, and the MF of a sysmoISIM-SJA5.
