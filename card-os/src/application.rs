@@ -6,7 +6,7 @@ use crate::domain::{
     self, ApplicationId, ApplicationRecord, DomainId, DomainImage, Memory, OutOfMemory, Port, Privileges,
 };
 use crate::fs::{
-    Authority, Effects, FileId, FileKind, FileNumber, FileSession, KeyReference, Pins, Place, Seat, Structure,
+    Authority, Effects, FileId, FileKind, FileNumber, FileSession, KeyReference, Pins, Route, Seat, Structure,
     content_of,
 };
 use crate::kernel::{Change, Kernel};
@@ -262,7 +262,7 @@ impl<'n> Context<'_, 'n> {
         let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
         let df = self.record.adf.unwrap_or(FileNumber::MF);
         let mut channel = Box::<Channel>::default();
-        channel.select(Place { df, file: df });
+        channel.select(Route::of(&kernel.tree, df).into());
         Some(FileSession {
             nvm: &mut self.nvm,
             tree: &mut kernel.tree,
@@ -275,6 +275,7 @@ impl<'n> Context<'_, 'n> {
             free,
             header: [0; 4],
             effects: Effects::default(),
+            on_refusal: Effects::default(),
         })
     }
 
@@ -293,7 +294,7 @@ impl<'n> Context<'_, 'n> {
     pub fn key_satisfied(&self, reference: KeyReference) -> bool {
         let df = self.record.adf.unwrap_or(FileNumber::MF);
         let pins = Pins { nvm: &self.nvm, tree: &self.kernel.tree, domain: self.kernel.tree_domain };
-        pins.satisfied(&self.kernel.verified, df, reference)
+        pins.satisfied(&self.kernel.verified, &Route::of(&self.kernel.tree, df), reference)
     }
 
     /// Whether the access rules of this application's ADF let the terminal give a command that they name by its header, as
@@ -302,10 +303,11 @@ impl<'n> Context<'_, 'n> {
         let adf = self.record.adf?;
         let kernel = &*self.kernel;
         let pins = Pins { nvm: &self.nvm, tree: &kernel.tree, domain: kernel.tree_domain };
-        let rules = kernel.tree.rules_in(adf, || pins.security_environment(adf));
+        let route = Route::of(&kernel.tree, adf);
+        let rules = kernel.tree.rules_in(adf, || pins.security_environment(&route));
         let header = [command.class.to_byte(), command.ins.0, command.p1, command.p2];
         let condition = rules.for_command(header)?;
-        Some(condition.holds(&|reference| pins.satisfied(&kernel.verified, adf, reference)))
+        Some(condition.holds(&|reference| pins.satisfied(&kernel.verified, &route, reference)))
     }
 
     /// The key references whose status the FCP of this application's ADF shows.

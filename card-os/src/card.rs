@@ -276,9 +276,18 @@ impl Card {
             free,
             header: [0; 4],
             effects: Effects::default(),
+            on_refusal: Effects::default(),
         };
-        let value = code(&mut session)?;
-        let effects = session.effects;
+        let outcome = code(&mut session);
+        let FileSession { effects, on_refusal, .. } = session;
+        let value = match outcome {
+            Ok(value) => value,
+            Err(refusal) => {
+                drop(nvm);
+                self.kernel.take_effect(number, on_refusal, |_| Vec::new());
+                return Err(refusal);
+            }
+        };
         nvm.commit().map_err(|NvmError| StatusWord::MEMORY_PROBLEM)?;
         let nvm = Transaction::new(&mut *self.nvm);
         self.kernel.take_effect(number, effects, |file| content_of(&nvm, domain, file));
@@ -452,6 +461,8 @@ impl Card {
                 if asked == 0 && command.ne > 1 {
                     return Err(StatusWord::exact_length(1));
                 }
+                // The directory that it inherits would be current twice.
+                self.kernel.channels.admit(&self.kernel.tree, None, &channel.route.clone().into())?;
                 self.kernel.open(number, channel);
                 Ok(if asked == 0 { Response::ok([number]) } else { Response::done() })
             }

@@ -1,7 +1,7 @@
 //! What a logical channel remembers between commands.
 
 use crate::domain::ApplicationId;
-use crate::fs::{FileNumber, FileTree, Place, Transfer};
+use crate::fs::{File, FileNumber, FileTree, Place, Route, Transfer};
 use apdu::{Response, StatusWord};
 
 /// Channels a card can have open, the basic one included. TS 102 221 §11.1.17.
@@ -12,8 +12,8 @@ pub(crate) const CHANNELS: usize = 20;
 pub(crate) struct Channel {
     /// The application whose session is open here.
     pub(crate) application: Option<ApplicationId>,
-    /// Current directory.
-    pub(crate) current_df: FileNumber,
+    /// Current directory, and how it was named.
+    pub(crate) route: Route,
     /// Current elementary file.
     pub(crate) current_ef: Option<FileNumber>,
     /// Record pointer, from 1.
@@ -27,36 +27,28 @@ pub(crate) struct Channel {
 impl Default for Channel {
     /// A channel opened from the basic one: the MF is selected.
     fn default() -> Self {
-        Self {
-            application: None,
-            current_df: FileNumber::MF,
-            current_ef: None,
-            record: None,
-            transfer: None,
-            response: None,
-        }
+        Self { application: None, route: Route::MF, current_ef: None, record: None, transfer: None, response: None }
     }
 }
 
 impl Channel {
     /// A channel opened from this one: its directory is inherited. TS 102 221 §8.7.
     pub(crate) fn opened_from(&self) -> Self {
-        Self { application: self.application, current_df: self.current_df, ..Self::default() }
+        Self { application: self.application, route: self.route.clone(), ..Self::default() }
     }
 
-    /// Makes a directory current.
-    pub(crate) fn select_df(&mut self, df: FileNumber) {
-        self.current_df = df;
-        self.current_ef = None;
-        self.record = None;
-        self.transfer = None;
+    /// Makes the MF current.
+    pub(crate) fn select_mf(&mut self) {
+        self.select(Route::MF.into());
     }
 
     /// Makes a place in the tree current: a directory, or an EF within the directory it was named in. The record pointer
     /// is undefined afterwards.
     pub(crate) fn select(&mut self, place: Place) {
-        self.select_df(place.df);
-        self.current_ef = (place.file != place.df).then_some(place.file);
+        self.current_ef = (place.file != place.route.df()).then_some(place.file);
+        self.route = place.route;
+        self.record = None;
+        self.transfer = None;
     }
 }
 
@@ -110,18 +102,21 @@ impl Channels {
         self.0.get_mut(usize::from(number))?.take()
     }
 
-    /// Whether an EF may be current in a further place: on channel `at`, or in a session beside the channels.
+    /// Whether a directory, and an EF in it, may be current in a further place: on channel `at`, or in a session beside the
+    /// channels.
     ///
     /// What one channel has current and is not shareable is out of reach for all others, by whatever name they call it.
-    /// TS 102 221 §8.8. Directories are always shareable here.
-    pub(crate) fn admit(&self, tree: &FileTree, at: Option<u8>, file: FileNumber) -> Result<(), StatusWord> {
-        let shareable = |number| tree.get(number).is_some_and(|file| file.shareable);
-        let body = tree.body(file);
-        let taken = self
-            .iter()
-            .filter(|(number, _)| Some(*number) != at)
-            .filter_map(|(_, channel)| channel.current_ef)
-            .any(|current| tree.body(current) == body && ![file, current, body].into_iter().all(shareable));
+    /// TS 102 221 §8.8. Current are a directory and an EF, not the directories around; and the MF is shared by all.
+    pub(crate) fn admit(&self, tree: &FileTree, at: Option<u8>, place: &Place) -> Result<(), StatusWord> {
+        let shareable = |number| tree.get(number).is_none_or(File::is_shareable);
+        let collide = |wanted: FileNumber, current: FileNumber| {
+            let body = tree.body(wanted);
+            tree.body(current) == body && ![wanted, current, body].into_iter().all(shareable)
+        };
+        let taken = self.iter().filter(|(number, _)| Some(*number) != at).any(|(_, channel)| {
+            collide(place.route.df(), channel.route.df())
+                || channel.current_ef.is_some_and(|current| collide(place.file, current))
+        });
         if taken { Err(StatusWord::CONDITIONS_NOT_SATISFIED) } else { Ok(()) }
     }
 }

@@ -1,7 +1,7 @@
 //! Domains: compartments with files, PINs and applications of their own.
 
 use crate::application::ApplicationKind;
-use crate::fs::{File, FileNumber, FileTree, PathError, PinConfiguration};
+use crate::fs::{File, FileKind, FileNumber, FileTree, PathError, PinConfiguration, Structure, with_reserve};
 use crate::nvm::{Key, Partition, Transaction, data_index, registry, system};
 use crate::registry::LoadFile;
 use apdu::Aid;
@@ -143,10 +143,16 @@ impl DomainImage {
         &self.tree
     }
 
-    /// Adds a file with its content, which must be as long as its structure says (BER-TLV: at most the maximum; a DF
-    /// or a link: empty). The first file must be the MF.
+    /// Adds a file with its content, which must be as long as its structure says (BER-TLV: objects, at most
+    /// the maximum; a DF or a link: empty). The first file must be the MF.
     pub fn add_file(&mut self, file: File, content: Vec<u8>) -> Result<FileNumber, PathError> {
         let descriptor = Key::SIZE + file.to_bytes().len();
+        let content = match file.kind {
+            FileKind::Ef(Structure::BerTlv { reserved, .. }) if file.link.is_none() => {
+                with_reserve(content, reserved as usize)
+            }
+            _ => content,
+        };
         let number = self.tree.insert(file)?;
         self.size += descriptor;
         if !content.is_empty() {

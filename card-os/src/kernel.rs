@@ -107,7 +107,7 @@ impl Kernel {
             if outgoing {
                 channel.application = None;
             }
-            channel.select_df(FileNumber::MF);
+            channel.select_mf();
             channel.response = None;
         }
         (self.reload, self.tree_ahead) = (false, false);

@@ -3,7 +3,7 @@
 use crate::card::Card;
 use crate::channel::Channel;
 use crate::domain::{ApplicationId, ApplicationRecord};
-use crate::fs::{FileNumber, Place, after_select, by, wants_answer};
+use crate::fs::{FileNumber, Place, Route, after_select, by, wants_answer};
 use apdu::{Command, Response, StatusWord};
 
 /// P2, bits 2 and 1: which of several applications.
@@ -69,18 +69,20 @@ impl Card {
                 return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
             }
             self.kernel.channel_mut(number)?.application = None;
-            self.kernel.channel_mut(number)?.select_df(FileNumber::MF);
+            self.kernel.channel_mut(number)?.select_mf();
             self.session_ended(number, chosen);
             return Ok(Response::done());
         }
         let response = if let Some(adf) = self.adf_of(chosen) {
             let life_cycle = self.kernel.tree.get(adf).ok_or(StatusWord::FILE_NOT_FOUND)?.life_cycle;
-            let data = self.df_fcp(command, adf)?;
-            self.kernel.channel_mut(number)?.select(Place { df: adf, file: adf });
+            let place = Place::from(Route::of(&self.kernel.tree, adf));
+            self.kernel.channels.admit(&self.kernel.tree, Some(number), &place)?;
+            let data = self.df_fcp(command, &place)?;
+            self.kernel.channel_mut(number)?.select(place);
             Response { data, sw: after_select(life_cycle) }
         } else {
             let data = self.run(chosen, number, |application, cx| application.select(cx))?;
-            self.kernel.channel_mut(number)?.select_df(FileNumber::MF);
+            self.kernel.channel_mut(number)?.select_mf();
             Response::ok(data)
         };
         self.kernel.channel_mut(number)?.application = Some(chosen);
@@ -98,9 +100,13 @@ impl Card {
         if !command.data.is_empty() {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let Channel { application, current_df, .. } = *self.kernel.channel(command.class.channel())?;
+        let Channel { application, route, .. } = self.kernel.channel(command.class.channel())?;
+        let application = *application;
         match command.p2 {
-            status::FCP => self.df_fcp(command, current_df).map(Response::ok),
+            status::FCP => {
+                let df = route.clone().into();
+                self.df_fcp(command, &df).map(Response::ok)
+            }
             status::DF_NAME => {
                 let slot = application.and_then(|application| self.slot(application));
                 let aid = slot.map(|slot| slot.record.aid).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
@@ -113,7 +119,7 @@ impl Card {
         }
     }
 
-    fn df_fcp(&mut self, command: &Command<'_>, df: FileNumber) -> Result<Vec<u8>, StatusWord> {
+    fn df_fcp(&mut self, command: &Command<'_>, df: &Place) -> Result<Vec<u8>, StatusWord> {
         self.on_files(command.class.channel(), |files| Ok(files.fcp(df)))
     }
 

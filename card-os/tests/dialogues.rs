@@ -5,7 +5,7 @@
 use apdu::{Aid, Command, Ins, Response, StatusWord};
 use card_os::fs::{
     AccessReference, File, FileId, FileKind, FileNumber, KeyReference, Pin, PinAttributes, PinConfiguration, Puk,
-    Structure,
+    Security, Structure,
 };
 use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
 use card_os::{
@@ -119,7 +119,7 @@ fn image() -> DomainImage {
     image.add_file(File { sfi: Some(9), ..File::new(FileId(0x6F3B), adf, fdn, df_rule(4)) }, vec![0xFF; 12]).unwrap();
     let acm = FileKind::Ef(Structure::Cyclic { record_length: 3, records: 3 });
     image.add_file(File::new(FileId(0x6F39), adf, acm, df_rule(3)), vec![0; 9]).unwrap();
-    let config = FileKind::Ef(Structure::BerTlv { maximum: 600 });
+    let config = FileKind::Ef(Structure::BerTlv { reserved: 0, maximum: 600 });
     image.add_file(File::new(FileId(0x6FF8), adf, config, df_rule(3)), hex!("8003010203").to_vec()).unwrap();
     let df = image.add_file(File::new(FileId(0x5F3B), adf, FileKind::Df, df_rule(1)), vec![]).unwrap();
     image.add_file(File::new(FileId(0x4F20), df, ef(9), df_rule(3)), vec![7; 9]).unwrap();
@@ -359,6 +359,55 @@ fn ber_tlv_objects() {
     );
 }
 
+/// A block of SET DATA that is refused ends the transfer, so that what comes next is a first block: the card does not join
+/// the rest of one object to the beginning of another. What is no block ends nothing, nor does `6CXX`.
+///
+/// The object that was there stays until its successor is complete. TS 102 221 annex L.1.2 tells of an implementation that
+/// removes it; here a command leaves the state before or the one after, and a transfer that fails is not the wish to delete.
+#[test]
+fn a_refused_block_ends_the_transfer() {
+    const OPEN: &str = "80DB008004 80020506 > 9000\n80DB008003 800407 > 63F1";
+    for (refused, status) in [
+        ("80DB000004 08090A0B", "6A80"), // more than the object
+        ("80DB008004 83820400", "6A84"), // more than the file
+        ("80DB008002 5C00", "6A80"),     // no tag
+        ("80DB009E03 830101", "6A82"),   // in another file, which is not there
+    ] {
+        let mut card = card();
+        dialogue(
+            &mut card,
+            "00A4040C 07 A0000000871002 > 9000\n0020000108 30303030FFFFFFFF > 9000\n00A4000C 02 6FF8 > 9000",
+        );
+        dialogue(&mut card, OPEN);
+        dialogue(&mut card, &format!("{refused} > {status}"));
+        dialogue(
+            &mut card,
+            "80DB000001 AA > 6985
+             80DB000003 08090A > 6985
+             80CB008001 80 > 6104
+             00C0000004 > 80020506 9000",
+        );
+        // Nor is what waits to be fetched lost.
+        dialogue(&mut card, &format!("{OPEN}\n80DB0000 > 6700\n80DB004001 00 > 6A86\n80DB000003 08090A > 9000"));
+    }
+    // The last block, for which there is no room any more.
+    let nvm = formatted();
+    let profile = CardProfile { non_volatile_memory: nvm.used() + 4, ..CardProfile::default() };
+    let mut card = Card::new(profile, Box::new(nvm), Box::new(Counting(0)), factory);
+    card.reset();
+    dialogue(
+        &mut card,
+        "00A4040C 07 A0000000871002 > 9000
+         0020000108 30303030FFFFFFFF > 9000
+         00A4000C 02 6FF8 > 9000
+         80DB008004 81060102 > 63F1
+         80DB000003 030405 > 63F1
+         80DB000001 06 > 6A84
+         80DB000001 AA > 6985
+         80DB008004 81020708 > 9000",
+    );
+}
+
 /// A wrong Le is answered with the right one, and no piece is lost over it.
 #[test]
 fn a_long_object_comes_in_pieces() {
@@ -408,6 +457,39 @@ fn a_structure_that_grows_ends_with_the_memory() {
          80DB008005 8103020708 > 6A84
          80DB008004 81020708 > 9000
          80DB008003 810107 > 9000",
+    );
+}
+
+/// What is set aside for a file is there for it when the card is full, and for no other. TS 102 221 §11.1.1.4.6.6.
+#[test]
+fn reserved_memory_is_kept_free() {
+    let mut image = image();
+    let open = Security::Expanded(hex!("8001039000").to_vec());
+    let kind = FileKind::Ef(Structure::BerTlv { reserved: 12, maximum: 16 });
+    let file = File { sfi: Some(9), ..File::new(FileId(0x6F31), FileNumber::MF, kind, open) };
+    let size = image.size();
+    let descriptor = file.to_bytes().len();
+    image.add_file(file, hex!("8001AA").to_vec()).unwrap();
+    assert!(image.size() > size + descriptor + 12);
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image, vec![], None).unwrap();
+    let profile = CardProfile { non_volatile_memory: nvm.used(), ..CardProfile::default() };
+    let mut card = Card::new(profile, Box::new(nvm), Box::new(Counting(0)), factory);
+    card.reset();
+    dialogue(
+        &mut card,
+        "00A4000C 02 6F31 > 9000
+         80CB008001 5C > 6103
+         00C0000003 > 5C0180 9000
+         80CB008001 81 > 6A88
+         80DB008009 8107 01020304050607 > 9000
+         80DB008003 820108 > 6A84
+         80DB008002 8000 > 9000
+         80DB008003 820108 > 9000
+         80CB008001 5C > 6104
+         00C0000004 > 5C028182 9000
+         80DB008002 8100 > 9000
+         80DB00800C 830A 0102030405060708090A > 6A84",
     );
 }
 

@@ -94,7 +94,8 @@ fn pin(value: [u8; 8]) -> Pin {
     }
 }
 
-/// MF; DF 7F10 with EFs of every structure, two of them not shareable, DF 5F3A, DF 5F60 and EF 6F75 that are links; an ADF.
+/// MF; DF 7F10 with EFs of every structure, two of them not shareable, DF 5F3A, DF 5F60 and EF 6F75 that are links; DFs for
+/// links and for sharing; an ADF.
 /// Everything is readable; PIN1 updates 6F71, ADM1 activates.
 fn image() -> DomainImage {
     let rule = |record| AccessReference { arr: FileId::MF_ARR, record };
@@ -121,9 +122,9 @@ fn image() -> DomainImage {
     ef(0x6F71, 5, Structure::Transparent { size: 2 }, true, 2, &[3, 4]);
     ef(0x6F74, 6, Structure::LinearFixed { record_length: 2, records: 3 }, false, 1, &[1, 1, 2, 2, 3, 3]);
     ef(0x6F81, 7, Structure::Cyclic { record_length: 2, records: 3 }, true, 1, &[0; 6]);
-    ef(0x6F72, 8, Structure::BerTlv { maximum: 700 }, true, 1, &hex!("8001AA"));
+    ef(0x6F72, 8, Structure::BerTlv { reserved: 0, maximum: 700 }, true, 1, &hex!("8001AA"));
     ef(0x6F82, 9, Structure::Cyclic { record_length: 2, records: 3 }, false, 1, &[0; 6]);
-    ef(0x6F76, 10, Structure::BerTlv { maximum: 700 }, false, 1, &hex!("8001AA"));
+    ef(0x6F76, 10, Structure::BerTlv { reserved: 0, maximum: 700 }, false, 1, &hex!("8001AA"));
     let link = File {
         sfi: Some(11),
         link: Some(not_shareable),
@@ -134,6 +135,18 @@ fn image() -> DomainImage {
     let inner = FileKind::Ef(Structure::Transparent { size: 1 });
     image.add_file(File { sfi: Some(1), ..File::new(FileId(0x4F30), phonebook, inner, rule(2)) }, vec![7]).unwrap();
     let link = File { link: Some(phonebook), ..File::new(FileId(0x5F60), telecom, FileKind::Df, rule(1)) };
+    image.add_file(link, vec![]).unwrap();
+    // DF 5F70 below DF 5F3A; DF 7F20 with DF 5F61, another link to DF 5F3A, and a local PIN; DF 7F40, not shareable.
+    image.add_file(File::new(FileId(0x5F70), phonebook, FileKind::Df, rule(1)), vec![]).unwrap();
+    let gsm = image.add_file(File::new(FileId(0x7F20), mf, FileKind::Df, rule(1)), vec![]).unwrap();
+    let link = File { link: Some(phonebook), ..File::new(FileId(0x5F61), gsm, FileKind::Df, rule(1)) };
+    image.add_file(link, vec![]).unwrap();
+    image.add_pin(gsm, PinConfiguration::Pin(KeyReference(0x81), pin(*b"8181\xFF\xFF\xFF\xFF")));
+    let alone = File { shareable: false, ..File::new(FileId(0x7F40), mf, FileKind::Df, rule(1)) };
+    let alone = image.add_file(alone, vec![]).unwrap();
+    image.add_file(File { sfi: Some(1), ..File::new(FileId(0x6F41), alone, inner, rule(1)) }, vec![9]).unwrap();
+    image.add_file(File::new(FileId(0x5F41), alone, FileKind::Df, rule(1)), vec![]).unwrap();
+    let link = File { link: Some(alone), ..File::new(FileId(0x7F41), mf, FileKind::Df, rule(1)) };
     image.add_file(link, vec![]).unwrap();
     let adf = FileKind::Adf(Aid::new(&LAB_AID).unwrap());
     let adf = image.add_file(File::new(FileId(0x7FD0), mf, adf, rule(1)), vec![]).unwrap();
@@ -235,6 +248,52 @@ fn what_is_not_shareable_is_one_channels() {
          00708001 > 9000
          00A4000C02 6F76 > 9000",
     );
+}
+
+/// The same of a directory that is not shareable (file descriptor `38`): it is current on one channel, itself or with an EF
+/// in it, by whatever name. The directories around what is current are not, so that they stay free.
+///
+/// TS 102 221 §8.8 speaks of files, and a directory is one; real cards have theirs shareable, so that nobody is shut out of
+/// more than a profile asks for. The MF is always shareable, whatever its descriptor says: every channel begins there.
+#[test]
+fn a_directory_that_is_not_shareable_is_one_channels() {
+    let mut card = card();
+    dialogue(
+        &mut card,
+        "0070000001 > 01 9000
+         00A4080C02 7F40 > 9000
+         01A4000C02 7F40 > 6985
+         01A4010C02 7F40 > 6985
+         01A4080C02 7F40 > 6985
+         01A4090C02 7F40 > 6985
+         01A4080C04 7F406F41 > 6985
+         0104080004 7F406F41 > 6985
+         # a link to it is the same directory
+         01A4000C02 7F41 > 6985
+         01A4080C04 7F416F41 > 6985
+         # through it, but not in it
+         01A4080C04 7F405F41 > 9000
+         01A4030C > 6985
+         01A4000C02 7F40 > 6985
+         # the channel itself may name it again
+         00A4000C02 7F40 > 9000
+         00A4000C02 6F41 > 9000
+         00B0810001 > 09 9000
+         01A4080C02 7F40 > 6985
+         # gone from there, it is free
+         00A4080C04 7F405F41 > 9000
+         01A4080C02 7F40 > 9000
+         00A4030C > 6985
+         # a channel opened from where it is current would have it current as well
+         0170000001 > 6985
+         0170000200 > 6985
+         0070000001 > 02 9000
+         02A4000C02 7F40 > 6985
+         00708001 > 9000
+         02A4000C02 7F40 > 9000",
+    );
+    let fcp = card.transmit(&hex!("82F2000022"));
+    assert_eq!(fcp[..6], hex!("6220 8202 3821"), "its descriptor says so");
 }
 
 /// ISO/IEC 7816-3 §10.3.3: a command answered `6CXX` was not carried out, whether it is repeated or not.
@@ -404,6 +463,39 @@ fn a_linked_directory_is_current_as_itself() {
              00A4030C > 9000",
         );
         assert_eq!(card.transmit(&hex!("80F2000022"))[8..10], hex!("7F10"), "{select}");
+    }
+}
+
+/// What is current is the path as it was named, for the parents too: a directory below a link lies in the link, if it was
+/// reached through it, with the link's surroundings and the PINs found there. TS 102 221 §8.4 names a parent without saying
+/// which; a terminal that went down through a name is not to come up elsewhere.
+#[test]
+fn a_directory_below_a_link_lies_in_the_link() {
+    for (path, parent, around, elsewhere) in [
+        ("7F105F605F70", "5F60", "7F10", "7F20"),
+        ("7F105F3A5F70", "5F3A", "7F10", "7F20"),
+        ("7F205F615F70", "5F61", "7F20", "7F10"),
+    ] {
+        let mut card = card();
+        let fid = |name: &str| u16::from_str_radix(name, 16).unwrap().to_be_bytes();
+        let up = |card: &mut Card, select: &str, expected: &str| {
+            dialogue(card, &format!("00A4080C06 {path} > 9000\n{select} > 9000"));
+            let fcp = card.transmit(&hex!("80F2000022"));
+            assert_eq!(fcp[8..10], fid(expected), "{path} {select}");
+        };
+        up(&mut card, "00A4030C", parent);
+        up(&mut card, &format!("00A4000C02 {parent}"), parent);
+        up(&mut card, "00A4030C > 9000\n00A4030C", around);
+        up(&mut card, &format!("00A4000C02 {parent} > 9000\n00A4000C02 {around}"), around);
+        up(&mut card, "00A4000C02 5F70", "5F70");
+        dialogue(&mut card, &format!("00A4030C > 9000\n00A4000C02 {elsewhere} > 6A82"));
+        // A channel opened from there came the same way.
+        dialogue(&mut card, &format!("0070000001 > 01 9000\n01A4080C06 {path} > 9000\n0170000001 > 02 9000"));
+        dialogue(&mut card, "02A4030C > 9000");
+        assert_eq!(card.transmit(&hex!("82F2000022"))[8..10], fid(parent), "{path}");
+        // The local PIN of DF 7F20 is there for those who come through it.
+        let local = if around == "7F20" { "63C3" } else { "6A88" };
+        dialogue(&mut card, &format!("00A4080C06 {path} > 9000\n00200081 > {local}"));
     }
 }
 

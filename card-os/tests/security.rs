@@ -176,6 +176,48 @@ fn the_universal_pin_replaces_an_applications() {
     assert_eq!(status(&mut card), Some((0x00, 0x00)));
 }
 
+/// The usage qualifier tells whether the universal PIN is to be verified at all, so that it counts for every PIN that a
+/// directory shows, not for the first alone: TS 102 221 §9.5.2 has one for the universal PIN, and the table of §9.2.7 wants it
+/// `08` where it stands in for a PIN. Which environment is current goes by the application's PIN, the first, as before.
+#[test]
+fn the_usage_qualifier_is_of_all_pins_shown() {
+    let shown = vec![0x01, 0x02, 0x03, 0x11];
+    let mut image = image(true);
+    image.file_mut(FileNumber::MF).unwrap().pin_status = shown;
+    let rule = AccessReference { arr: FileId::MF_ARR, record: 1 };
+    let only = File { pin_status: vec![0x01, 0x11], ..File::new(FileId(0x7F10), FileNumber::MF, FileKind::Df, rule) };
+    image.add_file(only, vec![]).unwrap();
+    for reference in [2, 3] {
+        image.add_pin(FileNumber::MF, PinConfiguration::Pin(KeyReference(reference), pin(*b"0000\xFF\xFF\xFF\xFF")));
+    }
+    let mut card = card(image);
+    let status = |card: &mut Card, select: &str| {
+        dialogue(card, &format!("00A4000C02 {select} > 9000"));
+        let length = card.transmit(&hex!("80F2000001"))[1];
+        let fcp = card.transmit(&[0x80, 0xF2, 0, 0, length]);
+        let at = fcp.windows(3).position(|tag| tag[0] == 0xC6 && tag[2] == 0x90).unwrap();
+        fcp[at + 2..fcp.len() - 2].to_vec()
+    };
+    for second in [2_u8, 3] {
+        assert_eq!(status(&mut card, "3F00"), hex!("9001F0 830101 830102 830103 950100 830111"));
+        dialogue(&mut card, &format!("002691{second:02X}08 30303030FFFFFFFF > 9000"));
+        let enabled = 0xF0 & !(0x80 >> (second - 1));
+        assert_eq!(
+            status(&mut card, "3F00"),
+            [&[0x90, 0x01, enabled][..], &hex!("830101 830102 830103 950108 830111")].concat()
+        );
+        assert_eq!(status(&mut card, "7F10"), hex!("9001C0 830101 950100 830111"), "a PIN that it does not show");
+        dialogue(&mut card, &format!("002800{second:02X}08 30303030FFFFFFFF > 9000"));
+        // Disabled and not replaced.
+        dialogue(&mut card, &format!("002600{second:02X}08 30303030FFFFFFFF > 9000"));
+        assert_eq!(
+            status(&mut card, "3F00"),
+            [&[0x90, 0x01, enabled][..], &hex!("830101 830102 830103 950100 830111")].concat()
+        );
+        dialogue(&mut card, &format!("002800{second:02X}08 30303030FFFFFFFF > 9000"));
+    }
+}
+
 /// P1 of DISABLE PIN, TS 102 221 §11.1.11.2.
 #[test]
 fn what_replaces_what() {

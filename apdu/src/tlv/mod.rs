@@ -16,6 +16,34 @@ pub use writer::Writer;
 pub struct Tag(pub u32);
 
 impl Tag {
+    /// The tag that asks a BER-TLV structure EF for the list of its tags. TS 102 221 §11.3.1.
+    pub const LIST_OF_TAGS: u8 = 0x5C;
+
+    /// The tag that data begins with, if an object of a BER-TLV structure EF may have it.
+    ///
+    /// ISO/IEC 8825-1 §8.1.2: `00` and `FF` are no tags here, further octets carry a number that does not fit into the first,
+    /// without leading zeros. TS 102 221 §11.3: `5C` asks for the list of tags, so that no object has it.
+    pub const fn of_object(data: &[u8]) -> Option<Self> {
+        match *data {
+            [0x00 | 0xFF | Self::LIST_OF_TAGS, ..] => None,
+            [first, ..] if first & 0x1F != 0x1F => Some(Self(first as u32)),
+            [first, second @ 0x1F..=0x7F, ..] => Some(Self(u32::from_be_bytes([0, 0, first, second]))),
+            [first, second @ 0x81..=0xFF, third @ 0x00..=0x7F, ..] => {
+                Some(Self(u32::from_be_bytes([0, first, second, third])))
+            }
+            _ => None,
+        }
+    }
+
+    /// How many octets it takes.
+    pub const fn octets(self) -> usize {
+        match self.0 {
+            0..=0xFF => 1,
+            0x100..=0xFFFF => 2,
+            _ => 3,
+        }
+    }
+
     /// Whether the value is itself a sequence of TLVs.
     pub const fn is_constructed(self) -> bool {
         let first = if self.0 > 0xFFFF {

@@ -481,7 +481,8 @@ fn structure(file: &ResolvedFile) -> Result<Structure, Fault> {
         }
         saip::FileKind::BerTlv => {
             let maximum = file.maximum_size.unwrap_or(0).max(file.size);
-            Structure::BerTlv { maximum: u32::try_from(maximum).map_err(|_| Status::NOT_ENOUGH_MEMORY)? }
+            let maximum = u32::try_from(maximum).map_err(|_| Status::NOT_ENOUGH_MEMORY)?;
+            Structure::BerTlv { reserved: size, maximum }
         }
         _ => Structure::Transparent { size },
     })

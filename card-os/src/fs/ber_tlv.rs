@@ -19,9 +19,9 @@ const FIRST: u8 = 0x80;
 const NEXT: u8 = 0x00;
 const AGAIN: u8 = 0x40;
 /// Bit 6 of P2.
-const RESERVED: u8 = 0x20;
-/// The tag that asks for the list of tags.
-const TAG_LIST: u8 = 0x5C;
+const P2_RFU: u8 = 0x20;
+/// What memory set aside for a file is filled with: no object begins so.
+const RESERVE: u8 = 0x00;
 /// Bytes of one piece.
 const PIECE: usize = 256;
 /// A tag of three bytes and a length of five.
@@ -30,7 +30,8 @@ const LONGEST_HEADER: usize = 8;
 impl FileSession<'_, '_> {
     /// RETRIEVE DATA: the first block names the tag, the next ones continue; `62F1` while more remains.
     pub(super) fn retrieve_data(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        let (place, sfi, _) = self.ber_tlv(command, Operation::Read)?;
+        let sfi = sfi(command)?;
+        let (place, _) = self.ber_tlv(sfi, Operation::Read)?;
         let begun = match (command.p2 & BLOCK, &self.channel()?.transfer) {
             (FIRST, _) => None,
             (NEXT | AGAIN, _) if !command.data.is_empty() => return Err(StatusWord::WRONG_LENGTH),
@@ -56,28 +57,38 @@ impl FileSession<'_, '_> {
         }
         let object = self.object(place.file, command.data)?;
         let (sent, response) = piece(&object, 0);
+        let number = place.file;
         self.accessed(sfi, place)?;
-        self.effects.transfer = TransferStep::Begin(Transfer::Out { number: place.file, object, sent, previous: 0 });
+        self.effects.transfer = TransferStep::Begin(Transfer::Out { number, object, sent, previous: 0 });
         Ok(response)
     }
 
     /// SET DATA: the object is written when its last piece is there; a zero length removes it.
+    ///
+    /// A block that is refused ends the transfer: what comes next is a first block. The object that was there before stays.
+    /// A command that carries no block, for it has no data or a P2 that names none, is refused and no more than that.
     pub(super) fn set_data(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
-        let (place, sfi, maximum) = self.ber_tlv(command, Operation::Update)?;
-        let received: &[u8] = match (command.p2 & BLOCK, &self.channel()?.transfer) {
-            (FIRST | NEXT, _) if command.data.is_empty() => return Err(StatusWord::WRONG_LENGTH),
-            (FIRST, _) => &[],
-            (NEXT, Some(Transfer::In { number, object })) if *number == place.file => object,
-            (NEXT, _) => return Err(StatusWord::CONDITIONS_NOT_SATISFIED),
+        let sfi = sfi(command)?;
+        match command.p2 & BLOCK {
+            FIRST | NEXT if command.data.is_empty() => return Err(StatusWord::WRONG_LENGTH),
+            FIRST | NEXT => {}
             // There is nothing to send again.
             _ => return Err(StatusWord::WRONG_P1_P2),
+        }
+        self.on_refusal.transfer = TransferStep::Refused;
+        let (place, capacity) = self.ber_tlv(sfi, Operation::Update)?;
+        let maximum = capacity.maximum;
+        let received: &[u8] = match (command.p2 & BLOCK, &self.channel()?.transfer) {
+            (FIRST, _) => &[],
+            (_, Some(Transfer::In { number, object })) if *number == place.file => object,
+            _ => return Err(StatusWord::CONDITIONS_NOT_SATISFIED),
         };
         let first = received.is_empty();
         let head: Vec<u8> = received.iter().chain(command.data).copied().take(LONGEST_HEADER).collect();
-        let tag = tag_of(&head)?;
+        let tag = object_tag(&head)?;
         let length = received.len() + command.data.len();
         // A bare tag removes the object, as a zero length does.
-        let bare = first && command.data.len() == tag_length(tag);
+        let bare = first && command.data.len() == tag.octets();
         let total = match Header::parse(&head).map_err(|_| StatusWord::WRONG_DATA)? {
             _ if bare => length,
             Some(header) if header.total_length() > maximum => return Err(StatusWord::NOT_ENOUGH_MEMORY),
@@ -90,17 +101,22 @@ impl FileSession<'_, '_> {
         if length < total {
             let piece = command.data.to_vec();
             self.effects.transfer = if first {
+                let number = place.file;
                 self.accessed(sfi, place)?;
-                TransferStep::Begin(Transfer::In { number: place.file, object: piece })
+                TransferStep::Begin(Transfer::In { number, object: piece })
             } else {
                 TransferStep::Received(piece)
             };
             return Ok(StatusWord::MORE_DATA_EXPECTED.into());
         }
         let object = [received, command.data, if bare { &[0] } else { &[] }].concat();
-        let content = self.with_object(place.file, &object)?;
+        let objects = self.with_object(place.file, &object)?;
+        if objects.len() > maximum {
+            return Err(StatusWord::NOT_ENOUGH_MEMORY);
+        }
+        let content = with_reserve(objects, capacity.reserved);
         let growth = content.len().saturating_sub(self.content(place.file).len());
-        if content.len() > maximum || growth > self.free {
+        if growth > self.free {
             return Err(StatusWord::NOT_ENOUGH_MEMORY);
         }
         self.write_content(place.file, content);
@@ -115,7 +131,7 @@ impl FileSession<'_, '_> {
     fn with_object(&self, number: FileNumber, object: &[u8]) -> Result<Vec<u8>, StatusWord> {
         let new = Tlv::parse(object).map_err(|_| StatusWord::WRONG_DATA)?;
         let mut content = Writer::new();
-        let (mut old, mut replaced) = (Reader::new(self.content(number)), false);
+        let (mut old, mut replaced) = (Reader::new(self.objects(number)), false);
         while let Ok(Some(tlv)) = old.next() {
             if tlv.tag != new.tag {
                 content.raw(tlv.raw);
@@ -134,24 +150,22 @@ impl FileSession<'_, '_> {
 
     /// The data object under a tag, or the list of tags.
     fn object(&self, number: FileNumber, tag: &[u8]) -> Result<Vec<u8>, StatusWord> {
-        let content = Reader::new(self.content(number));
-        if tag == [TAG_LIST] {
+        let content = Reader::new(self.objects(number));
+        if tag == [Tag::LIST_OF_TAGS] {
             let mut tags = Vec::new();
             let mut reader = content;
             while let Ok(Some(tlv)) = reader.next() {
-                let length = tlv.raw.len() - tlv.value.len();
-                let header = Header::parse(tlv.raw).ok().flatten().map_or(length, |header| header.header_length);
-                tags.extend_from_slice(tlv.raw.get(..tag_length(tlv.tag).min(header)).unwrap_or_default());
+                tags.extend_from_slice(tlv.raw.get(..tlv.tag.octets()).unwrap_or_default());
             }
             let mut list = Writer::new();
-            list.primitive(Tag(u32::from(TAG_LIST)), &tags);
+            list.primitive(Tag(u32::from(Tag::LIST_OF_TAGS)), &tags);
             return Ok(list.into_bytes());
         }
         if tag.is_empty() {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let wanted = tag_of(tag)?;
-        if tag.len() != tag_length(wanted) {
+        let wanted = object_tag(tag)?;
+        if tag.len() != wanted.octets() {
             return Err(StatusWord::WRONG_DATA);
         }
         match content.find(wanted) {
@@ -160,47 +174,53 @@ impl FileSession<'_, '_> {
         }
     }
 
-    /// The file a command addresses, how it was named, and how much it may hold.
-    fn ber_tlv(&self, command: &Command<'_>, operation: Operation) -> Result<(Place, Option<u8>, usize), StatusWord> {
-        if command.p1 != 0 || command.p2 & RESERVED != 0 || command.p2 & BLOCK == BLOCK {
-            return Err(StatusWord::WRONG_P1_P2);
-        }
-        let sfi = match command.p2 & 0x1F {
-            0 => None,
-            0x1F => return Err(StatusWord::WRONG_P1_P2),
-            sfi => Some(sfi),
-        };
+    /// What a file holds, without what is set aside behind it.
+    fn objects(&self, number: FileNumber) -> &[u8] {
+        let content = self.content(number);
+        let mut reader = Reader::new(content);
+        while reader.rest().first().is_some_and(|first| *first != RESERVE) && matches!(reader.next(), Ok(Some(_))) {}
+        content.get(..content.len() - reader.rest().len()).unwrap_or_default()
+    }
+
+    /// The file a command addresses, and how much it may hold.
+    fn ber_tlv(&self, sfi: Option<u8>, operation: Operation) -> Result<(Place, Capacity), StatusWord> {
         let place = self.target(sfi)?;
         match self.tree.get(self.tree.body(place.file)).map(|file| file.kind) {
-            Some(FileKind::Ef(Structure::BerTlv { maximum })) => {
-                self.permitted(place, operation)?;
-                Ok((place, sfi, maximum as usize))
+            Some(FileKind::Ef(Structure::BerTlv { reserved, maximum })) => {
+                self.permitted(&place, operation)?;
+                Ok((place, Capacity { reserved: reserved as usize, maximum: maximum as usize }))
             }
             _ => Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE),
         }
     }
 }
 
-/// The tag that data begins with, if an object may have it. ISO/IEC 8825-1 §8.1.2: `00` and `FF` are no tags here, further
-/// octets carry a number that does not fit into the first, without leading zeros; TS 102 221 §11.3: `5C` asks for the list of
-/// tags, so that no object has it.
-fn tag_of(data: &[u8]) -> Result<Tag, StatusWord> {
-    let tag = match *data {
-        [0x00 | 0xFF | TAG_LIST, ..] => None,
-        [first, ..] if first & 0x1F != 0x1F => Some(Tag(first.into())),
-        [first, second @ 0x1F..=0x7F, ..] => Some(Tag(u32::from_be_bytes([0, 0, first, second]))),
-        [first, second @ 0x81..=0xFF, third @ 0x00..=0x7F, ..] => {
-            Some(Tag(u32::from_be_bytes([0, first, second, third])))
-        }
-        _ => None,
-    };
-    tag.ok_or(StatusWord::WRONG_DATA)
+/// Bytes a file has to itself, and may come to hold.
+#[derive(Clone, Copy)]
+struct Capacity {
+    reserved: usize,
+    maximum: usize,
 }
 
-const fn tag_length(tag: Tag) -> usize {
-    match tag.0 {
-        0..=0xFF => 1,
-        0x100..=0xFFFF => 2,
-        _ => 3,
+/// Objects followed by what is set aside for more: it is memory that is used, so that nobody else gets it.
+pub(crate) fn with_reserve(mut objects: Vec<u8>, reserved: usize) -> Vec<u8> {
+    objects.resize(objects.len().max(reserved), RESERVE);
+    objects
+}
+
+/// The short file identifier in P2 of RETRIEVE DATA and SET DATA.
+fn sfi(command: &Command<'_>) -> Result<Option<u8>, StatusWord> {
+    if command.p1 != 0 || command.p2 & P2_RFU != 0 || command.p2 & BLOCK == BLOCK {
+        return Err(StatusWord::WRONG_P1_P2);
     }
+    match command.p2 & 0x1F {
+        0 => Ok(None),
+        0x1F => Err(StatusWord::WRONG_P1_P2),
+        sfi => Ok(Some(sfi)),
+    }
+}
+
+/// The tag that data begins with, if an object may have it.
+fn object_tag(data: &[u8]) -> Result<Tag, StatusWord> {
+    Tag::of_object(data).ok_or(StatusWord::WRONG_DATA)
 }

@@ -47,7 +47,7 @@ impl FileSession<'_, '_> {
         let place = self.target(sfi)?;
         match self.tree.get(self.tree.body(place.file)).map(|file| file.kind) {
             Some(FileKind::Ef(Structure::Transparent { size })) => {
-                self.permitted(place, operation)?;
+                self.permitted(&place, operation)?;
                 Ok((place, size as usize))
             }
             _ => Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE),

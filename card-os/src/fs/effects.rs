@@ -27,6 +27,8 @@ pub(crate) enum TransferStep {
     Keep,
     /// The object is complete.
     End,
+    /// SET DATA: a block was refused, and what came in before it is of no use.
+    Refused,
     /// Another object begins.
     Begin(Transfer),
     /// RETRIEVE DATA: this much has gone out, and this much before the last piece.
@@ -60,13 +62,16 @@ impl Effects {
             channel.record = Some(record);
         }
         match (self.transfer, &mut channel.transfer) {
-            (TransferStep::End, transfer) => *transfer = None,
+            (TransferStep::End, transfer) | (TransferStep::Refused, transfer @ Some(Transfer::In { .. })) => {
+                *transfer = None;
+            }
             (TransferStep::Begin(begun), transfer) => *transfer = Some(begun),
             (TransferStep::Sent { sent, previous }, Some(Transfer::Out { sent: out, previous: before, .. })) => {
                 (*out, *before) = (sent, previous);
             }
             (TransferStep::Received(piece), Some(Transfer::In { object, .. })) => object.extend(piece),
-            (TransferStep::Keep | TransferStep::Sent { .. } | TransferStep::Received(_), _) => {}
+            (TransferStep::Keep | TransferStep::Refused | TransferStep::Sent { .. } | TransferStep::Received(_), _) => {
+            }
         }
         if let Some((context, reference, is_verified)) = self.verified {
             verified.set(context, reference, is_verified);

@@ -23,6 +23,8 @@ const PS_DO: Tag = Tag(0x90);
 const USAGE_QUALIFIER: Tag = Tag(0x95);
 const KEY_REFERENCE: Tag = Tag(0x83);
 
+/// File descriptor byte of a DF or ADF, but for bit 7.
+const DIRECTORY: u8 = 0x38;
 /// Data coding byte: write-once memory, one byte as data unit.
 const DATA_CODING: u8 = 0x21;
 /// Clock stop allowed in either state, no clock speed wanted. TS 102 221 table 11.5.
@@ -32,9 +34,6 @@ const TERMINAL_CAPABILITY: u8 = 0x01;
 
 /// Objects may be in DER. TS 102 221 §11.1.1.4.6.5 asks for it where a file is BER-TLV; the sysmoISIM-SJA5 answers it.
 const DER: u8 = 0x01;
-/// Bytes that no other file can take: none are set aside, the file grows while the card has memory. TS 102 221
-/// §11.1.1.4.6.6.
-const RESERVED: u32 = 0;
 /// Usage qualifier of the universal PIN: verify it, or do not. TS 102 221 §9.5.2.
 const USE_UNIVERSAL_PIN: u8 = 0x08;
 const DO_NOT_USE_UNIVERSAL_PIN: u8 = 0x00;
@@ -51,20 +50,20 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
             Structure::Cyclic { record_length, records } => (0x06, Some([0, record_length, records])),
             Structure::BerTlv { .. } => (0x39, None),
         };
-        let shareable = if file.shareable { 0x40 } else { 0x00 };
-        let mut descriptor = vec![shareable | kind, DATA_CODING];
+        let mut descriptor = vec![shareable(file) | kind, DATA_CODING];
         descriptor.extend(record.into_iter().flatten());
         fcp.primitive(FILE_DESCRIPTOR, &descriptor);
         fcp.primitive(FILE_IDENTIFIER, &file.fid.0.to_be_bytes());
-        let maximum = match structure {
-            Structure::BerTlv { maximum } => Some(maximum),
-            _ => None,
+        let (file_size, grows) = match structure {
+            Structure::BerTlv { reserved, maximum } => (maximum, Some((reserved, maximum))),
+            _ => (structure.size(), None),
         };
-        if file.special != 0 || maximum.is_some() {
+        if file.special != 0 || grows.is_some() {
             fcp.constructed(PROPRIETARY, |info| {
-                if let Some(maximum) = maximum {
+                if let Some((reserved, maximum)) = grows {
                     info.primitive(FILE_DETAILS, &[DER]);
-                    info.primitive(RESERVED_FILE_SIZE, &size(RESERVED));
+                    // Bytes that no other file can take. TS 102 221 §11.1.1.4.6.6.
+                    info.primitive(RESERVED_FILE_SIZE, &size(reserved));
                     info.primitive(MAXIMUM_FILE_SIZE, &size(maximum));
                 }
                 if file.special != 0 {
@@ -73,7 +72,7 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
             });
         }
         life_cycle_and_security(fcp, file);
-        fcp.primitive(FILE_SIZE, &size(maximum.unwrap_or(structure.size())));
+        fcp.primitive(FILE_SIZE, &size(file_size));
         match file.sfi {
             Some(sfi) => fcp.primitive(SHORT_FILE_IDENTIFIER, &[sfi << 3]),
             None => fcp.primitive(SHORT_FILE_IDENTIFIER, &[]),
@@ -94,7 +93,7 @@ pub(crate) fn of_df(
     let Some(file) = tree.get(number) else { return Vec::new() };
     let mut fcp = Writer::new();
     fcp.constructed(FCP_TEMPLATE, |fcp| {
-        fcp.primitive(FILE_DESCRIPTOR, &[0x78, DATA_CODING]);
+        fcp.primitive(FILE_DESCRIPTOR, &[shareable(file) | DIRECTORY, DATA_CODING]);
         match file.kind {
             FileKind::Adf(aid) => fcp.primitive(DF_NAME, &aid),
             _ => fcp.primitive(FILE_IDENTIFIER, &file.fid.0.to_be_bytes()),
@@ -125,6 +124,11 @@ pub(crate) fn of_df(
         });
     });
     fcp.into_bytes()
+}
+
+/// Bit 7 of the file descriptor byte. TS 102 221 table 11.5.
+const fn shareable(file: &File) -> u8 {
+    if file.is_shareable() { 0x40 } else { 0x00 }
 }
 
 fn life_cycle_and_security(fcp: &mut Writer, file: &File) {
@@ -198,23 +202,19 @@ mod tests {
         );
     }
 
-    /// TS 102 221 §11.1.1.4.6: file details, reserved and maximum size of a BER-TLV structure EF.
+    /// TS 102 221 §11.1.1.4.6: file details, reserved and maximum size of a BER-TLV structure EF. Reserved is what its maker
+    /// has set aside, as the sysmoISIM-SJA5 answers it, and is really there for it: see the test of a full card.
     #[test]
     fn ber_tlv_structure() {
         let mut tree = tree();
         let rule = AccessReference { arr: FileId::MF_ARR, record: 2 };
-        let kind = FileKind::Ef(Structure::BerTlv { maximum: 300 });
+        let kind = FileKind::Ef(Structure::BerTlv { reserved: 300, maximum: 512 });
         let number =
             tree.insert(File { special: 0x40, ..File::new(FileId(0x2F77), FileNumber::MF, kind, rule) }).unwrap();
-        let expected = "6226 82027921 83022F77 A50E 840101 85020000 8602012C C00140 8A0105 8B032F0602 8002012C 8800";
-        let expected: Vec<u8> = expected
-            .split_whitespace()
-            .collect::<String>()
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect();
-        assert_eq!(of_ef(&tree, number), expected);
+        assert_eq!(
+            of_ef(&tree, number),
+            hex!("6226 82027921 83022F77 A50E 840101 8502012C 86020200 C00140 8A0105 8B032F0602 80020200 8800")
+        );
     }
 
     /// TS 102 221 §11.1.1.4.7: referenced by environment, expanded, compact.

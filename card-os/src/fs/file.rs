@@ -67,20 +67,22 @@ pub enum Structure {
     },
     /// Data objects under BER tags.
     BerTlv {
+        /// Bytes set aside for the content: nobody else gets them.
+        reserved: u32,
         /// Bytes the content may take at most.
         maximum: u32,
     },
 }
 
 impl Structure {
-    /// Bytes of content when the file is created, 0 for an empty BER-TLV structure.
+    /// Bytes of content when the file is created; of a BER-TLV structure, those set aside.
     pub const fn size(self) -> u32 {
         match self {
             Self::Transparent { size } => size,
             Self::LinearFixed { record_length, records } | Self::Cyclic { record_length, records } => {
                 record_length as u32 * records as u32
             }
-            Self::BerTlv { .. } => 0,
+            Self::BerTlv { reserved, .. } => reserved,
         }
     }
 }
@@ -224,7 +226,7 @@ pub struct File {
     pub access: Security,
     /// Special file information, tag `C0`: bit 7 set for a high update activity.
     pub special: u8,
-    /// Whether several channels may have it current at once.
+    /// Whether several channels may have it current at once, as its descriptor says; see [`is_shareable`](Self::is_shareable).
     pub shareable: bool,
     /// Key references whose status the FCP of a DF shows, tag `C6`.
     pub pin_status: Vec<u8>,
@@ -247,6 +249,12 @@ impl File {
             pin_status: Vec::new(),
             link: None,
         }
+    }
+
+    /// Whether several channels may have it current at once. The MF always is: every channel begins there. TS 102 221 §8.7,
+    /// §8.8.
+    pub const fn is_shareable(&self) -> bool {
+        self.shareable || matches!(self.kind, FileKind::Mf)
     }
 
     /// The descriptor as it lies in non-volatile memory.
@@ -284,8 +292,9 @@ impl File {
             FileKind::Ef(Structure::Cyclic { record_length, records }) => {
                 bytes.extend([kind::CYCLIC, *record_length, *records]);
             }
-            FileKind::Ef(Structure::BerTlv { maximum }) => {
+            FileKind::Ef(Structure::BerTlv { reserved, maximum }) => {
                 bytes.push(kind::BER_TLV);
+                bytes.extend(reserved.to_be_bytes());
                 bytes.extend(maximum.to_be_bytes());
             }
         }
@@ -316,7 +325,8 @@ impl File {
             kind::TRANSPARENT => FileKind::Ef(Structure::Transparent { size: at.u32()? }),
             kind::LINEAR_FIXED => FileKind::Ef(Structure::LinearFixed { record_length: at.u8()?, records: at.u8()? }),
             kind::CYCLIC => FileKind::Ef(Structure::Cyclic { record_length: at.u8()?, records: at.u8()? }),
-            kind::BER_TLV => FileKind::Ef(Structure::BerTlv { maximum: at.u32()? }),
+            kind::BER_TLV_OF_0_1 => FileKind::Ef(Structure::BerTlv { reserved: 0, maximum: at.u32()? }),
+            kind::BER_TLV => FileKind::Ef(Structure::BerTlv { reserved: at.u32()?, maximum: at.u32()? }),
             _ => return None,
         };
         Some(Self {
@@ -347,7 +357,9 @@ mod kind {
     pub(super) const TRANSPARENT: u8 = 3;
     pub(super) const LINEAR_FIXED: u8 = 4;
     pub(super) const CYCLIC: u8 = 5;
-    pub(super) const BER_TLV: u8 = 6;
+    /// With nothing set aside, as version 0.1.0 had it.
+    pub(super) const BER_TLV_OF_0_1: u8 = 6;
+    pub(super) const BER_TLV: u8 = 7;
 }
 
 /// A cursor over stored bytes.
@@ -391,7 +403,7 @@ mod tests {
             FileKind::Ef(Structure::Transparent { size: 70_000 }),
             FileKind::Ef(Structure::LinearFixed { record_length: 255, records: 254 }),
             FileKind::Ef(Structure::Cyclic { record_length: 3, records: 1 }),
-            FileKind::Ef(Structure::BerTlv { maximum: 4096 }),
+            FileKind::Ef(Structure::BerTlv { reserved: 300, maximum: 4096 }),
         ];
         for kind in kinds {
             let file = File {
@@ -442,5 +454,9 @@ mod tests {
         };
         assert_eq!(File::from_bytes(&stored), Some(file.clone()));
         assert_eq!(File::from_bytes(&file.to_bytes()), Some(file));
+        // A BER-TLV structure of at most 512 bytes, for which it set nothing aside.
+        let stored = hex_literal::hex!("01 6F31 0000 11 05 2F06 02 00 01 FFFF 00 06 00000200");
+        let kind = FileKind::Ef(Structure::BerTlv { reserved: 0, maximum: 512 });
+        assert_eq!(File::from_bytes(&stored).map(|file| file.kind), Some(kind));
     }
 }

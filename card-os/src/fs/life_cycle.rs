@@ -22,12 +22,12 @@ impl FileSession<'_, '_> {
         life_cycle: LifeCycle,
     ) -> Result<Response, StatusWord> {
         let place = self.addressed_ef(command)?;
-        self.make_current(place)?;
+        self.make_current(place.clone())?;
         let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
         if file.life_cycle.is_terminated() {
             return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        if !self.allows(place, operation) {
+        if !self.allows(&place, operation) {
             return Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED);
         }
         let changed = File { life_cycle, ..file.clone() };
@@ -41,14 +41,13 @@ impl FileSession<'_, '_> {
         if command.p2 != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
-        let df = self.channel()?.current_df;
         if (command.p1, command.data) == (by::FILE_ID, &[]) {
             return self.target(None);
         }
         if !command.data.len().is_multiple_of(2) {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let navigator = Navigator { tree: self.tree, df, adf: self.adf };
+        let navigator = Navigator { tree: self.tree, route: &self.channel()?.route, adf: self.adf };
         let place = match command.p1 {
             by::FILE_ID | by::PATH_FROM_MF | by::PATH_FROM_CURRENT_DF => navigator.find(command.p1, command.data)?,
             _ => return Err(StatusWord::WRONG_P1_P2),

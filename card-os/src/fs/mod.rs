@@ -22,10 +22,10 @@ pub use file::{AccessReference, File, FileId, FileKind, FileNumber, LifeCycle, S
 pub use pin::{KeyReference, Pin, PinAttributes, PinConfiguration, Puk};
 pub use tree::{FileTree, PathError};
 
-pub(crate) use ber_tlv::Transfer;
+pub(crate) use ber_tlv::{Transfer, with_reserve};
 pub(crate) use effects::{Effects, TransferStep, TreeEdit};
 pub(crate) use file::Bytes;
-pub(crate) use navigate::{Place, after_select, by, wants_answer};
+pub(crate) use navigate::{Place, Route, after_select, by, wants_answer};
 pub(crate) use pin::{Pins, SE_APPLICATION_PIN, Verified};
 
 use crate::channel::{Channel, Channels};
@@ -54,6 +54,8 @@ pub struct FileSession<'a, 'nvm> {
     /// CLA INS P1 P2 of the command under way, which access rules may name.
     pub(crate) header: [u8; 4],
     pub(crate) effects: Effects,
+    /// What takes place although the command is refused. None of it writes, nor touches the tree.
+    pub(crate) on_refusal: Effects,
 }
 
 /// Where a session keeps what is current.
@@ -66,11 +68,12 @@ pub(crate) enum Seat<'a> {
 
 impl FileSession<'_, '_> {
     /// Carries out a file or PIN command for an application, SELECT included: `Err` has changed nothing, except for what a
-    /// PIN's counter lost. SELECT by name finds an ADF of the tree.
+    /// PIN's counter lost, and that a refused block ends an object's way in. SELECT by name finds an ADF of the tree.
     pub fn process(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let savepoint = self.nvm.savepoint();
         let outcome = self.execute(command).unwrap_or(Err(StatusWord::INS_NOT_SUPPORTED));
         let effects = core::mem::take(&mut self.effects);
+        let on_refusal = core::mem::take(&mut self.on_refusal);
         match (&outcome, &mut self.seat) {
             (Ok(_), Seat::Own { channel, tree_ahead }) => {
                 let (nvm, domain) = (&*self.nvm, self.domain);
@@ -79,7 +82,12 @@ impl FileSession<'_, '_> {
                 effects.apply(self.tree, channel, &mut Verified::default(), |number| content_of(nvm, domain, number));
             }
             (Ok(_), Seat::Channel(_)) => self.effects = effects,
-            (Err(_), _) => self.nvm.rollback(savepoint),
+            (Err(_), seat) => {
+                self.nvm.rollback(savepoint);
+                if let Seat::Own { channel, .. } = seat {
+                    on_refusal.apply(self.tree, channel, &mut Verified::default(), |_| Vec::new());
+                }
+            }
         }
         outcome
     }
@@ -120,17 +128,18 @@ impl FileSession<'_, '_> {
     ///
     /// Nothing is selected yet; [`accessed`](Self::accessed) does that once the command has passed its checks.
     fn target(&self, sfi: Option<u8>) -> Result<Place, StatusWord> {
-        let Channel { current_df: df, current_ef, .. } = *self.channel()?;
+        let Channel { route, current_ef, .. } = self.channel()?;
         let Some(sfi) = sfi else {
-            return Ok(Place { df, file: current_ef.ok_or(StatusWord::NO_CURRENT_EF)? });
+            return Ok(Place { route: route.clone(), file: current_ef.ok_or(StatusWord::NO_CURRENT_EF)? });
         };
-        let file = self.tree.by_sfi(df, sfi).ok_or(StatusWord::FILE_NOT_FOUND)?;
-        self.admit(file)?;
-        Ok(Place { df, file })
+        let file = self.tree.by_sfi(route.df(), sfi).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let place = Place { route: route.clone(), file };
+        self.admit(&place)?;
+        Ok(place)
     }
 
     /// Checks life cycle and access rule.
-    fn permitted(&self, place: Place, operation: Operation) -> Result<(), StatusWord> {
+    fn permitted(&self, place: &Place, operation: Operation) -> Result<(), StatusWord> {
         let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
         if !file.life_cycle.is_activated() && operation != Operation::Activate {
             return Err(if file.life_cycle.is_terminated() {
@@ -143,30 +152,30 @@ impl FileSession<'_, '_> {
     }
 
     /// Whether the access rules let this session do it: its PINs are those of the directory the file was named in.
-    fn allows(&self, place: Place, operation: Operation) -> bool {
-        let rules = self.tree.rules_in(place.file, || self.pins().security_environment(place.df));
+    fn allows(&self, place: &Place, operation: Operation) -> bool {
+        let rules = self.tree.rules_in(place.file, || self.pins().security_environment(&place.route));
         let condition = rules.condition(operation, self.header);
-        let verified = |reference| self.pins().satisfied(self.verified, place.df, reference);
-        let disabled = |reference| self.pins().satisfied(&Verified::default(), place.df, reference);
+        let verified = |reference| self.pins().satisfied(self.verified, &place.route, reference);
+        let disabled = |reference| self.pins().satisfied(&Verified::default(), &place.route, reference);
         match &self.authority {
             Authority::Terminal => condition.holds(&verified),
             Authority::Domain(domain) => domain.grants(condition, &disabled),
         }
     }
 
-    /// The sharing rule: whether this session may have the EF current.
-    fn admit(&self, file: FileNumber) -> Result<(), StatusWord> {
+    /// The sharing rule: whether this session may have a place current, its directory and its EF.
+    fn admit(&self, place: &Place) -> Result<(), StatusWord> {
         let at = match self.seat {
             Seat::Channel(number) => Some(number),
             Seat::Own { .. } => None,
         };
-        self.channels.admit(self.tree, at, file)
+        self.channels.admit(self.tree, at, place)
     }
 
     /// Makes a file current, unless it is not shareable and current elsewhere. SELECT, and every command that names its file,
     /// come here.
     fn make_current(&mut self, place: Place) -> Result<(), StatusWord> {
-        self.admit(place.file)?;
+        self.admit(&place)?;
         self.effects.current = Some(place);
         Ok(())
     }
@@ -177,13 +186,14 @@ impl FileSession<'_, '_> {
     }
 
     /// The FCP of a file. That of a DF shows PIN states and memory as they are now.
-    pub(crate) fn fcp(&self, number: FileNumber) -> Vec<u8> {
-        if !self.tree.is_df(number) {
-            return self.tree.ef_fcp(number).to_vec();
+    pub(crate) fn fcp(&self, place: &Place) -> Vec<u8> {
+        let Place { route, file: number } = place;
+        if !self.tree.is_df(*number) {
+            return self.tree.ef_fcp(*number).to_vec();
         }
         let pins = self.pins();
-        let enabled = |reference| pins.find(number, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
-        fcp::of_df(self.tree, number, enabled, pins.uses_universal_pin(number), self.free)
+        let enabled = |reference| pins.find(route, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
+        fcp::of_df(self.tree, *number, enabled, pins.uses_universal_pin(route), self.free)
     }
 
     fn content_key(&self, number: FileNumber) -> Key {

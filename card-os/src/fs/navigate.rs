@@ -1,7 +1,8 @@
 //! Finding files by name: identifier, path, application. TS 102 221 §8.4, §11.1.1.
 //!
 //! A walk ends at the file named last, which is what becomes current: a directory that is a link stays itself, though its
-//! children are those of the directory it leads to.
+//! children are those of the directory it leads to. What lies above a file is what it was named through: a directory below a
+//! link has the link for its parent, as long as it was reached through it.
 
 use super::{FileId, FileKind, FileNumber, FileSession, FileTree, LifeCycle};
 use apdu::{Command, Response, StatusWord};
@@ -16,13 +17,65 @@ pub(crate) mod by {
     pub(crate) const PATH_FROM_CURRENT_DF: u8 = 0x09;
 }
 
+/// A directory, and those it was named through, from the MF on, which is not among them: at the MF there are none.
+///
+/// No directory is in it twice. One that links to a directory around it leads round, and named again is where it was first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Route(Vec<FileNumber>);
+
+impl Route {
+    /// To the MF.
+    pub(crate) const MF: Self = Self(Vec::new());
+
+    /// To a directory where it lies in the tree.
+    pub(crate) fn of(tree: &FileTree, df: FileNumber) -> Self {
+        let mut upwards = vec![df];
+        while let Some(at) = upwards.last().copied().filter(|at| *at != FileNumber::MF) {
+            upwards.push(tree.get(at).map_or(FileNumber::MF, |file| file.parent));
+        }
+        upwards.pop();
+        upwards.reverse();
+        Self(upwards)
+    }
+
+    /// The directory.
+    pub(crate) fn df(&self) -> FileNumber {
+        self.0.last().copied().unwrap_or(FileNumber::MF)
+    }
+
+    /// The directory and those around it, the MF last.
+    pub(crate) fn upwards(&self) -> impl Iterator<Item = FileNumber> {
+        self.0.iter().rev().copied().chain([FileNumber::MF])
+    }
+
+    /// To the directory around; the MF has none.
+    pub(crate) fn parent(&self) -> Option<Self> {
+        self.0.split_last().map(|(_, around)| Self(around.to_vec()))
+    }
+
+    /// On to a directory below.
+    fn down(mut self, df: FileNumber) -> Self {
+        match self.0.iter().position(|above| *above == df) {
+            Some(at) => self.0.truncate(at + 1),
+            None => self.0.push(df),
+        }
+        self
+    }
+}
+
 /// Where a name leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The directory, as it was named; its PINs and rules of access count.
-    pub(crate) df: FileNumber,
+    pub(crate) route: Route,
     /// The file: an EF in that directory, or the directory itself.
     pub(crate) file: FileNumber,
+}
+
+impl From<Route> for Place {
+    fn from(route: Route) -> Self {
+        Self { file: route.df(), route }
+    }
 }
 
 /// A tree seen from a current directory.
@@ -30,7 +83,7 @@ pub(crate) struct Place {
 pub(crate) struct Navigator<'a> {
     pub(crate) tree: &'a FileTree,
     /// The current directory.
-    pub(crate) df: FileNumber,
+    pub(crate) route: &'a Route,
     /// The directory of the application whose session is open, `7FFF`.
     pub(crate) adf: Option<FileNumber>,
 }
@@ -41,12 +94,12 @@ impl Navigator<'_> {
         let (pairs, []) = data.as_chunks::<2>() else { return Err(StatusWord::LC_INCONSISTENT_WITH_P1_P2) };
         let path: Vec<FileId> = pairs.iter().map(|pair| FileId(u16::from_be_bytes(*pair))).collect();
         let place = match (p1, path.as_slice()) {
-            (by::FILE_ID, []) => self.at(FileNumber::MF),
+            (by::FILE_ID, []) => self.at(Route::MF),
             (by::FILE_ID, [fid]) => self.by_fid(*fid),
             (by::CHILD_DF, [fid]) => self.child_df(*fid),
             (by::PARENT_DF, []) => self.parent(),
             (by::PATH_FROM_MF, [_, ..]) => self.path_from_mf(&path),
-            (by::PATH_FROM_CURRENT_DF, [_, ..]) => self.walk(self.df, &path),
+            (by::PATH_FROM_CURRENT_DF, [_, ..]) => self.walk(self.route, &path),
             (by::FILE_ID | by::CHILD_DF | by::PARENT_DF | by::PATH_FROM_MF | by::PATH_FROM_CURRENT_DF, _) => {
                 return Err(StatusWord::LC_INCONSISTENT_WITH_P1_P2);
             }
@@ -58,47 +111,57 @@ impl Navigator<'_> {
     /// The MF, the current ADF, a child of the current DF, the DF itself, its parent, a DF beside it. TS 102 221 §8.4.1.
     pub(crate) fn by_fid(&self, fid: FileId) -> Option<Place> {
         match fid {
-            FileId::MF => return self.at(FileNumber::MF),
-            FileId::CURRENT_ADF => return self.at(self.adf?),
+            FileId::MF => return self.at(Route::MF),
+            FileId::CURRENT_ADF => return self.at(self.adf_route()?),
             _ => {}
         }
-        let parent = self.tree.get(self.df)?.parent;
-        let is_named = |df: &FileNumber| {
-            self.tree.get(*df).is_some_and(|file| file.fid == fid && !matches!(file.kind, FileKind::Adf(_)))
+        let is_named = |route: &Route| {
+            self.tree.get(route.df()).is_some_and(|file| file.fid == fid && !matches!(file.kind, FileKind::Adf(_)))
         };
-        self.walk(self.df, &[fid])
-            .or_else(|| [self.df, parent].into_iter().find(is_named).and_then(|df| self.at(df)))
-            .or_else(|| self.at(self.tree.child_df(parent, fid)?))
+        let parent = || self.route.parent().unwrap_or_default();
+        self.walk(self.route, &[fid])
+            .or_else(|| [self.route.clone(), parent()].into_iter().find(is_named).and_then(|route| self.at(route)))
+            .or_else(|| self.down(parent(), fid))
     }
 
     /// The DF with this identifier directly below the current one.
     pub(crate) fn child_df(&self, fid: FileId) -> Option<Place> {
-        self.at(self.tree.child_df(self.df, fid)?)
+        self.down(self.route.clone(), fid)
     }
 
     /// The DF around the current one; the MF has none.
     pub(crate) fn parent(&self) -> Option<Place> {
-        if self.df == FileNumber::MF { None } else { self.at(self.tree.get(self.df)?.parent) }
+        self.at(self.route.parent()?)
     }
 
     /// A path from the MF, or from the current ADF where it begins with `7FFF`.
     pub(crate) fn path_from_mf(&self, path: &[FileId]) -> Option<Place> {
         match path {
-            [FileId::CURRENT_ADF, rest @ ..] => self.walk(self.adf?, rest),
-            [FileId::MF, rest @ ..] | rest => self.walk(FileNumber::MF, rest),
+            [FileId::CURRENT_ADF, rest @ ..] => self.walk(&self.adf_route()?, rest),
+            [FileId::MF, rest @ ..] | rest => self.walk(&Route::MF, rest),
         }
     }
 
-    fn walk(&self, start: FileNumber, path: &[FileId]) -> Option<Place> {
-        path.iter().try_fold(self.at(start)?, |place, fid| {
+    fn walk(&self, start: &Route, path: &[FileId]) -> Option<Place> {
+        path.iter().try_fold(self.at(start.clone())?, |place, fid| {
+            // Below an EF there is nothing.
             let file = self.tree.child(place.file, *fid)?;
-            let df = if self.tree.is_df(file) { file } else { place.file };
-            Some(Place { df, file })
+            let route = if self.tree.is_df(file) { place.route.down(file) } else { place.route };
+            Some(Place { route, file })
         })
     }
 
-    fn at(&self, df: FileNumber) -> Option<Place> {
-        self.tree.get(df).map(|_| Place { df, file: df })
+    fn down(&self, from: Route, fid: FileId) -> Option<Place> {
+        let df = self.tree.child_df(from.df(), fid)?;
+        self.at(from.down(df))
+    }
+
+    fn adf_route(&self) -> Option<Route> {
+        self.adf.map(|adf| Route::of(self.tree, adf))
+    }
+
+    fn at(&self, route: Route) -> Option<Place> {
+        self.tree.get(route.df()).map(|_| route.into())
     }
 }
 
@@ -134,14 +197,14 @@ impl FileSession<'_, '_> {
             let mut adfs = self.tree.adfs();
             let named = adfs.find(|(aid, _)| !command.data.is_empty() && aid.matches(command.data));
             let (_, adf) = named.ok_or(StatusWord::FILE_NOT_FOUND)?;
-            Place { df: adf, file: adf }
+            Route::of(self.tree, adf).into()
         } else {
-            let navigator = Navigator { tree: self.tree, df: self.channel()?.current_df, adf: self.adf };
+            let navigator = Navigator { tree: self.tree, route: &self.channel()?.route, adf: self.adf };
             navigator.find(command.p1, command.data)?
         };
         let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
         let sw = after_select(file.life_cycle);
-        let data = if answer { self.fcp(place.file) } else { Vec::new() };
+        let data = if answer { self.fcp(&place) } else { Vec::new() };
         self.make_current(place)?;
         Ok(Response { data, sw })
     }
@@ -173,8 +236,9 @@ mod tests {
     #[test]
     fn names_by_identifier_and_path() {
         let tree = tree();
-        let from = |df, adf| Navigator { tree: &tree, df: FileNumber(df), adf };
-        let number = |place: Option<Place>| place.map(|place| (place.df.0, place.file.0));
+        let routes: Vec<Route> = tree.numbers().into_iter().map(|df| Route::of(&tree, df)).collect();
+        let from = |df: usize, adf| Navigator { tree: &tree, route: &routes[df], adf };
+        let number = |place: Option<Place>| place.map(|place| (place.route.df().0, place.file.0));
         let telecom = from(1, None);
         assert_eq!(number(telecom.by_fid(FileId(0x5F3A))), Some((2, 2)), "a child");
         assert_eq!(number(telecom.by_fid(FileId(0x7F10))), Some((1, 1)), "the DF itself");
@@ -201,14 +265,35 @@ mod tests {
     #[test]
     fn a_link_is_where_it_is_named() {
         let tree = tree();
-        let mf = Navigator { tree: &tree, df: FileNumber::MF, adf: None };
+        let place = |route: &[u16], file| {
+            Some(Place { route: Route(route.iter().copied().map(FileNumber).collect()), file: FileNumber(file) })
+        };
+        let mf = Navigator { tree: &tree, route: &Route::MF, adf: None };
         let through = mf.path_from_mf(&[FileId(0x7F10), FileId(0x5F60), FileId(0x4F30)]);
-        assert_eq!(through, Some(Place { df: FileNumber(4), file: FileNumber(3) }));
+        assert_eq!(through, place(&[1, 4], 3));
         let direct = mf.path_from_mf(&[FileId(0x7F10), FileId(0x5F3A), FileId(0x4F30)]);
-        assert_eq!(direct, Some(Place { df: FileNumber(2), file: FileNumber(3) }));
-        let link = Navigator { tree: &tree, df: FileNumber(4), adf: None };
+        assert_eq!(direct, place(&[1, 2], 3));
+        let route = Route::of(&tree, FileNumber(4));
+        let link = Navigator { tree: &tree, route: &route, adf: None };
         assert_eq!(link.by_fid(FileId(0x4F30)), through);
-        assert_eq!(link.parent(), Some(Place { df: FileNumber(1), file: FileNumber(1) }));
-        assert_eq!(mf.path_from_mf(&[FileId(0x7F10), FileId(0x5F60)]).map(|place| place.df), Some(FileNumber(4)));
+        assert_eq!(link.parent(), place(&[1], 1));
+        assert_eq!(mf.path_from_mf(&[FileId(0x7F10), FileId(0x5F60)]), place(&[1, 4], 4));
+    }
+
+    /// Links to a directory around them lead round and round; what is current stays a place in the tree.
+    #[test]
+    fn a_link_that_leads_round_makes_no_endless_route() {
+        let mut tree = tree();
+        let rule = AccessReference { arr: FileId::MF_ARR, record: 1 };
+        let round = |fid, to| File { link: Some(to), ..File::new(fid, FileNumber(1), FileKind::Df, rule) };
+        let telecom = tree.insert(round(FileId(0x5F61), FileNumber(1))).unwrap();
+        let mf = tree.insert(round(FileId(0x5F62), FileNumber::MF)).unwrap();
+        let mut route = Route::of(&tree, FileNumber(1));
+        for fid in [FileId(0x5F61), FileId(0x5F62), FileId(0x7F10)].into_iter().cycle().take(300) {
+            let navigator = Navigator { tree: &tree, route: &route, adf: None };
+            route = navigator.by_fid(fid).unwrap().route;
+            assert!(route.0.len() <= 3, "{route:?}");
+            assert!([FileNumber(1), telecom, mf].contains(&route.df()));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A try is used up, in non-volatile memory, before the value is compared; cutting the power buys no further one.
 
-use super::{FileNumber, FileSession, FileTree};
+use super::{FileNumber, FileSession, FileTree, Route};
 use crate::domain::DomainId;
 use crate::nvm::{Key, Partition, Transaction};
 use apdu::{Command, Response, StatusWord};
@@ -216,20 +216,14 @@ pub(crate) struct Pins<'a, 'nvm> {
 }
 
 impl Pins<'_, '_> {
-    /// The PIN a reference means for files of `df`, and the DF that defines it: the nearest one upwards for a local
-    /// reference, the MF for a global one.
-    pub(crate) fn find(&self, df: FileNumber, reference: KeyReference) -> Option<(FileNumber, Pin)> {
-        let mut context = if reference.is_local() { df } else { FileNumber::MF };
-        loop {
+    /// The PIN a reference means for files of the directory at the end of `route`, and the DF that defines it: the nearest
+    /// one upwards for a local reference, the MF for a global one.
+    pub(crate) fn find(&self, route: &Route, reference: KeyReference) -> Option<(FileNumber, Pin)> {
+        let in_context = |context| {
             let owner = self.shared_with(context);
-            if let Some(pin) = self.entry(owner, false, reference).and_then(Pin::from_bytes) {
-                return Some((owner, pin));
-            }
-            if context == FileNumber::MF {
-                return None;
-            }
-            context = self.tree.get(context)?.parent;
-        }
+            Some((owner, self.entry(owner, false, reference).and_then(Pin::from_bytes)?))
+        };
+        if reference.is_local() { route.upwards().find_map(in_context) } else { in_context(FileNumber::MF) }
     }
 
     fn find_puk(&self, mut context: FileNumber, reference: KeyReference) -> Option<(FileNumber, Puk)> {
@@ -246,21 +240,21 @@ impl Pins<'_, '_> {
 
     /// Whether the key is verified, or needs no verification because its PIN is disabled. Of a PIN that the universal PIN
     /// replaces, whether that is.
-    pub(crate) fn satisfied(&self, verified: &Verified, df: FileNumber, reference: KeyReference) -> bool {
-        let Some((context, pin)) = self.find(df, reference) else { return false };
+    pub(crate) fn satisfied(&self, verified: &Verified, route: &Route, reference: KeyReference) -> bool {
+        let Some((context, pin)) = self.find(route, reference) else { return false };
         match pin {
             Pin { enabled: true, .. } | Pin { tries: 0, .. } => verified.contains(context, reference),
             Pin { enabled: false, replaced: true, .. } if reference != KeyReference::UNIVERSAL_PIN => {
-                self.satisfied(verified, df, KeyReference::UNIVERSAL_PIN)
+                self.satisfied(verified, route, KeyReference::UNIVERSAL_PIN)
             }
             Pin { enabled: false, .. } => true,
         }
     }
 
-    /// The security environment that is current for files of `df`. TS 102 221 §9.2.7.
-    pub(crate) fn security_environment(&self, df: FileNumber) -> u8 {
-        let is_enabled = |reference| self.find(df, reference).is_some_and(|(_, pin)| pin.enabled);
-        let pin = self.find(df, self.application_pin(df)).map(|(_, pin)| pin);
+    /// The security environment that is current for files of a directory. TS 102 221 §9.2.7.
+    pub(crate) fn security_environment(&self, route: &Route) -> u8 {
+        let is_enabled = |reference| self.find(route, reference).is_some_and(|(_, pin)| pin.enabled);
+        let pin = self.find(route, self.application_pin(route)).map(|(_, pin)| pin);
         match pin {
             Some(Pin { enabled: true, .. }) => SE_APPLICATION_PIN,
             Some(Pin { replaced: false, .. }) | None if is_enabled(KeyReference::UNIVERSAL_PIN) => SE_APPLICATION_PIN,
@@ -268,27 +262,24 @@ impl Pins<'_, '_> {
         }
     }
 
-    /// Whether the universal PIN is what is to be verified in `df`: in place of the application's PIN, or because `df` shows
-    /// no other.
-    pub(crate) fn uses_universal_pin(&self, df: FileNumber) -> bool {
-        let shows_another =
-            self.tree.get(df).is_some_and(|file| file.pin_status.iter().copied().any(is_application_pin));
-        !shows_another || self.find(df, self.application_pin(df)).is_some_and(|(_, pin)| !pin.enabled && pin.replaced)
+    /// Whether the universal PIN is to be verified in a directory: in place of any of the PINs of applications that it shows,
+    /// or because it shows none. TS 102 221 §9.5.2, and the table of §9.2.7: a terminal that reads the template is to learn
+    /// that the universal PIN opens something, whichever of the PINs has been replaced.
+    pub(crate) fn uses_universal_pin(&self, route: &Route) -> bool {
+        let mut shown = self.shown_application_pins(route.df()).peekable();
+        shown.peek().is_none()
+            || shown.any(|reference| self.find(route, reference).is_some_and(|(_, pin)| !pin.enabled && pin.replaced))
     }
 
-    /// The PIN of the application that `df` belongs to: the first that the nearest directory shows.
-    fn application_pin(&self, df: FileNumber) -> KeyReference {
-        let mut at = df;
-        while let Some(file) = self.tree.get(at) {
-            if let Some(reference) = file.pin_status.iter().copied().find(|reference| is_application_pin(*reference)) {
-                return KeyReference(reference);
-            }
-            if at == FileNumber::MF {
-                break;
-            }
-            at = file.parent;
-        }
-        KeyReference::PIN_APPL_1
+    /// The PIN of the application that a directory belongs to: the first that the nearest one upwards shows.
+    fn application_pin(&self, route: &Route) -> KeyReference {
+        let first = route.upwards().find_map(|df| self.shown_application_pins(df).next());
+        first.unwrap_or(KeyReference::PIN_APPL_1)
+    }
+
+    fn shown_application_pins(&self, df: FileNumber) -> impl Iterator<Item = KeyReference> {
+        let shown = self.tree.get(df).map_or(&[][..], |file| &file.pin_status);
+        shown.iter().copied().filter(|reference| is_application_pin(*reference)).map(KeyReference)
     }
 
     fn shared_with(&self, context: FileNumber) -> FileNumber {
@@ -366,7 +357,7 @@ impl<'nvm> FileSession<'_, 'nvm> {
         match command.p1 {
             0x00 => self.switch_pin(command, Switch::Off { replaced: false }),
             UNIVERSAL_PIN if (1..=8).contains(&command.p2) => {
-                let universal = self.pins().find(FileNumber::MF, KeyReference::UNIVERSAL_PIN);
+                let universal = self.pins().find(&Route::MF, KeyReference::UNIVERSAL_PIN);
                 universal.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
                 self.switch_pin(&Command { p1: 0, ..*command }, Switch::Off { replaced: true })
             }
@@ -442,7 +433,7 @@ impl<'nvm> FileSession<'_, 'nvm> {
             reference => KeyReference(reference),
         };
         let (context, pin) =
-            self.pins().find(self.channel()?.current_df, reference).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+            self.pins().find(&self.channel()?.route, reference).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
         Ok((reference, context, pin))
     }
 

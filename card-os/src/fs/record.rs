@@ -162,7 +162,7 @@ impl FileSession<'_, '_> {
             Some(FileKind::Ef(Structure::Cyclic { record_length, records })) => (record_length, records, true),
             _ => return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE),
         };
-        self.permitted(place, operation)?;
+        self.permitted(&place, operation)?;
         Ok(Records { place, length: usize::from(length), count, cyclic })
     }
 

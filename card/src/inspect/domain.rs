@@ -170,7 +170,7 @@ impl Directory {
                 Structure::Transparent { size } => ("transparent", Some(size), None),
                 Structure::LinearFixed { records, .. } => ("linear fixed", Some(structure.size()), Some(records)),
                 Structure::Cyclic { records, .. } => ("cyclic", Some(structure.size()), Some(records)),
-                Structure::BerTlv { maximum } => ("BER-TLV", Some(maximum), None),
+                Structure::BerTlv { maximum, .. } => ("BER-TLV", Some(maximum), None),
             },
             Some(FileKind::Df) | None => ("DF", None, None),
         };
