@@ -18,6 +18,7 @@ mod secret;
 pub mod access_rules;
 pub mod aka;
 pub mod application;
+pub mod ber_tlv;
 pub mod builder;
 pub mod cdma;
 mod element;

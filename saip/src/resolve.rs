@@ -1,11 +1,11 @@
 //! From what a profile says and what the template says to files with everything decided.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use crate::Error;
 use crate::file_management::{Fcp, FileManagementStep, GenericFileManagement, ProprietaryInfo};
 use crate::files::{File, FileElement, FileElementKind, FileStep};
 use crate::templates::{self, Content, Row, RowKind, VAR};
+use crate::{Error, ber_tlv};
 
 /// Path from the MF, which is empty; an ADF stands in it by its temporary file identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -15,9 +15,11 @@ impl FilePath {
     /// The MF.
     pub const MF: Self = Self(Vec::new());
 
-    /// From octets, two per level.
+    /// From octets, two per level; `3F00` at the front may be said or not.
     pub fn from_bytes(octets: &[u8]) -> Self {
-        Self(octets.chunks_exact(2).map(|pair| pair.iter().fold(0, |id, octet| id << 8 | u16::from(*octet))).collect())
+        const MF: u16 = 0x3F00;
+        let ids = octets.chunks_exact(2).map(|pair| pair.iter().fold(0, |id, octet| id << 8 | u16::from(*octet)));
+        Self(ids.enumerate().filter(|(level, id)| (*level, *id) != (0, MF)).map(|(_, id)| id).collect())
     }
 
     /// The file `file_id` in this DF.
@@ -168,7 +170,48 @@ pub struct FileResolver {
     csim: Option<FilePath>,
     last_adf: Option<FilePath>,
     context: FilePath,
-    dfs: BTreeSet<FilePath>,
+    created: Created,
+}
+
+/// The files there are so far, by the path at which they lie, but for the MF.
+#[derive(Debug, Clone, Default)]
+struct Created(BTreeMap<FilePath, Existing>);
+
+/// A file that is there.
+#[derive(Debug, Clone)]
+struct Existing {
+    is_df: bool,
+    /// Where the file lies that it is another name for.
+    link: Option<FilePath>,
+}
+
+impl Created {
+    fn add(&mut self, file: &ResolvedFile) {
+        if file.kind == FileKind::Mf {
+            return;
+        }
+        let link = file.link.as_ref().and_then(|path| self.find(path)).map(|target| self.body(target));
+        let place = self.find(&file.parent).map_or_else(|| file.parent.clone(), |parent| self.body(parent));
+        self.0.insert(place.join(file.file_id), Existing { is_df: file.is_df(), link });
+    }
+
+    /// Where the file lies that a path names; what is below a link lies in the directory that it leads to.
+    fn find(&self, path: &FilePath) -> Option<FilePath> {
+        path.0.iter().try_fold(FilePath::MF, |at, file_id| {
+            let child = self.body(at).join(*file_id);
+            self.0.contains_key(&child).then_some(child)
+        })
+    }
+
+    fn body(&self, path: FilePath) -> FilePath {
+        self.0.get(&path).and_then(|file| file.link.clone()).unwrap_or(path)
+    }
+
+    /// Whether a path names a directory; `None` if it names nothing.
+    fn is_df(&self, path: &FilePath) -> Option<bool> {
+        let place = self.find(path)?;
+        Some(place.is_mf() || self.0.get(&place).is_some_and(|file| file.is_df))
+    }
 }
 
 impl FileResolver {
@@ -222,10 +265,9 @@ impl FileResolver {
                 return Err(inconsistent(row.name, "its content is missing"));
             }
             if resolved.is_df() {
-                let path = resolved.path();
-                dfs.push((row.tag, path.clone()));
-                self.dfs.insert(path);
+                dfs.push((row.tag, resolved.path()));
             }
+            self.created.add(&resolved);
             files.push(resolved);
         }
 
@@ -274,7 +316,7 @@ impl FileResolver {
                 match step {
                     FileManagementStep::FilePath(path) => {
                         let path = FilePath::from_bytes(path);
-                        if path.is_mf() || self.dfs.contains(&path) {
+                        if self.created.is_df(&path).ok_or_else(|| inconsistent("filePath", "there is no such file"))? {
                             (df, selected) = (path, None);
                         } else {
                             df = FilePath(path.0.split_last().map(|(_, df)| df.to_vec()).unwrap_or_default());
@@ -297,9 +339,9 @@ impl FileResolver {
                         }
                         selected = None;
                         if let Some(resolved) = resolve(None, file.into_iter(), df.clone())? {
+                            self.created.add(&resolved);
                             if resolved.is_df() {
                                 df = resolved.path();
-                                self.dfs.insert(df.clone());
                             }
                             changes.push(FileChange::Create(resolved));
                         }
@@ -552,13 +594,21 @@ fn content(
 ) -> Result<Vec<u8>, &'static str> {
     const TOO_LONG: &str = "its content is longer than the file";
     if file.kind == FileKind::BerTlv {
-        let content: Vec<u8> = fills
-            .iter()
-            .filter_map(|fill| if let Step::Content(octets) = fill { Some(*octets) } else { None })
-            .collect::<Vec<_>>()
-            .concat();
-        let limit = file.maximum_size.unwrap_or(file.size).max(file.size);
-        return if content.len() <= limit { Ok(content) } else { Err(TOO_LONG) };
+        let mut content = Vec::new();
+        for fill in fills {
+            match fill {
+                Step::Content(octets) => content.extend_from_slice(octets),
+                Step::Offset(1..) => return Err("its content has a gap, in which no data object is"),
+                _ => {}
+            }
+        }
+        if content.len() > file.maximum_size.unwrap_or(file.size).max(file.size) {
+            return Err(TOO_LONG);
+        }
+        return match ber_tlv::objects(&content)? {
+            all if all == content.len() => Ok(content),
+            _ => Err("its content has a tag that no data object may have"),
+        };
     }
     let mut content = vec![0xFF; file.size];
     let chunk = match file.kind {
@@ -760,7 +810,7 @@ mod tests {
                 FileManagementStep::FillFileContent(vec![7]),
             ])],
         };
-        let mut resolver = FileResolver::new();
+        let mut resolver = with_telecom();
         let changes = resolver.generic(&element).unwrap();
         let [FileChange::Create(df), FileChange::Create(ef), rest @ ..] = changes.as_slice() else {
             panic!("{changes:?}")
@@ -777,5 +827,125 @@ mod tests {
             ]
         );
         assert_eq!(resolver.context().to_string(), "3F00/7F10");
+    }
+
+    fn ef(parent: &[u16], file_id: u16) -> ResolvedFile {
+        ResolvedFile {
+            name: None,
+            parent: FilePath(parent.to_vec()),
+            file_id,
+            kind: FileKind::Transparent,
+            shareable: true,
+            size: 2,
+            maximum_size: None,
+            sfi: None,
+            lcsi: 5,
+            access_rule: AccessRuleReference::always(0x2F06, 1),
+            special_file_information: 0,
+            df_name: None,
+            pin_status: vec![],
+            link: None,
+            content: vec![0; 2],
+        }
+    }
+
+    /// DF 7F10 with EF 6F3A and DF 5F3A, DF 7F20 with DF 5F61, which is a link to DF 5F3A, in which is DF 5F70.
+    fn with_telecom() -> FileResolver {
+        let mut resolver = FileResolver::new();
+        let df = |parent, file_id| ResolvedFile { kind: FileKind::Df, ..ef(parent, file_id) };
+        let link = ResolvedFile { link: Some(FilePath(vec![0x7F10, 0x5F3A])), ..df(&[0x7F20], 0x5F61) };
+        for file in [
+            df(&[], 0x7F10),
+            ef(&[0x7F10], 0x6F3A),
+            df(&[0x7F10], 0x5F3A),
+            df(&[], 0x7F20),
+            link,
+            df(&[0x7F20, 0x5F61], 0x5F70),
+        ] {
+            resolver.created.add(&file);
+        }
+        resolver
+    }
+
+    /// A path leads to a file that is there, through links too; what is created then lies there, and nowhere else.
+    #[test]
+    fn generic_management_finds_what_there_is() {
+        let create = || {
+            let FileStep::FileDescriptor(fcp) = fcp(|fcp| {
+                fcp.file_descriptor = Some(vec![0x41, 0x21]);
+                fcp.file_id = Some([0x4F, 0x81]);
+                fcp.security_attributes_referenced = Some(vec![2]);
+                fcp.ef_file_size = Some(vec![2]);
+            }) else {
+                unreachable!()
+            };
+            FileManagementStep::CreateFcp(fcp)
+        };
+        let at = |path: &[u8], then: &dyn Fn() -> FileManagementStep| {
+            let steps = vec![FileManagementStep::FilePath(path.to_vec()), then()];
+            let header = PeHeader::mandated(1);
+            with_telecom()
+                .generic(&GenericFileManagement { header, file_management_cmd: vec![FileManagement(steps)] })
+                .map(|changes| match &changes[..] {
+                    [FileChange::Create(file)] => file.path().to_string(),
+                    [FileChange::Write { path, .. }] => format!("in {path}"),
+                    other => panic!("{other:?}"),
+                })
+        };
+        use hex_literal::hex;
+        for (path, place) in [
+            (&hex!("")[..], "3F00/4F81"),
+            (&hex!("3F00"), "3F00/4F81"),
+            (&hex!("7F10"), "3F00/7F10/4F81"),
+            (&hex!("3F007F10"), "3F00/7F10/4F81"),
+            (&hex!("7F106F3A"), "3F00/7F10/4F81"),
+            (&hex!("7F205F61"), "3F00/7F20/5F61/4F81"),
+            (&hex!("7F205F615F70"), "3F00/7F20/5F61/5F70/4F81"),
+            (&hex!("7F105F3A5F70"), "3F00/7F10/5F3A/5F70/4F81"),
+        ] {
+            assert_eq!(at(path, &create).as_deref(), Ok(place), "{path:02X?}");
+        }
+        let write = || FileManagementStep::FillFileContent(vec![1]);
+        assert_eq!(at(&hex!("7F106F3A"), &write).as_deref(), Ok("in 3F00/7F10/6F3A"));
+        for path in [
+            &hex!("7F55")[..],
+            &hex!("7F105F55"),
+            &hex!("7F556F3A"),
+            &hex!("6F3A"),
+            &hex!("7F106F3A6F3A"),
+            &hex!("7F103F00"),
+        ] {
+            for then in [&create as &dyn Fn() -> FileManagementStep, &write] {
+                let error = at(path, then).unwrap_err();
+                assert_eq!(error.status(), crate::Status::BAD_VALUES, "{path:02X?}");
+                assert!(error.to_string().contains("filePath"), "{error}");
+            }
+        }
+    }
+
+    /// TS 102 221 §11.3: what a BER-TLV structure EF is filled with are data objects.
+    #[test]
+    fn a_ber_tlv_file_holds_data_objects() {
+        let filled = |fills: Vec<FileStep>| {
+            let mut steps = vec![fcp(|fcp| {
+                fcp.file_descriptor = Some(vec![0x79, 0x21]);
+                fcp.ef_file_size = Some(vec![16]);
+            })];
+            steps.extend(fills);
+            resolve_one(&templates::OPT_USIM, 0xA2, steps).map(|file| file.content)
+        };
+        let content = |octets: &[u8]| FileStep::FillFileContent(octets.to_vec());
+        // Cut anywhere, and with an offset that passes over nothing.
+        let pieces = vec![content(&[0x80, 1]), FileStep::FillFileOffset(0), content(&[0xAA, 0x81, 1, 0xBB])];
+        assert_eq!(filled(pieces).unwrap(), [0x80, 1, 0xAA, 0x81, 1, 0xBB]);
+        assert_eq!(filled(vec![]).map(|content| content.len()), Ok(0));
+        for refused in
+            [&[0x5C, 1, 0x80][..], &[0x80, 1, 1, 0x80, 1, 2], &[0, 1, 1], &[0x80, 1, 1, 0], &[0x80, 2, 1], &[0x80, 0]]
+        {
+            let error = filled(vec![content(refused)]).unwrap_err();
+            assert_eq!(error.status(), crate::Status::BAD_VALUES, "{refused:02X?}");
+        }
+        let gap = vec![content(&[0x80, 1, 0xAA]), FileStep::FillFileOffset(2), content(&[0x81, 1, 0xBB])];
+        assert_eq!(filled(gap).unwrap_err().status(), crate::Status::BAD_VALUES);
     }
 }

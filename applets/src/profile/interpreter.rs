@@ -18,6 +18,7 @@ use saip::{
     AccessRuleReference, EuiccResponse, FileChange, FilePath, FileResolver, PeHeader, PeStatus, ProfileElement,
     ResolvedFile, Splitter, Status,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -225,13 +226,16 @@ impl Staged {
         match element {
             ProfileElement::Files(element) => self.template(element),
             ProfileElement::GenericFileManagement(element) => {
+                let mut written = BTreeSet::new();
                 for change in self.files.generic(element)? {
                     match change {
                         FileChange::Create(file) => drop(self.create(file)?),
-                        FileChange::Write { path, offset, content } => self.write(&path, offset, &content)?,
+                        FileChange::Write { path, offset, content } => {
+                            written.insert(self.write(&path, offset, &content)?);
+                        }
                     }
                 }
-                Ok(())
+                written.into_iter().try_for_each(|file| self.check_objects(file))
             }
             ProfileElement::PukCodes(element) => self.puk_codes(element),
             ProfileElement::PinCodes(element) => self.pin_codes(element),
@@ -266,7 +270,8 @@ impl Staged {
         let tree = self.image.tree();
         let parent = match file.kind {
             saip::FileKind::Mf => FileNumber::MF,
-            _ => self.find(&file.parent)?,
+            // What is created below a link lies in the directory that it leads to.
+            _ => tree.body(self.find(&file.parent)?),
         };
         let link = match &file.link {
             Some(path) => {
@@ -307,13 +312,24 @@ impl Staged {
         Ok(self.image.tree().by_path(&path).ok_or(Status::BAD_VALUES)?)
     }
 
-    /// Writes into a file that an earlier element created.
-    fn write(&mut self, path: &FilePath, offset: usize, octets: &[u8]) -> Result<(), Fault> {
+    /// Writes into a file that an earlier element created; which one that was.
+    fn write(&mut self, path: &FilePath, offset: usize, octets: &[u8]) -> Result<FileNumber, Fault> {
         let number = self.image.tree().body(self.find(path)?);
         let end = offset.checked_add(octets.len()).ok_or(Status::BAD_VALUES)?;
         let content = self.image.content_mut(number).ok_or(Status::BAD_VALUES)?;
         content.get_mut(offset..end).ok_or(Status::BAD_VALUES)?.copy_from_slice(octets);
-        Ok(())
+        Ok(number)
+    }
+
+    /// Whether a BER-TLV structure EF holds data objects, and nothing in the memory set aside behind them, when all steps of an
+    /// element are done.
+    fn check_objects(&self, file: FileNumber) -> Result<(), Fault> {
+        let kind = self.image.tree().get(file).map(|file| file.kind);
+        let Some(FileKind::Ef(Structure::BerTlv { .. })) = kind else { return Ok(()) };
+        let content = self.image.content(file).unwrap_or_default();
+        let objects = saip::ber_tlv::objects(content).map_err(|_| Status::BAD_VALUES)?;
+        let reserve = content.get(objects..).unwrap_or_default();
+        if reserve.iter().all(|octet| *octet == 0) { Ok(()) } else { Err(Status::BAD_VALUES.into()) }
     }
 
     fn puk_codes(&mut self, element: &PukCodes) -> Result<(), Fault> {
