@@ -171,10 +171,10 @@ async fn begin_attempt(
 /// Whether a proxy says that it asks for somebody, and is not named as one that is believed.
 struct Relayed(bool);
 
-impl FromRequestParts<Portal> for Relayed {
+impl<S: Sync> FromRequestParts<S> for Relayed {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Portal) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let says = ["x-forwarded-for", "forwarded"].iter().any(|name| parts.headers.contains_key(*name));
         let is_believed = parts.extensions.get::<PeerAddress>().is_some_and(|address| address.is_as_told());
         Ok(Self(says && !is_believed))
@@ -686,6 +686,23 @@ mod tests {
         let text = "ICCID 8988211000000000010, 9.1 EID 89049032001122334455667788990012";
         assert_eq!(discreet(text, false), "ICCID •••• 0010, 9.1 EID •••• 0012");
         assert_eq!(discreet(text, true), text);
+    }
+
+    #[tokio::test]
+    async fn proxies_that_are_not_named() {
+        for (from, header, relayed) in [
+            ("192.0.2.1:7", None, false),
+            ("192.0.2.1:7", Some("x-forwarded-for"), true),
+            ("192.0.2.1:7", Some("forwarded"), true),
+            // As a named one says.
+            ("192.0.2.1:0", Some("x-forwarded-for"), false),
+        ] {
+            let request = axum::http::Request::builder().extension(PeerAddress(from.parse().unwrap()));
+            let request = header.into_iter().fold(request, |request, name| request.header(name, "203.0.113.1"));
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let Ok(Relayed(found)) = Relayed::from_request_parts(&mut parts, &()).await;
+            assert_eq!(found, relayed, "{from} {header:?}");
+        }
     }
 
     #[test]
