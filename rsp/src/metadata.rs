@@ -224,15 +224,30 @@ impl RefArDo {
     }
 }
 
+/// Checks that no field of a message comes twice, those of a later release included: of two, the first would count here
+/// and the second elsewhere.
+pub(crate) fn check_fields(message: &[u8]) -> Result<(), DecodeError> {
+    let wrong = |error: TlvError| DecodeError::new(error.to_string());
+    let (mut fields, mut seen) = (Tlv::parse(message).map_err(wrong)?.children(), Vec::new());
+    while let Some(field) = fields.next().map_err(wrong)? {
+        if seen.contains(&field.tag) {
+            return Err(DecodeError::new(format!("{} comes twice", field.tag)));
+        }
+        seen.push(field.tag);
+    }
+    Ok(())
+}
+
 /// Tag of the access rules, in metadata as in `ProfileInfo`.
 const REF_AR_DO: Tag = Tag(0xBF76);
 
 /// The access rules in an encoded `StoreMetadataRequest`, octet for octet; `None` if it has none.
 ///
 /// Refuses what `SEQUENCE OF RefArDo` does not allow: one rule that cannot be read keeps a device from reading any
-/// profile of the list. SGP.22 section 5.7.15
+/// profile of the list. Two lists are none, for nobody could say which of them holds. SGP.22 section 5.7.15
 pub fn access_rules(metadata: &[u8]) -> Result<Option<Vec<Raw<RefArDo>>>, DecodeError> {
     let wrong = |error: TlvError| DecodeError::new(format!("refArDo: {error}"));
+    check_fields(metadata)?;
     let fields = Tlv::parse(metadata).map_err(wrong)?.children();
     let Some(list) = fields.find(REF_AR_DO).map_err(wrong)? else { return Ok(None) };
     let (mut rules, mut reader) = (Vec::new(), list.children());
@@ -369,6 +384,21 @@ mod tests {
             let read = access_rules(&metadata(rules)).unwrap_or_else(|error| panic!("{rules}: {error}"));
             let octets: Vec<u8> = read.unwrap().iter().flat_map(|rule| rule.octets().to_vec()).collect();
             assert_eq!(hex::encode_upper(octets), *rules);
+        }
+        let list = Tlv::parse(&metadata(&sha_1)).unwrap().value.to_vec();
+        let twice = |more: &[u8]| {
+            let mut message = apdu::tlv::Writer::new();
+            message.constructed(Tag(0xBF25), |body| {
+                body.raw(&list).raw(more);
+            });
+            access_rules(message.as_bytes()).map(|rules| rules.map(|rules| rules.len()))
+        };
+        assert_eq!(twice(&[]), Ok(Some(1)));
+        assert_eq!(twice(&[0x9F, 0x1F, 0x00]), Ok(Some(1)), "a field of a later release");
+        let again = Tlv::parse(&metadata(&sha_256)).unwrap().children().find(REF_AR_DO).unwrap().unwrap().raw.to_vec();
+        for more in [&again[..], &[0xBF, 0x76, 0x00], &[0x91, 0x00], &[0x9F, 0x1F, 0x00, 0x9F, 0x1F, 0x00]] {
+            let refused = twice(more).unwrap_err().to_string();
+            assert!(refused.contains("twice"), "{more:02X?}: {refused}");
         }
         // An element of a later release stays where it is.
         let later = e2(&(e1(&(hash(20) + "D000")) + permission + "9900"));

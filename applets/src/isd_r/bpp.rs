@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 const LONGEST_SEGMENT: usize = 4096;
 /// Bytes the metadata may have; its largest part is an icon of 1024.
 const LONGEST_METADATA: usize = 4096;
-/// Bytes `DpProprietaryData` may have. SGP.22 §5.5.2.
+/// Bytes `DpProprietaryData` may have, its tag and length included. SGP.22 §5.5.2.
 const LONGEST_DP_PROPRIETARY_DATA: usize = 128;
 
 /// Bytes that stay free beside the domain, the metadata and the notifications of an installation: for the record, the
@@ -372,7 +372,7 @@ impl Loading {
         let request: ConfigureIsdpRequest = rsp::decode(data).map_err(|_| incorrect())?;
         if let Some(data) = request.dp_proprietary_data {
             let dp_oid = data.decode().map_err(|_| incorrect())?.dp_oid;
-            if dp_oid != self.server.oid || data.contents().len() > LONGEST_DP_PROPRIETARY_DATA {
+            if dp_oid != self.server.oid || data.octets().len() > LONGEST_DP_PROPRIETARY_DATA {
                 return Err(incorrect());
             }
             self.dp_proprietary_data = Some(data.into_octets());

@@ -116,11 +116,8 @@ fn metadata_that_breaks_a_rule_is_refused() {
         });
         message.into_bytes()
     };
-    let rules = |content: &[u8]| {
-        let mut rules = Writer::new();
-        rules.primitive(Tag(0xBF76), content);
-        body(rules.as_bytes())
-    };
+    let tlv_of_rules = |content: &[u8]| Writer::new().primitive(Tag(0xBF76), content).as_bytes().to_vec();
+    let rules = |content: &[u8]| body(&tlv_of_rules(content));
     let faults: Vec<(&str, Vec<u8>)> = vec![
         ("provider of 17 letters, 34 octets", named(0x91, &"é".repeat(17))),
         ("name of 33 letters, 66 octets", named(0x92, &"é".repeat(33))),
@@ -139,6 +136,9 @@ fn metadata_that_breaks_a_rule_is_refused() {
         ),
         ("no permissions", rules(&hex!("E218 E116 C114 ABABABABABABABABABABABABABABABABABABABAB"))),
         ("no rule but its content", rules(&hex!("E116 C114 ABABABABABABABABABABABABABABABABABABABAB"))),
+        ("a second list of rules", body(&[tlv_of_rules(&access_rule()), tlv_of_rules(&[])].concat())),
+        ("a second owner", body(&hex!("B705 800300F110 B705 800300F110"))),
+        ("a field of a later release twice", body(&hex!("9F1F00 9F1F00"))),
         ("a second message behind it", [body(&[]), vec![0x05, 0x00]].concat()),
     ];
     for (fault, metadata) in faults {
@@ -171,7 +171,9 @@ fn data_of_the_server_is_its_own_and_short() {
         });
         message.into_bytes()
     };
-    for (length, fits) in [(0, true), (120, true), (122, false), (200, false)] {
+    // Tag and length count: 119 octets behind the dpOid make 126 of contents, 128 in all.
+    for (length, fits) in [(0, true), (118, true), (119, true), (120, false), (121, false), (122, false), (200, false)]
+    {
         let mut device = Device::new(Box::new(personalised(&pki)));
         let (server, otpk) = ready(&mut device, &pki);
         let result = device.load(&server.package(&otpk, &Contents { configure: data(length), ..contents() }));
