@@ -1,8 +1,9 @@
 //! ES10b.LoadBoundProfilePackage: the package as it arrives, from secure channel to installed profile. SGP.22 §2.5.4,
 //! §5.5, §5.7.6.
 //!
-//! A piece holds one or more elements, whole: headers of containers, segments. Every segment is verified, decrypted and
-//! used at once; the profile is staged by the interpreter and appears in one transaction with the installation result.
+//! An element is the header of a container, or a segment. An LPA sends each by itself; what it sends is taken as a stream of
+//! octets wherever it is cut, for not all cut alike. Every segment is verified, decrypted and used as soon as it is whole; the
+//! profile is staged by the interpreter and appears in one transaction with the installation result.
 
 use super::profiles::{self, ProfileRecord};
 use super::session::{Prepared, Server, Session};
@@ -114,8 +115,12 @@ pub(super) struct Loading {
     server: Box<Server>,
     prepared: Box<Prepared>,
     at: At,
-    /// Bytes of the package still to come.
+    /// Bytes of the package still to come, those of the element under way included.
     package_left: usize,
+    /// The beginning of an element whose rest comes with the next piece.
+    begun: Vec<u8>,
+    /// Whether the LPA cuts elsewhere than between elements.
+    cuts_anywhere: bool,
     channel: Option<Unprotector>,
     /// Data of the part under way.
     collected: Zeroizing<Vec<u8>>,
@@ -134,7 +139,22 @@ struct Failed {
     response: Option<EuiccResponse>,
 }
 
+/// What was taken of a piece.
+enum Taken {
+    /// A whole element.
+    Whole,
+    /// The last one.
+    Last(profile::Profile),
+    /// Nothing: an element begins here, of so many bytes if that can be told.
+    Begun(Option<usize>),
+}
+
 impl Failed {
+    /// Whether a signature or a MAC was wrong.
+    fn is_about_authenticity(&self) -> bool {
+        matches!(self.reason, ErrorReason::SCP03T_SECURITY_ERROR | ErrorReason::INVALID_SIGNATURE)
+    }
+
     const fn new(command: BppCommandId, reason: ErrorReason) -> Self {
         Self { command, reason, response: None }
     }
@@ -147,6 +167,8 @@ impl Loading {
             prepared,
             at: At::Package,
             package_left: 0,
+            begun: Vec::new(),
+            cuts_anywhere: false,
             channel: None,
             collected: Zeroizing::default(),
             segments: 0,
@@ -160,71 +182,139 @@ impl Loading {
         &self.server
     }
 
-    /// Takes a piece; gives the profile when the package is complete. A piece that ends within an element, as one that
-    /// lost its end does, is a fault of that element.
+    pub(super) fn is_within_element(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    /// Takes a piece; gives the profile when the package is complete.
     fn take(
         &mut self,
-        mut piece: &[u8],
+        piece: &[u8],
         cx: &mut Context<'_, '_>,
         provider: &dyn Provider,
     ) -> Result<Option<profile::Profile>, Failed> {
+        /// Elements in one piece that the specification's own cuts can make: a header and what it is the header of.
+        const USUAL: usize = 2;
         if piece.is_empty() {
             let (command, malformed) = self.whose_fault();
             return Err(Failed::new(command, malformed));
         }
-        while !piece.is_empty() {
+        let mut octets = core::mem::take(&mut self.begun);
+        let seems_cut_off = !octets.is_empty() && self.is_like_an_element(piece);
+        octets.extend_from_slice(piece);
+        let (mut rest, mut elements) = (octets.as_slice(), 0);
+        while !rest.is_empty() {
             let (command, malformed) = self.whose_fault();
-            let fault = || Failed::new(command, malformed);
-            let header = Header::parse(piece).ok().flatten().ok_or_else(fault)?;
-            let (_, behind_header) = piece.split_at_checked(header.header_length).ok_or_else(fault)?;
-            match self.at {
-                At::Package => {
-                    if header.tag != tag::BOUND_PROFILE_PACKAGE {
-                        return Err(fault());
+            match self.next_element(&mut rest, cx, provider) {
+                Ok(Taken::Whole) => elements += 1,
+                Ok(Taken::Last(profile)) => return Ok(Some(profile)),
+                Ok(Taken::Begun(length)) => {
+                    self.cuts_anywhere |= elements > USUAL;
+                    // Who always sent whole elements has nothing more to send behind the last one, and would wait for a
+                    // result in vain.
+                    if length == Some(self.package_left) && !self.cuts_anywhere {
+                        return Err(Failed::new(command, malformed));
                     }
-                    self.package_left = header.value_length;
-                    piece = behind_header;
-                    self.at = At::Channel;
+                    self.cuts_anywhere = true;
+                    self.begun = rest.to_vec();
+                    return Ok(None);
                 }
-                At::Channel => {
-                    let element = self.element(&mut piece, header, tag::INITIALISE_SECURE_CHANNEL, usize::MAX)?;
-                    self.initialise_secure_channel(element, cx, provider)?;
-                    self.at = At::Container(&[Part::ConfigureIsdp]);
+                // What another element was taken for the end of.
+                Err(failed) if seems_cut_off && elements == 0 && failed.is_about_authenticity() => {
+                    return Err(Failed::new(command, malformed));
                 }
-                At::Container(parts) => {
-                    let part = parts.iter().find(|part| part.container() == header.tag).ok_or_else(fault)?;
-                    if header.total_length() > self.package_left || header.value_length == 0 {
-                        return Err(Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR));
-                    }
-                    self.package_left -= header.header_length;
-                    piece = behind_header;
-                    self.collected.clear();
-                    self.segments = 0;
-                    if *part == Part::LoadProfileElements {
-                        self.start_interpreter(cx)?;
-                    }
-                    self.at = At::Segments(*part, header.value_length);
-                }
-                At::Segments(part, left) => {
-                    let segment = self.element(&mut piece, header, part.segment(), left)?;
-                    self.open_segment(part, segment)?;
-                    let left = left - segment.len();
-                    self.at = At::Segments(part, left);
-                    if left == 0 {
-                        if let Some(profile) = self.part_complete(part, piece.is_empty(), cx)? {
-                            return Ok(Some(profile));
-                        }
-                        self.at = At::Container(part.next());
-                    }
-                }
-            }
-            if self.package_left == 0 {
-                // The package ends before its profile.
-                let (command, reason) = self.whose_fault();
-                return Err(Failed::new(command, reason));
+                Err(failed) => return Err(failed),
             }
         }
+        self.cuts_anywhere |= elements > USUAL;
         Ok(None)
+    }
+
+    /// Takes one element off `rest`, if it is whole.
+    fn next_element(
+        &mut self,
+        rest: &mut &[u8],
+        cx: &mut Context<'_, '_>,
+        provider: &dyn Provider,
+    ) -> Result<Taken, Failed> {
+        let (command, malformed) = self.whose_fault();
+        let fault = || Failed::new(command, malformed);
+        let Some(header) = Header::parse(rest).map_err(|_| fault())? else {
+            return if self.expects_beginning(rest) { Ok(Taken::Begun(None)) } else { Err(fault()) };
+        };
+        let (_, behind_header) = rest.split_at_checked(header.header_length).ok_or_else(fault)?;
+        match self.at {
+            At::Package => {
+                if header.tag != tag::BOUND_PROFILE_PACKAGE {
+                    return Err(fault());
+                }
+                self.package_left = header.value_length;
+                *rest = behind_header;
+                self.at = At::Channel;
+            }
+            At::Channel => {
+                let Some(element) = self.element(rest, header, tag::INITIALISE_SECURE_CHANNEL, usize::MAX)? else {
+                    return Ok(Taken::Begun(Some(header.total_length())));
+                };
+                self.initialise_secure_channel(element, cx, provider)?;
+                self.at = At::Container(&[Part::ConfigureIsdp]);
+            }
+            At::Container(parts) => {
+                let part = parts.iter().find(|part| part.container() == header.tag).ok_or_else(fault)?;
+                if header.total_length() > self.package_left || header.value_length == 0 {
+                    return Err(Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR));
+                }
+                self.package_left -= header.header_length;
+                *rest = behind_header;
+                self.collected.clear();
+                self.segments = 0;
+                if *part == Part::LoadProfileElements {
+                    self.start_interpreter(cx)?;
+                }
+                self.at = At::Segments(*part, header.value_length);
+            }
+            At::Segments(part, left) => {
+                let Some(segment) = self.element(rest, header, part.segment(), left)? else {
+                    return Ok(Taken::Begun(Some(header.total_length())));
+                };
+                self.open_segment(part, segment)?;
+                let left = left - segment.len();
+                self.at = At::Segments(part, left);
+                if left == 0 {
+                    if let Some(profile) = self.part_complete(part, rest.is_empty(), cx)? {
+                        return Ok(Taken::Last(profile));
+                    }
+                    self.at = At::Container(part.next());
+                }
+            }
+        }
+        if self.package_left == 0 {
+            // The package ends before its profile.
+            let (command, reason) = self.whose_fault();
+            return Err(Failed::new(command, reason));
+        }
+        Ok(Taken::Whole)
+    }
+
+    /// Whether an element that may come next can begin with these octets, too few to tell its length.
+    fn expects_beginning(&self, octets: &[u8]) -> bool {
+        let begins = |tag: Tag| {
+            let tag = tag.0.to_be_bytes();
+            let tag = tag.iter().skip_while(|octet| **octet == 0);
+            tag.zip(octets).all(|(expected, octet)| expected == octet)
+        };
+        match self.at {
+            At::Package => begins(tag::BOUND_PROFILE_PACKAGE),
+            At::Channel => begins(tag::INITIALISE_SECURE_CHANNEL),
+            At::Container(parts) => parts.iter().any(|part| begins(part.container())),
+            At::Segments(part, _) => begins(part.segment()),
+        }
+    }
+
+    /// Whether a piece looks as if an element began with it.
+    fn is_like_an_element(&self, piece: &[u8]) -> bool {
+        let header = Header::parse(piece).ok().flatten();
+        header.is_some_and(|header| is_part_of_package(header.tag) && header.total_length() <= self.package_left)
     }
 
     /// Where a malformed element would be reported, and how.
@@ -243,21 +333,24 @@ impl Loading {
         }
     }
 
-    /// Takes a complete element off the piece.
-    fn element<'p>(&mut self, piece: &mut &'p [u8], header: Header, tag: Tag, room: usize) -> Result<&'p [u8], Failed> {
+    /// Takes the element with this header off `rest`; `None` if some of it is still to come.
+    fn element<'p>(
+        &mut self,
+        rest: &mut &'p [u8],
+        header: Header,
+        tag: Tag,
+        room: usize,
+    ) -> Result<Option<&'p [u8]>, Failed> {
         let length = header.total_length();
         let fits = length <= LONGEST_SEGMENT && length <= room && length <= self.package_left;
-        match piece.split_at_checked(length) {
-            Some((element, rest)) if header.tag == tag && fits => {
-                self.package_left -= length;
-                *piece = rest;
-                Ok(element)
-            }
-            _ => {
-                let (command, reason) = self.whose_fault();
-                Err(Failed::new(command, reason))
-            }
+        if header.tag != tag || !fits {
+            let (command, reason) = self.whose_fault();
+            return Err(Failed::new(command, reason));
         }
+        let Some((element, behind)) = rest.split_at_checked(length) else { return Ok(None) };
+        self.package_left -= length;
+        *rest = behind;
+        Ok(Some(element))
     }
 
     /// ES8+.InitialiseSecureChannel, SGP.22 §5.5.1.

@@ -163,6 +163,10 @@ impl IsdR {
     /// One ES10 command, or one piece of a bound profile package.
     fn es10(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         let header = Header::parse(request).ok().flatten();
+        // The rest of an element may begin like anything: only a function that is whole is one then.
+        let may_be_function =
+            |header: &Header| !self.session.is_within_element() || header.total_length() == request.len();
+        let header = header.filter(may_be_function);
         let named = |header: Header| FUNCTIONS.iter().find(|(tag, _)| *tag == header.tag);
         let function = header.and_then(named).map(|(_, function)| function);
         // What is no function is a piece of the package that the session waits for, or a broken one: then the server is

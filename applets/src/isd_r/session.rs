@@ -74,4 +74,9 @@ impl Session {
     pub(super) fn expects_package(&self) -> bool {
         matches!(self, Self::Prepared(..) | Self::Loading(_))
     }
+
+    /// Whether the package has come as far as the middle of an element.
+    pub(super) fn is_within_element(&self) -> bool {
+        matches!(self, Self::Loading(loading) if loading.is_within_element())
+    }
 }

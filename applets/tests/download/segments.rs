@@ -97,6 +97,108 @@ fn pieces_in_the_wrong_place_end_the_session_with_a_result() {
     }
 }
 
+/// Sends octets as they are cut; what the card said to the last of them.
+fn load_cut(device: &mut Device, cuts: &[&[u8]]) -> FinalResult {
+    let (last, before) = cuts.split_last().unwrap();
+    for (number, piece) in before.iter().enumerate() {
+        assert_eq!(device.try_es10(piece), (vec![], [0x90, 0]), "{number} of {}", cuts.len());
+    }
+    final_result(&device.es10(last))
+}
+
+/// SGP.22 §2.5.5 says how an LPA cuts, and LPAs that cut elsewhere are in use: any cut will do, between elements or within
+/// one, header included.
+#[test]
+fn a_package_may_be_cut_anywhere() {
+    let pki = pki(1);
+    let installs = |cuts: &dyn Fn(&[u8]) -> Vec<Vec<u8>>, how: &str| {
+        let mut device = Device::new(Box::new(personalised(&pki)));
+        device.block = 255;
+        let (server, otpk) = ready(&mut device, &pki);
+        let cuts = cuts(&server.package(&otpk, &contents()));
+        let cuts: Vec<&[u8]> = cuts.iter().map(Vec::as_slice).collect();
+        let result = load_cut(&mut device, &cuts);
+        assert!(matches!(result, FinalResult::SuccessResult(_)), "{how}: {result:?}");
+        assert_eq!(device.profiles(), 1, "{how}");
+    };
+    for length in [1, 2, 7, 50, 255, 300, 1000, 1036, 4000] {
+        installs(&|package| package.chunks(length).map(<[u8]>::to_vec).collect(), &format!("every {length}"));
+    }
+    // In two, at each place of the small parts, and here and there in the profile, its last octets included.
+    let length = {
+        let mut device = Device::new(Box::new(personalised(&pki)));
+        let (server, otpk) = ready(&mut device, &pki);
+        server.package(&otpk, &contents()).len()
+    };
+    for at in (1..700).step_by(11).chain((700..length - 40).step_by(397)).chain(length - 3..length) {
+        let in_two = |package: &[u8]| vec![package[..at].to_vec(), package[at..].to_vec()];
+        installs(&in_two, &format!("in two at {at}"));
+    }
+    // As the specification cuts, but for one piece that comes in two.
+    let count = contents().metadata.len().div_ceil(40) + 6;
+    for number in 0..count {
+        for end in [false, true] {
+            let one_in_two = |package: &[u8]| {
+                let mut pieces = pieces(package);
+                let at = if end { pieces[number].len() - 1 } else { 1 };
+                let rest = pieces[number].split_off(at);
+                pieces.insert(number + 1, rest);
+                pieces
+            };
+            installs(&one_in_two, &format!("piece {number} in two, {end}"));
+        }
+    }
+}
+
+/// Within an element, a whole function is that function, and the element goes on behind it; what only begins like one is the
+/// element's. The installation result comes with the piece that is wrong, as soon as that can be told.
+#[test]
+fn within_an_element() {
+    let pki = pki(1);
+    let mut device = Device::new(Box::new(personalised(&pki)));
+    device.block = 255;
+    let (server, otpk) = ready(&mut device, &pki);
+    let package = server.package(&otpk, &contents());
+    let (begun, rest) = package.split_at(600);
+    assert!(device.es10(begun).is_empty());
+    assert!(!device.es10(&[0xBF, 0x22, 0]).is_empty());
+    assert!(matches!(final_result(&device.es10(rest)), FinalResult::SuccessResult(_)));
+
+    // The rest of the element is 9 octets of something that begins like GetEUICCInfo2.
+    let mut device = Device::new(Box::new(personalised(&pki)));
+    let (server, otpk) = ready(&mut device, &pki);
+    let mut pieces = pieces(&server.package(&otpk, &contents()));
+    let at = pieces[3].len() - 9;
+    let mut rest = pieces[3].split_off(at);
+    rest[..3].copy_from_slice(&[0xBF, 0x22, 0]);
+    assert_eq!(device.load_pieces(&pieces[..4]), None);
+    let failed = (Command::STORE_METADATA, Reason::SCP03T_SECURITY_ERROR);
+    assert_eq!(error(&final_result(&device.es10(&rest))), failed);
+    is_over(&mut device, &server, &pieces[4..]);
+
+    // An LPA that sends whole elements and cuts the last one off has nothing more to send: it hears of it now.
+    let (server, otpk) = ready(&mut device, &pki);
+    let mut pieces = super::pieces(&server.package(&otpk, &contents()));
+    let last = pieces.pop().unwrap();
+    assert_eq!(device.load_pieces(&pieces), None);
+    let failed = (Command::LOAD_PROFILE_ELEMENTS, Reason::SCP03T_STRUCTURE_ERROR);
+    assert_eq!(error(&final_result(&device.es10(&last[..last.len() - 1]))), failed);
+    is_over(&mut device, &server, &[last]);
+
+    // A session in the middle of an element can be given up like any other.
+    let (server, otpk) = ready(&mut device, &pki);
+    let package = server.package(&otpk, &contents());
+    assert!(device.es10(&package[..600]).is_empty());
+    let cancel = rsp::es10b::CancelSessionRequest {
+        transaction_id: server.transaction_id.clone(),
+        reason: rsp::es10b::CancelSessionReason::LOAD_BPP_EXECUTION_ERROR,
+    };
+    let cancelled: rsp::es10b::CancelSessionResponse =
+        rsp::decode(&device.es10(&rsp::encode(&cancel).unwrap())).unwrap();
+    assert!(matches!(cancelled, rsp::es10b::CancelSessionResponse::CancelSessionResponseOk(_)));
+    assert_ne!(device.try_es10(&package[600..700]).1, [0x90, 0]);
+}
+
 /// Between the pieces the LPA may ask what it likes; an empty STORE DATA is no question.
 #[test]
 fn functions_between_the_pieces_are_answered() {
