@@ -349,6 +349,106 @@ fn nicknames_and_tag_lists() {
     assert_eq!(es10(&mut card, &hex!("BF2D03 5C019F")), hex!("BF2D03810101 9000"));
 }
 
+/// SGP.22 §5.7.15: a criterion that no profile can meet is `incorrectInputValues`, one that none meets an empty list.
+#[test]
+fn criteria_that_make_no_sense_are_refused() {
+    let mut card = card_on(nvm());
+    open(&mut card);
+    let mut search = |tag: u8, value: &[u8]| {
+        let length = |more: usize| u8::try_from(value.len() + more).unwrap();
+        es10(&mut card, &[&[0xBF, 0x2D, length(4), 0xA0, length(2), tag, length(0)][..], value].concat())
+    };
+    let (incorrect, empty) = (hex!("BF2D03810101 9000").to_vec(), hex!("BF2D02A000 9000").to_vec());
+    for (tag, right) in [(0x5A, 10..=10), (0x4F, 1..=16)] {
+        for length in 0..=20 {
+            let expected = if right.contains(&length) { &empty } else { &incorrect };
+            assert_eq!(&search(tag, &vec![0x11; length]), expected, "{tag:02X} of {length}");
+        }
+    }
+    for class in 0..=5_u8 {
+        let answer = search(0x95, &[class]);
+        assert_eq!(answer == incorrect, class > 2, "{class}: {answer:02X?}");
+        assert_eq!(answer == empty, class < 2, "{class}: {answer:02X?}");
+    }
+    assert_eq!(search(0x95, &[0xFF]), incorrect);
+    assert_eq!(search(0x90, b"work"), hex!("6A80"), "no criterion");
+}
+
+/// SGP.22 §5.7: what has another length than its type in the ASN.1 is no request, `6A80`, whatever the function.
+///
+/// An ICCID of nine octets is the exception. LPAs in use make it of 18 digits, and retail cards answer it with
+/// `iccidOrAidNotFound`.
+#[test]
+fn values_of_a_wrong_length_are_refused() {
+    type Made<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    /// A function, what stands before the value, the value's tag, what stands behind it, and the lengths that are right.
+    type Row<'a> = (u8, &'a [u8], u8, &'a [u8], core::ops::RangeInclusive<usize>);
+    let mut card = card_on(nvm());
+    open(&mut card);
+    let tlv = |tag: &[u8], value: &[u8]| [tag, &[u8::try_from(value.len()).unwrap()][..], value].concat();
+    let flagged = |tag: u8, identifier: Vec<u8>| {
+        tlv(&[0xBF, tag], &[tlv(&[0xA0], &identifier), hex!("810100").to_vec()].concat())
+    };
+    let enable_iccid: Made<'_> = &|value| flagged(0x31, tlv(&[0x5A], value));
+    let disable_iccid: Made<'_> = &|value| flagged(0x32, tlv(&[0x5A], value));
+    let delete_iccid: Made<'_> = &|value| tlv(&[0xBF, 0x33], &tlv(&[0x5A], value));
+    let nickname: Made<'_> = &|value| tlv(&[0xBF, 0x29], &[tlv(&[0x5A], value), hex!("900141").to_vec()].concat());
+    let enable_aid: Made<'_> = &|value| flagged(0x31, tlv(&[0x4F], value));
+    let disable_aid: Made<'_> = &|value| flagged(0x32, tlv(&[0x4F], value));
+    let delete_aid: Made<'_> = &|value| tlv(&[0xBF, 0x33], &tlv(&[0x4F], value));
+    let not_found = |function: u8| [0xBF, function, 3, 0x80, 1, 1, 0x90, 0].to_vec();
+    let identifiers = [
+        ("enable", 0x31, enable_iccid, vec![9, 10]),
+        ("disable", 0x32, disable_iccid, vec![9, 10]),
+        ("delete", 0x33, delete_iccid, vec![9, 10]),
+        ("nickname", 0x29, nickname, vec![9, 10]),
+        ("enable by AID", 0x31, enable_aid, (1..=16).collect()),
+        ("disable by AID", 0x32, disable_aid, (1..=16).collect()),
+        ("delete by AID", 0x33, delete_aid, (1..=16).collect()),
+    ];
+    for (name, function, request, right) in identifiers {
+        for length in 0..=20 {
+            let answer = es10(&mut card, &request(&vec![0x11; length]));
+            let expected = if right.contains(&length) { not_found(function) } else { hex!("6A80").to_vec() };
+            assert_eq!(answer, expected, "{name}, {length} octets");
+        }
+    }
+    let identifier = hex!("A00C5A0A98001032547698103214");
+    let (nothing, reason, transaction) = (&[][..], &hex!("810100")[..], &hex!("800101")[..]);
+    let others: [Row<'_>; 9] = [
+        (0x31, &identifier, 0x81, nothing, 1..=1),
+        (0x32, &identifier, 0x81, nothing, 1..=1),
+        (0x3E, nothing, 0x5C, nothing, 1..=1),
+        // A sequence number of nine octets is none that a card gave.
+        (0x30, nothing, 0x80, nothing, 1..=8),
+        (0x41, nothing, 0x80, reason, 1..=16),
+        (0x41, transaction, 0x81, nothing, 1..=8),
+        // A BIT STRING has an octet for the number of unused bits.
+        (0x34, nothing, 0x82, nothing, 1..=20),
+        (0x28, nothing, 0x81, nothing, 1..=20),
+        (0x3F, nothing, 0x80, nothing, 0..=20),
+    ];
+    for (function, before, tag, behind, right) in others {
+        for length in 0..=20_usize {
+            // A small number, the EID's tag, no bit, a host name: right but for its length.
+            let fill = match function {
+                0x3E => 0x5A,
+                0x3F => b'a',
+                0x28 | 0x34 => 0,
+                _ => 1,
+            };
+            let value = tlv(&[tag], &vec![fill; length]);
+            let answer = es10(&mut card, &tlv(&[0xBF, function], &[before, &value, behind].concat()));
+            assert_eq!(answer != hex!("6A80"), right.contains(&length), "BF{function:02X} {tag:02X}, {length} octets");
+        }
+    }
+    // Nicknames: up to 64 octets, whatever they spell.
+    for (octets, right) in [(0, true), (64, true), (65, false)] {
+        let named = [tlv(&[0x5A], &FIRST), tlv(&[0x90], &vec![b'n'; octets])].concat();
+        assert_eq!(es10(&mut card, &tlv(&[0xBF, 0x29], &named)) != hex!("6A80"), right, "{octets}");
+    }
+}
+
 /// PPR1 keeps its profile's place, also behind a provisioning profile. SGP.22 §2.9.2.4.
 #[test]
 fn a_provisioning_profile_is_no_way_around_ppr1() {
@@ -421,33 +521,116 @@ fn refresh_comes_in_the_mode_that_the_terminal_announces() {
     }
 }
 
-/// SGP.22 §5.7.16: whatever the terminal answers, nothing is left that would keep the next attempt from its turn. Only
-/// what was carried out changes the profile's state: the LPA reads that, and may ask again, without REFRESH too.
+/// SGP.22 §5.7.16: whatever the terminal answers, nothing is left that would keep the next attempt from its turn.
+///
+/// What was carried out changes the profile's state at once. What was not leaves it until the next reset: the LPA has heard
+/// `ok`, and the specification knows two moments for the change behind it, the answer that REFRESH was performed and the
+/// reset. Which answers are none of the first it leaves open; here all from 10 up.
 #[test]
 fn every_answer_to_a_refresh_ends_it() {
     for result in 0..=0x3F_u8 {
+        for asks_again in [true, false] {
+            let mut card = card_on(nvm());
+            open(&mut card);
+            dialogue(&mut card, &terminal_profile(&[REFRESH]));
+            assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+            dialogue(
+                &mut card,
+                &format!(
+                    "801200000B > D009 8103010104 82028182 9000
+                     # one that answers something else changes nothing
+                     801400000C 8103020104 82028281 830100 > 6A80
+                     8014000009 8103010104 82028281 > 6A80
+                     801400000D 8103010104 82028281 8302{result:02X}00 > 9000
+                     801400000C 8103010104 82028281 830100 > 6985
+                     80F2000C > 9000"
+                ),
+            );
+            if result < 0x10 {
+                dialogue(&mut card, "00A4000C022FE2 > 9000");
+                continue;
+            }
+            dialogue(&mut card, "00A4000C022FE2 > 6A82");
+            assert_eq!(states(&mut card), [0, 0], "{result:02X}");
+            if asks_again {
+                assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"), "{result:02X}");
+                dialogue(
+                    &mut card,
+                    "801200000B > D009 8103020104 82028182 9000
+                     801400000C 8103020104 82028281 830100 > 9000",
+                );
+            } else {
+                card.reset();
+                open(&mut card);
+            }
+            dialogue(&mut card, "00A4000C022FE2 > 9000");
+            assert_eq!(states(&mut card), [1, 0], "{result:02X}");
+        }
+    }
+}
+
+/// 9F70 of every profile in the list.
+fn states(card: &mut Card) -> Vec<u8> {
+    let list = es10(card, &hex!("BF2D045C029F70"));
+    list.windows(4).filter(|window| window[..3] == hex!("9F7001")).map(|window| window[3]).collect()
+}
+
+/// SGP.22 §5.7.16: a terminal that starts over without REFRESH, while one waits for it or is with it, will not carry it
+/// out. The change was answered `ok`: it comes with the next reset, or when the LPA asks again.
+#[test]
+fn a_refresh_that_is_not_announced_any_longer_waits_for_the_reset() {
+    let all_but_refresh: Vec<(usize, u8)> =
+        (1..=36).map(|octet| if octet == 3 { (3, 0x7F) } else { (octet, 0xFF) }).collect();
+    for octets in [&[][..], &[(1, 0xFF)], &all_but_refresh[..]] {
+        for is_fetched in [false, true] {
+            for asks_again in [false, true] {
+                let mut card = card_on(nvm());
+                open(&mut card);
+                dialogue(&mut card, &terminal_profile(&[REFRESH]));
+                assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+                if is_fetched {
+                    dialogue(&mut card, "801200000B > D009 8103010104 82028182 9000");
+                }
+                dialogue(&mut card, &terminal_profile(octets));
+                dialogue(&mut card, "801200000B > 6F00\n 00A4000C022FE2 > 6A82");
+                // Another start changes nothing, with REFRESH or without.
+                dialogue(&mut card, &terminal_profile(&[REFRESH]));
+                dialogue(&mut card, &terminal_profile(octets));
+                assert_eq!(states(&mut card), [0, 0]);
+                if asks_again {
+                    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 9000"));
+                } else {
+                    card.reset();
+                    open(&mut card);
+                }
+                dialogue(&mut card, "00A4000C022FE2 > 9000");
+                assert_eq!(states(&mut card), [1, 0]);
+                // Done once.
+                assert_eq!(es10(&mut card, &[&DISABLE_FIRST[..19], &[0]].concat()), hex!("BF3203800100 9000"));
+                card.reset();
+                open(&mut card);
+                assert_eq!(states(&mut card), [0, 0]);
+            }
+        }
+    }
+}
+
+/// TS 102 223 §6.4.7: a terminal that does not know the mode made for it, or does not announce it any longer, is asked for a
+/// reset.
+#[test]
+fn a_mode_that_is_not_known_gives_way_to_a_reset() {
+    for starts_over in [true, false] {
         let mut card = card_on(nvm());
         open(&mut card);
-        dialogue(&mut card, &terminal_profile(&[REFRESH]));
+        dialogue(&mut card, &terminal_profile(&[REFRESH, PROFILE_STATE_CHANGE]));
         assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
-        dialogue(
-            &mut card,
-            &format!(
-                "801200000B > D009 8103010104 82028182 9000
-                 # one that answers something else changes nothing
-                 801400000C 8103020104 82028281 830100 > 6A80
-                 8014000009 8103010104 82028281 > 6A80
-                 801400000D 8103010104 82028281 8302{result:02X}00 > 9000
-                 801400000C 8103010104 82028281 830100 > 6985
-                 80F2000C > 9000"
-            ),
-        );
-        if result < 0x10 {
-            dialogue(&mut card, "00A4000C022FE2 > 9000");
-            continue;
+        dialogue(&mut card, "801200000B > D009 8103010109 82028182 9000");
+        if starts_over {
+            dialogue(&mut card, &terminal_profile(&[REFRESH]).replace("> 9000", "> 910B"));
+        } else {
+            dialogue(&mut card, "801400000C 8103010109 82028281 830130 > 910B");
         }
-        dialogue(&mut card, "00A4000C022FE2 > 6A82");
-        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"), "{result:02X}");
+        assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800105 910B"), "the change is under way");
         dialogue(
             &mut card,
             "801200000B > D009 8103020104 82028182 9000
@@ -457,17 +640,48 @@ fn every_answer_to_a_refresh_ends_it() {
     }
 }
 
-/// A terminal that starts over without REFRESH, while one waits for it, refuses it by that.
+/// A change that was put off gives way to what the LPA asks for next, and to nothing else. SGP.22 §5.7.16 to §5.7.19.
 #[test]
-fn a_refresh_that_is_not_announced_any_longer_is_given_up() {
-    let mut card = card_on(nvm());
-    open(&mut card);
-    dialogue(&mut card, &terminal_profile(&[REFRESH]));
-    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
-    dialogue(&mut card, &terminal_profile(&[]));
-    dialogue(&mut card, "801200000B > 6F00\n 00A4000C022FE2 > 6A82");
-    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 9000"));
-    dialogue(&mut card, "00A4000C022FE2 > 9000");
+fn what_is_asked_for_next_takes_the_place_of_a_change_put_off() {
+    /// A request, how its answer begins, and the states of the profiles before and behind a reset.
+    type Case<'a> = (Vec<u8>, &'a [u8], &'a [u8], &'a [u8]);
+    let profiles = [(FIRST, &[][..]), (SECOND, &[][..])];
+    let by_iccid = |tag: u8, iccid: [u8; 10], refresh: u8| {
+        [&[0xBF, tag, 0x11, 0xA0, 0x0C, 0x5A, 0x0A][..], &iccid, &[0x81, 0x01, refresh]].concat()
+    };
+    let put_off = || {
+        let mut card = card_on(nvm_with(&profiles));
+        open(&mut card);
+        assert_eq!(es10(&mut card, &by_iccid(0x31, FIRST, 0)), hex!("BF3103800100 9000"));
+        dialogue(&mut card, &terminal_profile(&[REFRESH]));
+        assert_eq!(es10(&mut card, &by_iccid(0x31, SECOND, 1)), hex!("BF3103800100 910B"));
+        dialogue(
+            &mut card,
+            "801200000B > D009 8103010104 82028182 9000
+             801400000C 8103010104 82028281 830120 > 9000",
+        );
+        assert_eq!(states(&mut card), [1, 0]);
+        card
+    };
+    let delete_second = [&hex!("BF330C5A0A")[..], &SECOND].concat();
+    let memory_reset = hex!("BF34048202 0780").to_vec();
+    let cases: [Case<'_>; 6] = [
+        (hex!("BF2D00").to_vec(), &[], &[1, 0], &[0, 1]),
+        (by_iccid(0x32, FIRST, 0), &hex!("BF3203800100"), &[0, 0], &[0, 0]),
+        (by_iccid(0x31, SECOND, 0), &hex!("BF3103800100"), &[0, 1], &[0, 1]),
+        // About to be enabled; enabled already.
+        (delete_second, &hex!("BF3303800102"), &[1, 0], &[0, 1]),
+        (by_iccid(0x31, FIRST, 0), &hex!("BF3103800102"), &[1, 0], &[0, 1]),
+        (memory_reset, &hex!("BF3403800100"), &[], &[]),
+    ];
+    for (request, answer, before, behind) in cases {
+        let mut card = put_off();
+        assert!(es10(&mut card, &request).starts_with(answer), "{request:02X?}");
+        assert_eq!(states(&mut card), before, "{request:02X?}");
+        card.reset();
+        open(&mut card);
+        assert_eq!(states(&mut card), behind, "{request:02X?}");
+    }
 }
 
 /// SGP.22 §5.7.16, §5.7.17: after a change without refreshFlag no proactive command comes before the next TERMINAL

@@ -63,6 +63,17 @@ pub enum SearchCriteria {
     ProfileClass(ProfileClass),
 }
 
+impl SearchCriteria {
+    /// Whether there can be such a profile: an AID of 1 to 16 octets, an ICCID of 10, a class that is one.
+    pub fn is_well_formed(&self) -> bool {
+        match self {
+            Self::IsdpAid(aid) => aid.has_right_size(),
+            Self::Iccid(iccid) => iccid.to_array().is_some(),
+            Self::ProfileClass(class) => class.name().is_some(),
+        }
+    }
+}
+
 /// `ProfileInfoListResponse ::= [45] CHOICE`
 #[derive(AsnType, Decode, Encode, Debug, Clone, PartialEq, Eq)]
 #[rasn(choice, tag(explicit(45)))]
@@ -90,9 +101,22 @@ pub enum ProfileIdentifier {
     /// By AID of the ISD-P.
     #[rasn(tag(application, 15))]
     IsdpAid(Aid),
-    /// By ICCID; one of a wrong length names no profile.
+    /// By ICCID.
     #[rasn(tag(application, 26))]
     Iccid(Iccid),
+}
+
+impl ProfileIdentifier {
+    /// Whether an eUICC looks for it: an AID of 1 to 16 octets, an ICCID of 10, or of 9.
+    ///
+    /// Nine octets are what deployed LPAs make of 18 digits, without the filler. Cards answer that with
+    /// `iccidOrAidNotFound`, which such an LPA can show; a status word it cannot.
+    pub fn has_right_size(&self) -> bool {
+        match self {
+            Self::IsdpAid(aid) => aid.has_right_size(),
+            Self::Iccid(iccid) => matches!(iccid.octets().len(), 9 | 10),
+        }
+    }
 }
 
 /// `EnableProfileRequest ::= [49] SEQUENCE`, ES10c.EnableProfile
@@ -169,7 +193,7 @@ pub enum DeleteProfileRequest {
     /// By AID of the ISD-P.
     #[rasn(tag(application, 15))]
     IsdpAid(Aid),
-    /// By ICCID; one of a wrong length names no profile.
+    /// By ICCID.
     #[rasn(tag(application, 26))]
     Iccid(Iccid),
 }

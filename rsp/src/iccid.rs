@@ -12,9 +12,9 @@ use crate::ids::{ParseError, counted};
 
 /// `Iccid ::= [APPLICATION 26] OCTET STRING (SIZE(10))`, 5A: digits swapped in pairs, padded with F.
 ///
-/// Any length decodes. Deployed LPAs send the nine octets of an 18-digit number; that names no profile, and the eUICC
-/// says so with a result code (`iccidOrAidNotFound`), not by refusing the whole command. What creates a profile checks
-/// [`Iccid::is_well_formed`].
+/// Any length decodes: what a wrong one means is a matter of the message. Deployed LPAs send the nine octets of an 18-digit
+/// number, see [`ProfileIdentifier::has_right_size`](crate::es10c::ProfileIdentifier::has_right_size). What creates a profile
+/// checks [`Iccid::is_well_formed`].
 #[derive(AsnType, Decode, Encode, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[rasn(delegate, tag(application, 26))]
 pub struct Iccid(pub OctetString);

@@ -166,13 +166,20 @@ octet_types! {
     #[rasn(delegate, tag(application, 73))]
     OneTimePublicKey;
 
-    /// `OctetTo16`: the AID of an ISD-P. 1 to 16 octets, not checked here, so that a wrong one is "not found".
+    /// `OctetTo16`: the AID of an ISD-P. Any size decodes; who looks for one asks [`Aid::has_right_size`].
     #[rasn(delegate)]
     Aid;
 
     /// `OBJECT IDENTIFIER` as its contents octets; printed and parsed in dotted form by [`Oid::dotted`] and `FromStr`.
     #[rasn(delegate, tag(universal, 6))]
     Oid;
+}
+
+impl Aid {
+    /// Whether these are 1 to 16 octets.
+    pub fn has_right_size(&self) -> bool {
+        matches!(self.0.len(), 1..=16)
+    }
 }
 
 impl Signature {

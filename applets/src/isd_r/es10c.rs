@@ -4,7 +4,7 @@ use super::notifications::notify;
 use super::profiles::{self, Profile};
 use super::{IsdR, item, keys};
 use apdu::StatusWord;
-use card_os::{Context, DomainId, ProactiveCommand};
+use card_os::{Context, DomainId, Outcome, ProactiveCommand};
 use rsp::es10c::{
     DeleteProfileRequest, DeleteProfileResponse, DeleteProfileResult, DisableProfileRequest, DisableProfileResponse,
     DisableProfileResult, EnableProfileRequest, EnableProfileResponse, EnableProfileResult, EuiccMemoryResetRequest,
@@ -21,7 +21,8 @@ impl IsdR {
         request: &ProfileInfoListRequest,
         cx: &mut Context<'_, '_>,
     ) -> Result<ProfileInfoListResponse, StatusWord> {
-        let Some(tags) = request.tags() else {
+        let sensible = request.search_criteria.as_ref().is_none_or(SearchCriteria::is_well_formed);
+        let Some(tags) = request.tags().filter(|_| sensible) else {
             return Ok(ProfileInfoListResponse::ProfileInfoListError(ProfileInfoListError::INCORRECT_INPUT_VALUES));
         };
         let wanted = |profile: &Profile| match &request.search_criteria {
@@ -40,6 +41,7 @@ impl IsdR {
         request: &EnableProfileRequest,
         cx: &mut Context<'_, '_>,
     ) -> Result<EnableProfileResponse, StatusWord> {
+        has_right_size(&request.profile_identifier)?;
         let enable_result = match self.may_enable(request, cx) {
             Ok(target) => {
                 self.change(Some(target.record.domain), request.refresh_flag, cx)?;
@@ -87,6 +89,7 @@ impl IsdR {
         request: &DisableProfileRequest,
         cx: &mut Context<'_, '_>,
     ) -> Result<DisableProfileResponse, StatusWord> {
+        has_right_size(&request.profile_identifier)?;
         let disable_result = match profiles::find(cx, &request.profile_identifier) {
             None => DisableProfileResult::ICCID_OR_AID_NOT_FOUND,
             Some(target) if !target.enabled => DisableProfileResult::PROFILE_NOT_IN_ENABLED_STATE,
@@ -108,11 +111,13 @@ impl IsdR {
         request: DeleteProfileRequest,
         cx: &mut Context<'_, '_>,
     ) -> Result<DeleteProfileResponse, StatusWord> {
-        let delete_result = match profiles::find(cx, &ProfileIdentifier::from(request)) {
+        let identifier = ProfileIdentifier::from(request);
+        has_right_size(&identifier)?;
+        let delete_result = match profiles::find(cx, &identifier) {
             None => DeleteProfileResult::ICCID_OR_AID_NOT_FOUND,
             Some(target)
                 if target.enabled
-                    || pending_change(cx).is_some_and(|change| change.target == Some(target.record.domain)) =>
+                    || PendingChange::load(cx).is_some_and(|change| change.target == Some(target.record.domain)) =>
             {
                 DeleteProfileResult::PROFILE_NOT_IN_DISABLED_STATE
             }
@@ -192,11 +197,8 @@ impl IsdR {
         request: &SetNicknameRequest,
         cx: &mut Context<'_, '_>,
     ) -> Result<SetNicknameResponse, StatusWord> {
-        const LONGEST: usize = 64;
+        has_right_size(&ProfileIdentifier::Iccid(request.iccid.clone()))?;
         let nickname: &str = &request.profile_nickname;
-        if nickname.len() > LONGEST {
-            return Err(StatusWord::WRONG_DATA);
-        }
         let set_nickname_result = match profiles::by_iccid(cx, &request.iccid) {
             Some(mut profile) => {
                 profile.record.nickname = nickname.into();
@@ -209,11 +211,11 @@ impl IsdR {
     }
 
     /// Enables `target`, or no profile. With a REFRESH that the terminal carries out, the change waits for the terminal
-    /// to start over; otherwise it is part of this command.
+    /// to start over; otherwise it is part of this command. One that was put off gives way to it.
     fn change(&mut self, target: Option<DomainId>, refresh: bool, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        cx.remove(item::PENDING_CHANGE);
         if refresh && let Some(command) = profile_state_change(cx) {
-            let target = target.map_or(NO_PROFILE, |domain| domain.0);
-            cx.put(item::PENDING_CHANGE, target.to_be_bytes());
+            PendingChange { target, is_put_off: false }.store(cx);
             return Ok(cx.proactive(command)?);
         }
         switch(target, cx)
@@ -221,32 +223,63 @@ impl IsdR {
 
     /// Carries out the change that waited for the terminal to start over, if there is one.
     pub(super) fn complete_pending_change(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
-        if let Some(change) = pending_change(cx) {
-            cx.remove(item::PENDING_CHANGE);
-            switch(change.target, cx)?;
-        }
-        Ok(())
+        let Some(change) = PendingChange::load(cx) else { return Ok(()) };
+        cx.remove(item::PENDING_CHANGE);
+        let active = cx.platform().and_then(|platform| platform.active());
+        if change.target == active { Ok(()) } else { switch(change.target, cx) }
     }
 
-    /// Forgets the change: the terminal refused to start over.
-    pub(super) fn abandon_pending_change(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
-        cx.remove(item::PENDING_CHANGE);
+    /// The terminal did not carry `refresh` out. The LPA has heard `ok`, so the change still comes: with the next reset,
+    /// unless the LPA asks for something else before. One that does not know the mode may know the other one.
+    pub(super) fn put_off_pending_change(
+        &mut self,
+        refresh: &ProactiveCommand,
+        outcome: Outcome,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<(), StatusWord> {
+        let Some(change) = PendingChange::load(cx) else { return Ok(()) };
+        let reset = ProactiveCommand::refresh(ProactiveCommand::UICC_RESET);
+        if outcome == Outcome::Never
+            && refresh.qualifier() == ProactiveCommand::EUICC_PROFILE_STATE_CHANGE
+            && cx.toolkit_supports(&reset)
+            && cx.proactive(reset).is_ok()
+        {
+            return Ok(());
+        }
+        PendingChange { is_put_off: true, ..change }.store(cx);
         Ok(())
     }
 }
 
 /// In a pending change: the enabled profile is disabled, none takes its place. No profile lives in the platform domain.
 const NO_PROFILE: u16 = DomainId::PLATFORM.0;
+/// Behind the domain, in a change that was put off.
+const PUT_OFF: u8 = 1;
 
-/// A change of the enabled profile that waits for the terminal to start over.
+/// A change of the enabled profile that was answered `ok` and waits for the terminal to start over. SGP.22 §5.7.16.
+#[derive(Clone, Copy)]
 struct PendingChange {
     /// The domain to be active, or none.
     target: Option<DomainId>,
+    /// The terminal did not carry out the REFRESH: none is under way, and only a reset is waited for.
+    is_put_off: bool,
 }
 
-fn pending_change(cx: &Context<'_, '_>) -> Option<PendingChange> {
-    let domain = u16::from_be_bytes(cx.get(item::PENDING_CHANGE)?.try_into().ok()?);
-    Some(PendingChange { target: (domain != NO_PROFILE).then_some(DomainId(domain)) })
+impl PendingChange {
+    fn load(cx: &Context<'_, '_>) -> Option<Self> {
+        let (domain, rest) = cx.get(item::PENDING_CHANGE)?.split_first_chunk()?;
+        let domain = u16::from_be_bytes(*domain);
+        let target = (domain != NO_PROFILE).then_some(DomainId(domain));
+        Some(Self { target, is_put_off: rest.first() == Some(&PUT_OFF) })
+    }
+
+    fn store(self, cx: &mut Context<'_, '_>) {
+        let mut octets = self.target.map_or(NO_PROFILE, |domain| domain.0).to_be_bytes().to_vec();
+        if self.is_put_off {
+            octets.push(PUT_OFF);
+        }
+        cx.put(item::PENDING_CHANGE, octets);
+    }
 }
 
 /// The REFRESH by which this terminal is told that another profile is enabled: in the mode made for that, if TERMINAL
@@ -258,10 +291,16 @@ fn profile_state_change(cx: &Context<'_, '_>) -> Option<ProactiveCommand> {
         .find(|command| cx.toolkit_supports(command))
 }
 
-/// Whether a change of the enabled profile has to be put off: another one waits, or the terminal is busy with a
-/// proactive command and this one would need one too.
+/// Whether a change of the enabled profile cannot begin: the REFRESH of another one is under way, or the terminal is busy
+/// with a proactive command and this one would need one too.
 fn is_busy(refresh: bool, cx: &Context<'_, '_>) -> bool {
-    pending_change(cx).is_some() || (refresh && cx.toolkit_busy() && profile_state_change(cx).is_some())
+    PendingChange::load(cx).is_some_and(|change| !change.is_put_off)
+        || (refresh && cx.toolkit_busy() && profile_state_change(cx).is_some())
+}
+
+/// What has another size than its type allows is no request: `6A80`. SGP.22 §5.7.2.
+fn has_right_size(identifier: &ProfileIdentifier) -> Result<(), StatusWord> {
+    if identifier.has_right_size() { Ok(()) } else { Err(StatusWord::WRONG_DATA) }
 }
 
 fn displaced(cx: &Context<'_, '_>) -> Option<DomainId> {
@@ -301,6 +340,10 @@ fn erase(profile: &Profile, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> 
     notify(cx, profile, NotificationEvent::DELETE, None)?;
     if displaced(cx) == Some(profile.record.domain) {
         cx.remove(item::DISPLACED);
+    }
+    // A change that was put off and has nothing to change to any more.
+    if PendingChange::load(cx).is_some_and(|change| change.target == Some(profile.record.domain)) {
+        cx.remove(item::PENDING_CHANGE);
     }
     cx.platform().ok_or(StatusWord::TECHNICAL_PROBLEM)?.delete(profile.record.domain);
     cx.remove(profile.item);

@@ -19,7 +19,8 @@ pub(super) const CERTIFICATIONS: RangeInclusive<u16> = 0x0010..=0x001F;
 
 /// Sequence number of the next notification, eight bytes.
 pub(super) const NEXT_SEQUENCE_NUMBER: u16 = 0x0100;
-/// A change of the enabled profile that waits for the terminal to start over.
+/// A change of the enabled profile that waits for the terminal to start over: its domain, two bytes, and a third one if
+/// the terminal did not carry out the REFRESH.
 pub(super) const PENDING_CHANGE: u16 = 0x0101;
 /// The one-time key pair of the last PrepareDownload and whose it is, until a channel was built with it.
 pub(super) const ONE_TIME_KEY: u16 = 0x0102;

@@ -27,7 +27,7 @@ pub use personalisation::{Personalisation, Preloaded};
 use crate::fci::security_domain_fci;
 use apdu::tlv::{Header, Tag, Writer};
 use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
-use card_os::{Application, Context, ProactiveCommand, TerminalResponse};
+use card_os::{Application, Context, Outcome, ProactiveCommand, TerminalResponse};
 use crypto::provider::Provider;
 use rasn::{Decode, Encode};
 use rsp::ids::tag;
@@ -144,13 +144,15 @@ impl Application for IsdR {
 
     fn terminal_response(
         &mut self,
-        _: &ProactiveCommand,
+        refresh: &ProactiveCommand,
         response: TerminalResponse<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<(), StatusWord> {
         self.before = None;
-        // Whatever kept the terminal from it, for now or for ever: the profile stays as it is, and the LPA may ask again.
-        if response.performed() { self.complete_pending_change(cx) } else { self.abandon_pending_change(cx) }
+        match response.outcome() {
+            Outcome::Performed => self.complete_pending_change(cx),
+            outcome => self.put_off_pending_change(refresh, outcome, cx),
+        }
     }
 }
 
