@@ -18,7 +18,7 @@ use saip::{
     AccessRuleReference, EuiccResponse, FileChange, FilePath, FileResolver, PeHeader, PeStatus, ProfileElement,
     ResolvedFile, Splitter, Status,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -226,16 +226,28 @@ impl Staged {
         match element {
             ProfileElement::Files(element) => self.template(element),
             ProfileElement::GenericFileManagement(element) => {
-                let mut written = BTreeSet::new();
+                let mut written = BTreeMap::new();
                 for change in self.files.generic(element)? {
                     match change {
                         FileChange::Create(file) => drop(self.create(file)?),
                         FileChange::Write { path, offset, content } => {
-                            written.insert(self.write(&path, offset, &content)?);
+                            let number = self.image.tree().body(self.find(&path)?);
+                            let before = match written.get(&number) {
+                                Some(ends) => *ends,
+                                None => self.objects(number)?,
+                            };
+                            written.insert(number, before.max(offset.saturating_add(content.len())));
+                            self.write(number, offset, &content)?;
                         }
                     }
                 }
-                written.into_iter().try_for_each(|file| self.check_objects(file))
+                // All that was written, and nothing of the memory set aside behind it.
+                written.into_iter().try_for_each(|(file, ends)| match self.is_ber_tlv(file) {
+                    true if self.objects(file)? != ends => {
+                        Err(not_objects("its content is not made of whole data objects"))
+                    }
+                    _ => Ok(()),
+                })
             }
             ProfileElement::PukCodes(element) => self.puk_codes(element),
             ProfileElement::PinCodes(element) => self.pin_codes(element),
@@ -312,24 +324,23 @@ impl Staged {
         Ok(self.image.tree().by_path(&path).ok_or(Status::BAD_VALUES)?)
     }
 
-    /// Writes into a file that an earlier element created; which one that was.
-    fn write(&mut self, path: &FilePath, offset: usize, octets: &[u8]) -> Result<FileNumber, Fault> {
-        let number = self.image.tree().body(self.find(path)?);
+    /// Writes into a file that an earlier element created.
+    fn write(&mut self, file: FileNumber, offset: usize, octets: &[u8]) -> Result<(), Fault> {
         let end = offset.checked_add(octets.len()).ok_or(Status::BAD_VALUES)?;
-        let content = self.image.content_mut(number).ok_or(Status::BAD_VALUES)?;
+        let content = self.image.content_mut(file).ok_or(Status::BAD_VALUES)?;
         content.get_mut(offset..end).ok_or(Status::BAD_VALUES)?.copy_from_slice(octets);
-        Ok(number)
+        Ok(())
     }
 
-    /// Whether a BER-TLV structure EF holds data objects, and nothing in the memory set aside behind them, when all steps of an
-    /// element are done.
-    fn check_objects(&self, file: FileNumber) -> Result<(), Fault> {
+    fn is_ber_tlv(&self, file: FileNumber) -> bool {
         let kind = self.image.tree().get(file).map(|file| file.kind);
-        let Some(FileKind::Ef(Structure::BerTlv { .. })) = kind else { return Ok(()) };
-        let content = self.image.content(file).unwrap_or_default();
-        let objects = saip::ber_tlv::objects(content).map_err(|_| Status::BAD_VALUES)?;
-        let reserve = content.get(objects..).unwrap_or_default();
-        if reserve.iter().all(|octet| *octet == 0) { Ok(()) } else { Err(Status::BAD_VALUES.into()) }
+        matches!(kind, Some(FileKind::Ef(Structure::BerTlv { .. })))
+    }
+
+    /// How much of a BER-TLV structure EF data objects take; 0 for other files.
+    fn objects(&self, file: FileNumber) -> Result<usize, Fault> {
+        let content = self.image.content(file).filter(|_| self.is_ber_tlv(file)).unwrap_or_default();
+        saip::ber_tlv::objects(content).map_err(not_objects)
     }
 
     fn puk_codes(&mut self, element: &PukCodes) -> Result<(), Fault> {
@@ -471,6 +482,11 @@ fn aid(octets: &[u8]) -> Result<Aid, Fault> {
 
 fn code(octets: &[u8]) -> Result<Zeroizing<[u8; 8]>, Fault> {
     octets.try_into().map(Zeroizing::new).map_err(|_| Status::BAD_VALUES.into())
+}
+
+/// A BER-TLV structure EF was filled with something else than data objects.
+fn not_objects(reason: &'static str) -> Fault {
+    saip::Error::Inconsistent { field: "fillFileContent".to_owned(), reason }.into()
 }
 
 /// The security attributes of a file.

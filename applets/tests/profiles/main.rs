@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read vectors from files")]
 
 mod card;
+mod files;
 #[path = "../../../saip/tests/normative/mod.rs"]
 mod normative;
 mod subscriber;
