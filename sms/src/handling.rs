@@ -8,9 +8,12 @@
 //! | 2 | kept on the card |
 //! | 3, and none | kept where the phone likes |
 //!
-//! A protocol identifier that is reserved, or for what a phone does not know, counts as 0 and is kept as it came.
+//! A protocol identifier that is reserved, or for what a phone does not know, counts as 0 and is kept as it came. A message
+//! that says that others wait elsewhere, by its coding or in its header, is told, and kept only if one of both says so
+//! (TS 23.040 section 9.2.3.24.2).
 
-use crate::{Alphabet, DataCoding, Deliver};
+use crate::header::Indication;
+use crate::{Alphabet, DataCoding, Deliver, UserData};
 
 /// Values of TP-Protocol-Identifier with a meaning for the phone.
 pub mod protocol {
@@ -62,11 +65,23 @@ pub enum Place {
 impl Handling {
     /// What is done with this message.
     pub fn of(message: &Deliver) -> Self {
-        Self::by(message.protocol, message.data.coding)
+        let (protocol, data) = (message.protocol, &message.data);
+        let coding = data.coding;
+        let handling = Self::by(protocol, coding);
+        let (mut told, mut stored) = (false, coding.waiting().is_some() && !coding.is_discarded_indication());
+        for indication in data.indications() {
+            (told, stored) = (true, stored | indication.is_stored());
+        }
+        match handling {
+            Self::Keep { .. } if told && !stored => Self::Show,
+            // One of both that wants it stored is enough.
+            Self::Show if coding.is_discarded_indication() && stored => Self::keep(protocol, coding),
+            handling => handling,
+        }
     }
 
     /// The same, by protocol identifier and coding.
-    pub const fn by(protocol: u8, coding: DataCoding) -> Self {
+    const fn by(protocol: u8, coding: DataCoding) -> Self {
         let class = coding.class();
         match (protocol, class) {
             (protocol::SIM_DOWNLOAD, Some(2)) => return Self::ToCard,
@@ -81,8 +96,12 @@ impl Handling {
         if coding.is_discarded_indication() {
             return Self::Show;
         }
+        Self::keep(protocol, coding)
+    }
+
+    const fn keep(protocol: u8, coding: DataCoding) -> Self {
         let replaces = matches!(protocol, protocol::REPLACE_FIRST..=protocol::REPLACE_LAST | protocol::RETURN_CALL);
-        let place = match class {
+        let place = match coding.class() {
             Some(1) => Place::PhoneFirst,
             Some(2) => Place::Card,
             _ => Place::Any,
@@ -91,13 +110,36 @@ impl Handling {
     }
 }
 
-/// Messages that wait elsewhere, as a message of the message waiting indication groups tells. TS 23.038 section 4.
+/// Messages that wait elsewhere, as a message tells by its coding, of the message waiting indication groups (TS 23.038
+/// section 4), or in its header (TS 23.040 section 9.2.3.24.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Whether there are any.
     pub active: bool,
     /// Of which kind.
     pub kind: WaitingKind,
+    /// How many, if that is said; 255 for as many or more.
+    pub count: Option<u8>,
+}
+
+impl Waiting {
+    /// What a message tells: in its header, and of a kind that is not in there by its coding.
+    pub fn told_by(data: &UserData) -> Vec<Self> {
+        let mut told: Vec<Self> = data.indications().map(Self::from).collect();
+        told.extend(data.coding.waiting().filter(|waiting| told.iter().all(|other| other.kind != waiting.kind)));
+        told
+    }
+}
+
+impl From<Indication> for Waiting {
+    fn from(Indication { kind_and_storage, count }: Indication) -> Self {
+        const VIDEO: u8 = 0b00111;
+        let kind = match kind_and_storage & 0b11111 {
+            VIDEO => WaitingKind::Video,
+            kind => WaitingKind::of(kind),
+        };
+        Self { active: count != 0, kind, count: Some(count) }
+    }
 }
 
 /// Kinds of messages that wait elsewhere.
@@ -109,17 +151,30 @@ pub enum WaitingKind {
     Fax,
     /// Electronic mail.
     Mail,
+    /// Video messages.
+    Video,
     /// Others.
     Other,
 }
 
 impl WaitingKind {
+    /// Of the two low bits of a coding or an indication.
+    const fn of(kind: u8) -> Self {
+        match kind & 0b11 {
+            0b00 => Self::Voicemail,
+            0b01 => Self::Fax,
+            0b10 => Self::Mail,
+            _ => Self::Other,
+        }
+    }
+
     /// What people call it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Voicemail => "voice mail",
             Self::Fax => "fax",
             Self::Mail => "mail",
+            Self::Video => "video mail",
             Self::Other => "other messages",
         }
     }
@@ -136,13 +191,7 @@ impl DataCoding {
         if !matches!(self.0 >> 4, 0b1100..=0b1110) {
             return None;
         }
-        let kind = match self.0 & 0b11 {
-            0b00 => WaitingKind::Voicemail,
-            0b01 => WaitingKind::Fax,
-            0b10 => WaitingKind::Mail,
-            _ => WaitingKind::Other,
-        };
-        Some(Waiting { active: self.0 & 0b1000 != 0, kind })
+        Some(Waiting { active: self.0 & 0b1000 != 0, kind: WaitingKind::of(self.0), count: None })
     }
 
     /// Whether a phone deletes the message once it has been read: message marked for automatic deletion group.
@@ -169,6 +218,8 @@ impl DataCoding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::Element;
+    use crate::{Address, Timestamp};
 
     const fn keep(place: Place) -> Handling {
         Handling::Keep { place, replaces: false }
@@ -213,6 +264,59 @@ mod tests {
         }
     }
 
+    /// TS 23.040 section 9.2.3.24.2: what the header says waits is told, and the message kept only if bit 8 or the coding says
+    /// so. Class 0 is kept nowhere even then, and what nobody is to hear of stays unheard.
+    #[test]
+    fn indications_in_the_header() {
+        let any = keep(Place::Any);
+        for (protocol, coding, first, handling) in [
+            (0x00, 0x00, 0x00, Handling::Show),
+            (0x00, 0x00, 0x80, any),
+            (0x00, 0xF5, 0x01, Handling::Show),
+            (0x00, 0xF5, 0x81, keep(Place::PhoneFirst)),
+            (0x00, 0x12, 0x00, Handling::Show),
+            (0x00, 0x10, 0x80, Handling::Show),
+            // Conflicts with the coding: C8 discards, D8 stores.
+            (0x00, 0xC8, 0x80, any),
+            (0x00, 0xC8, 0x00, Handling::Show),
+            (0x00, 0xD8, 0x00, any),
+            (0x41, 0x00, 0x80, Handling::Keep { place: Place::Any, replaces: true }),
+            (0x41, 0x00, 0x00, Handling::Show),
+            (0x40, 0x00, 0x80, Handling::Discard),
+            (0x7F, 0xF6, 0x00, Handling::ToCard),
+        ] {
+            let header = vec![Element::Indication(Indication { kind_and_storage: first, count: 5 })];
+            let data = UserData { coding: DataCoding(coding), header, content: vec![] };
+            let from = Address::international("81901234567").unwrap();
+            let message = Deliver { protocol, ..Deliver::new(from, Timestamp::new(0, 0), data) };
+            assert_eq!(Handling::of(&message), handling, "{protocol:02X} {coding:02X} {first:02X}");
+        }
+    }
+
+    #[test]
+    fn what_waits() {
+        let told = |coding, indications: &[(u8, u8)]| {
+            let header = indications
+                .iter()
+                .map(|(first, count)| Element::Indication(Indication { kind_and_storage: *first, count: *count }));
+            let data = UserData { coding: DataCoding(coding), header: header.collect(), content: vec![] };
+            let waiting = Waiting::told_by(&data).into_iter();
+            waiting.map(|waiting| (waiting.kind, waiting.active, waiting.count)).collect::<Vec<_>>()
+        };
+        use WaitingKind::{Fax, Mail, Other, Video, Voicemail};
+        assert_eq!(told(0x00, &[(0x80, 5)]), [(Voicemail, true, Some(5))]);
+        assert_eq!(told(0x00, &[(0x00, 0)]), [(Voicemail, false, Some(0))]);
+        assert_eq!(told(0x00, &[(0x61, 1), (0x02, 255)]), [(Fax, true, Some(1)), (Mail, true, Some(255))]);
+        assert_eq!(
+            told(0x00, &[(0x03, 1), (0x07, 2), (0x1F, 3)]),
+            [(Other, true, Some(1)), (Video, true, Some(2)), (Other, true, Some(3))]
+        );
+        // The header knows more than the coding of the same kind.
+        assert_eq!(told(0xC8, &[(0x00, 2)]), [(Voicemail, true, Some(2))]);
+        assert_eq!(told(0xC8, &[(0x01, 2)]), [(Fax, true, Some(2)), (Voicemail, true, None)]);
+        assert_eq!(told(0x00, &[]), []);
+    }
+
     #[test]
     fn indications() {
         for (octet, active, kind) in [
@@ -222,7 +326,7 @@ mod tests {
             (0xEA, true, WaitingKind::Mail),
             (0xCB, true, WaitingKind::Other),
         ] {
-            assert_eq!(DataCoding(octet).waiting(), Some(Waiting { active, kind }), "{octet:02X}");
+            assert_eq!(DataCoding(octet).waiting(), Some(Waiting { active, kind, count: None }), "{octet:02X}");
         }
         for octet in [0x00, 0x18, 0x80, 0xF1] {
             assert_eq!(DataCoding(octet).waiting(), None, "{octet:02X}");

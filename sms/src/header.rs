@@ -9,6 +9,8 @@ pub enum Element {
     Concatenation(Concatenation),
     /// Which program on the phone it is for.
     Ports(Ports),
+    /// Messages wait elsewhere.
+    Indication(Indication),
     /// Any other, by its identifier.
     Other(u8, Vec<u8>),
 }
@@ -44,9 +46,27 @@ pub struct Ports {
     pub wide: bool,
 }
 
+/// Special SMS message indication. TS 23.040 section 9.2.3.24.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Indication {
+    /// Message indication type and storage: bit 8 to store the message that brings it, bits 7 and 6 which of several
+    /// subscriptions it is for, bits 5 to 1 what waits.
+    pub kind_and_storage: u8,
+    /// How many wait; 255 for as many or more.
+    pub count: u8,
+}
+
+impl Indication {
+    /// Whether the message that brings it is to be stored, or discarded once it was told.
+    pub const fn is_stored(self) -> bool {
+        self.kind_and_storage & 0x80 != 0
+    }
+}
+
 /// Information element identifiers.
 mod identifier {
     pub(super) const CONCATENATION_8: u8 = 0x00;
+    pub(super) const INDICATION: u8 = 0x01;
     pub(super) const PORTS_8: u8 = 0x04;
     pub(super) const PORTS_16: u8 = 0x05;
     pub(super) const CONCATENATION_16: u8 = 0x08;
@@ -68,6 +88,9 @@ impl Element {
             Self::Ports(Ports { destination, source, .. }) => {
                 (identifier::PORTS_8, vec![destination.to_be_bytes()[1], source.to_be_bytes()[1]])
             }
+            Self::Indication(Indication { kind_and_storage, count }) => {
+                (identifier::INDICATION, vec![*kind_and_storage, *count])
+            }
             Self::Other(identifier, data) => (*identifier, data.clone()),
         }
     }
@@ -77,6 +100,9 @@ impl Element {
         match (identifier, data) {
             (identifier::CONCATENATION_8, &[reference, total, sequence]) => {
                 Self::Concatenation(Concatenation { reference: reference.into(), wide: false, total, sequence })
+            }
+            (identifier::INDICATION, &[kind_and_storage, count]) => {
+                Self::Indication(Indication { kind_and_storage, count })
             }
             (identifier::CONCATENATION_16, &[high, low, total, sequence]) => {
                 let reference = u16::from_be_bytes([high, low]);
@@ -144,6 +170,8 @@ mod tests {
             (&hex!("06 0504 1F9F0000"), vec![Element::Ports(port)]),
             (&hex!("04 0402 F007"), vec![Element::Ports(Ports { destination: 0xF0, source: 7, wide: false })]),
             (&hex!("02 7000"), vec![Element::Other(0x70, vec![])]),
+            (&hex!("04 0102 8005"), vec![Element::Indication(Indication { kind_and_storage: 0x80, count: 5 })]),
+            (&hex!("03 0101 80"), vec![Element::Other(0x01, vec![0x80])]),
             (
                 &hex!("0B 0504 1F9F0000 0003 010201"),
                 vec![

@@ -28,7 +28,7 @@ pub mod user_data;
 pub use address::Address;
 pub use coding::{Alphabet, DataCoding};
 pub use handling::Handling;
-pub use header::{Concatenation, Element, Ports};
+pub use header::{Concatenation, Element, Indication, Ports};
 pub use record::{Record, Status};
 pub use timestamp::Timestamp;
 pub use tpdu::{Deliver, Submit, Validity};

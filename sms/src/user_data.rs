@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::header::{self, Concatenation, Element, Ports};
+use crate::header::{self, Concatenation, Element, Indication, Ports};
 use crate::{Address, Alphabet, DataCoding, Malformed, alphabet, coding};
 
 /// The most octets of user data.
@@ -62,6 +62,14 @@ impl UserData {
     /// The port it is for.
     pub fn ports(&self) -> Option<Ports> {
         self.header.iter().find_map(|element| if let Element::Ports(ports) = element { Some(*ports) } else { None })
+    }
+
+    /// Which messages wait elsewhere, as its header tells; one indication for each kind.
+    pub fn indications(&self) -> impl Iterator<Item = Indication> {
+        self.header.iter().filter_map(|element| match element {
+            Element::Indication(indication) => Some(*indication),
+            _ => None,
+        })
     }
 
     /// From header and contents in a row, the contents unpacked, as SMPP carries them.
@@ -187,6 +195,11 @@ impl Reassembly {
         self.unfinished.push_back((key, parts));
         None
     }
+
+    /// Gives up on what is unfinished: who sent each long message, and its parts in order, `None` where one is missing.
+    pub fn give_up(&mut self) -> impl Iterator<Item = (Address, Vec<Option<UserData>>)> {
+        self.unfinished.drain(..).map(|((from, ..), parts)| (from, parts))
+    }
 }
 
 /// The parts' contents in a row. A part in another alphabet than the first is brought into UCS2 with the rest.
@@ -279,6 +292,9 @@ mod tests {
         assert_eq!(reassembly.unfinished.len(), Reassembly::MOST);
         assert_eq!(reassembly.add(&from, part(99, 2)).unwrap().as_text().unwrap(), "xx");
         assert_eq!(reassembly.add(&from, part(0, 2)), None, "its first part is gone");
+        let (last, of_it) = reassembly.give_up().last().unwrap();
+        assert_eq!((last, of_it.len(), of_it[0].is_none()), (from.clone(), 2, true));
+        assert!(reassembly.unfinished.is_empty());
         assert!(reassembly.add(&from, part(1, 3)).is_some(), "numbers without sense make a message of its own");
     }
 

@@ -707,14 +707,22 @@ fn take_messages(
         // What is whole was shown above; of what is not, the parts that came are known now, and the rest may come.
         drop(client.unread(&mut usim)?);
         let attachment = client.attach(&mut usim)?;
-        loop {
+        let asked = loop {
             let left = end.saturating_duration_since(Instant::now()).min(Duration::from_secs(25));
-            let received = client.receive(&attachment, left, &mut usim)?;
-            let asked = show(received, messages, numbers, client, &mut usim, &mut told, context)?;
-            if asked || Instant::now() >= end {
-                return announced(client, &attachment, &mut usim).map(|()| asked);
+            let shown = client
+                .receive(&attachment, left, &mut usim)
+                .map_err(Failure::from)
+                .and_then(|received| show(received, messages, numbers, client, &mut usim, &mut told, context));
+            match shown {
+                Ok(false) if Instant::now() < end => {}
+                last => break last,
             }
-        }
+        };
+        // Also where something went wrong: nobody sends that again.
+        let given_up = client.given_up();
+        show(given_up, messages, numbers, client, &mut usim, &mut told, context)?;
+        let asked = asked?;
+        announced(client, &attachment, &mut usim).map(|()| asked)
     })?;
     if asked && obey(arguments, numbers, &mut usim, memory, context)? == Standing::Ended {
         return take_out_of_use(arguments, &messages.retirement, numbers, usim, context);
@@ -757,7 +765,7 @@ fn show(
             // A part of a long one waits for the others.
             Received::Sms { whole, .. } if whole.is_empty() => {}
             Received::Sms { place, whole, from, text, about } => {
-                show_one(Some(place), &from, text.as_deref(), about, context)?;
+                show_one(Some(place), &from, text.as_deref(), &about, context)?;
                 messages.show.show(numbers.msisdn.as_ref(), text.as_deref().unwrap_or_default(), context, told)?;
                 for place in whole {
                     let mut inbox = client.inbox(usim);
@@ -768,13 +776,9 @@ fn show(
                     }
                 }
             }
-            Received::Shown { text: None, about: About { waiting: None, .. }, .. }
-            | Received::Read(_)
-            | Received::ForCard
-            | Received::Discarded
-            | Received::Unreadable => {}
+            Received::Part | Received::Read(_) | Received::ForCard | Received::Discarded | Received::Unreadable => {}
             Received::Shown { from, text, about } => {
-                show_one(None, &from, text.as_deref(), about, context)?;
+                show_one(None, &from, text.as_deref(), &about, context)?;
                 messages.show.show(numbers.msisdn.as_ref(), text.as_deref().unwrap_or_default(), context, told)?;
             }
             Received::ConfigurationWanted(apps) => asked |= apps.contains(&App::Primary),
@@ -791,29 +795,44 @@ fn show(
     Ok(asked)
 }
 
+/// Stands where a message has no text, or none that can be read.
+const NO_TEXT: &str = "(no text)";
+
 fn show_one(
     place: Option<MessagePlace>,
     from: &str,
     text: Option<&str>,
-    about: About,
+    about: &About,
     context: &Context,
 ) -> Result<(), Failure> {
     let record = if let Some(MessagePlace::Card(record)) = place { Some(record) } else { None };
-    let waiting = about.waiting.map(|waiting| json!({ "kind": waiting.kind.name(), "active": waiting.active }));
+    let mut waiting = about
+        .waiting
+        .iter()
+        .map(|waiting| json!({ "kind": waiting.kind.name(), "active": waiting.active, "count": waiting.count }));
     context.output.json(&json!({
         "event": "message", "record": record, "place": place.map(|place| place.to_string()), "from": from,
-        "text": text.unwrap_or_default(), "class": about.class, "wants_call": about.wants_call, "waiting": waiting,
+        "text": text.unwrap_or_default(), "class": about.class, "wants_call": about.wants_call,
+        "waiting": waiting.next(), "also_waiting": waiting.collect::<Vec<_>>(), "complete": !about.is_incomplete,
     }))?;
     // Each line of it is seen to be of it.
-    let text = text.unwrap_or("(no text)").replace('\n', "\n  ");
+    let text = text.filter(|text| !text.is_empty()).unwrap_or(NO_TEXT).replace('\n', "\n  ");
     let shown_only = if place.is_none() { ", not kept" } else { "" };
     context.output.block(format_args!("from {}{shown_only}: {text}", Plain(from)))?;
     if about.wants_call {
         context.output.text(format_args!("  {from} asks to be called"))?;
     }
-    if let Some(waiting) = about.waiting {
+    if about.is_incomplete {
+        context.output.text("  parts of it have not come")?;
+    }
+    for waiting in &about.waiting {
         let are = if waiting.active { "waits" } else { "waits no more" };
-        context.output.text(format_args!("  {} {are}", waiting.kind.name()))?;
+        let count = match waiting.count.filter(|_| waiting.active) {
+            Some(u8::MAX) => ": 255 or more".to_owned(),
+            Some(count) => format!(": {count}"),
+            None => String::new(),
+        };
+        context.output.text(format_args!("  {} {are}{count}", waiting.kind.name()))?;
     }
     Ok(())
 }
@@ -887,7 +906,10 @@ fn tell_kept(place: MessagePlace, record: &Record, deleted: bool, context: &Cont
         "from": from, "at": at, "text": text,
     }))?;
     let done = if deleted { "deleted: " } else { "" };
-    let (from, text) = (from.unwrap_or_default(), text.unwrap_or_else(|| "(no text)".into()).replace('\n', "\n  "));
+    let (from, text) = (
+        from.unwrap_or_default(),
+        text.filter(|text| !text.is_empty()).unwrap_or_else(|| NO_TEXT.into()).replace('\n', "\n  "),
+    );
     Ok(context.output.block(format_args!("{done}{place:>4}  {status:<10}  {}: {text}", Plain(from)))?)
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rsp::Imsi;
 use serde::Deserialize;
 use sms::handling::{Place as Wish, protocol};
-use sms::{Address, Deliver, Handling, Reassembly, Record, Status};
+use sms::{Address, Deliver, Handling, Reassembly, Record, Status, UserData};
 
 use crate::eap::{self, EapError, Method, Peer, Reply};
 use crate::entitlement::exchange::{relay, relayed};
@@ -98,11 +98,13 @@ pub enum Received {
     Shown {
         /// Who sent it.
         from: String,
-        /// As in [`Received::Sms`].
+        /// Its text; `None` for one that is no text, which is shown all the same.
         text: Option<String>,
         /// What else there is to say of it.
         about: About,
     },
+    /// A part of a long message that is shown when all of it is there, or [given up](MtClient::given_up).
+    Part,
     /// The operator asks the device to look at the configuration of these entitlements. TS.43 section 2.6
     ConfigurationWanted(Vec<App>),
     /// It is kept here already, and the person has read it: only its acknowledgement had got lost.
@@ -123,26 +125,32 @@ pub enum Received {
 }
 
 /// What there is to say of a message besides its text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Its class, 0 to 3.
     pub class: Option<u8>,
     /// The sender wants to be called.
     pub wants_call: bool,
-    /// Messages of another kind wait, or do not any more.
-    pub waiting: Option<sms::handling::Waiting>,
+    /// Messages of other kinds wait, or do not any more.
+    pub waiting: Vec<sms::handling::Waiting>,
     /// It is to be deleted once it was read.
     pub deleted_when_read: bool,
+    /// Parts of it have not come.
+    pub is_incomplete: bool,
 }
 
 impl About {
     fn of(message: &Deliver) -> Self {
-        let coding = message.data.coding;
+        Self { wants_call: message.protocol == protocol::RETURN_CALL, ..Self::by(&message.data) }
+    }
+
+    fn by(data: &UserData) -> Self {
         Self {
-            class: coding.class(),
-            wants_call: message.protocol == protocol::RETURN_CALL,
-            waiting: coding.waiting(),
-            deleted_when_read: coding.is_deleted_when_read(),
+            class: data.coding.class(),
+            wants_call: false,
+            waiting: sms::handling::Waiting::told_by(data),
+            deleted_when_read: data.coding.is_deleted_when_read(),
+            is_incomplete: false,
         }
     }
 }
@@ -175,6 +183,10 @@ pub struct MtClient<'a> {
     pub party: Party,
     /// Parts of long messages.
     pub parts: Reassembly,
+    /// Parts of long messages that are kept nowhere.
+    shown: Reassembly,
+    /// What went wrong behind messages that were taken: those come first.
+    failed: Option<MtError>,
     /// Where those parts lie, and what they are part of.
     unfinished: Vec<(Long, Place)>,
     /// The device's own memory; without one, one that is gone with the client.
@@ -202,6 +214,8 @@ impl<'a> MtClient<'a> {
             tell,
             party,
             parts: Reassembly::default(),
+            shown: Reassembly::default(),
+            failed: None,
             unfinished: Vec::new(),
             memory: None,
             volatile: Volatile::default(),
@@ -315,6 +329,9 @@ impl<'a> MtClient<'a> {
         attachment: &Attachment,
         usim: &mut Usim<T>,
     ) -> Result<bool, MtError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         if !usim.is_memory_exceeded()? || !self.inbox(usim).has_room()? {
             return Ok(false);
         }
@@ -334,6 +351,9 @@ impl<'a> MtClient<'a> {
 
     /// Takes the messages that wait, each to where it belongs, and acknowledges them. What finds no room stays at the
     /// operator.
+    ///
+    /// An error behind messages that were acknowledged, some of them kept nowhere else, is told by the next call to this or
+    /// to [`announce_room`](Self::announce_room).
     pub fn receive<T: Transport>(
         &mut self,
         attachment: &Attachment,
@@ -343,18 +363,31 @@ impl<'a> MtClient<'a> {
         self.announce_room(attachment, usim)?;
         let mut received = Vec::new();
         for waiting in self.messages(attachment, patience)? {
-            match self.take(&waiting, usim) {
-                Ok((one, report)) => {
-                    self.report(attachment, &waiting.id, report)?;
-                    received.push(one);
-                }
+            match self.take_one(attachment, &waiting, usim) {
+                Ok(one) => received.push(one),
+                Err(error) if received.is_empty() => return Err(error),
                 Err(error) => {
-                    self.acknowledge(attachment, &waiting.id, false)?;
-                    return Err(error);
+                    self.failed = Some(error);
+                    break;
                 }
             }
         }
         Ok(received)
+    }
+
+    fn take_one<T: Transport>(
+        &mut self,
+        attachment: &Attachment,
+        waiting: &Waiting,
+        usim: &mut Usim<T>,
+    ) -> Result<Received, MtError> {
+        match self.take(waiting, usim) {
+            Ok((one, report)) => self.report(attachment, &waiting.id, report).map(|()| one),
+            Err(error) => {
+                self.acknowledge(attachment, &waiting.id, false)?;
+                Err(error)
+            }
+        }
     }
 
     /// The messages that are kept and that nobody has read yet: those a device had taken that was cut off before it showed
@@ -369,6 +402,21 @@ impl<'a> MtClient<'a> {
             }
         }
         Ok(unread)
+    }
+
+    /// What came of long messages that are kept nowhere and whose other parts have not come: they were acknowledged, so that
+    /// nobody sends them again, and with this client they are gone. What is missing is an ellipsis.
+    pub fn given_up(&mut self) -> Vec<Received> {
+        const MISSING: &str = "…";
+        let show = |(from, parts): (Address, Vec<Option<UserData>>)| {
+            let about = parts.iter().flatten().next().map(About::by).unwrap_or_default();
+            let is_text = parts.iter().flatten().all(|part| part.as_text().is_some());
+            let text = parts.iter().map(|part| part.as_ref().and_then(UserData::as_text));
+            let text = is_text.then(|| text.map(|text| text.unwrap_or_else(|| MISSING.into())).collect());
+            let about = About { is_incomplete: true, ..about };
+            Received::Shown { from: from.value().to_owned(), text, about }
+        };
+        self.shown.give_up().map(show).collect()
     }
 
     fn take<T: Transport>(&mut self, waiting: &Waiting, usim: &mut Usim<T>) -> Result<(Received, Report), MtError> {
@@ -389,8 +437,11 @@ impl<'a> MtClient<'a> {
             Handling::Show => {
                 self.tell(What::Sms { record: None }, false);
                 let (about, from) = (About::of(&deliver), deliver.from.clone());
-                let text = self.parts.add(&from, deliver.data).and_then(|message| message.as_text());
-                return Ok((Received::Shown { from: from.value().to_owned(), text, about }, Report::Taken));
+                let received = match self.shown.add(&from, deliver.data) {
+                    Some(whole) => Received::Shown { from: from.value().to_owned(), text: whole.as_text(), about },
+                    None => Received::Part,
+                };
+                return Ok((received, Report::Taken));
             }
             Handling::ToCard if usim.takes_sms_downloads()? => {
                 self.tell(What::Sms { record: None }, false);
@@ -503,7 +554,7 @@ mod tests {
     use crate::testing::{Dialogue, FakeServer, answer};
     use crate::usim::{GsmAnswer, UmtsAnswer};
     use hex_literal::hex;
-    use sms::{DataCoding, Timestamp, UserData};
+    use sms::{DataCoding, Element, Indication, Timestamp};
 
     const JSON: &str = "application/json";
     const REQUEST: &str =
@@ -695,11 +746,38 @@ mod tests {
         };
         let shown = |text: &str, about| Received::Shown { from: "81901234567".into(), text: Some(text.into()), about };
         let class_0 = About { class: Some(0), ..About::default() };
-        let waiting = Some(sms::handling::Waiting { active: true, kind: sms::handling::WaitingKind::Voicemail });
+        let kind = sms::handling::WaitingKind::Voicemail;
+        let waiting = vec![sms::handling::Waiting { active: true, kind, count: None }];
+        let counted = vec![sms::handling::Waiting { active: true, kind, count: Some(5) }];
+        let header = vec![Element::Indication(Indication { kind_and_storage: 0x00, count: 5 })];
+        let no_text = |class: u8| Received::Shown {
+            from: "81901234567".into(),
+            text: None,
+            about: About { class: Some(class), ..About::default() },
+        };
         let configuration = UserData::to_port(CONFIGURATION_PORT, 0, b"x-aescfg,ap2009").unwrap();
         for (message, expected) in [
-            (deliver(0x00, data(0x10, "now")), shown("now", class_0)),
-            (deliver(0x41, data(0xF0, "now")), shown("now", class_0)),
+            (deliver(0x00, data(0x10, "now")), shown("now", class_0.clone())),
+            (deliver(0x41, data(0xF0, "now")), shown("now", class_0.clone())),
+            // Octets, and text that is compressed: there is nothing to read, and the person hears of it.
+            (deliver(0x00, data(0xF4, "now")), no_text(0)),
+            (deliver(0x00, data(0x14, "now")), no_text(0)),
+            (deliver(0x00, data(0x30, "now")), no_text(0)),
+            (deliver(0x00, data(0x38, "now!")), no_text(0)),
+            (deliver(0x00, data(0x10, "")), shown("", class_0)),
+            // That voice mail waits, said in the header: told, and not stored.
+            (
+                deliver(0x00, UserData { header: header.clone(), ..data(0x00, "5 new") }),
+                shown("5 new", About { waiting: counted.clone(), ..About::default() }),
+            ),
+            (
+                deliver(0x00, UserData { header, ..data(0xF5, "x") }),
+                Received::Shown {
+                    from: "81901234567".into(),
+                    text: None,
+                    about: About { class: Some(1), waiting: counted, ..About::default() },
+                },
+            ),
             (deliver(0x40, data(0x00, "never")), Received::Discarded),
             (deliver(0x40, data(0x10, "never")), Received::Discarded),
             (deliver(0x40, configuration), Received::Discarded),
@@ -717,6 +795,68 @@ mod tests {
             assert_eq!(requests[1].body, r#"{"delivered":true}"#);
             assert!(card.is_finished());
         }
+    }
+
+    /// A long message of class 0 is shown when it is whole; what came of one that is not, when the device waits no longer.
+    #[test]
+    fn long_messages_that_are_shown() {
+        let part = |reference, sequence, coding| {
+            let data = sms::split(&"0123456789".repeat(17), reference).unwrap().swap_remove(sequence);
+            waiting("m", UserData { coding: DataCoding(coding), ..data }).0
+        };
+        let list = [part(7, 1, 0x10), part(8, 1, 0x10), part(9, 1, 0x14), part(7, 0, 0x10)].join(",");
+        let mut card = Dialogue::new(&[
+            ("00A4040407A000000087100200", "9000"),
+            ("00A4000C026F43", "9000"),
+            ("00B0000002", "FFFF9000"),
+        ]);
+        let mut usim = Usim::open(&mut card, None).unwrap();
+        let done = || answer(204, "", "");
+        let answers = vec![answer(200, JSON, &format!(r#"{{"messages":[{list}]}}"#)), done(), done(), done(), done()];
+        let ((received, given_up, nothing), ..) = with_client(answers, |client| {
+            let attachment = Attachment(Token::new("a1", None));
+            let received = client.receive(&attachment, Duration::ZERO, &mut usim).unwrap();
+            (received, client.given_up(), client.given_up())
+        });
+        let shown = |text: Option<&str>, is_incomplete| Received::Shown {
+            from: "81901234567".into(),
+            text: text.map(str::to_owned),
+            about: About { class: Some(0), is_incomplete, ..About::default() },
+        };
+        let whole = "0123456789".repeat(17);
+        assert_eq!(received, [Received::Part, Received::Part, Received::Part, shown(Some(&whole), false)]);
+        let end = format!("…{}", &whole[153..]);
+        assert_eq!(given_up, [shown(Some(&end), true), shown(None, true)]);
+        assert_eq!(nothing, []);
+        assert!(card.is_finished());
+    }
+
+    /// What was acknowledged and is kept nowhere is told, though the next message finds the card out of order; that is told
+    /// then.
+    #[test]
+    fn what_was_acknowledged_is_told_before_an_error() {
+        let class_0 = waiting("m1", UserData { coding: DataCoding(0x10), ..UserData::text("now").unwrap() }).0;
+        let other = waiting("m2", UserData::text("later").unwrap()).0;
+        let mut card = Dialogue::new(&[
+            ("00A4040407A000000087100200", "9000"),
+            ("00A4000C026F43", "9000"),
+            ("00B0000002", "FFFF9000"),
+            ("00A40004026F3C00", "6F00"),
+        ]);
+        let mut usim = Usim::open(&mut card, None).unwrap();
+        let done = || answer(204, "", "");
+        let answers = vec![answer(200, JSON, &format!(r#"{{"messages":[{class_0},{other}]}}"#)), done(), done()];
+        let ((received, then), requests, _) = with_client(answers, |client| {
+            let attachment = Attachment(Token::new("a1", None));
+            let received = client.receive(&attachment, Duration::ZERO, &mut usim);
+            (received, client.announce_room(&attachment, &mut usim))
+        });
+        let about = About { class: Some(0), ..About::default() };
+        let now = Received::Shown { from: "81901234567".into(), text: Some("now".into()), about };
+        assert_eq!(received, Ok(vec![now]));
+        assert!(matches!(then, Err(MtError::Usim(_))), "{then:?}");
+        let bodies: Vec<_> = requests[1..].iter().map(|request| request.body.as_str()).collect();
+        assert_eq!(bodies, [r#"{"delivered":true}"#, r#"{"delivered":false}"#]);
     }
 
     /// A message for the card itself goes to it; where it takes none, it is kept there.
