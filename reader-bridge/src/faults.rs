@@ -180,6 +180,10 @@ impl<T: Transport> Transport for FaultInjector<T> {
     fn release(&mut self) {
         self.inner.release();
     }
+
+    fn is_emulated(&self) -> bool {
+        self.inner.is_emulated()
+    }
 }
 
 /// On the card's side a lost power stays lost: the card is silent until its reader powers it on again.

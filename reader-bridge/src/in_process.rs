@@ -55,6 +55,10 @@ impl<C: Icc + Send> Transport for InProcess<C> {
     fn atr(&self) -> &[u8] {
         &self.atr
     }
+
+    fn is_emulated(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,11 @@ pub trait Transport: Send {
 
     /// Others may use the card again.
     fn release(&mut self) {}
+
+    /// Whether the card runs in this process: its memory is a file of this machine then, not a chip.
+    fn is_emulated(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -50,6 +55,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn release(&mut self) {
         (**self).release();
     }
+    fn is_emulated(&self) -> bool {
+        (**self).is_emulated()
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for &mut T {
@@ -70,6 +78,9 @@ impl<T: Transport + ?Sized> Transport for &mut T {
     }
     fn release(&mut self) {
         (**self).release();
+    }
+    fn is_emulated(&self) -> bool {
+        (**self).is_emulated()
     }
 }
 

@@ -140,6 +140,10 @@ impl<T: Transport, O: Observer + Send> Transport for Tracer<T, O> {
     fn release(&mut self) {
         self.inner.release();
     }
+
+    fn is_emulated(&self) -> bool {
+        self.inner.is_emulated()
+    }
 }
 
 impl<T: Icc, O: Observer> Icc for Tracer<T, O> {

@@ -177,6 +177,17 @@ pub enum CardError {
         /// Status word.
         sw: StatusWord,
     },
+    /// A function ended with 6581, and what did not take its writes is a disk of this machine.
+    #[error(
+        "the eUICC refused {function}: {sw}, its image cannot be written; look whether the disk that it is on is full, or \
+         cannot be written to, and try again"
+    )]
+    Disk {
+        /// As in [`CardError::Status`].
+        function: &'static str,
+        /// Status word.
+        sw: StatusWord,
+    },
     /// A function's response is not what SGP.22 says.
     #[error("the eUICC's answer to {function} is not understood ({cause}); its firmware may be faulty")]
     Response {

@@ -13,7 +13,11 @@ const STATUS_WORDS: &[(StatusWord, &str)] = &[
     (StatusWord::CONDITIONS_NOT_SATISFIED, "this is not possible now; reset the card and start the procedure again"),
     (StatusWord::SECURITY_STATUS_NOT_SATISFIED, "another application than the ISD-R is selected; reset the card"),
     (StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED, "the logical channel was closed; reset the card"),
-    (StatusWord::MEMORY_PROBLEM, "its memory failed; try again, and replace the card if it stays so"),
+    (
+        StatusWord::MEMORY_PROBLEM,
+        "its memory failed; try again, and replace the card if it stays so (if `vuicc card run` runs it, look there: the disk \
+         of its image may be full)",
+    ),
     (StatusWord::NOT_ENOUGH_MEMORY, "its memory is full; delete a profile"),
     (StatusWord::TECHNICAL_PROBLEM, "it has a technical problem; reset the card and look at the profile list"),
 ];

@@ -135,11 +135,20 @@ impl<T: Transport> IsdR<T> {
                 return Err(CardError::Unannounced(function).into());
             }
             if !sw.is_ok() {
-                return Err(CardError::Status { function, sw }.into());
+                return Err(self.refused(function, sw).into());
             }
         }
         self.serve_proactive_commands(sw)?;
         Ok(data)
+    }
+
+    /// A function ended with this status word.
+    fn refused(&self, function: &'static str, sw: StatusWord) -> CardError {
+        if sw == StatusWord::MEMORY_PROBLEM && self.transport.is_emulated() {
+            CardError::Disk { function, sw }
+        } else {
+            CardError::Status { function, sw }
+        }
     }
 
     /// Resets the card, so that it starts with the profile now enabled. The channel is opened again when needed.
@@ -216,7 +225,7 @@ impl<T: Transport> IsdR<T> {
             }
             let fetched = self.exchange(&CommandBuf::new(class(true, 0), Ins::FETCH, 0, 0).le(sw.sw2()))?;
             let Some(command) = ProactiveCommand::parse(&fetched.data) else {
-                return Err(CardError::Status { function: "FETCH", sw: fetched.sw }.into());
+                return Err(self.refused("FETCH", fetched.sw).into());
             };
             reset |= command.asks_for_reset();
             let response = CommandBuf::new(class(true, 0), Ins::TERMINAL_RESPONSE, 0, 0);
@@ -279,6 +288,10 @@ impl<T: Transport> Transport for Counted<T> {
     fn release(&mut self) {
         self.inner.release();
     }
+
+    fn is_emulated(&self) -> bool {
+        self.inner.is_emulated()
+    }
 }
 
 #[cfg(test)]
@@ -326,6 +339,19 @@ mod tests {
         assert_eq!(store_data(5, &message, 255)[0].to_bytes()[..2], [0xC1, 0xE2]);
         assert_eq!(store_data(0, &message, 0).len(), 250);
         assert_eq!(store_data(0, &[0; 300], 1).get(257).unwrap().to_bytes()[3], 1);
+    }
+
+    /// A chip is replaced when its memory fails; of an image it is the disk that does.
+    #[test]
+    fn a_memory_that_fails() {
+        for (emulated, advice) in [(false, "replace the card"), (true, "look whether the disk that it is on is full")] {
+            let mut card = dialogue(&[("81E2910003BF2E0000", "6581")]);
+            card.emulated = emulated;
+            let mut isd_r = IsdR::open(card, Options::default()).unwrap();
+            let text = isd_r.es10("GetEUICCChallenge", &hex::decode("BF2E00").unwrap()).unwrap_err().to_string();
+            assert!(text.contains("6581") && text.contains(advice), "{text}");
+            assert_eq!(text.contains("replace"), !emulated, "{text}");
+        }
     }
 
     #[test]

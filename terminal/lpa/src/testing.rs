@@ -23,6 +23,7 @@ pub(crate) fn vector(name: &str) -> Option<Vec<u8>> {
 pub(crate) struct Dialogue {
     steps: VecDeque<(String, Vec<u8>)>,
     pub(crate) resets: usize,
+    pub(crate) emulated: bool,
 }
 
 impl Dialogue {
@@ -30,7 +31,7 @@ impl Dialogue {
         // An answer that is none: another program has reset the card.
         let answer = |answer: &str| if answer == "reset" { Vec::new() } else { hex::decode(answer).unwrap() };
         let steps = steps.iter().map(|(command, text)| ((*command).into(), answer(text)));
-        Self { steps: steps.collect(), resets: 0 }
+        Self { steps: steps.collect(), resets: 0, emulated: false }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -56,6 +57,10 @@ impl Transport for Dialogue {
 
     fn atr(&self) -> &[u8] {
         &[]
+    }
+
+    fn is_emulated(&self) -> bool {
+        self.emulated
     }
 }
 
