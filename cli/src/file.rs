@@ -95,7 +95,7 @@ fn beside(path: &Path, contents: &[u8], readers: Readers) -> io::Result<tempfile
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(readers.mode()));
     let mut file = builder.tempfile_in(folder).map_err(without_path)?;
-    file.write_all(contents).map_err(without_path)?;
+    file.as_file_mut().write_all(contents)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
@@ -104,7 +104,11 @@ fn beside(path: &Path, contents: &[u8], readers: Readers) -> io::Result<tempfile
 fn without_path(error: io::Error) -> io::Error {
     let below = error.get_ref().and_then(|wrapped| wrapped.source());
     let code = below.and_then(|below| below.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error);
-    code.map_or(error, io::Error::from_raw_os_error)
+    match code {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None if error.get_ref().is_some() && error.kind() != io::ErrorKind::Other => error.kind().into(),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +133,7 @@ mod tests {
         }
         let nowhere = folder.path().join("nowhere/keys.pem");
         let Err(Failure::Because(text)) = make(&nowhere, b"", Readers::Owner, "the key") else { panic!() };
-        assert!(text.starts_with("cannot write the key to "), "{text}");
+        assert!(text.starts_with("cannot write the key to ") && !text.contains(".new"), "{text}");
     }
 
     #[test]

@@ -132,6 +132,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments, &context),
     };
     match outcome {
+        Ok(()) if output::is_lost() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

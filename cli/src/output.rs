@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -64,8 +65,35 @@ impl Output {
 
 fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+    let printed = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    // The kind stays: whoever read may have seen enough.
+    printed.map_err(|error| io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
+}
+
+/// Set where something was to be written and was not, though the command went on.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Something cannot be written, which is no reason to stop here: it is told at once, and the command fails in the end.
+pub(crate) fn lose(cause: &str) {
+    LOST.store(true, Ordering::Relaxed);
+    tell(&format!("vuicc: {cause}"));
+}
+
+/// Whether [`lose`] was called.
+pub(crate) fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// What is printed beside something that goes on whether it can be printed or not; the first failure is told. That nobody
+/// listens any more is none.
+pub(crate) fn beside(printed: io::Result<()>) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if let Err(error) = printed
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !TOLD.swap(true, Ordering::Relaxed)
+    {
+        lose(&error.to_string());
+    }
 }
 
 /// Says something to the person, on stderr, in one line. There is nobody to tell that this failed.

@@ -11,7 +11,7 @@ use reader_bridge::{InProcess, PcscReader, Transport};
 
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, image};
-use crate::output::tell;
+use crate::output::{lose, tell};
 
 /// The options that choose a card.
 #[derive(Debug, Args)]
@@ -124,6 +124,7 @@ impl TraceArguments {
             }
             Box::new(file)
         };
+        let file = TraceFile { file, path: path.clone(), ended: false };
         let json = path.extension().is_some_and(|extension| extension == "json");
         let label = label.map_or("", String::as_str);
         Ok(Some(if json {
@@ -131,5 +132,72 @@ impl TraceArguments {
         } else {
             watcher(TextTrace::new(file).labelled(label))
         }))
+    }
+}
+
+/// The file of a trace. That it cannot be written must not stop the card: the trace ends there, for one with a gap in it would
+/// be of another dialogue; that is told, and the command fails in the end.
+struct TraceFile {
+    file: Box<dyn Write + Send>,
+    path: PathBuf,
+    ended: bool,
+}
+
+impl TraceFile {
+    fn or_end<T>(&mut self, outcome: io::Result<T>, instead: T) -> io::Result<T> {
+        match outcome {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.ended = true;
+                lose(&format!("cannot write the trace to {}: {error}; it ends there", self.path.display()));
+                Ok(instead)
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Write for TraceFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(octets.len());
+        }
+        let written = self.file.write(octets);
+        self.or_end(written, octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let flushed = self.file.flush();
+        self.or_end(flushed, ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for some octets.
+    struct Disk(usize);
+
+    impl Write for Disk {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            let written = octets.len().min(self.0);
+            self.0 -= written;
+            if written == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(written) }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_trace_ends_where_the_disk_is_full() {
+        let mut trace = TraceFile { file: Box::new(Disk(8)), path: "t.apdu".into(), ended: false };
+        assert!(trace.write_all(b"> 00A4").is_ok() && !trace.ended);
+        assert!(trace.write_all(b"< 9000").is_ok() && trace.ended);
+        assert!(crate::output::is_lost());
+        assert!(trace.write_all(b"> 00B0").is_ok() && trace.flush().is_ok());
     }
 }

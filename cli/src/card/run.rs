@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::file::image;
-use crate::output::Output;
+use crate::output::{Output, beside};
 use crate::target::{TraceArguments, Watcher};
 use crate::{Context, asynchronous};
 
@@ -122,6 +122,6 @@ fn tell(output: Output, image: &std::path::Path, slot: &str, link: &Link<'_>) {
         Link::Ejected => ("ejected", None),
     };
     // Nobody listening is no reason to eject the card.
-    let _ = output.json(&json!({ "card": image, "reader": slot, "event": event, "cause": cause }));
-    let _ = output.text(format_args!("{} in {slot}: {link}", image.display()));
+    beside(output.json(&json!({ "card": image, "reader": slot, "event": event, "cause": cause })));
+    beside(output.text(format_args!("{} in {slot}: {link}", image.display())));
 }

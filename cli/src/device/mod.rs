@@ -24,6 +24,7 @@ use rsp::Imei;
 use crate::failure::Failure;
 use crate::file::not_stdout;
 use crate::lpa::{ServerArguments, ci};
+use crate::output::beside;
 use crate::{Context, random};
 use memory::Memory;
 
@@ -184,7 +185,7 @@ fn teller(context: &Context) -> impl FnMut(Event) + use<> {
     let output = context.output;
     move |event| {
         // Whoever does not read on has no interest in events.
-        let _ = output.put(&event);
+        beside(output.put(&event));
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::lpa::user::Terminal;
-use crate::output::{Output, tell};
+use crate::output::{Output, beside, tell};
 use crate::qr;
 use crate::question::{ask, ask_while, is_yes};
 
@@ -68,7 +68,7 @@ impl Person {
 
     fn tell(self, object: &serde_json::Value) {
         // Whoever does not read on has no interest in questions.
-        let _ = self.output.json(object);
+        beside(self.output.json(object));
     }
 }
 

@@ -14,6 +14,7 @@ use super::user::Terminal;
 use super::{Card, Session};
 use crate::element::SimaResponse;
 use crate::failure::Failure;
+use crate::output::beside;
 use crate::qr;
 use crate::server_address::server_address;
 
@@ -79,12 +80,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
             if let LpaError::Installation { command, reason, sima_response } = error {
                 let sima_response = SimaResponse::read(sima_response.as_deref());
                 // The error itself is told in any case.
-                let _ = output.json(&NotInstalled {
+                beside(output.json(&NotInstalled {
                     event: "not_installed",
                     bpp_command: command.to_string(),
                     error_reason: reason.to_string(),
                     sima_response,
-                });
+                }));
             }
         })?;
         let sima_response = SimaResponse::read(Some(&installed.sima_response));

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use lpa::{Decision, Offer, Progress, User};
 use serde_json::json;
 
-use crate::output::{Output, count, tell, tell_over, within_a_line};
+use crate::output::{Output, beside, count, tell, tell_over, within_a_line};
 use crate::question;
 
 /// Progress goes to stderr as text, or to stdout as JSON; questions are asked where a person sits.
@@ -50,7 +50,7 @@ impl User for Terminal {
         };
         if self.output.is_json() {
             // Whoever does not read on has no interest in progress.
-            let _ = self.output.json(&json!({ "event": "progress", "kind": kind, "text": told, "apdus": apdus }));
+            beside(self.output.json(&json!({ "event": "progress", "kind": kind, "text": told, "apdus": apdus })));
             return;
         }
         match event {
