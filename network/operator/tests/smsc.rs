@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 
 on_each_database! {
     stored_and_forwarded,
+    one_that_cannot_be_read_holds_up_no_other,
     time_is_up,
     a_phone_that_cannot_take_it,
     whom_a_number_reaches,
@@ -107,6 +108,23 @@ fn submission(text: &str) -> Submission {
 
 fn text(tpdu: &[u8]) -> String {
     Deliver::decode(tpdu).unwrap().data.as_text().unwrap()
+}
+
+async fn one_that_cannot_be_read_holds_up_no_other(place: &Place) {
+    let (smsc, _) = smsc_at(place).await;
+    let mut ids = Vec::new();
+    for text in ["one", "two"] {
+        ids.push(smsc.submit(&submission(text), NOW).await.unwrap());
+    }
+    let database = Database::open(&place.url).await.unwrap();
+    let damage = sqlx::query("UPDATE sms_message SET tpdu = '5A' WHERE id = $1").bind(&ids[0]);
+    damage.execute(database.pool()).await.unwrap();
+    for _ in 0..2 {
+        let waiting = smsc.waiting(&imsi(OLD), NOW).await.unwrap();
+        assert_eq!(waiting.iter().map(|message| text(&message.tpdu)).collect::<Vec<_>>(), ["two"]);
+    }
+    let fate = smsc.query("as", &ids[0], &Address::international("1000")).await.unwrap();
+    assert_eq!((fate.state, fate.final_at), (State::Undeliverable, Some(NOW)));
 }
 
 async fn stored_and_forwarded(place: &Place) {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sms::{Deliver, Timestamp};
-use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use tokio::sync::broadcast;
 
@@ -189,12 +188,21 @@ impl Smsc {
         let sql = "SELECT id, tpdu FROM sms_message \
                    WHERE imsi = $1 AND state = $2 AND not_before <= $3 AND expires_at > $3 ORDER BY id LIMIT $4";
         let rows = query(sql).bind(imsi.as_str()).bind(State::Enroute.name()).bind(seconds(now)).bind(HANDFUL);
-        let waiting = |row: &AnyRow| {
+        let mut waiting = Vec::new();
+        for row in rows.fetch_all(self.inner.database.pool()).await? {
             let (id, sealed): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let tpdu = self.inner.hlr.unseal(&label(&id), &sealed)?.to_vec();
-            Ok(Waiting { id, tpdu })
-        };
-        rows.fetch_all(self.inner.database.pool()).await?.iter().map(waiting).collect()
+            match self.inner.hlr.unseal(&label(&id), &sealed) {
+                Ok(tpdu) => waiting.push(Waiting { id, tpdu: tpdu.to_vec() }),
+                Err(error) => {
+                    // It never will be, and would keep those behind it waiting.
+                    tracing::error!(id, %error, "a message that cannot be read is undeliverable");
+                    let update = bind_final(final_sql(""), State::Undeliverable, now, &id);
+                    self.inner.database.write(update, Durability::Disk).await?;
+                    self.tell(News::Receipts);
+                }
+            }
+        }
+        Ok(waiting)
     }
 
     /// A phone says that it has a message, or that it could not take it. Saying so again changes nothing.
