@@ -204,6 +204,8 @@ fn a_key_is_changed_whatever_is_damaged() {
     let imsi = told["damaged"][0]["name"].as_str().expect("an IMSI");
     assert!(!rotated.status.success() && told["secrets"] == 3, "{told}");
     assert!(rotated.stderr.contains(&format!("subscription.k of {imsi}")), "{rotated:#?}");
+    let listed = run(command(&state, ["operator", "subscriber", "list", "--database"]).arg(&operator)).success();
+    assert!(listed.stderr.contains(&format!("subscription.k of {imsi} cannot be read")), "{listed:#?}");
     desk.vuicc(&["operator", "subscriber", "remove", imsi, "--database", text(&operator)]);
     let (told, rotated) = rotate("operator", text(&operator));
     assert!(rotated.status.success() && told["secrets"] == 2, "{told}");

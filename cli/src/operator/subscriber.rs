@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use operator::boss::{Identifier, Subject};
-use operator::hlr::{Change, Hlr, HlrError, Lookup, Status, Subscription};
+use operator::hlr::{Change, Damaged, Hlr, HlrError, Lookup, Status, Subscription};
 use operator::{Imsi, Msisdn};
 use rsp::{Eid, Iccid};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::provision::{self, ACTOR};
 use super::settings::SettingsArguments;
 use super::state::DatabaseArguments;
 use crate::failure::Failure;
+use crate::output::tell;
 use crate::subscriber::file;
 use crate::{Context, random};
 
@@ -197,6 +198,11 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             }
             for subscription in &subscriptions {
                 put(&hlr, subscription, context).await?;
+            }
+            for Damaged { what, name, why } in hlr.damaged().await? {
+                tell(&format!(
+                    "vuicc: {what} of {name} cannot be read: {why}; a subscription that is removed and added again works"
+                ));
             }
             Ok(())
         }

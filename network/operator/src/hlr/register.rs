@@ -29,10 +29,31 @@ pub(crate) async fn lookup(tx: &mut AnyConnection, by: Lookup<'_>) -> Result<Vec
     query(AssertSqlSafe(sql)).bind(value).fetch_all(tx).await?.iter().map(subscription).collect()
 }
 
-/// All subscriptions.
+/// All subscriptions that can be read, each by itself.
 pub(crate) async fn subscriptions(tx: &mut AnyConnection) -> Result<Vec<Subscription>, HlrError> {
     let sql = format!("SELECT {SUBSCRIPTION} ORDER BY s.imsi");
-    query(AssertSqlSafe(sql)).fetch_all(tx).await?.iter().map(subscription).collect()
+    let rows = query(AssertSqlSafe(sql)).fetch_all(tx).await?;
+    Ok(rows.iter().filter_map(|row| subscription(row).ok()).collect())
+}
+
+/// A subscription as it is kept.
+pub(super) struct Kept {
+    /// Its IMSI.
+    pub(super) name: String,
+    /// K and OPc, sealed.
+    pub(super) keys: [String; 2],
+    /// Whether the rest of it can be read.
+    pub(super) read: Result<(), HlrError>,
+}
+
+/// All subscriptions, as they are kept.
+pub(super) async fn kept(tx: &mut AnyConnection) -> Result<Vec<Kept>, HlrError> {
+    let sql = "SELECT imsi, iccid, msisdn, eid, status, k, opc FROM subscription ORDER BY imsi";
+    let kept = |row: &AnyRow| {
+        let (name, keys) = (row.try_get(0)?, [row.try_get(5)?, row.try_get(6)?]);
+        Ok(Kept { name, keys, read: subscription(row).map(drop) })
+    };
+    query(sql).fetch_all(tx).await?.iter().map(kept).collect()
 }
 
 /// A group, if this number is shared.

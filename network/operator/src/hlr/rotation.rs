@@ -36,14 +36,14 @@ pub struct Rotation {
     pub damaged: Vec<Damaged>,
 }
 
-/// A secret that does not open.
+/// Something that is kept but cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// Table and column.
+    /// The table; of a secret with its column.
     pub what: String,
     /// The row: an IMSI, or another name.
     pub name: String,
-    /// Why it does not open.
+    /// Why it cannot be read.
     pub why: String,
 }
 
@@ -182,6 +182,13 @@ mod tests {
         ] {
             query(sql).bind(imsi(number).as_str()).execute(hlr.database.pool()).await.unwrap();
         }
+        let named = async |hlr: &Hlr| {
+            let damaged = hlr.damaged().await.unwrap();
+            damaged.into_iter().map(|one| (one.what, one.name)).collect::<Vec<_>>()
+        };
+        let expected = [("subscription.k", "001010000000001"), ("subscription.opc", "001010000000002")]
+            .map(|(what, name)| (what.to_owned(), name.to_owned()));
+        assert_eq!(named(&hlr).await, expected);
         // A server beside it would go on with the key of before.
         let beside = Hlr::new(hlr.database.clone(), MasterKey::new([1; 32]));
         assert!(matches!(beside.rotate(MasterKey::new([2; 32])).await, Err(HlrError::NotAlone)));
@@ -190,8 +197,9 @@ mod tests {
         let alone = Database::open_alone(&place.url).await.unwrap();
         let (hlr, rotation) = Hlr::new(alone, MasterKey::new([1; 32])).rotate(MasterKey::new([2; 32])).await.unwrap();
         assert_eq!(rotation.sealed, 4);
-        let damaged: Vec<_> = rotation.damaged.iter().map(|one| (&*one.what, &*one.name)).collect();
-        assert_eq!(damaged, [("subscription.k", "001010000000001"), ("subscription.opc", "001010000000002")]);
+        let damaged: Vec<_> = rotation.damaged.into_iter().map(|one| (one.what, one.name)).collect();
+        assert_eq!(damaged, expected);
+        assert_eq!(named(&hlr).await, expected);
         assert_eq!(*hlr.credentials(&imsi(3)).await.unwrap().1.k, [3; 16]);
         assert!(hlr.credentials(&imsi(1)).await.is_err() && hlr.credentials(&imsi(2)).await.is_err());
         // The way out.
@@ -205,6 +213,12 @@ mod tests {
         let alone = Database::open_alone(&place.url).await.unwrap();
         let (hlr, rotation) = Hlr::new(alone, MasterKey::new([2; 32])).rotate(MasterKey::new([3; 32])).await.unwrap();
         assert_eq!((rotation.sealed, rotation.damaged), (6, Vec::new()));
+        // One that cannot be read hides nobody else.
+        let lost = query("UPDATE subscription SET status = 'lost' WHERE imsi = $1").bind(imsi(2).to_string());
+        lost.execute(hlr.database.pool()).await.unwrap();
+        let listed: Vec<_> = hlr.subscriptions().await.unwrap().into_iter().map(|one| one.imsi).collect();
+        assert_eq!(listed, [imsi(1), imsi(3)]);
+        assert_eq!(named(&hlr).await, [("subscription".to_owned(), imsi(2).to_string())]);
         hlr.close().await;
     }
 }

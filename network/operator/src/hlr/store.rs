@@ -10,7 +10,7 @@ use sqlx::{Row, query, query_as, query_scalar};
 use zeroize::Zeroizing;
 
 use super::seal::{MasterKey, SealBroken};
-use super::{AlgorithmSet, Credentials, Group, Member, Mode, Status, Subscription, register};
+use super::{AlgorithmSet, Credentials, Damaged, Group, Member, Mode, Status, Subscription, register};
 use crate::database::{Database, DatabaseError, Durability, change, met_another};
 use crate::{Imsi, Msisdn};
 
@@ -179,9 +179,27 @@ impl Hlr {
         register::lookup(&mut *self.database.pool().acquire().await?, by).await
     }
 
-    /// All subscriptions.
+    /// All subscriptions that can be read; see [`damaged`](Self::damaged).
     pub async fn subscriptions(&self) -> Result<Vec<Subscription>, HlrError> {
         register::subscriptions(&mut *self.database.pool().acquire().await?).await
+    }
+
+    /// Subscriptions that are kept but cannot be read, or whose keys cannot; those are listed too.
+    pub async fn damaged(&self) -> Result<Vec<Damaged>, HlrError> {
+        let mut damaged = Vec::new();
+        let all = register::kept(&mut *self.database.pool().acquire().await?).await?;
+        for register::Kept { name, keys: [k, opc], read } in all {
+            let keys = [("k", k), ("opc", opc)].map(|(column, sealed)| {
+                let opened = self.unseal(&format!("{column}/{name}"), &sealed);
+                (format!("subscription.{column}"), opened.map(drop))
+            });
+            for (what, outcome) in [("subscription".to_owned(), read)].into_iter().chain(keys) {
+                if let Err(error) = outcome {
+                    damaged.push(Damaged { what, name: name.clone(), why: error.to_string() });
+                }
+            }
+        }
+        Ok(damaged)
     }
 
     /// Adds a subscription.
