@@ -4,6 +4,7 @@ use rasn::types::Utf8String;
 use rasn::{AsnType, Decode, Decoder as _, Encode};
 
 use crate::code::integer_codes;
+use crate::elements::{Element, Elements};
 
 /// `EuiccConfiguredAddressesRequest ::= [60] SEQUENCE {}`, ES10a.GetEuiccConfiguredAddresses
 #[derive(AsnType, Decode, Encode, Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,23 @@ pub struct EuiccConfiguredAddressesResponse {
     /// FQDN of the root SM-DS.
     #[rasn(tag(1))]
     pub root_ds_address: Utf8String,
+}
+
+/// [`EuiccConfiguredAddressesResponse`] as it is read element by element.
+#[derive(AsnType, Decode, Debug, Clone, Default, PartialEq, Eq)]
+#[rasn(tag(60))]
+pub struct EuiccConfiguredAddressesElements {
+    /// FQDN of the default SM-DP+.
+    #[rasn(tag(0))]
+    pub default_dp_address: Option<Utf8String>,
+    /// FQDN of the root SM-DS.
+    #[rasn(tag(1))]
+    pub root_ds_address: Option<Utf8String>,
+}
+
+impl Elements for EuiccConfiguredAddressesElements {
+    const ELEMENTS: &'static [Element] =
+        &[Element::optional(0x80, "defaultDpAddress"), Element::mandatory(0x81, "rootDsAddress")];
 }
 
 /// `SetDefaultDpAddressRequest ::= [63] SEQUENCE`, ES10a.SetDefaultDpAddress

@@ -5,6 +5,7 @@ use rasn::types::{OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode};
 
 use crate::code::{integer_codes, named_bits};
+use crate::elements::{Element, Elements};
 use crate::metadata::PprIds;
 use crate::{SubjectKeyIdentifier, VersionType};
 
@@ -133,6 +134,59 @@ pub struct EuiccInfo2 {
     /// Where certification data is found.
     #[rasn(tag(12))]
     pub certification_data_object: Option<CertificationDataObject>,
+}
+
+/// [`EuiccInfo2`] as it is read element by element.
+#[derive(AsnType, Decode, Debug, Clone, Default, PartialEq, Eq)]
+#[rasn(tag(34))]
+pub struct EuiccInfo2Elements {
+    /// Release of the profile package specification.
+    #[rasn(tag(1))]
+    pub profile_version: Option<VersionType>,
+    /// Release of SGP.22.
+    #[rasn(tag(2))]
+    pub svn: Option<VersionType>,
+    /// Version of the card's own software.
+    #[rasn(tag(3))]
+    pub euicc_firmware_ver: Option<VersionType>,
+    /// Memory left; see [`ExtCardResource`].
+    #[rasn(tag(4))]
+    pub ext_card_resource: Option<OctetString>,
+    /// What profiles may ask for.
+    #[rasn(tag(5))]
+    pub uicc_capability: Option<UiccCapability>,
+    /// Optional parts of SGP.22.
+    #[rasn(tag(8))]
+    pub rsp_capability: Option<RspCapability>,
+    /// CIs whose server certificates the eUICC accepts, preferred first.
+    #[rasn(tag(9))]
+    pub euicc_ci_pk_id_list_for_verification: Option<Vec<SubjectKeyIdentifier>>,
+    /// CIs the eUICC has a certificate under, preferred first.
+    #[rasn(tag(10))]
+    pub euicc_ci_pk_id_list_for_signing: Option<Vec<SubjectKeyIdentifier>>,
+    /// Policy rules no profile may have here.
+    #[rasn(tag(25))]
+    pub forbidden_profile_policy_rules: Option<PprIds>,
+    /// Release of the protection profile.
+    pub pp_version: Option<VersionType>,
+    /// Accreditation of the production site.
+    pub sas_acreditation_number: Option<Utf8String>,
+}
+
+impl Elements for EuiccInfo2Elements {
+    const ELEMENTS: &'static [Element] = &[
+        Element::mandatory(0x81, "profileVersion"),
+        Element::mandatory(0x82, "svn"),
+        Element::mandatory(0x83, "euiccFirmwareVer"),
+        Element::mandatory(0x84, "extCardResource"),
+        Element::mandatory(0x85, "uiccCapability"),
+        Element::mandatory(0x88, "rspCapability"),
+        Element::mandatory(0xA9, "euiccCiPKIdListForVerification"),
+        Element::mandatory(0xAA, "euiccCiPKIdListForSigning"),
+        Element::optional(0x99, "forbiddenProfilePolicyRules"),
+        Element::mandatory(0x04, "ppVersion"),
+        Element::mandatory(0x0C, "sasAcreditationNumber"),
+    ];
 }
 
 impl EuiccInfo2 {

@@ -28,6 +28,12 @@ impl DecodeError {
     pub(crate) fn new(why: impl Into<String>) -> Self {
         Self(why.into())
     }
+
+    /// The same, with what it is about in front.
+    #[must_use]
+    pub fn of(self, what: &str) -> Self {
+        Self(format!("{what}: {}", self.0))
+    }
 }
 
 /// Decodes exactly one value from `input`.

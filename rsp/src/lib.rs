@@ -35,6 +35,7 @@ pub mod certificate;
 pub mod chain;
 pub mod discreet;
 pub mod eid;
+pub mod elements;
 pub mod es10a;
 pub mod es10b;
 pub mod es10c;

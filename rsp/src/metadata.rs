@@ -6,6 +6,7 @@ use rasn::{AsnType, Decode, Decoder as _, Encode};
 use apdu::tlv::{Tag, Tlv, TlvError};
 
 use crate::code::{integer_codes, named_bits};
+use crate::elements::{Element, Elements};
 use crate::raw::Raw;
 use crate::{Aid, DecodeError, Iccid, Oid};
 
@@ -195,6 +196,25 @@ pub struct ProfileInfo {
     /// Access rules for device applications, BF76.
     #[rasn(tag(118))]
     pub ref_ar_do: Option<Vec<Raw<RefArDo>>>,
+}
+
+impl Elements for ProfileInfo {
+    const ELEMENTS: &'static [Element] = &[
+        Element::optional(0x5A, "iccid"),
+        Element::optional(0x4F, "isdpAid"),
+        Element::optional(0x9F70, "profileState"),
+        Element::optional(0x90, "profileNickname"),
+        Element::optional(0x91, "serviceProviderName"),
+        Element::optional(0x92, "profileName"),
+        Element::optional(0x93, "iconType"),
+        Element::optional(0x94, "icon"),
+        Element::optional(0x95, "profileClass"),
+        Element::optional(0xB6, "notificationConfigurationInfo"),
+        Element::optional(0xB7, "profileOwner"),
+        Element::optional(0xB8, "dpProprietaryData"),
+        Element::optional(0x99, "profilePolicyRules"),
+        Element::optional(0xBF76, "refArDo"),
+    ];
 }
 
 /// `RefArDo ::= [PRIVATE 2] SEQUENCE`: one access rule of a device application. GlobalPlatform Secure Element Access Control

@@ -4,6 +4,7 @@ use rasn::types::{OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode, Encoder as _};
 
 use crate::code::integer_codes;
+use crate::elements::{Element, Elements};
 use crate::metadata::NotificationEvent;
 use crate::raw::{CertificateDer, Raw};
 use crate::{Aid, Iccid, Oid, Signature, TransactionId};
@@ -22,6 +23,43 @@ pub struct NotificationMetadata {
     pub notification_address: Utf8String,
     /// The profile; absent if an installation failed before it was known.
     pub iccid: Option<Iccid>,
+}
+
+/// [`NotificationMetadata`] as it is read element by element.
+#[derive(AsnType, Decode, Debug, Clone, Default, PartialEq, Eq)]
+#[rasn(tag(47))]
+pub struct NotificationElements {
+    /// Counts up over the whole life of the eUICC.
+    #[rasn(tag(0))]
+    pub seq_number: Option<u64>,
+    /// What happened.
+    #[rasn(tag(1))]
+    pub profile_management_operation: Option<NotificationEvent>,
+    /// The recipient.
+    pub notification_address: Option<Utf8String>,
+    /// The profile.
+    pub iccid: Option<Iccid>,
+}
+
+impl From<NotificationMetadata> for NotificationElements {
+    fn from(whole: NotificationMetadata) -> Self {
+        let NotificationMetadata { seq_number, profile_management_operation, notification_address, iccid } = whole;
+        Self {
+            seq_number: Some(seq_number),
+            profile_management_operation: Some(profile_management_operation),
+            notification_address: Some(notification_address),
+            iccid,
+        }
+    }
+}
+
+impl Elements for NotificationElements {
+    const ELEMENTS: &'static [Element] = &[
+        Element::mandatory(0x80, "seqNumber"),
+        Element::mandatory(0x81, "profileManagementOperation"),
+        Element::mandatory(0x0C, "notificationAddress"),
+        Element::optional(0x5A, "iccid"),
+    ];
 }
 
 /// `PendingNotification ::= CHOICE`: one entry of the list the LPA delivers.

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use clap::{Args, Subcommand};
-use rsp::Eid;
-use rsp::es10a::EuiccConfiguredAddressesResponse;
+use lpa::LpaError;
+use rsp::es10a::EuiccConfiguredAddressesElements;
 use rsp::es10c::ResetOptions;
-use rsp::euicc_info::{EuiccInfo2, ExtCardResource};
+use rsp::euicc_info::{EuiccInfo2Elements, ExtCardResource};
+use rsp::{Eid, VersionType};
 use serde::Serialize;
 use serde_json::json;
 
@@ -79,17 +80,22 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     match command {
         Command::Info => {
             let mut euicc = session.open()?;
-            let (eid, addresses, info) = (euicc.eid(), euicc.configured_addresses(), euicc.info2());
+            let (eid, addresses, info) = (euicc.eid(), euicc.configured_addresses_elements(), euicc.info2_elements());
             euicc.close();
-            let answers = [eid.as_ref().err(), addresses.as_ref().err(), info.as_ref().err()];
-            let refused: Vec<String> = answers.into_iter().flatten().map(ToString::to_string).collect();
             if let (Err(error), Err(_), Err(_)) = (&eid, &addresses, &info) {
                 return Err(error.clone().into());
             }
+            let mut faults = Vec::new();
+            let eid = eid.map_err(|error| faults.push(error)).ok();
+            let addresses = read(addresses, &mut faults);
+            let info = read(info, &mut faults);
+            let refused: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let count = refused.len();
-            output.put_block(&Info::new(eid.ok(), addresses.ok(), info.ok(), refused))?;
+            output.put_block(&Info::new(eid, addresses, info, refused))?;
             if count > 0 {
-                return Err(Failure::because(format!("the eUICC did not tell all; {count} of 3 functions failed")));
+                return Err(Failure::because(format!(
+                    "the eUICC did not tell all: {count} of it is refused or faulty"
+                )));
             }
         }
         Command::DefaultSmdp(arguments) => {
@@ -124,6 +130,20 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     Ok(())
 }
 
+/// What one function answered, as far as it can be read.
+fn read<T>(answer: Result<(T, Vec<LpaError>), LpaError>, faults: &mut Vec<LpaError>) -> Option<T> {
+    match answer {
+        Ok((read, wrong)) => {
+            faults.extend(wrong);
+            Some(read)
+        }
+        Err(error) => {
+            faults.push(error);
+            None
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Info {
     eid: Option<String>,
@@ -135,54 +155,54 @@ struct Info {
     refused: Vec<String>,
 }
 
-/// Out of EUICCInfo2.
+/// Out of EUICCInfo2; `None` is what it did not say.
 #[derive(Serialize)]
 struct OfEuicc {
-    svn: String,
-    profile_version: String,
-    firmware_version: String,
+    svn: Option<String>,
+    profile_version: Option<String>,
+    firmware_version: Option<String>,
     free_non_volatile_memory: Option<u32>,
     free_volatile_memory: Option<u32>,
     installed_applications: Option<u32>,
-    uicc_capability: Vec<String>,
-    rsp_capability: Vec<String>,
+    uicc_capability: Option<Vec<String>>,
+    rsp_capability: Option<Vec<String>>,
     forbidden_profile_policy_rules: Option<Vec<String>>,
-    ci_for_verification: Vec<String>,
-    ci_for_signing: Vec<String>,
-    sas_accreditation_number: String,
+    ci_for_verification: Option<Vec<String>>,
+    ci_for_signing: Option<Vec<String>>,
+    sas_accreditation_number: Option<String>,
 }
 
-/// Out of EuiccConfiguredAddresses.
 #[derive(Serialize)]
 struct Servers {
     default_smdp: Option<String>,
-    root_smds: String,
+    root_smds: Option<String>,
 }
 
 impl Info {
     fn new(
         eid: Option<Eid>,
-        addresses: Option<EuiccConfiguredAddressesResponse>,
-        info: Option<EuiccInfo2>,
+        addresses: Option<EuiccConfiguredAddressesElements>,
+        info: Option<EuiccInfo2Elements>,
         refused: Vec<String>,
     ) -> Self {
-        let keys = |keys: &[rsp::SubjectKeyIdentifier]| keys.iter().map(ToString::to_string).collect();
+        let keys = |keys: Vec<rsp::SubjectKeyIdentifier>| keys.iter().map(ToString::to_string).collect();
+        let version = |version: Option<VersionType>| version.map(|version| version.to_string());
         let of_euicc = info.map(|info| {
-            let resource = ExtCardResource::parse(&info.ext_card_resource);
+            let resource = info.ext_card_resource.as_deref().and_then(ExtCardResource::parse);
             OfEuicc {
-                svn: info.svn.to_string(),
-                profile_version: info.profile_version.to_string(),
-                firmware_version: info.euicc_firmware_ver.to_string(),
+                svn: version(info.svn),
+                profile_version: version(info.profile_version),
+                firmware_version: version(info.euicc_firmware_ver),
                 free_non_volatile_memory: resource.map(|resource| resource.free_non_volatile_memory),
                 free_volatile_memory: resource.map(|resource| resource.free_volatile_memory),
                 installed_applications: resource.map(|resource| resource.installed_applications),
-                uicc_capability: info.uicc_capability.iter().map(|one| one.to_string()).collect(),
-                rsp_capability: info.rsp_capability.iter().map(|one| one.to_string()).collect(),
+                uicc_capability: info.uicc_capability.map(|all| all.iter().map(|one| one.to_string()).collect()),
+                rsp_capability: info.rsp_capability.map(|all| all.iter().map(|one| one.to_string()).collect()),
                 forbidden_profile_policy_rules: info
                     .forbidden_profile_policy_rules
                     .map(|rules| rules.iter().map(|one| one.to_string()).collect()),
-                ci_for_verification: keys(&info.euicc_ci_pk_id_list_for_verification),
-                ci_for_signing: keys(&info.euicc_ci_pk_id_list_for_signing),
+                ci_for_verification: info.euicc_ci_pk_id_list_for_verification.map(keys),
+                ci_for_signing: info.euicc_ci_pk_id_list_for_signing.map(keys),
                 sas_accreditation_number: info.sas_acreditation_number,
             }
         });
@@ -202,24 +222,27 @@ fn listed(names: &[String]) -> String {
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = |bytes: Option<u32>| bytes.map_or("unknown".into(), |bytes| format!("{bytes} bytes"));
+        let or_unknown = |told: &Option<String>| told.clone().unwrap_or_else(|| "unknown".into());
+        let all = |names: &Option<Vec<String>>| names.as_deref().map_or("unknown".into(), listed);
+        let each = |keys: &Option<Vec<String>>| keys.clone().unwrap_or_else(|| vec!["unknown".into()]);
         let mut rows: Vec<(&str, String)> = Vec::new();
         rows.extend(self.eid.clone().map(|eid| ("EID", eid)));
         if let Some(info) = &self.of_euicc {
-            rows.push(("SGP.22 release", info.svn.clone()));
-            rows.push(("profile packages", info.profile_version.clone()));
-            rows.push(("firmware", info.firmware_version.clone()));
+            rows.push(("SGP.22 release", or_unknown(&info.svn)));
+            rows.push(("profile packages", or_unknown(&info.profile_version)));
+            rows.push(("firmware", or_unknown(&info.firmware_version)));
             rows.push(("free memory", memory(info.free_non_volatile_memory)));
             rows.push(("working memory", memory(info.free_volatile_memory)));
-            rows.push(("UICC capability", listed(&info.uicc_capability)));
-            rows.push(("RSP capability", listed(&info.rsp_capability)));
+            rows.push(("UICC capability", all(&info.uicc_capability)));
+            rows.push(("RSP capability", all(&info.rsp_capability)));
             rows.extend(info.forbidden_profile_policy_rules.as_ref().map(|rules| ("forbidden rules", listed(rules))));
-            rows.extend(info.ci_for_verification.iter().map(|ci| ("believes CI", ci.clone())));
-            rows.extend(info.ci_for_signing.iter().map(|ci| ("certified by CI", ci.clone())));
-            rows.push(("accreditation", info.sas_accreditation_number.clone()));
+            rows.extend(each(&info.ci_for_verification).into_iter().map(|ci| ("believes CI", ci)));
+            rows.extend(each(&info.ci_for_signing).into_iter().map(|ci| ("certified by CI", ci)));
+            rows.push(("accreditation", or_unknown(&info.sas_accreditation_number)));
         }
         if let Some(servers) = &self.servers {
             rows.push(("default SM-DP+", servers.default_smdp.clone().unwrap_or_else(|| "none".into())));
-            rows.push(("root SM-DS", servers.root_smds.clone()));
+            rows.push(("root SM-DS", or_unknown(&servers.root_smds)));
         }
         rows.extend(self.refused.iter().map(|cause| ("not told", cause.clone())));
         let rows: Vec<String> =
@@ -234,9 +257,9 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_named_and_hides_nothing() {
-        let addresses = EuiccConfiguredAddressesResponse {
+        let addresses = EuiccConfiguredAddressesElements {
             default_dp_address: None,
-            root_ds_address: "lpa.ds.gsma.com\nEID  89".into(),
+            root_ds_address: Some("lpa.ds.gsma.com\nEID  89".into()),
         };
         let refused = vec!["the eUICC refused GetEUICCInfo: 6A88".to_owned()];
         let info = Info::new(Eid::from_digits("89049032123451234512345678901235"), Some(addresses), None, refused);
@@ -251,5 +274,36 @@ mod tests {
         assert_eq!(json["eid"], "89049032123451234512345678901235");
         assert_eq!(json["refused"][0], "the eUICC refused GetEUICCInfo: 6A88");
         assert_eq!((json.get("svn"), json["default_smdp"].is_null()), (None, true));
+    }
+
+    /// What one answer lacks is unknown, and all else of it is there.
+    #[test]
+    fn what_is_missing_of_an_answer_is_unknown() {
+        let info = EuiccInfo2Elements {
+            svn: Some(VersionType::new(2, 5, 0)),
+            uicc_capability: Some(rsp::euicc_info::UiccCapability::USIM_SUPPORT),
+            ..EuiccInfo2Elements::default()
+        };
+        let cause = "the eUICC's answer to GetEUICCInfo is not understood (profileVersion (81): it is missing)";
+        let info = Info::new(None, None, Some(info), vec![cause.to_owned()]);
+        let text = info.to_string();
+        for line in [
+            "SGP.22 release    2.5.0",
+            "profile packages  unknown",
+            "free memory       unknown",
+            "UICC capability   usimSupport",
+            "RSP capability    unknown",
+            "believes CI       unknown",
+            "accreditation     unknown",
+            &format!("not told          {cause}"),
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        }
+        let json = serde_json::to_value(&info).unwrap();
+        assert_eq!((json["svn"].as_str(), json["profile_version"].is_null()), (Some("2.5.0"), true));
+        assert_eq!(
+            (json["uicc_capability"][0].as_str(), json["refused"][0].as_str()),
+            (Some("usimSupport"), Some(cause))
+        );
     }
 }

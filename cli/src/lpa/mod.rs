@@ -224,9 +224,12 @@ fn told_of(output: Output, what: &str, faults: &[DecodeError]) -> Result<(), Fai
     for fault in faults {
         output.json(&json!({ "not_understood": what, "cause": fault.to_string() }))?;
     }
-    let count = faults.len();
+    let and_more = match faults.len() {
+        1 => String::new(),
+        more => format!(", and {} more", more - 1),
+    };
     Err(Failure::because(format!(
-        "{count} more {what}(s) on the eUICC are not understood ({first}); its firmware may be faulty"
+        "not all of the {what}s on the eUICC is understood ({first}{and_more}); its firmware may be faulty"
     )))
 }
 

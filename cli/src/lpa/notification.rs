@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use lpa::LpaError;
 use lpa::notification::{Outcome, Retry, Selection, process};
-use rsp::notification::NotificationMetadata;
+use rsp::notification::NotificationElements;
 use serde_json::{Value, json};
 
 use super::user::Terminal;
@@ -64,7 +64,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     let mut faults = Vec::new();
     match command {
         Command::List => {
-            let (notifications, faults) = euicc.list_notifications()?;
+            let (notifications, faults) = euicc.notification_elements()?;
             for notification in &notifications {
                 output.json(&object(notification, None))?;
                 output.text(line(notification))?;
@@ -96,15 +96,16 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
                     Outcome::HeldBack => ("held_back", "held back: an earlier one was not delivered".to_owned()),
                 };
                 undelivered += usize::from(matches!(delivery.outcome, Outcome::Failed(_) | Outcome::HeldBack));
-                output.json(&object(&delivery.metadata, Some(outcome)))?;
-                output.text(format_args!("{}  {told}", line(&delivery.metadata)))?;
+                let metadata = NotificationElements::from(delivery.metadata);
+                output.json(&object(&metadata, Some(outcome)))?;
+                output.text(format_args!("{}  {told}", line(&metadata)))?;
             }
         }
         Command::Remove(arguments) => {
             let numbers = if arguments.all {
-                let (list, unread) = euicc.list_notifications()?;
+                let (list, unread) = euicc.notification_elements()?;
                 faults = unread;
-                list.iter().map(|notification| notification.seq_number).collect()
+                list.iter().filter_map(|notification| notification.seq_number).collect()
             } else {
                 arguments.numbers.clone()
             };
@@ -139,18 +140,33 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
     }
 }
 
-fn object(notification: &NotificationMetadata, outcome: Option<&str>) -> Value {
+fn object(notification: &NotificationElements, outcome: Option<&str>) -> Value {
     json!({
         "seq_number": notification.seq_number,
-        "event": notification.profile_management_operation.to_string(),
+        "event": notification.profile_management_operation.map(|event| event.to_string()),
         "address": notification.notification_address,
         "iccid": notification.iccid.as_ref().map(ToString::to_string),
         "outcome": outcome,
     })
 }
 
-fn line(notification: &NotificationMetadata) -> String {
-    let iccid = notification.iccid.as_ref().map_or("-".into(), ToString::to_string);
-    let event = notification.profile_management_operation.to_string();
-    format!("{:>4}  {event:<20}  {iccid:<20}  {}", notification.seq_number, notification.notification_address)
+fn line(notification: &NotificationElements) -> String {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let number = or_dash(notification.seq_number.map(|number| number.to_string()));
+    let event = or_dash(notification.profile_management_operation.map(|event| event.to_string()));
+    let iccid = or_dash(notification.iccid.as_ref().map(ToString::to_string));
+    format!("{number:>4}  {event:<20}  {iccid:<20}  {}", or_dash(notification.notification_address.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_a_notification_is_a_dash() {
+        let known = NotificationElements { seq_number: Some(7), ..NotificationElements::default() };
+        assert_eq!(line(&known), "   7  -                     -                     -");
+        let object = object(&known, None);
+        assert_eq!((object["seq_number"].as_u64(), object["address"].is_null()), (Some(7), true));
+    }
 }

@@ -4,10 +4,11 @@ use apdu::tlv::{Tag, Tlv};
 use rasn::types::{FixedOctetString, OctetString};
 use reader_bridge::Transport;
 use rsp::activation_code::is_server_address;
+use rsp::elements::{Elements, decode_elements};
 use rsp::es8::BoundProfilePackage;
 use rsp::es10a::{
-    EuiccConfiguredAddressesRequest, EuiccConfiguredAddressesResponse, SetDefaultDpAddressRequest,
-    SetDefaultDpAddressResponse, SetDefaultDpAddressResult,
+    EuiccConfiguredAddressesElements, EuiccConfiguredAddressesRequest, EuiccConfiguredAddressesResponse,
+    SetDefaultDpAddressRequest, SetDefaultDpAddressResponse, SetDefaultDpAddressResult,
 };
 use rsp::es10b::{
     AuthenticateServerRequest, AuthenticateServerResponse, CancelSessionReason, CancelSessionRequest,
@@ -23,9 +24,9 @@ use rsp::es10c::{
     ProfileInfoListResponse, ResetOptions, ResetResult, SearchCriteria, SetNicknameRequest, SetNicknameResponse,
     SetNicknameResult,
 };
-use rsp::euicc_info::{EuiccInfo1, EuiccInfo2, GetEuiccInfo1Request, GetEuiccInfo2Request};
+use rsp::euicc_info::{EuiccInfo1, EuiccInfo2, EuiccInfo2Elements, GetEuiccInfo1Request, GetEuiccInfo2Request};
 use rsp::metadata::ProfileInfo;
-use rsp::notification::{NotificationMetadata, PendingNotification, ProfileInstallationResult};
+use rsp::notification::{NotificationElements, NotificationMetadata, PendingNotification, ProfileInstallationResult};
 use rsp::rat::{GetRatRequest, GetRatResponse};
 use rsp::{DecodeError, Eid, Iccid, Raw, TransactionId};
 
@@ -127,6 +128,14 @@ impl<T: Transport> Euicc<T> {
         Raw::from_octets(answer).map_err(|cause| CardError::Response { function: F::NAME, cause }.into())
     }
 
+    /// Executes one function whose response is shown: what can be read of it, and what is wrong with the rest.
+    fn call_elements<F: Es10Function, E: Elements>(&mut self, request: &F) -> Result<(E, Vec<LpaError>), LpaError> {
+        let wrong = |cause| CardError::Response { function: F::NAME, cause }.into();
+        let answer = self.isd_r.es10(F::NAME, &rsp::encode(request)?)?;
+        let (read, faults) = decode_elements(&answer).map_err(wrong)?;
+        Ok((read, faults.into_iter().map(wrong).collect()))
+    }
+
     /// ES10c.GetEID
     pub fn eid(&mut self) -> Result<Eid, LpaError> {
         Ok(self.call(&GetEuiccDataRequest::eid())?.eid_value)
@@ -142,6 +151,11 @@ impl<T: Transport> Euicc<T> {
         self.call(&GetEuiccInfo2Request {})
     }
 
+    /// As [`Euicc::info2`], element by element: what is wrong with one hides no other.
+    pub fn info2_elements(&mut self) -> Result<(EuiccInfo2Elements, Vec<LpaError>), LpaError> {
+        self.call_elements(&GetEuiccInfo2Request {})
+    }
+
     /// ES10b.GetRAT
     pub fn rat(&mut self) -> Result<GetRatResponse, LpaError> {
         self.call(&GetRatRequest {})
@@ -150,6 +164,13 @@ impl<T: Transport> Euicc<T> {
     /// ES10a.GetEuiccConfiguredAddresses
     pub fn configured_addresses(&mut self) -> Result<EuiccConfiguredAddressesResponse, LpaError> {
         self.call(&EuiccConfiguredAddressesRequest {})
+    }
+
+    /// As [`Euicc::configured_addresses`], element by element.
+    pub fn configured_addresses_elements(
+        &mut self,
+    ) -> Result<(EuiccConfiguredAddressesElements, Vec<LpaError>), LpaError> {
+        self.call_elements(&EuiccConfiguredAddressesRequest {})
     }
 
     /// ES10a.SetDefaultDpAddress; an empty address removes it, and what is none is not given to the eUICC.
@@ -169,7 +190,8 @@ impl<T: Transport> Euicc<T> {
         self.profiles_info(&ProfileInfoListRequest::default())
     }
 
-    /// As [`Euicc::profiles`], and beside them what is wrong with those that are not understood: one of them hides no other.
+    /// As [`Euicc::profiles`], and beside them what is not understood, which hides nothing else: no other profile, and no other
+    /// element of the same.
     pub fn list_profiles(&mut self) -> Result<(Vec<ProfileInfo>, Vec<DecodeError>), LpaError> {
         let answer =
             self.isd_r.es10(ProfileInfoListRequest::NAME, &rsp::encode(&ProfileInfoListRequest::default())?)?;
@@ -178,7 +200,8 @@ impl<T: Transport> Euicc<T> {
             Ok(ProfileInfoListResponse::ProfileInfoListError(code)) => Err(refused!(ProfileInfoListRequest, code)),
             Err(cause) => {
                 let function = ProfileInfoListRequest::NAME;
-                one_by_one(&answer).ok_or_else(|| CardError::Response { function, cause }.into())
+                let name = |profile: &ProfileInfo| profile.iccid.as_ref().map(|iccid| format!("profile {iccid}"));
+                one_by_one(&answer, name).ok_or_else(|| CardError::Response { function, cause }.into())
             }
         }
     }
@@ -335,19 +358,26 @@ impl<T: Transport> Euicc<T> {
 
     /// As [`Euicc::notifications`], and beside them what is wrong with those that are not understood.
     pub fn list_notifications(&mut self) -> Result<(Vec<NotificationMetadata>, Vec<DecodeError>), LpaError> {
+        let (list, faults) = self.notification_elements()?;
+        Ok((list.into_iter().filter_map(whole).collect(), faults))
+    }
+
+    /// As [`Euicc::list_notifications`], with what can be read of those that are not understood.
+    pub fn notification_elements(&mut self) -> Result<(Vec<NotificationElements>, Vec<DecodeError>), LpaError> {
         let answer =
             self.isd_r.es10(ListNotificationRequest::NAME, &rsp::encode(&ListNotificationRequest::default())?)?;
-        let (mut list, faults) = match rsp::decode(&answer) {
-            Ok(ListNotificationResponse::NotificationMetadataList(list)) => (list, Vec::new()),
-            Ok(ListNotificationResponse::ListNotificationsResultError(code)) => {
+        let name = |one: &NotificationElements| one.seq_number.map(|number| format!("notification {number}"));
+        let (mut list, faults) = match (rsp::decode(&answer), one_by_one(&answer, name)) {
+            (Ok(ListNotificationResponse::ListNotificationsResultError(code)), _) => {
                 return Err(refused!(ListNotificationRequest, code));
             }
-            Err(cause) => {
-                let function = ListNotificationRequest::NAME;
-                one_by_one(&answer).ok_or(CardError::Response { function, cause })?
+            (_, Some(read)) => read,
+            (Err(cause), None) => {
+                return Err(CardError::Response { function: ListNotificationRequest::NAME, cause }.into());
             }
+            (Ok(ListNotificationResponse::NotificationMetadataList(_)), None) => Default::default(),
         };
-        list.sort_by_key(|notification: &NotificationMetadata| notification.seq_number);
+        list.sort_by_key(|notification: &NotificationElements| notification.seq_number);
         Ok((list, faults))
     }
 
@@ -382,18 +412,41 @@ impl<T: Transport> Euicc<T> {
     }
 }
 
-/// What can be read of a list, and what is wrong with the rest; `None` if there is no list.
-fn one_by_one<T: rasn::Decode>(answer: &[u8]) -> Option<(Vec<T>, Vec<DecodeError>)> {
+/// What can be read of a list, entry by entry and element by element, and what is wrong with the rest; `None` if there is
+/// no list. `name` calls an entry by its number, if that could be read.
+fn one_by_one<T: Elements + Default + PartialEq>(
+    answer: &[u8],
+    name: impl Fn(&T) -> Option<String>,
+) -> Option<(Vec<T>, Vec<DecodeError>)> {
     const LIST: Tag = Tag(0xA0);
     let list = Tlv::parse(answer).ok()?.children().optional(LIST).ok()??;
     let (mut read, mut faults, mut entries) = (Vec::new(), Vec::new(), list.children());
+    let mut number = 0;
     while let Some(entry) = entries.next().ok()? {
-        match rsp::decode(entry.raw) {
-            Ok(entry) => read.push(entry),
-            Err(fault) => faults.push(fault),
+        number += 1;
+        match decode_elements::<T>(entry.raw) {
+            Ok((entry, wrong)) => {
+                let name = name(&entry).unwrap_or_else(|| format!("entry {number} of the list"));
+                // Of which nothing could be read, there is nothing to show.
+                if wrong.is_empty() || entry != T::default() {
+                    read.push(entry);
+                }
+                faults.extend(wrong.into_iter().map(|fault| fault.of(&name)));
+            }
+            Err(fault) => faults.push(fault.of(&format!("entry {number} of the list"))),
         }
     }
     Some((read, faults))
+}
+
+/// The notification, if all that has to be there could be read.
+fn whole(read: NotificationElements) -> Option<NotificationMetadata> {
+    Some(NotificationMetadata {
+        seq_number: read.seq_number?,
+        profile_management_operation: read.profile_management_operation?,
+        notification_address: read.notification_address?,
+        iccid: read.iccid,
+    })
 }
 
 /// The metadata inside a bound profile package, as the eUICC will read it: the contents of its segments 88 without
@@ -450,17 +503,18 @@ mod tests {
         ));
     }
 
-    /// One profile or notification that is not understood hides no other; what is no list is none.
+    /// One profile or notification that is not understood hides no other, and one element of it no other; what is no list is
+    /// none.
     #[test]
     fn lists_are_read_one_by_one() {
-        // The state of the second has no octet.
-        let mut card = euicc(&hex!("BF2D18 A016 E30C 5A0A98001032547698103214 E306 5A0198 9F7000"));
+        // The state of the first has no octet, of the second nothing is right.
+        let mut card = euicc(&hex!("BF2D1D A01B E314 5A0A98001032547698103214 9F7000 9203505234 E303 9F7000"));
         let (profiles, faults) = card.list_profiles().unwrap();
         assert_eq!(profiles.len(), 1);
-        assert_eq!(
-            (profiles[0].iccid.as_ref().unwrap().to_string().as_str(), faults.len()),
-            ("89000123456789012341", 1)
-        );
+        assert_eq!(profiles[0].iccid.as_ref().unwrap().to_string(), "89000123456789012341");
+        assert_eq!((profiles[0].profile_name.as_deref(), profiles[0].profile_state), (Some("PR4"), None));
+        assert!(faults[0].to_string().contains("profile 89000123456789012341: profileState (9F70): "), "{faults:?}");
+        assert!(faults[1].to_string().contains("entry 2 of the list: profileState (9F70): "), "{faults:?}");
         assert!(card.profiles().is_err());
         let (profiles, faults) = euicc(&hex!("BF2D02A000")).list_profiles().unwrap();
         assert_eq!((profiles, faults), (vec![], vec![]));
@@ -472,8 +526,51 @@ mod tests {
             "BF282B A029 BF2F21800107810206400C0C736D64702E6578616D706C655A0A98001032547698103214 BF2F02 8000"
         ));
         let (notifications, faults) = card.list_notifications().unwrap();
-        assert_eq!((notifications.len(), notifications[0].seq_number, faults.len()), (1, 7, 1));
+        assert_eq!((notifications.len(), notifications[0].seq_number, faults.len()), (1, 7, 3));
         assert!(card.notifications().is_err());
+
+        // One whose recipient cannot be read is shown, not delivered.
+        let mut card = euicc(&hex!("BF2812 A010 BF2F0D 800109 81020640 0C02C328 5A00"));
+        let (elements, faults) = card.notification_elements().unwrap();
+        assert_eq!((elements[0].seq_number, elements[0].notification_address.as_ref()), (Some(9), None));
+        assert!(faults[0].to_string().contains("notification 9: notificationAddress (0C)"), "{faults:?}");
+        let (whole, same) = card.list_notifications().unwrap();
+        assert_eq!((whole, same), (vec![], faults));
+    }
+
+    /// EUICCInfo2 and the addresses as they are shown: what is missing or malformed is named, and hides nothing else.
+    #[test]
+    fn what_an_euicc_says_of_itself_is_read_element_by_element() {
+        let mut card = euicc(&hex!(
+            "BF2241 8103020301 820103 8303010000 840F81010082040001000083040000 1000 8505047F367FC0 88020490"
+            "A9160414F54172BDF98A95D65CBEB88A38A1C11D800A85C3"
+        ));
+        let (info, faults) = card.info2_elements().unwrap();
+        assert_eq!(info.profile_version.unwrap().to_string(), "2.3.1");
+        assert!(info.svn.is_none() && info.ext_card_resource.is_some() && info.uicc_capability.is_some());
+        assert_eq!(info.euicc_ci_pk_id_list_for_verification.unwrap().len(), 1);
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        for (element, words) in [
+            ("svn (82)", "is not understood"),
+            ("euiccCiPKIdListForSigning (AA)", "it is missing"),
+            ("ppVersion (04)", "it is missing"),
+            ("sasAcreditationNumber (0C)", "it is missing"),
+        ] {
+            let found = faults.iter().any(|fault| {
+                fault.starts_with("the eUICC's answer to GetEUICCInfo")
+                    && fault.contains(element)
+                    && fault.contains(words)
+            });
+            assert!(found, "{element}: {faults:?}");
+        }
+        assert!(card.info2().is_err());
+
+        let mut card = euicc(&hex!("BF3C08 80064120 62C32863"));
+        let (addresses, faults) = card.configured_addresses_elements().unwrap();
+        assert_eq!((addresses.default_dp_address, addresses.root_ds_address, faults.len()), (None, None, 2));
+        for broken in [&[][..], &hex!("BF2200AA"), &hex!("BF2E00")] {
+            assert!(euicc(broken).info2_elements().is_err());
+        }
     }
 
     /// A switched card is reset, so that it comes up with the new profile.
