@@ -217,9 +217,11 @@ struct Extensions {
     subject_key_identifier: Option<SubjectKeyIdentifier>,
     authority_key_identifier: Option<SubjectKeyIdentifier>,
     policies: Vec<Oid>,
+    has_critical_policies: bool,
     key_usage: Option<u16>,
     server_auth: Option<bool>,
     is_ca: bool,
+    path_length: Option<u32>,
     registered_id: Option<Oid>,
     dns_names: Vec<String>,
     permitted: Option<Vec<PermittedSubject>>,
@@ -283,6 +285,21 @@ impl Certificate {
     /// All its policies, in its order.
     pub fn policies(&self) -> &[Oid] {
         &self.extensions.policies
+    }
+
+    /// Whether its policies are marked critical: who does not process them must not accept it. RFC 5280 section 4.2
+    pub fn has_critical_policies(&self) -> bool {
+        self.extensions.has_critical_policies
+    }
+
+    /// How many issuers may stand between it and the last certificate of a chain; `None` for any number.
+    pub fn path_length(&self) -> Option<u32> {
+        self.extensions.path_length
+    }
+
+    /// Whether it constrains the names its subjects may have.
+    pub fn has_name_constraints(&self) -> bool {
+        self.extensions.permitted.is_some()
     }
 
     /// Serial number, contents octets of the INTEGER.
@@ -440,10 +457,14 @@ impl Extensions {
                     read.authority_key_identifier = id.key_identifier.as_ref().map(|id| id.0.into());
                 }
                 ParsedExtension::CertificatePolicies(policies) => {
+                    read.has_critical_policies = extension.critical;
                     read.policies = policies.iter().map(|policy| policy.policy_id.as_bytes().into()).collect();
                 }
                 ParsedExtension::KeyUsage(usage) => read.key_usage = Some(usage.flags),
-                ParsedExtension::BasicConstraints(constraints) => read.is_ca = constraints.ca,
+                ParsedExtension::BasicConstraints(constraints) => {
+                    read.is_ca = constraints.ca;
+                    read.path_length = constraints.path_len_constraint;
+                }
                 ParsedExtension::SubjectAlternativeName(names) => {
                     for name in &names.general_names {
                         match name {

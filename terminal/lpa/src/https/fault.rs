@@ -12,6 +12,10 @@ const TRUST: &str = "trust its CI (a PKI folder holds the certificate), or do no
 const NAME: &str = "call it by the name it has, or do not use it";
 const CLOCK: &str =
     "look at this machine's clock; the operator has to renew it, until then --ignore-validity lets it pass";
+/// Nothing of this can be let pass but by trusting anybody.
+const MEND: &str = "the operator has to mend that, do not use it until then";
+const DO_NOT: &str = "do not use it";
+const CRITICAL: &str = "its certificate, or an issuer's, has a critical extension that is not known here";
 const ROLE: &str = "the operator has to mend that, until then --any-tls-certificate lets it pass";
 
 /// Whether it is the certificate or the network, and what the innermost cause says.
@@ -26,25 +30,68 @@ pub fn fault(address: &str, error: &(dyn Error + 'static)) -> ServerError {
     }
 }
 
-fn certificate(fault: &rustls::CertificateError) -> (String, &'static str) {
+pub(super) fn certificate(fault: &rustls::CertificateError) -> (String, &'static str) {
     use rustls::CertificateError as Fault;
+    let said = |words: &str, way_out| (words.to_owned(), way_out);
     match fault {
-        Fault::Expired | Fault::ExpiredContext { .. } => ("its certificate has expired".into(), CLOCK),
-        Fault::NotValidYet | Fault::NotValidYetContext { .. } => ("its certificate is not valid yet".into(), CLOCK),
-        Fault::UnknownIssuer => ("its certificate leads to no trusted CI".into(), TRUST),
-        Fault::BadSignature => ("its certificate is signed by another CI of the same name".into(), TRUST),
+        Fault::BadEncoding => said("its certificate is none, or damaged", TRUST),
+        Fault::Expired | Fault::ExpiredContext { .. } => said("its certificate has expired", CLOCK),
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => said("its certificate is not valid yet", CLOCK),
+        Fault::UnknownIssuer => said("its certificate leads to no trusted CI", TRUST),
+        Fault::BadSignature => said("its certificate is signed by another CI of the same name", TRUST),
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
-            ("its certificate is for another name".into(), NAME)
+            said("its certificate is for another name", NAME)
         }
         Fault::InvalidPurpose | Fault::InvalidPurposeContext { .. } => {
-            ("its certificate is not made for a TLS server (extended key usage)".into(), TRUST)
+            said("its certificate is not made for a TLS server (extended key usage)", MEND)
         }
-        Fault::Other(other) => match other.0.downcast_ref::<Unfit>() {
-            Some(unfit @ Unfit::Ci(_)) => (unfit.to_string(), CLOCK),
-            Some(unfit) => (unfit.to_string(), ROLE),
-            None => (other.to_string(), TRUST),
+        Fault::Revoked => said("its certificate has been revoked", DO_NOT),
+        Fault::UnknownRevocationStatus
+        | Fault::ExpiredRevocationList
+        | Fault::ExpiredRevocationListContext { .. }
+        | Fault::InvalidOcspResponse => said("whether its certificate has been revoked is not known", DO_NOT),
+        Fault::UnhandledCriticalExtension => said(CRITICAL, MEND),
+        #[expect(deprecated, reason = "rustls still has it")]
+        Fault::UnsupportedSignatureAlgorithm
+        | Fault::UnsupportedSignatureAlgorithmContext { .. }
+        | Fault::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            said("its certificate, or an issuer's, has a key or a signature that is not known here", MEND)
+        }
+        Fault::Other(other) => match (other.0.downcast_ref::<Unfit>(), other.0.downcast_ref::<webpki::Error>()) {
+            (Some(unfit @ Unfit::Ci(_)), _) => (unfit.to_string(), CLOCK),
+            (Some(unfit @ (Unfit::Role(_) | Unfit::Certificate(_))), _) => (unfit.to_string(), ROLE),
+            (Some(unfit), _) => (unfit.to_string(), MEND),
+            (None, Some(error)) => said(of_chain(error), MEND),
+            (None, None) => said("its certificate was refused", TRUST),
         },
-        other => (other.to_string(), TRUST),
+        _ => said("its certificate was refused", TRUST),
+    }
+}
+
+/// What webpki finds in a chain and rustls has no word for. What concerns revocation lists does not occur: none is looked at.
+fn of_chain(error: &webpki::Error) -> &'static str {
+    use webpki::Error as Fault;
+    match error {
+        Fault::CaUsedAsEndEntity => "its TLS certificate is one of a certification authority, not of a server",
+        Fault::EndEntityUsedAsCa => "its certificate was issued by one that may issue none",
+        Fault::UnsupportedCriticalExtension => CRITICAL,
+        Fault::PathLenConstraintViolated => "the chain of its certificate is longer than one of its issuers allows",
+        Fault::NameConstraintViolation => "its name is not one that the issuer of its certificate may certify",
+        Fault::MalformedNameConstraint | Fault::InvalidNetworkMaskConstraint | Fault::UnsupportedNameType => {
+            "the name constraints of an issuer of its certificate are malformed, or not known here"
+        }
+        Fault::MalformedDnsIdentifier => "a name in its certificate is none",
+        Fault::MalformedExtensions | Fault::ExtensionValueInvalid | Fault::EmptyEkuExtension => {
+            "an extension of its certificate, or of an issuer's, is malformed"
+        }
+        Fault::InvalidSerialNumber => "the serial number of its certificate is malformed",
+        Fault::UnsupportedCertVersion => "its certificate is not version 3",
+        Fault::SignatureAlgorithmMismatch => "its certificate names two algorithms for one signature",
+        Fault::MaximumNameConstraintComparisonsExceeded
+        | Fault::MaximumPathBuildCallsExceeded
+        | Fault::MaximumPathDepthExceeded
+        | Fault::MaximumSignatureChecksExceeded => "it shows more certificates than are looked at",
+        _ => "its certificate, or an issuer's, is malformed",
     }
 }
 
@@ -116,4 +163,76 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::CertificateError as Fault;
+    use rustls::OtherError;
+    use rustls::pki_types::{ServerName, UnixTime};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// No refusal is told by the name that rustls or webpki has for it.
+    #[test]
+    #[expect(deprecated, reason = "rustls still has them")]
+    fn refusals_are_told_in_plain_words() {
+        let time = UnixTime::since_unix_epoch(Duration::ZERO);
+        let of_webpki = |error: webpki::Error| Fault::Other(OtherError(Arc::new(error)));
+        let all = [
+            Fault::BadEncoding,
+            Fault::Expired,
+            Fault::ExpiredContext { time, not_after: time },
+            Fault::NotValidYet,
+            Fault::NotValidYetContext { time, not_before: time },
+            Fault::Revoked,
+            Fault::UnhandledCriticalExtension,
+            Fault::UnknownIssuer,
+            Fault::UnknownRevocationStatus,
+            Fault::ExpiredRevocationList,
+            Fault::ExpiredRevocationListContext { time, next_update: time },
+            Fault::BadSignature,
+            Fault::UnsupportedSignatureAlgorithm,
+            Fault::UnsupportedSignatureAlgorithmContext {
+                signature_algorithm_id: vec![1],
+                supported_algorithms: Vec::new(),
+            },
+            Fault::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: vec![1],
+                public_key_algorithm_id: vec![1],
+            },
+            Fault::NotValidForName,
+            Fault::NotValidForNameContext {
+                expected: ServerName::try_from("a.example").unwrap(),
+                presented: vec!["DnsName(b)".into()],
+            },
+            Fault::InvalidPurpose,
+            Fault::InvalidOcspResponse,
+            Fault::ApplicationVerificationFailure,
+            Fault::Other(OtherError(Arc::new(io::Error::other("CustomThing")))),
+            of_webpki(webpki::Error::CaUsedAsEndEntity),
+            of_webpki(webpki::Error::EndEntityUsedAsCa),
+            of_webpki(webpki::Error::UnsupportedCriticalExtension),
+            of_webpki(webpki::Error::PathLenConstraintViolated),
+            of_webpki(webpki::Error::NameConstraintViolation),
+            of_webpki(webpki::Error::MalformedNameConstraint),
+            of_webpki(webpki::Error::MalformedDnsIdentifier),
+            of_webpki(webpki::Error::MalformedExtensions),
+            of_webpki(webpki::Error::EmptyEkuExtension),
+            of_webpki(webpki::Error::InvalidSerialNumber),
+            of_webpki(webpki::Error::UnsupportedCertVersion),
+            of_webpki(webpki::Error::SignatureAlgorithmMismatch),
+            of_webpki(webpki::Error::MaximumPathDepthExceeded),
+            of_webpki(webpki::Error::UnsupportedDeltaCrl),
+        ];
+        for fault in all {
+            let (cause, way_out) = certificate(&fault);
+            // The names have no spaces, and capitals in the middle.
+            let is_a_name =
+                |word: &str| word.chars().skip(1).any(char::is_lowercase) && word[1..].contains(char::is_uppercase);
+            assert!(!cause.split(' ').any(is_a_name), "{fault:?}: {cause}");
+            assert!(cause.split(' ').count() > 3 && !way_out.is_empty(), "{fault:?}: {cause}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod connect;
 mod fault;
+mod path;
 mod verify;
 
 use std::fmt;
@@ -315,6 +316,7 @@ mod tests {
     use rsp::certificate::Role;
     use rsp::pki::{Credential, Parameters, Pki};
     use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use rustls::{ServerConfig, ServerConnection, Stream};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -353,6 +355,13 @@ mod tests {
         serve_with(tls.der(), tls.key_der().unwrap().to_vec(), answer)
     }
 
+    /// Shows this certificate, which is not looked at first.
+    fn resolver(certificate: &[u8], key: PrivatePkcs8KeyDer<'static>) -> Arc<SingleCertAndKey> {
+        let provider = rustls::crypto::ring::default_provider();
+        let key = provider.key_provider.load_private_key(key.into()).unwrap();
+        Arc::new(CertifiedKey::new(vec![CertificateDer::from(certificate.to_vec())], key).into())
+    }
+
     fn serve_with(
         certificate: &[u8],
         key: Vec<u8>,
@@ -364,8 +373,7 @@ mod tests {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![CertificateDer::from(certificate.to_vec())], key.into())
-            .unwrap();
+            .with_cert_resolver(resolver(certificate, key));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
@@ -520,6 +528,92 @@ mod tests {
             parameters.custom_extensions = vec![rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 32], policies)];
         }));
         assert!(of_another_role.unwrap_err().contains("but a CERT.DPpb"));
+    }
+
+    /// Policies that their issuer calls critical are processed here, so such a certificate is as good as another: in the chain,
+    /// for the name and in the handshake, of TLS 1.2 as of TLS 1.3. SGP.22 section 4.5.2.1
+    #[test]
+    fn critical_policies() {
+        let policies = |role: Role| {
+            let policies = [&[0x30, 0x0B, 0x30, 0x09, 0x06, 0x07][..], role.policy().octets()].concat();
+            let mut extension = rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 32], policies);
+            extension.set_criticality(true);
+            extension
+        };
+        let mut parameters = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.custom_extensions = vec![policies(Role::Ci)];
+        let key = rcgen::KeyPair::generate().unwrap();
+        let ci = parameters.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::new(parameters, key);
+        let of_server = rcgen::KeyPair::generate().unwrap();
+        let issue = |role: Role, bend: &dyn Fn(&mut rcgen::CertificateParams)| {
+            let mut parameters = rcgen::CertificateParams::default();
+            // 127.0.0.1, and the OID 2.999.10.
+            let names = [&[0x30, 0x0B, 0x87, 4, 127, 0, 0, 1][..], &[0x88, 3, 0x88, 0x37, 0x0A]].concat();
+            let names = rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
+            parameters.custom_extensions = vec![policies(role), names];
+            parameters.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+            parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+            bend(&mut parameters);
+            parameters.signed_by(&of_server, &issuer).unwrap().der().to_vec()
+        };
+        let ask = |certificate: &[u8], settings: &Settings| {
+            let answer = |stream: &mut dyn Write, _: &TcpStream| stream.write_all(EMPTY.as_bytes()).is_ok();
+            let (port, server) = serve_with(certificate, of_server.serialize_der(), answer);
+            let answer = HttpsClient::with(settings).unwrap().post(&format!("127.0.0.1:{port}"), "/", "{}");
+            let _ = server.join();
+            answer.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let strict = Settings::new(Trust::Cis(vec![ci.der().to_vec()]));
+        let good = issue(Role::DpTls, &|_| {});
+        ask(&good, &strict).unwrap();
+        let any = Settings { roles: false, ..strict.clone() };
+        ask(&issue(Role::DpPb, &|_| {}), &any).unwrap();
+        ask(&issue(Role::DpPb, &|_| {}), &Settings::new(Trust::Insecure)).unwrap();
+        let refused = ask(&issue(Role::DpPb, &|_| {}), &strict).unwrap_err();
+        assert!(refused.contains("no CERT.DPtls or CERT.DStls but a CERT.DPpb"), "{refused}");
+        let refused = ask(&good, &Settings::new(Trust::Cis(vec![pki(1).get(Role::Ci).unwrap().der().to_vec()])));
+        assert!(refused.unwrap_err().contains("leads to no trusted CI"));
+        let old = issue(Role::DpTls, &|parameters| parameters.not_after = rcgen::date_time_ymd(2020, 1, 1));
+        assert!(ask(&old, &strict).unwrap_err().contains("has expired"));
+        ask(&old, &Settings { validity: false, ..strict.clone() }).unwrap();
+        let unknown = issue(Role::DpTls, &|parameters| {
+            let mut extension = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            extension.set_criticality(true);
+            parameters.custom_extensions.push(extension);
+        });
+        for settings in [&strict, &any] {
+            let refused = ask(&unknown, settings).unwrap_err();
+            assert!(
+                refused.contains("the critical extension 1.2.3.4 of the certificate is unknown (TLS)"),
+                "{refused}"
+            );
+            assert!(!refused.contains("--any-tls-certificate"), "{refused}");
+        }
+        ask(&unknown, &Settings::new(Trust::Insecure)).unwrap();
+
+        // The handshake of TLS 1.2 is signed in another way.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = tls_config(&strict).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(resolver(&good, of_server.serialize_der().into()));
+        let mut client = rustls::ClientConnection::new(Arc::new(client), "127.0.0.1".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut flight = Vec::new();
+            client.write_tls(&mut flight).unwrap();
+            server.read_tls(&mut &flight[..]).unwrap();
+            server.process_new_packets().unwrap();
+            flight.clear();
+            server.write_tls(&mut flight).unwrap();
+            client.read_tls(&mut &flight[..]).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        assert_eq!(client.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
     }
 
     /// A certificate of the server, or of its CI, that is over or not begun.

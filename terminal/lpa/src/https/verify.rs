@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError as Fault, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use super::HttpsError;
+use super::path::{Chain, uncritical};
 use crate::checks::tls_role;
 
 /// Why a certificate that leads to a trusted CI is not accepted.
@@ -26,13 +27,25 @@ pub(crate) enum Unfit {
     /// It lacks what a TLS certificate has.
     #[error("{0} (TLS)")]
     Certificate(CertificateError),
+    /// It, or an issuer of it, cannot be part of a chain.
+    #[error("{0} (TLS)")]
+    Chain(CertificateError),
+    /// It is of a certification authority.
+    #[error("its TLS certificate is one of a certification authority, not of a server")]
+    IsCa,
+    /// There are more issuers than one of them allows, or than are looked at.
+    #[error("the chain of its certificate is longer than one of its issuers allows")]
+    PathLength,
+    /// An issuer allows certain names only, in a chain for which that is not looked at.
+    #[error("an issuer of its certificate has name constraints, which are not looked at beside critical policies")]
+    NameConstraints,
     /// What it leads to is not valid now.
     #[error("of the CI its certificate leads to, {0}")]
     Ci(CertificateError),
 }
 
 impl Unfit {
-    fn into_fault(self) -> rustls::Error {
+    pub(super) fn into_fault(self) -> rustls::Error {
         Fault::Other(OtherError(Arc::new(self))).into()
     }
 }
@@ -55,6 +68,21 @@ struct Anchor {
 }
 
 impl Anchor {
+    /// The certificate names the server, is valid and leads to this one.
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        at: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        match (&self.certificate, Chain::with_critical_policies(certificate, others)) {
+            (Some(anchor), Some(chain)) => chain.verify(anchor, name, at),
+            _ => self.verifier.verify_server_cert(certificate, others, name, ocsp, at).map(drop),
+        }
+    }
+
     /// Whether it is a CERT.CI, and no other certification authority.
     fn is_ci(&self) -> bool {
         self.certificate.as_ref().and_then(Certificate::role) == Some(Role::Ci)
@@ -119,9 +147,9 @@ impl ServerCertVerifier for Verifier {
         let mut closest = rustls::Error::from(Fault::UnknownIssuer);
         let mut refusal = None;
         for anchor in &self.anchors {
-            match anchor.verifier.verify_server_cert(certificate, others, name, ocsp, at) {
-                Ok(verified) => match self.admit(anchor, certificate, now) {
-                    Ok(()) => return Ok(verified),
+            match anchor.verify(certificate, others, name, ocsp, at) {
+                Ok(()) => match self.admit(anchor, certificate, now) {
+                    Ok(()) => return Ok(ServerCertVerified::assertion()),
                     // A CI may have been certified anew: another certificate of it may do.
                     Err(unfit) => refusal = refusal.or(Some(unfit.into_fault())),
                 },
@@ -138,7 +166,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            &uncritical(certificate),
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -147,7 +180,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            &uncritical(certificate),
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -193,7 +231,7 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, &uncritical(certificate), signature, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -202,7 +240,7 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, &uncritical(certificate), signature, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
