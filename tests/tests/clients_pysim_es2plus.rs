@@ -87,7 +87,7 @@ fn a_foreign_operator_orders_and_hears_of_it() {
     let euicc = &mut bench.euicc(EID.parse().unwrap());
     bench.download(euicc, &matching_id, vec![]).unwrap();
     euicc.enable_profile(ProfileIdentifier::Iccid(stocked.clone()), false).unwrap();
-    let once = Retry { attempts: 1, pause: std::time::Duration::ZERO };
+    let once = Retry { attempts: 1, pause: std::time::Duration::ZERO, ..Retry::default() };
     process(euicc, &mut bench.lpa_client(), &Selection::All, true, once, &mut Person(vec![])).unwrap();
     assert_eq!(bench.state(&stocked), ProfileState::Enabled);
     // It decodes what the eUICC said, down to the signatures.

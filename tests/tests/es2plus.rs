@@ -148,7 +148,7 @@ fn other_eid() -> Eid {
     Eid::with_check_digits("890490321234512345123456789099").unwrap()
 }
 
-const AT_ONCE: Retry = Retry { attempts: 1, pause: Duration::ZERO };
+const AT_ONCE: Retry = Retry { attempts: 1, pause: Duration::ZERO, limit: lpa::REPORT_LIMIT };
 
 #[test]
 fn the_operator_hears_of_the_whole_life_of_a_profile() {

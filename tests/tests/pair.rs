@@ -145,7 +145,7 @@ impl User for Person {
     }
 }
 
-const AT_ONCE: Retry = Retry { attempts: 1, pause: Duration::ZERO };
+const AT_ONCE: Retry = Retry { attempts: 1, pause: Duration::ZERO, limit: lpa::REPORT_LIMIT };
 
 /// The life of a profile, with small blocks and with large ones, with and without a toolkit.
 #[test]

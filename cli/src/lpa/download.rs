@@ -7,6 +7,7 @@ use lpa::discovery::discover;
 use lpa::{LpaError, Order, download};
 use rsp::activation_code::ActivationCode;
 use rsp::es10c::ProfileIdentifier;
+use rsp::metadata::ProfileState;
 use serde::Serialize;
 use serde_json::json;
 
@@ -103,9 +104,12 @@ pub(crate) fn run(arguments: &Arguments, session: &Session<'_>) -> Result<(), Fa
             if installed.is_reported { "" } else { "; the report to the server waits on the eUICC" }
         ))?;
         if arguments.enable {
-            euicc.enable_profile(ProfileIdentifier::Iccid(installed.iccid.clone()), true)?;
-            output.json(&json!({ "event": "enabled", "iccid": installed.iccid.to_string() }))?;
-            output.text(format_args!("enabled{}", session.left_to_others()))?;
+            let profile = ProfileIdentifier::Iccid(installed.iccid.clone());
+            euicc.enable_profile(profile.clone(), true)?;
+            let switched = session.switched(&mut euicc, &profile, ProfileState::ENABLED);
+            let iccid = installed.iccid.to_string();
+            output.json(&json!({ "event": "enabled", "iccid": iccid, "switched": switched }))?;
+            output.text(switched.told("enabled"))?;
         }
     }
     euicc.close();

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use lpa::https::EXCHANGE_LIMIT;
-use lpa::{Checks, DOWNLOAD_LIMIT, Elsewhere, Euicc, HttpsClient, Options, Settings, Trust};
+use lpa::{Checks, DOWNLOAD_LIMIT, Elsewhere, Euicc, HttpsClient, Options, REPORT_LIMIT, Settings, Trust};
 use reader_bridge::Transport;
 use reader_bridge::pcsc_reader::Sharing;
 use rsp::certificate::{Certificate, Role};
 use rsp::es10c::ProfileIdentifier;
+use rsp::metadata::ProfileState;
 use rsp::{DecodeError, Iccid};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::{AtPath, Failure};
@@ -103,6 +105,11 @@ pub(crate) struct ServerArguments {
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = DOWNLOAD_LIMIT.as_secs())]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     download_timeout: u64,
+    /// Longest time to report to operators, after a download or in `notification process` as a whole; what is not delivered
+    /// by then stays on the eUICC for later
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = REPORT_LIMIT.as_secs())]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    notification_timeout: u64,
 }
 
 /// The card, opened.
@@ -146,12 +153,15 @@ impl Session<'_> {
         Ok(Euicc::open(self.lpa.target.connect_as(sharing)?, options)?)
     }
 
-    /// What has to happen yet before a switch of profiles is seen.
-    fn left_to_others(&self) -> &'static str {
-        if self.lpa.way.shared {
-            "; the program that shares the card sees it by a REFRESH, or when it resets the card"
-        } else {
-            ""
+    /// How far a switch of profiles is that the eUICC has accepted. `state` is what it leads to.
+    fn switched(&self, euicc: &mut Card, profile: &ProfileIdentifier, state: ProfileState) -> Switched {
+        if !self.lpa.way.shared {
+            return Switched::Done;
+        }
+        match euicc.profile(profile) {
+            Ok(Some(now)) if now.profile_state == Some(state) => Switched::Unseen,
+            Ok(Some(_)) => Switched::AfterRefresh,
+            Ok(None) | Err(_) => Switched::Unknown,
         }
     }
 
@@ -159,8 +169,40 @@ impl Session<'_> {
     fn servers(&self) -> Result<(HttpsClient, Checks), Failure> {
         let servers = &self.lpa.servers;
         let settings = servers.settings(servers.trust(self.context)?);
-        let checks = Checks { limit: servers.download_limit(), ..settings.checks(random::now()) };
+        let report_limit = Duration::from_secs(servers.notification_timeout);
+        let checks = Checks { limit: servers.download_limit(), report_limit, ..settings.checks(random::now()) };
         Ok((HttpsClient::with(&settings)?, checks))
+    }
+}
+
+/// How far a switch of profiles is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Switched {
+    /// The card has been reset and is what it has become.
+    Done,
+    /// It is done; the program that shares the card has not seen it.
+    Unseen,
+    /// The eUICC waits for that program's terminal to carry out the REFRESH it asks for. SGP.22 section 5.7.16
+    AfterRefresh,
+    /// One or the other.
+    Unknown,
+}
+
+impl Switched {
+    /// What is said of it: `done` is the word for what the profile is then.
+    fn told(self, done: &str) -> String {
+        match self {
+            Self::Done => done.to_owned(),
+            Self::Unseen => format!("{done}; the program that shares the card sees it when it resets the card"),
+            Self::AfterRefresh => format!(
+                "accepted, not {done} yet: it takes effect when the program that shares the card carries out the REFRESH that \
+                 the eUICC asks it for, or resets the card"
+            ),
+            Self::Unknown => {
+                format!("{done}; the program that shares the card sees it by a REFRESH, or when it resets the card")
+            }
+        }
     }
 }
 
@@ -245,6 +287,16 @@ fn profile_identifier(text: &str) -> Result<ProfileIdentifier, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Beside another program a switch that waits for its REFRESH is not called one that is done.
+    #[test]
+    fn a_switch_that_waits_for_a_refresh_is_said_to_wait() {
+        assert_eq!(Switched::Done.told("enabled"), "enabled");
+        let waits = Switched::AfterRefresh.told("enabled");
+        assert!(waits.starts_with("accepted, not enabled yet") && waits.contains("REFRESH"), "{waits}");
+        assert!(Switched::Unseen.told("disabled").starts_with("disabled; "));
+        assert_eq!(serde_json::to_value(Switched::AfterRefresh).unwrap(), "after_refresh");
+    }
 
     #[test]
     fn profiles_have_two_names() {

@@ -24,7 +24,8 @@ Examples:
   vuicc lpa notification process             all of them
   vuicc lpa notification process 4 7 --keep  these two, and leave them there
 
-A notification leaves the eUICC only when its recipient has it.")]
+A notification leaves the eUICC only when its recipient has it. All of them together take --notification-timeout at most, \
+and a recipient that is silent for --exchange-timeout is not asked again: what it has not got waits for the next time.")]
     Process(Process),
     /// Take notifications off the eUICC without delivering them
     #[command(after_help = "\
@@ -80,11 +81,12 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
                 [] => Selection::All,
                 numbers => Selection::Numbers(numbers.to_vec()),
             };
-            let (mut client, _) = session.servers()?;
-            let mut user = Terminal::new(output, false).silent();
+            let (mut client, checks) = session.servers()?;
+            let mut user = Terminal::new(output, false).waits_only();
             let remove = !arguments.keep;
+            let retry = Retry { limit: checks.report_limit, ..Retry::default() };
             (_, faults) = euicc.list_notifications()?;
-            let deliveries = process(&mut euicc, &mut client, &selection, remove, Retry::default(), &mut user)?;
+            let deliveries = process(&mut euicc, &mut client, &selection, remove, retry, &mut user)?;
             if deliveries.is_empty() && faults.is_empty() {
                 output.text("nothing to report")?;
             }

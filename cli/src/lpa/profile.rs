@@ -131,13 +131,15 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
         }
         Command::Enable(switch) => {
             euicc.enable_profile(switch.which.profile.clone(), !switch.no_refresh)?;
-            output.json(&json!({ "enabled": name(&switch.which.profile) }))?;
-            output.text(format_args!("enabled{}", session.left_to_others()))?;
+            let switched = session.switched(&mut euicc, &switch.which.profile, ProfileState::ENABLED);
+            output.json(&json!({ "enabled": name(&switch.which.profile), "switched": switched }))?;
+            output.text(switched.told("enabled"))?;
         }
         Command::Disable(switch) => {
             euicc.disable_profile(switch.which.profile.clone(), !switch.no_refresh)?;
-            output.json(&json!({ "disabled": name(&switch.which.profile) }))?;
-            output.text(format_args!("disabled{}", session.left_to_others()))?;
+            let switched = session.switched(&mut euicc, &switch.which.profile, ProfileState::DISABLED);
+            output.json(&json!({ "disabled": name(&switch.which.profile), "switched": switched }))?;
+            output.text(switched.told("disabled"))?;
         }
         Command::Delete(which) => {
             let pending = delete_profile(&mut euicc, which.profile.clone())?;

@@ -13,24 +13,44 @@ use crate::question;
 pub(crate) struct Terminal {
     output: Output,
     agrees: bool,
-    silent: bool,
+    shows: Shows,
+}
+
+/// Which progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    All,
+    /// What may take long, to people.
+    Waits,
+    Nothing,
 }
 
 impl Terminal {
     /// `agrees` to everything, or is asked.
     pub(crate) const fn new(output: Output, agrees: bool) -> Self {
-        Self { output, agrees, silent: false }
+        Self { output, agrees, shows: Shows::All }
     }
 
     /// Shows no progress.
     pub(crate) const fn silent(self) -> Self {
-        Self { silent: true, ..self }
+        Self { shows: Shows::Nothing, ..self }
+    }
+
+    /// Shows people what is waited for, and no other progress.
+    pub(crate) const fn waits_only(self) -> Self {
+        Self { shows: Shows::Waits, ..self }
     }
 }
 
 impl User for Terminal {
     fn progress(&mut self, event: Progress<'_>, apdus: u64) {
-        if self.silent {
+        let is_wait = matches!(event, Progress::NotificationSending { .. } | Progress::NotificationDelayed { .. });
+        let is_shown = match self.shows {
+            Shows::All => true,
+            Shows::Waits => is_wait && !self.output.is_json(),
+            Shows::Nothing => false,
+        };
+        if !is_shown {
             return;
         }
         let (kind, told) = match &event {
@@ -41,12 +61,23 @@ impl User for Terminal {
             }
             Progress::Loaded { piece, of } => ("loaded", format!("loaded {piece} of {of}")),
             Progress::Cancel(reason) => ("cancel", format!("cancelling: {reason}")),
+            Progress::NotificationSending { seq_number, event, address, within } => {
+                let at_most = within.map(|within| format!(", {} s at most", within.as_secs_f64().ceil()));
+                let text = format!("reporting {event} ({seq_number}) to {address}{}", at_most.unwrap_or_default());
+                ("notification_sending", text)
+            }
+            Progress::NotificationDelayed { seq_number, address, cause, pause } => {
+                let pause = pause.as_secs();
+                let text = format!("{seq_number} not reported to {address} yet: {cause}; again in {pause} s");
+                ("notification_delayed", text)
+            }
             Progress::NotificationSent { seq_number, event, address } => {
                 ("notification_sent", format!("reported {event} ({seq_number}) to {address}"))
             }
-            Progress::NotificationFailed { seq_number, address, cause } => {
-                ("notification_failed", format!("could not report {seq_number} to {address}: {cause}"))
-            }
+            Progress::NotificationFailed { seq_number, address, cause } => (
+                "notification_failed",
+                format!("could not report {seq_number} to {address}: {cause}; it stays on the eUICC"),
+            ),
         };
         if self.output.is_json() {
             // Whoever does not read on has no interest in progress.

@@ -9,6 +9,9 @@ use crate::server::Es9Client;
 
 /// Longest time a download may take, unless told otherwise. What a person takes to answer is not counted.
 pub const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
+/// Longest time to report: what a download has to, or all notifications that are processed together, unless told otherwise.
+/// What is not delivered by then stays on the eUICC.
+pub const REPORT_LIMIT: Duration = Duration::from_mins(1);
 /// How long, when the time is over, the server is told so.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -21,12 +24,14 @@ pub struct Checks {
     pub cis: Vec<Certificate>,
     /// Longest time for a procedure as a whole.
     pub limit: Duration,
+    /// Longest time to report its outcome.
+    pub report_limit: Duration,
 }
 
 impl Checks {
     /// At this time, in seconds since 1970.
     pub const fn at(now: u64) -> Self {
-        Self { now: Some(now), cis: Vec::new(), limit: DOWNLOAD_LIMIT }
+        Self { now: Some(now), cis: Vec::new(), limit: DOWNLOAD_LIMIT, report_limit: REPORT_LIMIT }
     }
 
     /// With these CI certificates (DER); what is none is left out.
@@ -141,6 +146,22 @@ impl Deadline {
             Some(at) if Instant::now() >= at => Err(LpaError::TooLong(self.limit.as_secs())),
             _ => Ok(()),
         }
+    }
+
+    /// What is left of it; `None` where it has no end.
+    pub(crate) fn left(self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// The share of one in so many of what is left.
+    pub(crate) fn share(self, of: usize) -> Self {
+        let of = u32::try_from(of).unwrap_or(u32::MAX).max(1);
+        Self { at: self.left().and_then(|left| Instant::now().checked_add(left / of)), ..self }
+    }
+
+    /// The whole of it, in seconds.
+    pub(crate) const fn seconds(self) -> u64 {
+        self.limit.as_secs()
     }
 
     /// What a person takes to answer is not counted.

@@ -474,8 +474,10 @@ impl<T: Transport> Procedure<'_, T> {
         // What belongs to another session stays on the eUICC, for `notification process` and its server to judge.
         self.verify_result(&data, &notification, &metadata)?;
         let pending = Raw::<PendingNotification>::from_octets(result.into_octets()).map_err(decode)?;
-        self.deadline.farewell(self.server);
-        let delivery = deliver(self.server, &notification, &pending, Retry::default())
+        let (user, apdus) = (&mut *self.user, self.euicc.apdus());
+        let (retry, deadline) = (Retry::default(), Deadline::start(self.checks.report_limit));
+        let tell = &mut |event: Progress<'_>| user.progress(event, apdus);
+        let delivery = deliver(self.server, &notification, &pending, retry, deadline, tell)
             .map_err(LpaError::from)
             .and_then(|()| self.euicc.remove_notification(notification.seq_number));
         let address = notification.notification_address.as_str();

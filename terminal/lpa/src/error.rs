@@ -1,5 +1,7 @@
 //! What can go wrong, told to people: the cause, and the way out.
 
+use core::fmt;
+
 use apdu::StatusWord;
 use reader_bridge::TransportError;
 use rsp::activation_code::ActivationCodeError;
@@ -219,6 +221,14 @@ pub enum ServerError {
         /// What the network says.
         cause: String,
     },
+    /// It did not answer in time.
+    #[error("cannot reach {address}: it has not answered in full {limit}; check the address and the network")]
+    TooSlow {
+        /// Server.
+        address: String,
+        /// Which time was over.
+        limit: TimeLimit,
+    },
     /// Its certificate is not trusted.
     #[error("the server {address} is not trusted: {cause}; {way_out}")]
     Untrusted {
@@ -259,6 +269,29 @@ pub enum ServerError {
     },
 }
 
+/// A time that is over, and the option that gives more of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeLimit {
+    /// That of one exchange, in seconds.
+    Exchange(u64),
+    /// That of the procedure the exchange is part of.
+    Procedure,
+    /// That of reporting, in seconds.
+    Report(u64),
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exchange(seconds) => write!(f, "within {seconds} s (--exchange-timeout)"),
+            Self::Procedure => f.write_str("before the time for the whole was over (--download-timeout)"),
+            Self::Report(seconds) => {
+                write!(f, "before the {seconds} s for reporting were over (--notification-timeout)")
+            }
+        }
+    }
+}
+
 impl ServerError {
     pub(crate) fn from_response(address: &str, error: ResponseError) -> Self {
         match error {
@@ -276,7 +309,7 @@ impl ServerError {
     /// Whether trying again soon can help: the network, or a server in trouble.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            Self::Unreachable { .. } | Self::TooSlow { .. } => true,
             Self::Http { status, .. } => *status >= 500 || *status == 429 || *status == 408,
             _ => false,
         }

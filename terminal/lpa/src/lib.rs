@@ -39,9 +39,9 @@ mod user;
 #[cfg(test)]
 mod testing;
 
-pub use checks::{Checks, DOWNLOAD_LIMIT};
+pub use checks::{Checks, DOWNLOAD_LIMIT, REPORT_LIMIT};
 pub use download::{ConfirmationCode, Installed, Order, download};
-pub use error::{CardError, LpaError, ServerError};
+pub use error::{CardError, LpaError, ServerError, TimeLimit};
 pub use euicc::Euicc;
 pub use https::{Elsewhere, HttpsClient, HttpsError, Settings, Trust};
 pub use isd_r::Options;

@@ -1,5 +1,6 @@
 //! Delivering notifications to their recipients, and taking them off the eUICC. SGP.22 section 3.5
 
+use std::collections::{BTreeSet, VecDeque};
 use std::thread;
 use std::time::Duration;
 
@@ -10,23 +11,28 @@ use rsp::metadata::NotificationEvent;
 use rsp::notification::{NotificationMetadata, PendingNotification};
 use rsp::{DecodeError, Raw};
 
-use crate::error::{CardError, LpaError, ServerError};
+use crate::checks::{Deadline, REPORT_LIMIT};
+use crate::error::{CardError, LpaError, ServerError, TimeLimit};
 use crate::euicc::Euicc;
 use crate::server::{Es9Client, call};
 use crate::user::{Progress, User};
 
-/// How often delivery is tried while the network or the server is in trouble.
+/// How often delivery is tried while the network or the server is in trouble, and how long that may take.
+///
+/// A server that let the time of an exchange pass is not asked again: it would take as long once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
     /// Tries in all, at least one.
     pub attempts: u32,
     /// Pause before the second try; doubled before each further one.
     pub pause: Duration,
+    /// Longest time for all that is to be delivered, tries and pauses included.
+    pub limit: Duration,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 3, pause: Duration::from_secs(1) }
+        Self { attempts: 3, pause: Duration::from_secs(1), limit: REPORT_LIMIT }
     }
 }
 
@@ -115,6 +121,9 @@ pub fn delete_profile<T: Transport>(euicc: &mut Euicc<T>, profile: ProfileIdenti
 ///
 /// A notification leaves the eUICC only after its recipient answered with HTTP 2xx. A failure concerns its recipient
 /// alone: the others are served. A number that does not exist is an error.
+///
+/// All of it ends within [`Retry::limit`]; each recipient has an even share of what is left, so that a silent one leaves the
+/// others theirs. What is not delivered by then stays on the eUICC.
 pub fn process<T: Transport>(
     euicc: &mut Euicc<T>,
     server: &mut dyn Es9Client,
@@ -131,11 +140,14 @@ pub fn process<T: Transport>(
     {
         return Err(LpaError::NoNotification(*missing));
     }
+    let is_meant = |one: &NotificationMetadata| match selection {
+        Selection::All => true,
+        Selection::Numbers(numbers) => numbers.contains(&one.seq_number),
+    };
+    let mut left: VecDeque<_> = listed.into_iter().filter(is_meant).collect();
+    let deadline = Deadline::start(retry.limit);
     let mut deliveries: Vec<Delivery> = Vec::new();
-    for metadata in listed {
-        if matches!(selection, Selection::Numbers(numbers) if !numbers.contains(&metadata.seq_number)) {
-            continue;
-        }
+    while let Some(metadata) = left.pop_front() {
         let is_blocked = deliveries.iter().any(|earlier| {
             matches!(earlier.outcome, Outcome::Failed(_))
                 && earlier.metadata.notification_address == metadata.notification_address
@@ -143,7 +155,12 @@ pub fn process<T: Transport>(
         let outcome = if is_blocked {
             Outcome::HeldBack
         } else {
-            match process_one(euicc, server, &metadata, remove, retry) {
+            let recipients: BTreeSet<_> =
+                left.iter().chain([&metadata]).map(|one| one.notification_address.as_str()).collect();
+            let share = deadline.share(recipients.len());
+            let outcome = process_one(euicc, server, &metadata, remove, (retry, share), user);
+            server.until(None);
+            match outcome {
                 Ok(outcome) => outcome,
                 // Without a card there is nothing left to process.
                 Err(error @ LpaError::Transport(_)) => return Err(error),
@@ -161,11 +178,13 @@ fn process_one<T: Transport>(
     server: &mut dyn Es9Client,
     metadata: &NotificationMetadata,
     remove: bool,
-    retry: Retry,
+    (retry, deadline): (Retry, Deadline),
+    user: &mut dyn User,
 ) -> Result<Outcome, LpaError> {
     let pending = euicc.notification(metadata.seq_number)?.ok_or(LpaError::NoNotification(metadata.seq_number))?;
     verify(&pending, metadata)?;
-    deliver(server, metadata, &pending, retry)?;
+    let apdus = euicc.apdus();
+    deliver(server, metadata, &pending, retry, deadline, &mut |event| user.progress(event, apdus))?;
     if !remove {
         return Ok(Outcome::Kept);
     }
@@ -202,27 +221,40 @@ fn report<T: Transport>(euicc: &Euicc<T>, user: &mut dyn User, metadata: &Notifi
     }
 }
 
-/// Delivers one notification; again if the trouble may pass.
+/// Delivers one notification within this time; again if the trouble may pass.
 pub(crate) fn deliver(
     server: &mut dyn Es9Client,
     metadata: &NotificationMetadata,
     pending: &Raw<PendingNotification>,
     retry: Retry,
+    deadline: Deadline,
+    tell: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), ServerError> {
+    let (seq_number, address) = (metadata.seq_number, metadata.notification_address.as_str());
+    let over = || ServerError::TooSlow { address: address.into(), limit: TimeLimit::Report(deadline.seconds()) };
+    deadline.verify().map_err(|_| over())?;
+    let (event, within) = (metadata.profile_management_operation, deadline.left());
+    tell(Progress::NotificationSending { seq_number, event, address, within });
+    deadline.tell(server);
     let request = HandleNotificationRequest { pending_notification: pending.clone() };
     let mut pause = retry.pause;
     let mut attempt = 1;
     loop {
-        match call(server, &metadata.notification_address, &request) {
+        let error = match call(server, address, &request) {
             // Any 2xx is delivery, whatever the body says.
             Ok(_) | Err(ServerError::Malformed { .. }) => return Ok(()),
-            Err(error) if error.is_temporary() && attempt < retry.attempts => {
-                thread::sleep(pause);
-                pause *= 2;
-                attempt += 1;
-            }
-            Err(error) => return Err(error),
+            Err(ServerError::TooSlow { limit: TimeLimit::Procedure, .. }) => return Err(over()),
+            Err(error) => error,
+        };
+        let is_quick = !matches!(error, ServerError::TooSlow { .. });
+        let is_time = deadline.left().is_none_or(|left| left > pause);
+        if !(error.is_temporary() && is_quick && is_time && attempt < retry.attempts) {
+            return Err(error);
         }
+        tell(Progress::NotificationDelayed { seq_number, address, cause: &error.to_string(), pause });
+        thread::sleep(pause);
+        pause *= 2;
+        attempt += 1;
     }
 }
 
@@ -240,7 +272,7 @@ mod tests {
     use rsp::metadata::NotificationEvent;
     use rsp::notification::OtherSignedNotification;
 
-    const AT_ONCE: Retry = Retry { attempts: 3, pause: Duration::ZERO };
+    const AT_ONCE: Retry = Retry { attempts: 3, pause: Duration::ZERO, limit: REPORT_LIMIT };
 
     fn metadata(seq_number: u64, address: &str) -> NotificationMetadata {
         NotificationMetadata {
@@ -383,6 +415,71 @@ mod tests {
         let done = process(&mut euicc, &mut server, &Selection::All, true, AT_ONCE, &mut Unattended).unwrap();
         assert_eq!(outcomes(&done), [(1, "failed"), (2, "held back"), (3, "removed")]);
         assert_eq!(server.calls.len(), 4);
+        assert_eq!(euicc.notifications().unwrap().len(), 2);
+    }
+
+    /// Notes how long each recipient is given, and what is waited for.
+    #[derive(Default)]
+    struct Clock {
+        given: Vec<(u64, u64)>,
+        delayed: usize,
+    }
+
+    impl User for Clock {
+        fn progress(&mut self, event: Progress<'_>, _: u64) {
+            match event {
+                Progress::NotificationSending { seq_number, within, .. } => {
+                    // What has passed since is less than a second.
+                    self.given.push((seq_number, within.unwrap().as_secs() + 1));
+                }
+                Progress::NotificationDelayed { .. } => self.delayed += 1,
+                _ => {}
+            }
+        }
+
+        fn consent(&mut self, _: crate::Offer<'_>) -> crate::Decision {
+            panic!("nobody is asked")
+        }
+    }
+
+    /// A silent server takes its time once; the others have theirs, and all of it ends. What is not delivered stays.
+    #[test]
+    fn a_silent_server_is_asked_once_and_leaves_the_others_their_time() {
+        let all = ["a.example", "b.example", "a.example", "c.example"];
+        let mut euicc = euicc(all.iter().zip(1..).map(|(address, number)| metadata(number, address)).collect());
+        let mut server = FakeServer::new(|_, _| HttpResponse { status: 204, body: vec![] });
+        server.silent = Some("a.example");
+        let mut clock = Clock::default();
+        let done = process(&mut euicc, &mut server, &Selection::All, true, AT_ONCE, &mut clock).unwrap();
+        assert_eq!(outcomes(&done), [(1, "failed"), (2, "removed"), (3, "held back"), (4, "removed")]);
+        assert_eq!(server.calls.len(), 3);
+        assert_eq!((clock.given, clock.delayed), (vec![(1, 20), (2, 20), (4, 60)], 0));
+        assert_eq!(server.until, None, "what comes later has its own time");
+        assert_eq!(euicc.notifications().unwrap().len(), 2);
+        let Outcome::Failed(error) = &done[0].outcome else { panic!() };
+        assert!(error.to_string().contains("within 60 s (--exchange-timeout)"), "{error}");
+    }
+
+    #[test]
+    fn reporting_has_an_end() {
+        let mut euicc = euicc(vec![metadata(1, "a.example"), metadata(2, "b.example")]);
+        let mut server = FakeServer::new(|_, _| panic!("asked"));
+        let at_an_end = Retry { limit: Duration::ZERO, ..AT_ONCE };
+        let done = process(&mut euicc, &mut server, &Selection::All, true, at_an_end, &mut Unattended).unwrap();
+        assert_eq!(outcomes(&done), [(1, "failed"), (2, "failed")]);
+        let Outcome::Failed(error) = &done[0].outcome else { panic!() };
+        assert!(error.to_string().contains("the 0 s for reporting were over (--notification-timeout)"), "{error}");
+
+        // There is no time left for a pause: what failed quickly is not tried again either.
+        let mut count = 0;
+        let mut server = FakeServer::new(move |_, _| {
+            count += 1;
+            assert!(count <= 2, "once for each recipient");
+            HttpResponse { status: 503, body: vec![] }
+        });
+        let long_pause = Retry { pause: REPORT_LIMIT, ..AT_ONCE };
+        let done = process(&mut euicc, &mut server, &Selection::All, true, long_pause, &mut Unattended).unwrap();
+        assert_eq!(outcomes(&done), [(1, "failed"), (2, "failed")]);
         assert_eq!(euicc.notifications().unwrap().len(), 2);
     }
 

@@ -147,13 +147,15 @@ pub(crate) struct FakeServer {
     pub(crate) calls: Vec<(String, String)>,
     /// Its TLS certificate.
     pub(crate) certificate: Option<Vec<u8>>,
+    /// A server of this address says nothing until the time of an exchange is over.
+    pub(crate) silent: Option<&'static str>,
     /// Until when each call may last.
     pub(crate) until: Option<Instant>,
 }
 
 impl FakeServer {
     pub(crate) fn new(serve: impl FnMut(&str, &str) -> HttpResponse + 'static) -> Self {
-        Self { serve: Box::new(serve), calls: Vec::new(), certificate: None, until: None }
+        Self { serve: Box::new(serve), calls: Vec::new(), certificate: None, silent: None, until: None }
     }
 
     /// Names of the functions called.
@@ -163,8 +165,11 @@ impl FakeServer {
 }
 
 impl Es9Client for FakeServer {
-    fn post(&mut self, _: &str, path: &str, body: &str) -> Result<HttpResponse, ServerError> {
+    fn post(&mut self, address: &str, path: &str, body: &str) -> Result<HttpResponse, ServerError> {
         self.calls.push((path.into(), body.into()));
+        if self.silent == Some(address) {
+            return Err(ServerError::TooSlow { address: address.into(), limit: crate::TimeLimit::Exchange(60) });
+        }
         Ok((self.serve)(path, body))
     }
 

@@ -1,5 +1,7 @@
 //! What procedures tell the user, and ask.
 
+use core::time::Duration;
+
 use rsp::es8::StoreMetadataRequest;
 use rsp::es10b::CancelSessionReason;
 use rsp::metadata::{NotificationEvent, PprIds};
@@ -69,6 +71,28 @@ pub enum Progress<'a> {
     },
     /// The session is being cancelled.
     Cancel(CancelSessionReason),
+    /// A notification is being delivered; the recipient has so long.
+    NotificationSending {
+        /// Its number.
+        seq_number: u64,
+        /// What it reports.
+        event: NotificationEvent,
+        /// The recipient.
+        address: &'a str,
+        /// At most so long, further tries included; `None` without end.
+        within: Option<Duration>,
+    },
+    /// It could not be delivered yet; after a pause it is tried again.
+    NotificationDelayed {
+        /// Its number.
+        seq_number: u64,
+        /// The recipient.
+        address: &'a str,
+        /// Why.
+        cause: &'a str,
+        /// How long the pause is.
+        pause: Duration,
+    },
     /// A notification was delivered.
     NotificationSent {
         /// Its number.

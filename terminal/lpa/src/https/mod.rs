@@ -26,7 +26,7 @@ use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 
 use crate::checks::Checks;
-use crate::error::ServerError;
+use crate::error::{ServerError, TimeLimit};
 use crate::server::{Es9Client, HttpResponse};
 use connect::{Connector, PeerCertificate};
 use verify::{AnyServer, Verifier};
@@ -202,22 +202,14 @@ impl Https {
             let body = body.to_bytes().to_vec();
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, certificate })
         };
-        let Some(runtime) = &self.executor.0 else { return Err(too_slow(&address, self.limit)) };
         let deadline = until.map_or(end, |until| until.min(end));
+        let limit = if deadline < end { TimeLimit::Procedure } else { TimeLimit::Exchange(self.limit.as_secs()) };
+        let too_slow = || ServerError::TooSlow { address: address.clone(), limit };
+        let Some(runtime) = &self.executor.0 else { return Err(too_slow()) };
         runtime
             .block_on(async { tokio::time::timeout_at(deadline.into(), exchange).await })
-            .unwrap_or_else(|_| Err(if deadline < end { of_whole(&address) } else { too_slow(&address, self.limit) }))
+            .unwrap_or_else(|_| Err(too_slow()))
     }
-}
-
-fn too_slow(address: &str, limit: Duration) -> ServerError {
-    let cause = format!("it has not answered in full within {} s (--exchange-timeout)", limit.as_secs());
-    ServerError::Unreachable { address: address.into(), cause }
-}
-
-fn of_whole(address: &str) -> ServerError {
-    let cause = "it has not answered in full before the time for the whole was over (--download-timeout)".into();
-    ServerError::Unreachable { address: address.into(), cause }
 }
 
 /// All of HTTPS through one proxy, but for what is reached directly; `None` if it is none.
