@@ -155,10 +155,10 @@ impl Function for ConfirmOrderRequest {
 pub struct CancelOrderRequest {
     /// The profile.
     pub iccid: Iccid,
-    /// The eUICC of the order, if one was named.
+    /// The eUICC of the order; required if the order names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eid: Option<Eid>,
-    /// The matchingId of the order, if it has one.
+    /// The matchingId of the order; required if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matching_id: Option<String>,
     /// What becomes of the profile.
@@ -408,6 +408,7 @@ statuses! {
     PROFILE_TYPE_UNKNOWN "8.2.5" "3.9" "there are no profiles of this type";
     PROFILE_TYPE_MISMATCH "8.2.5" "3.10" "the profile is of another type";
     MATCHING_ID_INVALID "8.2.6" "2.1" "this is no matching identifier";
+    MATCHING_ID_MISSING "8.2.6" "2.2" "this needs the matching identifier of the order";
     MATCHING_ID_IN_USE "8.2.6" "3.3" "another order has this matching identifier";
     MATCHING_ID_MISMATCH "8.2.6" "3.10" "the order has another matching identifier";
     SMDS_UNAVAILABLE "8.9" "5.1" "the SM-DS cannot be reached";

@@ -135,7 +135,8 @@ impl Desk {
 
     fn cancel(&self, call: &str, iccid: &Iccid) -> Result<(), ServerError> {
         let status = FinalProfileStatusIndicator::Available;
-        let cancellation = Cancellation { eid: Some(eid()), matching_id: None, status };
+        let profile = self.bench.runtime.block_on(self.bench.server().store().profile(iccid)).unwrap().unwrap();
+        let cancellation = Cancellation { eid: Some(eid()), matching_id: profile.order.matching_id, status };
         self.bench.runtime.block_on(self.smdp.cancel_order(call, iccid, &cancellation))
     }
 }

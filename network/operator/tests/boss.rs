@@ -54,6 +54,7 @@ on_each_database! {
     what_the_server_refuses_is_undone,
     what_is_not_given_back_is_not_used_again,
     what_is_installed_meanwhile_is_not_used_again,
+    what_was_confirmed_unheard_is_given_back,
     what_waits_too_long_is_called_off,
     requests_have_limits,
     two_replicas_take_turns,
@@ -792,6 +793,25 @@ async fn what_is_not_given_back_is_not_used_again(place: &Place) {
     boss.advance(1000).await.unwrap();
     assert_eq!(boss.order(&order.id).await.unwrap().unwrap().state, State::Cancelled);
     assert_eq!((world.server.available(), world.status(11).await), (1, Status::Provisioned));
+}
+
+/// The SM-DP+ confirms, its answer is lost, and the order is called off: the matchingId, without which the SM-DP+ takes
+/// nothing back, is asked for once more.
+async fn what_was_confirmed_unheard_is_given_back(place: &Place) {
+    let world = World::new(place).await;
+    for (now, trouble, executed) in
+        [(100, Trouble::AnswerLost, "ConfirmOrder"), (300, Trouble::Unavailable, "DownloadOrder")]
+    {
+        let boss = world.boss(World::settings());
+        world.server.trouble("ConfirmOrder", trouble);
+        let order = boss.request(&request(Kind::Companion), now).await.unwrap();
+        assert_eq!((order.state, world.server.executed().last()), (State::Ordered, Some(&executed)));
+        let order = boss.cancel(&order.id, true, now + 1).await.unwrap();
+        boss.advance(now + 100).await.unwrap();
+        let order = boss.order(&order.id).await.unwrap().unwrap();
+        assert_eq!((order.state, order.not_given_back), (State::Cancelled, false), "{:?}", order.error);
+        assert_eq!((world.server.available(), world.status(11).await), (4, Status::Provisioned));
+    }
 }
 
 /// The order is called off, but the eUICC is faster than the SM-DP+ hears of it.

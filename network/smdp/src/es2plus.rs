@@ -135,6 +135,7 @@ impl<S: Store> SmDp<S> {
         now: UnixTime,
     ) -> Result<(Empty, Profile), Refused> {
         let mut profile = self.ordered_by(operator, &request.iccid).await?;
+        // Who cancels an order says what it says: what is missing is missing, what is more or else is of another order.
         match (profile.order.eid, request.eid) {
             (Some(reserved_for), Some(eid)) if reserved_for != eid => {
                 return Err(refused(&profile.other_eid(reserved_for)));
@@ -142,11 +143,15 @@ impl<S: Store> SmDp<S> {
             (Some(_), None) if profile.order.names_eid => {
                 return Err(refused(&OrderError::EidUnnamed(profile.iccid().clone())));
             }
+            (None, Some(_)) => return Err(explained(status::EID_MISMATCH, "the order names no eUICC")),
             _ => {}
         }
-        let of_order = profile.order.matching_id.as_deref().unwrap_or_default();
-        if request.matching_id.as_deref().is_some_and(|matching_id| matching_id != of_order) {
-            return Err(status::MATCHING_ID_MISMATCH.into());
+        match (profile.order.matching_id.as_deref(), request.matching_id.as_deref()) {
+            (Some(_), None | Some("")) => return Err(status::MATCHING_ID_MISSING.into()),
+            (of_order, Some(given)) if given != of_order.unwrap_or_default() => {
+                return Err(status::MATCHING_ID_MISMATCH.into());
+            }
+            _ => {}
         }
         let becomes = match request.final_profile_status_indicator {
             FinalProfileStatusIndicator::Available => FinalProfileStatus::Available,

@@ -568,7 +568,10 @@ impl<S: Store> SmDp<S> {
     }
 
     /// Our identity under the first of these CIs under which there is one.
-    fn identity_for<'c>(&self, cis: impl IntoIterator<Item = &'c SubjectKeyIdentifier>) -> Option<&Identity> {
+    pub(crate) fn identity_for<'c>(
+        &self,
+        cis: impl IntoIterator<Item = &'c SubjectKeyIdentifier>,
+    ) -> Option<&Identity> {
         cis.into_iter().find_map(|ci| self.identities.iter().find(|identity| identity.ci() == ci))
     }
 

@@ -1,17 +1,18 @@
 //! ES9+.HandleNotification: what the eUICC reports, verified, kept, and drawn conclusions from (SGP.22 sections 3.5, 5.6.4).
 
+use rsp::Iccid;
 use rsp::discreet::Discreet;
 use rsp::es2plus::NotificationPointId;
 use rsp::es9::{HandleNotificationRequest, status};
 use rsp::notification::{
     ErrorReason, FinalResult, NotificationMetadata, OtherSignedNotification, PendingNotification,
-    ProfileInstallationResult,
+    ProfileInstallationResult, ProfileInstallationResultData,
 };
 
 use crate::es9plus::{SmDp, public_key};
 use crate::profile::{Profile, ProfileState, UnixTime};
 use crate::progress::{Point, point_of};
-use crate::status::{INSTALLATION_FAILED, Refusal};
+use crate::status::{Because as _, INSTALLATION_FAILED, OTHER_PROFILE, Refusal};
 use crate::store::{Changes, Notification, Peer, Progress, Session, SessionState, Store, StoreError};
 
 impl<S: Store> SmDp<S> {
@@ -139,6 +140,10 @@ impl<S: Store> SmDp<S> {
             return Ok(verdict);
         }
         notification.eid = Some(peer.eid);
+        if let Err(refusal) = self.is_about(&data, notification.iccid.as_ref(), &session, &peer) {
+            notification.distrusted = Some(refusal.to_string());
+            return Ok(verdict);
+        }
 
         if let Some((profile, progress)) = self.conclude(&session, &peer, error, &verdict.notification, now).await? {
             verdict.profile = Some(profile);
@@ -149,6 +154,25 @@ impl<S: Store> SmDp<S> {
             verdict.session = Some(session);
         }
         Ok(verdict)
+    }
+
+    /// Whether an installation result is one of its session: of the profile that was handed out in it, by this server. The
+    /// ICCID may be missing, where the eUICC did not come as far as to read it. SGP.22 section 2.5.6
+    fn is_about(
+        &self,
+        data: &ProfileInstallationResultData,
+        iccid: Option<&Iccid>,
+        session: &Session,
+        peer: &Peer,
+    ) -> Result<(), Refusal> {
+        let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
+        if data.smdp_oid != *identity.oid() {
+            return Err(status::SMDP_OID_INVALID.because(format!("{:?}", data.smdp_oid)));
+        }
+        if iccid.is_some_and(|iccid| *iccid != peer.iccid) {
+            return Err(OTHER_PROFILE.because(format!("{iccid:?}")));
+        }
+        Ok(())
     }
 
     /// The consequence of an installation result for the profile, and what its operator is told.

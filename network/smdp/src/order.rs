@@ -41,7 +41,7 @@ pub enum OrderError {
         reserved_for: Eid,
     },
     /// A matchingId that no activation code can carry.
-    #[error("`{0}` is no matchingId: use letters, digits and hyphens, at most 255")]
+    #[error("`{0}` is no matchingId: use capital letters, digits and hyphens, 1 to 255 of them")]
     BadMatchingId(String),
     /// Another order has this matchingId.
     #[error("matchingId `{0}` is in use")]
@@ -336,8 +336,9 @@ async fn written(store: &impl Store, mut profile: Profile) -> Result<Profile, Or
     Ok(profile)
 }
 
+/// Capital letters, digits and hyphens, 1 to 255 of them. SGP.22 section 4.1
 fn check_matching_id(text: &str) -> Result<(), OrderError> {
-    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
+    let allowed = |octet: u8| matches!(octet, b'A'..=b'Z' | b'0'..=b'9' | b'-');
     if (1..=255).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(());
     }
@@ -424,10 +425,14 @@ mod tests {
     async fn eids_and_matching_ids_are_checked() {
         let store = store_of(1).await;
         let mut request = OrderRequest::new(Wanted::Iccid(iccid(0)));
-        for bad in ["", "a b", "$1", "ä"] {
+        let (longest, too_long) = ("A".repeat(255), "A".repeat(256));
+        for bad in ["", "A B", "$1", "Ä", "abc", "aB-1", "A_1", "A.1", &too_long] {
             request.matching_id = MatchingId::Given(bad.into());
             let error = order(&store, request.clone(), &mut fill_random, 1).await.unwrap_err();
             assert!(matches!(error, OrderError::BadMatchingId(_)), "{error}");
+        }
+        for good in ["A", "0", "-", "QR-G-5C-1LS-1W1Z9P7", longest.as_str()] {
+            assert!(check_matching_id(good).is_ok(), "{good}");
         }
         request.matching_id = MatchingId::ByEid;
         let error = order(&store, request, &mut fill_random, 1).await.unwrap_err();

@@ -24,6 +24,10 @@ pub const TOO_MANY_SESSIONS: Status =
 pub const INSTALLATION_FAILED: Status =
     Status { subject: "8.2", reason: "4.2", text: "the eUICC could not install the profile" };
 
+/// 8.2.1/3.10: an installation result is about another profile than its session.
+pub const OTHER_PROFILE: Status =
+    Status { subject: "8.2.1", reason: "3.10", text: "the session was about another profile" };
+
 /// Why a function was not executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}/{} {}{}{remark}", status.subject, status.reason, status.text, if remark.is_empty() { "" } else { ": " })]

@@ -239,11 +239,16 @@ async fn an_order_goes_its_way() {
     // Cancelled only by those who know it.
     refused(one.call("7", &CancelOrderRequest { eid: Some(eid('2')), ..cancel(&iccid) }).await, status::EID_MISMATCH);
     // The conditional element is mandatory where the order has it: SGP.23 has the call refused, and what lacks such an
-    // element elsewhere is refused as 8.1.1/2.2. The matchingId it has no such case for: an ICCID has one order at most.
+    // element elsewhere is refused as 8.1.1/2.2. The matchingId is such an element too, and its subject 8.2.6.
     let unnamed = CancelOrderRequest { matching_id: Some(confirmed.matching_id.clone()), ..cancel(&iccid) };
     refused(one.call("7", &unnamed).await, status::EID_MISSING);
     let other = CancelOrderRequest { eid: Some(eid('1')), matching_id: Some("OTHER".into()), ..cancel(&iccid) };
     refused(one.call("8", &other).await, status::MATCHING_ID_MISMATCH);
+    for matching_id in [None, Some(String::new())] {
+        let missing = CancelOrderRequest { eid: Some(eid('1')), matching_id, ..cancel(&iccid) };
+        refused(one.call("8", &missing).await, status::MATCHING_ID_MISSING);
+    }
+    assert_eq!(bench.state(&iccid).await, ProfileState::Released, "nothing of that changed anything");
     let right = CancelOrderRequest { eid: Some(eid('1')), matching_id: Some(confirmed.matching_id), ..cancel(&iccid) };
     assert_eq!(one.call("9", &right).await, Ok(Empty {}));
     assert_eq!(bench.state(&iccid).await, ProfileState::Available);
@@ -256,7 +261,11 @@ async fn an_order_goes_its_way() {
     assert_eq!(one.call("12", &wanted).await.unwrap().matching_id, "GIFT-1");
     assert_eq!(bench.state(&iccid).await, ProfileState::Released);
     let unavailable = FinalProfileStatusIndicator::Unavailable;
-    let withdrawn = CancelOrderRequest { final_profile_status_indicator: unavailable, ..cancel(&iccid) };
+    let matching_id = Some("GIFT-1".to_owned());
+    let withdrawn = CancelOrderRequest { matching_id, final_profile_status_indicator: unavailable, ..cancel(&iccid) };
+    // An order for whichever eUICC is not the one for this eUICC.
+    let of_another = CancelOrderRequest { eid: Some(eid('1')), ..withdrawn.clone() };
+    refused(one.call("13", &of_another).await, status::EID_MISMATCH);
     one.call("13", &withdrawn).await.unwrap();
     assert_eq!(bench.state(&iccid).await, ProfileState::Unavailable);
     refused(one.call("14", &of_iccid(&iccid)).await, status::PROFILE_IN_USE);
@@ -295,7 +304,9 @@ async fn requests_that_cannot_be_met() {
     one.call("2", &DownloadOrderRequest { eid: Some(eid('1')), ..of_iccid(&iccid) }).await.unwrap();
     refused(one.call("3", &ConfirmOrderRequest { eid: Some(eid('2')), ..confirm(&iccid) }).await, status::EID_MISMATCH);
     let with = |matching_id: &str| ConfirmOrderRequest { matching_id: Some(matching_id.into()), ..confirm(&iccid) };
-    refused(one.call("3", &with("A B")).await, status::MATCHING_ID_INVALID);
+    for wrong in ["A B", "abc", "aB-1", "A_B", "Ä", &"A".repeat(256)] {
+        refused(one.call("3", &with(wrong)).await, status::MATCHING_ID_INVALID);
+    }
     let smds = ConfirmOrderRequest { smds_address: Some("smds.example".into()), ..confirm(&iccid) };
     refused(one.call("3", &smds).await, status::SMDS_UNAVAILABLE);
     assert_eq!(bench.state(&iccid).await, ProfileState::Linked, "nothing of that changed anything");
@@ -442,11 +453,12 @@ async fn calls_alternate_between_two_servers(place: &Place) {
     let iccid = here.call("1", &of_type("Companion")).await.unwrap().iccid;
     assert_eq!(there.call("1", &of_type("Companion")).await.unwrap().iccid, iccid);
     let confirmed = there.call("2", &confirm(&iccid)).await.unwrap();
-    assert_eq!(here.call("2", &confirm(&iccid)).await, Ok(confirmed));
+    assert_eq!(here.call("2", &confirm(&iccid)).await, Ok(confirmed.clone()));
     here.call("3", &release(&iccid)).await.unwrap();
     refused(there.call("4", &release(&iccid)).await, status::PROFILE_INVALID_TRANSITION);
     assert_eq!(other.store().profile(&iccid).await.unwrap().unwrap().state, ProfileState::Released);
-    there.call("5", &cancel(&iccid)).await.unwrap();
+    let named = CancelOrderRequest { matching_id: Some(confirmed.matching_id), ..cancel(&iccid) };
+    there.call("5", &named).await.unwrap();
     assert_eq!(bench.state(&iccid).await, ProfileState::Available);
 
     // The same call at both at once is one order; ten calls at both get each of the seven others once.

@@ -41,7 +41,7 @@ use smdp::bind::ProfileProtection;
 use smdp::order::{self, Confirmation, MatchingId, OrderRequest, Wanted};
 use smdp::profile::{Profile, ProfileState};
 use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST, TOO_MANY_SESSIONS};
-use smdp::store::Store;
+use smdp::store::{Notification, Store};
 use smdp::{Config, MasterKey, Server, serve};
 
 const OPERATOR: &str = "operator.example";
@@ -1057,12 +1057,32 @@ async fn notifications_are_kept_but_not_all_believed() {
     forger.key = PrivateKey::from_bytes(Curve::P256, &[0x55; 32]).unwrap();
     call(bench.at(), &forger.installation_result(&session, &iccid, None)).await.unwrap();
     call(bench.at(), &forger.notification(NotificationEvent::DELETE, &iccid)).await.unwrap();
-    let stranger = Session { transaction_id: TransactionId::from([7; 16]), ..session };
+    // Signed by the right eUICC, for the right session, and about something else: another profile, another server.
+    let elsewhere = Session { server_oid: "2.999.77".parse().unwrap(), ..session.clone() };
+    for error in [None, Some(ErrorReason::PE_PROCESSING_ERROR), Some(ErrorReason::INTERRUPTION)] {
+        call(bench.at(), &euicc.installation_result(&session, &self::iccid(9), error)).await.unwrap();
+        call(bench.at(), &euicc.installation_result(&elsewhere, &iccid, error)).await.unwrap();
+    }
+    assert_eq!(bench.state(&iccid).await, ProfileState::Downloaded);
+    let about_others = bench.server.store().notifications().await.unwrap().split_off(2);
+    assert_eq!(about_others.len(), 6);
+    for notification in about_others {
+        let why = notification.distrusted.unwrap();
+        assert!(why.contains("8.2.1/3.10") || why.contains("8.8/3.10"), "{why}");
+        assert_eq!(notification.eid, Some(euicc.eid), "by whom it was said is known");
+    }
+    let stranger = Session { transaction_id: TransactionId::from([7; 16]), ..session.clone() };
     call(bench.at(), &euicc.installation_result(&stranger, &iccid, None)).await.unwrap();
     assert_eq!(bench.state(&iccid).await, ProfileState::Downloaded);
     let notifications = bench.server.store().notifications().await.unwrap();
-    assert_eq!(notifications.len(), 3);
-    assert!(notifications.iter().all(|notification| notification.distrusted.is_some() && notification.eid.is_none()));
+    assert_eq!(notifications.len(), 9);
+    let believed = |notification: &Notification| notification.distrusted.is_none();
+    assert!(!notifications.iter().any(believed));
+    assert_eq!(notifications.iter().filter(|notification| notification.eid.is_none()).count(), 3);
+    // The session still takes its own.
+    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
+    assert!(bench.server.store().notifications().await.unwrap().last().is_some_and(believed));
 }
 
 #[tokio::test]

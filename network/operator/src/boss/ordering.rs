@@ -275,19 +275,17 @@ impl Boss {
         let mut call = format!("{}-{}", order.id, step.function().unwrap_or_default());
         let eid = order.target.eid;
         let iccid = || order.iccid.as_ref().ok_or_else(|| ServerError::Unavailable("no profile".to_owned()));
+        let confirmation =
+            || Confirmation { eid, release: self.inner.settings.release_at_once, ..Confirmation::default() };
         match step {
             Step::Download => {
                 let wanted = Wanted::ProfileType(self.inner.settings.profile_types.of(order.kind).to_owned());
                 server.download_order(&call, eid.as_ref(), &wanted).await.map(Outcome::Kept)
             }
-            Step::Confirm => {
-                let release = self.inner.settings.release_at_once;
-                let confirmation = Confirmation { eid, release, ..Confirmation::default() };
-                server.confirm_order(&call, iccid()?, &confirmation).await.map(Outcome::Confirmed)
-            }
+            Step::Confirm => server.confirm_order(&call, iccid()?, &confirmation()).await.map(Outcome::Confirmed),
             Step::Release => server.release_profile(&call, iccid()?).await.map(|()| Outcome::Done),
             Step::Cancel => {
-                let status = if *reuse {
+                let becomes = if *reuse {
                     FinalProfileStatusIndicator::Available
                 } else {
                     // Another call than the one that would have made it available.
@@ -295,8 +293,19 @@ impl Boss {
                     FinalProfileStatusIndicator::Unavailable
                 };
                 let matching_id = order.activation_code.as_ref().map(|code| code.matching_id.clone());
-                let cancellation = Cancellation { eid, matching_id, status };
-                server.cancel_order(&call, iccid()?, &cancellation).await.map(|()| Outcome::Done)
+                let mut cancellation = Cancellation { eid, matching_id, status: becomes };
+                let mut outcome = server.cancel_order(&call, iccid()?, &cancellation).await;
+                if cancellation.matching_id.is_none()
+                    && outcome.as_ref().is_err_and(|error| error.is(status::MATCHING_ID_MISSING))
+                {
+                    // The order was confirmed, and the answer never heard: the same call gets it again.
+                    let confirm = format!("{}-{}", order.id, Step::Confirm.function().unwrap_or_default());
+                    let confirmed = server.confirm_order(&confirm, iccid()?, &confirmation()).await?;
+                    cancellation.matching_id = Some(confirmed.matching_id);
+                    call.push_str("-Named");
+                    outcome = server.cancel_order(&call, iccid()?, &cancellation).await;
+                }
+                outcome.map(|()| Outcome::Done)
             }
             Step::Adopt | Step::Finish => Ok(Outcome::Done),
         }
@@ -454,9 +463,9 @@ enum Refusal {
 
 impl Refusal {
     fn of(error: &ServerError) -> Self {
-        let ServerError::Refused { subject, reason, .. } = error else { return Self::Caller };
+        let ServerError::Refused { reason, .. } = error else { return Self::Caller };
         let ours = [status::PROFILE_UNKNOWN, status::EID_MISMATCH, status::MATCHING_ID_MISMATCH];
-        if ours.iter().any(|status| (status.subject, status.reason) == (subject.as_str(), reason.as_str())) {
+        if ours.into_iter().any(|status| error.is(status)) {
             Self::Stranger
         } else if reason == status::REQUESTER_NOT_ALLOWED.reason {
             Self::Caller

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use rsp::es2plus::{FinalProfileStatusIndicator, NotificationPointId};
-use rsp::es9::FunctionExecutionStatus;
+use rsp::es9::{FunctionExecutionStatus, Status};
 use rsp::{Eid, Iccid};
 
 pub use crate::smsc::BoxFuture;
@@ -121,6 +121,12 @@ pub enum ServerError {
 }
 
 impl ServerError {
+    /// Whether it is refused for this.
+    pub fn is(&self, status: Status) -> bool {
+        matches!(self, Self::Refused { subject, reason, .. }
+            if (subject.as_str(), reason.as_str()) == (status.subject, status.reason))
+    }
+
     /// Whether it is about the moment and not about what was asked, so that the same call may well succeed later: so are an
     /// execution error (4.2) and errors of transport (5). SGP.22 section 5.2.6.2
     pub fn is_passing(&self) -> bool {

@@ -227,8 +227,16 @@ impl ProfileServer for TestServer {
         Box::pin(async move {
             let work = |inner: &mut Inner| {
                 let profile = inner.known(iccid)?;
-                if matches!(profile, Profile::Available | Profile::Unavailable) {
-                    return Err(refused("3.5", "wrong state"));
+                match (&*profile, cancellation.matching_id.as_ref()) {
+                    (Profile::Available | Profile::Unavailable, _) => return Err(refused("3.5", "wrong state")),
+                    (Profile::Confirmed(..) | Profile::Released(..), None) => {
+                        let (subject, reason) = ("8.2.6".to_owned(), "2.2".to_owned());
+                        return Err(ServerError::Refused { subject, reason, message: "no matchingId".into() });
+                    }
+                    (Profile::Confirmed(_, of_order) | Profile::Released(_, of_order), Some(given)) => {
+                        assert_eq!(given, of_order);
+                    }
+                    (Profile::Linked(_), given) => assert_eq!(given, None),
                 }
                 *profile = match cancellation.status {
                     FinalProfileStatusIndicator::Available => Profile::Available,
