@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use card::personalise::CLAIMABLE;
+use card::personalise::{CLAIMABLE, class_of};
+use clap::ValueEnum;
 use rsp::metadata::ProfileClass;
 use saip::ProfileElement;
 use saip::builder::build;
@@ -10,6 +11,30 @@ use saip::header::{ProfileHeader, Service};
 
 use crate::failure::{AtPath, Failure};
 use crate::subscriber::file::{self, describes_subscriber};
+
+/// What a profile is for, on the command line. SGP.22 §2.4a.1.3
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Class {
+    /// For use in the operator's network
+    Operational,
+    /// For fetching other profiles only
+    Provisioning,
+    /// For tests, with keys everybody knows
+    Test,
+}
+
+impl From<Class> for ProfileClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Operational => Self::OPERATIONAL,
+            Class::Provisioning => Self::PROVISIONING,
+            Class::Test => Self::TEST,
+        }
+    }
+}
+
+/// The way out where a package calls itself a test profile and may be none.
+pub(crate) const SAY_CLASS: &str = "say --class test, if everybody may know its keys, or --class operational";
 
 /// The unprotected profile package in a file.
 ///
@@ -66,7 +91,7 @@ pub(crate) fn read_offer(path: &Path, kind: Option<&str>) -> Result<Offer, Failu
         }
         let package = read(path)?;
         let header = header(&package);
-        let class = header.as_ref().and_then(class);
+        let class = header.as_ref().and_then(class_of);
         let name = header.and_then(|header| header.profile_type);
         return Ok(Offer { package, name, provider: None, class });
     }
@@ -86,18 +111,6 @@ fn header(package: &[u8]) -> Option<ProfileHeader> {
         ProfileElement::Header(header) => Some(*header),
         _ => None,
     }
-}
-
-/// The class that follows from a header, which has no field for it: a test profile demands the test algorithm, as GSMA's
-/// TS.48 does. Nothing where one calls itself a test profile and does not: a card would take it only if everybody knows
-/// its keys. SGP.22 §5.5.4
-fn class(header: &ProfileHeader) -> Option<ProfileClass> {
-    if header.mandatory_services.contains(Service::USIM_TEST_ALGORITHM) {
-        return Some(ProfileClass::TEST);
-    }
-    let name = header.profile_type.as_deref().unwrap_or_default();
-    let says_test = name.split(|letter: char| !letter.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("test"));
-    (!says_test).then_some(ProfileClass::OPERATIONAL)
 }
 
 /// The package made for the subscriber in a file, whatever it is called.

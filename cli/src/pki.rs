@@ -39,7 +39,7 @@ impl PkiArguments {
 }
 
 /// Reads a PKI folder. It must hold a CI at least.
-fn load(directory: &Path) -> Result<Pki, Failure> {
+pub(crate) fn load(directory: &Path) -> Result<Pki, Failure> {
     let pki = load_pki(directory)?;
     let named = |error: PkiError| Failure::from(error).while_doing(&format!("PKI in {}", directory.display()));
     pki.get(Role::Ci).map_err(named)?;

@@ -25,12 +25,6 @@ impl<const MAX: usize> Text<MAX> {
         self.0.len() <= MAX
     }
 
-    /// `text`, cut behind the last character that fits.
-    pub fn shortened(mut text: String) -> Self {
-        text.truncate(text.floor_char_boundary(MAX));
-        Self(text)
-    }
-
     /// The text by itself.
     pub fn into_string(self) -> String {
         self.0
@@ -145,13 +139,5 @@ mod tests {
         assert!(crate::decode::<Text<32>>(&wire).is_err());
         assert!(crate::decode::<Text<32>>(&[0x0C, 2, 0xC3, 0x28]).is_err(), "not UTF-8");
         both_ways("0C00", &Text::<32>::default());
-    }
-
-    #[test]
-    fn shortening_keeps_whole_characters() {
-        assert_eq!(Text::<5>::shortened("ééé".into()), "éé");
-        assert_eq!(Text::<6>::shortened("ééé".into()), "ééé");
-        assert_eq!(Text::<3>::shortened("✈✈".into()), "✈");
-        assert_eq!(Text::<2>::shortened("✈".into()), "");
     }
 }

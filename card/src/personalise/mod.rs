@@ -20,7 +20,7 @@ mod profiles;
 
 pub use applets::profile::CLAIMABLE;
 pub use identity::{invent_eid, load_pki, mint_pki};
-pub use profiles::ProfileToLoad;
+pub use profiles::{ProfileToLoad, class_of};
 
 use crate::image::{self, CardType, ImageError, Manufacture};
 use applets::isd_r::{Certification, Personalisation};
@@ -322,6 +322,26 @@ pub enum PersonalisationError {
         /// What the card would report to an SM-DP+.
         reason: String,
     },
+    /// A profile calls itself a test profile, and may be none.
+    #[error("profile {number} calls itself `{name}` and does not demand the test algorithm: its class has to be said")]
+    Class {
+        /// Which one, from 1.
+        number: usize,
+        /// The type in its header.
+        name: String,
+    },
+    /// A name is longer than SGP.22 §5.5.3 lets it be.
+    #[error("profile {number}: the {what} has {octets} octets, and may have {most}; a letter may take several")]
+    TooLong {
+        /// Which one, from 1.
+        number: usize,
+        /// Which name.
+        what: &'static str,
+        /// Its length.
+        octets: usize,
+        /// The longest there may be.
+        most: usize,
+    },
     /// Metadata of another profile.
     #[error("profile {number} has ICCID {package}, its metadata says {metadata}")]
     OtherIccid {
@@ -382,6 +402,86 @@ mod tests {
         let mut entropy = ChaCha::from_number(1);
         let pki = mint_pki(None, NOW, &mut entropy).unwrap();
         (Euicc { profiles, ..Euicc::new(pki, NOW) }, entropy)
+    }
+
+    /// What an LPA is told of the profiles: metadata as ISD-R has them.
+    fn listed(card: NewCard) -> Vec<rsp::metadata::ProfileInfo> {
+        let mut card = card.insert(Box::new(ChaCha::from_number(2)));
+        card.reset();
+        card.transmit(&hex!("00A4040C10A0000005591010FFFFFFFF8900000100"));
+        let mut answer = card.transmit(&hex!("80E2910003BF2D00"));
+        let mut data = Vec::new();
+        while let Some((part, &[0x61, more])) = answer.split_last_chunk::<2>() {
+            data.extend_from_slice(part);
+            answer = card.transmit(&[0x80, 0xC0, 0, 0, more]);
+        }
+        data.extend_from_slice(&answer[..answer.len() - 2]);
+        match rsp::decode(&data).unwrap() {
+            rsp::es10c::ProfileInfoListResponse::ProfileInfoListOk(list) => list,
+            rsp::es10c::ProfileInfoListResponse::ProfileInfoListError(error) => panic!("{error}"),
+        }
+    }
+
+    /// A package with this type in its header, that demands the test algorithm or not; its keys are known to everybody.
+    fn package_called(name: &str, demands_test_algorithm: bool) -> ProfileToLoad {
+        let k = Key::new(&hex!("465b5ce8b199b49faa5f0a2ee238a6bc"));
+        let opc = Key::new(&hex!("cd63cb71954a9f4e48a5994e37a02baf"));
+        let subscriber =
+            Subscriber { profile_name: Some(name.into()), ..Subscriber::new(ICCIDS[0], "001010123456789", k, opc) };
+        let mut elements = build(&subscriber).unwrap();
+        if let (true, Some(saip::ProfileElement::Header(header))) = (demands_test_algorithm, elements.first_mut()) {
+            let services = header.mandatory_services.iter().chain([Service::USIM_TEST_ALGORITHM]).collect::<Vec<_>>();
+            header.mandatory_services = saip::header::ServicesList::new(services);
+        }
+        saip::encode_package(&elements).into()
+    }
+
+    /// Name and class are those of the header, as at an SM-DP+, unless they are said. What a test profile is called is not
+    /// enough to make it one, nor to make it none.
+    #[test]
+    fn class_and_name_come_from_the_header() {
+        use rsp::metadata::ProfileClass;
+        let made = |profile: ProfileToLoad| {
+            let (description, mut entropy) = describe(vec![profile]);
+            euicc(&description, &mut entropy).map(|card| {
+                let profile = listed(card).remove(0);
+                (profile.profile_name.unwrap(), profile.profile_class.unwrap())
+            })
+        };
+        let is = |name: &str, class: ProfileClass| (name.to_owned(), class);
+        let operational = ProfileClass::OPERATIONAL;
+        assert_eq!(made(package_called("Contest", false)).unwrap(), is("Contest", operational));
+        assert_eq!(
+            made(package_called("TS48 Test Profile", true)).unwrap(),
+            is("TS48 Test Profile", ProfileClass::TEST)
+        );
+        let unclear = made(package_called("A test profile", false)).unwrap_err();
+        assert!(
+            matches!(&unclear, PersonalisationError::Class { number: 1, name } if name == "A test profile"),
+            "{unclear}"
+        );
+        let said = ProfileToLoad { class: Some(operational), ..package_called("A test profile", false) };
+        assert_eq!(made(said).unwrap(), is("A test profile", operational));
+        let renamed = ProfileToLoad { name: Some("Mine".into()), ..package_called("Contest", false) };
+        assert_eq!(made(renamed).unwrap(), is("Mine", operational));
+    }
+
+    /// Sixty-four octets of a name fit, one more does not, nor does a letter of two: refused in words, never cut.
+    #[test]
+    fn a_name_that_does_not_fit_is_refused() {
+        let made = |name: String| {
+            let profile = ProfileToLoad { name: Some(name), ..package(ICCIDS[0]) };
+            let (description, mut entropy) = describe(vec![profile]);
+            euicc(&description, &mut entropy).map(|card| listed(card).remove(0).profile_name.unwrap())
+        };
+        assert_eq!(made("n".repeat(64)).unwrap(), "n".repeat(64));
+        for (name, octets) in [("n".repeat(65), 65), ("é".repeat(33), 66)] {
+            let refusal = made(name).unwrap_err();
+            assert!(refusal.to_string().contains(&format!("{octets} octets, and may have 64")), "{refusal}");
+        }
+        let (description, mut entropy) = describe(vec![package_called(&"n".repeat(65), false)]);
+        let refusal = euicc(&description, &mut entropy).map(|_| ()).unwrap_err();
+        assert!(matches!(refusal, PersonalisationError::TooLong { number: 1, octets: 65, most: 64, .. }), "{refusal}");
     }
 
     /// What SELECT of EF.ICCID on a card fresh from the factory answers.

@@ -8,6 +8,7 @@ use card_os::fs::FileId;
 use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::ProfileClass;
 use rsp::{SubjectKeyIdentifier, Text};
+use saip::header::{ProfileHeader, Service};
 use saip::{ProfileElement, Splitter};
 
 /// A profile to be put on the card.
@@ -15,8 +16,12 @@ use saip::{ProfileElement, Splitter};
 pub struct ProfileToLoad {
     /// Unprotected profile package, as a file from an SM-DP+ or a test suite.
     pub package: Vec<u8>,
-    /// What an LPA is told of it; `None`: what can be read from the package.
+    /// What an LPA is told of it; `None`: what can be read from the package, and what stands below.
     pub metadata: Option<StoreMetadataRequest>,
+    /// Its name, in the place of the type in the header. Up to 64 octets.
+    pub name: Option<String>,
+    /// Its class, in the place of [what follows from the header](class_of).
+    pub class: Option<ProfileClass>,
 }
 
 /// Its size, not its content: network keys are in there.
@@ -25,14 +30,28 @@ impl core::fmt::Debug for ProfileToLoad {
         f.debug_struct("ProfileToLoad")
             .field("package", &format_args!("{} bytes", self.package.len()))
             .field("metadata", &self.metadata)
+            .field("name", &self.name)
+            .field("class", &self.class)
             .finish()
     }
 }
 
 impl From<Vec<u8>> for ProfileToLoad {
     fn from(package: Vec<u8>) -> Self {
-        Self { package, metadata: None }
+        Self { package, metadata: None, name: None, class: None }
     }
+}
+
+/// The class that follows from a header, which has no field for it: a test profile demands the test algorithm, as GSMA's
+/// TS.48 does. Nothing where one calls itself a test profile and does not: a card would take it only if everybody knows
+/// its keys. SGP.22 §5.5.4
+pub fn class_of(header: &ProfileHeader) -> Option<ProfileClass> {
+    if header.mandatory_services.contains(Service::USIM_TEST_ALGORITHM) {
+        return Some(ProfileClass::TEST);
+    }
+    let name = header.profile_type.as_deref().unwrap_or_default();
+    let says_test = name.split(|letter: char| !letter.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("test"));
+    (!says_test).then_some(ProfileClass::OPERATIONAL)
 }
 
 /// Interprets the packages in turn, each in what memory the others left.
@@ -43,13 +62,13 @@ pub(super) fn load(
 ) -> Result<(Vec<DomainImage>, Vec<Preloaded>), PersonalisationError> {
     let (mut free, mut images, mut preloaded, mut iccids) = (limits.memory, Vec::new(), Vec::new(), Vec::new());
     for (number, profile) in (1..).zip(profiles) {
-        let test_profile =
-            profile.metadata.as_ref().is_some_and(|metadata| metadata.profile_class == ProfileClass::TEST);
+        let class = profile.class(number)?;
+        let test_profile = class == ProfileClass::TEST;
         let (image, header_iccid) = install(number, &profile.package, Limits { memory: free, test_profile, ..limits })?;
         free = free.saturating_sub(image.size());
         let metadata = match &profile.metadata {
             Some(metadata) => metadata.clone(),
-            None => metadata(&profile.package, header_iccid.clone(), &image),
+            None => profile.metadata_from_package(number, class, header_iccid.clone(), &image)?,
         };
         if metadata.iccid != header_iccid {
             return Err(PersonalisationError::OtherIccid { number, package: header_iccid, metadata: metadata.iccid });
@@ -77,28 +96,62 @@ pub(super) fn install(
     Ok((profile.image, profile.iccid))
 }
 
-/// What a package says of itself: the profile type in its header, and the service provider's name in EF.SPN.
-fn metadata(package: &[u8], iccid: rsp::Iccid, image: &DomainImage) -> StoreMetadataRequest {
-    let profile_name = profile_type(package).unwrap_or_else(|| "Profile".into());
-    StoreMetadataRequest {
-        iccid,
-        service_provider_name: Text::shortened(service_provider_name(image).unwrap_or_default()),
-        profile_name: Text::shortened(profile_name),
-        icon_type: None,
-        icon: None,
-        profile_class: ProfileClass::OPERATIONAL,
-        notification_configuration_info: None,
-        profile_owner: None,
-        profile_policy_rules: None,
+impl ProfileToLoad {
+    /// Its class, as far as anybody says.
+    fn class(&self, number: usize) -> Result<ProfileClass, PersonalisationError> {
+        let said = self.metadata.as_ref().map(|metadata| metadata.profile_class).or(self.class);
+        match (said, self.header()) {
+            (Some(class), _) => Ok(class),
+            (None, Some(header)) => class_of(&header)
+                .ok_or_else(|| PersonalisationError::Class { number, name: header.profile_type.unwrap_or_default() }),
+            // No profile: the interpreter says so.
+            (None, None) => Ok(ProfileClass::OPERATIONAL),
+        }
+    }
+
+    /// What a package says of itself: the profile type in its header, and the service provider's name in EF.SPN.
+    fn metadata_from_package(
+        &self,
+        number: usize,
+        profile_class: ProfileClass,
+        iccid: rsp::Iccid,
+        image: &DomainImage,
+    ) -> Result<StoreMetadataRequest, PersonalisationError> {
+        let name = self.name.clone().or_else(|| self.header()?.profile_type).unwrap_or_else(|| "Profile".into());
+        Ok(StoreMetadataRequest {
+            iccid,
+            service_provider_name: fitting(number, "name of its service provider", service_provider_name(image))?,
+            profile_name: fitting(number, "name", Some(name))?,
+            icon_type: None,
+            icon: None,
+            profile_class,
+            notification_configuration_info: None,
+            profile_owner: None,
+            profile_policy_rules: None,
+        })
+    }
+
+    fn header(&self) -> Option<ProfileHeader> {
+        let mut splitter = Splitter::new(self.package.len());
+        splitter.push(&self.package);
+        match ProfileElement::decode(splitter.next_element().ok()??).ok()? {
+            ProfileElement::Header(header) => Some(*header),
+            _ => None,
+        }
     }
 }
 
-fn profile_type(package: &[u8]) -> Option<String> {
-    let mut splitter = Splitter::new(package.len());
-    splitter.push(package);
-    match ProfileElement::decode(splitter.next_element().ok()??).ok()? {
-        ProfileElement::Header(header) => header.profile_type,
-        _ => None,
+/// A text that the metadata has room for: a part of a name would be another name.
+fn fitting<const MAX: usize>(
+    number: usize,
+    what: &'static str,
+    text: Option<String>,
+) -> Result<Text<MAX>, PersonalisationError> {
+    let text = Text::from(text.unwrap_or_default());
+    if text.fits() {
+        Ok(text)
+    } else {
+        Err(PersonalisationError::TooLong { number, what, octets: text.len(), most: MAX })
     }
 }
 

@@ -8,15 +8,18 @@ use card::personalise::{CLAIMABLE, Euicc, PersonalisationError, ProfileToLoad, U
 use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use rsp::Eid;
+use rsp::metadata::ProfileClass;
 use saip::header::Service;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::file::not_stdout;
 use crate::output::tell;
+use crate::package::{Class, SAY_CLASS};
 use crate::pki::PkiArguments;
 use crate::server_address::server_address;
-use crate::{Context, package, random};
+use crate::subscriber::file::describes_subscriber;
+use crate::{Context, package, pki, random};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -31,8 +34,19 @@ pub(crate) struct Arguments {
     eid: Option<Eid>,
     #[command(flatten)]
     pki: PkiArguments,
+    /// Folder of the PKI of a further CI: the eUICC trusts that CI as well, and has a certificate under it; repeat for
+    /// more, those preferred first
+    #[arg(long, value_name = "DIR")]
+    also_pki: Vec<PathBuf>,
     #[command(flatten)]
     profiles: FromTheStart,
+    /// Name of a profile, as the user sees it; repeat for the next ones, in their order [default: a subscriber's
+    /// profile_name, or the type in a package's header]
+    #[arg(long = "name", value_name = "TEXT")]
+    names: Vec<String>,
+    /// Class of the packages [default: test if one demands the test algorithm, else operational]
+    #[arg(long, value_enum)]
+    class: Option<Class>,
     /// Leave all profiles disabled; otherwise the first one is enabled
     #[arg(long)]
     disabled: bool,
@@ -100,12 +114,15 @@ impl Args for FromTheStart {
 }
 
 impl FromAFile {
-    fn package(&self) -> Result<ProfileToLoad, Failure> {
-        match self {
-            Self::Subscriber(path) => package::of_subscriber(path),
-            Self::Profile(path) => package::read(path),
-        }
-        .map(ProfileToLoad::from)
+    /// The profile; `class` is what is said of packages.
+    fn profile(&self, class: Option<Class>) -> Result<ProfileToLoad, Failure> {
+        let (package, class) = match self {
+            Self::Profile(path) if !describes_subscriber(path) => (package::read(path)?, class.map(ProfileClass::from)),
+            Self::Subscriber(path) | Self::Profile(path) => {
+                (package::of_subscriber(path)?, Some(ProfileClass::OPERATIONAL))
+            }
+        };
+        Ok(ProfileToLoad { class, ..ProfileToLoad::from(package) })
     }
 }
 
@@ -118,8 +135,16 @@ enum CardType {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let mut profiles = arguments.profiles.0.iter().map(FromAFile::package).collect::<Result<Vec<_>, _>>()?;
+    let files = &arguments.profiles.0;
+    let mut profiles = files.iter().map(|file| file.profile(arguments.class)).collect::<Result<Vec<_>, _>>()?;
     let count = profiles.len();
+    if arguments.names.len() > count {
+        let names = arguments.names.len();
+        return Err(Failure::because(format!("--name is said {names} times, and there are {count} profiles")));
+    }
+    for (profile, name) in profiles.iter_mut().zip(&arguments.names) {
+        profile.name = Some(name.clone());
+    }
     let demands: Vec<Vec<Service>> =
         profiles.iter().map(|profile| package::uncommon_demands(&profile.package)).collect();
     let claims: Vec<Service> = arguments.claims.iter().filter_map(|name| Service::named(name)).collect();
@@ -139,6 +164,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         let pki = arguments.pki.open(context)?;
         // Later than the PKI was minted, which may be just now.
         let mut description = Euicc::new(pki, random::now());
+        for directory in &arguments.also_pki {
+            description.pkis.push(pki::load(directory)?);
+        }
         description.eid = arguments.eid;
         description.profiles = profiles;
         description.enable_first = !arguments.disabled;
@@ -162,7 +190,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 
 /// Why the card was not made; with the way out, where a package only has to be believed that the card has a service.
 fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Service]) -> Failure {
-    let PersonalisationError::Profile { number, .. } = error else { return error.into() };
+    let number = match &error {
+        PersonalisationError::Profile { number, .. } => *number,
+        PersonalisationError::Class { .. } => return Failure::because(format!("{error}; {SAY_CLASS}")),
+        PersonalisationError::TooLong { .. } => return Failure::because(format!("{error}; --name gives it another")),
+        _ => return error.into(),
+    };
     let demanded = number.checked_sub(1).and_then(|index| demands.get(index)).into_iter().flatten();
     let options: Vec<String> =
         demanded.filter(|demand| !claims.contains(demand)).map(|demand| format!("--claim {demand}")).collect();
@@ -195,6 +228,9 @@ fn only_for_an_euicc(arguments: &Arguments) -> Option<&'static str> {
     let given = [
         ("--eid", arguments.eid.is_some()),
         ("--pki", arguments.pki.is_given()),
+        ("--also-pki", !arguments.also_pki.is_empty()),
+        ("--name", !arguments.names.is_empty()),
+        ("--class", arguments.class.is_some()),
         ("--disabled", arguments.disabled),
         ("--default-smdp", arguments.default_smdp.is_some()),
     ];
@@ -256,6 +292,31 @@ mod tests {
         assert!(refused.contains("javacard"), "{refused}");
         // There anyway.
         assert!(Line::try_parse_from(["new", "card", "--claim", "usim"]).is_err());
+    }
+
+    /// As `smdp profile add` has it: the class follows from the header, or has to be said.
+    #[test]
+    fn classes_and_names_are_those_of_the_file_or_of_the_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = |line: &[&str]| {
+            let parsed = Line::try_parse_from(line).unwrap().arguments;
+            let profiles =
+                parsed.profiles.0.iter().map(|file| file.profile(parsed.class)).collect::<Result<Vec<_>, _>>();
+            profiles.unwrap().into_iter().map(|profile| profile.class).collect::<Vec<_>>()
+        };
+        let key = saip::builder::Key::new(&[1; 16]);
+        let subscriber = saip::builder::Subscriber::new("8988211000000000011", "001010000000001", key.clone(), key);
+        let package = saip::encode_package(&saip::builder::build(&subscriber).unwrap());
+        let (der, toml) = (folder.path().join("one.der"), folder.path().join("one.toml"));
+        std::fs::write(&der, package).unwrap();
+        let text = "iccid = \"8988211000000000011\"\nimsi = \"001010000000001\"\n\
+                    key = \"465b5ce8b199b49faa5f0a2ee238a6bc\"\nopc = \"cd63cb71954a9f4e48a5994e37a02baf\"\n";
+        std::fs::write(&toml, text).unwrap();
+        let (der, toml) = (der.to_str().unwrap(), toml.to_str().unwrap());
+        assert_eq!(state(&["new", "card", "--profile", der]), [None], "the header tells");
+        let both = ["new", "card", "--profile", der, "--subscriber", toml, "--profile", toml, "--class", "test"];
+        let operational = Some(ProfileClass::OPERATIONAL);
+        assert_eq!(state(&both), [Some(ProfileClass::TEST), operational, operational]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use operator::portal::time::Moment;
 use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::{NotificationConfigurationInformation, NotificationEvent, ProfileClass};
@@ -16,7 +16,7 @@ use smdp::store::{Damaged, Store, StoreError};
 use super::{DatabaseArguments, last_address, notification};
 use crate::failure::Failure;
 use crate::output::{Plain, tell};
-use crate::package::{self, Offer};
+use crate::package::{self, Class, Offer, SAY_CLASS};
 use crate::server_address::server_address;
 use crate::{Context, random};
 
@@ -139,16 +139,6 @@ pub(crate) struct Add {
     whose: Whose,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Class {
-    /// For use in the operator's network
-    Operational,
-    /// For fetching other profiles only
-    Provisioning,
-    /// For tests, with keys everybody knows
-    Test,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct OrderArguments {
     /// ICCID of the profile to order
@@ -171,7 +161,7 @@ struct Details {
     /// The only eUICC that may have it
     #[arg(long)]
     eid: Option<Eid>,
-    /// The matchingId by which the activation code finds it [default: a fresh one, hard to guess]
+    /// The matchingId by which the activation code finds it: capital letters, digits, hyphens [default: a fresh one, hard to guess]
     #[arg(long, value_name = "TEXT", conflicts_with = "by_eid")]
     matching_id: Option<String>,
     /// Without a matchingId: the eUICC is known by its EID
@@ -280,16 +270,11 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
             name: arguments.name.as_deref().or(offer.name.as_deref()).unwrap_or(&stem),
             provider: arguments.provider.as_deref().or(offer.provider.as_deref()).unwrap_or("vuicc"),
             class: match (arguments.class, offer.class) {
-                (Some(Class::Operational), _) => ProfileClass::OPERATIONAL,
-                (Some(Class::Provisioning), _) => ProfileClass::PROVISIONING,
-                (Some(Class::Test), _) => ProfileClass::TEST,
+                (Some(class), _) => class.into(),
                 (None, Some(class)) => class,
                 (None, None) => {
                     let name = offer.name.as_deref().unwrap_or_default();
-                    let cause = format!(
-                        "it calls itself `{name}` and does not demand the test algorithm; say --class test, if everybody \
-                         may know its keys, or --class operational"
-                    );
+                    let cause = format!("it calls itself `{name}` and does not demand the test algorithm; {SAY_CLASS}");
                     return Err(of_file(file, Failure::because(cause)));
                 }
             },
