@@ -646,6 +646,8 @@ fn inconsistent(field: &str, reason: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use hex_literal::hex;
+
     use super::*;
     use crate::file_management::FileManagement;
     use crate::{PeHeader, templates::Template};
@@ -892,7 +894,6 @@ mod tests {
                     other => panic!("{other:?}"),
                 })
         };
-        use hex_literal::hex;
         for (path, place) in [
             (&hex!("")[..], "3F00/4F81"),
             (&hex!("3F00"), "3F00/4F81"),

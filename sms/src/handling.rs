@@ -295,6 +295,8 @@ mod tests {
 
     #[test]
     fn what_waits() {
+        use WaitingKind::{Fax, Mail, Other, Video, Voicemail};
+
         let told = |coding, indications: &[(u8, u8)]| {
             let header = indications
                 .iter()
@@ -303,7 +305,6 @@ mod tests {
             let waiting = Waiting::told_by(&data).into_iter();
             waiting.map(|waiting| (waiting.kind, waiting.active, waiting.count)).collect::<Vec<_>>()
         };
-        use WaitingKind::{Fax, Mail, Other, Video, Voicemail};
         assert_eq!(told(0x00, &[(0x80, 5)]), [(Voicemail, true, Some(5))]);
         assert_eq!(told(0x00, &[(0x00, 0)]), [(Voicemail, false, Some(0))]);
         assert_eq!(told(0x00, &[(0x61, 1), (0x02, 255)]), [(Fax, true, Some(1)), (Mail, true, Some(255))]);

@@ -242,12 +242,12 @@ impl Staged {
                     }
                 }
                 // All that was written, and nothing of the memory set aside behind it.
-                written.into_iter().try_for_each(|(file, ends)| match self.is_ber_tlv(file) {
-                    true if self.objects(file)? != ends => {
-                        Err(not_objects("its content is not made of whole data objects"))
+                for (file, ends) in written {
+                    if self.is_ber_tlv(file) && self.objects(file)? != ends {
+                        return Err(not_objects("its content is not made of whole data objects"));
                     }
-                    _ => Ok(()),
-                })
+                }
+                Ok(())
             }
             ProfileElement::PukCodes(element) => self.puk_codes(element),
             ProfileElement::PinCodes(element) => self.pin_codes(element),
