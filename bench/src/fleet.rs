@@ -2,8 +2,8 @@
 //! eUICC for each, all in this process.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use card::entropy::ChaCha;
@@ -27,7 +27,7 @@ use crate::processors::{Effort, on_two};
 use crate::rounds::medians;
 
 /// Cards, each with a download to make in each round.
-const CARDS: u32 = 96;
+const CARDS: u32 = 192;
 /// Cards that download at the same time.
 const AT_ONCE: usize = 8;
 const ROUNDS: usize = 3;
@@ -78,17 +78,16 @@ impl Fleet {
     /// Downloads per second. Making cards and orders does not count.
     fn round(&mut self, effort: &mut Effort) -> Result<f64, Box<dyn Error>> {
         let devices: Vec<_> = (0..CARDS).map(|number| self.device(number)).collect::<Result<_, _>>()?;
-        let mut hands: Vec<Vec<Device>> = (0..AT_ONCE).map(|_| Vec::new()).collect();
-        for (at, device) in devices.into_iter().enumerate() {
-            hands[at % AT_ONCE].push(device);
-        }
+        // From one heap, so that all are at it until the last.
+        let waiting = Mutex::new(devices);
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let trust = Trust::Cis(vec![self.pki.get(Role::Ci)?.der().to_vec()]);
         let installed = AtomicUsize::new(0);
         let rate = effort.rate(CARDS, || {
             std::thread::scope(|scope| {
-                for hand in hands {
+                for _ in 0..AT_ONCE {
                     scope.spawn(|| {
-                        for mut device in hand {
+                        while let Some(mut device) = next() {
                             // Each has a connection of its own, as devices have.
                             let Ok(mut client) = HttpsClient::new(&trust, &[]) else { return };
                             match download(
