@@ -5,14 +5,15 @@
 //! gathered behind it join with a savepoint each, so that one that fails takes back its own writes only. Then a task
 //! commits for all of them, and only now does each hear that it was made: answered means committed.
 //!
-//! A single statement that comes while nobody else is there is a transaction by itself, and takes one hop to the thread of
-//! the connection instead of three.
-//!
 //! ```text
-//! change 1  BEGIN … ──┐ waits                        ┌─► made
-//! change 2            └ SAVEPOINT … RELEASE ─┐ waits  ├─► made
-//! the task                                   └ COMMIT ┘
+//! change 1  BEGIN … ──┐ waits                ┌─► made
+//! change 2            └ SAVEPOINT … ─┐ waits ├─► made
+//! the task                           └ COMMIT┘
 //! ```
+//!
+//! Each of these words is a hop to the thread of the connection and back, in which everybody else waits. So a savepoint is
+//! released with the hop that sets the next one, or by the commit; a single statement needs none, as it takes itself back if
+//! it fails; and one that comes while nobody else is there is a transaction by itself.
 
 use std::error::Error;
 use std::fmt;
@@ -60,6 +61,8 @@ struct Turn {
     batch: Option<Batch>,
     /// Of the last batch.
     number: u64,
+    /// The savepoint of the last change that is complete, if it had one: it is there still.
+    complete: Option<&'static Savepoint>,
     /// How far the change is that has the turn; what one left that went away in its midst is cleared up by the next.
     change: Progress,
 }
@@ -77,9 +80,27 @@ type Outcome = Result<(), Arc<sqlx::Error>>;
 enum Progress {
     /// There is none, or it is complete.
     Done,
-    /// It is under way, in a savepoint unless it is the first of its batch. `marked`: the savepoint is there for certain.
-    UnderWay { marked: bool },
+    /// The first of its batch is under way.
+    First,
+    /// A single statement is, in the batch of others.
+    Statement,
+    /// One in a savepoint of its own is. `set`: the savepoint is there for certain.
+    Marked { savepoint: &'static Savepoint, set: bool },
 }
+
+/// A savepoint: two names take turns, so that none is mistaken for the one before it.
+#[derive(Debug, PartialEq, Eq)]
+struct Savepoint {
+    set: &'static str,
+    /// Sets it, and releases the other one.
+    set_instead: &'static str,
+    undo: &'static str,
+}
+
+static ONE: Savepoint =
+    Savepoint { set: "SAVEPOINT one", set_instead: "RELEASE two; SAVEPOINT one", undo: "ROLLBACK TO one; RELEASE one" };
+static TWO: Savepoint =
+    Savepoint { set: "SAVEPOINT two", set_instead: "RELEASE one; SAVEPOINT two", undo: "ROLLBACK TO two; RELEASE two" };
 
 /// A change under way. Dropped without a commit, nothing of it stays; of a single statement that is sent already, all.
 pub(crate) struct Change {
@@ -91,10 +112,6 @@ pub(crate) struct Change {
 /// A commit failed for all whose changes were in it.
 #[derive(Clone, Debug)]
 struct NotCommitted(Arc<sqlx::Error>);
-
-const SAVEPOINT: &str = "SAVEPOINT change";
-const RELEASE: &str = "RELEASE change";
-const ROLLBACK_TO: &str = "ROLLBACK TO change";
 
 /// How SQLite is told what its next commits outlive, and the same in one hop with the beginning of a transaction. In a
 /// write-ahead log, NORMAL leaves to the operating system when they reach the disk, and keeps their order.
@@ -113,6 +130,7 @@ impl Writer {
             durability: Durability::Disk,
             batch: None,
             number: 0,
+            complete: None,
             change: Progress::Done,
         };
         Self { turn: Arc::new(Mutex::new(turn)), waiting: AtomicUsize::new(0) }
@@ -133,16 +151,17 @@ impl Writer {
             turn = settled.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
         }
         if turn.batch.is_some() {
-            turn.change = Progress::UnderWay { marked: false };
-            turn.execute(SAVEPOINT).await?;
-            turn.change = Progress::UnderWay { marked: true };
+            match extent {
+                Extent::Statement => turn.change = Progress::Statement,
+                Extent::Statements => turn.mark().await?,
+            }
         } else if extent == Extent::Statement && self.waiting.load(Ordering::Relaxed) == 0 {
             turn.outlive(durability).await?;
             return Ok(Change { turn, alone: true });
         } else {
             turn.number = turn.number.wrapping_add(1);
             turn.batch = Some(Batch { durability, changes: 0, outcome: watch::Sender::new(None) });
-            turn.change = Progress::UnderWay { marked: true };
+            turn.change = Progress::First;
             // It takes its turn behind those that wait already, and clears up if nobody else does.
             tokio::spawn(commit_batch(Arc::clone(&self.turn), turn.number));
             turn.open(durability).await?;
@@ -173,12 +192,8 @@ impl Change {
         if self.alone {
             return Ok(());
         }
-        if self.turn.batch.as_ref().is_some_and(|batch| batch.changes > 0) {
-            self.turn.change = Progress::UnderWay { marked: false };
-            if let Err(error) = self.turn.execute(RELEASE).await {
-                self.turn.change = Progress::UnderWay { marked: true };
-                return Err(error);
-            }
+        if let Progress::Marked { savepoint, .. } = self.turn.change {
+            self.turn.complete = Some(savepoint);
         }
         self.turn.change = Progress::Done;
         let Some(batch) = &mut self.turn.batch else { return Err(sqlx::Error::WorkerCrashed) };
@@ -251,22 +266,38 @@ impl Turn {
         }
     }
 
+    /// Sets a savepoint for a change.
+    async fn mark(&mut self) -> Result<(), sqlx::Error> {
+        let (savepoint, set) = match self.complete {
+            None => (&ONE, ONE.set),
+            Some(other) if *other == ONE => (&TWO, TWO.set_instead),
+            Some(_) => (&ONE, ONE.set_instead),
+        };
+        self.change = Progress::Marked { savepoint, set: false };
+        self.execute(set).await?;
+        self.complete = None;
+        self.change = Progress::Marked { savepoint, set: true };
+        Ok(())
+    }
+
     /// Takes back what a change left that did not come to its end.
     async fn clear_up(&mut self) {
-        let Progress::UnderWay { marked } = self.change else { return };
-        if self.batch.as_ref().is_none_or(|batch| batch.changes == 0) {
-            self.give_up().await;
-            return;
-        }
-        let gone = self.execute(ROLLBACK_TO).await;
-        let gone = match gone {
-            Ok(()) => self.execute(RELEASE).await,
-            Err(error) => Err(error),
-        };
-        match gone {
-            // What keeps the savepoint from being there, but that it was never set, has ended the whole transaction.
-            Err(error) if marked => self.end(Err(error)).await,
-            _ => {}
+        match self.change {
+            Progress::Done => {}
+            Progress::First => self.give_up().await,
+            // It took itself back, if it failed; some failures end the transaction with it, and then another one begins.
+            Progress::Statement => {
+                if self.execute("BEGIN").await.is_ok() {
+                    let cause = "a statement of another change failed, and the transaction with it";
+                    self.end(Err(sqlx::Error::Protocol(cause.to_owned()))).await;
+                }
+            }
+            Progress::Marked { savepoint, set } => match self.execute(savepoint.undo).await {
+                Ok(()) => self.complete = None,
+                // What keeps it from being there, but that it was never set, has ended the whole transaction.
+                Err(error) if set => self.end(Err(error)).await,
+                Err(_) => {}
+            },
         }
         self.change = Progress::Done;
     }
@@ -276,6 +307,7 @@ impl Turn {
         // There may be none.
         let _ = self.execute("ROLLBACK").await;
         self.batch = None;
+        self.complete = None;
         self.change = Progress::Done;
     }
 
@@ -288,6 +320,7 @@ impl Turn {
     }
 
     async fn end(&mut self, outcome: Result<(), sqlx::Error>) {
+        self.complete = None;
         if outcome.is_err() {
             // SQLite may have done it already.
             let _ = self.execute("ROLLBACK").await;
@@ -473,6 +506,68 @@ mod tests {
         }
         assert_eq!((made, place.batches().await), (vec![true, true, false], 1));
         assert_eq!(place.names().await, ["alone 1", "alone 2", "of several", "one"]);
+    }
+
+    /// A statement whose failure ends the transaction ends it for all who are in it, and they hear so; what comes after it
+    /// is none of theirs.
+    #[tokio::test]
+    async fn a_statement_that_ends_the_transaction() {
+        for extent in [Extent::Statement, Extent::Statements] {
+            let mut place = Place::new().await;
+            add(Arc::clone(&place.writer), "there".into()).await.expect("made");
+            let held = place.writer.turn.lock().await;
+            let innocent = waiting(add(Arc::clone(&place.writer), "innocent".into())).await;
+            let writer = Arc::clone(&place.writer);
+            let guilty = waiting(async move {
+                let mut change = writer.begin(extent, Durability::Disk).await?;
+                change.connection()?.execute("INSERT OR ROLLBACK INTO thing (name) VALUES ('there')").await?;
+                change.commit().await
+            });
+            let guilty = guilty.await;
+            let later = waiting(add(Arc::clone(&place.writer), "later".into())).await;
+            drop(held);
+            assert!(guilty.await.expect("no panic").is_err());
+            assert!(innocent.await.expect("no panic").is_err(), "{extent:?}");
+            later.await.expect("no panic").expect("made");
+            assert_eq!(place.names().await, ["later", "there"]);
+        }
+    }
+
+    /// Many in one batch, of both kinds, some of which fail: those that do not are made.
+    #[tokio::test]
+    async fn a_batch_of_all_kinds() {
+        let mut place = Place::new().await;
+        let held = place.writer.turn.lock().await;
+        let mut tasks = Vec::new();
+        for number in 0..24_u32 {
+            let writer = Arc::clone(&place.writer);
+            let extent = if number % 3 == 0 { Extent::Statement } else { Extent::Statements };
+            tasks.push(
+                waiting(async move {
+                    let mut change = writer.begin(extent, Durability::Disk).await?;
+                    insert(&mut change, &format!("{number:02}")).await?;
+                    if extent == Extent::Statements {
+                        // Every second one takes a name that is there.
+                        let other = if number % 2 == 0 { "00".to_owned() } else { format!("{number:02} more") };
+                        insert(&mut change, &other).await?;
+                    }
+                    change.commit().await
+                })
+                .await,
+            );
+        }
+        drop(held);
+        let mut expected = Vec::new();
+        for (number, task) in (0..24_u32).zip(tasks) {
+            let is_made = number % 3 == 0 || number % 2 == 1;
+            assert_eq!(task.await.expect("no panic").is_ok(), is_made, "{number}");
+            if is_made {
+                expected.push(format!("{number:02}"));
+                expected.extend((number % 3 != 0).then(|| format!("{number:02} more")));
+            }
+        }
+        assert_eq!(place.names().await, expected);
+        assert_eq!(place.batches().await, 1);
     }
 
     /// At whatever point a change goes away, the others are made and the file is left to be written to.
