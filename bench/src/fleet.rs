@@ -29,7 +29,7 @@ use crate::rounds::medians;
 /// Cards, each with a download to make in each round.
 const CARDS: u32 = 192;
 /// Cards that download at the same time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 const ROUNDS: usize = 3;
 
 /// From the LPA's first word to the card until the server has the installation's result.
