@@ -29,7 +29,8 @@ pub(crate) struct Dialogue {
 impl Dialogue {
     pub(crate) fn new(steps: &[(&str, &str)]) -> Self {
         // An answer that is none: another program has reset the card.
-        let answer = |answer: &str| if answer == "reset" { Vec::new() } else { hex::decode(answer).unwrap() };
+        let answer =
+            |answer: &str| if answer == "reset" { Vec::new() } else { hex::decode(answer.replace(' ', "")).unwrap() };
         let steps = steps.iter().map(|(command, text)| ((*command).into(), answer(text)));
         Self { steps: steps.collect(), resets: 0, emulated: false }
     }
@@ -110,6 +111,7 @@ impl Transport for FakeCard {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         Ok(match command {
             [0x80, 0xAA, ..] | [0x01, 0xA4, 0x04, ..] | [0x00, 0x70, 0x80, ..] => vec![0x90, 0x00],
+            [0x00, 0xA4, 0x00, 0x04, ..] => vec![0x6A, 0x82],
             [0x00, 0x70, 0x00, ..] => vec![0x01, 0x90, 0x00],
             [0x81, 0xC0, 0, 0, le] => {
                 let rest = self.pending.split_off(usize::from(*le));
