@@ -237,7 +237,9 @@ impl ServerArguments {
     /// Says which of the places given no server was looked for at: a slip in the name would go unseen.
     fn tell_unused(&self) {
         for unused in self.connect.iter().filter(|elsewhere| !elsewhere.was_used()) {
-            tell(&format!("vuicc: --connect {unused} was not used: no server of that name was asked"));
+            tell(&format!(
+                "vuicc: --connect {unused} was not used: no server of that name was asked, or another --connect comes first"
+            ));
         }
     }
 
