@@ -95,12 +95,21 @@ struct Savepoint {
     /// Sets it, and releases the other one.
     set_instead: &'static str,
     undo: &'static str,
+    release: &'static str,
 }
 
-static ONE: Savepoint =
-    Savepoint { set: "SAVEPOINT one", set_instead: "RELEASE two; SAVEPOINT one", undo: "ROLLBACK TO one; RELEASE one" };
-static TWO: Savepoint =
-    Savepoint { set: "SAVEPOINT two", set_instead: "RELEASE one; SAVEPOINT two", undo: "ROLLBACK TO two; RELEASE two" };
+static ONE: Savepoint = Savepoint {
+    set: "SAVEPOINT one",
+    set_instead: "RELEASE two; SAVEPOINT one",
+    undo: "ROLLBACK TO one; RELEASE one",
+    release: "RELEASE one",
+};
+static TWO: Savepoint = Savepoint {
+    set: "SAVEPOINT two",
+    set_instead: "RELEASE one; SAVEPOINT two",
+    undo: "ROLLBACK TO two; RELEASE two",
+    release: "RELEASE two",
+};
 
 /// A change under way. Dropped without a commit, nothing of it stays; of a single statement that is sent already, all.
 pub(crate) struct Change {
@@ -285,21 +294,30 @@ impl Turn {
         match self.change {
             Progress::Done => {}
             Progress::First => self.give_up().await,
-            // It took itself back, if it failed; some failures end the transaction with it, and then another one begins.
-            Progress::Statement => {
-                if self.execute("BEGIN").await.is_ok() {
-                    let cause = "a statement of another change failed, and the transaction with it";
-                    self.end(Err(sqlx::Error::Protocol(cause.to_owned()))).await;
-                }
-            }
+            // It took itself back, if it failed.
+            Progress::Statement => self.find_out().await,
             Progress::Marked { savepoint, set } => match self.execute(savepoint.undo).await {
                 Ok(()) => self.complete = None,
                 // What keeps it from being there, but that it was never set, has ended the whole transaction.
                 Err(error) if set => self.end(Err(error)).await,
-                Err(_) => {}
+                // Of the two words the first may be all that was heard, if somebody hung up.
+                Err(_) => {
+                    if let Some(before) = self.complete.take() {
+                        let _ = self.execute(before.release).await;
+                    }
+                    self.find_out().await;
+                }
             },
         }
         self.change = Progress::Done;
+    }
+
+    /// Ends the batch if its transaction is gone, as some failures end it: then another one can begin.
+    async fn find_out(&mut self) {
+        if self.execute("BEGIN").await.is_ok() {
+            let cause = "a statement of another change failed, and the transaction with it";
+            self.end(Err(sqlx::Error::Protocol(cause.to_owned()))).await;
+        }
     }
 
     /// Ends a transaction that nobody's change is in.
@@ -373,6 +391,9 @@ mod tests {
     use super::*;
     use sqlx::any::install_default_drivers;
     use sqlx::{query, query_scalar};
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
     use std::time::Duration;
     use tokio::task::yield_now;
     use tokio::time::timeout;
@@ -531,6 +552,35 @@ mod tests {
             later.await.expect("no panic").expect("made");
             assert_eq!(place.names().await, ["later", "there"]);
         }
+    }
+
+    /// One that goes away between the two words that release a savepoint and set the next one harms nobody.
+    #[tokio::test]
+    async fn one_that_goes_away_as_it_is_marked() {
+        let mut place = Place::new().await;
+        let held = place.writer.turn.lock().await;
+        let mut tasks = Vec::new();
+        for name in ["first", "second"] {
+            tasks.push(waiting(add(Arc::clone(&place.writer), name.into())).await);
+        }
+        let turn = Arc::clone(&place.writer.turn);
+        let goes = waiting(async move {
+            let mut turn = turn.lock_owned().await;
+            let mut mark = pin!(turn.mark());
+            // Said once, and nobody listens.
+            poll_fn(|context| Poll::Ready(mark.as_mut().poll(context).is_pending())).await
+        });
+        let goes = goes.await;
+        for name in ["third", "fourth"] {
+            tasks.push(waiting(add(Arc::clone(&place.writer), name.into())).await);
+        }
+        drop(held);
+        assert!(goes.await.expect("no panic"), "it heard nothing");
+        for task in tasks {
+            task.await.expect("no panic").expect("made");
+        }
+        assert_eq!(place.names().await, ["first", "fourth", "second", "third"]);
+        assert_eq!(place.batches().await, 1);
     }
 
     /// Many in one batch, of both kinds, some of which fail: those that do not are made.

@@ -142,8 +142,9 @@ impl Sessions {
         if is_left { Ok(()) } else { Err(SessionError::Full) }
     }
 
-    /// Takes the session of a cookie for one answer. `None` if there is none, it is too old, or another answer to it
-    /// is being looked at. Should the process die now, the same answer can be given again.
+    /// Takes the session of a cookie for one answer. `None` if there is none, it is too old, or it has had too many. Should
+    /// the process die now, the same answer can be given again; of two answers at once that are both right, [`Self::end`]
+    /// lets one count.
     pub(super) async fn claim(&self, cookie: &str, now: u64) -> Result<Option<Claimed>, SessionError> {
         let id = id(cookie);
         let sql = "UPDATE entitlement_session SET step = step + 1 WHERE id = $1 AND expires_at > $2 AND step < $3 \
