@@ -242,6 +242,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
         config.call_delivery_secret = call_delivery_secret(&settings, &config, context)?;
     }
     config.sim_with_usim = settings.eap.sim_with_usim;
+    config.radius_says_who_is = settings.radius.says_who_is;
     if config.parts.contains(&Part::Radius) {
         config.radius_clients = radius_clients(&settings, context)?;
     }

@@ -308,6 +308,8 @@ pub(crate) struct Eap {
 pub(crate) struct Radius {
     /// Who may ask; none: this machine, with the secret in `radius-secret` of the state directory.
     pub(crate) clients: Vec<RadiusClient>,
+    /// Whether who names an IMSI learns at once that it is nobody's or not in service.
+    pub(crate) says_who_is: bool,
 }
 
 /// An access point, a gateway, a proxy.

@@ -60,7 +60,7 @@ async fn subscribers_and_their_keys() {
     let challenge = Milenage::new(&K, &OPC).open_autn(&vector.rand, &vector.autn).unwrap();
     assert!(challenge.sqn.seq() > 1 && *challenge.response.res == vector.xres[..]);
     // She has a USIM, as all had then.
-    assert_eq!(VectorSource::does_sim(&hlr, &ANNA.parse().unwrap()).await, Ok(false));
+    assert_eq!(VectorSource::does_sim(&hlr, Some(&ANNA.parse().unwrap())).await, Ok(false));
     let audit = hlr.audit(0, 100).await.unwrap();
     assert_eq!((audit.len(), &*audit[0].action, &*audit[0].subject), (6, "add", ANNA));
 }

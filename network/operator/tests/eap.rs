@@ -4,6 +4,8 @@
 
 mod peer;
 
+use std::sync::atomic::Ordering;
+
 use hex_literal::hex;
 use operator::eap::attribute::{Attribute, AttributeError};
 use operator::eap::message::{Message, Method, Subtype};
@@ -53,7 +55,11 @@ impl Operator {
     /// From the first packet to the last.
     async fn authenticate(&mut self, peer: &mut Peer) -> Result<Success, Reason> {
         let identity = peer.begin();
-        let mut step = self.start(Some(&identity)).await;
+        let step = self.start(Some(&identity)).await;
+        self.go_on(step, peer).await
+    }
+
+    async fn go_on(&mut self, mut step: Step, peer: &mut Peer) -> Result<Success, Reason> {
         loop {
             step = match step {
                 Step::Request { packet, session } => self.respond(session, &peer.respond(&packet)).await,
@@ -514,13 +520,118 @@ async fn nobody_gets_a_challenge_too() {
     }
 }
 
+/// At an access network too: who has another's IMSI and no key hears the same of a subscriber, of one that is barred, and of
+/// nobody.
+#[tokio::test]
+async fn an_access_network_does_not_tell_who_is_there() {
+    for method in Method::ALL {
+        let mut heard = Vec::new();
+        for (imsi, barred) in [(IMSI, false), (IMSI, true), ("001019999999999", false)] {
+            let mut operator = Operator::access();
+            operator.server.source().barred.store(barred, Ordering::Relaxed);
+            let mut peer = Peer::with_key(method, &[1; 16]);
+            peer.permanent = [&peer.permanent[..1], imsi.as_bytes(), b"@example.org"].concat();
+            let identity = peer.begin();
+            let mut packets = Vec::new();
+            let mut step = operator.start(Some(&identity)).await;
+            let reason = loop {
+                step = match step {
+                    Step::Request { packet, session } => {
+                        // Code, identifier, length, type and subtype; RAND, AUTN and AT_MAC are always others.
+                        packets.push(packet[..8].to_vec());
+                        operator.respond(session, &peer.respond(&packet)).await
+                    }
+                    Step::Failure { packet, reason } => {
+                        packets.push(packet);
+                        break reason;
+                    }
+                    _ => panic!("{method:?} gets on"),
+                }
+            };
+            heard.push((packets, peer.heard, peer.notified, reason));
+        }
+        assert!(heard.iter().all(|one| *one == heard[0]), "{method:?} {heard:?}");
+    }
+}
+
+/// What a card that is not in service learns once it has proved itself, by its key or by the keys of before: notification
+/// 1026, "temporarily denied". RFC 4187 section 10.19.
+#[tokio::test]
+async fn the_barred_is_refused_after_its_proof() {
+    for method in Method::ALL {
+        for (settings, fast, notified) in [
+            (Settings { reauthentications: 0, ..Settings::access() }, false, Some(1026)),
+            (Settings::access(), true, Some(1026)),
+            (Settings { notify_failures: false, ..Settings::access() }, false, None),
+        ] {
+            let mut operator = Operator::new(settings, Centre::new(0));
+            let mut peer = Peer::new(method);
+            peer.wants_result = true;
+            operator.succeed(&mut peer).await;
+            peer.notified = None;
+            operator.server.source().barred.store(true, Ordering::Relaxed);
+            assert_eq!(operator.fail(&mut peer).await, Reason::Vector(VectorError::NotActive));
+            assert_eq!(peer.notified, notified, "{method:?}");
+            assert_eq!(peer.heard.contains(&Subtype::REAUTHENTICATION), fast || notified.is_none());
+            // Nor is the name that was promised with it good for anything; the pseudonym of before is.
+            operator.server.source().barred.store(false, Ordering::Relaxed);
+            operator.succeed(&mut peer).await;
+        }
+    }
+}
+
+/// A name of EAP-SIM that nobody is known by, say from before a restart: whose card is a USIM would only fail by EAP-SIM, and
+/// once it has answered there it is too late for another method (RFC 3748 section 2.1). So EAP-AKA' is begun, which a peer
+/// with a SIM declines. hostapd begins by what the name says, and fails those.
+#[tokio::test]
+async fn an_unknown_name_of_eap_sim_is_not_followed() {
+    for name in [&b"3abcdefgh@example.org"[..], b"5abcdefgh@example.org", b"3", b"1alice@example.org"] {
+        for settings in [Settings::access(), Settings { methods: vec![Method::Sim, Method::Aka], ..Settings::access() }]
+        {
+            let second = settings.methods.iter().copied().find(|method| *method != Method::Sim).unwrap();
+            let mut operator = Operator::new(settings.clone(), Centre::new(0).without_triplets());
+            let mut peer = Peer::new(second);
+            peer.begin();
+            let step = operator.start(Some(name)).await;
+            assert_eq!(operator.go_on(step, &mut peer).await.unwrap().method, second);
+            // One with a SIM.
+            let mut operator = Operator::new(settings, Centre::new(0).without_vectors());
+            let mut peer = Peer::new(Method::Sim);
+            peer.begin();
+            let step = operator.start(Some(name)).await;
+            let Step::Request { packet, .. } = &step else { panic!("no request") };
+            assert_eq!(packet[4], second.eap_type().0);
+            assert_eq!(operator.go_on(step, &mut peer).await.unwrap().method, Method::Sim);
+        }
+        // There is nothing else, or it is let.
+        let only = Settings { methods: vec![Method::Sim], ..Settings::access() };
+        for mut operator in
+            [Operator::new(only, Centre::new(0).without_vectors()), Operator::new(Settings::access(), Centre::new(0))]
+        {
+            let Step::Request { packet, .. } = operator.start(Some(name)).await else { panic!("no request") };
+            assert_eq!(packet[4], Method::Sim.eap_type().0);
+        }
+    }
+    // A name of its own is known, of either kind.
+    for reauthentications in [0, 16] {
+        let settings = Settings { reauthentications, ..Settings::access() };
+        let mut operator = Operator::new(settings, Centre::new(0).without_vectors());
+        let mut peer = Peer::new(Method::Sim);
+        operator.succeed(&mut peer).await;
+        let name = peer.begin();
+        let Step::Request { packet, .. } = operator.start(Some(&name)).await else { panic!("no request") };
+        assert_eq!((name[0], packet[4]), (if reauthentications == 0 { b'3' } else { b'5' }, 18));
+    }
+}
+
 #[tokio::test]
 async fn nobody_of_that_name() {
     for method in Method::ALL {
         let mut peer = Peer::new(method);
         peer.permanent = [&peer.permanent[..1], b"001019999999999@example.org"].concat();
         let expected = Reason::Vector(VectorError::UnknownSubscriber);
-        assert_eq!(Operator::access().fail(&mut peer).await, expected);
+        let open = Settings { decoys: false, ..Settings::access() };
+        assert_eq!(Operator::new(open, Centre::new(0)).fail(&mut peer).await, expected);
         assert_eq!(peer.notified.take(), Some(16384));
         peer.permanent = b"alice@example.org".to_vec();
         assert_eq!(

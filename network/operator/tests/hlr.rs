@@ -14,7 +14,8 @@ use crypto::tuak::{Parameters, Tuak};
 use crypto::xor::Xor;
 use operator::eap::{Given, Method, Server, Settings, Step, VectorError, VectorSource};
 use operator::hlr::{
-    AlgorithmSet, Change, Credentials, Hlr, HlrError, Lookup, MasterKey, Member, Mode, Standing, Status, Subscription,
+    Access, AlgorithmSet, Change, Credentials, Hlr, HlrError, Lookup, MasterKey, Member, Mode, Standing, Status,
+    Subscription,
 };
 use operator::{Imsi, Msisdn};
 use peer::{IMSI, K, OPC, Peer};
@@ -252,6 +253,14 @@ async fn vectors(place: &Place) {
         standing.aka_vector(&imsi(1), false).await.unwrap();
         standing.sim_triplets(&imsi(1), 2).await.unwrap();
         assert!(matches!(standing.aka_vector(&imsi(9), false).await, Err(VectorError::UnknownSubscriber)));
+        standing.admits(&imsi(1)).await.expect("that is for the server to decide");
+        // To be let in is another thing, and is refused after the proof.
+        let access = Access::new(Arc::clone(&hlr), false);
+        access.aka_vector(&imsi(1), true).await.unwrap();
+        access.sim_triplets(&imsi(1), 2).await.unwrap();
+        assert_eq!(access.admits(&imsi(1)).await, Err(VectorError::NotActive));
+        let at_once = Access::new(Arc::clone(&hlr), true);
+        assert_eq!(at_once.aka_vector(&imsi(1), true).await.map(drop), Err(VectorError::NotActive));
     }
     assert!(matches!(hlr.aka_vector(&imsi(9), false).await, Err(VectorError::UnknownSubscriber)));
 }
@@ -262,8 +271,9 @@ async fn what_a_card_is_asked_for(place: &Place) {
     let sim = Credentials { algorithm: AlgorithmSet::GsmMilenage, ..Credentials::milenage(K, OPC) };
     hlr.add(&subscription(4, None), &sim, &change()).await.unwrap();
     for (hlr, usim_too) in [(hlr, false), (register(place).await.with_sim_for_usims(true), true)] {
+        assert_eq!(VectorSource::does_sim(&hlr, None).await, Ok(usim_too));
         for (number, does_sim) in [(1, usim_too), (4, true), (9, usim_too)] {
-            assert_eq!(VectorSource::does_sim(&hlr, &imsi(number)).await, Ok(does_sim), "{number}");
+            assert_eq!(VectorSource::does_sim(&hlr, Some(&imsi(number))).await, Ok(does_sim), "{number}");
         }
         let of_usim = hlr.sim_triplets(&imsi(1), 2).await.map(|triplets| triplets.len());
         assert_eq!(of_usim, if usim_too { Ok(2) } else { Err(VectorError::NotBySim) });

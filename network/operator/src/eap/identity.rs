@@ -110,6 +110,13 @@ impl Identities {
         self.swept(now).pseudonyms.get(name).cloned()
     }
 
+    /// Whose name this is, a pseudonym or a re-authentication identity. It stays good.
+    pub fn owner(&self, name: &str, now: u64) -> Option<Imsi> {
+        let names = self.swept(now);
+        let of_keys = || names.reauthentications.get(name).map(|what| what.imsi.clone());
+        names.pseudonyms.get(name).cloned().or_else(of_keys)
+    }
+
     /// What a re-authentication identity stands for, once.
     pub fn take_reauthentication(&self, name: &str, now: u64) -> Option<Reauthentication> {
         self.swept(now).reauthentications.remove(name)
@@ -169,8 +176,9 @@ mod tests {
         assert_eq!(identities.pseudonym(&name, 14), Some(imsi.clone()));
         assert_eq!(identities.pseudonym(&name, 15), None);
         let keys = Keys::aka(b"", &[0; 16], &[0; 16]);
-        let what = Reauthentication { imsi, method: Method::Aka, keys, counter: 1 };
+        let what = Reauthentication { imsi: imsi.clone(), method: Method::Aka, keys, counter: 1 };
         identities.add_reauthentication("4x".into(), what, 20);
+        assert_eq!(identities.owner("4x", 21), Some(imsi));
         assert!(identities.take_reauthentication("4x", 21).is_some());
         assert!(identities.take_reauthentication("4x", 21).is_none(), "once");
     }

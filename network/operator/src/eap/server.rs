@@ -35,6 +35,10 @@ const SIM_VERSION: u16 = 1;
 const KDF_CK_IK_PRIME: u16 = 1;
 /// AT_NOTIFICATION: it failed, before authentication was complete.
 const NOTIFICATION_GENERAL_FAILURE: u16 = 16384;
+/// AT_NOTIFICATION: it failed, after authentication was complete. RFC 4187 section 10.19.
+const NOTIFICATION_GENERAL_FAILURE_AFTER: u16 = 0;
+/// AT_NOTIFICATION, after authentication: the subscriber has been denied the service for the time being.
+const NOTIFICATION_TEMPORARILY_DENIED: u16 = 1026;
 /// AT_NOTIFICATION: it succeeded.
 const NOTIFICATION_SUCCESS: u16 = 32768;
 /// In the seventh octet of AUTN: the separation bit of AMF. TS 33.102 annex H.
@@ -91,7 +95,7 @@ impl Settings {
             result_indications: true,
             checkcode: true,
             bidding: true,
-            decoys: false,
+            decoys: true,
             pseudonyms: true,
             reauthentications: 16,
             notify_failures: true,
@@ -107,7 +111,6 @@ impl Settings {
             result_indications: false,
             checkcode: false,
             bidding: false,
-            decoys: true,
             pseudonyms: false,
             reauthentications: 0,
             notify_failures: false,
@@ -235,27 +238,37 @@ impl<S: VectorSource> Server<S> {
             resynchronised: false,
         };
         if method == Method::Sim {
-            match self.may_be_sim(&conversation.identity, given.now).await {
-                Ok(true) => {}
-                // The identity says by which method the peer would begin, not which others it knows.
-                Ok(false) => {
-                    conversation.declined.push(Method::Sim);
-                    let other = self.settings.methods.iter().find(|method| **method != Method::Sim).copied();
-                    let Some(method) = other else { return conversation.failure(VectorError::NotBySim.into()) };
-                    conversation.method = method;
+            let sim = match self.may_be_sim(&conversation.identity, given.now).await {
+                // A name that is nobody's here may be a USIM's, which EAP-SIM would lead to a failure; a peer with a SIM
+                // declines what is begun instead.
+                Ok(None) if named == Some(Method::Sim) => {
+                    self.source.does_sim(None).await.map(|sim| sim.then_some(true))
                 }
-                Err(error) => return conversation.failure(error.into()),
+                Ok(None) => Ok(Some(true)),
+                found => found,
+            };
+            let other = self.settings.methods.iter().find(|method| **method != Method::Sim).copied();
+            match (sim, other) {
+                (Ok(Some(true)), _) | (Ok(None), None) => {}
+                (Ok(None), Some(other)) => conversation.method = other,
+                // The identity says by which method the peer would begin, not which others it knows.
+                (Ok(Some(false)), Some(other)) => {
+                    conversation.declined.push(Method::Sim);
+                    conversation.method = other;
+                }
+                (Ok(Some(false)), None) => return conversation.failure(VectorError::NotBySim.into()),
+                (Err(error), _) => return conversation.failure(error.into()),
             }
         }
         self.begin(conversation, given).await
     }
 
-    /// Whether EAP-SIM is for whom an identity names; true as long as it names nobody.
-    async fn may_be_sim(&self, identity: &[u8], now: u64) -> Result<bool, VectorError> {
-        let Some(identity) = Identity::parse(identity) else { return Ok(true) };
-        match identity.imsi().or_else(|| self.identities.pseudonym(identity.username, now)) {
-            Some(imsi) => self.source.does_sim(&imsi).await,
-            None => Ok(true),
+    /// Whether EAP-SIM is for whom an identity names; `None` if it names nobody.
+    async fn may_be_sim(&self, identity: &[u8], now: u64) -> Result<Option<bool>, VectorError> {
+        let Some(identity) = Identity::parse(identity) else { return Ok(None) };
+        match identity.imsi().or_else(|| self.identities.owner(identity.username, now)) {
+            Some(imsi) => self.source.does_sim(Some(&imsi)).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -319,8 +332,8 @@ impl<S: VectorSource> Server<S> {
             }
             if method == Method::Sim {
                 match self.may_be_sim(&conversation.identity, given.now).await {
-                    Ok(true) => {}
-                    Ok(false) => {
+                    Ok(Some(true) | None) => {}
+                    Ok(Some(false)) => {
                         refused = true;
                         continue;
                     }
@@ -426,7 +439,7 @@ impl<S: VectorSource> Server<S> {
             (None, None) => return self.fail(conversation, Reason::Incomplete("AT_IDENTITY")),
         };
         let imsi = match resolved {
-            Resolved::Subscriber(imsi) => match self.source.does_sim(&imsi).await {
+            Resolved::Subscriber(imsi) => match self.source.does_sim(Some(&imsi)).await {
                 Ok(true) => imsi,
                 Ok(false) => return self.fail(conversation, VectorError::NotBySim.into()),
                 Err(error) => return self.fail(conversation, error.into()),
@@ -481,6 +494,8 @@ impl<S: VectorSource> Server<S> {
             Err(VectorError::NoUsim) if self.may_switch_to(Method::Sim, &conversation) => {
                 return ask_start(Conversation { method: Method::Sim, ..conversation }, Some(imsi), None);
             }
+            // Too late for EAP-SIM: no peer with a SIM gets on here, and who has only named it learns no more than of others.
+            Err(VectorError::NoUsim) if self.settings.decoys => decoy_vector(given),
             Err(error) => return self.fail(conversation, error.into()),
         };
         let mut attributes = vec![Attribute::Rand(vec![vector.rand]), Attribute::Autn(vector.autn)];
@@ -557,7 +572,7 @@ impl<S: VectorSource> Server<S> {
             (other, _) => return self.fail(conversation, Reason::Unexpected(other)),
         }
         let success = Success { packet: Vec::new(), imsi, method: conversation.method, reauthenticated: false, keys };
-        self.proved(conversation, success, next, None, message, given)
+        self.proved(conversation, success, next, None, message, given).await
     }
 
     /// Re-authentication: keys of before, no card. RFC 4187 section 5.
@@ -610,11 +625,11 @@ impl<S: VectorSource> Server<S> {
             };
         }
         let success = Success { packet: Vec::new(), imsi, method: conversation.method, reauthenticated: true, keys };
-        self.proved(conversation, success, next, Some(reauthentication.counter), message, given)
+        self.proved(conversation, success, next, Some(reauthentication.counter), message, given).await
     }
 
-    /// The peer is who it says; it may want that in writing.
-    fn proved(
+    /// The peer is who it says; it may want that in writing. Here, and not before, it learns that it is not let in.
+    async fn proved(
         &self,
         conversation: Conversation,
         success: Success,
@@ -623,18 +638,30 @@ impl<S: VectorSource> Server<S> {
         message: &Message,
         given: &mut Given<'_>,
     ) -> Step {
-        if !(self.settings.result_indications && message.has(&Attribute::ResultInd)) {
-            return self.succeed(&conversation, success, next, given.now);
-        }
+        let admitted = self.source.admits(&success.imsi).await;
+        let told = match &admitted {
+            Ok(()) => self.settings.result_indications && message.has(&Attribute::ResultInd),
+            Err(_) => self.settings.notify_failures,
+        };
+        let notification = match (&admitted, told) {
+            (Ok(()), false) => return self.succeed(&conversation, success, next, given.now),
+            (Err(reason), false) => return conversation.failure(reason.clone().into()),
+            (Ok(()), true) => NOTIFICATION_SUCCESS,
+            (Err(VectorError::NotActive), true) => NOTIFICATION_TEMPORARILY_DENIED,
+            (Err(_), true) => NOTIFICATION_GENERAL_FAILURE_AFTER,
+        };
         let keys = &success.keys;
         let mut attributes = Vec::new();
         if let Some(counter) = counter {
             attributes.extend(encrypted(&keys.k_encr, given.octets(), &[Attribute::Counter(counter)]));
         }
-        attributes.push(Attribute::Notification(NOTIFICATION_SUCCESS));
+        attributes.push(Attribute::Notification(notification));
         let message = Message::new(Subtype::NOTIFICATION, attributes);
         let (conversation, packet) = conversation.sealed(message, &keys.k_aut, &[]);
-        let state = AwaitNotification::Success { success: Box::new(success), next, counter };
+        let state = match admitted {
+            Ok(()) => AwaitNotification::Success { success: Box::new(success), next, counter },
+            Err(reason) => AwaitNotification::Failure(reason.into()),
+        };
         Step::Request { packet, session: Session { conversation, awaiting: Awaiting::Notification(state) } }
     }
 

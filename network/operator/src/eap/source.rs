@@ -13,9 +13,15 @@ pub trait VectorSource: Send + Sync {
     fn aka_vector(&self, imsi: &Imsi, separation: bool) -> impl Future<Output = Result<AkaVector, VectorError>> + Send;
 
     /// Whether the subscriber is to prove itself by EAP-SIM: who has a SIM, and who has a USIM if the operator lets it, as
-    /// triplets are weaker than what a USIM can do. Asking about nobody is answered as about a USIM.
-    fn does_sim(&self, _imsi: &Imsi) -> impl Future<Output = Result<bool, VectorError>> + Send {
+    /// triplets are weaker than what a USIM can do. About nobody, and about an IMSI that is nobody's: what is so of a USIM.
+    fn does_sim(&self, _imsi: Option<&Imsi>) -> impl Future<Output = Result<bool, VectorError>> + Send {
         async { Ok(true) }
+    }
+
+    /// Whether a subscriber that has proved itself may be let in: [`VectorError::NotActive`] if not. Who only names it
+    /// does not learn that.
+    fn admits(&self, _imsi: &Imsi) -> impl Future<Output = Result<(), VectorError>> + Send {
+        async { Ok(()) }
     }
 
     /// `count` triplets with different RANDs.
@@ -37,8 +43,12 @@ impl<S: VectorSource> VectorSource for Arc<S> {
         (**self).aka_vector(imsi, separation).await
     }
 
-    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+    async fn does_sim(&self, imsi: Option<&Imsi>) -> Result<bool, VectorError> {
         (**self).does_sim(imsi).await
+    }
+
+    async fn admits(&self, imsi: &Imsi) -> Result<(), VectorError> {
+        (**self).admits(imsi).await
     }
 
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {

@@ -96,7 +96,8 @@ impl Hlr {
     }
 
     /// Whether a subscriber proves itself by triplets. About one that is not there: what is so of a USIM.
-    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+    async fn does_sim(&self, imsi: Option<&Imsi>) -> Result<bool, VectorError> {
+        let Some(imsi) = imsi else { return Ok(self.sim_with_usim) };
         match self.credentials(imsi).await {
             Ok((_, credentials)) => Ok(self.sim_with_usim || credentials.algorithm.is_gsm()),
             Err(HlrError::NotFound(_)) => Ok(self.sim_with_usim),
@@ -139,8 +140,15 @@ impl VectorSource for Hlr {
         self.vector(imsi, separation, Purpose::Service).await
     }
 
-    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+    async fn does_sim(&self, imsi: Option<&Imsi>) -> Result<bool, VectorError> {
         Self::does_sim(self, imsi).await
+    }
+
+    async fn admits(&self, imsi: &Imsi) -> Result<(), VectorError> {
+        match self.credentials(imsi).await? {
+            (Status::Active, _) => Ok(()),
+            _ => Err(VectorError::NotActive),
+        }
     }
 
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
@@ -163,7 +171,7 @@ impl VectorSource for Standing {
         self.0.vector(imsi, separation, Purpose::Standing).await
     }
 
-    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
+    async fn does_sim(&self, imsi: Option<&Imsi>) -> Result<bool, VectorError> {
         self.0.does_sim(imsi).await
     }
 
@@ -173,6 +181,43 @@ impl VectorSource for Standing {
 
     async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
         self.0.step(imsi, rand, auts, Purpose::Standing).await
+    }
+}
+
+/// The authentication centre for an access network.
+#[derive(Clone)]
+pub struct Access {
+    hlr: Arc<Hlr>,
+    purpose: Purpose,
+}
+
+impl Access {
+    /// One where whether a subscription is in service is for its own card to learn, once it has proved itself; only then
+    /// it is not let in. With `says_at_once`, who names it learns that without any proof.
+    pub fn new(hlr: Arc<Hlr>, says_at_once: bool) -> Self {
+        Self { hlr, purpose: if says_at_once { Purpose::Service } else { Purpose::Standing } }
+    }
+}
+
+impl VectorSource for Access {
+    async fn aka_vector(&self, imsi: &Imsi, separation: bool) -> Result<AkaVector, VectorError> {
+        self.hlr.vector(imsi, separation, self.purpose).await
+    }
+
+    async fn does_sim(&self, imsi: Option<&Imsi>) -> Result<bool, VectorError> {
+        self.hlr.does_sim(imsi).await
+    }
+
+    async fn admits(&self, imsi: &Imsi) -> Result<(), VectorError> {
+        self.hlr.admits(imsi).await
+    }
+
+    async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
+        self.hlr.triplets(imsi, count, self.purpose).await
+    }
+
+    async fn resynchronise(&self, imsi: &Imsi, rand: &[u8; 16], auts: &[u8; 14]) -> Result<(), VectorError> {
+        self.hlr.step(imsi, rand, auts, self.purpose).await
     }
 }
 

@@ -26,7 +26,7 @@ mod rotation;
 pub mod store;
 pub mod subscription;
 
-pub use auc::Standing;
+pub use auc::{Access, Standing};
 pub use call_delivery::{CallDelivery, call_delivery};
 pub use contact::{Contact, Delivery};
 pub use database::seal::{self, MasterKey};

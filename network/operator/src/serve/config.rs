@@ -115,6 +115,8 @@ pub struct Config {
     pub call_delivery_secret: Option<Zeroizing<String>>,
     /// Whether who has a USIM may prove itself by EAP-SIM too.
     pub sim_with_usim: bool,
+    /// Whether who names an IMSI over RADIUS learns at once, without any proof, that it is nobody's or not in service.
+    pub radius_says_who_is: bool,
     /// Access points, gateways and proxies, each with its secret.
     pub radius_clients: HashMap<IpAddr, Secret>,
 }
@@ -214,6 +216,7 @@ impl Config {
             sms,
             call_delivery_secret: None,
             sim_with_usim: false,
+            radius_says_who_is: false,
             radius_clients: HashMap::new(),
         }
     }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crypto::aka::{Aka, Algorithm, Sqn, kc, sres};
 use crypto::milenage::Milenage;
@@ -33,6 +34,8 @@ pub(crate) struct Centre {
     /// Whether the card is a SIM, a USIM, or a USIM that may be asked as a SIM.
     vectors: bool,
     triplets: bool,
+    /// Whether the subscriber is out of service.
+    pub(crate) barred: AtomicBool,
 }
 
 impl Centre {
@@ -44,6 +47,7 @@ impl Centre {
             amf: [0x80, 0],
             vectors: true,
             triplets: true,
+            barred: AtomicBool::new(false),
         }
     }
 
@@ -89,8 +93,14 @@ impl VectorSource for Centre {
         })
     }
 
-    async fn does_sim(&self, imsi: &Imsi) -> Result<bool, VectorError> {
-        Ok(self.triplets && (Self::known(imsi).is_ok() || self.vectors))
+    async fn does_sim(&self, imsi: Option<&Imsi>) -> Result<bool, VectorError> {
+        let known = imsi.is_some_and(|imsi| Self::known(imsi).is_ok());
+        Ok(self.triplets && (known || self.vectors))
+    }
+
+    async fn admits(&self, imsi: &Imsi) -> Result<(), VectorError> {
+        Self::known(imsi)?;
+        if self.barred.load(Ordering::Relaxed) { Err(VectorError::NotActive) } else { Ok(()) }
     }
 
     async fn sim_triplets(&self, imsi: &Imsi, count: usize) -> Result<Vec<Triplet>, VectorError> {
