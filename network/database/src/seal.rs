@@ -2,6 +2,8 @@
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 const NONCE: usize = 12;
@@ -52,6 +54,23 @@ impl MasterKey {
     }
 }
 
+impl MasterKey {
+    /// Octets nobody without the master key can guess, the same for the same parts: what is given out and has to be given
+    /// out once more, though the database keeps its digest only.
+    pub fn derive(&self, parts: &[&str]) -> Zeroizing<[u8; 32]> {
+        // HMAC fills a key up to its block with zeros. RFC 2104 section 2.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..32].copy_from_slice(&self.0);
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(&(*block).into());
+        for part in parts {
+            // Each with its length: no two lists of parts are alike.
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+}
+
 impl core::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("MasterKey")
@@ -73,5 +92,14 @@ mod tests {
         sealed[20] ^= 1;
         assert_eq!(key.open("k/001010000000001", &sealed), Err(SealBroken));
         assert_eq!(key.open("", &[0; 5]), Err(SealBroken));
+    }
+
+    #[test]
+    fn derived_for_one_purpose() {
+        let (key, other) = (MasterKey::new([7; 32]), MasterKey::new([8; 32]));
+        assert_eq!(key.derive(&["token", "a"]), MasterKey::new([7; 32]).derive(&["token", "a"]));
+        for another in [other.derive(&["token", "a"]), key.derive(&["tokena"]), key.derive(&["toke", "na"])] {
+            assert_ne!(another, key.derive(&["token", "a"]));
+        }
     }
 }

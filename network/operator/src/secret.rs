@@ -12,6 +12,11 @@ pub fn fresh() -> Result<Zeroizing<String>, getrandom::Error> {
     Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(*octets)))
 }
 
+/// The same of octets derived from a master key: it can be given out again.
+pub fn derived(octets: &[u8; 32]) -> Zeroizing<String> {
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(octets))
+}
+
 /// What a database may know of a secret, or of several parts that belong together: SHA-256, in hexadecimal.
 pub fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use operator::boss::{Decision, Proof};
 use operator::eap::message::{Method, Subtype};
-use operator::hlr::Status;
+use operator::hlr::{Change, Status};
 use peer::{IMSI, Peer};
 use postgresql::{Place, on_each_database};
 use serde_json::Value;
@@ -521,6 +521,66 @@ async fn a_client_that_reads_xml_only() {
     assert_eq!(phone.by_card(&world, &[]).await.status, 403);
 }
 
+/// Whatever a card asks that is not in service, and however wrong it asks: 403, unless it is how its own card stands.
+#[tokio::test]
+async fn out_of_service_nothing_is_looked_at() {
+    let place = Place::sqlite();
+    let world = World::new(&place).await;
+    let mut by_card = Phone::new(Method::Aka, "ap2003");
+    let mut by_token = companion();
+    by_token.ask(&world, ELIGIBILITY).await;
+    let change = Change::by("test");
+    for status in [Status::Barred, Status::Provisioned] {
+        world.hlr.set_status(&IMSI.parse().unwrap(), status, &change).await.unwrap();
+        for parameters in [
+            &[][..],
+            ELIGIBILITY,
+            CONFIGURATION,
+            UPDATE,
+            &[("operation", "Bogus")],
+            &[("operation", "ManageSubscription")],
+            &[("operation", "ManageSubscription"), ("operation_type", "99")],
+            &[("operation", "AcquireConfiguration"), ("operation_type", "0")],
+            &[("operation", "AcquireConfiguration"), ("terminal_eid", "1")],
+            &[("operation", "AcquireTemporaryToken")],
+            &[("operation", "AcquirePlan")],
+            &[("operation_type", "0")],
+        ] {
+            for list in [&[][..], &[("app", "ap2006")], &[("app", "ap2004"), ("app", "ap2006"), ("app", "ap2009")]] {
+                let asked = [list, parameters].concat();
+                let status = by_card.by_card(&world, &asked).await.status;
+                assert_eq!(status, 403, "{asked:?}");
+            }
+        }
+        // How it stands, also among what is not served.
+        let asked = [CONFIGURATION, &[("app", "ap2009")]].concat();
+        let told = by_card.by_card(&world, &asked).await.json();
+        assert!(told["ap2009"]["PrimaryConfiguration"].is_object(), "{told}");
+        assert_eq!((&told["ap2003"]["OperationResult"], &told["Token"]), (&"103".into(), &Value::Null));
+        // Sessions end with the service, and tokens with them.
+        assert!(matches!(by_token.by_token(&world, ELIGIBILITY).await.status, 403 | 511));
+    }
+}
+
+/// Forty proofs of one card, one after the other: each of the tokens is good.
+#[tokio::test]
+async fn every_token_is_good() {
+    let place = Place::sqlite();
+    let world = World::new(&place).await;
+    let mut phone = companion();
+    let mut tokens = Vec::new();
+    for round in 0..40 {
+        let reply = phone.by_card(&world, ELIGIBILITY).await.json();
+        tokens.push(reply["Token"]["token"].as_str().unwrap().to_owned());
+        if round % 8 == 0 {
+            world.pass(4 * 24 * 3600);
+        }
+    }
+    for token in &tokens[1..] {
+        assert_eq!(phone.request(&world, &[("token", token)], ELIGIBILITY).await.status, 200);
+    }
+}
+
 /// An app that could save only the first token goes on with it for as long as it was told.
 #[tokio::test]
 async fn the_first_token_is_good_to_its_end() {
@@ -551,10 +611,11 @@ async fn applications_that_are_not_served() {
     let mut phone = companion();
     phone.ask(&world, ELIGIBILITY).await;
     let token = phone.token.clone().unwrap();
-    let list = [("app", "ap2004"), ("app", "ap9999"), ("token", &token)];
+    let list = [("app", "ap2004"), ("app", "ap9999,"), ("app", "Token,<b>"), ("token", &token)];
     let document = phone.request(&world, &list, ELIGIBILITY).await.json();
     assert_eq!(document["ap2006"]["CompanionAppEligibility"], "1");
-    for other in ["ap2004", "ap9999"] {
+    assert_eq!(document["Token"]["token"], token.as_str());
+    for other in ["ap2004", "ap9999", "token"] {
         assert_eq!(document[other]["OperationResult"], "103", "{document}");
         assert_eq!(document[other]["GeneralErrorText"], "This is not offered here.");
     }

@@ -7,8 +7,7 @@ use rsp::{Eid, Iccid};
 
 use super::document::Characteristic;
 use super::odsa::{
-    AppId, CompanionService, Operation, OperationResult, OperationType, ServiceStatus, SubscriptionResult, answer,
-    parameter,
+    AppId, CompanionService, Operation, OperationResult, ServiceStatus, SubscriptionResult, answer, parameter,
 };
 use super::request::{Odsa, OdsaError, Slot};
 use super::server::{Inner, OTHER_EUICC, Proved, Refusal};
@@ -121,17 +120,8 @@ impl Asking<'_> {
         }
     }
 
-    /// Whether the holder may at all.
+    /// Whether the holder may do this. (Whether a subscription out of service may ask it was looked at before.)
     async fn may(&self) -> Result<(), Failure> {
-        let is_update = self.odsa.operation_type == Some(OperationType::Update);
-        let looks_only = is_update || self.odsa.operation == Operation::AcquireConfiguration;
-        let asks_for_itself = self.app != AppId::Companion && self.odsa.operation == Operation::AcquireConfiguration;
-        // A device whose number has moved on may still ask what has become of it: one that has been believed before as
-        // far as then, one that has nothing but its card only how that stands.
-        let may = if self.is_out_of_service_by_card() { asks_for_itself } else { looks_only };
-        if self.subscription.status != Status::Active && !may {
-            return Err(Refusal::Forbidden("the subscription is not active").into());
-        }
         let Some(eid) = &self.holder.eid else { return Ok(()) };
         // Who has read a code for one eUICC gets nothing for another, and does not learn what others there are.
         let refused = Refusal::Forbidden(OTHER_EUICC);
@@ -196,6 +186,7 @@ impl Asking<'_> {
         let holder = Holder { apps: vec![self.app], ..self.holder.clone() };
         let token = self.server.tokens.issue_temporary(&holder, &targets, validity, self.now).await;
         let token = token.map_err(Refusal::from)?;
+        let token = token.ok_or(Failure::Because(OperationResult::GeneralError, &wording::TOO_MANY_TOKENS))?;
         let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
         Ok(success()
             .parm(answer::TEMPORARY_TOKEN, token.as_str())

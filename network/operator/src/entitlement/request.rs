@@ -29,6 +29,9 @@ use crate::{Imsi, Msisdn};
 const VERSIONS: (Version, u32) = (Version { major: 2, minor: 0 }, 13);
 /// No parameter has a value this long.
 const LONGEST_VALUE: usize = 2048;
+/// So many AppIDs may be asked for in one request, and an AppID that is none of TS.43's may be so long to be named.
+const MOST_APPS: usize = 64;
+const LONGEST_APP: usize = 32;
 /// No device, vendor or friendly name is longer.
 const LONGEST_NAME: usize = 100;
 /// The key of an EAP packet in JSON. TS.43 section 2.8.1.
@@ -142,8 +145,8 @@ impl Parameters {
         if !values.is_empty() && !several {
             return Err(RequestError::Malformed("a parameter is there twice"));
         }
-        if values.len() >= AppId::ALL.len() {
-            return Err(RequestError::Malformed("too many parameters"));
+        if values.len() >= MOST_APPS {
+            return Err(TOO_MANY_APPS);
         }
         values.push(value.to_owned());
         Ok(())
@@ -388,43 +391,52 @@ impl Request {
     }
 }
 
+const TOO_MANY_APPS: RequestError = RequestError::Malformed("too many AppIDs");
+
 /// AppIDs: one, several, or several in one string, as Android's client sends them. Those that are served, and those that
-/// are not.
+/// are not. What stands among AppIDs and is none refuses nothing else: it is named as not served too, or left out if it is
+/// nothing that could be named.
 fn apps(parameters: &Parameters) -> Result<(Vec<AppId>, Vec<String>), RequestError> {
     let (mut apps, mut not_served) = (Vec::new(), Vec::new());
+    let (mut count, mut names_one) = (0_usize, false);
     for value in parameters.values(parameter::APP) {
         let list = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(value);
-        for name in list.split(',').map(|app| app.trim().trim_matches('"')) {
-            match AppId::parse(name) {
+        let names = list.split(',').map(|app| app.trim().trim_matches('"')).filter(|name| !name.is_empty());
+        for name in names {
+            count += 1;
+            if count > MOST_APPS {
+                return Err(TOO_MANY_APPS);
+            }
+            let name = name.to_ascii_lowercase();
+            names_one |= is_app_id(&name);
+            match AppId::parse(&name) {
                 Some(app) if app.is_served() => {
                     if !apps.contains(&app) {
                         apps.push(app);
                     }
                 }
-                _ => {
-                    let name = app_id(name).ok_or(RequestError::Invalid(parameter::APP))?;
-                    if !not_served.contains(&name) {
-                        not_served.push(name);
-                    }
-                }
+                _ if is_nameable(&name) && !not_served.contains(&name) => not_served.push(name),
+                _ => {}
             }
         }
     }
-    if not_served.len() > AppId::ALL.len() {
-        return Err(RequestError::Malformed("too many parameters"));
-    }
-    if apps.is_empty() && not_served.is_empty() {
-        Err(RequestError::Missing(parameter::APP))
-    } else {
-        Ok((apps, not_served))
+    match (count, names_one) {
+        (0, _) => Err(RequestError::Missing(parameter::APP)),
+        // No AppID at all.
+        (_, false) => Err(RequestError::Invalid(parameter::APP)),
+        _ => Ok((apps, not_served)),
     }
 }
 
-/// What an AppID looks like, known or not: `ap` and four digits.
-fn app_id(text: &str) -> Option<String> {
-    let name = text.to_ascii_lowercase();
-    let digits = name.strip_prefix("ap")?;
-    (digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_digit())).then_some(name)
+/// Whether it looks like an AppID, known or not: `ap` and four digits.
+fn is_app_id(name: &str) -> bool {
+    let digits = name.strip_prefix("ap");
+    digits.is_some_and(|digits| digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// Whether it can be named in an answer: no markup, and nothing that steers whoever reads it.
+fn is_nameable(name: &str) -> bool {
+    name.len() <= LONGEST_APP && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.:+".contains(&octet))
 }
 
 /// An IMEI, a UUID, or what else a maker takes for one: visible ASCII without the characters of markup.
@@ -687,12 +699,29 @@ mod tests {
             ("app=ap2004", &[][..], &["ap2004"][..]),
             ("app=%5Bap2003,ap2006,AP9999%5D", &[AppId::Companion], &["ap2003", "ap9999"]),
             ("app=ap2009&app=ap2005&app=ap2009,ap2005", &[AppId::Primary], &["ap2005"]),
+            // What is none stands in nobody's way, wherever it stands.
+            ("app=ap2006,", &[AppId::Companion], &[]),
+            ("app=,,ap2006,,ap2009,", &two, &[]),
+            ("app=%5Bap2006,%5D", &[AppId::Companion], &[]),
+            ("app=bogus&app=ap2006&app=AP20061,5", &[AppId::Companion], &["bogus", "ap20061", "5"]),
+            ("app=%3Cb%3E,ap2006,a%20b,a%1Bb,%E2%80%AE", &[AppId::Companion], &[]),
+            ("app=ap2004,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx,ap2009", &[AppId::Primary], &["ap2004"]),
         ] {
             let request = request(&format!("{list}&{rest}"));
             assert_eq!(
                 (&request.apps[..], request.not_served),
                 (served, others.iter().map(ToString::to_string).collect())
             );
+        }
+        // So many, in one value or in several; what comes again counts in a list.
+        let list = |count: usize, between: &str| {
+            (0..count).map(|number| format!("ap{:04}", 2000 + number)).collect::<Vec<_>>().join(between)
+        };
+        for between in [",", "&app="] {
+            let most = request(&format!("app={}&{rest}", list(64, between)));
+            assert_eq!((&most.apps[..], most.not_served.len()), (&two[..], 62));
+            let refused = Parameters::of_query(&format!("app={}&{rest}", list(65, between))).and_then(Request::read);
+            assert_eq!(refused.map(drop), Err(RequestError::Malformed("too many AppIDs")));
         }
         let json = br#"{"app":["ap2006","ap2009"],"terminal_id":"x","entitlement_version":"12.0"}"#;
         let Call::Begin(post) = Call::read(Parameters::of_json(json).unwrap()).unwrap() else { panic!() };
@@ -711,8 +740,8 @@ mod tests {
             ("entitlement_version=9.0&terminal_id=%3Cb%3E", RequestError::Invalid(parameter::TERMINAL_ID)),
             ("entitlement_version=9.0&terminal_id=x", RequestError::Missing(parameter::APP)),
             ("entitlement_version=9.0&terminal_id=x&app=app", RequestError::Invalid(parameter::APP)),
-            ("entitlement_version=9.0&terminal_id=x&app=ap2006,,ap2009", RequestError::Invalid(parameter::APP)),
-            ("entitlement_version=9.0&terminal_id=x&app=ap2006,%3Cb%3E", RequestError::Invalid(parameter::APP)),
+            ("entitlement_version=9.0&terminal_id=x&app=,%20,", RequestError::Missing(parameter::APP)),
+            ("entitlement_version=9.0&terminal_id=x&app=bogus,%3Cb%3E", RequestError::Invalid(parameter::APP)),
             ("entitlement_version=9.0&terminal_id=x&app=ap2006&IMSI=1", RequestError::Invalid(parameter::IMSI)),
             ("entitlement_version=9.0&terminal_id=x&app=ap2006&vers=a", RequestError::Invalid(parameter::VERS)),
             ("terminal_id=x&terminal_id=y", RequestError::Malformed("a parameter is there twice")),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rsp::Eid;
 
 use super::document::{Characteristic, Document, Format};
-use super::odsa::AppId;
+use super::odsa::{AppId, Operation, OperationType};
 use super::operation::{Asking, not_served, success};
 use super::relay::ResultCode;
 use super::request::{Call, OdsaError, Parameters, Request, RequestError};
@@ -231,8 +231,8 @@ impl Entitlement {
         clock: Clock,
     ) -> Self {
         let eap = eap::Server::new(eap::Settings::relay(), Standing(Arc::clone(&hlr)));
-        let sessions = Sessions::new(database.clone(), key);
-        let tokens = Tokens::new(database);
+        let sessions = Sessions::new(database.clone(), Arc::clone(&key));
+        let tokens = Tokens::new(database, key);
         Self { inner: Arc::new(Inner { settings, boss, hlr, codes, tokens, sessions, eap, clock }) }
     }
 
@@ -442,6 +442,9 @@ impl Entitlement {
         }
         let subscription = self.inner.hlr.lookup(Lookup::Imsi(&holder.imsi)).await?.pop();
         let subscription = subscription.ok_or(Refusal::Forbidden("there is no such subscription any more"))?;
+        if subscription.status != Status::Active && !may_out_of_service(request, proved) {
+            return Err(Refusal::Forbidden("the subscription is not active"));
+        }
         let mut applications = Vec::with_capacity(request.apps.len());
         for app in &request.apps {
             let section = self.section(*app, holder, &subscription, request, envelope, proved, now).await?;
@@ -461,7 +464,7 @@ impl Entitlement {
             // A card that is out of service is told how it stands, and is believed nothing else.
             (Proved::Card, _) if subscription.status != Status::Active => None,
             (Proved::Token, Some(shown)) => Some(tokens.renew(shown, holder, token_validity, now).await?),
-            _ => Some(tokens.issue(holder, token_validity, now).await?),
+            _ => tokens.issue(holder, token_validity, now).await?,
         };
         let document = Document { version: 1, validity: configuration_validity, token, applications };
         let format = envelope.format.unwrap_or(Format::Xml);
@@ -482,10 +485,7 @@ impl Entitlement {
         let language = envelope.language.unwrap_or_default();
         let odsa = request.odsa();
         let result = match &odsa {
-            Err(_) if request.is_authentication_only() => match subscription.status {
-                Status::Active => Ok(success()),
-                _ => Err(Refusal::Forbidden("the subscription is not active").into()),
-            },
+            Err(_) if request.is_authentication_only() => Ok(success()),
             // What changes something is asked of one application.
             Ok(odsa) if request.apps.len() > 1 && !odsa.only_looks() => {
                 Err(OdsaError::Invalid(super::odsa::parameter::APP).into())
@@ -505,6 +505,21 @@ impl Entitlement {
         let result = section.value(super::odsa::answer::OPERATION_RESULT).unwrap_or_default();
         tracing::info!(imsi = ?holder.imsi, app = app.as_str(), operation, result, "entitlement");
         Ok(section)
+    }
+}
+
+/// Whether a subscription that is not in service may ask this, and nothing else whatever it asks: a device whose number has
+/// moved on may learn what has become of it. One that has been believed before as far as then; one that has nothing but its
+/// card only how that stands.
+fn may_out_of_service(request: &Request, proved: Proved) -> bool {
+    let Ok(odsa) = request.odsa() else { return false };
+    let looks = odsa.operation == Operation::AcquireConfiguration;
+    match (proved, &request.apps[..]) {
+        (_, []) => false,
+        (Proved::Card, apps) => looks && !apps.contains(&AppId::Companion),
+        (Proved::Code | Proved::Token | Proved::TemporaryToken, apps) => {
+            looks || apps.len() == 1 && odsa.operation_type == Some(OperationType::Update)
+        }
     }
 }
 

@@ -9,10 +9,17 @@
 //! asking never has to prove itself anew. The other way, a new token with every answer that ends those before, was given up:
 //! it ended tokens whose time was stated, and who has stolen one is faster with the next than its owner. What bounds a
 //! stolen token is its time, the device it is bound to, and whether its subscription is in service.
+//!
+//! A device that proves itself anew is given its young token again too, so that proofs do not fill the database and none ends
+//! another's token. The database keeps digests only: a token is derived from the master key and from what is written
+//! beside it. What cannot be given again (of before, of another master key, of a code for another eUICC) counts towards a
+//! limit, [`MOST`], beyond which an answer brings no token; none is ended before its time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rsp::Eid;
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row, query};
 use zeroize::Zeroizing;
 
@@ -21,14 +28,17 @@ use super::odsa::{AppId, Operation};
 use super::session::column;
 use crate::Imsi;
 use crate::database::{Database, change};
-use crate::secret::{digest, fresh};
+use crate::hlr::MasterKey;
+use crate::secret::{derived, digest, fresh};
 
-/// Tokens of one device and application at a time, the newest: who proves the card again and again gets one each time.
+/// Tokens of one device and application at a time; temporary ones of one subscription and application.
 const MOST: i64 = 32;
 
 /// Tokens in the database.
 pub(super) struct Tokens {
     database: Database,
+    /// What tokens are derived from.
+    key: Arc<MasterKey>,
     /// When what is too old was last forgotten.
     swept: AtomicU64,
 }
@@ -81,15 +91,18 @@ pub(super) enum TokenError {
 }
 
 impl Tokens {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database, swept: AtomicU64::new(0) }
+    pub(super) fn new(database: Database, key: Arc<MasterKey>) -> Self {
+        Self { database, key, swept: AtomicU64::new(0) }
     }
 
-    /// Gives out a token.
-    pub(super) async fn issue(&self, holder: &Holder, validity: u64, now: u64) -> Result<Token, TokenError> {
-        let new = New { holder, terminal_id: &holder.terminal_id, targets: &[], validity };
-        let token = self.insert(&new, now).await?;
-        Ok(Token { token: token.to_string(), validity })
+    /// Gives out a token: the one that was given out before if that is young, with what is left of its time. `None` if there
+    /// are too many that cannot be given again.
+    pub(super) async fn issue(&self, holder: &Holder, validity: u64, now: u64) -> Result<Option<Token>, TokenError> {
+        let issued: Result<Option<Token>, TokenError> = change!(self.database, |tx| {
+            self.sweep(&mut *tx, now).await?;
+            self.give(&mut *tx, holder, validity, now).await?
+        });
+        issued
     }
 
     /// The token that goes on after the one that was shown: the same while it is young, with what is left of its time, else
@@ -107,39 +120,85 @@ impl Tokens {
         if left > validity / 2 {
             return Ok(Token { token: shown.to_owned(), validity: left });
         }
-        let token = fresh()?;
-        let done: Result<(), TokenError> = change!(self.database, |tx| {
+        let given: Result<Option<Token>, TokenError> = change!(self.database, |tx| {
             let row = query("SELECT eid FROM entitlement_token WHERE id = $1").bind(id(shown));
             let eid = row.fetch_optional(&mut *tx).await?.ok_or(TokenError::Unknown)?.try_get(0)?;
             let holder = Holder { eid: read_eid(eid)?.or(holder.eid), ..holder.clone() };
-            let new = New { holder: &holder, terminal_id: &holder.terminal_id, targets: &[], validity };
-            // The shown one may be the only one that the device has saved.
-            new.insert(&mut *tx, &token, shown, now).await?;
+            self.give(&mut *tx, &holder, validity, now).await?
         });
-        done.map(|()| Token { token: token.to_string(), validity })
+        Ok(given?.unwrap_or_else(|| Token { token: shown.to_owned(), validity: left }))
     }
 
-    /// Gives out a token for another device, for these operations.
+    /// The young token of this holder, or else another one.
+    async fn give(
+        &self,
+        connection: &mut AnyConnection,
+        holder: &Holder,
+        validity: u64,
+        now: u64,
+    ) -> Result<Option<Token>, TokenError> {
+        let eid = holder.eid.as_ref().map(Eid::to_string).unwrap_or_default();
+        let new = New { holder, terminal_id: &holder.terminal_id, targets: &[], validity };
+        let living = new.living(&mut *connection, now).await?;
+        for row in &living {
+            let text = |column| row.try_get::<String, _>(column);
+            let number = |column| row.try_get::<i64, _>(column);
+            let left = u64::try_from(number("expires_at")?).unwrap_or_default().saturating_sub(now);
+            if left <= validity / 2 || text("eid")? != eid || number("by_code")? != i64::from(holder.by_code) {
+                continue;
+            }
+            // By a code, the eUICC may have been named after the token was given out.
+            for named in [&eid[..], ""] {
+                let token = self.derive(holder, named, &number("issued_at")?.to_string());
+                if id(&token) == text("id")? {
+                    return Ok(Some(Token { token: token.to_string(), validity: left }));
+                }
+            }
+        }
+        if i64::try_from(living.len()).unwrap_or(i64::MAX) >= MOST {
+            return Ok(None);
+        }
+        let token = self.derive(holder, &eid, &column(now).to_string());
+        new.insert(connection, &token, now).await?;
+        Ok(Some(Token { token: token.to_string(), validity }))
+    }
+
+    fn derive(&self, holder: &Holder, eid: &str, issued_at: &str) -> Zeroizing<String> {
+        let Holder { imsi, terminal_id, apps, app_name, by_code, eid: _ } = holder;
+        let by = if *by_code { "code" } else { "card" };
+        let (apps, app_name) = (list(apps), app_name.as_deref().unwrap_or_default());
+        let parts = ["entitlement token", imsi.as_str(), terminal_id, &apps, app_name, by, eid, issued_at];
+        derived(&self.key.derive(&parts))
+    }
+
+    /// Gives out a token for another device, for these operations. Each is another one, as each may be for another device;
+    /// `None` if too many of them wait for theirs.
     pub(super) async fn issue_temporary(
         &self,
         holder: &Holder,
         targets: &[Operation],
         validity: u64,
         now: u64,
-    ) -> Result<Zeroizing<String>, TokenError> {
-        self.insert(&New { holder, terminal_id: "", targets, validity }, now).await
+    ) -> Result<Option<Zeroizing<String>>, TokenError> {
+        let (token, new) = (fresh()?, New { holder, terminal_id: "", targets, validity });
+        let inserted: Result<bool, TokenError> = change!(self.database, |tx| {
+            self.sweep(&mut *tx, now).await?;
+            let living = new.living(&mut *tx, now).await?.len();
+            let has_room = i64::try_from(living).unwrap_or(i64::MAX) < MOST;
+            if has_room {
+                new.insert(&mut *tx, &token, now).await?;
+            }
+            has_room
+        });
+        Ok(inserted?.then_some(token))
     }
 
-    async fn insert(&self, new: &New<'_>, now: u64) -> Result<Zeroizing<String>, TokenError> {
-        let token = fresh()?;
-        let inserted: Result<(), TokenError> = change!(self.database, |tx| {
-            if self.swept.fetch_max(now, Ordering::Relaxed) < now {
-                let sql = "DELETE FROM entitlement_token WHERE expires_at <= $1";
-                query(sql).bind(column(now)).execute(&mut *tx).await?;
-            }
-            new.insert(&mut *tx, &token, &token, now).await?;
-        });
-        inserted.map(|()| token)
+    async fn sweep(&self, connection: &mut AnyConnection, now: u64) -> Result<(), TokenError> {
+        if self.swept.fetch_max(now, Ordering::Relaxed) < now {
+            let sql = "DELETE FROM entitlement_token WHERE expires_at <= $1";
+            query(sql).bind(column(now)).execute(connection).await?;
+        }
+        Ok(())
     }
 
     /// Who shows this token, if the bearer may.
@@ -228,19 +287,30 @@ struct New<'a> {
 }
 
 impl New<'_> {
-    /// Writes it; of too many of one device the oldest give way, but not `spared`.
-    async fn insert(
-        &self,
-        connection: &mut AnyConnection,
-        token: &str,
-        spared: &str,
-        now: u64,
-    ) -> Result<(), TokenError> {
+    /// What has been given out for the same and is good yet, the newest first.
+    async fn living(&self, connection: &mut AnyConnection, now: u64) -> Result<Vec<AnyRow>, TokenError> {
+        let Self { holder, terminal_id, targets, .. } = self;
+        let sql = "SELECT id, eid, by_code, issued_at, expires_at FROM entitlement_token \
+                   WHERE imsi = $1 AND terminal_id = $2 AND apps = $3 AND app_name = $4 AND targets = $5 \
+                   AND expires_at > $6 ORDER BY issued_at DESC, id";
+        let rows = query(sql)
+            .bind(holder.imsi.as_str())
+            .bind(*terminal_id)
+            .bind(list(&holder.apps))
+            .bind(holder.app_name.as_deref().unwrap_or_default())
+            .bind(operations(targets))
+            .bind(column(now))
+            .fetch_all(connection)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Writes it. One that another process has derived in the same second is the same.
+    async fn insert(&self, connection: &mut AnyConnection, token: &str, now: u64) -> Result<(), TokenError> {
         let Self { holder, terminal_id, targets, validity } = self;
-        let targets: Vec<&str> = targets.iter().map(|target| target.as_str()).collect();
         let sql = "INSERT INTO entitlement_token \
                    (id, imsi, terminal_id, apps, app_name, eid, targets, issued_at, expires_at, by_code) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING";
         query(sql)
             .bind(id(token))
             .bind(holder.imsi.as_str())
@@ -248,31 +318,17 @@ impl New<'_> {
             .bind(list(&holder.apps))
             .bind(holder.app_name.as_deref().unwrap_or_default())
             .bind(holder.eid.as_ref().map(Eid::to_string).unwrap_or_default())
-            .bind(targets.join(","))
+            .bind(operations(targets))
             .bind(column(now))
             .bind(column(now + validity))
             .bind(i64::from(holder.by_code))
-            .execute(&mut *connection)
-            .await?;
-        let sql = "DELETE FROM entitlement_token WHERE id IN (SELECT id FROM entitlement_token \
-                   WHERE imsi = $1 AND terminal_id = $2 AND apps = $3 AND app_name = $4 AND targets = $5 \
-                   ORDER BY issued_at DESC, id LIMIT 1000 OFFSET $6) AND id <> $7 AND id <> $8";
-        query(sql)
-            .bind(holder.imsi.as_str())
-            .bind(*terminal_id)
-            .bind(list(&holder.apps))
-            .bind(holder.app_name.as_deref().unwrap_or_default())
-            .bind(targets.join(","))
-            .bind(MOST)
-            .bind(id(token))
-            .bind(id(spared))
             .execute(connection)
             .await?;
         Ok(())
     }
 }
 
-fn holder(row: &sqlx::any::AnyRow) -> Result<Holder, TokenError> {
+fn holder(row: &AnyRow) -> Result<Holder, TokenError> {
     let text = |column| row.try_get::<String, _>(column);
     let corrupt = |_| TokenError::Corrupt;
     Ok(Holder {
@@ -296,6 +352,11 @@ fn list(apps: &[AppId]) -> String {
     apps.join(",")
 }
 
+/// Operations with commas.
+fn operations(targets: &[Operation]) -> String {
+    targets.iter().map(|target| target.as_str()).collect::<Vec<_>>().join(",")
+}
+
 /// A column that is empty where there is nothing.
 fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
@@ -307,6 +368,8 @@ fn read_eid(digits: String) -> Result<Option<Eid>, TokenError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const BEARER: Bearer<'static> = Bearer { terminal_id: "phone", apps: &[AppId::Companion], app_name: None };
@@ -320,13 +383,17 @@ mod tests {
             by_code: false,
             eid: None,
         };
-        (Tokens::new(Database::open(":memory:").await.unwrap()), holder)
+        (Tokens::new(Database::open(":memory:").await.unwrap(), Arc::new(MasterKey::new([7; 32]))), holder)
+    }
+
+    async fn issued(tokens: &Tokens, holder: &Holder, validity: u64, now: u64) -> Token {
+        tokens.issue(holder, validity, now).await.unwrap().expect("there is room")
     }
 
     #[tokio::test]
     async fn for_one_device_and_its_applications() {
         let (tokens, holder) = tokens().await;
-        let Token { token, validity } = tokens.issue(&holder, 500, 1000).await.unwrap();
+        let Token { token, validity } = issued(&tokens, &holder, 500, 1000).await;
         assert_eq!(validity, 500);
         let redeemed = tokens.redeem(&token, &BEARER, 1499).await.unwrap();
         assert_eq!((redeemed.imsi, redeemed.apps.len()), (holder.imsi.clone(), 2));
@@ -349,44 +416,101 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_good_for_as_long_as_was_stated() {
         let (tokens, holder) = tokens().await;
-        let first = tokens.issue(&holder, 1000, 1000).await.unwrap();
+        let first = issued(&tokens, &holder, 1000, 1000).await;
         let young = tokens.renew(&first.token, &holder, 1000, 1499).await.unwrap();
         assert_eq!((&young.token, young.validity), (&first.token, 501), "the same while it is young");
         let second = tokens.renew(&first.token, &holder, 1000, 1500).await.unwrap();
         assert!(second.token != first.token && second.validity == 1000);
-        let third = tokens.renew(&first.token, &holder, 1000, 1600).await.unwrap();
-        for (token, end) in [(&first, 2000), (&second, 2500), (&third, 2600)] {
-            tokens.redeem(&third.token, &BEARER, 1601).await.expect("whichever is used meanwhile");
+        let again = tokens.renew(&first.token, &holder, 1000, 1600).await.unwrap();
+        assert_eq!((&again.token, again.validity), (&second.token, 900), "and the next is the same while it is young");
+        for (token, end) in [(&first, 2000), (&second, 2500)] {
+            tokens.redeem(&second.token, &BEARER, 1601).await.expect("whichever is used meanwhile");
             tokens.redeem(&token.token, &BEARER, end - 1).await.unwrap();
             assert!(matches!(tokens.redeem(&token.token, &BEARER, end).await, Err(TokenError::Unknown)));
         }
     }
 
-    /// A device that could save only its first token goes on with it to its end, however often it is given another.
+    /// A device that could save only its first token goes on with it to its end, however often it is given another; and that
+    /// is the same while it is young.
     #[tokio::test]
     async fn the_only_token_that_was_saved_is_spared() {
         let (tokens, holder) = tokens().await;
-        let first = tokens.issue(&holder, 1000, 1000).await.unwrap();
-        for request in 0..2 * MOST.unsigned_abs() {
-            let now = 1500 + request;
+        let first = issued(&tokens, &holder, 1000, 1000).await;
+        let mut others = BTreeSet::new();
+        for now in 1500..2000 {
             tokens.redeem(&first.token, &BEARER, now).await.unwrap();
-            assert_ne!(tokens.renew(&first.token, &holder, 1000, now).await.unwrap().token, first.token);
+            let next = tokens.renew(&first.token, &holder, 1000, now).await.unwrap();
+            assert_ne!(next.token, first.token);
+            tokens.redeem(&next.token, &BEARER, now + next.validity - 1).await.unwrap();
+            others.insert(next.token);
         }
-        tokens.redeem(&first.token, &BEARER, 1999).await.unwrap();
+        assert_eq!(others.len(), 1);
     }
 
+    /// A card that proves itself again and again, within a second or over a day: what each answer has stated is so, and few
+    /// rows are kept.
     #[tokio::test]
     async fn tokens_of_one_device_do_not_pile_up() {
         let (tokens, holder) = tokens().await;
         let other = Holder { terminal_id: "another".into(), ..holder.clone() };
-        let kept = tokens.issue(&other, 500, 1000).await.unwrap().token;
-        let first = tokens.issue(&holder, 500, 1000).await.unwrap().token;
-        for second in 1..=MOST {
-            tokens.redeem(&first, &BEARER, 1001).await.unwrap();
-            tokens.issue(&holder, 500, 1000 + second.unsigned_abs()).await.unwrap();
+        let kept = issued(&tokens, &other, 50_000, 1000).await.token;
+        let mut stated = BTreeSet::new();
+        for now in (0..100).map(|_| 1000).chain((1000..90_000).step_by(100)) {
+            let Token { token, validity } = issued(&tokens, &holder, 50_000, now).await;
+            assert!(validity > 25_000);
+            stated.insert((token, now + validity));
+            for (token, _) in stated.iter().filter(|(_, end)| *end > now) {
+                tokens.redeem(token, &BEARER, now).await.unwrap();
+            }
         }
-        assert!(matches!(tokens.redeem(&first, &BEARER, 1001).await, Err(TokenError::Unknown)));
-        tokens.redeem(&kept, &Bearer { terminal_id: "another", ..BEARER }, 1001).await.expect("of another device");
+        assert_eq!(stated.len(), 4, "one each half of the time");
+        assert_ne!(kept, stated.first().unwrap().0);
+        // Others are of another device, of other applications, of another proof.
+        for holder in [
+            other,
+            Holder { apps: vec![AppId::Primary], ..holder.clone() },
+            Holder { app_name: Some("app".into()), ..holder.clone() },
+            Holder { by_code: true, ..holder.clone() },
+        ] {
+            let another = issued(&tokens, &holder, 50_000, 89_900).await.token;
+            assert!(stated.iter().all(|(token, _)| *token != another));
+        }
+    }
+
+    /// What cannot be given again, say of before another master key, is not ended before its time either; at the limit an
+    /// answer brings none.
+    #[tokio::test]
+    async fn at_the_limit_none_is_ended() {
+        let (mut tokens, holder) = tokens().await;
+        let mut given = Vec::new();
+        for key in 0..u8::try_from(MOST).unwrap() {
+            tokens.key = Arc::new(MasterKey::new([key; 32]));
+            given.push(issued(&tokens, &holder, 500, 1000).await.token);
+        }
+        tokens.key = Arc::new(MasterKey::new([77; 32]));
+        assert!(tokens.issue(&holder, 500, 1001).await.unwrap().is_none());
+        let shown = tokens.renew(&given[0], &holder, 500, 1400).await.unwrap();
+        assert_eq!((&shown.token, shown.validity), (&given[0], 100), "to its end");
+        for token in &given {
+            tokens.redeem(token, &BEARER, 1499).await.unwrap();
+        }
+        issued(&tokens, &holder, 500, 1500).await;
+        // Temporary ones.
+        let targets = [Operation::ManageSubscription];
+        let mut temporary = BTreeSet::new();
+        for _ in 0..MOST {
+            let token = tokens.issue_temporary(&holder, &targets, 300, 2000).await.unwrap().unwrap();
+            temporary.insert(token.to_string());
+        }
+        assert!(tokens.issue_temporary(&holder, &targets, 300, 2299).await.unwrap().is_none());
+        let [first, second] = ["a", "b"].map(|terminal_id| Bearer { terminal_id, apps: &[AppId::Primary], ..BEARER });
+        let wanted = Some(Operation::ManageSubscription);
+        for token in &temporary {
+            tokens.redeem_temporary(token, &first, wanted, 2299).await.unwrap();
+        }
+        // One that has found its device makes room for another.
+        let token = tokens.issue_temporary(&holder, &targets, 300, 2299).await.unwrap().unwrap();
+        tokens.redeem_temporary(&token, &second, wanted, 2300).await.unwrap();
     }
 
     #[tokio::test]
@@ -395,8 +519,8 @@ mod tests {
         let [one, other] = ["89049032000001000000000012345652", "89049032123451234512345678901235"];
         let [one, other]: [Eid; 2] = [one, other].map(|eid| eid.parse().unwrap());
         let holder = Holder { by_code: true, ..holder };
-        let first = tokens.issue(&holder, 500, 1000).await.unwrap().token;
-        let second = tokens.issue(&holder, 500, 1000).await.unwrap().token;
+        let first = issued(&tokens, &holder, 500, 1000).await.token;
+        let second = issued(&tokens, &holder, 500, 1000).await.token;
         assert_eq!(tokens.redeem(&first, &BEARER, 1001).await.unwrap().eid, None);
         tokens.settle_eid(&first, &holder, &one).await.unwrap();
         tokens.settle_eid(&first, &holder, &one).await.expect("the same again");
@@ -412,7 +536,7 @@ mod tests {
         let (tokens, holder) = tokens().await;
         let eid: Eid = "89049032000001000000000012345652".parse().unwrap();
         let holder = Holder { by_code: true, ..holder };
-        let shown = tokens.issue(&holder, 500, 1000).await.unwrap().token;
+        let shown = issued(&tokens, &holder, 500, 1000).await.token;
         let under_way = tokens.redeem(&shown, &BEARER, 1001).await.unwrap();
         let next = tokens.renew(&shown, &under_way, 500, 1300).await.unwrap().token;
         assert_eq!(tokens.redeem(&next, &BEARER, 1300).await.unwrap().eid, None);
@@ -427,7 +551,7 @@ mod tests {
     async fn temporary_ones_are_for_one_device_and_some_operations() {
         let (tokens, holder) = tokens().await;
         let targets = [Operation::ManageSubscription, Operation::AcquireConfiguration];
-        let token = tokens.issue_temporary(&holder, &targets, 300, 1000).await.unwrap();
+        let token = tokens.issue_temporary(&holder, &targets, 300, 1000).await.unwrap().unwrap();
         assert!(matches!(tokens.redeem(&token, &BEARER, 1001).await, Err(TokenError::Unknown)), "no lasting one");
         let new = Bearer { terminal_id: "new phone", apps: &[AppId::Primary], app_name: Some("app") };
         let configuration = Some(Operation::AcquireConfiguration);

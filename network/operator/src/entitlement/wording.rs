@@ -36,6 +36,10 @@ pub(super) const TOO_MANY_CODES: Text = Text::new(
     "Too many codes were asked for. Please try again later.",
     "認証コードの送信回数が上限に達しました。しばらくしてからお試しください。",
 );
+pub(super) const TOO_MANY_TOKENS: Text = Text::new(
+    "Too many other devices are about to be set up. Please try again later.",
+    "設定待ちの端末が多すぎます。しばらくしてからお試しください。",
+);
 pub(super) const NOT_NOW: Text = Text::new(
     "That cannot be done as things are. Nothing has changed.",
     "現在の状態ではこの操作を行えません。変更は行われていません。",
