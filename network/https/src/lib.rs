@@ -6,11 +6,13 @@
 //! | [`mod@serve`] | a router behind a listener, with or without client certificates, and an orderly end |
 //! | [`places`] | how many connections there may be, of one network and of all, and whose gives way |
 //! | `pace` | whoever stops reading is let go |
+//! | [`host`] | which host a request is for |
 //! | [`binding`] | JSON over HTTP as SGP.22 section 6.5 wants it: headers, bodies that arrive in time |
 //! | [`client`] | calls of ES2+, and why one failed |
 
 pub mod binding;
 pub mod client;
+pub mod host;
 mod pace;
 pub mod places;
 pub mod serve;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::host;
 use crate::pace::{Paced, SEND_BUFFER};
 use crate::places::{Full, Place, Places, Whose};
 
@@ -240,9 +241,18 @@ impl Service<hyper::Request<Incoming>> for WithPeer {
             peer.place.waits();
         }
         let request = request.map(|inner| Body::new(Arriving { inner, place: Arc::clone(&peer.place) }));
-        let answer = self.inner.call(request);
+        let answer = match host::called(&request) {
+            Ok(_) => Ok(self.inner.call(request)),
+            Err(error) => Err(error),
+        };
         Box::pin(async move {
-            let mut answer = answer.await?;
+            let mut answer = match answer {
+                Ok(answer) => answer.await?,
+                Err(error) => {
+                    tracing::info!(%error, "refused");
+                    (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")], format!("{error}.\n")).into_response()
+                }
+            };
             if is_last {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -473,6 +483,23 @@ mod tests {
         heard.unwrap();
         assert_eq!(answers.matches("HTTP/1.1 200").count(), MOST_REQUESTS as usize);
         assert_eq!(answers.to_ascii_lowercase().matches("connection: close").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn nobody_guesses_whom_a_request_is_for() {
+        let at = started().await;
+        for (version, lines, status) in [
+            ("1.1", "Host: a\r\n", 200),
+            ("1.0", "", 200),
+            ("1.1", "", 400),
+            ("1.1", "Host: a\r\nHost: b\r\n", 400),
+            ("1.1", "Host: [::1\r\n", 400),
+            ("1.1", "Host: a:99999\r\n", 400),
+        ] {
+            let said = format!("POST / HTTP/{version}\r\n{lines}Connection: close\r\nContent-Length: 4\r\n\r\nfull");
+            let answer = heard(at, &said).await;
+            assert!(answer.starts_with(&format!("HTTP/{version} {status} ")), "{lines}: {answer}");
+        }
     }
 
     #[test]

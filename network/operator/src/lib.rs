@@ -19,6 +19,7 @@
 //! | [`health`], [`metrics`] | how they are doing | Prometheus |
 //! | [`smsc`] | the short message service centre | SMPP 3.4, TS 23.040 |
 
+pub(crate) mod bearer;
 pub mod boss;
 pub mod database;
 pub mod eap;

@@ -27,7 +27,7 @@ use super::contact::{Contact, Delivery};
 use super::store::{Hlr, HlrError};
 use crate::discreet::Discreet;
 use crate::hosts::is_from_a_page;
-use crate::{Imsi, Msisdn};
+use crate::{Imsi, Msisdn, bearer};
 
 /// No request comes near this.
 const LARGEST_BODY: usize = 1024;
@@ -48,8 +48,7 @@ async fn guard(State(secret): State<Option<[u8; 32]>>, request: Request, next: N
         return (StatusCode::FORBIDDEN, "Web pages have no business here.\n").into_response();
     }
     if let Some(secret) = secret {
-        let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        let shown = bearer::token(request.headers()).unwrap_or_default();
         // Of digests, a comparison tells nothing.
         let shown: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
         if !bool::from(shown.ct_eq(&secret)) {

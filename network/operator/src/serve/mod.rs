@@ -212,9 +212,10 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
     if let Some(listener) = public {
         let name = |part| runs(part).then_some(Part::name(part));
         let names = [Some("https"), name(Part::Entitlement), name(Part::Portal)];
-        // Behind a proxy on this machine a certificate proves the name to browsers, but not to who goes past the proxy.
+        // Behind a proxy a certificate proves the name to browsers, but not to who goes past the proxy. Beyond this machine
+        // it is not known by which names a proxy calls, unless they were told.
         let is_here = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
-        if acceptor.is_none() && is_here {
+        if acceptor.is_none() && (is_here || !listen.names.is_empty()) {
             pages = hosts.guard(pages, true);
         }
         operator.run_https(&names, listener, acceptor, config.proxies.into(), pages);
@@ -230,7 +231,9 @@ pub async fn serve(config: Config) -> Result<Operator, ServeError> {
         operator.run(Part::Boss.name(), work(boss, codes, clock, config.round, stopped));
     }
     if let Some(socket) = radius {
-        let server = Server::new(eap::Settings::access(), Arc::clone(&hlr));
+        let says_at_once = config.radius_says_who_is;
+        let settings = eap::Settings { decoys: !says_at_once, ..eap::Settings::access() };
+        let server = Server::new(settings, hlr::Access::new(Arc::clone(&hlr), says_at_once));
         let server = RadiusServer::new(server, config.radius_clients);
         let stopped = operator.told_to_stop();
         operator.run(Part::Radius.name(), server.serve(socket, stopped));
@@ -691,8 +694,38 @@ mod tests {
         ] {
             assert_eq!(called(at, &format!("Host: {host}")).await, status, "{host}");
         }
+        for (headers, status) in [
+            ("Accept: */*", "400"),
+            ("Host: 127.0.0.1\r\nHost: evil.example", "400"),
+            ("Host: [::1", "400"),
+            ("Host: 127.0.0.1:99999", "400"),
+        ] {
+            for at in [&internal, &https, &office] {
+                assert_eq!(called(at, headers).await, status, "{headers}");
+            }
+        }
         assert_eq!(called(&internal, "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1").await, "403");
         operator.shutdown().await;
+    }
+
+    /// Beyond this machine a plain listener checks names where they were told, as any may be a proxy's.
+    #[tokio::test]
+    async fn a_plain_listener_beyond_this_machine() {
+        for (names, status) in [(vec![], "404"), (vec!["proxy.example".to_owned()], "421")] {
+            let listen = Listen { https: ([0, 0, 0, 0], 0).into(), names, ..Listen::default() };
+            let base_url = Some("https://aes.example".to_owned());
+            let operator = serve(Config { listen, base_url, ..config().await }).await.unwrap();
+            let at = operator.listening_at("HTTPS").unwrap().replace("0.0.0.0", "127.0.0.1");
+            for (host, status) in [("evil.example", status), ("proxy.example", "404"), ("aes.example", "404")] {
+                let mut stream = TcpStream::connect(&at).await.unwrap();
+                let request = format!("GET /nothing HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).await.unwrap();
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+            }
+            operator.shutdown().await;
+        }
     }
 
     #[tokio::test]

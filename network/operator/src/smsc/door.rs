@@ -40,7 +40,6 @@ use tokio::time::{Instant, timeout};
 use super::message::SmscError;
 use super::store::{News, Smsc};
 use super::unix_now;
-use crate::Imsi;
 use crate::database::{Durability, change};
 use crate::discreet::Discreet;
 use crate::eap::{Given, Server, Session, Settings, Step};
@@ -48,6 +47,7 @@ use crate::hlr::{Hlr, HlrError, Lookup, Standing, Status};
 use crate::metrics::count_authentication;
 use crate::secret;
 use crate::source::{Room, Source};
+use crate::{Imsi, bearer};
 
 /// No request comes near this.
 const LARGEST_BODY: usize = 8 * 1024;
@@ -423,8 +423,7 @@ async fn memory_available(State(smsc): State<Smsc>, headers: HeaderMap) -> Resul
 impl Smsc {
     /// Whose phone this is, by its token.
     async fn attached(&self, headers: &HeaderMap) -> Result<Imsi, Refusal> {
-        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = token.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::NotAttached)?;
+        let token = bearer::token(headers).ok_or(Refusal::NotAttached)?;
         let sql = "SELECT imsi FROM mt_attachment WHERE token = $1 AND expires_at > $2";
         let row = query(sql).bind(secret::digest(&[token])).bind(seconds(unix_now()));
         let row = row.fetch_optional(self.inner.database.pool()).await?.ok_or(Refusal::NotAttached)?;

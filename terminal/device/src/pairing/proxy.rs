@@ -75,7 +75,7 @@ impl Tunnel {
         let streams = Streams::new();
 
         let door = Door {
-            credentials: Zeroizing::new(format!("Basic {}", STANDARD.encode(format!("{USER}:{}", *password)))),
+            credentials: Zeroizing::new(STANDARD.encode(format!("{USER}:{}", *password))),
             streams: streams.clone(),
             outgoing: outgoing.clone(),
             next: AtomicU32::new(1),
@@ -226,6 +226,9 @@ impl Door {
         let given = lines.filter_map(|line| line.split_once(':'));
         let mut given = given.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authorization"));
         let given = given.next().map_or("", |(_, value)| value.trim());
+        // The scheme is written as the client likes. RFC 9110 section 11.1.
+        let scheme = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Basic"));
+        let given = scheme.map_or("", |(_, given)| given.trim_start());
         if !bool::from(given.as_bytes().ct_eq(self.credentials.as_bytes())) {
             return Err("407 Proxy Authentication Required");
         }
@@ -657,7 +660,7 @@ mod tests {
         let credentials = STANDARD.encode(format!("{USER}:{}", *tunnel.password));
         ask(
             tunnel,
-            &format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\nproxy-authorization: Basic {credentials}\r\n\r\n"),
+            &format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\nproxy-authorization: basic {credentials}\r\n\r\n"),
         )
     }
 
