@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub(crate) use rsp::steering::steers;
 use serde::Serialize;
 
 /// Where results go, and in which form.
@@ -119,15 +120,6 @@ impl<T: Display> Display for Plain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&within_a_line(&self.0.to_string()))
     }
-}
-
-/// Whether a character steers the terminal, or the way a line is laid out: it moves the cursor, hides what stands before
-/// it, ends the line, or turns the direction of writing. Controls of both sets, of bidirectional text, line and paragraph
-/// separators, annotations and tags.
-pub(crate) fn steers(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
-        || matches!(character, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
 /// A text as it may be shown: names, messages and causes come from outside. Its lines and tabs stay.

@@ -53,6 +53,7 @@ pub mod numbers;
 pub mod pki;
 pub mod rat;
 pub mod raw;
+pub mod steering;
 pub mod text;
 
 pub use eid::Eid;

@@ -58,7 +58,7 @@ impl Because for Status {
     fn because(self, remark: impl ToString) -> Refusal {
         // Some of it is the client's own words: one line of them, and no more than a line.
         let remark = remark.to_string();
-        let mut words = remark.chars().filter(|c| !c.is_control());
+        let mut words = remark.chars().filter(|c| !rsp::steering::steers(*c));
         let mut remark: String = words.by_ref().take(LONGEST_REMARK).collect();
         if words.next().is_some() {
             remark.push('…');

@@ -12,6 +12,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use rsp::steering;
+
 use super::session::{Area, Cookie, SessionError, form_token};
 use super::{Portal, text};
 use crate::boss::BossError;
@@ -237,12 +239,14 @@ pub(super) struct Fact {
     pub(super) value: String,
 }
 
-/// The answer with this page.
+/// The answer with this page. What steers how a text is read stands in it as escapes, wherever it comes from: names of
+/// devices are chosen by whoever orders, and read by others.
 pub(super) fn html(status: StatusCode, template: &impl Template) -> Result<Response, Refusal> {
     let page = template.render().map_err(|error| {
         tracing::error!(error = %Discreet(&error), "a page cannot be made");
         Refusal::Busy
     })?;
+    let page = steering::escaped(&page).into_owned();
     Ok((status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
 }
 
@@ -421,6 +425,28 @@ impl From<sqlx::Error> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Template)]
+    #[template(source = "<td title=\"{{ name }}\">{{ name }}</td>\n", ext = "html")]
+    struct OneName<'a> {
+        name: &'a str,
+    }
+
+    /// A name stands alone in its cell or line; what would reach beyond it, or is there unseen, is shown as what it is.
+    #[tokio::test]
+    async fn names_steer_no_page() {
+        for (name, shown) in [
+            ("A\u{202E}B", "A\\u{202e}B"),
+            ("A\u{2028}B\u{2066}", "A\\u{2028}B\\u{2066}"),
+            ("\u{FEFF}\u{200B}\u{AD}\u{180E}", "\\u{feff}\\u{200b}\\u{ad}\\u{180e}"),
+            ("<b>\u{1B}[2J\r", "&#60;b&#62;\\u{1b}[2J\\r"),
+            ("時計 👩\u{200D}👧 ❤\u{FE0F}", "時計 👩\u{200D}👧 ❤\u{FE0F}"),
+        ] {
+            let page = html(StatusCode::OK, &OneName { name }).unwrap();
+            let body = axum::body::to_bytes(page.into_body(), 1000).await.unwrap();
+            assert_eq!(core::str::from_utf8(&body).unwrap(), format!("<td title=\"{shown}\">{shown}</td>\n"));
+        }
+    }
 
     #[test]
     fn the_same_page_in_another_language() {

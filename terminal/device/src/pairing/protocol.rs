@@ -342,9 +342,9 @@ fn refuse(error: PairingError) -> Step {
     Step::Failed(Some(Handshake::Refuse { reason: error.to_string() }), error)
 }
 
-/// A text from outside as it may be shown: short, and without anything that would move the cursor.
+/// A text from outside as it may be shown: short, and without anything that steers a terminal or hides.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(LONGEST_NAME).collect()
+    text.chars().filter(|character| !rsp::steering::steers(*character)).take(LONGEST_NAME).collect()
 }
 
 #[cfg(test)]
