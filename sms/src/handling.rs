@@ -25,10 +25,6 @@ pub mod protocol {
     pub const REPLACE_LAST: u8 = 0x47;
     /// Return call message: the sender wants to be called.
     pub const RETURN_CALL: u8 = 0x5F;
-    /// ME data download: for a program of the phone.
-    pub const ME_DOWNLOAD: u8 = 0x7D;
-    /// ME de-personalization short message.
-    pub const ME_DEPERSONALIZATION: u8 = 0x7E;
     /// (U)SIM data download: for the card.
     pub const SIM_DOWNLOAD: u8 = 0x7F;
 }
@@ -85,10 +81,7 @@ impl Handling {
         let class = coding.class();
         match (protocol, class) {
             (protocol::SIM_DOWNLOAD, Some(2)) => return Self::ToCard,
-            // The last two are for a program, and for a personalization, that are not there: the phone may discard both.
-            (protocol::TYPE_0, _) | (protocol::ME_DOWNLOAD | protocol::ME_DEPERSONALIZATION, Some(1)) => {
-                return Self::Discard;
-            }
+            (protocol::TYPE_0, _) => return Self::Discard,
             (_, Some(0)) => return Self::Show,
             _ => {}
         }
@@ -246,7 +239,9 @@ mod tests {
         }
     }
 
-    /// TS 23.040 section 9.2.3.9, each value in each class.
+    /// TS 23.040 section 9.2.3.9, each value in each class. ME data download (7D) and de-personalization (7E) are of class 1,
+    /// for a program and a personalization that are not there: what is not supported counts as 00 and is stored as it came,
+    /// so that nothing is acknowledged and then unseen.
     #[test]
     fn protocol_identifiers() {
         let classes = [0x00, 0x10, 0x11, 0x12, 0x13].map(DataCoding);
@@ -254,7 +249,7 @@ mod tests {
             for (coding, ordinary) in classes.into_iter().zip(classes.map(|coding| Handling::by(0, coding))) {
                 let handling = Handling::by(protocol, coding);
                 let expected = match (protocol, coding.class(), ordinary) {
-                    (0x40, ..) | (0x7D | 0x7E, Some(1), _) => Handling::Discard,
+                    (0x40, ..) => Handling::Discard,
                     (0x7F, Some(2), _) => Handling::ToCard,
                     (0x41..=0x47 | 0x5F, _, Handling::Keep { place, .. }) => Handling::Keep { place, replaces: true },
                     (.., ordinary) => ordinary,

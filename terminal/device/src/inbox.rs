@@ -8,7 +8,7 @@
 use reader_bridge::Transport;
 use serde::{Deserialize, Serialize};
 use sms::handling::Place as Wish;
-use sms::{Deliver, Record, Status};
+use sms::{Concatenation, Deliver, Record, Status};
 
 use crate::store::{Store, StoreError};
 use crate::usim::{Usim, UsimError};
@@ -107,32 +107,49 @@ impl<T: Transport> Inbox<'_, T> {
     /// Keeps a message; where it lies, and whether it was read before: the network repeats what was not acknowledged.
     pub fn keep(&mut self, message: &Record, wish: Wish, replaces: bool) -> Result<(Place, Status), InboxError> {
         let messages = self.messages()?;
+        let mut earlier = if replaces { replaced(&messages, message) } else { Vec::new() };
         if let Some((place, known)) = messages.iter().find(|(_, known)| is_same(known, message)) {
+            // A device that was cut off had no time for this.
+            self.delete_all(&earlier)?;
             return Ok((*place, known.status));
         }
-        let earlier = messages.iter().find(|(_, earlier)| replaces && is_replaced(earlier, message));
-        if let Some((place, _)) = earlier {
-            self.put(*place, message)?;
-            return Ok((*place, message.status));
+        // In the place of an earlier one, if that is where it may be.
+        let is_right = |place: &Place| wish != Wish::Card || matches!(place, Place::Card(_));
+        if let Some(at) = earlier.iter().position(is_right) {
+            let place = earlier.swap_remove(at);
+            self.put(place, message)?;
+            self.delete_all(&earlier)?;
+            return Ok((place, message.status));
         }
+        let place = self.room(wish, &messages)?;
+        self.put(place, message)?;
+        // First it is there, then the other is not.
+        self.delete_all(&earlier)?;
+        Ok((place, message.status))
+    }
+
+    /// A place that is free, or is now.
+    fn room(&mut self, wish: Wish, messages: &[(Place, Record)]) -> Result<Place, InboxError> {
         let place = match wish {
             Wish::PhoneFirst => match self.room_in_device()? {
                 Some(place) => Some(place),
                 None => self.free_record()?,
             },
-            Wish::Card => match self.room_on_card(&messages)? {
+            Wish::Card => match self.room_on_card(messages)? {
                 Some(place) => Some(place),
                 None if self.has_room_in_device() => return Err(InboxError::CardFull),
                 None => None,
             },
-            Wish::Any => match self.room_on_card(&messages)? {
+            Wish::Any => match self.room_on_card(messages)? {
                 Some(place) => Some(place),
                 None => self.room_in_device()?,
             },
         };
-        let place = place.ok_or(InboxError::Full)?;
-        self.put(place, message)?;
-        Ok((place, message.status))
+        place.ok_or(InboxError::Full)
+    }
+
+    fn delete_all(&mut self, places: &[Place]) -> Result<(), InboxError> {
+        places.iter().try_for_each(|place| self.delete(*place))
     }
 
     /// Notes that the person has read a message.
@@ -242,10 +259,26 @@ fn is_same(one: &Record, other: &Record) -> bool {
     begin == same_begin && is_filling(rest) && is_filling(other_rest) && one.service_centre == other.service_centre
 }
 
-/// Whether a message takes the place of an earlier one. TS 23.040 section 9.2.3.9.
-fn is_replaced(earlier: &Record, message: &Record) -> bool {
-    let (Ok(before), Ok(now)) = (Deliver::decode(&earlier.tpdu), Deliver::decode(&message.tpdu)) else { return false };
-    before.protocol == now.protocol && before.from == now.from && earlier.service_centre == message.service_centre
+/// Where messages lie whose place another one takes: those of its protocol identifier, sender and service centre. TS 23.040
+/// section 9.2.3.9. The parts of one long message replace what was there before, and not each other.
+fn replaced(messages: &[(Place, Record)], message: &Record) -> Vec<Place> {
+    let Ok(now) = Deliver::decode(&message.tpdu) else { return Vec::new() };
+    let of = |(place, record): &(Place, Record)| {
+        let before = Deliver::decode(&record.tpdu).ok()?;
+        let is_alike = before.protocol == now.protocol
+            && before.from == now.from
+            && record.service_centre == message.service_centre
+            && !is_same(record, message);
+        is_alike.then(|| (*place, before.data.concatenation()))
+    };
+    let mut alike: Vec<_> = messages.iter().filter_map(of).collect();
+    if let Some(part) = now.data.concatenation() {
+        let is_of_it = |other: &Concatenation| (other.reference, other.total) == (part.reference, part.total);
+        // A number that is there already is one of before, whose reference has come round.
+        let comes_round = alike.iter().any(|(_, other)| other.is_some_and(|other| other == part));
+        alike.retain(|(_, other)| comes_round || !other.as_ref().is_some_and(is_of_it));
+    }
+    alike.into_iter().map(|(place, _)| place).collect()
 }
 
 /// When the service centre took a message; what has no time is the oldest.
@@ -258,7 +291,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use reader_bridge::TransportError;
-    use sms::{Address, Timestamp, UserData};
+    use sms::{Address, DataCoding, Element, Timestamp, UserData};
 
     use super::*;
     use crate::store::Volatile;
@@ -418,6 +451,59 @@ mod tests {
         let mut other = message(4, 0x41);
         other.service_centre = Address::international("15550000001");
         assert_eq!(device.inbox().keep(&other, Wish::Any, true).unwrap().0, Place::Card(3));
+    }
+
+    /// One for the card alone is on the card before it is acknowledged, wherever the one before it lies.
+    #[test]
+    fn one_for_the_card_in_the_place_of_one_in_the_device() {
+        let mut device = Device::new(1);
+        assert_eq!(device.inbox().keep(&message(1, 0x41), Wish::PhoneFirst, true).unwrap().0, Place::Device(1));
+        assert_eq!(device.inbox().keep(&message(2, 0x41), Wish::Card, true).unwrap().0, Place::Card(1));
+        assert_eq!(device.texts(), named(&[("1", "number 2")]));
+        // On the card it may stay, whichever comes.
+        assert_eq!(device.inbox().keep(&message(3, 0x41), Wish::PhoneFirst, true).unwrap().0, Place::Card(1));
+        // Where the card has no room, the one of before stays.
+        assert_eq!(device.inbox().keep(&message(4, 0x42), Wish::PhoneFirst, true).unwrap().0, Place::Device(1));
+        assert_eq!(device.inbox().keep(&message(5, 0x42), Wish::Card, true), Err(InboxError::CardFull));
+        assert_eq!(device.texts(), named(&[("1", "number 3"), ("d1", "number 4")]));
+        // A device that was cut off between both, and gets the same again.
+        device.inbox().mark_read(Place::Card(1)).unwrap();
+        device.inbox().put(Place::Card(1), &message(5, 0x42)).unwrap();
+        assert_eq!(device.inbox().keep(&message(5, 0x42), Wish::Card, true).unwrap().0, Place::Card(1));
+        assert_eq!(device.texts(), named(&[("1", "number 5")]));
+    }
+
+    /// The parts of a long message take the places of those before, and not each other's: TS 23.040 section 9.2.3.9 is silent
+    /// on it, but a message of which only the last part is left is none.
+    #[test]
+    fn a_long_one_in_the_place_of_another() {
+        let part = |at: u64, reference, total, sequence| {
+            let header = vec![Element::Concatenation(Concatenation { reference, wide: false, total, sequence })];
+            let mut record = message(at, 0x41);
+            let mut deliver = Deliver::decode(&record.tpdu).unwrap();
+            deliver.data = UserData { header, coding: DataCoding::GSM7, ..deliver.data };
+            record.tpdu = deliver.encode().unwrap();
+            record
+        };
+        let mut device = Device::new(1);
+        let keep = |device: &mut Device, record: &Record| device.inbox().keep(record, Wish::Any, true).unwrap().0;
+        assert_eq!(keep(&mut device, &message(1, 0x41)), Place::Card(1));
+        assert_eq!(keep(&mut device, &part(2, 7, 3, 1)), Place::Card(1));
+        assert_eq!(keep(&mut device, &part(3, 7, 3, 3)), Place::Device(1));
+        assert_eq!(keep(&mut device, &part(4, 7, 3, 2)), Place::Device(2));
+        assert_eq!(keep(&mut device, &part(4, 7, 3, 2)), Place::Device(2), "the same again");
+        assert_eq!(device.texts(), named(&[("1", "number 2"), ("d1", "number 3"), ("d2", "number 4")]));
+        // Another long one, and one whose reference is the same again.
+        assert_eq!(keep(&mut device, &part(5, 8, 2, 2)), Place::Card(1));
+        assert_eq!(keep(&mut device, &part(6, 8, 2, 1)), Place::Device(1));
+        assert_eq!(device.texts(), named(&[("1", "number 5"), ("d1", "number 6")]));
+        keep(&mut device, &part(7, 8, 2, 1));
+        keep(&mut device, &part(8, 8, 2, 2));
+        let texts = device.texts().into_iter().map(|(_, text)| text).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(texts, ["number 7", "number 8"].map(str::to_owned).into());
+        // A short one takes the place of all of it.
+        keep(&mut device, &message(9, 0x41));
+        assert_eq!(device.texts().into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["number 9"]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub enum Received {
     Read(Place),
     /// For the card itself, which took it.
     ForCard,
-    /// Taken, and nothing else was to be done: short message type 0, or for a program that is not there.
+    /// Taken, and nothing else was to be done: short message type 0.
     Discarded,
     /// There is no room for it; it waits at the operator.
     NoRoom {
@@ -478,11 +478,9 @@ impl<'a> MtClient<'a> {
         let about = About::of(&deliver);
         let Deliver { from, data, .. } = deliver;
         let long = data.concatenation().map(|part| (from.clone(), part.reference, part.total));
-        if let Some(long) = &long
-            && !self.unfinished.iter().any(|(_, part)| *part == place)
-        {
-            self.unfinished.push((long.clone(), place));
-        }
+        // What lay there before was another message.
+        self.unfinished.retain(|(_, part)| *part != place);
+        self.unfinished.extend(long.clone().map(|long| (long, place)));
         let (mut whole, mut text) = (Vec::new(), None);
         if let Some(message) = self.parts.add(&from, data) {
             text = message.as_text();
@@ -781,7 +779,6 @@ mod tests {
             (deliver(0x40, data(0x00, "never")), Received::Discarded),
             (deliver(0x40, data(0x10, "never")), Received::Discarded),
             (deliver(0x40, configuration), Received::Discarded),
-            (deliver(0x7D, data(0xF1, "for a program")), Received::Discarded),
             (deliver(0x00, data(0xC8, "2 new")), shown("2 new", About { waiting, ..About::default() })),
         ] {
             let status = [("00A4000C026F43", "9000"), ("00B0000002", "FFFF9000")];
