@@ -196,6 +196,12 @@ impl Reassembly {
         None
     }
 
+    /// Forgets the long message this one is a part of.
+    pub fn forget(&mut self, from: &Address, data: &UserData) {
+        let Some(Concatenation { reference, total, .. }) = data.concatenation() else { return };
+        self.unfinished.retain(|(key, _)| *key != (from.clone(), reference, total));
+    }
+
     /// Gives up on what is unfinished: who sent each long message, and its parts in order, `None` where one is missing.
     pub fn give_up(&mut self) -> impl Iterator<Item = (Address, Vec<Option<UserData>>)> {
         self.unfinished.drain(..).map(|((from, ..), parts)| (from, parts))
@@ -292,6 +298,8 @@ mod tests {
         assert_eq!(reassembly.unfinished.len(), Reassembly::MOST);
         assert_eq!(reassembly.add(&from, part(99, 2)).unwrap().as_text().unwrap(), "xx");
         assert_eq!(reassembly.add(&from, part(0, 2)), None, "its first part is gone");
+        reassembly.forget(&from, &part(98, 2));
+        assert_eq!(reassembly.add(&from, part(98, 2)), None);
         let (last, of_it) = reassembly.give_up().last().unwrap();
         assert_eq!((last, of_it.len(), of_it[0].is_none()), (from.clone(), 2, true));
         assert!(reassembly.unfinished.is_empty());

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Request, Uri, Version, header};
 
 /// A request of which nobody could say whom it is for: 400. RFC 9112 section 3.2.
@@ -32,23 +33,20 @@ fn of<'a>(headers: &'a HeaderMap, uri: &'a Uri, version: Version) -> Result<Opti
         (None, None) if version == Version::HTTP_11 => return Err(HostError::Missing),
         (None, None) => "",
     };
-    let before_the_path = uri.authority().map(|authority| authority.host());
+    let before_the_path = uri.authority().map(Authority::host);
     Ok(Some(before_the_path.unwrap_or(host)).filter(|host| !host.is_empty()))
 }
 
 /// What stands before the port of `uri-host [ ":" port ]`. RFC 9110 section 7.2, RFC 3986 section 3.2.2.
 fn bare(host: &str) -> Option<&str> {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            address.parse::<Ipv6Addr>().ok()?;
-            (host.get(..address.len() + 2)?, port)
-        }
-        None => {
-            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-            let is_name = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&octet);
-            (name.bytes().all(is_name).then_some(name)?, port)
-        }
+    let (name, port) = if let Some(rest) = host.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        address.parse::<Ipv6Addr>().ok()?;
+        (host.get(..address.len() + 2)?, port)
+    } else {
+        let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+        let is_name = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&octet);
+        (name.bytes().all(is_name).then_some(name)?, port)
     };
     let is_port = match port.strip_prefix(':') {
         None => port.is_empty(),

@@ -10,6 +10,7 @@
 //! | [`mt`] | short messages to this device | TS 23.040, TS.43 section 2.6 |
 //! | [`one_time_code`] | a code by SMS, from one device to the other in a QR code | – |
 //! | [`pairing`] | two devices find each other, make sure of each other, and talk | – |
+//! | [`parts`] | parts of long messages that are kept nowhere, until all are there | TS 23.040 section 9.2.3.24.1 |
 //! | [`primary`], [`secondary`] | the flows, step by step, from either side | – |
 //! | [`flow`] | what the steps have in common | – |
 //! | [`http`] | HTTPS, and the seam below it | – |
@@ -24,6 +25,7 @@ pub mod inbox;
 pub mod mt;
 pub mod one_time_code;
 pub mod pairing;
+pub mod parts;
 pub mod primary;
 pub mod secondary;
 pub mod store;

@@ -21,6 +21,7 @@ use crate::entitlement::{App, Token};
 use crate::event::{Event, Party, What};
 use crate::http::{Http, HttpAnswer, HttpMethod, HttpRequest, authority};
 use crate::inbox::{Inbox, InboxError, Place};
+use crate::parts;
 use crate::store::{Store, Volatile};
 use crate::usim::{Authenticator, Usim, UsimError};
 use reader_bridge::Transport;
@@ -230,11 +231,14 @@ impl<'a> MtClient<'a> {
 
     /// What is kept: on this card, and in the device.
     pub fn inbox<'b, T: Transport>(&'b mut self, usim: &'b mut Usim<T>) -> Inbox<'b, T> {
-        let store: &mut dyn Store = match &mut self.memory {
+        Inbox { usim, store: self.store() }
+    }
+
+    fn store(&mut self) -> &mut dyn Store {
+        match &mut self.memory {
             Some(memory) => &mut **memory,
             None => &mut self.volatile,
-        };
-        Inbox { usim, store }
+        }
     }
 
     /// Proves by EAP-AKA whose messages these are.
@@ -404,8 +408,9 @@ impl<'a> MtClient<'a> {
         Ok(unread)
     }
 
-    /// What came of long messages that are kept nowhere and whose other parts have not come: they were acknowledged, so that
-    /// nobody sends them again, and with this client they are gone. What is missing is an ellipsis.
+    /// What came here of long messages that are kept nowhere and whose other parts have not come: they were acknowledged, so
+    /// that nobody sends them again, and the person may wait for the rest in vain. What is missing is an ellipsis. If the rest
+    /// comes, to a later client too, all of it is shown.
     pub fn given_up(&mut self) -> Vec<Received> {
         const MISSING: &str = "…";
         let show = |(from, parts): (Address, Vec<Option<UserData>>)| {
@@ -437,9 +442,16 @@ impl<'a> MtClient<'a> {
             Handling::Show => {
                 self.tell(What::Sms { record: None }, false);
                 let (about, from) = (About::of(&deliver), deliver.from.clone());
-                let received = match self.shown.add(&from, deliver.data) {
-                    Some(whole) => Received::Shown { from: from.value().to_owned(), text: whole.as_text(), about },
-                    None => Received::Part,
+                let whole = parts::complete(self.store(), &tpdu, &deliver).map_err(InboxError::from)?;
+                let received = match whole {
+                    Some(whole) => {
+                        self.shown.forget(&from, &deliver.data);
+                        Received::Shown { from: from.value().to_owned(), text: whole.as_text(), about }
+                    }
+                    None => {
+                        self.shown.add(&from, deliver.data);
+                        Received::Part
+                    }
                 };
                 return Ok((received, Report::Taken));
             }

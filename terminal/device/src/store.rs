@@ -13,6 +13,7 @@ use crate::entitlement::request::{App, as_text};
 use crate::entitlement::token::Token;
 use crate::inbox::KeptMessage;
 use crate::pairing::Fingerprint;
+use crate::parts::KeptPart;
 
 /// All that is to survive a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct DeviceState {
     pub received: Vec<ReceivedProfile>,
     /// Short messages that are not on the card.
     pub messages: Vec<KeptMessage>,
+    /// Parts of long ones that are shown when all are there, and kept nowhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<KeptPart>,
     /// The SM-DP+ a paired device was sent to last through this one's connection, so that it can go on there.
     pub smdp: Option<String>,
 }
