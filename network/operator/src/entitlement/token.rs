@@ -12,8 +12,8 @@
 //!
 //! A device that proves itself anew is given its young token again too, so that proofs do not fill the database and none ends
 //! another's token. The database keeps digests only: a token is derived from the master key and from what is written
-//! beside it. What cannot be given again (of before, of another master key, of a code for another eUICC) counts towards a
-//! limit, [`MOST`], beyond which an answer brings no token; none is ended before its time.
+//! beside it. Where codes for ever other eUICCs would fill it all the same, an answer brings no token beyond [`MOST`]; none is
+//! ended before its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,8 +31,9 @@ use crate::database::{Database, change};
 use crate::hlr::MasterKey;
 use crate::secret::{derived, digest, fresh};
 
-/// Tokens of one device and application at a time; temporary ones of one subscription and application.
-const MOST: i64 = 32;
+/// Tokens by codes of one device and application at a time, each for another eUICC (by its card it has three at most, as each
+/// is given again for half of its time); temporary ones of one subscription and application that wait for their device.
+const MOST: usize = 32;
 
 /// Tokens in the database.
 pub(super) struct Tokens {
@@ -96,7 +97,7 @@ impl Tokens {
     }
 
     /// Gives out a token: the one that was given out before if that is young, with what is left of its time. `None` if there
-    /// are too many that cannot be given again.
+    /// are too many for other eUICCs.
     pub(super) async fn issue(&self, holder: &Holder, validity: u64, now: u64) -> Result<Option<Token>, TokenError> {
         let issued: Result<Option<Token>, TokenError> = change!(self.database, |tx| {
             self.sweep(&mut *tx, now).await?;
@@ -139,23 +140,25 @@ impl Tokens {
     ) -> Result<Option<Token>, TokenError> {
         let eid = holder.eid.as_ref().map(Eid::to_string).unwrap_or_default();
         let new = New { holder, terminal_id: &holder.terminal_id, targets: &[], validity };
-        let living = new.living(&mut *connection, now).await?;
-        for row in &living {
+        let mut count = 0;
+        for row in new.living(&mut *connection, now).await? {
             let text = |column| row.try_get::<String, _>(column);
             let number = |column| row.try_get::<i64, _>(column);
-            let left = u64::try_from(number("expires_at")?).unwrap_or_default().saturating_sub(now);
-            if left <= validity / 2 || text("eid")? != eid || number("by_code")? != i64::from(holder.by_code) {
+            if number("by_code")? != i64::from(holder.by_code) {
                 continue;
             }
             // By a code, the eUICC may have been named after the token was given out.
-            for named in [&eid[..], ""] {
-                let token = self.derive(holder, named, &number("issued_at")?.to_string());
-                if id(&token) == text("id")? {
-                    return Ok(Some(Token { token: token.to_string(), validity: left }));
-                }
+            let (settled, issued_at) = (text("eid")?, number("issued_at")?.to_string());
+            let digest = text("id")?;
+            let mut derived = [&settled[..], ""].into_iter().map(|eid| self.derive(holder, eid, &issued_at));
+            let Some(token) = derived.find(|token| id(token) == digest) else { continue };
+            let left = u64::try_from(number("expires_at")?).unwrap_or_default().saturating_sub(now);
+            if settled == eid && left > validity / 2 {
+                return Ok(Some(Token { token: token.to_string(), validity: left }));
             }
+            count += 1;
         }
-        if i64::try_from(living.len()).unwrap_or(i64::MAX) >= MOST {
+        if count >= MOST {
             return Ok(None);
         }
         let token = self.derive(holder, &eid, &column(now).to_string());
@@ -183,8 +186,7 @@ impl Tokens {
         let (token, new) = (fresh()?, New { holder, terminal_id: "", targets, validity });
         let inserted: Result<bool, TokenError> = change!(self.database, |tx| {
             self.sweep(&mut *tx, now).await?;
-            let living = new.living(&mut *tx, now).await?.len();
-            let has_room = i64::try_from(living).unwrap_or(i64::MAX) < MOST;
+            let has_room = new.living(&mut *tx, now).await?.len() < MOST;
             if has_room {
                 new.insert(&mut *tx, &token, now).await?;
             }
@@ -477,24 +479,42 @@ mod tests {
         }
     }
 
-    /// What cannot be given again, say of before another master key, is not ended before its time either; at the limit an
-    /// answer brings none.
+    /// Tokens of before, and of another master key, cannot be given again; they go on to their ends beside new ones.
     #[tokio::test]
-    async fn at_the_limit_none_is_ended() {
+    async fn tokens_of_before_stand_in_nobodys_way() {
         let (mut tokens, holder) = tokens().await;
         let mut given = Vec::new();
-        for key in 0..u8::try_from(MOST).unwrap() {
+        for key in 0..100 {
             tokens.key = Arc::new(MasterKey::new([key; 32]));
             given.push(issued(&tokens, &holder, 500, 1000).await.token);
         }
-        tokens.key = Arc::new(MasterKey::new([77; 32]));
-        assert!(tokens.issue(&holder, 500, 1001).await.unwrap().is_none());
-        let shown = tokens.renew(&given[0], &holder, 500, 1400).await.unwrap();
+        for token in &given {
+            tokens.redeem(token, &BEARER, 1499).await.unwrap();
+        }
+        assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 100);
+    }
+
+    /// At the limit an answer brings none, or the one that was shown.
+    #[tokio::test]
+    async fn at_the_limit_none_is_ended() {
+        let (tokens, holder) = tokens().await;
+        let by_code = |number: usize| {
+            let eid = Eid::with_check_digits(&format!("890490320000010000000000{number:06}")).unwrap();
+            Holder { by_code: true, eid: Some(eid), ..holder.clone() }
+        };
+        let mut given = Vec::new();
+        for number in 0..MOST {
+            given.push(issued(&tokens, &by_code(number), 500, 1000).await.token);
+        }
+        assert!(tokens.issue(&by_code(MOST), 500, 1001).await.unwrap().is_none());
+        assert_eq!(issued(&tokens, &by_code(3), 500, 1001).await.token, given[3], "again");
+        issued(&tokens, &holder, 500, 1001).await;
+        let shown = tokens.renew(&given[0], &by_code(0), 500, 1400).await.unwrap();
         assert_eq!((&shown.token, shown.validity), (&given[0], 100), "to its end");
         for token in &given {
             tokens.redeem(token, &BEARER, 1499).await.unwrap();
         }
-        issued(&tokens, &holder, 500, 1500).await;
+        issued(&tokens, &by_code(MOST), 500, 1500).await;
         // Temporary ones.
         let targets = [Operation::ManageSubscription];
         let mut temporary = BTreeSet::new();
