@@ -443,15 +443,12 @@ impl<'a> MtClient<'a> {
                 self.tell(What::Sms { record: None }, false);
                 let (about, from) = (About::of(&deliver), deliver.from.clone());
                 let whole = parts::complete(self.store(), &tpdu, &deliver).map_err(InboxError::from)?;
-                let received = match whole {
-                    Some(whole) => {
-                        self.shown.forget(&from, &deliver.data);
-                        Received::Shown { from: from.value().to_owned(), text: whole.as_text(), about }
-                    }
-                    None => {
-                        self.shown.add(&from, deliver.data);
-                        Received::Part
-                    }
+                let received = if let Some(whole) = whole {
+                    self.shown.forget(&from, &deliver.data);
+                    Received::Shown { from: from.value().to_owned(), text: whole.as_text(), about }
+                } else {
+                    self.shown.add(&from, deliver.data);
+                    Received::Part
                 };
                 return Ok((received, Report::Taken));
             }

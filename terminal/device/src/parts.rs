@@ -27,9 +27,9 @@ pub fn complete(store: &mut dyn Store, tpdu: &[u8], message: &Deliver) -> Result
             parts.push(KeptPart(tpdu.to_vec()));
         }
         let is_of_it = |part: &Deliver| self::long(part).as_ref() == Some(&long) && is_near(part, message);
-        let of_it = parts.iter().filter_map(|part| Deliver::decode(&part.0).ok()).filter(is_of_it);
+        let mut of_it = parts.iter().filter_map(|part| Deliver::decode(&part.0).ok()).filter(is_of_it);
         let mut reassembly = Reassembly::default();
-        whole = of_it.filter_map(|part| reassembly.add(&part.from, part.data)).next();
+        whole = of_it.find_map(|part| reassembly.add(&part.from, part.data));
         if whole.is_some() {
             parts.retain(|part| !Deliver::decode(&part.0).is_ok_and(|part| is_of_it(&part)));
         }

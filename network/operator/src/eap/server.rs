@@ -489,13 +489,13 @@ impl<S: VectorSource> Server<S> {
         let prime = conversation.method == Method::AkaPrime;
         let vector = match self.source.aka_vector(&imsi, prime).await {
             Ok(vector) => vector,
-            Err(VectorError::UnknownSubscriber) if self.settings.decoys => decoy_vector(given),
             // Its card has nothing but triplets.
             Err(VectorError::NoUsim) if self.may_switch_to(Method::Sim, &conversation) => {
                 return ask_start(Conversation { method: Method::Sim, ..conversation }, Some(imsi), None);
             }
-            // Too late for EAP-SIM: no peer with a SIM gets on here, and who has only named it learns no more than of others.
-            Err(VectorError::NoUsim) if self.settings.decoys => decoy_vector(given),
+            // Of a SIM it is too late for EAP-SIM: it does not get on here, and who has only named it learns no more than of
+            // others.
+            Err(VectorError::UnknownSubscriber | VectorError::NoUsim) if self.settings.decoys => decoy_vector(given),
             Err(error) => return self.fail(conversation, error.into()),
         };
         let mut attributes = vec![Attribute::Rand(vec![vector.rand]), Attribute::Autn(vector.autn)];

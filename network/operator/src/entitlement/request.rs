@@ -409,14 +409,11 @@ fn apps(parameters: &Parameters) -> Result<(Vec<AppId>, Vec<String>), RequestErr
             }
             let name = name.to_ascii_lowercase();
             names_one |= is_app_id(&name);
-            match AppId::parse(&name) {
-                Some(app) if app.is_served() => {
-                    if !apps.contains(&app) {
-                        apps.push(app);
-                    }
-                }
-                _ if is_nameable(&name) && !not_served.contains(&name) => not_served.push(name),
-                _ => {}
+            match AppId::parse(&name).filter(|app| app.is_served()) {
+                Some(app) if apps.contains(&app) => {}
+                Some(app) => apps.push(app),
+                None if is_nameable(&name) && !not_served.contains(&name) => not_served.push(name),
+                None => {}
             }
         }
     }
