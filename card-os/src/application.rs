@@ -70,6 +70,10 @@ pub trait Application: Send {
         let _ = channel;
     }
 
+    /// Takes note that the last call of any of these functions counts: what it wrote is permanent, and
+    /// [`undone`](Self::undone) cannot follow any more, so that what was kept for it can go.
+    fn committed(&mut self) {}
+
     /// Takes note that its session on a channel has ended.
     fn deselect(&mut self, channel: u8) {
         let _ = channel;

@@ -320,8 +320,9 @@ impl Card {
             Ok(value) => cx.nvm.commit().map(|()| value).map_err(|NvmError| StatusWord::MEMORY_PROBLEM),
             Err(refusal) => Err(refusal),
         };
-        if value.is_err() {
-            application.undone(channel);
+        match value {
+            Ok(_) => application.committed(),
+            Err(_) => application.undone(channel),
         }
         let changes = core::mem::take(&mut self.kernel.changes);
         let reload = core::mem::take(&mut self.kernel.reload);

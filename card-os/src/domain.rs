@@ -6,6 +6,7 @@ use crate::nvm::{Key, Partition, Transaction, data_index, registry, system};
 use crate::registry::LoadFile;
 use apdu::Aid;
 use std::collections::BTreeMap;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Number of a domain. It is not given out again after the domain is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +119,14 @@ pub struct NewApplication {
     pub data: Vec<(u16, Vec<u8>)>,
 }
 
+impl Drop for NewApplication {
+    /// Keys are among both.
+    fn drop(&mut self) {
+        self.parameters.zeroize();
+        self.data.iter_mut().for_each(|(_, value)| value.zeroize());
+    }
+}
+
 /// A domain that is not installed yet: staged in working memory, written in one transaction.
 ///
 /// Nothing of it is on the card before `Platform::install`, so whatever interrupts its making leaves no trace.
@@ -130,6 +139,27 @@ pub struct DomainImage {
     load_files: Vec<(LoadFile, Vec<u8>)>,
     /// Bytes the files will take.
     size: usize,
+    /// How to undo, last change first, what was done since [`DomainImage::begin`]; `None`: it is not to be undone.
+    journal: Option<Vec<Undo>>,
+}
+
+/// How one change of an image is undone.
+#[derive(Clone)]
+enum Undo {
+    /// The last file goes, with its content if it has one; the size was this.
+    File { has_content: bool, size: usize },
+    /// A file's descriptor was this.
+    Descriptor(FileNumber, File),
+    /// Octets of a file's content were these.
+    Content { file: FileNumber, offset: usize, octets: Zeroizing<Vec<u8>> },
+    /// The last PIN goes; the one that it replaced was at this place.
+    Pin(Option<(usize, (FileNumber, PinConfiguration))>),
+    /// The last application goes.
+    ApplicationAdded,
+    /// An application was this.
+    Application(usize, NewApplication),
+    /// The last load file goes.
+    LoadFile,
 }
 
 impl DomainImage {
@@ -154,6 +184,8 @@ impl DomainImage {
             _ => content,
         };
         let number = self.tree.insert(file)?;
+        let undo = Undo::File { has_content: !content.is_empty(), size: self.size };
+        self.note(|_| Some(undo));
         self.size += descriptor;
         if !content.is_empty() {
             self.size += Key::SIZE + content.len();
@@ -167,20 +199,99 @@ impl DomainImage {
         self.contents.iter().find(|(file, _)| *file == number).map(|(_, content)| content.as_slice())
     }
 
-    /// A file's content, to be changed in place.
-    pub fn content_mut(&mut self, number: FileNumber) -> Option<&mut Vec<u8>> {
-        self.contents.iter_mut().find(|(file, _)| *file == number).map(|(_, content)| content)
+    /// Writes over a part of a file's content; `None` where the content does not reach.
+    pub fn write_content(&mut self, number: FileNumber, offset: usize, octets: &[u8]) -> Option<()> {
+        let (_, content) = self.contents.iter_mut().find(|(file, _)| *file == number)?;
+        let part = content.get_mut(offset..offset.checked_add(octets.len())?)?;
+        if let Some(journal) = &mut self.journal {
+            journal.push(Undo::Content { file: number, offset, octets: Zeroizing::new(part.to_vec()) });
+        }
+        part.copy_from_slice(octets);
+        Some(())
+    }
+
+    /// From here on every change can be [undone](Self::undo), until [`keep`](Self::keep). It costs what is changed, not
+    /// what is there.
+    pub fn begin(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// The changes since [`begin`](Self::begin) stay.
+    pub fn keep(&mut self) {
+        self.journal = None;
+    }
+
+    /// The image is again as it was at [`begin`](Self::begin).
+    pub fn undo(&mut self) {
+        for undo in self.journal.take().into_iter().flatten().rev() {
+            match undo {
+                Undo::File { has_content, size } => {
+                    self.tree.remove_last();
+                    if has_content {
+                        self.contents.pop();
+                    }
+                    self.size = size;
+                }
+                Undo::Descriptor(number, before) => {
+                    if let Some(file) = self.tree.get_mut(number) {
+                        *file = before;
+                    }
+                }
+                Undo::Content { file, offset, octets } => {
+                    self.write_content(file, offset, &octets);
+                }
+                Undo::Pin(replaced) => {
+                    self.pins.pop();
+                    if let Some((at, pin)) = replaced {
+                        self.pins.insert(at, pin);
+                    }
+                }
+                Undo::ApplicationAdded => drop(self.applications.pop()),
+                Undo::Application(at, before) => {
+                    if let Some(application) = self.applications.get_mut(at) {
+                        *application = before;
+                    }
+                }
+                Undo::LoadFile => drop(self.load_files.pop()),
+            }
+        }
+    }
+
+    /// Octets kept to undo what was changed: none of what was added.
+    pub fn kept_to_undo(&self) -> usize {
+        let octets = |undo: &Undo| match undo {
+            Undo::Content { octets, .. } => octets.len(),
+            Undo::Application(_, before) => {
+                before.parameters.len() + before.data.iter().map(|(_, value)| value.len()).sum::<usize>()
+            }
+            _ => 0,
+        };
+        self.journal.iter().flatten().map(octets).sum()
+    }
+
+    /// Takes note of how a change is undone, if that may be asked for.
+    fn note(&mut self, undo: impl FnOnce(&Self) -> Option<Undo>) {
+        if self.journal.is_some()
+            && let Some(undo) = undo(self)
+            && let Some(journal) = &mut self.journal
+        {
+            journal.push(undo);
+        }
     }
 
     /// A file's descriptor, to be changed in place.
     pub fn file_mut(&mut self, number: FileNumber) -> Option<&mut File> {
+        self.note(|image| Some(Undo::Descriptor(number, image.tree.get(number)?.clone())));
         self.tree.get_mut(number)
     }
 
     /// Adds a PIN, a PUK, or the sharing of another DF's PINs, to the DF `context`. A later entry replaces an
     /// earlier one of the same kind and reference.
     pub fn add_pin(&mut self, context: FileNumber, pin: PinConfiguration) {
-        self.pins.retain(|(file, old)| *file != context || old.index(context) != pin.index(context));
+        let same =
+            |(file, old): &(FileNumber, PinConfiguration)| *file == context && old.index(context) == pin.index(context);
+        let replaced = self.pins.iter().position(same).map(|at| (at, self.pins.remove(at)));
+        self.note(|_| Some(Undo::Pin(replaced)));
         self.pins.push((context, pin));
     }
 
@@ -198,6 +309,7 @@ impl DomainImage {
 
     /// Adds an application.
     pub fn add_application(&mut self, application: NewApplication) {
+        self.note(|_| Some(Undo::ApplicationAdded));
         self.applications.push(application);
     }
 
@@ -206,13 +318,15 @@ impl DomainImage {
         &self.applications
     }
 
-    /// The applications so far, to be changed in place.
-    pub fn applications_mut(&mut self) -> &mut [NewApplication] {
-        &mut self.applications
+    /// An application by its place among [those so far](Self::applications), to be changed in place.
+    pub fn application_mut(&mut self, at: usize) -> Option<&mut NewApplication> {
+        self.note(|image| Some(Undo::Application(at, image.applications.get(at)?.clone())));
+        self.applications.get_mut(at)
     }
 
     /// Adds a load file with its code.
     pub fn add_load_file(&mut self, load_file: LoadFile, code: Vec<u8>) {
+        self.note(|_| Some(Undo::LoadFile));
         self.load_files.push((load_file, code));
     }
 
@@ -242,10 +356,10 @@ impl DomainImage {
         for (context, pin) in &self.pins {
             nvm.insert(key(Partition::Pin, pin.index(*context)), pin.to_bytes());
         }
-        for (number, application) in (0_u16..).zip(self.applications) {
+        for (number, mut application) in (0_u16..).zip(self.applications) {
             let record = application.record.to_bytes(&application.parameters);
             nvm.insert(key(Partition::Application, u32::from(number)), record);
-            for (item, value) in application.data {
+            for (item, value) in core::mem::take(&mut application.data) {
                 nvm.insert(key(Partition::ApplicationData, data_index(number, item)), value);
             }
         }

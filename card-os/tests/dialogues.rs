@@ -428,12 +428,65 @@ fn a_long_object_comes_in_pieces() {
     dialogue(&mut card, "80CB004005 > 6C14");
 }
 
+fn written(image: DomainImage) -> Vec<(Key, Vec<u8>)> {
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image, vec![], None).unwrap();
+    let keys = nvm.keys(Key::from_u64(0)..=Key::from_u64(u64::MAX));
+    keys.into_iter().map(|key| (key, nvm.get(key).unwrap().to_vec())).collect()
+}
+
+/// Whatever is done to an image can be undone, at the cost of what was changed: what is there is not copied.
+#[test]
+fn changes_of_an_image_are_undone() {
+    let mut image = image();
+    let large = FileKind::Ef(Structure::Transparent { size: 100_000 });
+    let rule = rule(FileId::MF_ARR, 1);
+    let file =
+        image.add_file(File::new(FileId(0x2F10), FileNumber::MF, large, rule.clone()), vec![7; 100_000]).unwrap();
+    let (before, size) = (written(image.clone()), image.size());
+
+    image.begin();
+    image.write_content(file, 10, &[1, 2, 3]).unwrap();
+    image.write_content(file, 11, &[4]).unwrap();
+    assert_eq!(image.write_content(file, 99_999, &[1, 2]), None);
+    assert_eq!(image.write_content(file, usize::MAX, &[1]), None);
+    let df = image.add_file(File::new(FileId(0x5F10), FileNumber::MF, FileKind::Df, rule.clone()), vec![]).unwrap();
+    let small = FileKind::Ef(Structure::Transparent { size: 50_000 });
+    let below = image.add_file(File::new(FileId(0x4F01), df, small, rule.clone()), vec![9; 50_000]).unwrap();
+    let adf = FileKind::Adf(Aid::new(&[0xA0; 7]).unwrap());
+    image.add_file(File::new(FileId(0x7FD9), FileNumber::MF, adf, rule), vec![]).unwrap();
+    image.write_content(below, 0, &[1]).unwrap();
+    image.file_mut(FileNumber::MF).unwrap().pin_status = vec![0x0A];
+    for reference in [0x01, 0x0B, 0x0B] {
+        let pin = PinConfiguration::Pin(KeyReference(reference), pin(*b"77777777", 3, 0x0A));
+        image.add_pin(FileNumber::MF, pin);
+    }
+    image.application_mut(0).unwrap().parameters = vec![7; 300];
+    let added = image.applications()[1].clone();
+    image.add_application(added);
+    image.application_mut(2).unwrap().data.clear();
+    // Three octets and one, one, and the value of the application that was just added.
+    assert_eq!(image.kept_to_undo(), 3 + 1 + 1 + 1 + 1);
+    assert_ne!(written(image.clone()), before);
+    image.undo();
+    assert_eq!((written(image.clone()), image.size()), (before.clone(), size));
+    assert_eq!(image.tree().by_path(&[FileId(0x5F10)]), None);
+
+    image.begin();
+    image.write_content(file, 0, &[1]).unwrap();
+    image.keep();
+    assert_eq!(image.kept_to_undo(), 0);
+    image.undo();
+    assert_ne!(written(image), before);
+}
+
 /// What an image says it takes is what it takes, also when an application got its parameters later.
 #[test]
 fn an_image_knows_its_size() {
     let mut image = image();
     image.add_pin(FileNumber::MF, PinConfiguration::Pin(KeyReference(0x0A), pin(*b"66666666", 3, 0x0A)));
-    for application in image.applications_mut() {
+    for at in 0..image.applications().len() {
+        let application = image.application_mut(at).unwrap();
         application.parameters = vec![7; 300];
         application.data.push((2, vec![8; 192]));
     }

@@ -40,7 +40,9 @@ pub use codec::Error;
 pub use element::{PeHeader, ProfileElement, decode_package, encode_package};
 pub use end::End;
 pub use oid::Oid;
-pub use resolve::{AccessRuleReference, FileChange, FileKind, FilePath, FileResolver, MAX_FILE_SIZE, ResolvedFile};
+pub use resolve::{
+    AccessRuleReference, FileChange, FileKind, FilePath, FileResolver, MAX_FILE_SIZE, Mark, ResolvedFile,
+};
 pub use response::{EuiccResponse, PeStatus, Status};
 pub use secret::Secret;
 pub use splitter::Splitter;

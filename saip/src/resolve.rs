@@ -173,9 +173,23 @@ pub struct FileResolver {
     created: Created,
 }
 
+/// How far a resolver was, to go back to: made by [`FileResolver::mark`].
+#[derive(Debug)]
+pub struct Mark {
+    usim: Option<FilePath>,
+    isim: Option<FilePath>,
+    csim: Option<FilePath>,
+    last_adf: Option<FilePath>,
+    context: FilePath,
+}
+
 /// The files there are so far, by the path at which they lie, but for the MF.
 #[derive(Debug, Clone, Default)]
-struct Created(BTreeMap<FilePath, Existing>);
+struct Created {
+    files: BTreeMap<FilePath, Existing>,
+    /// What was added since the last mark, and what was in its place.
+    added: Vec<(FilePath, Option<Existing>)>,
+}
 
 /// A file that is there.
 #[derive(Debug, Clone)]
@@ -192,25 +206,27 @@ impl Created {
         }
         let link = file.link.as_ref().and_then(|path| self.find(path)).map(|target| self.body(target));
         let place = self.find(&file.parent).map_or_else(|| file.parent.clone(), |parent| self.body(parent));
-        self.0.insert(place.join(file.file_id), Existing { is_df: file.is_df(), link });
+        let path = place.join(file.file_id);
+        let before = self.files.insert(path.clone(), Existing { is_df: file.is_df(), link });
+        self.added.push((path, before));
     }
 
     /// Where the file lies that a path names; what is below a link lies in the directory that it leads to.
     fn find(&self, path: &FilePath) -> Option<FilePath> {
         path.0.iter().try_fold(FilePath::MF, |at, file_id| {
             let child = self.body(at).join(*file_id);
-            self.0.contains_key(&child).then_some(child)
+            self.files.contains_key(&child).then_some(child)
         })
     }
 
     fn body(&self, path: FilePath) -> FilePath {
-        self.0.get(&path).and_then(|file| file.link.clone()).unwrap_or(path)
+        self.files.get(&path).and_then(|file| file.link.clone()).unwrap_or(path)
     }
 
     /// Whether a path names a directory; `None` if it names nothing.
     fn is_df(&self, path: &FilePath) -> Option<bool> {
         let place = self.find(path)?;
-        Some(place.is_mf() || self.0.get(&place).is_some_and(|file| file.is_df))
+        Some(place.is_mf() || self.files.get(&place).is_some_and(|file| file.is_df))
     }
 }
 
@@ -218,6 +234,31 @@ impl FileResolver {
     /// At the start of a profile, before its MF.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Where it is now, for [`FileResolver::back_to`]; an earlier mark is of no more use.
+    pub fn mark(&mut self) -> Mark {
+        self.created.added.clear();
+        let Self { usim, isim, csim, last_adf, context, created: _ } = &*self;
+        Mark {
+            usim: usim.clone(),
+            isim: isim.clone(),
+            csim: csim.clone(),
+            last_adf: last_adf.clone(),
+            context: context.clone(),
+        }
+    }
+
+    /// Forgets what came since the last mark.
+    pub fn back_to(&mut self, mark: Mark) {
+        for (path, before) in core::mem::take(&mut self.created.added).into_iter().rev() {
+            match before {
+                Some(file) => drop(self.created.files.insert(path, file)),
+                None => drop(self.created.files.remove(&path)),
+            }
+        }
+        let Mark { usim, isim, csim, last_adf, context } = mark;
+        (self.usim, self.isim, self.csim, self.last_adf, self.context) = (usim, isim, csim, last_adf, context);
     }
 
     /// The DF or ADF that a PIN element refers to here: the last one created or selected by an element.

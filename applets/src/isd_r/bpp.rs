@@ -97,7 +97,7 @@ pub(super) const fn is_part_of_package(tag: Tag) -> bool {
 }
 
 /// What the stream is at.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 enum At {
     /// Tag and length of the package.
     Package,
@@ -110,7 +110,6 @@ enum At {
 }
 
 /// A bound profile package under way.
-#[derive(Clone)]
 pub(super) struct Loading {
     server: Box<Server>,
     prepared: Box<Prepared>,
@@ -121,6 +120,8 @@ pub(super) struct Loading {
     begun: Vec<u8>,
     /// Whether the LPA cuts elsewhere than between elements.
     cuts_anywhere: bool,
+    /// Whether it had not done so before what is begun.
+    is_first_cut: bool,
     channel: Option<Unprotector>,
     /// Data of the part under way.
     collected: Zeroizing<Vec<u8>>,
@@ -129,10 +130,15 @@ pub(super) struct Loading {
     dp_proprietary_data: Option<Vec<u8>>,
     metadata: Option<(StoreMetadataRequest, Vec<u8>)>,
     interpreter: Option<Interpreter>,
+    /// What has become of the package, where that could not be written down: the next attempt writes it.
+    outcome: Option<Outcome>,
 }
 
+/// A profile, or why there is none.
+type Outcome = Result<Box<profile::Profile>, Failed>;
+
 /// Why and where a package failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Failed {
     command: BppCommandId,
     reason: ErrorReason,
@@ -144,7 +150,7 @@ enum Taken {
     /// A whole element.
     Whole,
     /// The last one.
-    Last(profile::Profile),
+    Last(Box<profile::Profile>),
     /// Nothing: an element begins here, of so many bytes if that can be told.
     Begun(Option<usize>),
 }
@@ -169,13 +175,29 @@ impl Loading {
             package_left: 0,
             begun: Vec::new(),
             cuts_anywhere: false,
+            is_first_cut: false,
             channel: None,
             collected: Zeroizing::default(),
             segments: 0,
             dp_proprietary_data: None,
             metadata: None,
             interpreter: None,
+            outcome: None,
         }
+    }
+
+    /// The same again, as long as that costs nothing: while the secure channel is not there. No piece writes anything from
+    /// then on until the [outcome](Self::outcome).
+    fn copy(&self) -> Option<Box<Self>> {
+        let copy = || Self {
+            at: self.at,
+            package_left: self.package_left,
+            begun: self.begun.clone(),
+            cuts_anywhere: self.cuts_anywhere,
+            is_first_cut: self.is_first_cut,
+            ..Self::new(self.server.clone(), self.prepared.clone())
+        };
+        self.channel.is_none().then(|| Box::new(copy()))
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -192,7 +214,7 @@ impl Loading {
         piece: &[u8],
         cx: &mut Context<'_, '_>,
         provider: &dyn Provider,
-    ) -> Result<Option<profile::Profile>, Failed> {
+    ) -> Result<Option<Box<profile::Profile>>, Failed> {
         /// Elements in one piece that the specification's own cuts can make: a header and what it is the header of.
         const USUAL: usize = 2;
         if piece.is_empty() {
@@ -200,6 +222,12 @@ impl Loading {
             return Err(Failed::new(command, malformed));
         }
         let mut octets = core::mem::take(&mut self.begun);
+        // Who always sent whole elements and goes on with a whole one has lost the rest of the one before: nothing would end the
+        // package, which lacks these octets.
+        if !octets.is_empty() && self.is_first_cut && self.is_whole_segment(piece) {
+            let (command, malformed) = self.whose_fault();
+            return Err(Failed::new(command, malformed));
+        }
         let seems_cut_off = !octets.is_empty() && self.is_like_an_element(piece);
         octets.extend_from_slice(piece);
         let (mut rest, mut elements) = (octets.as_slice(), 0);
@@ -215,6 +243,7 @@ impl Loading {
                     if length == Some(self.package_left) && !self.cuts_anywhere {
                         return Err(Failed::new(command, malformed));
                     }
+                    self.is_first_cut = !self.cuts_anywhere;
                     self.cuts_anywhere = true;
                     self.begun = rest.to_vec();
                     return Ok(None);
@@ -282,7 +311,7 @@ impl Loading {
                 self.at = At::Segments(part, left);
                 if left == 0 {
                     if let Some(profile) = self.part_complete(part, rest.is_empty(), cx)? {
-                        return Ok(Taken::Last(profile));
+                        return Ok(Taken::Last(Box::new(profile)));
                     }
                     self.at = At::Container(part.next());
                 }
@@ -315,6 +344,13 @@ impl Loading {
     fn is_like_an_element(&self, piece: &[u8]) -> bool {
         let header = Header::parse(piece).ok().flatten();
         header.is_some_and(|header| is_part_of_package(header.tag) && header.total_length() <= self.package_left)
+    }
+
+    /// Whether a piece is one segment of the part under way, no more and no less.
+    fn is_whole_segment(&self, piece: &[u8]) -> bool {
+        let At::Segments(part, _) = self.at else { return false };
+        let header = Header::parse(piece).ok().flatten();
+        header.is_some_and(|header| header.tag == part.segment() && header.total_length() == piece.len())
     }
 
     /// Where a malformed element would be reported, and how.
@@ -536,44 +572,65 @@ impl IsdR {
         cx: &mut Context<'_, '_>,
     ) -> Result<Vec<u8>, StatusWord> {
         let mut loading = match core::mem::take(&mut self.session) {
-            Session::Prepared(server, prepared) => Box::new(Loading::new(server, prepared)),
-            Session::Loading(loading) => loading,
+            Session::Prepared(server, prepared) => {
+                self.before.session = Some(Session::Prepared(server.clone(), prepared.clone()));
+                Box::new(Loading::new(server, prepared))
+            }
+            Session::Loading(loading) => {
+                self.before.session = loading.copy().map(Session::Loading);
+                loading
+            }
             other => {
                 self.session = other;
                 return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
             }
         };
-        let installed = match loading.take(piece, cx, &*self.provider) {
-            Ok(None) => {
-                self.session = Session::Loading(loading);
-                return Ok(Vec::new());
-            }
-            Ok(Some(profile)) => install(&loading, profile, cx),
-            Err(failed) => Err(failed),
+        let outcome = match loading.outcome.take() {
+            Some(outcome) => outcome,
+            None => match loading.take(piece, cx, &*self.provider) {
+                Ok(None) => {
+                    self.session = Session::Loading(loading);
+                    return Ok(Vec::new());
+                }
+                Ok(Some(profile)) => Ok(profile),
+                Err(failed) => Err(failed),
+            },
         };
-        match installed {
-            Ok((success, profile)) => {
-                let result = conclude(&loading, FinalResult::SuccessResult(success), cx)?;
-                let knows_already = Some(loading.server.address.as_str());
-                notifications::notify(cx, &profile, NotificationEvent::INSTALL, knows_already)?;
-                Ok(result)
-            }
-            Err(Failed { command, reason, response }) => {
-                let error = ErrorResult {
-                    bpp_command_id: command,
-                    error_reason: reason,
-                    sima_response: response.map(|response| response.encode().into()),
-                };
-                conclude(&loading, FinalResult::ErrorResult(error), cx)
-            }
+        let answer = write_down(&loading, &outcome, cx);
+        loading.outcome = Some(outcome);
+        self.before.session.get_or_insert(Session::Loading(loading));
+        answer
+    }
+}
+
+/// What has become of a package takes effect, and the LPA hears of it.
+fn write_down(loading: &Loading, outcome: &Outcome, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+    let installed = match outcome {
+        Ok(profile) => install(loading, profile, cx),
+        Err(failed) => Err(failed.clone()),
+    };
+    match installed {
+        Ok((success, profile)) => {
+            let result = conclude(loading, FinalResult::SuccessResult(success), cx)?;
+            let knows_already = Some(loading.server.address.as_str());
+            notifications::notify(cx, &profile, NotificationEvent::INSTALL, knows_already)?;
+            Ok(result)
+        }
+        Err(Failed { command, reason, response }) => {
+            let error = ErrorResult {
+                bpp_command_id: command,
+                error_reason: reason,
+                sima_response: response.map(|response| response.encode().into()),
+            };
+            conclude(loading, FinalResult::ErrorResult(error), cx)
         }
     }
 }
 
-/// Writes the staged profile and its record.
+/// Writes the staged profile and its record. This is the one copy made of it: memory may not take it.
 fn install(
     loading: &Loading,
-    profile: profile::Profile,
+    profile: &profile::Profile,
     cx: &mut Context<'_, '_>,
 ) -> Result<(SuccessResult, profiles::Profile), Failed> {
     let fail = |reason| Failed::new(BppCommandId::LOAD_PROFILE_ELEMENTS, reason);
@@ -592,7 +649,7 @@ fn install(
         return Err(no_room());
     }
     let mut platform = cx.platform().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
-    let domain = platform.install(profile.image).map_err(|_| no_room())?;
+    let domain = platform.install(profile.image.clone()).map_err(|_| no_room())?;
     let record = ProfileRecord {
         domain,
         isdp_aid: isdp_aid.clone(),

@@ -60,7 +60,7 @@ impl IsdR {
     ) -> Result<GetEuiccChallengeResponse, StatusWord> {
         let mut challenge = [0; 16];
         cx.random(&mut challenge);
-        self.session = Session::Challenged(challenge);
+        self.enter(Session::Challenged(challenge));
         Ok(GetEuiccChallengeResponse { euicc_challenge: Octet16::new(challenge) })
     }
 
@@ -72,10 +72,11 @@ impl IsdR {
     ) -> Result<AuthenticateServerResponse, StatusWord> {
         let signed: ServerSigned1 = request.server_signed1.decode().map_err(|_| StatusWord::WRONG_DATA)?;
         request.ctx_params1.decode().map_err(|_| StatusWord::WRONG_DATA)?;
-        let session = core::mem::take(&mut self.session);
-        match authenticated(&session, request, &signed, cx, &*self.provider) {
+        let authenticated = authenticated(&self.session, request, &signed, cx, &*self.provider);
+        self.enter(Session::Idle);
+        match authenticated {
             Ok((response, server)) => {
-                self.session = Session::Authenticated(Box::new(server));
+                self.enter(Session::Authenticated(Box::new(server)));
                 Ok(AuthenticateServerResponse::AuthenticateResponseOk(response))
             }
             Err(authenticate_error_code) => {
@@ -96,7 +97,7 @@ impl IsdR {
         let signed: SmdpSigned2 = request.smdp_signed2.decode().map_err(|_| StatusWord::WRONG_DATA)?;
         match prepared(&self.session, request, &signed, cx, &*self.provider) {
             Ok((response, server, prepared)) => {
-                self.session = Session::Prepared(server, Box::new(prepared));
+                self.enter(Session::Prepared(server, Box::new(prepared)));
                 Ok(PrepareDownloadResponse::DownloadResponseOk(response))
             }
             Err(download_error_code) => {
@@ -125,7 +126,7 @@ impl IsdR {
         };
         let signed = Raw::encode(&signed).map_err(|_| StatusWord::TECHNICAL_PROBLEM)?;
         let signature = server.signer.sign(signed.octets()).into();
-        self.session = Session::Idle;
+        self.enter(Session::Idle);
         Ok(CancelSessionResponse::CancelSessionResponseOk(CancelSessionResponseOk {
             euicc_cancel_session_signed: signed,
             euicc_cancel_session_signature: signature,

@@ -33,7 +33,7 @@ use rasn::{Decode, Encode};
 use rsp::ids::tag;
 use session::Session;
 use std::sync::Arc;
-use store_data::Chains;
+use store_data::{Chain, Chains};
 
 /// AID of ISD-R. SGP.02 Annex H.
 pub const AID: Aid = Aid::full(rsp::ids::AID_ISD_R);
@@ -44,8 +44,16 @@ pub struct IsdR {
     provider: Arc<dyn Provider>,
     chains: Chains,
     session: Session,
-    /// Both as they were before the command that has just been carried out, until the next one.
-    before: Option<Box<(Chains, Session)>>,
+    before: Before,
+}
+
+/// What the command under way has changed, as it was before: put back if it comes to nothing, wiped as soon as it counts.
+#[derive(Default)]
+struct Before {
+    /// The blocks before its last one, and their channel.
+    chain: Option<(u8, Chain)>,
+    /// The session that it has left or gone on with.
+    session: Option<Session>,
 }
 
 /// One ES10 function: from the command's octets to the response's.
@@ -101,7 +109,6 @@ impl Application for IsdR {
     fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         const ISDR_PROPRIETARY_APPLICATION_TEMPLATE: Tag = Tag(0xE0);
         const SVN: Tag = Tag(0x82);
-        self.before = None;
         let info = keys::euicc_info2_template(cx)?;
         let mut template = Writer::new();
         template.constructed(ISDR_PROPRIETARY_APPLICATION_TEMPLATE, |template| {
@@ -117,28 +124,33 @@ impl Application for IsdR {
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
-        self.before = None;
-        let chains = self.chains.clone();
         let Some(request) = self.chains.take(command)? else { return Ok(Response::done()) };
-        self.before = Some(Box::new((chains, self.session.clone())));
-        self.es10(&request, cx).map(Response::ok)
+        let outcome = self.es10(&request, cx);
+        self.before.chain = Chain::before(command, request).map(|chain| (command.class.channel(), chain));
+        outcome.map(Response::ok)
     }
 
     /// The host may send the same block again: the chain waits for it, the session is where it was. Only a block that is
     /// not the next one ends its chain.
     fn undone(&mut self, _: u8) {
-        if let Some(before) = self.before.take() {
-            (self.chains, self.session) = *before;
+        let Before { chain, session } = core::mem::take(&mut self.before);
+        if let Some((channel, chain)) = chain {
+            self.chains.put_back(channel, chain);
+        }
+        if let Some(session) = session {
+            self.session = session;
         }
     }
 
+    fn committed(&mut self) {
+        self.before = Before::default();
+    }
+
     fn interrupted(&mut self, channel: u8) {
-        self.before = None;
         self.chains.drop_chain(channel);
     }
 
     fn deselect(&mut self, channel: u8) {
-        self.before = None;
         self.chains.drop_chain(channel);
     }
 
@@ -148,7 +160,6 @@ impl Application for IsdR {
         response: TerminalResponse<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<(), StatusWord> {
-        self.before = None;
         match response.outcome() {
             Outcome::Performed => self.complete_pending_change(cx),
             outcome => self.put_off_pending_change(refresh, outcome, cx),
@@ -159,7 +170,13 @@ impl Application for IsdR {
 impl IsdR {
     /// ISD-R, computing on curves by `provider`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, chains: Chains::default(), session: Session::default(), before: None }
+        Self { provider, chains: Chains::default(), session: Session::default(), before: Before::default() }
+    }
+
+    /// Leaves the session for another one; it comes back if the command comes to nothing.
+    fn enter(&mut self, next: Session) {
+        let left = core::mem::replace(&mut self.session, next);
+        self.before.session.get_or_insert(left);
     }
 
     /// One ES10 command, or one piece of a bound profile package.

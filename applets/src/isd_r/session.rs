@@ -13,7 +13,7 @@ use rsp::{Oid, OneTimePublicKey, Signature, TransactionId};
 use std::sync::Arc;
 
 /// What may come next.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) enum Session {
     /// GetEuiccChallenge.
     #[default]

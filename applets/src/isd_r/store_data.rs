@@ -8,13 +8,22 @@ use std::collections::BTreeMap;
 const LONGEST_COMMAND: usize = 32 * 1024;
 
 /// The chain under way on each channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Chains(BTreeMap<u8, Chain>);
 
-#[derive(Clone, Debug, Default)]
-struct Chain {
+/// The blocks that have come so far.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
     next_block: u16,
     data: Vec<u8>,
+}
+
+impl Chain {
+    /// What a chain was before its last block, from that and the whole; `None` if there was nothing before.
+    pub(super) fn before(last: &Command<'_>, mut whole: Vec<u8>) -> Option<Self> {
+        whole.truncate(whole.len().saturating_sub(last.data.len()));
+        (last.p2 != 0).then(|| Self { next_block: last.p2.into(), data: whole })
+    }
 }
 
 /// P1 of STORE DATA: BER-TLV data, response data may follow; more blocks or last block.
@@ -52,6 +61,11 @@ impl Chains {
         chain.next_block += 1;
         self.0.insert(channel, chain);
         Ok(None)
+    }
+
+    /// Puts a chain back whose last block came to nothing.
+    pub(super) fn put_back(&mut self, channel: u8, chain: Chain) {
+        self.0.insert(channel, chain);
     }
 
     /// Drops what a channel has sent so far.

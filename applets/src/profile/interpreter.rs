@@ -19,7 +19,6 @@ use saip::{
     ResolvedFile, Splitter, Status,
 };
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::{Failure, Limits, Profile, naa_keys, services};
@@ -35,12 +34,12 @@ const MOST_SKIPPED: usize = 256;
 /// Interprets a profile package that arrives in pieces.
 ///
 /// What is complete of it is staged at once, so that a fault is known with the piece that has it. After a failure the
-/// interpreter is of no further use. A copy costs little: the two share what is staged until one of them goes on.
-#[derive(Clone)]
+/// interpreter is of no further use. What is staged is never copied: an element that is passed over is undone by what it
+/// has changed.
 pub struct Interpreter {
     limits: Limits,
     splitter: Splitter,
-    staged: Arc<Staged>,
+    staged: Staged,
     header: Option<Box<ProfileHeader>>,
     ended: bool,
     /// Elements that were passed over, and why.
@@ -53,7 +52,7 @@ const HEADER: u32 = 0xA0;
 const APPLICATION: u32 = 0xA8;
 
 /// What elements make: undone as a whole where one fails that need not succeed.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Staged {
     files: FileResolver,
     image: DomainImage,
@@ -90,7 +89,7 @@ impl Interpreter {
         Self {
             limits,
             splitter: Splitter::new(limits.memory.min(LONGEST_ELEMENT)),
-            staged: Arc::default(),
+            staged: Staged::default(),
             header: None,
             ended: false,
             skipped: Vec::new(),
@@ -131,7 +130,7 @@ impl Interpreter {
         statuses.push(PeStatus::OK);
         Ok(Profile {
             iccid: header.ef_iccid().into(),
-            image: Arc::unwrap_or_clone(self.staged).image,
+            image: self.staged.image,
             response: EuiccResponse::new(statuses, false),
         })
     }
@@ -199,13 +198,14 @@ impl Interpreter {
             return Ok(());
         }
         let optional = element.header().is_some_and(|header| !header.mandated);
-        let before = optional.then(|| self.staged.clone());
-        let mut outcome = Arc::make_mut(&mut self.staged).process(element, self.limits);
+        let before = optional.then(|| self.staged.begin());
+        let mut outcome = self.staged.process(element, self.limits);
         if outcome.is_ok() && self.staged.image.size() > self.limits.memory {
             outcome = Err(Status::NOT_ENOUGH_MEMORY.into());
         }
-        if let (Err(_), Some(before)) = (&outcome, before) {
-            self.staged = before;
+        match (&outcome, before) {
+            (Err(_), Some(before)) => self.staged.undo(before),
+            _ => self.staged.image.keep(),
         }
         outcome
     }
@@ -222,6 +222,17 @@ impl Interpreter {
 }
 
 impl Staged {
+    /// From here on what is done can be undone.
+    fn begin(&mut self) -> saip::Mark {
+        self.image.begin();
+        self.files.mark()
+    }
+
+    fn undo(&mut self, before: saip::Mark) {
+        self.image.undo();
+        self.files.back_to(before);
+    }
+
     fn process(&mut self, element: &ProfileElement, limits: Limits) -> Result<(), Fault> {
         match element {
             ProfileElement::Files(element) => self.template(element),
@@ -326,10 +337,7 @@ impl Staged {
 
     /// Writes into a file that an earlier element created.
     fn write(&mut self, file: FileNumber, offset: usize, octets: &[u8]) -> Result<(), Fault> {
-        let end = offset.checked_add(octets.len()).ok_or(Status::BAD_VALUES)?;
-        let content = self.image.content_mut(file).ok_or(Status::BAD_VALUES)?;
-        content.get_mut(offset..end).ok_or(Status::BAD_VALUES)?.copy_from_slice(octets);
-        Ok(())
+        Ok(self.image.write_content(file, offset, octets).ok_or(Status::BAD_VALUES)?)
     }
 
     fn is_ber_tlv(&self, file: FileNumber) -> bool {
@@ -414,10 +422,9 @@ impl Staged {
     fn naa(&mut self, kinds: &[ApplicationKind]) -> Result<&mut NewApplication, Fault> {
         let adf = self.files.application().cloned().ok_or(Status::BAD_VALUES)?;
         let adf = self.find(&adf)?;
-        let mut applications = self.image.applications_mut().iter_mut();
-        let application =
-            applications.find(|known| known.record.adf == Some(adf) && kinds.contains(&known.record.kind));
-        Ok(application.ok_or(Status::BAD_VALUES)?)
+        let mut applications = self.image.applications().iter();
+        let at = applications.position(|known| known.record.adf == Some(adf) && kinds.contains(&known.record.kind));
+        Ok(at.and_then(|at| self.image.application_mut(at)).ok_or(Status::BAD_VALUES)?)
     }
 
     fn security_domain(&mut self, element: &SecurityDomain) -> Result<(), Fault> {
@@ -426,7 +433,8 @@ impl Staged {
         let mut parameters = element.clone();
         let data = keys::take(&mut parameters);
         self.add_application(aid, kind::SECURITY_DOMAIN, None, life_cycle, parameters.to_der())?;
-        if let Some(application) = self.image.applications_mut().last_mut() {
+        let added = self.image.applications().len().saturating_sub(1);
+        if let Some(application) = self.image.application_mut(added) {
             application.record.privileges = mno_sd::PRIVILEGES;
             application.data = data;
         }

@@ -185,6 +185,19 @@ fn within_an_element() {
     assert_eq!(error(&final_result(&device.es10(&last[..last.len() - 1]))), failed);
     is_over(&mut device, &server, &[last]);
 
+    // Nor does anything end a package that lost octets within: the next whole segment tells that they do not come.
+    let metadata = (Command::STORE_METADATA2, Reason::SCP03T_STRUCTURE_ERROR);
+    for (at, lost, failed) in [(Some(4), 20, metadata), (None, 200, failed)] {
+        let (server, otpk) = ready(&mut device, &pki);
+        let mut pieces = super::pieces(&server.package(&otpk, &contents()));
+        let at = at.unwrap_or(pieces.len() - 2);
+        let length = pieces[at].len() - lost;
+        pieces[at].truncate(length);
+        assert_eq!(device.load_pieces(&pieces[..=at]), None);
+        assert_eq!(error(&final_result(&device.es10(&pieces[at + 1]))), failed, "{at}");
+        is_over(&mut device, &server, &pieces[at + 2..]);
+    }
+
     // A session in the middle of an element can be given up like any other.
     let (server, otpk) = ready(&mut device, &pki);
     let package = server.package(&otpk, &contents());

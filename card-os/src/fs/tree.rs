@@ -54,6 +54,16 @@ impl FileTree {
         Ok(number)
     }
 
+    /// Takes the file inserted last out again.
+    pub(crate) fn remove_last(&mut self) {
+        let Some(Node { file, .. }) = self.nodes.pop().flatten() else { return };
+        if !matches!(file.kind, FileKind::Mf | FileKind::Adf(_))
+            && let Some(parent) = self.node_mut(file.parent)
+        {
+            parent.children.pop();
+        }
+    }
+
     /// Rebuilds a tree from stored descriptors.
     pub(crate) fn from_stored(files: impl Iterator<Item = (FileNumber, File)>) -> Self {
         let mut tree = Self::default();
