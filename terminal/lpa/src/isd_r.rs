@@ -44,10 +44,6 @@ impl Default for Options {
 /// powered for this program or for the other, PC/SC does not tell.
 const TERMINAL_CAPABILITY: [u8; 10] = [0xA9, 0x08, 0x81, 0x00, 0x82, 0x01, 0x01, 0x83, 0x01, 0x07];
 
-/// SELECT of the MF, for its FCP. TS 102 221 section 11.1.1
-const MF: [u8; 2] = [0x3F, 0x00];
-const WITH_FCP: u8 = 0x04;
-
 /// P1 of STORE DATA: more blocks follow, or this is the last.
 const MORE_BLOCKS: u8 = 0x11;
 const LAST_BLOCK: u8 = 0x91;
@@ -186,10 +182,8 @@ impl<T: Transport> IsdR<T> {
         if let Some(channel) = self.channel {
             return Ok(channel);
         }
-        let mut is_told = self.options.shared;
-        if !is_told && self.wants_terminal_capability()? {
+        if !self.options.shared {
             self.tell_terminal_capability()?;
-            is_told = true;
         }
         if self.options.toolkit {
             let profile = CommandBuf::new(class(true, 0), Ins::TERMINAL_PROFILE, 0, 0).data(TERMINAL_PROFILE);
@@ -197,12 +191,7 @@ impl<T: Transport> IsdR<T> {
             self.serve_proactive_commands(answer.sw)?;
         }
         let channel = if self.options.on_basic_channel { 0 } else { self.open_channel()? };
-        let mut answer = self.select(channel)?;
-        if !is_selected(answer.sw) && !is_told {
-            // An eUICC may hide its ISD-R from whom it takes for no LPA, whatever its MF says.
-            self.tell_terminal_capability()?;
-            answer = self.select(channel)?;
-        }
+        let answer = self.select(channel)?;
         if !is_selected(answer.sw) {
             return Err(CardError::NoIsdR(answer.sw).into());
         }
@@ -211,16 +200,10 @@ impl<T: Transport> IsdR<T> {
         Ok(channel)
     }
 
-    /// Whether TERMINAL CAPABILITY is for this card: a terminal looks for that in the FCP of the MF first. TS 102 221 section
-    /// 11.1.19.1
+    /// Says that an LPA is here: an eUICC may refuse ES10 functions, or hide its ISD-R, without.
     ///
-    /// Where there is no FCP to look at it is: an eUICC without an enabled profile may have no MF at all, and a card that does
-    /// not know the command refuses it and works without.
-    fn wants_terminal_capability(&mut self) -> Result<bool, LpaError> {
-        let select = CommandBuf::new(class(false, 0), Ins::SELECT, 0x00, WITH_FCP).data(MF).le(0);
-        Ok(announces_terminal_capability(&self.exchange(&select)?.data).unwrap_or(true))
-    }
-
+    /// TS 102 221 section 11.1.19.1 has a terminal look into the FCP of the MF first, but that is the enabled profile's and says
+    /// nothing of the eUICC. A card that does not know the command refuses it and works without.
     fn tell_terminal_capability(&mut self) -> Result<(), LpaError> {
         let capability = CommandBuf::new(class(true, 0), Ins::TERMINAL_CAPABILITY, 0, 0).data(TERMINAL_CAPABILITY);
         self.exchange(&capability).map(drop)
@@ -273,20 +256,6 @@ impl<T: Transport> IsdR<T> {
 
 fn is_selected(sw: StatusWord) -> bool {
     sw.is_ok() || matches!(sw.sw1(), 0x62 | 0x63)
-}
-
-/// Whether an MF says in its FCP that the card supports TERMINAL CAPABILITY; `None` if that is no FCP. TS 102 221 section
-/// 11.1.1.4.6
-fn announces_terminal_capability(fcp: &[u8]) -> Option<bool> {
-    const FCP: Tag = Tag(0x62);
-    const PROPRIETARY: Tag = Tag(0xA5);
-    const SUPPORTED_SYSTEM_COMMANDS: Tag = Tag(0x87);
-    const TERMINAL_CAPABILITY: u8 = 0x01;
-    let fcp = Tlv::parse(fcp).ok().filter(|fcp| fcp.tag == FCP)?;
-    let proprietary = fcp.children().find(PROPRIETARY).ok()?;
-    let supported = proprietary.map(|inside| inside.children().find(SUPPORTED_SYSTEM_COMMANDS)).transpose().ok()?;
-    let first = supported.flatten().and_then(|supported| supported.value.first().copied());
-    Some(first.is_some_and(|first| first & TERMINAL_CAPABILITY != 0))
 }
 
 /// The template E0, inside the FCI 6F or right behind it.
@@ -346,11 +315,8 @@ mod tests {
     use crate::testing::Dialogue;
     use rsp::VersionType;
 
-    /// An MF that announces TERMINAL CAPABILITY.
-    const SELECT_MF: (&str, &str) = ("00A40004023F0000", "6210 8202 7821 8302 3F00 A506 8001 71 8701 01 9000");
-    /// How a card is opened; behind the second, how one that is shared is.
-    const OPEN: [(&str, &str); 4] = [
-        SELECT_MF,
+    /// How a card is opened; behind the first, how one that is shared is.
+    const OPEN: [(&str, &str); 3] = [
         ("80AA00000AA9088100820101830107", "9000"),
         ("0070000001", "019000"),
         (
@@ -367,7 +333,7 @@ mod tests {
     fn opening_and_closing() {
         let isd_r = IsdR::open(dialogue(&[("00708001", "9000")]), Options::default()).unwrap();
         assert_eq!(isd_r.template().unwrap().svn, VersionType::new(2, 5, 0));
-        assert_eq!(isd_r.apdus(), 4);
+        assert_eq!(isd_r.apdus(), 3);
         assert!(isd_r.close().is_finished());
     }
 
@@ -424,33 +390,23 @@ mod tests {
         assert!(isd_r.transport().is_finished());
     }
 
-    /// TS 102 221 section 11.1.19.1: TERMINAL CAPABILITY is for cards that announce it, and for those that do not say.
+    /// Whatever the card says to TERMINAL CAPABILITY, it is told, and before anything else: the MF is the profile's, so that what
+    /// its FCP announces is not asked for.
     #[test]
-    fn terminal_capability_is_for_whom_announces_it() {
-        let [_, capability, open, select] = OPEN;
-        let mf = |answer: &'static str| (SELECT_MF.0, answer);
-        for told in [SELECT_MF, mf("6A82"), mf("6D00"), mf("9000"), mf("62058301003F009000"), mf("6F0084009000")] {
-            let card = Dialogue::new(&[told, capability, open, select]);
-            assert!(IsdR::open(card, Options::default()).unwrap().transport().is_finished());
+    fn terminal_capability_is_told_to_every_card() {
+        let [capability, open, select] = OPEN;
+        for answer in ["9000", "6D00", "6E00", "6985", "6A80", "910F"] {
+            let card = Dialogue::new(&[(capability.0, answer), open, select]);
+            assert!(IsdR::open(card, Options::default()).unwrap().transport().is_finished(), "{answer}");
         }
-        // No A5, no 87, another command in 87.
-        for silent in ["6204 8302 3F00 9000", "6209 8302 3F00 A503 800171 9000", "6209 8302 3F00 A503 870102 9000"] {
-            let card = Dialogue::new(&[mf(silent), open, select]);
-            assert!(IsdR::open(card, Options::default()).unwrap().transport().is_finished(), "{silent}");
-            // One that hides its ISD-R nevertheless is told, once.
-            let hidden = (select.0, "6A82");
-            let card = Dialogue::new(&[mf(silent), open, hidden, capability, select]);
-            assert!(IsdR::open(card, Options::default()).unwrap().transport().is_finished(), "{silent}");
-            let card = Dialogue::new(&[mf(silent), open, hidden, capability, hidden]);
-            let error = IsdR::open(card, Options::default()).unwrap_err();
-            assert_eq!(error, LpaError::Card(CardError::NoIsdR(StatusWord(0x6A82))));
-        }
+        let card = Dialogue::new(&[capability, open, (select.0, "6A82")]);
+        let error = IsdR::open(card, Options::default()).unwrap_err();
+        assert_eq!(error, LpaError::Card(CardError::NoIsdR(StatusWord(0x6A82))));
     }
 
     #[test]
     fn a_card_without_isd_r_or_channels() {
         let card = Dialogue::new(&[
-            (SELECT_MF.0, "6E00"),
             ("80AA00000AA9088100820101830107", "6E00"),
             ("0070000001", "6881"),
             ("00A4040010A0000005591010FFFFFFFF890000010000", "6A82"),
@@ -467,7 +423,7 @@ mod tests {
         let shared = || Options { shared: true, ..Options::default() };
         let list = ("81E2910003BF2D0000", "BF2D02A0009000");
         let close = ("00708001", "9000");
-        let card = Dialogue::new(&[&OPEN[2..], &[list, close], &OPEN[2..], &[list, close]].concat());
+        let card = Dialogue::new(&[&OPEN[1..], &[list, close], &OPEN[1..], &[list, close]].concat());
         let mut isd_r = IsdR::open(card, shared()).unwrap();
         isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
         isd_r.reset().unwrap();
@@ -482,7 +438,7 @@ mod tests {
     /// An eUICC that wants to be told of an LPA first: that is for the terminal to do.
     #[test]
     fn a_shared_card_that_was_told_of_no_lpa() {
-        let steps = [&OPEN[2..], &[("81E2910003BF2D0000", "6985")]].concat();
+        let steps = [&OPEN[1..], &[("81E2910003BF2D0000", "6985")]].concat();
         let mut isd_r = IsdR::open(Dialogue::new(&steps), Options { shared: true, ..Options::default() }).unwrap();
         let error = isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap_err();
         assert_eq!(error, LpaError::Card(CardError::Unannounced("GetProfilesInfo")));
@@ -495,11 +451,11 @@ mod tests {
         let reset = ("81E2910003BF2D0000", "reset");
         let list = ("81E2910003BF2D0000", "BF2D02A0009000");
         let shared = || Options { shared: true, ..Options::default() };
-        let card = Dialogue::new(&[&OPEN[2..], &[reset], &OPEN[2..], &[list]].concat());
+        let card = Dialogue::new(&[&OPEN[1..], &[reset], &OPEN[1..], &[list]].concat());
         let mut isd_r = IsdR::open(card, shared()).unwrap();
         isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap();
         assert!(isd_r.transport().is_finished());
-        let card = Dialogue::new(&[&OPEN[2..], &[reset], &OPEN[2..], &[reset]].concat());
+        let card = Dialogue::new(&[&OPEN[1..], &[reset], &OPEN[1..], &[reset]].concat());
         let mut isd_r = IsdR::open(card, shared()).unwrap();
         let error = isd_r.es10("GetProfilesInfo", &[0xBF, 0x2D, 0]).unwrap_err();
         assert_eq!(error, LpaError::Transport(TransportError::CardReset));
@@ -522,10 +478,9 @@ mod tests {
         let enable = "BF3111A00C5A0A980010325476981032148101FF";
         let card = Dialogue::new(&[
             OPEN[0],
-            OPEN[1],
             profile,
+            OPEN[1],
             OPEN[2],
-            OPEN[3],
             (&format!("81E2910014{enable}00"), "6106"),
             ("81C0000006", "BF3103800100910B"),
             ("801200000B", "D0098103010104820281829000"),

@@ -111,7 +111,6 @@ impl Transport for FakeCard {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         Ok(match command {
             [0x80, 0xAA, ..] | [0x01, 0xA4, 0x04, ..] | [0x00, 0x70, 0x80, ..] => vec![0x90, 0x00],
-            [0x00, 0xA4, 0x00, 0x04, ..] => vec![0x6A, 0x82],
             [0x00, 0x70, 0x00, ..] => vec![0x01, 0x90, 0x00],
             [0x81, 0xC0, 0, 0, le] => {
                 let rest = self.pending.split_off(usize::from(*le));
