@@ -225,7 +225,7 @@ impl DatabaseArguments {
         }
         Err(Failure::because(
             "the key is changed, and what is named above cannot be read with either; `vuicc smdp profile add` puts a \
-             profile in again, in its place",
+             profile's package in again",
         ))
     }
 }

@@ -301,7 +301,9 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
         other => other.into(),
     })?;
     for (profile, package) in &profiles {
-        show(profile, &arguments.whose, context)?;
+        // One that was there, and whose package could not be read, is where it was.
+        let kept = store.profile(profile.iccid()).await?;
+        show(kept.as_ref().unwrap_or(profile), &arguments.whose, context)?;
         for caveat in package::caveats(package) {
             tell(&format!("vuicc: {}: {caveat}", profile.iccid()));
         }
@@ -392,7 +394,7 @@ fn with_way_out(error: OrderError) -> Failure {
 /// Says what is not listed, beside the list.
 pub(super) fn tell_damaged(damaged: impl IntoIterator<Item = Damaged>) {
     for Damaged { what, name, why } in damaged {
-        let way_out = if what == "profile" { "; `vuicc smdp profile add` puts it in again, in its place" } else { "" };
+        let way_out = if what == "profile" { "; `vuicc smdp profile add` puts its package in again" } else { "" };
         tell(&format!("vuicc: {what} {name} is kept but cannot be read: {why}{way_out}"));
     }
 }

@@ -18,7 +18,7 @@ use rsp::es10b::{
     AuthenticateServerResponse, CancelSessionResponse, CtxParams1, EuiccSigned1, EuiccSigned2, PrepareDownloadResponse,
     ServerSigned1, SmdpSigned2,
 };
-use rsp::{CertificateDer, Eid, Raw, Signature, SubjectKeyIdentifier, TransactionId};
+use rsp::{CertificateDer, Eid, Oid, Raw, Signature, SubjectKeyIdentifier, TransactionId};
 use tokio::sync::Notify;
 
 use crate::bind::{Binding, ProfileProtection};
@@ -197,6 +197,7 @@ impl<S: Store> SmDp<S> {
             server_address,
             server_challenge,
             ci: identity.ci().clone(),
+            smdp_oid: Some(identity.oid().clone()),
             source: source.to_owned(),
             revision: 0,
         };
@@ -520,10 +521,7 @@ impl<S: Store> SmDp<S> {
         self.verify(&key, ok.euicc_cancel_session_signed.octets(), &ok.euicc_cancel_session_signature)?;
         let signed = ok.euicc_cancel_session_signed.decode()?;
         check_transaction(&signed.transaction_id, &session)?;
-        let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
-        if signed.smdp_oid != *identity.oid() {
-            return Err(status::SMDP_OID_INVALID.because(format!("{:?}", signed.smdp_oid)));
-        }
+        check_smdp(&signed.smdp_oid, &session)?;
         tracing::info!(transaction = %session.transaction_id, reason = %signed.reason, "session cancelled");
         let profile = self.store.profile(&peer.iccid).await?;
         let is_of_this_order = |profile: &Profile| {
@@ -646,6 +644,14 @@ impl HandOutError {
 impl<E: Into<Refusal>> From<E> for HandOutError {
     fn from(error: E) -> Self {
         Self::Refused(error.into())
+    }
+}
+
+/// Whether an eUICC means the SM-DP+ that this server was when the session began.
+pub(crate) fn check_smdp(oid: &Oid, session: &Session) -> Result<(), Refusal> {
+    match &session.smdp_oid {
+        Some(ours) if ours != oid => Err(status::SMDP_OID_INVALID.because(format!("{oid:?}"))),
+        _ => Ok(()),
     }
 }
 

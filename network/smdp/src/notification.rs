@@ -9,7 +9,7 @@ use rsp::notification::{
     ProfileInstallationResult, ProfileInstallationResultData,
 };
 
-use crate::es9plus::{SmDp, public_key};
+use crate::es9plus::{SmDp, check_smdp, public_key};
 use crate::profile::{Profile, ProfileState, UnixTime};
 use crate::progress::{Point, point_of};
 use crate::status::{Because as _, INSTALLATION_FAILED, OTHER_PROFILE, Refusal};
@@ -140,7 +140,7 @@ impl<S: Store> SmDp<S> {
             return Ok(verdict);
         }
         notification.eid = Some(peer.eid);
-        if let Err(refusal) = self.is_about(&data, notification.iccid.as_ref(), &session, &peer) {
+        if let Err(refusal) = is_about(&data, notification.iccid.as_ref(), &session, &peer) {
             notification.distrusted = Some(refusal.to_string());
             return Ok(verdict);
         }
@@ -154,25 +154,6 @@ impl<S: Store> SmDp<S> {
             verdict.session = Some(session);
         }
         Ok(verdict)
-    }
-
-    /// Whether an installation result is one of its session: of the profile that was handed out in it, by this server. The
-    /// ICCID may be missing, where the eUICC did not come as far as to read it. SGP.22 section 2.5.6
-    fn is_about(
-        &self,
-        data: &ProfileInstallationResultData,
-        iccid: Option<&Iccid>,
-        session: &Session,
-        peer: &Peer,
-    ) -> Result<(), Refusal> {
-        let identity = self.identity_for([&session.ci]).ok_or(status::NO_SERVER_CERTIFICATE)?;
-        if data.smdp_oid != *identity.oid() {
-            return Err(status::SMDP_OID_INVALID.because(format!("{:?}", data.smdp_oid)));
-        }
-        if iccid.is_some_and(|iccid| *iccid != peer.iccid) {
-            return Err(OTHER_PROFILE.because(format!("{iccid:?}")));
-        }
-        Ok(())
     }
 
     /// The consequence of an installation result for the profile, and what its operator is told.
@@ -222,6 +203,21 @@ impl<S: Store> SmDp<S> {
         let progress = point.told(&profile, now);
         Ok(Some((profile, progress)))
     }
+}
+
+/// Whether an installation result is one of its session: of the profile that was handed out in it, by this server as it was
+/// then. The ICCID may be missing, where the eUICC did not come as far as to read it. SGP.22 section 2.5.6
+fn is_about(
+    data: &ProfileInstallationResultData,
+    iccid: Option<&Iccid>,
+    session: &Session,
+    peer: &Peer,
+) -> Result<(), Refusal> {
+    check_smdp(&data.smdp_oid, session)?;
+    if iccid.is_some_and(|iccid| *iccid != peer.iccid) {
+        return Err(OTHER_PROFILE.because(format!("{iccid:?}")));
+    }
+    Ok(())
 }
 
 /// A notification, and what follows from it.

@@ -169,9 +169,9 @@ async fn try_once(
         let now = unix_now();
         tracing::debug!(operator, ?iccid, %point, "operator without an address");
         if is_over(now) {
-            store.forget_progress(one.id).await?;
+            store.forget_progress(&one).await?;
         } else {
-            store.postpone_progress(one.id, now.saturating_add(pause)).await?;
+            store.postpone_progress(&one, now.saturating_add(pause)).await?;
         }
         return Ok(None);
     };
@@ -187,11 +187,11 @@ async fn try_once(
     let (failed, now) = (Discreet(error), unix_now());
     if is_over(now) {
         tracing::error!(operator, ?iccid, %point, %failed, "operator not told, and never will be");
-        store.forget_progress(one.id).await?;
+        store.forget_progress(&one).await?;
         return Ok(None);
     }
     tracing::warn!(operator, ?iccid, %point, %failed, pause, "operator not told yet");
-    store.postpone_progress(one.id, now.saturating_add(pause)).await?;
+    store.postpone_progress(&one, now.saturating_add(pause)).await?;
     Ok(None)
 }
 

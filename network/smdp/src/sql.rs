@@ -8,8 +8,8 @@ use std::time::Duration;
 use database::seal::MasterKey;
 use database::{Database, Durability, Kind, Schema, change};
 use rows::{
-    NOTIFICATION, PROFILE, PROGRESS, SESSION, integer, notification, open_package, profile, session, undelivered,
-    whole_profile,
+    NOTIFICATION, PROFILE, PROGRESS, SESSION, integer, notification, open_package, profile, profile_with, session,
+    undelivered, whole_profile,
 };
 use rsp::discreet::Discreet;
 use rsp::es2plus::HandleDownloadProgressInfoRequest;
@@ -20,7 +20,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, query};
 use zeroize::Zeroizing;
 
-use crate::profile::{Order, Profile, UnixTime};
+use crate::profile::{Order, Profile, ProfileState, UnixTime};
 use crate::sealed::{self, CallKey, OpenError, Rotation};
 use crate::store::{
     Answered, Changes, DISTRUSTED_KEPT, Damaged, KEPT_OF_ONE, Notification, Progress, Session, SessionState, Store,
@@ -143,6 +143,19 @@ impl SqlStore {
             }
         }
         Ok(None)
+    }
+}
+
+impl SqlStore {
+    /// Takes out progress that cannot be read, its call perhaps neither.
+    async fn forget_unreadable(&self, row: &AnyRow) -> Result<(), StoreError> {
+        let id: i64 = row.try_get("id")?;
+        let forget = match row.try_get::<String, _>("call") {
+            Ok(call) => query(FORGET_PROGRESS).bind(id).bind(call),
+            Err(_) => query("DELETE FROM progress WHERE id = $1").bind(id),
+        };
+        self.database.write(forget, Durability::Process).await?;
+        Ok(())
     }
 }
 
@@ -293,13 +306,14 @@ impl Store for SqlStore {
 
     async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
         let sql = "INSERT INTO session (state, expires_at, eid, iccid, matching_id, euicc_certificate, \
-                   smdp_signature2, transaction_id, revision, server_address, server_challenge, ci, source) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                   smdp_signature2, transaction_id, revision, server_address, server_challenge, ci, source, smdp_oid) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
         let insert = bind_session(query(sql), session)
             .bind(&session.server_address)
             .bind(session.server_challenge.to_vec())
             .bind(session.ci.octets())
-            .bind(&session.source);
+            .bind(&session.source)
+            .bind(session.smdp_oid.as_ref().map(|oid| oid.octets().to_vec()));
         unique(self.database.write(insert, Durability::Process).await, "a session with this transactionId").map(drop)
     }
 
@@ -364,7 +378,7 @@ impl Store for SqlStore {
                 Err(error) => {
                     // It can never be told, and would keep what came after it from being told.
                     tracing::error!(operator, %error, "forgotten");
-                    self.forget_progress(row.try_get("id")?).await?;
+                    self.forget_unreadable(&row).await?;
                 }
             }
         }
@@ -393,7 +407,8 @@ impl Store for SqlStore {
         let sql = format!("SELECT {PROGRESS} WHERE iccid = $1 ORDER BY id LIMIT 1");
         // What is told again after a loss of power changes nothing there: it is the same call.
         change!(self.database, Durability::Process, |tx| -> StoreError {
-            query("DELETE FROM progress WHERE id = $1").bind(told.id).execute(&mut *tx).await?;
+            let told_call = &told.progress.call;
+            query(FORGET_PROGRESS).bind(told.id).bind(told_call).execute(&mut *tx).await?;
             let next = query(AssertSqlSafe(sql.clone())).bind(told.progress.info.iccid.octets());
             let next = next.fetch_optional(&mut *tx).await?;
             // What cannot be read is for whoever looks for all that is due.
@@ -411,17 +426,22 @@ impl Store for SqlStore {
         })
     }
 
-    async fn forget_progress(&self, id: i64) -> Result<(), StoreError> {
-        self.database.write(query("DELETE FROM progress WHERE id = $1").bind(id), Durability::Process).await?;
+    async fn forget_progress(&self, untold: &Undelivered) -> Result<(), StoreError> {
+        let forget = query(FORGET_PROGRESS).bind(untold.id).bind(&untold.progress.call);
+        self.database.write(forget, Durability::Process).await?;
         Ok(())
     }
 
-    async fn postpone_progress(&self, id: i64, until: UnixTime) -> Result<(), StoreError> {
-        let sql = "UPDATE progress SET attempts = attempts + 1, due_at = $1 WHERE id = $2";
-        self.database.write(query(sql).bind(integer(until)).bind(id), Durability::Process).await?;
+    async fn postpone_progress(&self, untold: &Undelivered, until: UnixTime) -> Result<(), StoreError> {
+        let sql = "UPDATE progress SET attempts = attempts + 1, due_at = $1 WHERE id = $2 AND call = $3";
+        let postpone = query(sql).bind(integer(until)).bind(untold.id).bind(&untold.progress.call);
+        self.database.write(postpone, Durability::Process).await?;
         Ok(())
     }
 }
+
+/// A number alone does not say which progress it is: SQLite gives the last one again once it is free.
+const FORGET_PROGRESS: &str = "DELETE FROM progress WHERE id = $1 AND call = $2";
 
 async fn add_profile(
     connection: &mut AnyConnection,
@@ -434,6 +454,13 @@ async fn add_profile(
     if let Some(there) = there.fetch_optional(&mut *connection).await? {
         if whole_profile(&there, key).is_ok() {
             return Err(StoreError::ProfileExists(profile.iccid().clone()));
+        }
+        if profile_with(&there, key, profile.metadata.clone()).is_ok() {
+            // Where it is and who ordered it can be read, and stays.
+            return mend_profile(connection, key, profile, package).await;
+        }
+        if let Some(state) = may_be_on_euicc(&there) {
+            return Err(StoreError::MayBeOnEuicc { iccid: profile.iccid().clone(), state });
         }
         let remove = query("DELETE FROM profile WHERE iccid = $1").bind(profile.iccid().octets());
         remove.execute(&mut *connection).await?;
@@ -471,6 +498,36 @@ async fn add_profile(
         Err(StoreError::Exists(_)) => Err(StoreError::ProfileExists(profile.iccid().clone())),
         other => other.map(drop),
     }
+}
+
+/// Puts package and metadata of a profile in again, with what the package demands. It counts as an update: what was read
+/// before is not written over it.
+async fn mend_profile(
+    connection: &mut AnyConnection,
+    key: &MasterKey,
+    profile: &Profile,
+    package: &[u8],
+) -> Result<(), StoreError> {
+    let sql = "UPDATE profile SET package = $1, metadata = $2, required_capability = $3, revision = revision + 1 \
+               WHERE iccid = $4";
+    let mended = query(sql)
+        .bind(sealed::seal_package(key, profile.iccid(), package)?)
+        .bind(metadata_der(profile)?)
+        .bind(integer(profile.requirements.uicc_capability.bits()))
+        .bind(profile.iccid().octets());
+    mended.execute(connection).await?;
+    Ok(())
+}
+
+/// The state of a profile that cannot be read, if by that or by what else is left of it an eUICC may have the profile.
+fn may_be_on_euicc(row: &AnyRow) -> Option<String> {
+    let state = row.try_get::<String, _>("state");
+    let was_given = row.try_get::<i64, _>("downloads").map_or(true, |downloads| downloads != 0);
+    let may_be = match state.as_ref().map(|state| state.parse::<ProfileState>()) {
+        Ok(Ok(state)) => state == ProfileState::Downloaded || state.is_on_euicc(),
+        Ok(Err(_)) | Err(_) => was_given,
+    };
+    may_be.then(|| state.unwrap_or_else(|_| "unreadable".to_owned()))
 }
 
 async fn update_profile(connection: &mut AnyConnection, key: &MasterKey, profile: &Profile) -> Result<(), StoreError> {
@@ -712,7 +769,15 @@ mod tests {
         assert!(one.next_progress(&third, 6, 50).await.unwrap().is_none(), "not before it happened");
         assert_eq!(calls(&other, "a", 40).await, ["5"]);
         let fourth = one.progress_due("b", 40, 1).await.unwrap().remove(0);
-        one.forget_progress(fourth.id).await.unwrap();
+        // Its number may be another's by then.
+        let mut gone = fourth.clone();
+        gone.progress.call = "0".into();
+        one.forget_progress(&gone).await.unwrap();
+        one.postpone_progress(&gone, 90).await.unwrap();
+        assert!(one.next_progress(&gone, 40, 50).await.unwrap().is_some_and(|next| next.progress.call == "4"));
+        one.postpone_progress(&fourth, 40).await.unwrap();
+        assert_eq!(calls(&other, "b", 40).await, ["4"]);
+        one.forget_progress(&fourth).await.unwrap();
         assert_eq!(calls(&other, "b", 40).await, ["6"]);
     }
 
@@ -724,6 +789,7 @@ mod tests {
             server_address: "smdp.example.com".into(),
             server_challenge: [0; 16],
             ci: SubjectKeyIdentifier::from([1; 20]),
+            smdp_oid: Some("2.999.10".parse().unwrap()),
             source: "192.0.2.1".into(),
             revision: 0,
         }
@@ -842,6 +908,7 @@ mod tests {
         assert_eq!(kept.order.confirmation_code.unwrap().failures, 2);
         let session = store.session(&TransactionId::from(id)).await.unwrap().unwrap();
         assert_eq!((session.state, session.source.as_str()), (SessionState::Initiated, ""));
+        assert_eq!(session.smdp_oid, None);
         assert_eq!(store.notifications().await.unwrap()[0].distrusted, None);
         store.close().await;
         SqlStore::open(&place.url, MasterKey::new([7; 32])).await.expect("once more");

@@ -6,7 +6,7 @@ use database::Durability;
 use database::seal::SealBroken;
 use rsp::es2plus::HandleDownloadProgressInfoRequest;
 use rsp::metadata::NotificationEvent;
-use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, TransactionId};
+use rsp::{CertificateDer, Eid, Iccid, Oid, Signature, SubjectKeyIdentifier, TransactionId};
 use zeroize::Zeroizing;
 
 use crate::profile::{Profile, UnixTime};
@@ -62,11 +62,13 @@ pub trait Store: Send + Sync {
     /// The unprotected package of a profile.
     fn package(&self, iccid: &Iccid) -> impl Future<Output = Result<Option<Zeroizing<Vec<u8>>>, StoreError>> + Send;
 
-    /// Puts new profiles in, each with its package: all of them, or none. One takes the place of a profile that is there
-    /// but cannot be read, or whose package cannot.
+    /// Puts new profiles in, each with its package: all of them, or none. Of a profile that is there and whose package or
+    /// metadata cannot be read, those are put in again, and its state and order stay. One takes the place of a profile that
+    /// cannot be read at all, unless that may be on an eUICC.
     ///
     /// # Errors
-    /// [`StoreError::ProfileExists`] names the first that is there already, or comes twice.
+    /// [`StoreError::ProfileExists`] names the first that is there already, or comes twice;
+    /// [`StoreError::MayBeOnEuicc`] the first that could go to a second eUICC.
     fn add_profiles(&self, profiles: &[(Profile, &[u8])]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes what one step changes: all of it, or nothing.
@@ -159,11 +161,16 @@ pub trait Store: Send + Sync {
         until: UnixTime,
     ) -> impl Future<Output = Result<Option<Undelivered>, StoreError>> + Send;
 
-    /// The operator never will hear of it.
-    fn forget_progress(&self, id: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// The operator never will hear of it. Does nothing once it is gone, also where something else has its number since.
+    fn forget_progress(&self, untold: &Undelivered) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The operator has not heard of it: it is due again later.
-    fn postpone_progress(&self, id: i64, until: UnixTime) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// The operator has not heard of it: it is due again later. Does nothing once it is gone, like
+    /// [`forget_progress`](Self::forget_progress).
+    fn postpone_progress(
+        &self,
+        untold: &Undelivered,
+        until: UnixTime,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// What one step changes.
@@ -269,12 +276,23 @@ pub enum StoreError {
     #[error("the store holds a damaged {0}")]
     Damaged(&'static str),
     /// A profile does not read back.
-    #[error("profile {iccid} is kept but cannot be read: {why}; put it in again, and it takes its place")]
+    #[error("profile {iccid} is kept but cannot be read: {why}; put it in again")]
     DamagedProfile {
         /// The profile.
         iccid: Iccid,
         /// What is wrong with it.
         why: String,
+    },
+    /// A profile does not read back, and may be on an eUICC: put in again it could go to a second one.
+    #[error(
+        "profile {iccid} is kept but cannot be read, and may be on an eUICC (its state is {state}): it is not replaced, as it \
+         could then go to a second eUICC; bring back a copy of the database in which it can be read"
+    )]
+    MayBeOnEuicc {
+        /// The profile.
+        iccid: Iccid,
+        /// Its state, as it is kept.
+        state: String,
     },
     /// Others may go on with the master key of before.
     #[error("the master key is changed by who has the database alone")]
@@ -305,6 +323,8 @@ pub struct Session {
     pub server_challenge: [u8; 16],
     /// The CI under which this server shows its certificates.
     pub ci: SubjectKeyIdentifier,
+    /// The object identifier in those certificates; not known of a session that a server of before began.
+    pub smdp_oid: Option<Oid>,
     /// The network it was begun from; empty where that is not known.
     pub source: String,
     /// Counts updates.

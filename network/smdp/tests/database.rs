@@ -164,6 +164,7 @@ on_each_database!(
     a_key_is_followed_by_another,
     what_is_damaged_hides_nothing_else,
     a_damaged_package_is_named_and_replaced,
+    where_a_profile_is_outlives_its_package,
     what_is_damaged_keeps_nothing_from_another_key,
     calls_are_kept_under_a_key,
     notifications_are_kept_for_so_long_and_so_many,
@@ -277,6 +278,49 @@ async fn a_damaged_package_is_named_and_replaced(place: &Place) {
     assert_eq!(*store.package(&iccid(0)).await.unwrap().unwrap(), package(0));
     let again = order::add_profile(&store, metadata(0), &package(0), 9).await;
     assert!(matches!(again, Err(order::OrderError::Store(StoreError::ProfileExists(_)))));
+}
+
+/// An installed profile stays installed, and an order an order, when package or metadata are put in again.
+async fn where_a_profile_is_outlives_its_package(place: &Place) {
+    let store = SqlStore::open(&place.url, key(1)).await.unwrap();
+    let mut before = Vec::new();
+    for number in 0..5 {
+        let mut request = OrderRequest::new(Wanted::Iccid(iccid(number)));
+        request.confirmation_code = Some("1234".into());
+        add(&store, number).await;
+        let mut profile = order::order(&store, request, &mut fill_random, 9).await.unwrap();
+        profile.state = ProfileState::Installed;
+        profile.last_notification = Some((EID.parse().unwrap(), 3));
+        profile.order.downloads = 1;
+        store.update_profile(&profile).await.unwrap();
+        before.push(store.profile(&iccid(number)).await.unwrap().unwrap());
+    }
+    overwrite(place, "package", 0).await;
+    overwrite(place, "metadata", 1).await;
+    for (number, before) in [0, 1].into_iter().zip(&before) {
+        add(&store, number).await;
+        let now = store.profile(&iccid(number)).await.unwrap().unwrap();
+        assert_eq!(now, Profile { revision: before.revision + 1, ..before.clone() });
+        assert_eq!(*store.package(&iccid(number)).await.unwrap().unwrap(), package(number));
+        assert!(matches!(store.update_profile(before).await, Err(StoreError::Conflict(_))), "read before");
+    }
+    // What cannot be read at all is replaced only if it is surely nowhere.
+    overwrite(place, "confirmation_code_hash", 2).await;
+    overwrite(place, "confirmation_code_hash", 3).await;
+    overwrite(place, "confirmation_code_hash", 4).await;
+    let raw = raw(place).await;
+    for (number, state) in [(3, "Released"), (4, "Lost")] {
+        let update = sqlx::query("UPDATE profile SET state = $1 WHERE iccid = $2").bind(state);
+        update.bind(iccid(number).octets()).execute(&raw).await.unwrap();
+    }
+    for (number, state) in [(2, "Installed"), (4, "Lost")] {
+        let refused = order::add_profile(&store, metadata(number), &package(number), 9).await.unwrap_err();
+        let order::OrderError::Store(error @ StoreError::MayBeOnEuicc { .. }) = refused else { panic!("{refused}") };
+        assert!(error.to_string().contains(state) && error.to_string().contains("a second eUICC"), "{error}");
+        assert!(store.profile(&iccid(number)).await.is_err(), "it is as it was");
+    }
+    add(&store, 3).await;
+    assert_eq!(store.profile(&iccid(3)).await.unwrap().unwrap().state, ProfileState::Available);
 }
 
 async fn what_is_damaged_keeps_nothing_from_another_key(place: &Place) {

@@ -1085,6 +1085,27 @@ async fn notifications_are_kept_but_not_all_believed() {
     assert!(bench.server.store().notifications().await.unwrap().last().is_some_and(believed));
 }
 
+/// A result may come when the server has other certificates: it is of the session as it was.
+#[tokio::test]
+async fn a_result_outlives_the_certificates_of_its_session() {
+    let place = Place::sqlite();
+    let bend = |config: &mut Config| {
+        config.database.clone_from(&place.url);
+        config.master_key = Arc::new(MasterKey::new([7; 32]));
+    };
+    let bench = Bench::start_with(bend).await;
+    let mut euicc = bench.euicc();
+    let (iccid, matching_id) = bench.order(1, |_| {}).await;
+    let (session, _, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
+    // Certificates of another CI: it has none for that of the sessions.
+    let moved = Bench::start_in(mint(now() + 1), bend).await;
+    let elsewhere = Session { server_oid: "2.999.77".parse().unwrap(), ..session.clone() };
+    call(moved.at(), &euicc.installation_result(&elsewhere, &iccid, None)).await.unwrap();
+    assert_eq!(moved.state(&iccid).await, ProfileState::Downloaded, "it was never that one");
+    call(moved.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
+    assert_eq!(moved.state(&iccid).await, ProfileState::Installed);
+}
+
 #[tokio::test]
 async fn malformed_requests_are_refused_properly() {
     let bench = Bench::start().await;

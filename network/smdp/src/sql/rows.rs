@@ -2,9 +2,10 @@
 
 use crypto::confirmation::ConfirmationCodeHash;
 use database::seal::{MasterKey, OVERHEAD};
+use rsp::es8::StoreMetadataRequest;
 use rsp::euicc_info::UiccCapability;
 use rsp::metadata::NotificationEvent;
-use rsp::{CertificateDer, Eid, Iccid, Signature, SubjectKeyIdentifier, TransactionId};
+use rsp::{CertificateDer, Eid, Iccid, Oid, Signature, SubjectKeyIdentifier, TransactionId};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
@@ -17,7 +18,7 @@ pub(super) const PROFILE: &str = "iccid, profile_type, metadata, CAST(length(pac
     ordered_by, names_eid, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
     added_at, changed_at, revision FROM profile";
 pub(super) const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
-    eid, iccid, matching_id, euicc_certificate, smdp_signature2, source, revision FROM session";
+    eid, iccid, matching_id, euicc_certificate, smdp_signature2, source, smdp_oid, revision FROM session";
 pub(super) const NOTIFICATION: &str = "id, received_at, event, seq_number, address, iccid, eid, transaction_id, result, verified, \
     remark, der FROM notification";
 pub(super) const PROGRESS: &str = "id, operator, call, info, since, attempts, due_at FROM progress";
@@ -35,6 +36,19 @@ pub(super) fn open_package(row: &AnyRow, key: &MasterKey, iccid: &Iccid) -> Resu
 }
 
 pub(super) fn profile(row: &AnyRow, key: &MasterKey) -> Result<Profile, StoreError> {
+    let metadata = rsp::decode(row.try_get("metadata")?).map_err(|error| StoreError::DamagedProfile {
+        iccid: Iccid::from(row.try_get::<Vec<u8>, _>("iccid").unwrap_or_default().as_slice()),
+        why: format!("metadata: {error}"),
+    })?;
+    profile_with(row, key, metadata)
+}
+
+/// A profile whose metadata are known otherwise.
+pub(super) fn profile_with(
+    row: &AnyRow,
+    key: &MasterKey,
+    metadata: StoreMetadataRequest,
+) -> Result<Profile, StoreError> {
     let iccid = Iccid::from(row.try_get::<Vec<u8>, _>("iccid")?.as_slice());
     let because = |why: String| StoreError::DamagedProfile { iccid: iccid.clone(), why };
     let damaged = |what: &str| because(format!("bad {what}"));
@@ -48,7 +62,6 @@ pub(super) fn profile(row: &AnyRow, key: &MasterKey) -> Result<Profile, StoreErr
         }),
         None => None,
     };
-    let metadata = rsp::decode(row.try_get("metadata")?).map_err(|error| because(format!("metadata: {error}")))?;
     let package_size = count(row, "sealed_size")?.saturating_sub(u32::try_from(OVERHEAD).unwrap_or_default());
     Ok(Profile {
         metadata,
@@ -112,6 +125,7 @@ pub(super) fn session(row: &AnyRow) -> Result<Session, StoreError> {
         server_challenge: server_challenge.try_into().map_err(|_| damaged())?,
         ci: SubjectKeyIdentifier::from(row.try_get::<Vec<u8>, _>("ci")?),
         source: row.try_get("source")?,
+        smdp_oid: row.try_get::<Option<Vec<u8>>, _>("smdp_oid")?.map(Oid::from),
         revision: row.try_get("revision")?,
     })
 }
