@@ -201,7 +201,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
             }
             for Damaged { what, name, why } in hlr.damaged().await? {
                 tell(&format!(
-                    "vuicc: {what} of {name} cannot be read: {why}; a subscription that is removed and added again works"
+                    "vuicc: {what} of {name} cannot be read: {why}; a subscription that is removed, by its IMSI, and added again works"
                 ));
             }
             Ok(())
@@ -217,10 +217,14 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         Command::Activate(named) => set_status(named, Status::Active, context).await,
         Command::Remove(named) => {
             let hlr = named.database.existing_register(context).await?;
-            let subscription = one(&hlr, &named.who).await?;
-            hlr.remove(&subscription.imsi, &Change::by(ACTOR)).await?;
-            context.output.json(&serde_json::json!({ "removed": subscription.imsi.as_str() }))?;
-            Ok(context.output.text(format_args!("IMSI {} is not in the register any more", subscription.imsi))?)
+            // One that cannot be read is removed by its IMSI.
+            let imsi = match &named.who {
+                Number::Imsi(imsi) => imsi.clone(),
+                other => one(&hlr, other).await?.imsi,
+            };
+            hlr.remove(&imsi, &Change::by(ACTOR)).await?;
+            context.output.json(&serde_json::json!({ "removed": imsi.as_str() }))?;
+            Ok(context.output.text(format_args!("IMSI {imsi} is not in the register any more"))?)
         }
     }
 }

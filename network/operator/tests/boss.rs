@@ -47,6 +47,7 @@ on_each_database! {
     identifiers_have_to_agree,
     calls_ring_as_the_owner_says,
     sharing_ends,
+    nothing_is_left_of_one_who_left,
     a_profile_goes_with_the_sharing,
     progress_fits_in_iccid_and_eid,
     failures_on_the_way,
@@ -55,6 +56,7 @@ on_each_database! {
     what_is_not_given_back_is_not_used_again,
     what_is_installed_meanwhile_is_not_used_again,
     what_was_confirmed_unheard_is_given_back,
+    what_was_called_off_by_name_unheard_is_given_back,
     what_waits_too_long_is_called_off,
     requests_have_limits,
     two_replicas_take_turns,
@@ -591,6 +593,26 @@ async fn calls_ring_as_the_owner_says(place: &Place) {
     }
 }
 
+/// Who gets the IMSI of one who left is somebody else, with no share in a number, no notice and no terms accepted.
+async fn nothing_is_left_of_one_who_left(place: &Place) {
+    let world = World::new(place).await;
+    for sql in [
+        "INSERT INTO boss_service (primary_imsi, secondary_imsi, state, ring_order, proven, language, changed_at) \
+         VALUES ($1, 'x', 'active', '', 1, 'en', 1)",
+        "INSERT INTO boss_service (primary_imsi, secondary_imsi, state, ring_order, proven, language, changed_at) \
+         VALUES ('x', $1, 'active', '', 1, 'en', 1)",
+        "INSERT INTO boss_notice (id, imsi, application, created_at, attempts, due) VALUES ('n', $1, 'ap2009', 1, 0, 1)",
+        "INSERT INTO boss_signature (subscriber, subject, terms, signed_at) VALUES ($1, 'companion', 't', 1)",
+    ] {
+        sqlx::query(sql).bind(imsi(3).to_string()).execute(world.database.pool()).await.unwrap();
+    }
+    world.hlr.remove(&imsi(3), &Change { by: "test".into(), at: 2 }).await.unwrap();
+    for table in ["boss_service", "boss_notice", "boss_signature"] {
+        let left = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT 1 FROM {table}")));
+        assert!(left.fetch_all(world.database.pool()).await.unwrap().is_empty(), "{table}");
+    }
+}
+
 async fn sharing_ends(place: &Place) {
     let world = World::new(place).await;
     let boss = world.boss(World::settings());
@@ -807,6 +829,27 @@ async fn what_was_confirmed_unheard_is_given_back(place: &Place) {
         let order = boss.request(&request(Kind::Companion), now).await.unwrap();
         assert_eq!((order.state, world.server.executed().last()), (State::Ordered, Some(&executed)));
         let order = boss.cancel(&order.id, true, now + 1).await.unwrap();
+        boss.advance(now + 100).await.unwrap();
+        let order = boss.order(&order.id).await.unwrap().unwrap();
+        assert_eq!((order.state, order.not_given_back), (State::Cancelled, false), "{:?}", order.error);
+        assert_eq!((world.server.available(), world.status(11).await), (4, Status::Provisioned));
+    }
+}
+
+/// The same, and then the answer is lost to the CancelOrder that names the matchingId, or the caller dies before it is there:
+/// it is the same call that is made again.
+async fn what_was_called_off_by_name_unheard_is_given_back(place: &Place) {
+    let world = World::new(place).await;
+    for (now, trouble) in
+        [(100, Trouble::AnswerLost), (300, Trouble::CallerDiesAfter), (500, Trouble::CallerDiesBefore)]
+    {
+        let boss = world.boss(World::settings());
+        world.server.trouble("ConfirmOrder", Trouble::AnswerLost);
+        let order = boss.request(&request(Kind::Companion), now).await.unwrap();
+        assert_eq!((order.state, world.server.executed().last()), (State::Ordered, Some(&"ConfirmOrder")));
+        world.server.trouble("CancelOrder", Trouble::Later);
+        world.server.trouble("CancelOrder", trouble);
+        world.or_death(boss.cancel(&order.id, true, now + 1)).await;
         boss.advance(now + 100).await.unwrap();
         let order = boss.order(&order.id).await.unwrap().unwrap();
         assert_eq!((order.state, order.not_given_back), (State::Cancelled, false), "{:?}", order.error);

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use operator::database::Database;
 use operator::eap::Method;
-use operator::hlr::{Change, Credentials, Hlr, MasterKey, Mode, Status as Subscribed, Subscription};
+use operator::hlr::{Change, Credentials, Hlr, Lookup, MasterKey, Mode, Status as Subscribed, Subscription};
 use operator::smsc::smpp::body::{Address, Bind, Query, ShortMessage, read_submitted, tag};
 use operator::smsc::smpp::pdu::{Command, Pdu, Status};
 use operator::smsc::{
@@ -35,6 +35,7 @@ on_each_database! {
     time_is_up,
     a_phone_that_cannot_take_it,
     whom_a_number_reaches,
+    what_waits_for_one_who_left_is_undeliverable,
     a_queue_has_an_end_and_a_message_a_successor,
     two_processes,
 }
@@ -193,6 +194,22 @@ async fn a_phone_that_cannot_take_it(place: &Place) {
     }
     smsc.acknowledge(&imsi(OLD), &id, false, now).await.unwrap();
     assert_eq!(smsc.query("as", &id, &Address::international("1000")).await.unwrap().state, State::Undeliverable);
+}
+
+/// Who gets the IMSI of one who left is somebody else.
+async fn what_waits_for_one_who_left_is_undeliverable(place: &Place) {
+    let (smsc, hlr) = smsc_at(place).await;
+    let by_imsi = Submission { destination: Address::imsi(NEW), ..submission("a secret") };
+    let id = smsc.submit(&by_imsi, NOW).await.unwrap();
+    let other = smsc.submit(&submission("to another"), NOW).await.unwrap();
+    let left = hlr.lookup(Lookup::Imsi(&imsi(NEW))).await.unwrap().remove(0);
+    hlr.remove(&imsi(NEW), &Change { by: "test".into(), at: NOW + 1 }).await.unwrap();
+    hlr.add(&left, &Credentials::milenage([1; 16], [2; 16]), &Change::by("test")).await.unwrap();
+    assert!(smsc.waiting(&imsi(NEW), NOW + 2).await.unwrap().is_empty());
+    let fate = smsc.query("as", &id, &by_imsi.source).await.unwrap();
+    assert_eq!((fate.state, fate.final_at), (State::Undeliverable, Some(NOW + 1)));
+    assert_eq!(smsc.outline().await.unwrap().receipts_due, 1, "its client hears of it");
+    assert_eq!(smsc.query("as", &other, &by_imsi.source).await.unwrap().state, State::Enroute);
 }
 
 async fn whom_a_number_reaches(place: &Place) {

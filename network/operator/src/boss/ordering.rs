@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use rsp::Iccid;
+use rsp::activation_code::ActivationCode;
 use rsp::es2plus::{FinalProfileStatusIndicator, status};
 use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use tokio::task::{JoinError, JoinSet};
@@ -293,19 +294,27 @@ impl Boss {
                     FinalProfileStatusIndicator::Unavailable
                 };
                 let matching_id = order.activation_code.as_ref().map(|code| code.matching_id.clone());
-                let mut cancellation = Cancellation { eid, matching_id, status: becomes };
-                let mut outcome = server.cancel_order(&call, iccid()?, &cancellation).await;
-                if cancellation.matching_id.is_none()
-                    && outcome.as_ref().is_err_and(|error| error.is(status::MATCHING_ID_MISSING))
-                {
-                    // The order was confirmed, and the answer never heard: the same call gets it again.
-                    let confirm = format!("{}-{}", order.id, Step::Confirm.function().unwrap_or_default());
-                    let confirmed = server.confirm_order(&confirm, iccid()?, &confirmation()).await?;
-                    cancellation.matching_id = Some(confirmed.matching_id);
+                if matching_id.is_some() && order.state == State::Ordered {
+                    // Another call than the one without a matchingId.
                     call.push_str("-Named");
-                    outcome = server.cancel_order(&call, iccid()?, &cancellation).await;
                 }
-                outcome.map(|()| Outcome::Done)
+                let mut cancellation = Cancellation { eid, matching_id, status: becomes };
+                let outcome = server.cancel_order(&call, iccid()?, &cancellation).await;
+                if cancellation.matching_id.is_some()
+                    || !outcome.as_ref().is_err_and(|error| error.is(status::MATCHING_ID_MISSING))
+                {
+                    return outcome.map(|()| Outcome::Done);
+                }
+                // The order was confirmed, and the answer never heard: the same call gets it again. It is written down before
+                // the order is cancelled: afterwards nobody would be told.
+                let confirm = format!("{}-{}", order.id, Step::Confirm.function().unwrap_or_default());
+                let confirmed = server.confirm_order(&confirm, iccid()?, &confirmation()).await?;
+                if self.activation_code(&confirmed).is_some() {
+                    return Ok(Outcome::Confirmed(confirmed));
+                }
+                cancellation.matching_id = Some(confirmed.matching_id);
+                call.push_str("-Named");
+                server.cancel_order(&call, iccid()?, &cancellation).await.map(|()| Outcome::Done)
             }
             Step::Adopt | Step::Finish => Ok(Outcome::Done),
         }
@@ -342,6 +351,10 @@ impl Boss {
             (Step::Release, Ok(_)) => released(tx, &mut record, now).await,
             // It went to another order meanwhile, and this one is over.
             (Step::Cancel, _) if record.ending.is_none() => rows::save(tx, &record).await,
+            (Step::Cancel, Ok(Outcome::Confirmed(confirmed))) => {
+                record.order.activation_code = self.activation_code(confirmed);
+                put(tx, &mut record, "confirmed", "unheard before; it is called off by its matchingId", now).await
+            }
             (Step::Cancel, Ok(_)) => {
                 record.holding = Holding::Nothing;
                 put(tx, &mut record, "let go", "", now).await
@@ -407,8 +420,7 @@ impl Boss {
         now: u64,
     ) -> Result<(), BossError> {
         let settings = &self.inner.settings;
-        let address = confirmed.smdp_address.as_ref().unwrap_or(&settings.smdp_address);
-        record.order.activation_code = rows::activation_code(address.clone(), confirmed.matching_id.clone());
+        record.order.activation_code = self.activation_code(confirmed);
         if record.order.activation_code.is_none() {
             record.end(State::Failed, Some("the SM-DP+ answers with nothing that makes an activation code".to_owned()));
             return put(tx, record, "refuse", "no activation code", now).await;
@@ -418,6 +430,12 @@ impl Boss {
         record.deadline = Some(now + settings.order_seconds);
         put(tx, record, "confirmed", "", now).await?;
         if settings.release_at_once { released(tx, record, now).await } else { Ok(()) }
+    }
+
+    /// The activation code of a confirmed order, if it makes one.
+    fn activation_code(&self, confirmed: &Confirmed) -> Option<ActivationCode> {
+        let address = confirmed.smdp_address.as_ref().unwrap_or(&self.inner.settings.smdp_address);
+        rows::activation_code(address.clone(), confirmed.matching_id.clone())
     }
 
     /// The card is there already: nothing has to be downloaded.

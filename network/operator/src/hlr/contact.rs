@@ -56,7 +56,7 @@ impl Hlr {
     /// Says where a subscription's phone can be called, or that it cannot.
     pub async fn set_contact(&self, imsi: &Imsi, contact: Option<&Contact>) -> Result<(), HlrError> {
         change!(self.database, |tx| {
-            super::register::known(tx, imsi).await?;
+            super::register::there(tx, imsi).await?;
             query("DELETE FROM contact WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
             if let Some(Contact(contact)) = contact {
                 let insert = query("INSERT INTO contact (imsi, contact) VALUES ($1, $2)");

@@ -8,6 +8,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 
 use super::store::{Change, HlrError, Lookup, column};
 use super::{Credentials, Group, Member, Mode, Status, Subscription};
+use crate::smsc::store::give_up;
 use crate::{Imsi, Msisdn, otp};
 
 const SUBSCRIPTION: &str = "s.imsi, s.iccid, s.msisdn, s.eid, s.status FROM subscription s";
@@ -40,8 +41,8 @@ pub(crate) async fn subscriptions(tx: &mut AnyConnection) -> Result<Vec<Subscrip
 pub(super) struct Kept {
     /// Its IMSI.
     pub(super) name: String,
-    /// K and OPc, sealed.
-    pub(super) keys: [String; 2],
+    /// K and OPc, sealed, where there is a text.
+    pub(super) keys: [Result<String, HlrError>; 2],
     /// Whether the rest of it can be read.
     pub(super) read: Result<(), HlrError>,
 }
@@ -50,10 +51,12 @@ pub(super) struct Kept {
 pub(super) async fn kept(tx: &mut AnyConnection) -> Result<Vec<Kept>, HlrError> {
     let sql = "SELECT imsi, iccid, msisdn, eid, status, k, opc FROM subscription ORDER BY imsi";
     let kept = |row: &AnyRow| {
-        let (name, keys) = (row.try_get(0)?, [row.try_get(5)?, row.try_get(6)?]);
-        Ok(Kept { name, keys, read: subscription(row).map(drop) })
+        // SQLite would keep octets where a text belongs.
+        let text = |column: usize| row.try_get::<String, _>(column).map_err(HlrError::from);
+        let name = text(0).or_else(|_| row.try_get(0).map(hex::encode::<Vec<u8>>)).unwrap_or_default();
+        Kept { name, keys: [text(5), text(6)], read: subscription(row).map(drop) }
     };
-    query(sql).fetch_all(tx).await?.iter().map(kept).collect()
+    Ok(query(sql).fetch_all(tx).await?.iter().map(kept).collect())
 }
 
 /// A group, if this number is shared.
@@ -114,19 +117,31 @@ pub(super) async fn add(
     note(tx, change, "add", imsi.as_str(), &format!("ICCID {iccid}, {}", status.name())).await
 }
 
-/// Takes a subscription out of the register, and out of its group.
+/// Takes a subscription out of the register, out of its group, and whatever waits for it or is its subscriber's. It need not
+/// be readable.
 pub(crate) async fn remove(tx: &mut AnyConnection, imsi: &Imsi, change: &Change) -> Result<(), HlrError> {
-    known(tx, imsi).await?;
-    if let Some(group) = group_of(tx, imsi).await? {
-        query("DELETE FROM group_member WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
+    there(tx, imsi).await?;
+    let group = query("SELECT msisdn FROM group_member WHERE imsi = $1").bind(imsi.as_str());
+    let group = group.fetch_optional(&mut *tx).await?.and_then(|row| row.try_get::<String, _>(0).ok()?.parse().ok());
+    query("DELETE FROM group_member WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
+    if let Some(group) = group {
         stays_reachable(tx, &group).await?;
         note(tx, change, "unbind", group.as_str(), imsi.as_str()).await?;
     }
     query("DELETE FROM contact WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
     // Who gets this IMSI next is somebody else.
     sign_out(tx, imsi).await?;
-    for table in ["entitlement_token", "mt_attachment"] {
-        let sql = format!("DELETE FROM {table} WHERE imsi = $1");
+    give_up(tx, imsi, change.at).await?;
+    for (table, column) in [
+        ("entitlement_token", "imsi"),
+        ("mt_attachment", "imsi"),
+        ("boss_notice", "imsi"),
+        ("boss_service", "primary_imsi"),
+        ("boss_service", "secondary_imsi"),
+        // What was accepted is in the orders' diaries; the next subscriber accepts anew.
+        ("boss_signature", "subscriber"),
+    ] {
+        let sql = format!("DELETE FROM {table} WHERE {column} = $1");
         query(AssertSqlSafe(sql)).bind(imsi.as_str()).execute(&mut *tx).await?;
     }
     query("DELETE FROM subscription WHERE imsi = $1").bind(imsi.as_str()).execute(&mut *tx).await?;
@@ -142,7 +157,7 @@ pub(crate) async fn set_status(
     status: Status,
     change: &Change,
 ) -> Result<(), HlrError> {
-    known(tx, imsi).await?;
+    there(tx, imsi).await?;
     let sql = "UPDATE subscription SET status = $1 WHERE imsi = $2";
     query(sql).bind(status.name()).bind(imsi.as_str()).execute(&mut *tx).await?;
     note(tx, change, "status", imsi.as_str(), status.name()).await?;
@@ -175,7 +190,7 @@ pub(crate) async fn set_msisdn(
     msisdn: Option<&Msisdn>,
     change: &Change,
 ) -> Result<(), HlrError> {
-    known(tx, imsi).await?;
+    there(tx, imsi).await?;
     if let Some(msisdn) = msisdn {
         free(tx, msisdn).await?;
     }
@@ -196,7 +211,7 @@ pub(crate) async fn set_eid(
     eid: Option<&Eid>,
     change: &Change,
 ) -> Result<(), HlrError> {
-    known(tx, imsi).await?;
+    there(tx, imsi).await?;
     let digits = eid.map(Eid::to_string);
     query("UPDATE subscription SET eid = $1 WHERE imsi = $2")
         .bind(&digits)
@@ -358,8 +373,14 @@ async fn exists(connection: &mut AnyConnection, sql: &'static str, value: &str) 
     Ok(query(sql).bind(value).fetch_optional(connection).await?.is_some())
 }
 
+/// A subscription has to be there, readable or not.
+pub(super) async fn there(connection: &mut AnyConnection, imsi: &Imsi) -> Result<(), HlrError> {
+    let there = exists(connection, "SELECT 1 FROM subscription WHERE imsi = $1", imsi.as_str()).await?;
+    if there { Ok(()) } else { Err(HlrError::NotFound(imsi.to_string())) }
+}
+
 /// The status of a subscription that has to be there.
-pub(super) async fn known(connection: &mut AnyConnection, imsi: &Imsi) -> Result<Status, HlrError> {
+async fn known(connection: &mut AnyConnection, imsi: &Imsi) -> Result<Status, HlrError> {
     let row = query("SELECT status FROM subscription WHERE imsi = $1").bind(imsi.as_str());
     let row = row.fetch_optional(connection).await?.ok_or_else(|| HlrError::NotFound(imsi.to_string()))?;
     status_named(row.try_get(0)?)
@@ -432,9 +453,11 @@ async fn members_of(connection: &mut AnyConnection, msisdn: &Msisdn) -> Result<V
     query(sql).bind(msisdn.as_str()).fetch_all(connection).await?.iter().map(member).collect()
 }
 
-async fn active_members(connection: &mut AnyConnection, msisdn: &Msisdn) -> Result<usize, HlrError> {
-    let members = members_of(connection, msisdn).await?;
-    Ok(members.iter().filter(|member| member.status == Status::Active).count())
+async fn active_members(connection: &mut AnyConnection, msisdn: &Msisdn) -> Result<i64, HlrError> {
+    let sql = "SELECT COUNT(*) FROM group_member m JOIN subscription s ON s.imsi = m.imsi \
+               WHERE m.msisdn = $1 AND s.status = $2";
+    let count = query(sql).bind(msisdn.as_str()).bind(Status::Active.name()).fetch_one(connection).await?;
+    Ok(count.try_get(0)?)
 }
 
 /// The register's first promise, checked before a change is committed: an active MSISDN reaches someone.
@@ -454,7 +477,7 @@ async fn add_member(
     ring_seconds: u32,
     change: &Change,
 ) -> Result<(), HlrError> {
-    known(connection, imsi).await?;
+    there(connection, imsi).await?;
     if group_of(connection, imsi).await?.is_some() {
         return Err(HlrError::InGroup(imsi.clone()));
     }
@@ -465,7 +488,7 @@ async fn add_member(
     note(connection, change, "bind", msisdn.as_str(), imsi.as_str()).await
 }
 
-pub(super) async fn note(
+pub(crate) async fn note(
     connection: &mut AnyConnection,
     change: &Change,
     action: &str,

@@ -219,6 +219,18 @@ mod tests {
         let listed: Vec<_> = hlr.subscriptions().await.unwrap().into_iter().map(|one| one.imsi).collect();
         assert_eq!(listed, [imsi(1), imsi(3)]);
         assert_eq!(named(&hlr).await, [("subscription".to_owned(), imsi(2).to_string())]);
+        // Octets where a text belongs, which only SQLite keeps.
+        let octets = "UPDATE subscription SET k = $1, iccid = $1, msisdn = $1, eid = $1, status = $1 WHERE imsi = $2";
+        if !place.url.starts_with("postgres") {
+            let octets = query(octets).bind([0xFF; 16].as_slice()).bind(imsi(3).to_string());
+            octets.execute(hlr.database.pool()).await.unwrap();
+            let expected = [("subscription", 2), ("subscription", 3), ("subscription.k", 3)];
+            assert_eq!(named(&hlr).await, expected.map(|(what, number)| (what.to_owned(), imsi(number).to_string())));
+        }
+        for number in 1..=3 {
+            hlr.remove(&imsi(number), &Change::by("test")).await.unwrap();
+        }
+        assert_eq!((named(&hlr).await, hlr.subscriptions().await.unwrap()), (Vec::new(), Vec::new()));
         hlr.close().await;
     }
 }

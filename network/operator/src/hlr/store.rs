@@ -190,7 +190,7 @@ impl Hlr {
         let all = register::kept(&mut *self.database.pool().acquire().await?).await?;
         for register::Kept { name, keys: [k, opc], read } in all {
             let keys = [("k", k), ("opc", opc)].map(|(column, sealed)| {
-                let opened = self.unseal(&format!("{column}/{name}"), &sealed);
+                let opened = sealed.and_then(|sealed| self.unseal(&format!("{column}/{name}"), &sealed));
                 (format!("subscription.{column}"), opened.map(drop))
             });
             for (what, outcome) in [("subscription".to_owned(), read)].into_iter().chain(keys) {
@@ -216,7 +216,8 @@ impl Hlr {
         change!(self.database, |tx| register::add(tx, subscription, credentials, &keys, change).await?)
     }
 
-    /// Takes a subscription out of the register, and out of its group.
+    /// Takes a subscription out of the register, out of its group, and whatever waits for it or is its subscriber's. It need
+    /// not be readable.
     pub async fn remove(&self, imsi: &Imsi, change: &Change) -> Result<(), HlrError> {
         change!(self.database, |tx| register::remove(tx, imsi, change).await?)
     }

@@ -64,6 +64,7 @@ struct Inner {
     database: Database,
     codes: OneTimeCodes,
     settings: Settings,
+    wrong_keys: office::WrongKeys,
 }
 
 /// What the operator decides once.
@@ -150,7 +151,9 @@ impl OfficeKey {
 impl Portal {
     /// A web server for what is in the database. `boss`, `hlr` and `codes` have the same one.
     pub fn new(boss: Boss, hlr: Arc<Hlr>, database: Database, codes: OneTimeCodes, settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { boss, hlr, database, codes, settings }) }
+        Self {
+            inner: Arc::new(Inner { boss, hlr, database, codes, settings, wrong_keys: office::WrongKeys::default() }),
+        }
     }
 
     fn boss(&self) -> &Boss {
@@ -171,6 +174,10 @@ impl Portal {
 
     fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    fn wrong_keys(&self) -> &office::WrongKeys {
+        &self.inner.wrong_keys
     }
 
     fn now(&self) -> u64 {

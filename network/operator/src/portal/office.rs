@@ -5,6 +5,7 @@
 
 use core::convert::Infallible;
 use core::str::FromStr;
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use askama::Template;
 use axum::Router;
@@ -17,7 +18,7 @@ use axum::routing::{get, post};
 use https::PeerAddress;
 use rsp::{Eid, Iccid};
 use serde::Deserialize;
-use sqlx::{AssertSqlSafe, query, query_scalar};
+use sqlx::{Row, query, query_scalar};
 use zeroize::Zeroizing;
 
 use super::care::{AskPage, ConfirmPage, Field, masked_number};
@@ -30,22 +31,26 @@ use super::time::Moment;
 use super::{Portal, text};
 use crate::Imsi;
 use crate::boss::{Entry, Filter, Kind, Order, OrderId, State as OrderState};
-use crate::database::{Durability, change};
-use crate::hlr::{Change, Group, Subscription};
+use crate::database::{Database, Durability, change};
+use crate::hlr::{Change, Group, HlrError, Subscription, register};
 use crate::language::{Language, Text};
 use crate::secret::fresh;
-use crate::source::{Room, Source};
+use crate::source::Source;
 
 /// The most orders on one page.
 const MOST: u32 = 200;
-/// How long a wrong key counts, in seconds, and how many there may be meanwhile before keys are tried at a slower pace.
+/// How long a wrong key counts, in seconds, and how many from one address there may be meanwhile before keys from there are
+/// tried at a slower pace.
 const WRONG_KEY: u64 = 15 * 60;
-/// All together are so many that strangers from many places do not slow down those who have a key.
-const WRONG_KEYS: Room = Room { table: "office_attempt", all: 10_000, each: 5 };
-/// From where so many wrong keys came one key is tried in so many seconds, and nobody is kept out: behind a proxy that is
-/// not named everybody comes from one address, those who guess and those who have a key. Nine thousand guesses a day find
-/// no key.
+const WRONG_KEYS_OF_ONE: i64 = 5;
+/// How many are kept of all. From then on a key is tried only from where a right one came before.
+const WRONG_KEYS: i64 = 10_000;
+/// From where so many wrong keys came one key is tried in so many seconds, from whomever it is. Who has a key waits their turn
+/// with those who guess, and a script may take every one of them: behind a proxy that is not named, where everybody comes from
+/// one address, it keeps others out as long as it goes on. Nine thousand guesses a day find no key.
 const PACE: u64 = 10;
+/// How long it is known that a right key came from somewhere, in seconds.
+const KNOWN: u64 = 90 * 24 * 3600;
 /// Pixels of a module in a QR code that is saved.
 const SCALE: usize = 10;
 
@@ -119,15 +124,14 @@ async fn enter(
         if attempt.is_slow && is_relayed {
             tracing::warn!(
                 place,
-                "wrong keys from behind a proxy that is not named: all who come by it wait (public.proxies)"
+                "wrong keys with a header that proxies send, and none is named: if there is one, all who come by it wait until \
+                 it is named (public.proxies); who guesses may also have made the header up"
             );
         }
-        let nobody = Clerk { who: "nobody".to_owned(), place, session: "none".to_owned() };
-        nobody.note(&portal, "wrong key", "").await?;
+        note_wrong_key(&portal, &source, &place, now).await?;
         return ask_key(&portal, &visitor, StatusCode::FORBIDDEN, Some(text::OFFICE_KEY_WRONG));
     };
-    let right = query("DELETE FROM office_attempt WHERE id = $1").bind(&*attempt.id);
-    portal.database().write(right, Durability::Process).await?;
+    end_attempt(&portal, &attempt, &source, now).await?;
     let token = session::open(portal.database(), Area::Office, &key.bond(), now).await?;
     let session = session::name_of(&token);
     Clerk { who: key.name.clone(), place, session }.note(&portal, "sign in", "").await?;
@@ -141,31 +145,119 @@ struct Attempt {
     is_slow: bool,
 }
 
+/// What a process knows of wrong keys without looking into the database.
+#[derive(Debug, Default)]
+pub(super) struct WrongKeys {
+    /// When it looked last.
+    swept: AtomicU64,
+    /// How many are kept, as it saw them then, and those that came here since.
+    kept: AtomicI64,
+}
+
+impl WrongKeys {
+    /// Forgets what is too old, and counts what is left, once a second at most.
+    async fn sweep(&self, database: &Database, now: u64) -> Result<(), sqlx::Error> {
+        if self.swept.swap(now, Ordering::Relaxed) == now {
+            return Ok(());
+        }
+        for (sql, before) in [
+            ("DELETE FROM office_attempt WHERE expires_at <= $1", now),
+            ("DELETE FROM office_wrong_key WHERE minute < $1", now / 60),
+            ("DELETE FROM office_known WHERE at < $1", now.saturating_sub(KNOWN)),
+        ] {
+            database.write(query(sql).bind(column(before)), Durability::Process).await?;
+        }
+        let kept = query_scalar::<_, i64>("SELECT COUNT(*) FROM office_attempt").fetch_one(database.pool()).await?;
+        self.kept.store(kept, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
 /// Counts a key as a wrong one before it is looked at; or in how many seconds one may be tried.
 async fn begin_attempt(
     portal: &Portal,
     source: &Source,
     now: u64,
 ) -> Result<Result<Attempt, u64>, session::SessionError> {
-    let (id, room) = (fresh()?, format!("SELECT 1 WHERE {}", WRONG_KEYS.for_one("$1", "$2")));
+    let (id, wrong_keys) = (fresh()?, portal.wrong_keys());
+    wrong_keys.sweep(portal.database(), now).await?;
+    if wrong_keys.kept.load(Ordering::Relaxed) >= WRONG_KEYS {
+        let known = query("SELECT 1 FROM office_known WHERE source = $1").bind(source.as_str());
+        if known.fetch_optional(portal.database().pool()).await?.is_none() {
+            tracing::warn!(
+                "too many wrong keys to the operator's page: from where no right one came before none is tried"
+            );
+            return Ok(Err(PACE));
+        }
+    }
+    let latest = column(now + WRONG_KEY);
     let begun = change!(portal.database(), Durability::Process, |tx| -> session::SessionError {
-        let ended = query("DELETE FROM office_attempt WHERE expires_at <= $1").bind(column(now));
-        ended.execute(&mut *tx).await?;
-        let is_left = query(AssertSqlSafe(&*room)).bind(source.as_str()).bind(column(now));
-        let is_slow = is_left.fetch_optional(&mut *tx).await?.is_none();
-        let last = "SELECT MAX(expires_at) FROM office_attempt WHERE source = $1";
-        let last = query_scalar::<_, Option<i64>>(last).bind(source.as_str()).fetch_one(&mut *tx).await?;
-        let next = last.map_or(0, |last| (last - column(WRONG_KEY)).cast_unsigned() + PACE);
+        let sql = "SELECT COUNT(*), MAX(expires_at) FROM office_attempt WHERE source = $1 AND expires_at > $2";
+        let row = query(sql).bind(source.as_str()).bind(column(now)).fetch_one(&mut *tx).await?;
+        let (before, last): (i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+        if last.is_some_and(|last| last > latest) {
+            // The clock went back: nobody waits until it is there again.
+            let sql = "UPDATE office_attempt SET expires_at = $1 WHERE source = $2 AND expires_at > $1";
+            query(sql).bind(latest).bind(source.as_str()).execute(&mut *tx).await?;
+        }
+        let next = last.map_or(0, |last| (last.min(latest) - column(WRONG_KEY)).cast_unsigned() + PACE);
+        // Where the listener does not tell there is no address.
+        let is_slow = before >= WRONG_KEYS_OF_ONE && !source.as_str().is_empty();
         if is_slow && next > now {
             Err(next - now)
         } else {
             let sql = "INSERT INTO office_attempt (id, source, expires_at) VALUES ($1, $2, $3)";
-            let insert = query(sql).bind(&**id).bind(source.as_str()).bind(column(now + WRONG_KEY));
-            insert.execute(&mut *tx).await?;
+            query(sql).bind(&**id).bind(source.as_str()).bind(latest).execute(&mut *tx).await?;
             Ok(is_slow)
         }
     })?;
+    if begun.is_ok() {
+        wrong_keys.kept.fetch_add(1, Ordering::Relaxed);
+    }
     Ok(begun.map(|is_slow| Attempt { id, is_slow }))
+}
+
+/// It was the right one: it does not count, and where it came from is known.
+async fn end_attempt(
+    portal: &Portal,
+    attempt: &Attempt,
+    source: &Source,
+    now: u64,
+) -> Result<(), session::SessionError> {
+    change!(portal.database(), Durability::Process, |tx| -> session::SessionError {
+        query("DELETE FROM office_attempt WHERE id = $1").bind(&**attempt.id).execute(&mut *tx).await?;
+        let sql = "INSERT INTO office_known (source, at) VALUES ($1, $2) ON CONFLICT (source) DO UPDATE SET at = $2";
+        query(sql).bind(source.as_str()).bind(column(now)).execute(&mut *tx).await?;
+    })?;
+    portal.wrong_keys().kept.fetch_sub(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Writes a wrong key into the diary: those from one source within a minute are one line.
+async fn note_wrong_key(portal: &Portal, source: &Source, place: &str, now: u64) -> Result<(), HlrError> {
+    let (action, minute) = ("wrong key", column(now / 60));
+    let change = Change { by: "office/nobody".to_owned(), at: now };
+    change!(portal.database(), |tx| -> HlrError {
+        let sql = "SELECT entry, times FROM office_wrong_key WHERE source = $1 AND minute = $2";
+        let line = query(sql).bind(source.as_str()).bind(minute).fetch_optional(&mut *tx).await?;
+        let detail = format!("from {place}, session none");
+        if let Some(line) = line {
+            let (entry, times): (i64, i64) = (line.try_get(0)?, line.try_get::<i64, _>(1)?.saturating_add(1));
+            let detail = format!("{detail}, {times} times within a minute");
+            let update = query("UPDATE audit SET detail = $1 WHERE number = $2").bind(detail).bind(entry);
+            update.execute(&mut *tx).await?;
+            let update = query("UPDATE office_wrong_key SET times = $1 WHERE source = $2").bind(times);
+            update.bind(source.as_str()).execute(&mut *tx).await?;
+        } else {
+            register::note(&mut *tx, &change, action, "", &detail).await?;
+            let sql = "INSERT INTO office_wrong_key (source, minute, entry, times) \
+                       SELECT $1, $2, MAX(number), 1 FROM audit WHERE true \
+                       ON CONFLICT (source) DO UPDATE SET minute = excluded.minute, entry = excluded.entry, times = 1";
+            query(sql).bind(source.as_str()).bind(minute).execute(&mut *tx).await?;
+        }
+    })?;
+    tracing::info!(who = "nobody", place, action, "operator's page");
+    Ok(())
 }
 
 /// Whether a proxy says that it asks for somebody, and is not named as one that is believed.

@@ -119,17 +119,19 @@ impl Waits {
         Self { most, most_of_one, table: Mutex::default() }
     }
 
-    /// Lets a phone wait, and ends its earlier wait. `None` if all places are taken by some that have not waited long.
+    /// Lets a phone wait, in the place of its earlier wait, which ends. `None` if all places are taken by others that have not
+    /// waited long; its earlier wait goes on then.
     fn begin(&self, imsi: &Imsi, source: &Source, now: Instant) -> Option<Waiting<'_>> {
         let mut table = self.table();
-        table.end(|wait| wait.imsi == *imsi);
+        let is_other = |wait: &Wait| wait.imsi != *imsi;
         // Where the listener does not tell there is no network.
-        let is_neighbour = |wait: &Wait| *source != Source::default() && wait.source == *source;
+        let is_neighbour = |wait: &Wait| is_other(wait) && *source != Source::default() && wait.source == *source;
         if table.waits.values().filter(|wait| is_neighbour(wait)).count() >= self.most_of_one {
             table.make_room(is_neighbour, now)?;
-        } else if table.waits.len() >= self.most {
-            table.make_room(|_| true, now)?;
+        } else if table.waits.values().filter(|wait| is_other(wait)).count() >= self.most {
+            table.make_room(is_other, now)?;
         }
+        table.end(|wait| wait.imsi == *imsi);
         table.number += 1;
         let (number, ended) = (table.number, Arc::new(Notify::new()));
         let wait = Wait { imsi: imsi.clone(), source: source.clone(), since: now, ended: Arc::clone(&ended) };
@@ -533,6 +535,9 @@ mod tests {
         let first = waits.begin(&phone(1), &there, now).unwrap();
         let held: Vec<_> = [2, 3].map(|number| waits.begin(&phone(number), &here, now).unwrap()).into();
         assert!(waits.begin(&phone(4), &here, now).is_none());
+        // Who waits elsewhere and finds no place here waits on there.
+        assert!(waits.begin(&phone(1), &here, now).is_none());
+        assert!(!is_told(&first));
         let _second = waits.begin(&phone(5), &there, now).unwrap();
         let now = now + SHORTEST_WAIT;
         let _newest = waits.begin(&phone(4), &here, now).unwrap();

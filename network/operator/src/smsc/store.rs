@@ -376,10 +376,15 @@ impl Smsc {
 
 /// Settles a message that waits; a receipt becomes due if one is wanted. `$1` to `$4` are bound by [`bind_final`].
 fn final_sql(also: &str) -> String {
+    settled(&format!("id = $3 AND state = $4 {also}"))
+}
+
+/// Settles messages that meet a condition; `$1` is their state from then on, `$2` the time.
+fn settled(condition: &str) -> String {
     format!(
         "UPDATE sms_message SET state = $1, final_at = $2, tpdu = '', \
          receipt = CASE WHEN receipt = 'always' OR (receipt = 'failure' AND $1 <> 'delivered') THEN 'due' ELSE 'never' END \
-         WHERE id = $3 AND state = $4 {also}"
+         WHERE {condition}"
     )
 }
 
@@ -390,6 +395,13 @@ fn bind_final(
     id: &str,
 ) -> sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments> {
     query(AssertSqlSafe(sql)).bind(state.name()).bind(seconds(now)).bind(id).bind(State::Enroute.name())
+}
+
+/// Gives up what waits for a subscription that is taken out: who gets its IMSI next is somebody else.
+pub(crate) async fn give_up(tx: &mut AnyConnection, imsi: &Imsi, now: u64) -> Result<(), sqlx::Error> {
+    let sql = settled("imsi = $3 AND state = $4");
+    let update = query(AssertSqlSafe(sql)).bind(State::Undeliverable.name()).bind(seconds(now)).bind(imsi.as_str());
+    update.bind(State::Enroute.name()).execute(tx).await.map(drop)
 }
 
 async fn finish(tx: &mut AnyConnection, id: &str, state: State, now: u64) -> Result<(), SmscError> {

@@ -18,6 +18,8 @@ pub(crate) const ADDRESS: &str = "smdp.example";
 /// What it does with the next call of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
+    /// None: that comes with a later call.
+    Later,
     /// It refuses.
     Refuse,
     /// It refuses for this: subject and reason.
@@ -116,6 +118,7 @@ impl TestServer {
             let mut inner = self.inner();
             let trouble = inner.troubles.iter().position(|(name, _)| *name == function);
             let trouble = trouble.map(|position| inner.troubles.remove(position).1);
+            let trouble = trouble.filter(|trouble| *trouble != Trouble::Later);
             match trouble {
                 Some(Trouble::Refuse) => return Err(refused("1.2", "as the test wants it")),
                 Some(Trouble::RefuseFor(subject, reason)) => {

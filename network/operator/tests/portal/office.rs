@@ -72,8 +72,8 @@ async fn no_session_outlives_its_key() {
     assert_eq!(minutes, 600);
 }
 
-/// Five wrong keys at any pace, then one in ten seconds, the right one among them: nobody who has a key is kept out by those
-/// who share the address, as all do behind a proxy that is not named.
+/// Five wrong keys at any pace, then one in ten seconds, the right one among them: who has a key takes a turn among those who
+/// share the address.
 #[tokio::test]
 async fn keys_are_not_tried_again_and_again() {
     let world = World::new().await;
@@ -109,6 +109,50 @@ async fn keys_are_not_tried_again_and_again() {
     let page = browser.open("/office/").await;
     let page = browser.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
     assert!(page.body.contains("<h1>Orders</h1>"));
+}
+
+/// So many wrong keys from everywhere: who signed in from somewhere before still does from there. A clock that goes back keeps
+/// nobody waiting, and the diary counts wrong keys.
+#[tokio::test]
+async fn strangers_from_everywhere_fill_no_more_than_their_room() {
+    let world = World::new().await;
+    let portal = world.portal();
+    let at = |address: &'static str| Browser::at_office(portal.clone()).from(address);
+    let mut known = at("192.0.2.1");
+    let asked = known.open("/office/").await;
+    known.submit(&asked, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    let sql = "INSERT INTO office_attempt (id, source, expires_at) \
+               WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT i, i, $1 FROM n";
+    let until = i64::try_from(world.now() + 900).unwrap();
+    sqlx::query(sql).bind(until).execute(world.database.pool()).await.unwrap();
+    world.pass(1);
+    let mut stranger = at("192.0.2.2");
+    let page = stranger.open("/office/").await;
+    for key in ["wrong", OFFICE_KEY] {
+        let refused = stranger.submit(&page, "/office/sign-in", &[("key", key)]).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    }
+    let mut colleague = at("192.0.2.1");
+    let asked = colleague.open("/office/").await;
+    let opened = colleague.submit(&asked, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    assert!(opened.body.contains("<h1>Orders</h1>"), "{}", opened.body);
+    let kept = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM office_attempt");
+    assert_eq!(kept.fetch_one(world.database.pool()).await.unwrap(), 10_000);
+    world.pass(900);
+    for _ in 0..5 {
+        let refused = stranger.submit(&page, "/office/sign-in", &[("key", "wrong")]).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    }
+    let audit = world.hlr.audit(0, 1000).await.unwrap();
+    let wrong: Vec<_> = audit.iter().filter(|entry| entry.action == "wrong key").map(|entry| &*entry.detail).collect();
+    assert_eq!(wrong, ["from 192.0.2.2, session none, 5 times within a minute"]);
+    // Back by a day.
+    world.clock.fetch_sub(86_400, std::sync::atomic::Ordering::SeqCst);
+    let refused = stranger.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "10"));
+    world.pass(10);
+    let opened = stranger.submit(&page, "/office/sign-in", &[("key", OFFICE_KEY)]).await;
+    assert!(opened.body.contains("<h1>Orders</h1>"), "{}", opened.body);
 }
 
 /// Who looked at what, and who changed what, from where.
