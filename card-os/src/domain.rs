@@ -210,6 +210,16 @@ impl DomainImage {
         Some(())
     }
 
+    /// Gives a BER-TLV structure EF the data objects that it starts with; what is set aside for it stays so.
+    pub fn set_objects(&mut self, number: FileNumber, objects: Vec<u8>) {
+        let kind = self.tree.get(number).map(|file| file.kind);
+        let Some(FileKind::Ef(Structure::BerTlv { reserved, .. })) = kind else { return };
+        if let Some((_, content)) = self.contents.iter_mut().find(|(file, _)| *file == number) {
+            let before = core::mem::replace(content, with_reserve(objects, reserved as usize));
+            self.size = (self.size + content.len()).saturating_sub(before.len());
+        }
+    }
+
     /// From here on every change can be [undone](Self::undo), until [`keep`](Self::keep). It costs what is changed, not
     /// what is there.
     pub fn begin(&mut self) {

@@ -4,28 +4,28 @@ use std::collections::BTreeSet;
 
 use apdu::tlv::{Reader, Tag};
 
-/// How many octets of `content` are data objects: all, or those before an octet `00`, which is no tag, so that memory set aside
-/// for more may follow.
+/// The data objects that a file is filled with.
 ///
 /// A file holds what SET DATA could have put there: whole objects, each tag once, and none with a tag that means something
-/// else. Nor one without a value: SET DATA with no value is how an object is removed, so that none is in any file, and a
-/// terminal that reads one would have to guess what it means.
+/// else. Octets `00` and `FF` behind the last one only fill the file up. An object without a value says that there is none:
+/// SET DATA with no value is how an object is removed. Neither is among what is given back.
 ///
 /// # Errors
 ///
 /// What is wrong with the first object that is not one of these.
-pub fn objects(content: &[u8]) -> Result<usize, &'static str> {
-    let (mut reader, mut tags) = (Reader::new(content), BTreeSet::new());
-    while reader.rest().first().is_some_and(|first| *first != 0) {
-        let tag = Tag::of_object(reader.rest()).ok_or("its content has a tag that no data object may have")?;
+pub fn objects(content: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let (mut reader, mut tags, mut objects) = (Reader::new(content), BTreeSet::new(), Vec::new());
+    while reader.rest().iter().any(|octet| !matches!(octet, 0x00 | 0xFF)) {
+        let rest = reader.rest();
+        let tag = Tag::of_object(rest).ok_or("its content has a tag that no data object may have")?;
         match reader.next() {
-            Ok(Some(tlv)) if tlv.value.is_empty() => return Err("its content has a data object without a value"),
+            Ok(Some(tlv)) if tlv.value.is_empty() => {}
             Ok(Some(_)) if !tags.insert(tag) => return Err("its content has two data objects of one tag"),
-            Ok(Some(_)) => {}
+            Ok(Some(_)) => objects.extend(rest.iter().take(rest.len() - reader.rest().len())),
             Ok(None) | Err(_) => return Err("its content has a data object that is cut off"),
         }
     }
-    Ok(content.len() - reader.rest().len())
+    Ok(objects)
 }
 
 #[cfg(test)]
@@ -44,13 +44,14 @@ mod tests {
             &hex!("8001AA 9F1F0105 9F200105"),
         ];
         for content in good {
-            assert_eq!(objects(content), Ok(content.len()), "{content:02X?}");
+            assert_eq!(objects(content).as_deref(), Ok(content), "{content:02X?}");
         }
         let refused: [(&[u8], &str); 14] = [
             (&hex!("5C0180"), "tag"),
             (&hex!("8001AA 5C0180"), "tag"),
             (&hex!("FF0180"), "tag"),
-            (&hex!("8001AA FFFFFF"), "tag"),
+            (&hex!("8001AA FFFF01"), "tag"),
+            (&hex!("0001AA"), "tag"),
             (&hex!("9F1E0105"), "tag"),
             (&hex!("9F80010105"), "tag"),
             (&hex!("9F"), "tag"),
@@ -59,14 +60,25 @@ mod tests {
             (&hex!("8002AA"), "cut off"),
             (&hex!("80"), "cut off"),
             (&hex!("8001AA 8182"), "cut off"),
-            (&hex!("8000"), "without a value"),
-            (&hex!("8001AA 8100"), "without a value"),
+            (&hex!("8001AA 00 8101BB"), "tag"),
         ];
         for (content, reason) in refused {
             let error = objects(content).unwrap_err();
             assert!(error.contains(reason), "{content:02X?} {error}");
         }
-        assert_eq!(objects(&hex!("8001AA 000000")), Ok(3));
-        assert_eq!(objects(&hex!("0001AA")), Ok(0));
+        let dropped: [(&[u8], &[u8]); 9] = [
+            (&hex!("8001AA 000000"), &hex!("8001AA")),
+            (&hex!("8001AA FFFFFF"), &hex!("8001AA")),
+            (&hex!("8001AA 00FF"), &hex!("8001AA")),
+            (&hex!("800200FF FFFF"), &hex!("800200FF")),
+            (&hex!("00"), &[]),
+            (&hex!("FFFF"), &[]),
+            (&hex!("8000"), &[]),
+            (&hex!("8000 8101BB 8000 8001AA"), &hex!("8101BB 8001AA")),
+            (&hex!("8001AA 8100 FF"), &hex!("8001AA")),
+        ];
+        for (content, expected) in dropped {
+            assert_eq!(objects(content).as_deref(), Ok(expected), "{content:02X?}");
+        }
     }
 }

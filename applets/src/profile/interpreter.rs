@@ -56,6 +56,16 @@ const APPLICATION: u32 = 0xA8;
 struct Staged {
     files: FileResolver,
     image: DomainImage,
+    /// BER-TLV structure EFs, how much of each is filled, and the element that did it.
+    filled: BTreeMap<FileNumber, (usize, Option<PeHeader>)>,
+    /// The element under way.
+    element: Option<PeHeader>,
+}
+
+/// What is staged before an element that may be undone.
+struct Before {
+    files: saip::Mark,
+    filled: BTreeMap<FileNumber, (usize, Option<PeHeader>)>,
 }
 
 /// Why an element cannot be processed.
@@ -117,7 +127,10 @@ impl Interpreter {
     }
 
     /// The package is complete.
-    pub fn finish(self) -> Result<Profile, Failure> {
+    pub fn finish(mut self) -> Result<Profile, Failure> {
+        if let Err((element, fault)) = self.staged.objects() {
+            return Err(self.give_up(element, None, fault));
+        }
         let Some(header) = self.header.as_ref().filter(|_| self.ended) else {
             let fault = Status::INVALID_REQUEST_FORMAT.into();
             return Err(self.give_up(
@@ -223,39 +236,41 @@ impl Interpreter {
 
 impl Staged {
     /// From here on what is done can be undone.
-    fn begin(&mut self) -> saip::Mark {
+    fn begin(&mut self) -> Before {
         self.image.begin();
-        self.files.mark()
+        Before { files: self.files.mark(), filled: self.filled.clone() }
     }
 
-    fn undo(&mut self, before: saip::Mark) {
+    fn undo(&mut self, before: Before) {
         self.image.undo();
-        self.files.back_to(before);
+        self.files.back_to(before.files);
+        self.filled = before.filled;
+    }
+
+    /// All elements have come: what BER-TLV structure EFs were filled with are data objects now, or never. Else the element
+    /// that filled one last.
+    fn objects(&mut self) -> Result<(), (Option<PeHeader>, Fault)> {
+        for (file, (length, element)) in core::mem::take(&mut self.filled) {
+            let filled = self.image.content(file).and_then(|content| content.get(..length)).unwrap_or_default();
+            let objects = saip::ber_tlv::objects(filled).map_err(|reason| (element, not_objects(reason)))?;
+            self.image.set_objects(file, objects);
+        }
+        Ok(())
     }
 
     fn process(&mut self, element: &ProfileElement, limits: Limits) -> Result<(), Fault> {
+        self.element = element.header();
         match element {
             ProfileElement::Files(element) => self.template(element),
             ProfileElement::GenericFileManagement(element) => {
-                let mut written = BTreeMap::new();
                 for change in self.files.generic(element)? {
                     match change {
                         FileChange::Create(file) => drop(self.create(file)?),
                         FileChange::Write { path, offset, content } => {
                             let number = self.image.tree().body(self.find(&path)?);
-                            let before = match written.get(&number) {
-                                Some(ends) => *ends,
-                                None => self.objects(number)?,
-                            };
-                            written.insert(number, before.max(offset.saturating_add(content.len())));
                             self.write(number, offset, &content)?;
+                            self.fill(number, offset.saturating_add(content.len()));
                         }
-                    }
-                }
-                // All that was written, and nothing of the memory set aside behind it.
-                for (file, ends) in written {
-                    if self.is_ber_tlv(file) && self.objects(file)? != ends {
-                        return Err(not_objects("its content is not made of whole data objects"));
                     }
                 }
                 Ok(())
@@ -327,7 +342,12 @@ impl Staged {
             pin_status: file.pin_status,
             link,
         };
-        Ok(self.image.add_file(descriptor, file.content).map_err(|_| Status::BAD_VALUES)?)
+        let (is_link, filled) = (link.is_some(), file.content.len());
+        let number = self.image.add_file(descriptor, file.content).map_err(|_| Status::BAD_VALUES)?;
+        if !is_link {
+            self.fill(number, filled);
+        }
+        Ok(number)
     }
 
     fn find(&self, path: &FilePath) -> Result<FileNumber, Fault> {
@@ -340,15 +360,13 @@ impl Staged {
         Ok(self.image.write_content(file, offset, octets).ok_or(Status::BAD_VALUES)?)
     }
 
-    fn is_ber_tlv(&self, file: FileNumber) -> bool {
+    /// Takes note of how much of a file is filled, if it is to hold data objects, and by which element.
+    fn fill(&mut self, file: FileNumber, length: usize) {
         let kind = self.image.tree().get(file).map(|file| file.kind);
-        matches!(kind, Some(FileKind::Ef(Structure::BerTlv { .. })))
-    }
-
-    /// How much of a BER-TLV structure EF data objects take; 0 for other files.
-    fn objects(&self, file: FileNumber) -> Result<usize, Fault> {
-        let content = self.image.content(file).filter(|_| self.is_ber_tlv(file)).unwrap_or_default();
-        saip::ber_tlv::objects(content).map_err(not_objects)
+        if matches!(kind, Some(FileKind::Ef(Structure::BerTlv { .. }))) {
+            let before = self.filled.get(&file).map_or(0, |(length, _)| *length);
+            self.filled.insert(file, (before.max(length), self.element));
+        }
     }
 
     fn puk_codes(&mut self, element: &PukCodes) -> Result<(), Fault> {

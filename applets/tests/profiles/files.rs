@@ -123,15 +123,30 @@ fn data_objects() {
             assert_eq!(terminal.send(&hex!("80CB00800181")).data, hex!("8101BB"));
         }
     }
-    let refusals: [&[&[u8]]; 8] = [
+    // What fills the file up is no object, nor is what says that there is none; what is cut may be completed by a later element.
+    let sound = [path(&[]), ber_tlv(12, 20), content(&hex!("8001AA81"))].to_vec();
+    let rest =
+        [path(&hex!("6F99")), FileManagementStep::FillFileOffset(4), content(&hex!("01BBFFFFFFFFFFFF"))].to_vec();
+    let padded = [&hex!("8001AA8101BB0000")[..], &hex!("8001AA8101BBFFFFFFFFFFFF"), &hex!("82008001AA8101BB")];
+    let padded = padded.into_iter().flat_map(|fill| [at_once(&[fill]), later(&[fill])]);
+    for elements in padded.chain([vec![sound, rest]]) {
+        let mut terminal = card(&package(elements));
+        let fcp = terminal.command(hex!("00A40004"), &hex!("6F99")).data;
+        assert!(fcp.windows(8).any(|info| info == hex!("8502000C86020014")), "{fcp:02X?}");
+        assert_eq!(terminal.send(&hex!("80CB0080015C")).data, hex!("5C028081"));
+    }
+    for empty in [&hex!("8000")[..], &hex!("FF"), &hex!("000000000000000000000000")] {
+        let mut terminal = card(&package(at_once(&[empty])));
+        assert_eq!(terminal.command(hex!("00A4000C"), &hex!("6F99")).sw, StatusWord::OK);
+        assert_eq!(terminal.send(&hex!("80CB0080015C")).data, hex!("5C00"), "{empty:02X?}");
+    }
+    let refusals: [&[&[u8]]; 6] = [
         &[&hex!("5C0180")],
         &[&hex!("8001AA8001BB")],
         &[&hex!("0001AA")],
-        &[&hex!("8001AA00")],
+        &[&hex!("8001AA008101BB")],
         &[&hex!("8002AA")],
         &[&hex!("8001AA"), &hex!("81")],
-        &[&hex!("8000")],
-        &[&hex!("8001AAFFFF")],
     ];
     for fills in refusals {
         assert_eq!(refused(at_once(fills)), (Some(200), Status::BAD_VALUES), "{fills:02X?}");
