@@ -349,7 +349,8 @@ fn nicknames_and_tag_lists() {
     assert_eq!(es10(&mut card, &hex!("BF2D03 5C019F")), hex!("BF2D03810101 9000"));
 }
 
-/// SGP.22 §5.7.15: a criterion that no profile can meet is `incorrectInputValues`, one that none meets an empty list.
+/// SGP.22 §5.7.15: a criterion that no profile can meet is `incorrectInputValues`, one that none meets an empty list. An ICCID
+/// of nine octets is looked for as by the other functions.
 #[test]
 fn criteria_that_make_no_sense_are_refused() {
     let mut card = card_on(nvm());
@@ -359,7 +360,7 @@ fn criteria_that_make_no_sense_are_refused() {
         es10(&mut card, &[&[0xBF, 0x2D, length(4), 0xA0, length(2), tag, length(0)][..], value].concat())
     };
     let (incorrect, empty) = (hex!("BF2D03810101 9000").to_vec(), hex!("BF2D02A000 9000").to_vec());
-    for (tag, right) in [(0x5A, 10..=10), (0x4F, 1..=16)] {
+    for (tag, right) in [(0x5A, 9..=10), (0x4F, 1..=16)] {
         for length in 0..=20 {
             let expected = if right.contains(&length) { &empty } else { &incorrect };
             assert_eq!(&search(tag, &vec![0x11; length]), expected, "{tag:02X} of {length}");
@@ -665,13 +666,15 @@ fn what_is_asked_for_next_takes_the_place_of_a_change_put_off() {
     };
     let delete_second = [&hex!("BF330C5A0A")[..], &SECOND].concat();
     let memory_reset = hex!("BF34048202 0780").to_vec();
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 7] = [
         (hex!("BF2D00").to_vec(), &[], &[1, 0], &[0, 1]),
         (by_iccid(0x32, FIRST, 0), &hex!("BF3203800100"), &[0, 0], &[0, 0]),
         (by_iccid(0x31, SECOND, 0), &hex!("BF3103800100"), &[0, 1], &[0, 1]),
-        // About to be enabled; enabled already.
+        // About to be enabled.
         (delete_second, &hex!("BF3303800102"), &[1, 0], &[0, 1]),
-        (by_iccid(0x31, FIRST, 0), &hex!("BF3103800102"), &[1, 0], &[0, 1]),
+        // Called back: the other one was enabled as far as the LPA knows.
+        (by_iccid(0x31, FIRST, 0), &hex!("BF3103800100"), &[1, 0], &[1, 0]),
+        (by_iccid(0x31, FIRST, 1), &hex!("BF3103800100"), &[1, 0], &[1, 0]),
         (memory_reset, &hex!("BF3403800100"), &[], &[]),
     ];
     for (request, answer, before, behind) in cases {
@@ -681,6 +684,38 @@ fn what_is_asked_for_next_takes_the_place_of_a_change_put_off() {
         card.reset();
         open(&mut card);
         assert_eq!(states(&mut card), behind, "{request:02X?}");
+    }
+}
+
+/// SGP.22 §5.7.19: a change that was put off does not outlive the profile it was about.
+#[test]
+fn a_memory_reset_settles_a_change_put_off() {
+    let by_iccid = |tag: u8, iccid: [u8; 10], refresh: u8| {
+        [&[0xBF, tag, 0x11, 0xA0, 0x0C, 0x5A, 0x0A][..], &iccid, &[0x81, 0x01, refresh]].concat()
+    };
+    for (function, iccid) in [(0x31, SECOND), (0x32, FIRST)] {
+        // The second is a test profile, which stays.
+        let mut card = card_on(personalised(&[], &hex!("950100")));
+        open(&mut card);
+        assert_eq!(es10(&mut card, &by_iccid(0x31, FIRST, 0)), hex!("BF3103800100 9000"));
+        dialogue(&mut card, &terminal_profile(&[REFRESH]));
+        let answer = [&[0xBF, function, 3, 0x80, 1, 0][..], &[0x91, 0x0B]].concat();
+        assert_eq!(es10(&mut card, &by_iccid(function, iccid, 1)), answer);
+        dialogue(
+            &mut card,
+            "801200000B > D009 8103010104 82028182 9000
+             801400000C 8103010104 82028281 830120 > 9000",
+        );
+        assert_eq!(es10(&mut card, &hex!("BF34048202 0780")), hex!("BF3403800100 910B"));
+        assert_eq!(states(&mut card), [0]);
+        let second = by_iccid(0x31, SECOND, 0);
+        card.reset();
+        open(&mut card);
+        assert_eq!(states(&mut card), [0], "{function:02X}");
+        assert_eq!(es10(&mut card, &second), hex!("BF3103800100 9000"));
+        card.reset();
+        open(&mut card);
+        assert_eq!(states(&mut card), [1]);
     }
 }
 

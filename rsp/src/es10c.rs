@@ -64,11 +64,12 @@ pub enum SearchCriteria {
 }
 
 impl SearchCriteria {
-    /// Whether there can be such a profile: an AID of 1 to 16 octets, an ICCID of 10, a class that is one.
+    /// Whether an eUICC looks for it: an AID or ICCID that [is looked for](ProfileIdentifier::has_right_size) elsewhere too, a
+    /// class that is one.
     pub fn is_well_formed(&self) -> bool {
         match self {
-            Self::IsdpAid(aid) => aid.has_right_size(),
-            Self::Iccid(iccid) => iccid.to_array().is_some(),
+            Self::IsdpAid(aid) => ProfileIdentifier::IsdpAid(aid.clone()).has_right_size(),
+            Self::Iccid(iccid) => ProfileIdentifier::Iccid(iccid.clone()).has_right_size(),
             Self::ProfileClass(class) => class.name().is_some(),
         }
     }

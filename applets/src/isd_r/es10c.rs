@@ -42,6 +42,12 @@ impl IsdR {
         cx: &mut Context<'_, '_>,
     ) -> Result<EnableProfileResponse, StatusWord> {
         has_right_size(&request.profile_identifier)?;
+        // The way back from a change that was put off: the LPA has heard `ok` to that, so that this makes sense to it.
+        let target = profiles::find(cx, &request.profile_identifier);
+        if target.is_some_and(|target| target.enabled && is_about_to_go(&target, cx)) {
+            cx.remove(item::PENDING_CHANGE);
+            return Ok(EnableProfileResponse { enable_result: EnableProfileResult::OK });
+        }
         let enable_result = match self.may_enable(request, cx) {
             Ok(target) => {
                 self.change(Some(target.record.domain), request.refresh_flag, cx)?;
@@ -160,6 +166,8 @@ impl IsdR {
                 erase(profile, cx)?;
             }
             if was_enabled {
+                // What was put off was about the profile that is gone.
+                cx.remove(item::PENDING_CHANGE);
                 if let Some(domain) = displaced(cx) {
                     switch(Some(domain), cx)?;
                 }
@@ -296,6 +304,11 @@ fn profile_state_change(cx: &Context<'_, '_>) -> Option<ProactiveCommand> {
 fn is_busy(refresh: bool, cx: &Context<'_, '_>) -> bool {
     PendingChange::load(cx).is_some_and(|change| !change.is_put_off)
         || (refresh && cx.toolkit_busy() && profile_state_change(cx).is_some())
+}
+
+/// Whether the enabled profile gives way to another one, or none, with the next reset.
+fn is_about_to_go(enabled: &Profile, cx: &Context<'_, '_>) -> bool {
+    PendingChange::load(cx).is_some_and(|change| change.is_put_off && change.target != Some(enabled.record.domain))
 }
 
 /// What has another size than its type allows is no request: `6A80`. SGP.22 §5.7.2.
