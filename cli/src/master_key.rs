@@ -48,11 +48,15 @@ impl KeyFile {
     /// The key that is to follow, if a change of keys was interrupted.
     pub(crate) fn next(&self) -> Result<Option<MasterKey>, Failure> {
         let next = self.next_path();
-        if next.exists() { read_key(&next).map(Some) } else { Ok(None) }
+        match fs::read(&next) {
+            // Perhaps somebody has just put it in its place.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => key_in(&next, &Zeroizing::new(read.at("read the master key", &next)?)).map(Some),
+        }
     }
 
     /// Puts the key that was to follow in the place of this one, which is kept beside: another database or a copy may be
-    /// sealed with it. Returns where.
+    /// sealed with it. Returns where. Of two who do it at once, both find it done.
     pub(crate) fn adopt_next(&self) -> Result<PathBuf, Failure> {
         let mut number = 0_u32;
         let old = loop {
@@ -63,7 +67,14 @@ impl KeyFile {
                 linked => break linked.map(|()| old).at("keep the old master key beside", &self.0)?,
             }
         };
-        fs::rename(self.next_path(), &self.0).at("put the new master key in", &self.0)?;
+        match fs::rename(self.next_path(), &self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody else has kept the old key too, and this may be the new one already.
+                fs::remove_file(&old).at("remove", &old)?;
+                return Ok(self.with(&format!(".old-{}", number.saturating_sub(1).max(1))));
+            }
+            renamed => renamed.at("put the new master key in", &self.0)?,
+        }
         // That it has this name is to outlast a power cut.
         let folder = self.0.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::File::open(folder).and_then(|folder| folder.sync_all()).at("write", folder)?;
@@ -82,7 +93,10 @@ impl KeyFile {
 }
 
 fn read_key(path: &Path) -> Result<MasterKey, Failure> {
-    let text = Zeroizing::new(fs::read(path).at("read the master key", path)?);
+    key_in(path, &Zeroizing::new(fs::read(path).at("read the master key", path)?))
+}
+
+fn key_in(path: &Path, text: &[u8]) -> Result<MasterKey, Failure> {
     let mut octets = Zeroizing::new([0; KEY_LENGTH]);
     hex::decode_to_slice(text.trim_ascii(), &mut *octets).map_err(|_| {
         let path = path.display();
@@ -143,6 +157,11 @@ mod tests {
         let old = file.adopt_next().unwrap();
         assert_eq!(*file.key().unwrap().open("k", &next).unwrap(), b"next");
         assert_eq!(*KeyFile::new(old.clone()).key().unwrap().open("k", &of_before).unwrap(), b"before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // Somebody else was faster.
+        assert!(file.next().unwrap().is_none());
+        assert_eq!(file.adopt_next().unwrap(), old);
+        assert_eq!(*file.key().unwrap().open("k", &next).unwrap(), b"next");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         file.make_next().unwrap();
         assert_ne!(file.adopt_next().unwrap(), old, "of before, too, each is kept");

@@ -44,7 +44,8 @@ pub(crate) struct DatabaseArguments {
 /// The option that says how long a server waits for its database.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DatabaseWait {
-    /// How long to wait for a PostgreSQL that does not take connections yet; 0: not at all
+    /// How long to wait for a PostgreSQL that takes no connections yet, or for a database that another command has for itself,
+    /// which is waited for a few seconds in any case; 0: no longer
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     database_wait: u32,
 }
@@ -78,12 +79,17 @@ impl DatabaseArguments {
         let key = Arc::new(file.key()?);
         match Hlr::new(database.clone(), Arc::clone(&key)).check_key().await {
             Err(HlrError::OtherKey) => {
-                // A change of keys may have been cut off before the last step.
+                // A change of keys may have been cut off before the last step,
                 if let Some(next) = file.next()?.map(Arc::new)
                     && Hlr::new(database.clone(), Arc::clone(&next)).check_key().await.is_ok()
                 {
                     file.adopt_next()?;
                     return Ok(next);
+                }
+                // or have come to its end since the key was read.
+                let key = Arc::new(file.key()?);
+                if Hlr::new(database.clone(), Arc::clone(&key)).check_key().await.is_ok() {
+                    return Ok(key);
                 }
                 Err(Failure::because(format!(
                     "{shown} is another master key than the one the operator's database is sealed with: {WAY_OUT}"

@@ -126,8 +126,10 @@ impl<S: Schema> Database<S> {
         Self::open_within(url, Duration::ZERO).await
     }
 
-    /// The same for who may be there before the database is: a PostgreSQL that takes no connections yet is waited for, so
-    /// long at most, and the log says so once. Whatever else is wrong is said at once.
+    /// The same for who may be there before the database is: a PostgreSQL that takes no connections yet, and a database that
+    /// somebody has alone, are waited for, so long at most, and the log says so once. Whoever has just ended may still be
+    /// seen, and makes a file for a moment: the latter is waited for a few seconds in any case. Whatever else is wrong is said
+    /// at once.
     pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
         install_default_drivers();
         let (pool, seal) = (AnyPoolOptions::new(), Arc::<Seal>::default());
@@ -140,7 +142,12 @@ impl<S: Schema> Database<S> {
                     Box::pin(async move { sharing::share(connection, S::SEAL, &seal).await })
                 }
             });
-            (pool.connect(url).await?, None, Kind::PostgreSql)
+            let pool = match pool.connect(url).await {
+                // Somebody has had it alone all the time, since it was looked for.
+                Err(sqlx::Error::PoolTimedOut) => return Err(DatabaseError::Taken),
+                outcome => outcome?,
+            };
+            (pool, None, Kind::PostgreSql)
         } else {
             let (pool, writer) = open_sqlite(pool, url, patience, S::PRAGMAS).await?;
             (pool, writer.map(Arc::new), Kind::Sqlite)
@@ -198,7 +205,25 @@ impl<S: Schema> Database<S> {
 
     /// The connections, for what only reads.
     pub fn pool(&self) -> &AnyPool {
+        if let Hold::Shared(seal) = &self.hold
+            && seal.is_other()
+            && !self.pool.is_closed()
+        {
+            // There will be no connection any more, and nobody waits for one. It is closed with the call; what would be waited
+            // for are those in use.
+            drop(self.pool.close());
+        }
         &self.pool
+    }
+
+    /// Does something that needs a connection, unless none will come any more because the seal is another one.
+    async fn unless_other_seal<T>(&self, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let Hold::Shared(seal) = &self.hold else { return work.await };
+        tokio::select! {
+            biased;
+            error = seal.other() => Err(error),
+            done = work => done,
+        }
     }
 
     /// Begins a change: it is made with `commit`. On PostgreSQL it may fail any time, at its end too, because of another
@@ -206,7 +231,7 @@ impl<S: Schema> Database<S> {
     pub async fn begin(&self, durability: Durability) -> Result<Changing, sqlx::Error> {
         Ok(Changing(match &self.writer {
             Some(writer) => Under::Writer(writer.begin(Extent::Statements, durability).await?),
-            None => Under::Transaction(self.begin_on_pool().await?),
+            None => Under::Transaction(self.unless_other_seal(self.begin_on_pool()).await?),
         }))
     }
 
@@ -221,7 +246,7 @@ impl<S: Schema> Database<S> {
         statement: Query<'_, Any, AnyArguments>,
         durability: Durability,
     ) -> Result<AnyQueryResult, sqlx::Error> {
-        let Some(writer) = &self.writer else { return statement.execute(&self.pool).await };
+        let Some(writer) = &self.writer else { return self.unless_other_seal(statement.execute(&self.pool)).await };
         let mut change = writer.begin(Extent::Statement, durability).await?;
         let result = statement.execute(change.connection()?).await?;
         change.commit().await?;
@@ -234,7 +259,9 @@ impl<S: Schema> Database<S> {
         statement: Query<'_, Any, AnyArguments>,
         durability: Durability,
     ) -> Result<Option<AnyRow>, sqlx::Error> {
-        let Some(writer) = &self.writer else { return statement.fetch_optional(&self.pool).await };
+        let Some(writer) = &self.writer else {
+            return self.unless_other_seal(statement.fetch_optional(&self.pool)).await;
+        };
         let mut change = writer.begin(Extent::Statement, durability).await?;
         // To its end, or it would not be committed.
         let row = statement.fetch_all(change.connection()?).await?.pop();
@@ -371,7 +398,7 @@ pub fn without_password(url: &str) -> String {
 
 /// Tries it until it takes connections and nobody has it alone, or something else is wrong.
 async fn wait_for(url: &str, patience: Duration) -> Result<(), DatabaseError> {
-    let end = Instant::now() + patience;
+    let began = Instant::now();
     let mut told = false;
     loop {
         let error = match try_once(url).await {
@@ -379,7 +406,8 @@ async fn wait_for(url: &str, patience: Duration) -> Result<(), DatabaseError> {
             Err(DatabaseError::Taken) => DatabaseError::Taken,
             outcome => return outcome,
         };
-        if Instant::now() >= end {
+        let patience = if matches!(error, DatabaseError::Taken) { patience.max(sharing::ENDING) } else { patience };
+        if began.elapsed() >= patience {
             return Err(error);
         }
         if !told {
@@ -457,6 +485,9 @@ async fn open_sqlite(
     let url = sqlite_url(url);
     // Whoever makes the file, or switches it to a write-ahead log, is done in a moment.
     wait_for(&url, patience.max(PATIENCE)).await?;
+    // What keeps one from being set up is said by this one; a pool would try again.
+    let mut connection = AnyConnection::connect(&url).await?;
+    set_up(&mut connection, pragmas).await?;
     // Foreign keys and a patience of five seconds are the driver's own settings.
     let pool = pool
         .max_connections(CONNECTIONS)
@@ -465,8 +496,6 @@ async fn open_sqlite(
         .after_connect(move |connection, _| Box::pin(set_up(connection, pragmas)))
         .connect(&url)
         .await?;
-    let mut connection = AnyConnection::connect(&url).await?;
-    set_up(&mut connection, pragmas).await?;
     Ok((pool, Some(Writer::new(connection))))
 }
 

@@ -4,11 +4,14 @@
 //! who has it alone has the same lock alone. A process may have no connection for a while, when the server was restarted
 //! or nothing was to do: what it knows of the seal then tells the next connection whether the key is still the one.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row as _, query_scalar};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{DatabaseError, Kind, LOOK, PATIENCE, met_another, set_up};
@@ -16,7 +19,7 @@ use crate::{DatabaseError, Kind, LOOK, PATIENCE, met_another, set_up};
 /// Of PostgreSQL's advisory locks in a database, the one that is had together or alone: "vuicc".
 const LOCK: i64 = 0x76_75_69_63_63;
 /// For so long it is tried to get a database alone: who has just ended may still be seen.
-const ENDING: Duration = Duration::from_secs(3);
+pub(crate) const ENDING: Duration = Duration::from_secs(3);
 
 /// How a process has a database.
 #[derive(Clone, Debug)]
@@ -29,15 +32,59 @@ pub(crate) enum Hold {
 
 /// By what it is seen which key secrets are sealed with; nothing is known at first.
 #[derive(Debug, Default)]
-pub(crate) struct Seal(Mutex<Option<String>>);
+pub(crate) struct Seal {
+    known: Mutex<Option<String>>,
+    /// Another one was found: for good, as this process has the key of before.
+    is_other: AtomicBool,
+    found: Notify,
+}
 
 impl Seal {
     pub(crate) fn set(&self, seal: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seal);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(seal);
     }
 
     fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn found_other(&self) -> sqlx::Error {
+        if !self.is_other.swap(true, Ordering::SeqCst) {
+            tracing::error!("{OtherSeal}");
+        }
+        self.found.notify_waiters();
+        sqlx::Error::AnyDriverError(Box::new(OtherSeal))
+    }
+
+    /// Whether another one was found.
+    pub(crate) fn is_other(&self) -> bool {
+        self.is_other.load(Ordering::SeqCst)
+    }
+
+    /// What to say once another one is found; waits until then.
+    pub(crate) async fn other(&self) -> sqlx::Error {
+        let mut found = pin!(self.found.notified());
+        found.as_mut().enable();
+        if !self.is_other() {
+            found.await;
+        }
+        sqlx::Error::AnyDriverError(Box::new(OtherSeal))
+    }
+}
+
+/// Why the last connection could not be set up. A pool tries again for as long as it may, and says then that it took too long.
+#[derive(Clone, Debug, Default)]
+struct Last(Arc<Mutex<Option<sqlx::Error>>>);
+
+impl Last {
+    fn keep(&self, error: sqlx::Error) -> sqlx::Error {
+        let said = sqlx::Error::AnyDriverError(error.to_string().into());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        said
+    }
+
+    fn take(&self) -> Option<sqlx::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -59,7 +106,7 @@ pub(crate) async fn share(
     connection.execute(AssertSqlSafe(lock)).await?;
     let Some(known) = seal.get() else { return Ok(()) };
     let found = query_scalar::<_, Option<String>>(seal_of).fetch_optional(connection).await?.flatten();
-    if found == Some(known) { Ok(()) } else { Err(sqlx::Error::AnyDriverError(Box::new(OtherSeal))) }
+    if found == Some(known) { Ok(()) } else { Err(seal.found_other()) }
 }
 
 /// Whether nobody has a PostgreSQL alone.
@@ -77,28 +124,44 @@ pub(crate) async fn alone(url: &str, kind: Kind, pragmas: &'static [&'static str
         }
         sleep(LOOK).await;
     }
+    let last = Last::default();
     let pool = AnyPoolOptions::new()
         .max_connections(1)
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ENDING)
-        .after_connect(move |connection, _| {
-            Box::pin(async move {
-                match kind {
-                    Kind::Sqlite => {
-                        lock_file(connection).await?;
-                        set_up(connection, pragmas).await
-                    }
-                    Kind::PostgreSql => lock(connection).await,
-                }
-            })
+        .after_connect({
+            let last = last.clone();
+            move |connection, _| {
+                let last = last.clone();
+                Box::pin(async move {
+                    let outcome = match kind {
+                        Kind::Sqlite => match lock_file(connection).await {
+                            Ok(()) => set_up(connection, pragmas).await,
+                            failed => failed,
+                        },
+                        Kind::PostgreSql => lock(connection).await,
+                    };
+                    outcome.map_err(|error| last.keep(error))
+                })
+            }
         });
     match pool.connect(url).await {
-        // Somebody was faster.
-        Err(sqlx::Error::PoolTimedOut) => Err(DatabaseError::InUse),
+        Err(sqlx::Error::PoolTimedOut) => Err(match last.take() {
+            Some(error) if !met_another(&error) && !waited_for_lock(&error) => DatabaseError::Open(error),
+            // Somebody was faster.
+            _ => DatabaseError::InUse,
+        }),
         outcome => Ok(outcome?),
     }
+}
+
+/// Whether somebody has a lock of PostgreSQL for longer than it was waited for.
+fn waited_for_lock(error: &sqlx::Error) -> bool {
+    /// SQLSTATE 55P03, lock not available.
+    const LOCKED: &str = "55P03";
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code == LOCKED))
 }
 
 /// Whether nobody has it open; nor somebody who does not know the lock, a server of before for one.
@@ -206,9 +269,35 @@ mod tests {
         alone.write(query("UPDATE seal SET text = 'new'"), Durability::Disk).await.unwrap();
         alone.close().await;
         let write = || database.write(query("INSERT INTO seal (text) VALUES ('lost')"), Durability::Disk);
-        let outcome = timeout(Duration::from_secs(2), write()).await;
-        assert!(!matches!(outcome, Ok(Ok(_))), "{outcome:?}");
-        database.sealed_as("new".to_owned());
-        write().await.unwrap();
+        // Not after half a minute, and for good.
+        for _ in 0..2 {
+            let outcome = timeout(Duration::from_secs(2), write()).await;
+            let Ok(Err(error)) = outcome else { panic!("{outcome:?}") };
+            assert!(error.to_string().contains("master key was changed"), "{error}");
+        }
+        let read = query("SELECT 1").fetch_one(database.pool());
+        let outcome = timeout(Duration::from_secs(2), read).await;
+        assert!(outcome.is_ok_and(|read| read.is_err()));
+    }
+
+    /// What is wrong with a file is no other command that has it.
+    #[tokio::test]
+    async fn what_keeps_from_having_it_alone_is_said() {
+        #[derive(Debug)]
+        struct Odd;
+
+        impl Schema for Odd {
+            const PRAGMAS: &[&str] = &["= none"];
+
+            fn migrations(kind: Kind) -> Migrator {
+                Sealed::migrations(kind)
+            }
+        }
+
+        let place = Place::sqlite();
+        let opened = Database::<Odd>::open_alone(&place.url).await;
+        assert!(matches!(&opened, Err(DatabaseError::Open(sqlx::Error::Database(_)))), "{opened:?}");
+        let opened = timeout(Duration::from_secs(9), Database::<Odd>::open(&place.url)).await.unwrap();
+        assert!(matches!(&opened, Err(DatabaseError::Open(sqlx::Error::Database(_)))), "{opened:?}");
     }
 }
