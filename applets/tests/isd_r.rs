@@ -4,12 +4,15 @@
 
 use applets::isd_r::{Personalisation, Preloaded};
 use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber, Structure};
-use card_os::nvm::MemoryNvm;
+use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
 use card_os::{Card, CardProfile, DomainImage, Entropy};
+use core::ops::RangeInclusive;
 use hex_literal::hex;
 use rsp::euicc_info::{EuiccInfo2, RspCapability, UiccCapability};
 use rsp::rat::GetRatResponse;
 use rsp::{Eid, VersionType};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Counting(u8);
 impl Entropy for Counting {
@@ -90,7 +93,7 @@ fn nvm_with(profiles: &[([u8; 10], &[u8])]) -> MemoryNvm {
     nvm
 }
 
-fn card_on(nvm: MemoryNvm) -> Card {
+fn card_on(nvm: impl Nvm + 'static) -> Card {
     let mut card = Card::new(CardProfile::default(), Box::new(nvm), Box::new(Counting(0)), applets::build);
     card.reset();
     card
@@ -685,6 +688,44 @@ fn what_is_asked_for_next_takes_the_place_of_a_change_put_off() {
         open(&mut card);
         assert_eq!(states(&mut card), behind, "{request:02X?}");
     }
+}
+
+/// A memory on a disk that is full at times.
+struct Disk(MemoryNvm, Arc<AtomicBool>);
+
+impl Nvm for Disk {
+    fn get(&self, key: Key) -> Option<&[u8]> {
+        self.0.get(key)
+    }
+    fn keys(&self, range: RangeInclusive<Key>) -> Vec<Key> {
+        self.0.keys(range)
+    }
+    fn apply(&mut self, updates: Vec<Update>) -> Result<(), NvmError> {
+        if self.1.load(Ordering::Relaxed) { Err(NvmError) } else { self.0.apply(updates) }
+    }
+    fn used(&self) -> usize {
+        self.0.used()
+    }
+}
+
+/// A change that cannot be written when the card starts waits for the next start; ISD-R is there meanwhile.
+#[test]
+fn a_start_with_a_full_disk_takes_nothing_away() {
+    let is_full = Arc::new(AtomicBool::new(false));
+    let mut card = card_on(Disk(nvm(), Arc::clone(&is_full)));
+    open(&mut card);
+    dialogue(&mut card, &terminal_profile(&[REFRESH]));
+    assert_eq!(es10(&mut card, &ENABLE_FIRST), hex!("BF3103800100 910B"));
+    is_full.store(true, Ordering::Relaxed);
+    card.reset();
+    open(&mut card);
+    assert_eq!(states(&mut card), [0, 0]);
+    is_full.store(false, Ordering::Relaxed);
+    assert_eq!(states(&mut card), [0, 0]);
+    card.reset();
+    open(&mut card);
+    assert_eq!(states(&mut card), [1, 0]);
+    dialogue(&mut card, "00A4000C022FE2 > 9000");
 }
 
 /// SGP.22 §5.7.19: a change that was put off does not outlive the profile it was about.

@@ -31,7 +31,8 @@ pub type Factory = Box<dyn Fn(ApplicationKind) -> Option<Box<dyn Application>> +
 /// Nothing that must survive is kept in an implementation's fields: they hold session state and what can be worked
 /// out from non-volatile memory. After a reset an application is built anew and [`start`](Self::start)ed.
 pub trait Application: Send {
-    /// Prepares for work after a reset, or when its domain becomes active.
+    /// Prepares for work after a reset, or when its domain becomes active. An application whose start fails answers nothing
+    /// until the next one; but not for writes that memory did not take: those are [`undone`](Self::undone) and no more.
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
         let _ = cx;
         Ok(())
@@ -257,7 +258,7 @@ impl<'n> Context<'_, 'n> {
     /// ADF is current at first, without one the MF. `None` while another domain is active.
     ///
     /// Its current file is beside those of the channels, but what a channel has current and is not shareable is out of
-    /// reach. Where one of its commands is refused, the ones before stay.
+    /// reach, unless this application is selected there. Where one of its commands is refused, the ones before stay.
     pub fn files(&mut self, authority: Authority) -> Option<FileSession<'_, 'n>> {
         let kernel = &mut *self.kernel;
         if self.application.domain != kernel.tree_domain {
@@ -272,7 +273,7 @@ impl<'n> Context<'_, 'n> {
             tree: &mut kernel.tree,
             domain: kernel.tree_domain,
             channels: &kernel.channels,
-            seat: Seat::Own { channel, tree_ahead: &mut kernel.tree_ahead },
+            seat: Seat::Own { application: self.application, channel, tree_ahead: &mut kernel.tree_ahead },
             authority,
             verified: &kernel.verified,
             adf: self.record.adf,

@@ -394,9 +394,12 @@ impl Card {
         }
     }
 
-    /// Starts an application. One that cannot start answers nothing; the others, and the files, are not its hostages.
+    /// Starts an application. One that cannot start answers nothing; the others, and the files, are not its hostages. Where only
+    /// memory did not take its writes, they come with the next start, and until then it is as it was.
     fn start(&mut self, id: ApplicationId) {
-        if self.run(id, 0, |application, cx| application.start(cx)).is_err()
+        if self
+            .run(id, 0, |application, cx| application.start(cx))
+            .is_err_and(|refusal| refusal != StatusWord::MEMORY_PROBLEM)
             && let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id)
         {
             slot.application = None;
@@ -463,7 +466,7 @@ impl Card {
                     return Err(StatusWord::exact_length(1));
                 }
                 // The directory that it inherits would be current twice.
-                self.kernel.channels.admit(&self.kernel.tree, None, &channel.route.clone().into())?;
+                self.kernel.channels.admit(&self.kernel.tree, |_, _| false, &channel.route.clone().into())?;
                 self.kernel.open(number, channel);
                 Ok(if asked == 0 { Response::ok([number]) } else { Response::done() })
             }

@@ -102,18 +102,23 @@ impl Channels {
         self.0.get_mut(usize::from(number))?.take()
     }
 
-    /// Whether a directory, and an EF in it, may be current in a further place: on channel `at`, or in a session beside the
-    /// channels.
+    /// Whether a directory, and an EF in it, may be current in a further place, beside all channels but its `own`.
     ///
     /// What one channel has current and is not shareable is out of reach for all others, by whatever name they call it.
-    /// TS 102 221 §8.8. Current are a directory and an EF, not the directories around; and the MF is shared by all.
-    pub(crate) fn admit(&self, tree: &FileTree, at: Option<u8>, place: &Place) -> Result<(), StatusWord> {
+    /// TS 102 221 §8.8. Current are a directory and an EF, not the directories around; and the MF is shared by all, also by
+    /// another name.
+    pub(crate) fn admit(
+        &self,
+        tree: &FileTree,
+        own: impl Fn(u8, &Channel) -> bool,
+        place: &Place,
+    ) -> Result<(), StatusWord> {
         let shareable = |number| tree.get(number).is_none_or(File::is_shareable);
         let collide = |wanted: FileNumber, current: FileNumber| {
             let body = tree.body(wanted);
-            tree.body(current) == body && ![wanted, current, body].into_iter().all(shareable)
+            body != FileNumber::MF && tree.body(current) == body && ![wanted, current, body].into_iter().all(shareable)
         };
-        let taken = self.iter().filter(|(number, _)| Some(*number) != at).any(|(_, channel)| {
+        let taken = self.iter().filter(|(number, channel)| !own(*number, channel)).any(|(_, channel)| {
             collide(place.route.df(), channel.route.df())
                 || channel.current_ef.is_some_and(|current| collide(place.file, current))
         });

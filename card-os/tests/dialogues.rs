@@ -441,8 +441,7 @@ fn changes_of_an_image_are_undone() {
     let mut image = image();
     let large = FileKind::Ef(Structure::Transparent { size: 100_000 });
     let rule = rule(FileId::MF_ARR, 1);
-    let file =
-        image.add_file(File::new(FileId(0x2F10), FileNumber::MF, large, rule.clone()), vec![7; 100_000]).unwrap();
+    let file = image.add_file(File::new(FileId(0x2F10), FileNumber::MF, large, rule), vec![7; 100_000]).unwrap();
     let (before, size) = (written(image.clone()), image.size());
 
     image.begin();
@@ -450,9 +449,9 @@ fn changes_of_an_image_are_undone() {
     image.write_content(file, 11, &[4]).unwrap();
     assert_eq!(image.write_content(file, 99_999, &[1, 2]), None);
     assert_eq!(image.write_content(file, usize::MAX, &[1]), None);
-    let df = image.add_file(File::new(FileId(0x5F10), FileNumber::MF, FileKind::Df, rule.clone()), vec![]).unwrap();
+    let df = image.add_file(File::new(FileId(0x5F10), FileNumber::MF, FileKind::Df, rule), vec![]).unwrap();
     let small = FileKind::Ef(Structure::Transparent { size: 50_000 });
-    let below = image.add_file(File::new(FileId(0x4F01), df, small, rule.clone()), vec![9; 50_000]).unwrap();
+    let below = image.add_file(File::new(FileId(0x4F01), df, small, rule), vec![9; 50_000]).unwrap();
     let adf = FileKind::Adf(Aid::new(&[0xA0; 7]).unwrap());
     image.add_file(File::new(FileId(0x7FD9), FileNumber::MF, adf, rule), vec![]).unwrap();
     image.write_content(below, 0, &[1]).unwrap();

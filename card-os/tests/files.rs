@@ -296,6 +296,49 @@ fn a_directory_that_is_not_shareable_is_one_channels() {
     assert_eq!(fcp[..6], hex!("6220 8202 3821"), "its descriptor says so");
 }
 
+/// The MF is shared by all by whatever name: a link to it that is not shareable shuts nobody out.
+#[test]
+fn a_link_to_the_mf_is_the_mf() {
+    let mut image = image();
+    let rule = AccessReference { arr: FileId::MF_ARR, record: 1 };
+    let link = File {
+        link: Some(FileNumber::MF),
+        shareable: false,
+        ..File::new(FileId(0x7F42), FileNumber::MF, FileKind::Df, rule)
+    };
+    image.add_file(link, vec![]).unwrap();
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image, vec![], None).unwrap();
+    let mut card = card_on(Box::new(nvm));
+    dialogue(
+        &mut card,
+        "0070000001 > 01 9000
+         00A4000C02 7F42 > 9000
+         01A4000C02 3F00 > 9000
+         01A4000C02 7F42 > 9000
+         00A4000C02 7F42 > 9000
+         0070000001 > 02 9000
+         0170000001 > 03 9000",
+    );
+}
+
+/// An application works on its own files where the terminal has it selected, with its ADF current that is not shareable.
+#[test]
+fn a_session_of_the_application_that_is_selected() {
+    let mut image = image();
+    let adf = image.tree().adf(&LAB_AID).unwrap();
+    image.file_mut(adf).unwrap().shareable = false;
+    let mut nvm = MemoryNvm::default();
+    Card::format(&mut nvm, image, vec![], None).unwrap();
+    let mut card = card_on(Box::new(nvm));
+    dialogue(
+        &mut card,
+        "00A4040C07 A0000000871002 > 9000
+         80E200000E 07 00A4000C026F07 05 00B0000001 > 6105
+         00C0000005 > 9000 05 9000 9000",
+    );
+}
+
 /// ISO/IEC 7816-3 §10.3.3: a command answered `6CXX` was not carried out, whether it is repeated or not.
 #[test]
 fn a_wrong_le_changes_nothing() {

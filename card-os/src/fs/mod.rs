@@ -29,7 +29,7 @@ pub(crate) use navigate::{Place, Route, after_select, by, wants_answer};
 pub(crate) use pin::{Pins, SE_APPLICATION_PIN, Verified};
 
 use crate::channel::{Channel, Channels};
-use crate::domain::DomainId;
+use crate::domain::{ApplicationId, DomainId};
 use crate::nvm::{Key, Partition, Transaction};
 use apdu::{Command, Ins, Response, StatusWord};
 
@@ -62,8 +62,8 @@ pub struct FileSession<'a, 'nvm> {
 pub(crate) enum Seat<'a> {
     /// On a logical channel.
     Channel(u8),
-    /// With an application, beside the channels; the flag says that the tree is ahead of memory.
-    Own { channel: Box<Channel>, tree_ahead: &'a mut bool },
+    /// With this application, beside the channels; the flag says that the tree is ahead of memory.
+    Own { application: ApplicationId, channel: Box<Channel>, tree_ahead: &'a mut bool },
 }
 
 impl FileSession<'_, '_> {
@@ -75,7 +75,7 @@ impl FileSession<'_, '_> {
         let effects = core::mem::take(&mut self.effects);
         let on_refusal = core::mem::take(&mut self.on_refusal);
         match (&outcome, &mut self.seat) {
-            (Ok(_), Seat::Own { channel, tree_ahead }) => {
+            (Ok(_), Seat::Own { channel, tree_ahead, .. }) => {
                 let (nvm, domain) = (&*self.nvm, self.domain);
                 **tree_ahead |= !effects.tree.is_empty();
                 // A PIN that an application has verified is not thereby verified for the terminal.
@@ -165,11 +165,15 @@ impl FileSession<'_, '_> {
 
     /// The sharing rule: whether this session may have a place current, its directory and its EF.
     fn admit(&self, place: &Place) -> Result<(), StatusWord> {
-        let at = match self.seat {
-            Seat::Channel(number) => Some(number),
-            Seat::Own { .. } => None,
-        };
-        self.channels.admit(self.tree, at, place)
+        self.channels.admit(
+            self.tree,
+            |number, channel| match self.seat {
+                Seat::Channel(at) => number == at,
+                // Where the terminal has the same application selected, it is at that application's files.
+                Seat::Own { application, .. } => channel.application == Some(application),
+            },
+            place,
+        )
     }
 
     /// Makes a file current, unless it is not shareable and current elsewhere. SELECT, and every command that names its file,
