@@ -3,7 +3,7 @@
 use super::locked::Locked;
 use super::manufacture::{Entries, name, number};
 use super::{FORMAT, ImageError, Manufacture};
-use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
+use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Partition, Update};
 use core::fmt;
 use core::ops::RangeInclusive;
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -33,6 +33,8 @@ pub struct FileNvm {
     writing: Writing,
     copy: MemoryNvm,
     manufacture: Manufacture,
+    /// Number of its layout: raised with the first file descriptor that is written.
+    format: u32,
 }
 
 /// What is known of the file.
@@ -117,8 +119,9 @@ impl FileNvm {
 
     pub(super) fn open_on(path: &Path, storage: impl StorageBackend) -> Result<Self, ImageError> {
         let storage = Locked::new(storage);
-        let (database, manufacture, copy) = open_database(path, storage.clone())?;
-        Ok(Self { path: path.to_owned(), storage, writing: Writing::Open(Box::new(database)), copy, manufacture })
+        let (database, (manufacture, format), copy) = open_database(path, storage.clone())?;
+        let writing = Writing::Open(Box::new(database));
+        Ok(Self { path: path.to_owned(), storage, writing, copy, manufacture, format })
     }
 
     /// What the card was made as.
@@ -145,16 +148,21 @@ impl FileNvm {
             }
         }
         let Writing::Open(database) = &self.writing else { return Err(ImageError::Changed(self.path.clone())) };
-        commit(database, updates).map_err(|error| {
+        let raises = self.format < FORMAT && updates.iter().any(is_file_descriptor);
+        commit(database, updates, raises).map_err(|error| {
             // The database answers to nothing any more.
             self.writing = Writing::Failed(updates.to_vec());
             ImageError::database(&self.path, error)
-        })
+        })?;
+        if raises {
+            self.format = FORMAT;
+        }
+        Ok(())
     }
 
     /// Opens the database anew, and makes it hold the copy.
     fn open_again(&self, failed: &[Update]) -> Result<Database, ImageError> {
-        let (database, manufacture, found) = open_database(&self.path, self.storage.clone())?;
+        let (database, (manufacture, _), found) = open_database(&self.path, self.storage.clone())?;
         // The write that failed may have reached the disk all the same.
         let mut written = self.copy.clone();
         let written = written.apply(failed.to_vec()).map(|()| written);
@@ -163,7 +171,7 @@ impl FileNvm {
         }
         let back = difference(&found, &self.copy);
         if !back.is_empty() {
-            commit(&database, &back).map_err(|error| ImageError::database(&self.path, error))?;
+            commit(&database, &back, false).map_err(|error| ImageError::database(&self.path, error))?;
         }
         tracing::info!("{}: the card can be written to again", self.path.display());
         Ok(database)
@@ -177,9 +185,18 @@ fn difference(found: &MemoryNvm, copy: &MemoryNvm) -> Vec<Update> {
     gone.chain(other.map(|(key, value)| Update::Insert(key, value.to_vec()))).collect()
 }
 
-/// Puts updates into the card's memory, all or none.
-fn commit(database: &Database, updates: &[Update]) -> Result<(), redb::Error> {
+/// Whether an update writes a file descriptor, whose layout is younger than an image may be.
+fn is_file_descriptor(update: &Update) -> bool {
+    matches!(update, Update::Insert(key, _) if Key::all(Partition::File, key.domain()).contains(key))
+}
+
+/// Puts updates into the card's memory, all or none; `raises`: with them the layout becomes that of this release, so that an
+/// older one leaves the image alone instead of losing what it does not know.
+fn commit(database: &Database, updates: &[Update], raises: bool) -> Result<(), redb::Error> {
     write(database, |transaction| {
+        if raises {
+            transaction.open_table(CARD)?.insert(name::FORMAT, &u64::from(FORMAT).to_be_bytes()[..])?;
+        }
         let mut table = transaction.open_table(MEMORY)?;
         for update in updates {
             match update {
@@ -247,7 +264,10 @@ fn write(
 }
 
 /// Opens the database on the file: what the card was made as, and all it remembers.
-fn open_database(path: &Path, storage: impl StorageBackend) -> Result<(Database, Manufacture, MemoryNvm), ImageError> {
+fn open_database(
+    path: &Path,
+    storage: impl StorageBackend,
+) -> Result<(Database, (Manufacture, u32), MemoryNvm), ImageError> {
     // An empty file is an empty database to redb; here it is nothing.
     if storage.len().map_err(|cause| ImageError::io(path, cause))? == 0 {
         return Err(ImageError::NotACardImage(path.to_owned()));
@@ -256,13 +276,13 @@ fn open_database(path: &Path, storage: impl StorageBackend) -> Result<(Database,
     let (entries, memory) = load(&database).map_err(|error| ImageError::database(path, error))?;
     let incomplete = |name| ImageError::damaged(path, &format_args!("its entry \"{name}\" is missing or wrong"));
     let found = number(&entries, name::FORMAT).map_err(incomplete)?;
-    match u32::try_from(found).unwrap_or(u32::MAX) {
+    let format = match u32::try_from(found).unwrap_or(u32::MAX) {
         0 => return Err(incomplete(name::FORMAT)),
-        1..=FORMAT => {}
+        format @ 1..=FORMAT => format,
         found => return Err(ImageError::NewerFormat { path: path.to_owned(), found }),
-    }
+    };
     let manufacture = Manufacture::from_entries(&entries).map_err(incomplete)?;
-    Ok((database, manufacture, memory))
+    Ok((database, (manufacture, format), memory))
 }
 
 fn load(database: &Database) -> Result<(Entries, MemoryNvm), redb::Error> {
@@ -284,7 +304,6 @@ fn load(database: &Database) -> Result<(Entries, MemoryNvm), redb::Error> {
 pub(super) mod tests {
     use super::*;
     use card_os::CardProfile;
-    use card_os::nvm::Partition;
     use core::ops::Bound;
     use redb::BackendError;
     use std::sync::Arc;
@@ -424,9 +443,39 @@ pub(super) mod tests {
             .unwrap();
         };
         set(u64::from(FORMAT) + 1);
-        assert!(matches!(FileNvm::open(&path), Err(ImageError::NewerFormat { found: 2, .. })));
+        assert!(matches!(FileNvm::open(&path), Err(ImageError::NewerFormat { found: 3, .. })));
         set(0);
         assert!(matches!(FileNvm::open(&path), Err(ImageError::Damaged { .. })));
+    }
+
+    /// An image of version 0.1.0 stays one that it can read until a file descriptor is written.
+    #[test]
+    fn the_layout_is_raised_with_the_first_file_descriptor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = image(&directory);
+        let layout = |set: Option<u64>| {
+            let database = Database::open(&path).unwrap();
+            write(&database, |transaction| {
+                let mut table = transaction.open_table(CARD)?;
+                if let Some(format) = set {
+                    table.insert(name::FORMAT, &format.to_be_bytes()[..])?;
+                }
+                Ok(())
+            })
+            .unwrap();
+            number(&load(&database).unwrap().0, name::FORMAT).unwrap()
+        };
+        assert_eq!(layout(None), u64::from(FORMAT));
+        assert_eq!(layout(Some(1)), 1);
+        let mut nvm = FileNvm::open(&path).unwrap();
+        nvm.apply(vec![Update::Insert(Key::new(Partition::Content, 1, 7), vec![1])]).unwrap();
+        nvm.apply(vec![Update::Remove(Key::new(Partition::File, 1, 7))]).unwrap();
+        drop(nvm);
+        assert_eq!(layout(None), 1);
+        let mut nvm = FileNvm::open(&path).unwrap();
+        nvm.apply(vec![Update::Insert(Key::new(Partition::File, 1, 7), vec![1])]).unwrap();
+        drop(nvm);
+        assert_eq!(layout(None), u64::from(FORMAT));
     }
 
     #[test]

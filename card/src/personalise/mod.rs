@@ -224,7 +224,7 @@ impl Uicc {
 pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
     let capability = claimed(&description.claims)?;
     let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false, capability };
-    let (files, _) = profiles::install(1, &description.profile.package, limits)?;
+    let (files, _) = profiles::install(1, &description.profile.package, limits, true)?;
     finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))
 }
 
@@ -434,6 +434,28 @@ mod tests {
             header.mandatory_services = saip::header::ServicesList::new(services);
         }
         saip::encode_package(&elements).into()
+    }
+
+    /// A laboratory's package with the test algorithm and keys of its own: the refusal says how it is taken, and so it is.
+    #[test]
+    fn own_keys_with_the_test_algorithm_are_operational_if_said_so() {
+        let (k, opc) =
+            (Key::new(&hex!("1F8E03A5D27746B9C05D6E9A3B7C8811")), Key::new(&hex!("92C4E7016BD83F5AA1776C0D4E9F2B38")));
+        let mut elements = build(&Subscriber::new(ICCIDS[0], "001010123456789", k, opc)).unwrap();
+        let Some(saip::ProfileElement::Header(header)) = elements.first_mut() else { panic!() };
+        let services = header.mandatory_services.iter().chain([Service::USIM_TEST_ALGORITHM]).collect::<Vec<_>>();
+        header.mandatory_services = saip::header::ServicesList::new(services);
+        let package = ProfileToLoad::from(saip::encode_package(&elements));
+        let (description, mut entropy) = describe(vec![package.clone()]);
+        let refusal = euicc(&description, &mut entropy).map(|_| ()).unwrap_err().to_string();
+        assert!(refusal.contains("--class operational"), "{refusal}");
+        let as_test = ProfileToLoad { class: Some(rsp::metadata::ProfileClass::TEST), ..package.clone() };
+        let (description, mut entropy) = describe(vec![as_test]);
+        let refusal = euicc(&description, &mut entropy).map(|_| ()).unwrap_err().to_string();
+        assert!(!refusal.contains("--class"), "it was said: {refusal}");
+        let operational = ProfileToLoad { class: Some(rsp::metadata::ProfileClass::OPERATIONAL), ..package };
+        let (description, mut entropy) = describe(vec![operational]);
+        euicc(&description, &mut entropy).unwrap();
     }
 
     /// Name and class are those of the header, as at an SM-DP+, unless they are said. What a test profile is called is not

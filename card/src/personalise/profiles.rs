@@ -7,6 +7,7 @@ use card_os::DomainImage;
 use card_os::fs::FileId;
 use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::ProfileClass;
+use rsp::notification::ErrorReason;
 use rsp::{SubjectKeyIdentifier, Text};
 use saip::header::{ProfileHeader, Service};
 use saip::{ProfileElement, Splitter};
@@ -64,7 +65,9 @@ pub(super) fn load(
     for (number, profile) in (1..).zip(profiles) {
         let class = profile.class(number)?;
         let test_profile = class == ProfileClass::TEST;
-        let (image, header_iccid) = install(number, &profile.package, Limits { memory: free, test_profile, ..limits })?;
+        let is_said = profile.metadata.is_some() || profile.class.is_some();
+        let (image, header_iccid) =
+            install(number, &profile.package, Limits { memory: free, test_profile, ..limits }, is_said)?;
         free = free.saturating_sub(image.size());
         let metadata = match &profile.metadata {
             Some(metadata) => metadata.clone(),
@@ -83,15 +86,24 @@ pub(super) fn load(
     Ok((images, preloaded))
 }
 
-/// The domain a package describes, and its ICCID.
+/// The domain a package describes, and its ICCID. `is_said`: its class is not only what follows from the
+/// header.
 pub(super) fn install(
     number: usize,
     package: &[u8],
     limits: Limits,
+    is_said: bool,
 ) -> Result<(DomainImage, rsp::Iccid), PersonalisationError> {
     let profile = interpret(package, limits).map_err(|Failure { reason, response }| {
         let detail = response.map_or_else(String::new, |response| format!(": {response}"));
-        PersonalisationError::Profile { number, reason: format!("{reason}{detail}") }
+        // A laboratory's own keys with the test algorithm.
+        let advice = if reason == ErrorReason::TEST_PROFILE_INVALID_NAA_KEY && !is_said {
+            "; it demands the test algorithm, so that it is taken for a test profile, whose keys are public: one with keys of its \
+             own is operational (--class operational)"
+        } else {
+            ""
+        };
+        PersonalisationError::Profile { number, reason: format!("{reason}{detail}{advice}") }
     })?;
     Ok((profile.image, profile.iccid))
 }
