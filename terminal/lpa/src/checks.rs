@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rsp::certificate::{Certificate, Role};
 
-use crate::error::LpaError;
+use crate::error::{LpaError, TimeLimit};
 use crate::server::Es9Client;
 
 /// Longest time a download may take, unless told otherwise. What a person takes to answer is not counted.
@@ -127,12 +127,14 @@ pub(crate) fn verify_tls(server: &dyn Es9Client, signs_with: &Certificate, kind:
 pub(crate) struct Deadline {
     at: Option<Instant>,
     limit: Duration,
+    /// How much of that this is for one.
+    share: Duration,
 }
 
 impl Deadline {
     /// From now on. One too far away to be counted is none.
     pub(crate) fn start(limit: Duration) -> Self {
-        Self { at: Instant::now().checked_add(limit), limit }
+        Self { at: Instant::now().checked_add(limit), limit, share: limit }
     }
 
     /// Tells the server how long it has.
@@ -153,15 +155,19 @@ impl Deadline {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// The share of one in so many of what is left.
+    /// The share of one in so many of what is left: an even one, but enough for a handshake as long as there is any.
     pub(crate) fn share(self, of: usize) -> Self {
+        const LEAST: Duration = Duration::from_secs(10);
         let of = u32::try_from(of).unwrap_or(u32::MAX).max(1);
-        Self { at: self.left().and_then(|left| Instant::now().checked_add(left / of)), ..self }
+        let Some(left) = self.left() else { return self };
+        let share = (left / of).max(LEAST).min(left);
+        Self { at: Instant::now().checked_add(share), share, ..self }
     }
 
-    /// The whole of it, in seconds.
-    pub(crate) const fn seconds(self) -> u64 {
-        self.limit.as_secs()
+    /// As the limit of a report that it ends.
+    pub(crate) fn of_report(self) -> TimeLimit {
+        let seconds = |time: Duration| time.saturating_add(Duration::from_millis(500)).as_secs();
+        TimeLimit::Report { share: seconds(self.share), whole: seconds(self.limit) }
     }
 
     /// What a person takes to answer is not counted.

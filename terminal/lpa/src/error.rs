@@ -276,8 +276,13 @@ pub enum TimeLimit {
     Exchange(u64),
     /// That of the procedure the exchange is part of.
     Procedure,
-    /// That of reporting, in seconds.
-    Report(u64),
+    /// That of reporting.
+    Report {
+        /// What of it one recipient has, in seconds.
+        share: u64,
+        /// All of it, in seconds.
+        whole: u64,
+    },
 }
 
 impl fmt::Display for TimeLimit {
@@ -285,8 +290,11 @@ impl fmt::Display for TimeLimit {
         match self {
             Self::Exchange(seconds) => write!(f, "within {seconds} s (--exchange-timeout)"),
             Self::Procedure => f.write_str("before the time for the whole was over (--download-timeout)"),
-            Self::Report(seconds) => {
-                write!(f, "before the {seconds} s for reporting were over (--notification-timeout)")
+            Self::Report { share, whole } if share == whole => {
+                write!(f, "before the {whole} s for reporting were over (--notification-timeout)")
+            }
+            Self::Report { share, whole } => {
+                write!(f, "before its {share} s of the {whole} s for reporting were over (--notification-timeout)")
             }
         }
     }

@@ -123,7 +123,7 @@ pub fn delete_profile<T: Transport>(euicc: &mut Euicc<T>, profile: ProfileIdenti
 /// alone: the others are served. A number that does not exist is an error.
 ///
 /// All of it ends within [`Retry::limit`]; each recipient has an even share of what is left, so that a silent one leaves the
-/// others theirs. What is not delivered by then stays on the eUICC.
+/// others theirs, but ten seconds as long as they are there. What is not delivered by then stays on the eUICC.
 pub fn process<T: Transport>(
     euicc: &mut Euicc<T>,
     server: &mut dyn Es9Client,
@@ -231,7 +231,7 @@ pub(crate) fn deliver(
     tell: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), ServerError> {
     let (seq_number, address) = (metadata.seq_number, metadata.notification_address.as_str());
-    let over = || ServerError::TooSlow { address: address.into(), limit: TimeLimit::Report(deadline.seconds()) };
+    let over = || ServerError::TooSlow { address: address.into(), limit: deadline.of_report() };
     deadline.verify().map_err(|_| over())?;
     let (event, within) = (metadata.profile_management_operation, deadline.left());
     tell(Progress::NotificationSending { seq_number, event, address, within });
@@ -454,10 +454,30 @@ mod tests {
         assert_eq!(outcomes(&done), [(1, "failed"), (2, "removed"), (3, "held back"), (4, "removed")]);
         assert_eq!(server.calls.len(), 3);
         assert_eq!((clock.given, clock.delayed), (vec![(1, 20), (2, 20), (4, 60)], 0));
+        let share = Deadline::start(REPORT_LIMIT).share(3).of_report();
+        assert_eq!(share.to_string(), "before its 20 s of the 60 s for reporting were over (--notification-timeout)");
         assert_eq!(server.until, None, "what comes later has its own time");
         assert_eq!(euicc.notifications().unwrap().len(), 2);
         let Outcome::Failed(error) = &done[0].outcome else { panic!() };
         assert!(error.to_string().contains("within 60 s (--exchange-timeout)"), "{error}");
+    }
+
+    /// Many recipients leave each the time for an answer, as long as there is any.
+    #[test]
+    fn a_share_is_enough_for_an_answer() {
+        let all: Vec<String> = (0..30).map(|number| format!("r{number}.example")).collect();
+        let mut euicc = euicc(all.iter().zip(1..).map(|(address, number)| metadata(number, address)).collect());
+        let mut server = FakeServer::new(|_, _| HttpResponse { status: 204, body: vec![] });
+        let mut clock = Clock::default();
+        process(&mut euicc, &mut server, &Selection::All, true, AT_ONCE, &mut clock).unwrap();
+        let given: Vec<u64> = clock.given.iter().map(|(_, seconds)| *seconds).collect();
+        assert_eq!(given[..25], [10; 25]);
+        assert_eq!(given[25..], [12, 15, 20, 30, 60]);
+        let of = |limit| Deadline::start(Duration::from_secs(limit)).share(30).of_report();
+        assert_eq!(
+            (of(600), of(4)),
+            (TimeLimit::Report { share: 20, whole: 600 }, TimeLimit::Report { share: 4, whole: 4 })
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Chains in which certificates call their policies critical. RFC 5280 section 6.1
 //!
 //! webpki refuses each critical extension that it does not process, and certificate policies are one. In SGP.22 they say
-//! the role of a certificate, which is looked at here, and many an issuer calls them critical. So such chains are verified
-//! here, as webpki would; what has no such certificate is left to it. Signatures are those of SGP.22.
+//! the role of a certificate, which is looked at here, and many an issuer calls them critical. So chains that webpki refuses
+//! for that are verified here, as it would; all others are left to it. Signatures are those of SGP.22.
 
 use apdu::tlv::{Tag, Tlv, Writer};
 use crypto::provider::Deterministic;
@@ -203,6 +203,38 @@ mod tests {
             Error::InvalidCertificate(why) => crate::https::fault::certificate(&why).0,
             other => panic!("{other}"),
         })
+    }
+
+    /// A chain that webpki takes is left to it, whatever else the server sends: here name constraints, which it processes, and
+    /// a certificate with critical policies that leads nowhere.
+    #[test]
+    fn what_webpki_takes_is_taken() {
+        let (ci, by_ci) = ca(None, &|parameters| {
+            parameters.name_constraints = Some(rcgen::NameConstraints {
+                permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("example".into())],
+                excluded_subtrees: vec![],
+            });
+        });
+        let good = server(&by_ci, &|parameters| parameters.custom_extensions = vec![]);
+        let (_, by_other) = ca(None, &|_| {});
+        let stray = CertificateDer::from(server(&by_other, &|_| {}));
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = crate::https::verify::Verifier::new(&[ci], &provider, false, true).unwrap();
+        let (name, at) = (
+            ServerName::try_from("smdp.example").unwrap(),
+            UnixTime::since_unix_epoch(core::time::Duration::from_secs(NOW)),
+        );
+        for others in [vec![], vec![stray]] {
+            rustls::client::danger::ServerCertVerifier::verify_server_cert(
+                &verifier,
+                &CertificateDer::from(good.clone()),
+                &others,
+                &name,
+                &[],
+                at,
+            )
+            .unwrap();
+        }
     }
 
     #[test]

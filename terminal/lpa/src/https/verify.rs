@@ -77,9 +77,13 @@ impl Anchor {
         ocsp: &[u8],
         at: UnixTime,
     ) -> Result<(), rustls::Error> {
-        match (&self.certificate, Chain::with_critical_policies(certificate, others)) {
-            (Some(anchor), Some(chain)) => chain.verify(anchor, name, at),
-            _ => self.verifier.verify_server_cert(certificate, others, name, ocsp, at).map(drop),
+        match (self.verifier.verify_server_cert(certificate, others, name, ocsp, at), &self.certificate) {
+            // What webpki has no name of its own for in rustls: a critical extension among others.
+            (Err(error @ rustls::Error::InvalidCertificate(Fault::Other(_))), Some(anchor)) => {
+                Chain::with_critical_policies(certificate, others)
+                    .map_or(Err(error), |chain| chain.verify(anchor, name, at))
+            }
+            (outcome, _) => outcome.map(drop),
         }
     }
 
