@@ -1,6 +1,6 @@
 //! Reading a SEQUENCE element by element, for people: one that is missing or malformed hides no other.
 //!
-//! What is carried out, verified or passed on is read as a whole, by [`decode`](crate::decode).
+//! What is carried out, verified or passed on is read as a whole, by [`decode`].
 
 use apdu::tlv::{Reader, Tag, Tlv, Writer};
 

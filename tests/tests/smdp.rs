@@ -186,7 +186,10 @@ fn a_key_is_changed_whatever_is_damaged() {
     let (told, rotated) = rotate("smdp", &desk.place.url);
     let damaged = told["damaged"][0]["name"].as_str().expect("an ICCID").to_owned();
     assert!(!rotated.status.success() && told["profiles"] == 1 && told["damaged"][0]["what"] == "package", "{told}");
-    assert!(rotated.stderr.contains(&damaged) && rotated.stderr.contains("puts a profile's package in again"), "{rotated:#?}");
+    assert!(
+        rotated.stderr.contains(&damaged) && rotated.stderr.contains("puts a profile's package in again"),
+        "{rotated:#?}"
+    );
     for arguments in [&["list"][..], &["show", &damaged]] {
         let mut command = command(&state, ["smdp", "profile"]);
         let listed = run(command.args(arguments).args(["--db", &desk.place.url])).success();
