@@ -67,7 +67,7 @@ impl Output {
 fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let printed = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-    // The kind stays: whoever read may have seen enough.
+    // The kind stays: a closed pipe is no error for callers that expect it.
     printed.map_err(|error| io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
 }
 

@@ -571,7 +571,7 @@ mod tests {
         assert!(!read(&deep, true), "nothing within");
     }
 
-    /// Whoever has full access is refused what nobody is allowed, however it is put.
+    /// Full access does not open what is never allowed, in whatever form the rule says so.
     #[test]
     fn never_in_other_words() {
         for (record, never) in [

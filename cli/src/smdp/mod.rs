@@ -140,8 +140,8 @@ impl DatabaseArguments {
     }
 
     /// The same, waiting so long for a server that is not up yet; with the key its secrets are sealed with.
-    async fn open_within(&self, context: &Context, patience: Duration) -> Result<(SqlStore, Arc<MasterKey>), Failure> {
-        self.open_as(context, Opening::Shared(patience)).await
+    async fn open_within(&self, context: &Context, timeout: Duration) -> Result<(SqlStore, Arc<MasterKey>), Failure> {
+        self.open_as(context, Opening::Shared(timeout)).await
     }
 
     async fn open_as(&self, context: &Context, how: Opening) -> Result<(SqlStore, Arc<MasterKey>), Failure> {
@@ -152,13 +152,13 @@ impl DatabaseArguments {
         let named = |error: OpenError| Failure::from(error).while_doing(&without_password(&url));
         let file = self.key_file(context)?;
         let shown = file.path().display();
-        let patience = match how {
-            Opening::Shared(patience) => patience,
+        let timeout = match how {
+            Opening::Shared(timeout) => timeout,
             Opening::Alone => Duration::ZERO,
         };
         let is_lost = !file.path().exists()
             && is_there(&url)
-            && SqlStore::is_sealed(&url, patience).await.map_err(named)?
+            && SqlStore::is_sealed(&url, timeout).await.map_err(named)?
             // Somebody else may have made both in between.
             && !file.path().exists();
         if is_lost {
@@ -167,7 +167,7 @@ impl DatabaseArguments {
             )));
         }
         let open = async |key: &Arc<MasterKey>| match how {
-            Opening::Shared(patience) => SqlStore::open_within(&url, Arc::clone(key), patience).await,
+            Opening::Shared(timeout) => SqlStore::open_within(&url, Arc::clone(key), timeout).await,
             Opening::Alone => SqlStore::open_alone(&url, Arc::clone(key)).await,
         };
         let key = Arc::new(file.key()?);

@@ -127,9 +127,9 @@ impl<S: Schema> Database<S> {
     }
 
     /// The same for who may be there before the database is: a PostgreSQL that takes no connections yet, and a database that
-    /// somebody has alone, are waited for, so long at most, and the log says so once. Whoever has just ended may still be
-    /// seen, and makes a file for a moment: the latter is waited for a few seconds in any case. Whatever else is wrong is said
-    /// at once.
+    /// somebody has alone, are waited for, so long at most, and the log says so once. A process that has just ended may
+    /// still be seen, and one that makes a file has it alone for a moment: that is waited for a few seconds in any case. Other
+    /// errors are returned at once.
     pub async fn open_within(url: &str, patience: Duration) -> Result<Self, DatabaseError> {
         install_default_drivers();
         let (pool, seal) = (AnyPoolOptions::new(), Arc::<Seal>::default());
