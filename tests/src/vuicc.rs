@@ -139,9 +139,17 @@ impl SmDp {
     /// # Panics
     /// If it does not come up.
     pub fn serve(folder: &Path) -> Self {
+        Self::serve_with(folder, &[])
+    }
+
+    /// The same with more `options` of `vuicc smdp serve`.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn serve_with(folder: &Path, options: &[&str]) -> Self {
         let (state, database) = (folder.join("state"), unused(folder, "smdp.db"));
         let mut serve = command(&state, ["smdp", "serve", "--json", "--listen", "127.0.0.1:0", "--db"]);
-        let mut process = Process::start(serve.arg(&database), folder);
+        let mut process = Process::start(serve.arg(&database).args(options), folder);
         let mut address = None;
         process.wait_until("its address", |process| {
             let line = process.log().lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -184,6 +192,14 @@ impl SmDp {
     /// If that fails.
     pub fn cancel(&self, iccid: &str) {
         self.profile(&["cancel", iccid]);
+    }
+
+    /// Ends an order by decree, whatever the state of the profile.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn reset(&self, iccid: &str) {
+        self.ask(&["profile", "reset", iccid, "--yes"]);
     }
 
     /// The state of a profile, by its specification name.

@@ -158,17 +158,53 @@ fn the_default_smdp_knows_the_card_by_its_eid() {
 #[test]
 fn a_confirmation_code_must_be_the_right_one() {
     with_lpac(|desk| {
-        let smdp = desk.serve();
+        let smdp = desk.serve_with(&["--keep-rejected"]);
         let code = ["--confirmation-code", "2468"];
         let first = smdp.offer(&desk.package(1), &code);
         let (at, why) = desk.refused(&[&download(&smdp, &first)[..], &["-c", "1357"]].concat());
         assert_eq!(at, "es9p_get_bound_profile_package", "{why}");
-        // After any failure lpac cancels, as if the user had rejected the profile. The order stays open for another try.
+        // After any failure lpac cancels, as if the user had rejected the profile, which ends an order unless it is kept.
         assert_eq!(smdp.state_of(&iccid(1)), "Released");
         // Asked for and not given.
         assert_eq!(desk.refused(&download(&smdp, &first)).0, "es10b_prepare_download");
         assert_eq!(desk.done(&["profile", "list"]), json!([]));
         assert_eq!(desk.done(&[&download(&smdp, &first)[..], &["-c", "2468"]].concat())["iccid"], iccid(1));
+    });
+}
+
+/// lpac's way out of a mistyped code is a rejection, and that ends an order.
+#[test]
+fn a_rejected_order_ends_and_is_reset() {
+    with_lpac(|desk| {
+        let smdp = desk.serve();
+        let first = smdp.offer(&desk.package(1), &["--confirmation-code", "2468", "--reusable"]);
+        desk.refused(&[&download(&smdp, &first)[..], &["-c", "1357"]].concat());
+        assert_eq!(smdp.state_of(&iccid(1)), "Released", "a reusable order stays");
+        smdp.reset(&iccid(1));
+        let second = smdp.order(&iccid(1), &["--confirmation-code", "2468"]);
+        desk.refused(&[&download(&smdp, &second)[..], &["-c", "1357"]].concat());
+        assert_eq!(smdp.state_of(&iccid(1)), "Error");
+        smdp.reset(&iccid(1));
+        let third = smdp.order(&iccid(1), &[]);
+        assert_eq!(desk.done(&download(&smdp, &third))["iccid"], iccid(1));
+    });
+}
+
+/// The card is thrown away, and another one gets the profile.
+#[test]
+fn a_profile_of_a_lost_card_is_reset() {
+    with_lpac(|desk| {
+        let smdp = desk.serve();
+        let first = smdp.offer(&desk.package(1), &[]);
+        desk.done(&download(&smdp, &first));
+        desk.done(&["notification", "process", "-a", "-r"]);
+        assert_eq!(smdp.state_of(&iccid(1)), "Installed");
+        smdp.reset(&iccid(1));
+        desk.done(&["profile", "delete", &iccid(1)]);
+        let second = smdp.order(&iccid(1), &[]);
+        assert_eq!(desk.done(&download(&smdp, &second))["iccid"], iccid(1));
+        desk.done(&["notification", "process", "-a", "-r"]);
+        assert_eq!(smdp.state_of(&iccid(1)), "Installed");
     });
 }
 
@@ -288,7 +324,11 @@ fn with_lpac(test: impl FnOnce(&mut Desk<'_>)) {
 
 impl Desk<'_> {
     fn serve(&self) -> SmDp {
-        SmDp::serve(self.folder.path())
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, options: &[&str]) -> SmDp {
+        SmDp::serve_with(self.folder.path(), options)
     }
 
     fn package(&self, number: u32) -> PathBuf {

@@ -190,6 +190,38 @@ fn what_may_be_on_an_euicc_is_set_aside() {
     assert_eq!(desk.profile(&["list", "--only", "Available"]).len(), 1);
 }
 
+/// A profile whose card is gone is reset or removed, if that is confirmed; what cannot be done names the state.
+#[test]
+fn a_profile_is_reset_and_removed() {
+    let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place: Place::sqlite() };
+    let subscriber = desk.folder.path().join("one.toml");
+    desk.vuicc(&["subscriber", "new", text(&subscriber)]);
+    let iccid = desk.profile(&["add", text(&subscriber)]).remove(0)["iccid"].as_str().expect("an ICCID").to_owned();
+    let refuses = |arguments: &[&str], causes: &[&str]| {
+        let state = desk.folder.path().join("state");
+        let refused = run(command(&state, ["smdp", "profile"]).args(arguments).args(["--db", &desk.place.url]));
+        assert!(!refused.status.success(), "{refused:#?}");
+        for cause in causes {
+            assert!(refused.stderr.contains(cause), "{cause}: {refused:#?}");
+        }
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:#?}");
+    };
+    refuses(&["reset", &iccid, "--yes"], &["is Available", "nothing to reset", "profile order"]);
+    let ordered = desk.profile(&["order", &iccid, "--reusable", "--matching-id", "AGAIN"]).remove(0);
+    assert_eq!((&ordered["reusable"], &ordered["state"]), (&true.into(), &"Released".into()), "{ordered}");
+    tamper(&desk.place.url, "UPDATE profile SET state = 'Installed', reusable = 0");
+    refuses(&["order", &iccid], &["is Installed", &format!("`vuicc smdp profile reset {iccid}`")]);
+    refuses(&["reset", &iccid], &["is Installed", "nobody is there to confirm", "the same subscription", "--yes"]);
+    let reset = desk.profile(&["reset", &iccid, "--yes"]).remove(0);
+    assert_eq!((&reset["was"], &reset["state"]), (&"Installed".into(), &"Available".into()), "{reset}");
+    desk.profile(&["order", &iccid]);
+    refuses(&["remove", &iccid], &["is Released", "nobody is there to confirm"]);
+    let removed = desk.profile(&["remove", &iccid, "--yes"]).remove(0);
+    assert_eq!((&removed["removed"], &removed["was"]), (&iccid.clone().into(), &"Released".into()), "{removed}");
+    refuses(&["remove", &iccid, "--yes"], &["there is no profile", "profile list"]);
+    desk.profile(&["add", text(&subscriber)]);
+}
+
 /// What a server refuses is in its log without being asked for.
 #[test]
 fn refused_downloads_are_in_the_log() {

@@ -3,6 +3,8 @@
 mod certify;
 mod notification;
 mod profile;
+mod reset;
+mod rules;
 mod serve;
 
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ Examples:
       one of several that share a database, under one address
   vuicc smdp serve --es2-listen 0.0.0.0:8444 --operator https://op.test:8446
       another operator, which hears of progress at 8446
+  vuicc smdp serve --keep-rejected --download-tries 1000
+      for tests that try one order again and again
 
 An operator shows a TLS certificate for the name given here, which is its functionRequesterIdentifier too; for tests \
 there is one by: vuicc smdp certify op.test

@@ -15,7 +15,7 @@ use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError
 use smdp::profile::{Offered, Profile, ProfileState, UnixTime};
 use smdp::store::{Column, Damaged, StoreError, Unreadable};
 
-use super::{DatabaseArguments, last_address, notification};
+use super::{DatabaseArguments, last_address, notification, reset};
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, make, not_stdout};
 use crate::output::{Plain, tell};
@@ -47,7 +47,9 @@ Examples:
   vuicc smdp profile order 8988211000000000011 --eid 89049032… --by-eid
       for the default SM-DP+ case
   vuicc smdp profile order 8988211000000000011 --reserve
-      confirm and release come later")]
+      confirm and release come later
+  vuicc smdp profile order 8988211000000000011 --reusable --matching-id TEST
+      the same code for every run of a test")]
     Order(OrderArguments),
     /// Confirm a reserved order: decide how its download is identified
     #[command(after_help = "\
@@ -76,6 +78,29 @@ For one that `vuicc smdp profile list` says cannot be read, and that `vuicc smdp
 may be on an eUICC. The file has all that is kept of it; what was sealed still is, for the master key of the database. \
 Until it is deleted on that eUICC, putting the same profile in again may bring it to a second one.")]
     SetAside(SetAside),
+    /// End the order of a profile whose eUICC is gone, or that leads nowhere: it may be ordered again
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile reset 8988211000000000011
+  vuicc smdp profile reset 8988211000000000011 --yes
+      in a script
+
+For a profile in any state, also on an eUICC that no longer exists and so never reports that it was deleted there. A \
+download in progress ends (8.10.1/3.9), and what that eUICC reports later changes nothing. Pending progress notifications \
+are still delivered; an operator to whom the profile is installed is notified that it was deleted. An order that can be \
+cancelled is better cancelled: vuicc smdp profile cancel")]
+    Reset(reset::Arguments),
+    /// Remove a profile with its package
+    #[command(after_help = "\
+Examples:
+  vuicc smdp profile remove 8988211000000000011
+  vuicc smdp profile list --json | jq -r .iccid |
+      xargs -n 1 vuicc smdp profile remove --yes
+      all of them
+
+In any state, with the same consequences as vuicc smdp profile reset. Notifications that eUICCs sent about it stay. One that \
+cannot be read is for vuicc smdp profile set-aside")]
+    Remove(reset::Arguments),
     /// List profiles, their states and activation codes
     #[command(after_help = "\
 Examples:
@@ -175,7 +200,7 @@ pub(crate) struct OrderArguments {
     #[command(flatten)]
     details: Details,
     /// Reserve only; `confirm` and `release` follow
-    #[arg(long)]
+    #[arg(long, conflicts_with = "reusable")]
     reserve: bool,
     #[command(flatten)]
     whose: Whose,
@@ -198,6 +223,10 @@ struct Details {
     /// Hours until the order expires [default: never]
     #[arg(long, value_name = "HOURS")]
     expires_in: Option<u32>,
+    /// The order may be downloaded any number of times, by any eUICC (with --eid, by that one): it stays Released. For tests, as
+    /// all of them get the same subscription
+    #[arg(long)]
+    reusable: bool,
 }
 
 impl Details {
@@ -246,6 +275,7 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
                 matching_id: details.matching_id(),
                 confirmation_code: details.confirmation_code.clone(),
                 expires_at: details.expires_at(now),
+                reusable: details.reusable,
             };
             let store = named.whose.database.open_existing(context).await?;
             let profile = order::confirm_order(&store, &named.iccid, confirmation, &mut random::fill, now).await;
@@ -284,6 +314,8 @@ pub(crate) async fn run(command: &Command, context: &Context) -> Result<(), Fail
         }
         Command::Show(named) => show_history(named, context).await,
         Command::SetAside(arguments) => set_aside(arguments, context).await,
+        Command::Reset(arguments) => reset::reset(arguments, context).await,
+        Command::Remove(arguments) => reset::remove(arguments, context).await,
     }
 }
 
@@ -292,7 +324,8 @@ async fn set_aside(SetAside { iccid, out, database }: &SetAside, context: &Conte
     let Some(unreadable) = store.unreadable(iccid).await? else {
         store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
         let cause = format!(
-            "profile {iccid} can be read, and is kept; `vuicc smdp profile cancel {iccid} --withdraw` keeps it from being ordered"
+            "profile {iccid} can be read, and is kept; `vuicc smdp profile cancel {iccid} --withdraw` keeps it from being ordered, \
+             `vuicc smdp profile remove {iccid}` removes it"
         );
         return Err(Failure::because(cause));
     };
@@ -332,7 +365,7 @@ async fn set_aside(SetAside { iccid, out, database }: &SetAside, context: &Conte
     Ok(())
 }
 
-fn unknown(iccid: &Iccid) -> OrderError {
+pub(super) fn unknown(iccid: &Iccid) -> OrderError {
     OrderError::UnknownProfile(iccid.clone())
 }
 
@@ -413,6 +446,7 @@ async fn place(arguments: &OrderArguments, store: &SqlStore) -> Result<Profile, 
         matching_id: details.matching_id(),
         confirmation_code: details.confirmation_code.clone(),
         expires_at: details.expires_at(now),
+        reusable: details.reusable,
     };
     let ordered = order::order(store, request, &mut random::fill, now).await;
     explained(ordered, store).await
@@ -446,7 +480,7 @@ async fn explained(outcome: Result<Profile, OrderError>, store: &SqlStore) -> Re
 }
 
 /// Why an order is refused, and the way out.
-fn with_way_out(error: OrderError) -> Failure {
+pub(super) fn with_way_out(error: OrderError) -> Failure {
     let (iccid, state) = match &error {
         OrderError::WrongState { iccid, state } => (iccid, state),
         OrderError::UnknownProfile(_) => {
@@ -457,19 +491,25 @@ fn with_way_out(error: OrderError) -> Failure {
     let way_out = match state {
         ProfileState::Available => format!("order it first: `vuicc smdp profile order {iccid}`"),
         ProfileState::Allocated | ProfileState::Linked => {
-            format!("`vuicc smdp profile confirm {iccid}` continues, `vuicc smdp profile cancel {iccid}` ends the order")
+            format!(
+                "`vuicc smdp profile confirm {iccid}` continues, `vuicc smdp profile cancel {iccid}` ends the order"
+            )
         }
         ProfileState::Confirmed | ProfileState::Released => format!(
             "`vuicc smdp profile show {iccid}` shows its activation code, `vuicc smdp profile cancel {iccid}` ends the order"
         ),
         ProfileState::Downloaded | ProfileState::Installed | ProfileState::Enabled | ProfileState::Disabled => {
-            "an eUICC has it; once it is deleted there and that is reported, `vuicc smdp profile cancel` makes it available"
-                .to_owned()
+            format!(
+                "an eUICC has it; once it is deleted there and that is reported, `vuicc smdp profile cancel {iccid}` makes it \
+                 available; if that eUICC is gone, `vuicc smdp profile reset {iccid}` does"
+            )
         }
         ProfileState::Deleted | ProfileState::Error => {
             format!("`vuicc smdp profile cancel {iccid}` makes it available")
         }
-        ProfileState::Unavailable => "it was withdrawn permanently".to_owned(),
+        ProfileState::Unavailable => {
+            format!("it was withdrawn permanently; `vuicc smdp profile remove {iccid}` removes it")
+        }
     };
     Failure::because(format!("{error}; {way_out}"))
 }
@@ -530,6 +570,7 @@ fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Fai
         matching_id: order.matching_id.clone(),
         activation_code: findable.then(|| order::activation_code(profile, &address).to_string()),
         confirmation_code_required: order.confirmation_code.is_some(),
+        reusable: order.reusable,
         downloads: order.downloads,
         address,
     })
@@ -560,6 +601,7 @@ struct Line {
     matching_id: Option<String>,
     activation_code: Option<String>,
     confirmation_code_required: bool,
+    reusable: bool,
     downloads: u32,
     /// The address of this SM-DP+.
     #[serde(skip)]
@@ -591,6 +633,9 @@ impl fmt::Display for Line {
         }
         if self.confirmation_code_required {
             write!(f, "\n  with a confirmation code")?;
+        }
+        if self.reusable {
+            write!(f, "\n  for any number of downloads")?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use smdp::profile::{Profile, ProfileState, UnixTime};
 use smdp::{Config, Es2Plus, Operator, ServeError, tls_identity};
 use test_pki::{Pki, ServerName};
 
+use super::rules::Rules;
 use super::{DEFAULT_LISTEN, DatabaseArguments, remember_address};
 use crate::failure::{AtPath, Failure};
 use crate::output::tell;
@@ -56,6 +57,8 @@ pub(crate) struct Arguments {
     wait: DatabaseWait,
     #[command(flatten)]
     pki: PkiArguments,
+    #[command(flatten)]
+    rules: Rules,
     /// Speak HTTP without TLS, for use behind a proxy
     #[arg(long)]
     plain: bool,
@@ -122,6 +125,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();
+    arguments.rules.apply(&mut config.settings);
     config.settings.notifications_kept = arguments.keep_notifications;
     config.settings.notifications_kept_for = UnixTime::from(arguments.keep_notifications_for) * 24 * 60 * 60;
     context.state.directory()?;

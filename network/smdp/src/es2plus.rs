@@ -174,6 +174,7 @@ impl SmDp {
             },
             confirmation_code: request.confirmation_code.clone().filter(|code| !code.is_empty()),
             expires_at: None,
+            reusable: false,
         };
         if let MatchingId::Given(text) = &confirmation.matching_id {
             let other = self.store().profile_by_matching_id(text).await?;
@@ -315,7 +316,7 @@ fn refused(error: &OrderError) -> Refused {
     let status = match error {
         OrderError::UnknownProfile(_) => status::PROFILE_UNKNOWN,
         OrderError::NoneOfType(_) => status::PROFILE_TYPE_UNAVAILABLE,
-        OrderError::WrongState { .. } => status::PROFILE_INVALID_TRANSITION,
+        OrderError::WrongState { .. } | OrderError::NotReusable { .. } => status::PROFILE_INVALID_TRANSITION,
         OrderError::OtherEid { .. } => status::EID_MISMATCH,
         OrderError::BadMatchingId(_) => status::MATCHING_ID_INVALID,
         OrderError::MatchingIdInUse(_) => status::MATCHING_ID_IN_USE,

@@ -42,8 +42,8 @@ pub struct Settings {
     pub confirmation_code_tries: u32,
     /// Number of delivered packages that ends an order.
     pub download_tries: u32,
-    /// Whether an order ends when its user rejects the profile, as in SGP.22. Widespread LPAs give this reason for
-    /// every failure of their own, down to a mistyped confirmation code; so by default the order stays open.
+    /// Whether an order ends when its user rejects the profile (SGP.22 §3.1.3). Widespread LPAs give this reason for every
+    /// failure of their own, down to a mistyped confirmation code: where they are tried, the order may stay open.
     pub rejection_is_final: bool,
     /// The keys that encrypt profiles.
     pub protection: ProfileProtection,
@@ -65,7 +65,7 @@ impl Default for Settings {
             sessions: SessionLimits::default(),
             confirmation_code_tries: 3,
             download_tries: 10,
-            rejection_is_final: false,
+            rejection_is_final: true,
             protection: ProfileProtection::default(),
             check_eligibility: true,
             host_id: b"vuicc-smdp".to_vec(),
@@ -268,7 +268,7 @@ impl SmDp {
         if profile.order.expires_at.is_some_and(|end| now >= end) {
             return Err(Denied::for_good(status::DOWNLOAD_ORDER_EXPIRED, profile, now));
         }
-        if profile.order.downloads >= self.settings.download_tries {
+        if !profile.order.reusable && profile.order.downloads >= self.settings.download_tries {
             return Err(Denied::for_good(status::DOWNLOAD_RETRIES_EXCEEDED, profile, now));
         }
         Ok(())
@@ -358,9 +358,11 @@ impl SmDp {
         }
         let bound_profile_package = Base64(self.bound(session, peer, signed, &profile, fill_random).await?);
 
-        profile.order.eid = Some(peer.eid);
-        profile.order.downloads += 1;
-        profile.order.euicc_otpk = Some(signed.euicc_otpk.clone());
+        profile.order.downloads = profile.order.downloads.saturating_add(1);
+        if !profile.order.reusable {
+            profile.order.eid = Some(peer.eid);
+            profile.order.euicc_otpk = Some(signed.euicc_otpk.clone());
+        }
         profile.enter(ProfileState::Downloaded, now);
         let point = hand_out_point(NotificationPointId::BPP_DOWNLOAD, session, peer, &profile, None);
         let progress = point.told(&profile, now);

@@ -95,7 +95,7 @@ impl SmDp {
         let (Some(iccid), Some(state)) = (iccid, Profile::state_after(event)) else { return Ok(verdict) };
         let Some(mut profile) = self.store().profile(iccid).await? else { return Ok(verdict) };
         // A profile in use has been installed, even if that notification is still in transit.
-        let can_be = profile.state.is_on_euicc() || profile.state == ProfileState::Downloaded;
+        let can_be = profile.state.may_be_on_euicc() && !profile.order.reusable;
         if profile.order.eid != Some(eid) || !can_be || !profile.is_newer(&eid, seq_number) {
             return Ok(verdict);
         }
@@ -174,7 +174,8 @@ impl SmDp {
         now: UnixTime,
     ) -> Result<Option<(Profile, Option<Progress>)>, Refusal> {
         let Some(mut profile) = self.store().profile(&peer.iccid).await? else { return Ok(None) };
-        if profile.order.eid != Some(peer.eid) || profile.order.matching_id != peer.matching_id {
+        let is_its = profile.order.eid == Some(peer.eid) || profile.order.reusable && profile.order.eid.is_none();
+        if !is_its || profile.order.matching_id != peer.matching_id {
             return Ok(None);
         }
         let is_open = !matches!(session.state, SessionState::Ended(_));
@@ -187,8 +188,13 @@ impl SmDp {
             (ProfileState::Downloaded, Some(_)) if matches!(session.state, SessionState::Delivered(_)) => {
                 profile.installation_ended(error, now);
             }
-            // Operations on the profile were reported before its installation.
-            (state, None) if is_open && (state.is_on_euicc() || state == ProfileState::Deleted) => {}
+            // Operations on the profile were reported before its installation. Those that the eUICC carried out before it
+            // were on an earlier installation, which was given up here.
+            (state, None) if is_open && (state.is_on_euicc() || state == ProfileState::Deleted) => {
+                if profile.is_newer(&peer.eid, number) {
+                    profile.installation_ended(None, now);
+                }
+            }
             _ => return Ok(None),
         }
         if profile.is_newer(&peer.eid, number) {

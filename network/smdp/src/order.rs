@@ -7,11 +7,13 @@ use std::fmt::{self, Write as _};
 use crypto::confirmation::ConfirmationCodeHash;
 use identities::{Eid, Iccid};
 use rsp::activation_code::ActivationCode;
+use rsp::es2plus::NotificationPointId;
 use rsp::es8::StoreMetadataRequest;
 
+use crate::point::Point;
 use crate::profile::{ConfirmationCode, Order, Profile, ProfileError, ProfileState, UnixTime};
 use crate::sql::SqlStore;
-use crate::store::StoreError;
+use crate::store::{Progress, StoreError};
 
 /// The operator's request cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,16 @@ pub enum OrderError {
     /// Without a matchingId the eUICC has to be identified by its EID.
     #[error("an order without matchingId needs an EID")]
     EidMissing,
+    /// An operator's order is for one eUICC: it expects each profile to be installed once.
+    #[error(
+        "profile {iccid} was ordered by {operator} over ES2+: an order that may be downloaded any number of times is placed at the SM-DP+ itself"
+    )]
+    NotReusable {
+        /// The profile.
+        iccid: Iccid,
+        /// The operator.
+        operator: String,
+    },
     /// An order for an EID can only be cancelled with it.
     #[error("profile {0} was ordered for an EID, which has to be named")]
     EidUnnamed(Iccid),
@@ -104,12 +116,21 @@ pub struct OrderRequest {
     pub confirmation_code: Option<String>,
     /// When it expires.
     pub expires_at: Option<UnixTime>,
+    /// Whether it may be downloaded any number of times: see [`Order::reusable`].
+    pub reusable: bool,
 }
 
 impl OrderRequest {
-    /// An order for this profile: any eUICC, a fresh matchingId, no confirmation code, no expiry.
+    /// An order for this profile: any eUICC, a fresh matchingId, no confirmation code, no expiry, one download.
     pub fn new(selector: ProfileSelector) -> Self {
-        Self { selector, eid: None, matching_id: MatchingId::Generate, confirmation_code: None, expires_at: None }
+        Self {
+            selector,
+            eid: None,
+            matching_id: MatchingId::Generate,
+            confirmation_code: None,
+            expires_at: None,
+            reusable: false,
+        }
     }
 }
 
@@ -120,6 +141,7 @@ impl fmt::Debug for OrderRequest {
             .field("eid", &self.eid)
             .field("matching_id", &self.matching_id)
             .field("expires_at", &self.expires_at)
+            .field("reusable", &self.reusable)
             .finish_non_exhaustive()
     }
 }
@@ -131,10 +153,10 @@ pub async fn order(
     fill_random: &mut (impl FnMut(&mut [u8]) + Send),
     now: UnixTime,
 ) -> Result<Profile, OrderError> {
-    let OrderRequest { selector, eid, matching_id, confirmation_code, expires_at } = request;
+    let OrderRequest { selector, eid, matching_id, confirmation_code, expires_at, reusable } = request;
     let mut profile = selected_profile(store, selector).await?;
     profile.reserve(None, eid, now)?;
-    profile.confirm(Confirmation { eid, matching_id, confirmation_code, expires_at }, fill_random, now)?;
+    profile.confirm(Confirmation { eid, matching_id, confirmation_code, expires_at, reusable }, fill_random, now)?;
     profile.release(now)?;
     written(store, profile).await
 }
@@ -162,6 +184,8 @@ pub struct Confirmation {
     pub confirmation_code: Option<String>,
     /// When it expires.
     pub expires_at: Option<UnixTime>,
+    /// Whether it may be downloaded any number of times: see [`Order::reusable`].
+    pub reusable: bool,
 }
 
 impl fmt::Debug for Confirmation {
@@ -170,6 +194,7 @@ impl fmt::Debug for Confirmation {
             .field("eid", &self.eid)
             .field("matching_id", &self.matching_id)
             .field("expires_at", &self.expires_at)
+            .field("reusable", &self.reusable)
             .finish_non_exhaustive()
     }
 }
@@ -215,6 +240,62 @@ pub async fn cancel_order(
     written(store, profile).await
 }
 
+/// Ends the order of a profile by decree, whatever its state: the profile becomes available, and no eUICC is taken to
+/// have it. For a profile whose card is gone, and for orders that lead nowhere.
+///
+/// Downloads in progress find no session any more, and late reports change nothing. If the operator that ordered it takes
+/// it to be on an eUICC, that operator is notified that it was deleted there.
+///
+/// # Errors
+///
+/// [`OrderError::WrongState`] if there is nothing to reset: the profile is available, or was withdrawn.
+pub async fn reset_profile(store: &SqlStore, iccid: &Iccid, now: UnixTime) -> Result<Reset, OrderError> {
+    for _ in 0..PERSISTENCE {
+        let mut profile = known(store, iccid).await?;
+        let was = profile.state;
+        let told = profile.reset(now)?;
+        match store.reset_profile(&profile, told.as_ref()).await {
+            Err(StoreError::Conflict(_)) => continue,
+            other => other?,
+        }
+        profile.revision += 1;
+        return Ok(Reset { profile, was, told: told.map(|told| told.operator) });
+    }
+    Err(StoreError::Conflict("the profile").into())
+}
+
+/// Removes a profile and its package, whatever its state; sessions and operator as with [`reset_profile`].
+///
+/// # Errors
+///
+/// [`OrderError::UnknownProfile`].
+pub async fn remove_profile(store: &SqlStore, iccid: &Iccid, now: UnixTime) -> Result<Reset, OrderError> {
+    for _ in 0..PERSISTENCE {
+        let profile = known(store, iccid).await?;
+        let told = profile.given_up(now);
+        match store.remove_profile(&profile, told.as_ref()).await {
+            Err(StoreError::Conflict(_)) => continue,
+            other => other?,
+        }
+        return Ok(Reset { was: profile.state, told: told.map(|told| told.operator), profile });
+    }
+    Err(StoreError::Conflict("the profile").into())
+}
+
+/// Retries after a concurrent change of the same profile.
+const PERSISTENCE: u32 = 10;
+
+/// A profile whose order was ended by decree, or that was removed.
+#[derive(Clone, Debug)]
+pub struct Reset {
+    /// The profile as it is now, or was last.
+    pub profile: Profile,
+    /// The state it was in.
+    pub was: ProfileState,
+    /// The operator that is notified.
+    pub told: Option<String>,
+}
+
 /// The steps of an order, in memory. A refusal changes nothing.
 impl Profile {
     /// Reserves it for `operator`'s order, optionally for one eUICC.
@@ -233,7 +314,10 @@ impl Profile {
         now: UnixTime,
     ) -> Result<(), OrderError> {
         self.in_state(&[ProfileState::Allocated, ProfileState::Linked])?;
-        let Confirmation { eid, matching_id, confirmation_code, expires_at } = confirmation;
+        let Confirmation { eid, matching_id, confirmation_code, expires_at, reusable } = confirmation;
+        if let Some(operator) = self.order.operator.as_ref().filter(|_| reusable) {
+            return Err(OrderError::NotReusable { iccid: self.iccid().clone(), operator: operator.clone() });
+        }
         let eid = match (self.order.eid, eid) {
             (Some(reserved_for), Some(eid)) if reserved_for != eid => return Err(self.other_eid(reserved_for)),
             (linked, named) => linked.or(named),
@@ -251,7 +335,16 @@ impl Profile {
             confirmation_code.map(|code| ConfirmationCode { hash: ConfirmationCodeHash::of_code(&code), failures: 0 });
         let operator = self.order.operator.take();
         let names_eid = eid.is_some();
-        self.order = Order { operator, matching_id, eid, names_eid, confirmation_code, expires_at, ..Order::default() };
+        self.order = Order {
+            operator,
+            matching_id,
+            eid,
+            names_eid,
+            confirmation_code,
+            expires_at,
+            reusable,
+            ..Order::default()
+        };
         self.enter(ProfileState::Confirmed, now);
         Ok(())
     }
@@ -277,7 +370,8 @@ impl Profile {
             ProfileState::Deleted,
             ProfileState::Error,
         ])?;
-        if self.state == ProfileState::Downloaded && status == FinalProfileStatus::Available {
+        let would_be_twice = self.state == ProfileState::Downloaded && !self.order.reusable;
+        if would_be_twice && status == FinalProfileStatus::Available {
             return Err(OrderError::WrongState { iccid: self.iccid().clone(), state: self.state });
         }
         self.order = Order::default();
@@ -287,6 +381,31 @@ impl Profile {
         };
         self.enter(state, now);
         Ok(())
+    }
+
+    /// Makes it available, whatever has become of it; returns the progress notification for its operator.
+    pub(crate) fn reset(&mut self, now: UnixTime) -> Result<Option<Progress>, OrderError> {
+        if matches!(self.state, ProfileState::Available | ProfileState::Unavailable) {
+            return Err(OrderError::WrongState { iccid: self.iccid().clone(), state: self.state });
+        }
+        let told = self.given_up(now);
+        self.order = Order::default();
+        // An eUICC made anew under the same EID counts from the beginning.
+        self.last_notification = None;
+        self.enter(ProfileState::Available, now);
+        Ok(told)
+    }
+
+    /// What its operator is notified of if nobody is to expect it on an eUICC any more: that it was deleted there. An
+    /// operator whose order is still open finds out by its own next call.
+    fn given_up(&self, now: UnixTime) -> Option<Progress> {
+        if !self.state.is_on_euicc() {
+            return None;
+        }
+        let occasion = format!("{}-{now}-{}", self.iccid(), self.revision);
+        let point =
+            Point { id: NotificationPointId::DELETE, failure: None, eid: self.order.eid, occasion, result_data: None };
+        point.told(self, now)
     }
 
     /// The refusal for another eUICC.
@@ -464,8 +583,10 @@ mod tests {
         assert!(matches!(store.update_profile(&profile).await, Err(StoreError::Conflict(_))));
         let twice = add_profile(&store, metadata(0), &package(0), 7).await.unwrap_err();
         assert!(matches!(&twice, OrderError::Store(StoreError::ProfileExists(it)) if *it == iccid(0)), "{twice}");
-        assert!(store.remove_profile(&iccid(0)).await.unwrap());
-        assert!(!store.remove_profile(&iccid(0)).await.unwrap());
+        assert!(matches!(store.remove_profile(&profile, None).await, Err(StoreError::Conflict(_))));
+        assert_eq!(remove_profile(&store, &iccid(0), 1).await.unwrap().was, ProfileState::Available);
+        let gone = remove_profile(&store, &iccid(0), 1).await.unwrap_err();
+        assert!(matches!(gone, OrderError::UnknownProfile(_)), "{gone}");
         let unknown = release_profile(&store, &iccid(0), 1).await.unwrap_err();
         assert!(matches!(unknown, OrderError::UnknownProfile(_)), "{unknown}");
     }

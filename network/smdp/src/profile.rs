@@ -25,6 +25,7 @@ use saip::header::Service;
 ///                                 Deleted ◀── Enabled ⇄ Disabled ◀── notifications ── Installed
 ///                                                                           │
 ///                                              cancel order ──▶ Available | Unavailable
+///                                     reset, by the administrator ──▶ Available
 /// ```
 ///
 /// [`Enabled`](Self::Enabled), [`Disabled`](Self::Disabled) and [`Deleted`](Self::Deleted) are the eUICC's last report;
@@ -84,6 +85,11 @@ impl ProfileState {
     /// Whether it may be delivered to an LPA.
     pub fn is_downloadable(self) -> bool {
         Self::DOWNLOADABLE.contains(&self)
+    }
+
+    /// Whether an eUICC may have the profile, as far as known: two of them must never have one subscription.
+    pub fn may_be_on_euicc(self) -> bool {
+        self == Self::Downloaded || self.is_on_euicc()
     }
 
     /// Whether the profile is on an eUICC, as far as known.
@@ -160,6 +166,9 @@ pub struct Order {
     pub confirmation_code: Option<ConfirmationCode>,
     /// Expiry; never if absent.
     pub expires_at: Option<UnixTime>,
+    /// Whether it may be downloaded any number of times, by any eUICC it admits: for tests, as each gets the same
+    /// subscription. It stays as it was released, whatever becomes of one download.
+    pub reusable: bool,
     /// How often a package was delivered.
     pub downloads: u32,
     /// otPK.EUICC the last package was bound to, offered to the eUICC for the next try.
@@ -216,6 +225,9 @@ impl Profile {
     /// Updates the state by an installation result.
     pub fn installation_ended(&mut self, error: Option<ErrorReason>, now: UnixTime) {
         match error {
+            // An order that expired meanwhile, say, does not come back.
+            _ if self.order.reusable && self.state == ProfileState::Error => {}
+            _ if self.order.reusable => self.enter(ProfileState::Released, now),
             None => self.enter(ProfileState::Installed, now),
             Some(reason) if is_temporary(reason) => self.enter(ProfileState::Released, now),
             Some(_) => self.enter(ProfileState::Error, now),
@@ -241,6 +253,7 @@ impl Profile {
     /// open; with `rejection_is_final` the user's rejection does not.
     pub fn session_cancelled(&mut self, reason: CancelSessionReason, rejection_is_final: bool, now: UnixTime) {
         match reason {
+            _ if self.order.reusable => self.enter(ProfileState::Released, now),
             CancelSessionReason::PPR_NOT_ALLOWED | CancelSessionReason::METADATA_MISMATCH => {
                 self.enter(ProfileState::Error, now);
             }

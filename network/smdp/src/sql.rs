@@ -55,6 +55,7 @@ impl Schema for Tables {
                 "0007_call_key"
                 "0008_oid_of_session"
                 "0009_claims"
+                "0010_reusable"
             },
             Kind::PostgreSql => database::migrations! { "migrations/postgresql":
                 "0001_initial"
@@ -63,6 +64,7 @@ impl Schema for Tables {
                 "0004_call_key"
                 "0005_oid_of_session"
                 "0006_claims"
+                "0007_reusable"
             },
         }
     }

@@ -1,8 +1,8 @@
 //! Profiles and their packages.
 
+use database::change;
 use database::columns::Columns;
 use database::seal::MasterKey;
-use database::{Durability, change};
 use identities::Discreet;
 use identities::{Eid, Iccid};
 use sqlx::any::AnyRow;
@@ -13,7 +13,7 @@ use super::rows::{PROFILE, integer, open_package, profile, profile_with, whole_p
 use super::{Query, SqlStore, unique};
 use crate::profile::{Order, Profile, ProfileState};
 use crate::sealed;
-use crate::store::{Changes, Damaged, StoreError};
+use crate::store::{Changes, Damaged, Progress, StoreError};
 
 impl SqlStore {
     /// The profile with this ICCID.
@@ -129,11 +129,34 @@ impl SqlStore {
         self.apply(&Changes { profile: Some(profile), ..Changes::default() }).await
     }
 
-    /// Removes a profile; returns whether it existed.
-    pub async fn remove_profile(&self, iccid: &Iccid) -> Result<bool, StoreError> {
-        let removed = query("DELETE FROM profile WHERE iccid = $1").bind(iccid.octets());
-        let removed = self.database.write(removed, Durability::Disk);
-        Ok(removed.await?.rows_affected() > 0)
+    /// Writes a profile back whose order has ended by decree, forgets the sessions that were about it, and queues what its
+    /// operator is told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if it has changed since it was read.
+    pub async fn reset_profile(&self, profile: &Profile, told: Option<&Progress>) -> Result<(), StoreError> {
+        change!(self.database, |tx| -> StoreError {
+            update(&mut *tx, &self.key, profile).await?;
+            without_sessions(&mut *tx, profile.iccid(), told).await?;
+        })
+    }
+
+    /// Removes a profile with its package, forgets the sessions that were about it, and queues what its operator is told.
+    /// Notifications that eUICCs sent about it stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if it has changed since it was read, or is gone.
+    pub async fn remove_profile(&self, profile: &Profile, told: Option<&Progress>) -> Result<(), StoreError> {
+        change!(self.database, |tx| -> StoreError {
+            let remove = query("DELETE FROM profile WHERE iccid = $1 AND revision = $2");
+            let remove = remove.bind(profile.iccid().octets()).bind(profile.revision);
+            if remove.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Err(StoreError::Conflict("the profile"));
+            }
+            without_sessions(&mut *tx, profile.iccid(), told).await?;
+        })
     }
 
     fn read(&self, row: &AnyRow) -> Result<Profile, StoreError> {
@@ -223,10 +246,23 @@ pub(super) fn may_be_on_euicc(row: &AnyRow) -> Option<String> {
     let state = row.try_get::<String, _>("state");
     let was_given = row.try_get::<i64, _>("downloads").map_or(true, |downloads| downloads != 0);
     let may_be = match state.as_ref().map(|state| state.parse::<ProfileState>()) {
-        Ok(Ok(state)) => state == ProfileState::Downloaded || state.is_on_euicc(),
+        Ok(Ok(state)) => state.may_be_on_euicc(),
         Ok(Err(_)) | Err(_) => was_given,
     };
     may_be.then(|| state.unwrap_or_else(|_| "unreadable".to_owned()))
+}
+
+/// An LPA in the middle of a download finds no session, and what an eUICC reports late belongs to no later order.
+async fn without_sessions(
+    connection: &mut AnyConnection,
+    iccid: &Iccid,
+    told: Option<&Progress>,
+) -> Result<(), StoreError> {
+    query("DELETE FROM session WHERE iccid = $1").bind(iccid.octets()).execute(&mut *connection).await?;
+    match told {
+        Some(progress) => super::progress::add(connection, progress).await,
+        None => Ok(()),
+    }
 }
 
 pub(super) async fn update(
@@ -249,7 +285,7 @@ pub(super) async fn update(
 
 /// What may change of a profile, with its order, and is there from the beginning.
 fn columns<'p>(key: &MasterKey, profile: &'p Profile) -> Result<Columns<'p>, StoreError> {
-    let Order { operator, matching_id, eid, names_eid, confirmation_code, expires_at, downloads, euicc_otpk } =
+    let Order { operator, matching_id, eid, names_eid, confirmation_code, expires_at, reusable, downloads, euicc_otpk } =
         &profile.order;
     Ok(Columns::new()
         .set("profile_type", &profile.profile_type)
@@ -263,6 +299,7 @@ fn columns<'p>(key: &MasterKey, profile: &'p Profile) -> Result<Columns<'p>, Sto
         .set("confirmation_code_hash", sealed_code(key, profile)?)
         .set("confirmation_code_failures", confirmation_code.as_ref().map_or(0, |code| i64::from(code.failures)))
         .set("expires_at", expires_at.map(integer))
+        .set("reusable", i64::from(*reusable))
         .set("downloads", i64::from(*downloads))
         .set("euicc_otpk", euicc_otpk.as_ref().map(|otpk| otpk.octets().to_vec()))
         .set("changed_at", integer(profile.changed_at)))

@@ -18,7 +18,7 @@ use crate::sealed;
 use crate::store::{Notification, Peer, Progress, Session, SessionState, StoreError, Undelivered};
 
 pub(super) const PROFILE: &str = "iccid, profile_type, metadata, CAST(length(package) AS BIGINT) AS sealed_size, required_capability, operator, state, \
-    ordered_by, names_eid, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, downloads, euicc_otpk, \
+    ordered_by, names_eid, notified_by, notification_number, matching_id, eid, confirmation_code_hash, confirmation_code_failures, expires_at, reusable, downloads, euicc_otpk, \
     added_at, changed_at, revision FROM profile";
 pub(super) const SESSION: &str = "transaction_id, state, expires_at, server_address, server_challenge, ci, \
     eid, iccid, matching_id, euicc_certificate, smdp_signature2, source, smdp_oid, revision FROM session";
@@ -95,6 +95,7 @@ pub(super) fn profile_with(
             names_eid: row.try_get::<i64, _>("names_eid")? != 0,
             confirmation_code,
             expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(from_bits),
+            reusable: row.try_get::<i64, _>("reusable")? != 0,
             downloads: count(row, "downloads")?,
             euicc_otpk: row.try_get::<Option<Vec<u8>>, _>("euicc_otpk")?.map(Into::into),
         },

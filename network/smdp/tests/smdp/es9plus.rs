@@ -39,22 +39,22 @@ use smdp::store::Notification;
 use smdp::{Config, MasterKey, Server, serve};
 use test_pki::{Parameters, Pki};
 
-const OPERATOR: &str = "operator.example";
+pub(crate) const OPERATOR: &str = "operator.example";
 
 /// A running server and the PKI it lives in; perhaps with another one that shares its database.
-struct Bench {
+pub(crate) struct Bench {
     pki: Pki,
-    server: Server,
+    pub(crate) server: Server,
     other: Option<Server>,
     calls: AtomicUsize,
 }
 
 impl Bench {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    async fn start_with(bend: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(bend: impl FnOnce(&mut Config)) -> Self {
         Self::start_in(mint(now()), bend).await
     }
 
@@ -66,8 +66,13 @@ impl Bench {
     }
 
     /// Two servers that are one SM-DP+, and are called in turn.
-    async fn start_twice(place: &Place) -> Self {
+    pub(crate) async fn start_twice(place: &Place) -> Self {
+        Self::start_twice_with(place, |_| {}).await
+    }
+
+    pub(crate) async fn start_twice_with(place: &Place, and: impl Fn(&mut Config)) -> Self {
         let bend = |config: &mut Config| {
+            and(config);
             config.database.clone_from(&place.url);
             config.master_key = Arc::new(MasterKey::new([7; 32]));
             config.settings.address = "smdp.example.com".into();
@@ -78,32 +83,32 @@ impl Bench {
     }
 
     /// The eUICC of the PKI.
-    fn euicc(&self) -> Euicc {
+    pub(crate) fn euicc(&self) -> Euicc {
         Euicc::new(&self.pki, self.pki.get(Role::Euicc).unwrap())
     }
 
     /// Another eUICC of the same maker.
-    fn other_euicc(&self) -> Euicc {
+    pub(crate) fn other_euicc(&self) -> Euicc {
         let eid = Eid::with_check_digits("890490321234512345123456789099").unwrap();
         Euicc::new(&self.pki, &self.pki.issue_euicc(eid, now(), &mut fill_random).unwrap())
     }
 
     /// Whom to call.
-    fn at(&self) -> SocketAddr {
+    pub(crate) fn at(&self) -> SocketAddr {
         match &self.other {
             Some(other) if self.calls.fetch_add(1, Ordering::Relaxed) % 2 == 1 => other.listening_at(),
             _ => self.server.listening_at(),
         }
     }
 
-    async fn add(&self, number: u32) -> Iccid {
+    pub(crate) async fn add(&self, number: u32) -> Iccid {
         let (metadata, package) = (metadata(number), package(number));
         let profile = order::add_profile(self.server.store(), metadata, &package, 0).await.unwrap();
         profile.iccid().clone()
     }
 
     /// Adds and orders a profile; returns its ICCID and matchingId.
-    async fn order(&self, number: u32, bend: impl FnOnce(&mut OrderRequest)) -> (Iccid, String) {
+    pub(crate) async fn order(&self, number: u32, bend: impl FnOnce(&mut OrderRequest)) -> (Iccid, String) {
         let iccid = self.add(number).await;
         let mut request = OrderRequest::new(ProfileSelector::Iccid(iccid.clone()));
         bend(&mut request);
@@ -112,7 +117,11 @@ impl Bench {
     }
 
     /// The same for an operator, which is to hear of it.
-    async fn order_for_operator(&self, number: u32, bend: impl FnOnce(&mut Confirmation)) -> (Iccid, String) {
+    pub(crate) async fn order_for_operator(
+        &self,
+        number: u32,
+        bend: impl FnOnce(&mut Confirmation),
+    ) -> (Iccid, String) {
         let iccid = self.add(number).await;
         let mut profile = self.profile(&iccid).await;
         let mut confirmation = Confirmation::default();
@@ -124,15 +133,15 @@ impl Bench {
         (iccid, profile.order.matching_id.unwrap_or_default())
     }
 
-    async fn profile(&self, iccid: &Iccid) -> Profile {
+    pub(crate) async fn profile(&self, iccid: &Iccid) -> Profile {
         self.server.store().profile(iccid).await.unwrap().unwrap()
     }
 
-    async fn state(&self, iccid: &Iccid) -> ProfileState {
+    pub(crate) async fn state(&self, iccid: &Iccid) -> ProfileState {
         self.profile(iccid).await.state
     }
 
-    async fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         euicc: &Euicc,
         matching_id: &str,
@@ -143,7 +152,7 @@ impl Bench {
     }
 
     /// Up to and including the package; the installation result is left to the caller.
-    async fn download(
+    pub(crate) async fn download(
         &self,
         euicc: &mut Euicc,
         matching_id: &str,
@@ -161,7 +170,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn fill_random(octets: &mut [u8]) {
+pub(crate) fn fill_random(octets: &mut [u8]) {
     getrandom::fill(octets).unwrap();
 }
 
@@ -221,7 +230,7 @@ fn package(number: u32) -> Vec<u8> {
 }
 
 #[track_caller]
-fn refused<T: core::fmt::Debug>(answer: Result<T, StatusCodeData>, status: Status) {
+pub(crate) fn refused<T: core::fmt::Debug>(answer: Result<T, StatusCodeData>, status: Status) {
     match answer {
         Err(data) => assert!(data.is(status), "{data} instead of {status:?}"),
         Ok(answer) => panic!("{answer:?} instead of {status:?}"),
@@ -764,7 +773,7 @@ async fn an_interrupted_download_is_tried_again() {
 
 #[tokio::test]
 async fn a_cancelled_session_leaves_the_order_open_if_another_try_can_help() {
-    let bench = Bench::start().await;
+    let bench = Bench::start_with(|config| config.settings.rejection_is_final = false).await;
     let mut euicc = bench.euicc();
     let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
     // A mistyped confirmation code, after which widespread LPAs have the user reject the profile.
@@ -799,7 +808,7 @@ async fn a_cancelled_session_leaves_the_order_open_if_another_try_can_help() {
 
 #[tokio::test]
 async fn sessions_are_cancelled_by_the_euicc_only() {
-    let bench = Bench::start_with(|config| config.settings.rejection_is_final = true).await;
+    let bench = Bench::start().await;
     let mut euicc = bench.euicc();
     let (iccid, matching_id) = bench.order(1, |_| {}).await;
 

@@ -8,3 +8,4 @@ mod es2plus;
 mod es9plus;
 mod euicc;
 mod log;
+mod reset;
