@@ -64,6 +64,8 @@ mod readme {
     struct Mt;
     #[doc = include_str!("../../wire/ts43/README.md")]
     struct Ts43;
+    #[doc = include_str!("../../capture/README.md")]
+    mod capture {}
     #[doc = include_str!("../../card/README.md")]
     struct CardRoom;
     #[doc = include_str!("../../reader-bridge/README.md")]

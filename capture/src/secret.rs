@@ -1,0 +1,65 @@
+//! What of a command must not be shown or kept.
+
+use std::ops::Range;
+
+use apdu::Ins;
+
+/// Instructions whose data is a PIN or a PUK.
+const SECRET: &[Ins] = &[Ins::VERIFY_PIN, Ins::CHANGE_PIN, Ins::DISABLE_PIN, Ins::ENABLE_PIN, Ins::UNBLOCK_PIN];
+
+/// Stands for each octet of a PIN or PUK that was left out: `*`, which no PIN contains.
+pub const MASK: u8 = b'*';
+
+/// The part of a command that is a PIN or a PUK and must not be shown or kept.
+pub fn secret_part(command: &[u8]) -> Option<Range<usize>> {
+    let ins = Ins(*command.get(1)?);
+    (SECRET.contains(&ins) && command.len() > 5).then_some(5..command.len())
+}
+
+/// Whether a PIN or PUK was left out of this command when it was recorded: it cannot be sent as it is.
+pub fn is_masked(command: &[u8]) -> bool {
+    let secret = secret_part(command).and_then(|secret| command.get(secret));
+    secret.is_some_and(|secret| secret.iter().all(|octet| *octet == MASK))
+}
+
+/// A command with [`MASK`] in place of its secret part.
+pub(crate) fn masked(command: &[u8]) -> Vec<u8> {
+    let mut masked = command.to_vec();
+    if let Some(secret) = secret_part(command).and_then(|secret| masked.get_mut(secret)) {
+        secret.fill(MASK);
+    }
+    masked
+}
+
+/// The command whose secret part, of so many octets or of as many as Lc says, was left out behind `open`.
+pub(crate) fn unfolded(open: &[u8], secret: Option<usize>) -> Vec<u8> {
+    let length = secret.unwrap_or_else(|| usize::from(open.get(4).copied().unwrap_or(0)));
+    let mut command = open.to_vec();
+    // Lc counts 255 octets; no trace leaves out more.
+    command.resize(open.len() + length.min(256), MASK);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    #[test]
+    fn pins_are_secret_and_their_queries_are_not() {
+        assert_eq!(secret_part(&hex!("0020000108 31323334FFFFFFFF")), Some(5..13));
+        assert_eq!(secret_part(&hex!("002C000110 31313131313131313030303030303030")), Some(5..21));
+        assert_eq!(secret_part(&hex!("00200001")), None);
+        assert_eq!(secret_part(&hex!("00A40004023F00")), None);
+    }
+
+    #[test]
+    fn what_was_left_out_is_known() {
+        let command = hex!("0020000108 31323334FFFFFFFF");
+        assert_eq!(masked(&command), b"\x00\x20\x00\x01\x08********");
+        assert!(is_masked(&masked(&command)) && !is_masked(&command) && !is_masked(&command[..5]));
+        assert_eq!(unfolded(&command[..5], None), masked(&command));
+        assert_eq!(unfolded(&command[..5], Some(8)), masked(&command));
+    }
+}
