@@ -137,7 +137,7 @@ fn shown(done: Option<&Done>) -> String {
         Some((Outcome::Skipped(count), _)) => {
             format!("({count} steps skipped: the script's condition is not met on this card)")
         }
-        Some((_, response)) => hexadecimal::whole(response),
+        Some(_) => done.map(Done::shown_response).unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::Args;
 use reader_bridge::script::{Done, Outcome, Run};
-use reader_bridge::trace::{describe_command, describe_response, pretty_tlv, shown_command};
+use reader_bridge::trace::{describe_command, describe_response, pretty_tlv};
 use serde_json::{Value, json};
 
 use super::Scripts;
@@ -57,11 +57,11 @@ pub(super) fn object(done: &Done) -> Value {
     let Some(fields) = object.as_object_mut() else { return object };
     let mut insert = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     if !done.command.is_empty() {
-        insert("command", shown_command(&done.command).into());
+        insert("command", done.shown_command().into());
         insert("name", describe_command(&done.command).into());
     }
     if !done.response.is_empty() {
-        insert("response", hexadecimal::whole(&done.response).into());
+        insert("response", done.shown_response().into());
     }
     insert("outcome", word(&done.outcome).into());
     match &done.outcome {
@@ -111,7 +111,7 @@ impl fmt::Display for Told<'_> {
             }
             Outcome::Differs(mismatch) => {
                 writeln!(f, "DIFFERS {location}  {}{note}", describe_command(command))?;
-                write!(f, "          sent      {}", shown_command(command))?;
+                write!(f, "          sent      {}", self.done.shown_command())?;
                 for line in mismatch.to_string().lines() {
                     write!(f, "\n          {line}")?;
                 }
@@ -124,7 +124,7 @@ impl fmt::Display for Told<'_> {
         if !self.whole {
             return write!(f, ": {}{note}", hexadecimal::short(response));
         }
-        write!(f, "{note}\n          > {}", shown_command(command))?;
+        write!(f, "{note}\n          > {}", self.done.shown_command())?;
         write!(f, "\n          < {}  {}", hexadecimal::whole(response), describe_response(response))?;
         for line in
             pretty_tlv(response.get(..response.len().saturating_sub(2)).unwrap_or_default()).into_iter().flatten()

@@ -27,12 +27,12 @@ pub fn diff(left: &[Done], right: &[Done]) -> Vec<Difference> {
     loop {
         let next = match (left.peek(), right.peek()) {
             (None, None) => return rows,
-            (Some(one), None) | (None, Some(one)) => one.step,
-            (Some(one), Some(other)) => one.step.min(other.step),
+            (Some(one), None) | (None, Some(one)) => one.position.clone(),
+            (Some(one), Some(other)) => one.position.clone().min(other.position.clone()),
         };
-        let left = left.next_if(|done| done.step == next);
-        let right = right.next_if(|done| done.step == next);
-        let Some(location) = left.or(right).map(|done| done.location.clone()) else { return rows };
+        let left = left.next_if(|done| done.position == next);
+        let right = right.next_if(|done| done.position == next);
+        let Some((step, location)) = left.or(right).map(|done| (done.step, done.location.clone())) else { return rows };
         let equal = left.zip(right).is_some_and(|(left, right)| {
             let same_outcome = match (&left.outcome, &right.outcome) {
                 (Outcome::Reset { atr }, Outcome::Reset { atr: other }) => atr == other,
@@ -42,7 +42,7 @@ pub fn diff(left: &[Done], right: &[Done]) -> Vec<Difference> {
         });
         let fine = |done: Option<&Done>| done.is_some_and(|done| !matches!(done.outcome, Outcome::Differs(_)));
         rows.push(Difference {
-            step: next,
+            step,
             location,
             left: left.cloned(),
             right: right.cloned(),

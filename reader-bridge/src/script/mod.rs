@@ -1,28 +1,37 @@
 //! APDU scripts: a dialogue with a card, written down, replayed, compared.
 //!
 //! A script is lines of text: `>` a command, `<` the response that is expected, with wildcards, captures and
-//! alternatives where cards may differ. The format is described in `docs/apdu-scripts.md`.
+//! alternatives where cards may differ; conditions on the TLVs of a response, and loops over them. The format is described
+//! in `docs/apdu-scripts.md`. [`Scriptor`] reads the files of another program, scriptor.
 //!
 //! [`Script::parse`] reads one; [`Run`] plays it step by step over any [`Transport`](apdu::Transport);
 //! [`Mismatch`] says where a response differs, to the nibble; [`Recorder`] writes a script from what it sees;
 //! [`diff`] lays two runs side by side.
 
 mod compare;
+mod condition;
 mod parse;
 mod pattern;
 mod record;
 mod run;
+mod scanner;
+mod scriptor;
 mod template;
+mod variables;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use compare::{Difference, diff};
+pub use condition::{Condition, Item, List, Path, Source, Subject};
 pub use parse::ScriptError;
 pub use pattern::{Expectation, Mismatch};
 pub use record::Recorder;
-pub use run::{Done, Outcome, Run, RunError};
-pub use template::{Template, Unfilled, Variables};
+pub use run::{Done, NoStart, Outcome, Run, RunError};
+pub use scriptor::{Scriptor, is_scriptor};
+pub use template::{Template, Unfilled};
+pub use variables::{SHORTEST_SECRET, Variables};
 
 /// A script, read and checked, its includes in place.
 #[derive(Clone, Debug)]
@@ -59,6 +68,8 @@ pub struct Included {
 pub struct Step {
     /// Where it is written.
     pub location: Location,
+    /// The line of the whole script that it belongs to: its own, or that of the outermost `if`, `for` or `include` around it.
+    pub outer: usize,
     /// What it does.
     pub action: Action,
     /// The comment at the end of its line.
@@ -89,6 +100,8 @@ pub enum Action {
         command: Template,
         /// What must come back; `None` if anything may.
         expected: Option<Expectation>,
+        /// The time the response should take at most.
+        within: Option<Duration>,
     },
     /// `reset`, `reset warm`.
     Reset {
@@ -103,6 +116,49 @@ pub enum Action {
         name: String,
         /// Its value.
         value: Template,
+    },
+    /// `set NAME from SUBJECT PATH`.
+    Take {
+        /// The variable.
+        name: String,
+        /// Where its value is.
+        source: Source,
+    },
+    /// `secret NAME`.
+    Secret {
+        /// The variable, which the caller must have given.
+        name: String,
+    },
+    /// `expect CONDITION`.
+    Expect {
+        /// What must be so.
+        condition: Condition,
+    },
+    /// `if CONDITION`.
+    If {
+        /// If it is so the run goes on behind this step.
+        condition: Condition,
+        /// The step where it goes on otherwise.
+        otherwise: usize,
+    },
+    /// The end of a branch that has others behind it.
+    Jump {
+        /// The step where the run goes on.
+        to: usize,
+    },
+    /// `for NAME in …`, `for NAME from …`.
+    For {
+        /// The variable.
+        name: String,
+        /// Its values.
+        list: List,
+        /// The step [`Action::Next`] of this loop.
+        end: usize,
+    },
+    /// The `end` of a loop.
+    Next {
+        /// The step [`Action::For`] of this loop.
+        start: usize,
     },
     /// `skip unless PATTERN`: goes on at step `to` if the last response is another.
     SkipUnless {

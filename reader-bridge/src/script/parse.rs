@@ -1,8 +1,13 @@
 //! From lines of text to steps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::pattern::{Element, Expectation, Masked, Pattern};
+use apdu::tlv::{Header, Tag};
+
+use super::condition::{Condition, Item, List, Path, Segment, Source, Subject, Test};
+use super::pattern::{Element, Expectation, Pattern};
+use super::scanner::{LogicalLine, Problem, STATEMENTS, Scanner, check_name, logical_lines, meant};
 use super::template::{Part, Template};
 use super::{Action, Included, Location, Mode, Resolve, Script, Step};
 
@@ -10,8 +15,18 @@ use super::{Action, Included, Location, Mode, Resolve, Script, Step};
 const INCLUDE_DEPTH: usize = 16;
 /// `#( #( … ) )`.
 const COUNT_DEPTH: usize = 16;
+/// `if` and `for` within each other, in one file.
+const BLOCK_DEPTH: usize = 16;
 /// Gaps, captures and variables one pattern may have.
 const ELEMENTS: usize = 256;
+/// Values one list may have.
+const LIST: usize = 65_536;
+/// Steps of a script with all that it includes.
+const STEPS: usize = 1_000_000;
+/// Tags of one path.
+const PATH: usize = 32;
+/// The longest time that `within` may say.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// What is wrong with a script, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,176 +40,301 @@ pub struct ScriptError {
     pub column: usize,
     /// What is wrong, and what would be right.
     pub problem: String,
+    /// The line as it is written; empty if there is none.
+    pub text: String,
 }
 
-/// A problem within a line: the position in the line's characters, and what it is.
-type Problem = (usize, String);
+impl ScriptError {
+    /// At a line and column of `text`.
+    pub(super) fn new(file: &str, text: &str, (line, column): (usize, usize), problem: String) -> Self {
+        let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        Self { file: file.into(), line, column, problem, text: written.trim_end().replace('\t', " ") }
+    }
+
+    /// The line, and below it a mark under the place; `None` for an empty line.
+    pub fn excerpt(&self) -> Option<[String; 2]> {
+        let mark = format!("{:1$}^", "", self.column.saturating_sub(1));
+        (!self.text.is_empty()).then(|| [self.text.clone(), mark])
+    }
+}
 
 /// Reads a script with its includes.
 pub(super) fn script(name: &str, text: &str, resolve: &mut Resolve<'_>) -> Result<Script, ScriptError> {
-    let mut steps = Vec::new();
-    read_into(&mut steps, name, text, resolve, 0)?;
-    Ok(Script { steps })
+    let mut reader = Reader { steps: Vec::new(), open: None };
+    reader.file(name, text, resolve, Place { depth: 0, outer: None })?;
+    let acts = |step: &Step| matches!(step.action, Action::Send { .. } | Action::Reset { .. });
+    if reader.steps.iter().any(acts) {
+        return Ok(Script { steps: reader.steps });
+    }
+    let problem =
+        "the script does nothing to a card: a line that begins with `>` sends a command, as `> 00A40004023F00`";
+    Err(ScriptError { file: name.into(), line: 1, column: 1, problem: problem.into(), text: String::new() })
 }
 
-fn read_into(
-    steps: &mut Vec<Step>,
-    name: &str,
-    text: &str,
-    resolve: &mut Resolve<'_>,
+/// What has been read so far.
+struct Reader {
+    steps: Vec<Step>,
+    /// The command that `<` and `within` may describe: the step directly above.
+    open: Option<usize>,
+}
+
+/// Where a file stands within the whole.
+#[derive(Clone, Copy)]
+struct Place {
+    /// How many others it is included by.
     depth: usize,
-) -> Result<(), ScriptError> {
-    let file: Arc<str> = name.into();
-    let first = steps.len();
-    for line in logical_lines(text) {
-        let at = |(position, problem): Problem| {
-            let (line, column) = line.position(position);
-            ScriptError { file: name.into(), line, column, problem }
-        };
-        let mut scanner = Scanner::new(&line.text);
-        let statement = statement(&mut scanner).map_err(at)?;
-        let location = Location { file: file.clone(), line: line.first_line() };
-        let note = scanner.comment();
-        let action = match statement {
-            Statement::Act(action) => action,
+    /// The line of the whole script that it stands for, if it is included.
+    outer: Option<usize>,
+}
+
+/// An `if` or a `for` that waits for its `end`.
+struct Block {
+    line: usize,
+    kind: Kind,
+    /// What to say if there is none.
+    unclosed: ScriptError,
+}
+
+enum Kind {
+    If {
+        /// The step whose `otherwise` is not known yet.
+        last: Option<usize>,
+        /// The jumps to the end.
+        jumps: Vec<usize>,
+    },
+    For {
+        /// Its step.
+        start: usize,
+    },
+}
+
+impl Reader {
+    fn file(&mut self, name: &str, text: &str, resolve: &mut Resolve<'_>, place: Place) -> Result<(), ScriptError> {
+        let file: Arc<str> = name.into();
+        let first = self.steps.len();
+        let mut blocks: Vec<Block> = Vec::new();
+        self.open = None;
+        for line in logical_lines(text) {
+            let at = |(position, problem): Problem| ScriptError::new(name, text, line.position(position), problem);
+            let mut scanner = Scanner::new(&line.text);
+            let statement = statement(&mut scanner).map_err(at)?;
+            let outer = place.outer.or_else(|| blocks.first().map(|block| block.line)).unwrap_or(line.first_line());
+            if let Statement::Include(path) = statement {
+                let included = include(name, &path, resolve, place.depth).map_err(|problem| at((0, problem)))?;
+                let place = Place { depth: place.depth + 1, outer: Some(outer) };
+                self.file(&included.name, &included.text, resolve, place)?;
+                self.open = None;
+                continue;
+            }
+            let location = Location { file: file.clone(), line: line.first_line() };
+            let note = scanner.comment();
+            let step = |action| Step { location: location.clone(), outer, action, note: note.clone() };
+            self.statement(statement, step, &mut blocks, &line, &at)?;
+            if self.steps.len() > STEPS {
+                return Err(at((
+                    0,
+                    format!("more than {STEPS} steps; does a script include another again and again?"),
+                )));
+            }
+        }
+        if let Some(block) = blocks.pop() {
+            return Err(block.unclosed);
+        }
+        self.open = None;
+        let end = self.steps.len();
+        for step in self.steps.get_mut(first..).unwrap_or_default() {
+            // Those of included scripts have their own end already.
+            if let Action::SkipUnless { to, .. } = &mut step.action
+                && *to == usize::MAX
+            {
+                *to = end;
+            }
+        }
+        Ok(())
+    }
+
+    fn statement(
+        &mut self,
+        statement: Statement,
+        step: impl Fn(Action) -> Step,
+        blocks: &mut Vec<Block>,
+        line: &LogicalLine,
+        at: &impl Fn(Problem) -> ScriptError,
+    ) -> Result<(), ScriptError> {
+        let here = self.steps.len();
+        let open = self.open.take();
+        match statement {
             Statement::Expect(expectation) => {
-                expect(steps, first, expectation).map_err(|problem| at((0, problem)))?;
-                continue;
+                self.open = open;
+                return self
+                    .describe(|expected, _| {
+                        if expected.is_some() {
+                            return Err(
+                                "this command has an expected response already; join alternatives by `|`".into()
+                            );
+                        }
+                        *expected = Some(expectation);
+                        Ok(())
+                    })
+                    .map_err(|problem| at((0, problem)));
             }
-            Statement::Include(path) => {
-                if depth == INCLUDE_DEPTH {
-                    return Err(at((
-                        0,
-                        format!("more than {INCLUDE_DEPTH} levels of include; does one include itself?"),
-                    )));
+            Statement::Within(time) => {
+                self.open = open;
+                return self
+                    .describe(|_, within| {
+                        *within = Some(time);
+                        Ok(())
+                    })
+                    .map_err(|problem| at((0, problem)));
+            }
+            Statement::Act(action) => {
+                let kind = match &action {
+                    Action::If { .. } => Some(Kind::If { last: Some(here), jumps: Vec::new() }),
+                    Action::For { .. } => Some(Kind::For { start: here }),
+                    Action::Send { .. } => {
+                        self.open = Some(here);
+                        None
+                    }
+                    _ => None,
+                };
+                if let Some(kind) = kind {
+                    if blocks.len() == BLOCK_DEPTH {
+                        return Err(at((0, format!("more than {BLOCK_DEPTH} levels of `if` and `for`"))));
+                    }
+                    let unclosed = at((0, "`end` is missing: it ends what begins here".into()));
+                    blocks.push(Block { line: line.first_line(), kind, unclosed });
                 }
-                let Included { name, text } =
-                    resolve(name, &path).map_err(|problem| at((0, format!("include {path}: {problem}"))))?;
-                read_into(steps, &name, &text, resolve, depth + 1)?;
-                continue;
+                self.steps.push(step(action));
             }
+            Statement::Else(condition) => {
+                self.otherwise(blocks, condition, step).map_err(|problem| at((0, problem)))?;
+            }
+            Statement::End => self.end(blocks, step).map_err(|problem| at((0, problem)))?,
+            // It is in its place already.
+            Statement::Include(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Hangs something on the `>` directly above.
+    fn describe(
+        &mut self,
+        change: impl FnOnce(&mut Option<Expectation>, &mut Option<Duration>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        match self.open.and_then(|open| self.steps.get_mut(open)).map(|step| &mut step.action) {
+            Some(Action::Send { expected, within, .. }) => change(expected, within),
+            _ => Err("`<` and `within` belong directly behind the `>` whose response they describe".into()),
+        }
+    }
+
+    /// `else`, `else if CONDITION`.
+    fn otherwise(
+        &mut self,
+        blocks: &mut [Block],
+        condition: Option<Condition>,
+        step: impl Fn(Action) -> Step,
+    ) -> Result<(), String> {
+        let Some(Block { kind: Kind::If { last, jumps }, .. }) = blocks.last_mut() else {
+            return Err("`else` belongs into an `if`, before its `end`".into());
         };
-        steps.push(Step { location, action, note });
-    }
-    let end = steps.len();
-    for step in steps.get_mut(first..).unwrap_or_default() {
-        // Those of included scripts have their own end already.
-        if let Action::SkipUnless { to, .. } = &mut step.action
-            && *to == usize::MAX
-        {
-            *to = end;
+        let Some(before) = last.take() else {
+            return Err("this `if` has its `else` already, which is the last branch".into());
+        };
+        jumps.push(self.steps.len());
+        self.steps.push(step(Action::Jump { to: usize::MAX }));
+        let next = self.steps.len();
+        self.leads_to(before, next);
+        if let Some(condition) = condition {
+            *last = Some(next);
+            self.steps.push(step(Action::If { condition, otherwise: usize::MAX }));
         }
-    }
-    Ok(())
-}
-
-/// Hangs a `<` on the `>` before it.
-fn expect(steps: &mut [Step], first: usize, expectation: Expectation) -> Result<(), String> {
-    match steps.get_mut(first..).and_then(<[Step]>::last_mut).map(|step| &mut step.action) {
-        Some(Action::Send { expected: expected @ None, .. }) => {
-            *expected = Some(expectation);
-            Ok(())
-        }
-        Some(Action::Send { expected: Some(_), .. }) => {
-            Err("this command has an expected response already; join alternatives by `|`".into())
-        }
-        _ => Err("`<` belongs directly behind the `>` whose response it describes".into()),
-    }
-}
-
-/// A line with its continuations.
-struct LogicalLine {
-    text: Vec<char>,
-    /// For each physical line: where it begins in `text`, its number, and the column its text begins at.
-    pieces: Vec<(usize, usize, usize)>,
-}
-
-impl LogicalLine {
-    fn first_line(&self) -> usize {
-        self.pieces.first().map_or(0, |(_, line, _)| *line)
+        Ok(())
     }
 
-    fn position(&self, position: usize) -> (usize, usize) {
-        let piece = self.pieces.iter().rev().find(|(begin, ..)| *begin <= position);
-        piece.map_or((0, 0), |(begin, line, column)| (*line, column + position - begin))
-    }
-}
-
-/// Lines that hold something, each joined with the indented ones below it; blank and comment lines are left out.
-fn logical_lines(text: &str) -> Vec<LogicalLine> {
-    let mut lines: Vec<LogicalLine> = Vec::new();
-    // Some editors begin a file with a byte order mark, which says nothing in UTF-8.
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    for (index, physical) in text.lines().enumerate() {
-        let content: Vec<char> = physical.trim().chars().collect();
-        if content.is_empty() || begins_comment(&content) {
-            continue;
-        }
-        let indent = physical.chars().take_while(|c| c.is_whitespace()).count();
-        match lines.last_mut() {
-            Some(line) if indent > 0 => {
-                drop_comment(&mut line.text);
-                line.text.push(' ');
-                line.pieces.push((line.text.len(), index + 1, indent + 1));
-                line.text.extend(content);
+    fn end(&mut self, blocks: &mut Vec<Block>, step: impl Fn(Action) -> Step) -> Result<(), String> {
+        match blocks.pop().map(|block| block.kind) {
+            None => Err("`end` without `if` or `for`".into()),
+            Some(Kind::If { last, jumps }) => {
+                let end = self.steps.len();
+                last.into_iter().chain(jumps).for_each(|from| self.leads_to(from, end));
+                Ok(())
             }
-            _ => lines.push(LogicalLine { text: content, pieces: vec![(0, index + 1, indent + 1)] }),
+            Some(Kind::For { start }) => {
+                let end = self.steps.len();
+                self.leads_to(start, end);
+                self.steps.push(step(Action::Next { start }));
+                Ok(())
+            }
         }
     }
-    lines
-}
 
-fn drop_comment(text: &mut Vec<char>) {
-    if let Some(start) = (0..text.len()).find(|position| begins_comment(text.get(*position..).unwrap_or_default())) {
-        text.truncate(start);
+    fn leads_to(&mut self, step: usize, target: usize) {
+        let action = self.steps.get_mut(step).map(|step| &mut step.action);
+        if let Some(Action::If { otherwise: to, .. } | Action::Jump { to } | Action::For { end: to, .. }) = action {
+            *to = target;
+        }
     }
 }
 
-/// A `#` that is not `#(`, `#{` or `#..`.
-fn begins_comment(rest: &[char]) -> bool {
-    matches!(rest, ['#', ..]) && !matches!(rest, ['#', '(' | '{', ..] | ['#', '.', '.', ..])
+fn include(from: &str, path: &str, resolve: &mut Resolve<'_>, depth: usize) -> Result<Included, String> {
+    if depth == INCLUDE_DEPTH {
+        return Err(format!("more than {INCLUDE_DEPTH} levels of include; does one include itself?"));
+    }
+    resolve(from, path).map_err(|problem| format!("include {path}: {problem}"))
 }
 
 enum Statement {
     Act(Action),
     Expect(Expectation),
+    Within(Duration),
     Include(String),
+    Else(Option<Condition>),
+    End,
 }
 
 fn statement(scanner: &mut Scanner<'_>) -> Result<Statement, Problem> {
     if scanner.eat(">") {
-        let command = template(scanner, 0)?;
-        return Ok(Statement::Act(Action::Send { command, expected: None }));
+        let command = template(scanner, 0, false)?;
+        return ended(scanner, Statement::Act(Action::Send { command, expected: None, within: None }));
     }
     if scanner.eat("<") {
         return alternatives(scanner).map(Statement::Expect);
     }
     let start = scanner.position;
     let word = scanner.word();
-    let action = match word.as_str() {
-        "reset" => {
-            let start = scanner.position;
-            match scanner.word().as_str() {
-                "" => Action::Reset { warm: false },
-                "warm" => Action::Reset { warm: true },
-                other => return Err((start + 1, format!("`reset` or `reset warm`, not `{other}`"))),
-            }
-        }
+    let act = match word.as_str() {
+        "reset" => reset(scanner)?,
         "auto" => Action::Mode(Mode::Auto),
         "raw" => Action::Mode(Mode::Raw),
         "set" => {
-            let start = scanner.position;
-            let name = scanner.word();
-            check_name(&name).map_err(|problem| (start + 1, problem))?;
-            Action::Set { name, value: template(scanner, 0)? }
+            let name = scanner.name()?;
+            if scanner.eat_word("from") {
+                Action::Take { name, source: source(scanner)? }
+            } else {
+                Action::Set { name, value: template(scanner, 0, false)? }
+            }
         }
+        "secret" => Action::Secret { name: scanner.name()? },
+        "expect" => Action::Expect { condition: condition(scanner)? },
+        "if" => Action::If { condition: condition(scanner)?, otherwise: usize::MAX },
+        "for" => Action::For { name: scanner.name()?, list: list(scanner)?, end: usize::MAX },
         "skip" => {
+            scanner.blanks();
             let start = scanner.position;
             if scanner.word() != "unless" {
-                return Err((start + 1, "`skip unless PATTERN`".into()));
+                return Err((start, "`skip unless PATTERN`".into()));
             }
             Action::SkipUnless { expected: alternatives(scanner)?, to: usize::MAX }
         }
+        "within" => {
+            let time = time(scanner)?;
+            return ended(scanner, Statement::Within(time));
+        }
+        "else" => {
+            let condition = if scanner.eat_word("if") { Some(condition(scanner)?) } else { None };
+            return ended(scanner, Statement::Else(condition));
+        }
+        "end" => return ended(scanner, Statement::End),
         "include" => {
             let path = scanner.rest_before_comment();
             if path.is_empty() {
@@ -202,35 +342,197 @@ fn statement(scanner: &mut Scanner<'_>) -> Result<Statement, Problem> {
             }
             return Ok(Statement::Include(path));
         }
+        other => return Err((start, unknown(other))),
+    };
+    ended(scanner, Statement::Act(act))
+}
+
+fn unknown(word: &str) -> String {
+    let known = STATEMENTS.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
+    let meant = if !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit()) {
+        "; put `>` before a command".to_owned()
+    } else {
+        meant(word, STATEMENTS)
+    };
+    format!("a line begins with `>`, `<`, {known} or `#`, not `{word}`{meant}")
+}
+
+fn ended(scanner: &mut Scanner<'_>, statement: Statement) -> Result<Statement, Problem> {
+    scanner.blanks();
+    if scanner.at_end() { Ok(statement) } else { Err((scanner.position, "nothing more belongs here".into())) }
+}
+
+fn reset(scanner: &mut Scanner<'_>) -> Result<Action, Problem> {
+    scanner.blanks();
+    let start = scanner.position;
+    match scanner.word().as_str() {
+        "" => Ok(Action::Reset { warm: false }),
+        "warm" => Ok(Action::Reset { warm: true }),
+        other => Err((start, format!("`reset` or `reset warm`, not `{other}`"))),
+    }
+}
+
+/// `50 ms`, `2 s`.
+fn time(scanner: &mut Scanner<'_>) -> Result<Duration, Problem> {
+    scanner.blanks();
+    let start = scanner.position;
+    let number = scanner.digits(10).parse().ok();
+    let unit = scanner.word();
+    let time = match (number, unit.as_str()) {
+        (Some(number), "ms") => Some(Duration::from_millis(number)),
+        (Some(number), "s") => Some(Duration::from_secs(number)),
+        _ => None,
+    };
+    time.filter(|time| !time.is_zero() && *time <= LONGEST)
+        .ok_or_else(|| (start, "a time of at most an hour, in `ms` or `s`: `within 50 ms`".to_owned()))
+}
+
+/// `response`, or the name of a variable.
+fn subject(scanner: &mut Scanner<'_>) -> Result<Subject, Problem> {
+    scanner.blanks();
+    let start = scanner.position;
+    let word = scanner.word();
+    if word.is_empty() {
+        return Err((start, "`response` or the name of a variable is missing: what to look at".into()));
+    }
+    check_name(&word).map_err(|problem| (start, problem))?;
+    Ok(if word == "response" { Subject::Response } else { Subject::Variable(word) })
+}
+
+/// `[not] SUBJECT is PATTERN`, `[not] SUBJECT has PATH [= PATTERN]`.
+fn condition(scanner: &mut Scanner<'_>) -> Result<Condition, Problem> {
+    scanner.blanks();
+    let start = scanner.position;
+    let negated = scanner.eat_word("not");
+    let subject = subject(scanner)?;
+    scanner.blanks();
+    let verb = scanner.position;
+    let test = match scanner.word().as_str() {
+        "is" => Test::Is(alternatives(scanner)?),
+        "has" => {
+            let path = path(scanner)?;
+            scanner.blanks();
+            let value = if scanner.eat("=") { Some(alternatives(scanner)?) } else { None };
+            Test::Has(path, value)
+        }
         other => {
-            let known = "`>`, `<`, `reset`, `auto`, `raw`, `set`, `skip unless`, `include` or `#`";
-            return Err((start, format!("a line begins with {known}, not `{other}`")));
+            let meant = meant(other, &["is", "has"]);
+            return Err((verb, format!("`is PATTERN` or `has PATH` expected, not `{other}`{meant}")));
         }
     };
+    Ok(Condition { negated, subject, test, source: scanner.text_from(start) })
+}
+
+/// `SUBJECT PATH`.
+fn source(scanner: &mut Scanner<'_>) -> Result<Source, Problem> {
+    Ok(Source { subject: subject(scanner)?, path: path(scanner)? })
+}
+
+/// `BF2D/A0/E3[2]/5A`.
+fn path(scanner: &mut Scanner<'_>) -> Result<Path, Problem> {
     scanner.blanks();
-    if scanner.at_end() {
-        Ok(Statement::Act(action))
-    } else {
-        Err((scanner.position, "nothing more belongs here".into()))
+    let mut segments = Vec::new();
+    loop {
+        let start = scanner.position;
+        let digits = scanner.digits(16);
+        let tag = tag(&digits).ok_or_else(|| {
+            let found = if digits.is_empty() { scanner.strange("a tag") } else { format!("`{digits}` is no tag") };
+            (start, format!("{found}; a path is tags of BER-TLV joined by `/`, as `BF2D/A0/E3/5A`"))
+        })?;
+        let mut nth = None;
+        if scanner.eat("[") {
+            let start = scanner.position;
+            nth = scanner.digits(10).parse().ok().filter(|nth| *nth > 0);
+            if nth.is_none() || !scanner.eat("]") {
+                return Err((start, "`[2]` is the second with this tag: a number from 1, then `]`".into()));
+            }
+        }
+        segments.push(Segment { tag, nth });
+        if segments.len() > PATH {
+            return Err((start, format!("more than {PATH} tags in one path")));
+        }
+        if !scanner.eat("/") {
+            return Ok(Path { segments });
+        }
     }
 }
 
-fn check_name(name: &str) -> Result<(), String> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.chars().all(legal) {
-        return Ok(());
-    }
-    Err(format!("a name is letters, digits, `_` and `-`, not `{name}`"))
+/// The tag that these digits are, if they are exactly one.
+fn tag(digits: &str) -> Option<Tag> {
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let mut bytes = (0..digits.len()).step_by(2).map(byte).collect::<Option<Vec<_>>>()?;
+    bytes.push(0);
+    let header = Header::parse(&bytes).ok()??;
+    (header.header_length == bytes.len()).then_some(header.tag)
 }
 
-/// Bytes, variables and counted groups up to the end, or up to the `)` that closes this group.
-fn template(scanner: &mut Scanner<'_>, depth: usize) -> Result<Template, Problem> {
+/// `in VALUE, FIRST..LAST, …`, `from SUBJECT PATH`.
+fn list(scanner: &mut Scanner<'_>) -> Result<List, Problem> {
+    scanner.blanks();
+    let start = scanner.position;
+    match scanner.word().as_str() {
+        "from" => source(scanner).map(List::Found),
+        "in" => {
+            let (mut items, mut count) = (Vec::new(), 0_usize);
+            loop {
+                scanner.blanks();
+                let start = scanner.position;
+                let item = item(scanner)?;
+                count += match &item {
+                    Item::One(_) => 1,
+                    Item::Range { first, last, .. } => usize::try_from(last - first).unwrap_or(LIST).saturating_add(1),
+                };
+                if count > LIST {
+                    return Err((start, format!("more than {LIST} values in one list")));
+                }
+                items.push(item);
+                if !scanner.eat(",") {
+                    return Ok(List::Items(items));
+                }
+            }
+        }
+        other => {
+            let meant = meant(other, &["in", "from"]);
+            let known = "`in VALUE, VALUE, FIRST..LAST` or `from response PATH`";
+            Err((start, format!("{known} expected, not `{other}`{meant}")))
+        }
+    }
+}
+
+/// `2FE2`, `01..0A`.
+fn item(scanner: &mut Scanner<'_>) -> Result<Item, Problem> {
+    let start = scanner.position;
+    let first = template(scanner, 0, true)?;
+    if !scanner.eat("..") {
+        return Ok(Item::One(first));
+    }
+    let last = template(scanner, 0, true)?;
+    let number = |template: &Template| match template.parts.as_slice() {
+        [Part::Bytes(bytes)] if bytes.len() <= 4 => {
+            Some((bytes.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)), bytes.len()))
+        }
+        _ => None,
+    };
+    match (number(&first), number(&last)) {
+        (Some((first, width)), Some((last, other))) if width == other && first <= last => {
+            Ok(Item::Range { first, last, width })
+        }
+        _ => Err((
+            start,
+            "a range is two numbers of as many bytes, at most four, the smaller one first: `01..0A`".into(),
+        )),
+    }
+}
+
+/// Bytes, variables and counted groups up to the end, or up to the `)` that closes this group; in a list up to the `,` or
+/// `..` that ends a value.
+fn template(scanner: &mut Scanner<'_>, depth: usize, in_list: bool) -> Result<Template, Problem> {
     let mut parts: Vec<Part> = Vec::new();
     let start = scanner.position;
     loop {
         scanner.blanks();
         let position = scanner.position;
-        if scanner.at_end() {
+        if scanner.at_end() || in_list && depth == 0 && (scanner.peek(",") || scanner.peek("..")) {
             return if depth > 0 {
                 Err((position, "`)` is missing".into()))
             } else if parts.is_empty() {
@@ -243,7 +545,7 @@ fn template(scanner: &mut Scanner<'_>, depth: usize) -> Result<Template, Problem
             if depth == COUNT_DEPTH {
                 return Err((position, format!("more than {COUNT_DEPTH} levels of #( … )")));
             }
-            parts.push(Part::Counted(template(scanner, depth + 1)?));
+            parts.push(Part::Counted(template(scanner, depth + 1, in_list)?));
         } else if scanner.eat(")") {
             return if depth > 0 { Ok(Template { parts }) } else { Err((position, "`)` without `#(`".into())) };
         } else if scanner.eat("${") {
@@ -332,138 +634,25 @@ fn capture(scanner: &mut Scanner<'_>) -> Result<Element, Problem> {
     }
 }
 
-/// A walk over the characters of a line.
-struct Scanner<'a> {
-    text: &'a [char],
-    position: usize,
-}
-
-impl<'a> Scanner<'a> {
-    const fn new(text: &'a [char]) -> Self {
-        Self { text, position: 0 }
-    }
-
-    fn rest(&self) -> &'a [char] {
-        self.text.get(self.position..).unwrap_or_default()
-    }
-
-    fn blanks(&mut self) {
-        self.position += self.rest().iter().take_while(|c| c.is_whitespace()).count();
-    }
-
-    /// Whether only a comment is left.
-    fn at_end(&self) -> bool {
-        self.rest().is_empty() || begins_comment(self.rest())
-    }
-
-    fn peek(&self, token: &str) -> bool {
-        let mut rest = self.rest().iter();
-        token.chars().all(|expected| rest.next() == Some(&expected))
-    }
-
-    fn eat(&mut self, token: &str) -> bool {
-        let there = self.peek(token);
-        if there {
-            self.position += token.chars().count();
-        }
-        there
-    }
-
-    /// The next word, empty at the end; a comment ends the line.
-    fn word(&mut self) -> String {
-        self.blanks();
-        if self.at_end() {
-            return String::new();
-        }
-        let word: String = self.rest().iter().take_while(|c| !c.is_whitespace()).collect();
-        self.position += word.chars().count();
-        word
-    }
-
-    fn rest_before_comment(&mut self) -> String {
-        let mut rest = self.rest().to_vec();
-        drop_comment(&mut rest);
-        self.position += rest.len();
-        rest.iter().collect::<String>().trim().to_owned()
-    }
-
-    /// The comment that ends the line, if that is what is left.
-    fn comment(&mut self) -> Option<String> {
-        self.blanks();
-        let comment: String = self.rest().iter().skip(1).collect();
-        let comment = comment.trim();
-        (begins_comment(self.rest()) && !comment.is_empty()).then(|| comment.to_owned())
-    }
-
-    fn text_from(&self, start: usize) -> String {
-        let text: String = self.text.get(start..self.position).unwrap_or_default().iter().collect();
-        text.trim().to_owned()
-    }
-
-    fn in_braces(&mut self) -> Result<String, Problem> {
-        let start = self.position;
-        let inside: String = self.rest().iter().take_while(|c| **c != '}').collect();
-        self.position += inside.chars().count();
-        if self.eat("}") { Ok(inside.trim().to_owned()) } else { Err((start, "`}` is missing".into())) }
-    }
-
-    fn name_in_braces(&mut self) -> Result<String, Problem> {
-        let start = self.position;
-        let name = self.in_braces()?;
-        check_name(&name).map_err(|problem| (start, problem))?;
-        Ok(name)
-    }
-
-    /// A hexadecimal digit or `?`: its value and its mask.
-    fn nibble(&mut self) -> Option<(u8, u8)> {
-        let nibble = match self.rest().first()? {
-            '?' => (0, 0),
-            digit => (u8::try_from(digit.to_digit(16)?).ok()?, 0x0F),
-        };
-        self.position += 1;
-        Some(nibble)
-    }
-
-    fn masked_byte(&mut self) -> Result<Option<Masked>, Problem> {
-        let Some((high, high_mask)) = self.nibble() else { return Ok(None) };
-        let position = self.position;
-        let Some((low, low_mask)) = self.nibble() else {
-            return Err((position, "half a byte: two digits (or `?`) make one".into()));
-        };
-        let byte = Masked { value: high << 4 | low, mask: high_mask << 4 | low_mask };
-        if !self.eat("/") {
-            return Ok(Some(byte));
-        }
-        let position = self.position;
-        match self.byte()? {
-            Some(mask) if byte.mask == 0xFF => Ok(Some(Masked { value: byte.value & mask, mask })),
-            _ => Err((position, "`VV/MM` with value and mask as two digits each".into())),
-        }
-    }
-
-    fn byte(&mut self) -> Result<Option<u8>, Problem> {
-        let position = self.position;
-        let Some((high, high_mask)) = self.nibble() else { return Ok(None) };
-        match self.nibble() {
-            Some((low, low_mask)) if (high_mask, low_mask) == (0x0F, 0x0F) => Ok(Some(high << 4 | low)),
-            Some(_) => Err((position, "`?` stands for a digit of a response only".into())),
-            None => Err((self.position, "half a byte: two digits make one".into())),
-        }
-    }
-
-    fn strange(&self, expected: &str) -> String {
-        match self.rest().first() {
-            Some(found) => format!("{expected} expected, not `{found}`"),
-            None => format!("{expected} expected"),
-        }
-    }
-}
-
 /// One expectation by itself.
 #[cfg(test)]
 pub(super) fn expectation(text: &str) -> Result<Expectation, Problem> {
     let text: Vec<char> = text.chars().collect();
     alternatives(&mut Scanner::new(&text))
+}
+
+/// One condition by itself.
+#[cfg(test)]
+pub(super) fn condition_alone(text: &str) -> Result<Condition, Problem> {
+    let text: Vec<char> = text.chars().collect();
+    condition(&mut Scanner::new(&text))
+}
+
+/// One list by itself.
+#[cfg(test)]
+pub(super) fn list_alone(text: &str) -> Result<List, Problem> {
+    let text: Vec<char> = text.chars().collect();
+    list(&mut Scanner::new(&text))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What a script expects: patterns of bytes, how they match, and where they do not.
 
 use std::fmt;
+use std::ops::Range;
 
 use apdu::StatusWord;
 
-use super::template::Variables;
-use crate::trace::hex;
+use super::variables::{Variables, masked};
 
 /// What a response must be like: one of several patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,12 +80,39 @@ pub struct Mismatch {
     pub nibble: usize,
     /// What was expected there.
     pub wanted: String,
+    /// The parts of `received` that are not to be shown.
+    secret: Vec<Range<usize>>,
 }
 
 impl Mismatch {
+    fn new(expected: String, received: Vec<u8>, nibble: usize, wanted: String, variables: &Variables) -> Self {
+        let secret = variables.secrets_of_response(&received);
+        Self { expected, received, nibble, wanted, secret }
+    }
+
+    /// Something else than `wanted` came, and no nibble is to blame more than another.
+    pub(super) fn whole(expected: &str, received: Vec<u8>, wanted: &str, variables: &Variables) -> Self {
+        Self::new(expected.to_owned(), received, 0, wanted.to_owned(), variables)
+    }
+
+    /// The same difference, seen in the bytes that the compared ones are a part of.
+    #[must_use]
+    pub(super) fn within(self, expected: &str, whole: Vec<u8>, offset: usize, variables: &Variables) -> Self {
+        Self::new(expected.to_owned(), whole, self.nibble + 2 * offset, self.wanted, variables)
+    }
+
+    /// What came, in hexadecimal, with asterisks in place of what is secret.
+    pub fn shown(&self) -> String {
+        masked(&self.received, &self.secret)
+    }
+
     /// What came there, in words.
     pub fn found(&self) -> String {
-        match self.received.get(self.nibble / 2) {
+        let at = self.nibble / 2;
+        if self.secret.iter().any(|range| range.contains(&at)) {
+            return "another".into();
+        }
+        match self.received.get(at) {
             Some(byte) => format!("{byte:02X}"),
             None => "the end".into(),
         }
@@ -104,7 +131,7 @@ impl fmt::Display for Mismatch {
     /// Three lines: expected, received, and a mark under the nibble.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "expected  {}", self.expected)?;
-        writeln!(f, "received  {}  ({})", hex(&self.received), self.meaning())?;
+        writeln!(f, "received  {}  ({})", self.shown(), self.meaning())?;
         let (wanted, found) = (&self.wanted, self.found());
         write!(f, "          {:1$}^ byte {2}: {wanted} expected, {found} received", "", self.nibble, self.nibble / 2)
     }
@@ -128,7 +155,7 @@ impl Expectation {
             }
         }
         let (nibble, wanted) = nearest.unwrap_or_default();
-        Err(Mismatch { expected: self.to_string(), received: received.to_vec(), nibble, wanted })
+        Err(Mismatch::new(self.to_string(), received.to_vec(), nibble, wanted, variables))
     }
 }
 
@@ -168,7 +195,7 @@ impl<'a> Search<'a> {
         for element in pattern.elements.iter().rev() {
             let own = match element {
                 Element::Bytes(bytes) => Some(bytes.len()),
-                Element::Variable(name) => variables.get(name).map(Vec::len),
+                Element::Variable(name) => variables.get(name).map(<[u8]>::len),
                 Element::CaptureExactly(_, length) => Some(*length),
                 Element::Any | Element::Capture(_) | Element::Counted(_) => None,
             };
@@ -216,8 +243,11 @@ impl<'a> Search<'a> {
                     return false;
                 };
                 if let Some(offset) = (0..value.len()).find(|offset| rest.get(*offset) != value.get(*offset)) {
-                    let wanted =
-                        value.get(offset).map(|byte| format!("{byte:02X} (of ${{{name}}})")).unwrap_or_default();
+                    let wanted = match value.get(offset) {
+                        Some(_) if self.variables.is_secret(name) => format!("${{{name}}}"),
+                        Some(byte) => format!("{byte:02X} (of ${{{name}}})"),
+                        None => String::new(),
+                    };
                     self.missed(index, 2 * offset, 2 * (at + offset), || wanted);
                     return false;
                 }

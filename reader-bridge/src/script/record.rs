@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::Mode;
-use crate::trace::{Event, Observer, describe_command, describe_response, hex, shown_command};
+use super::{Mode, Variables};
+use crate::trace::{Event, Observer, describe_command, describe_response, hex};
 
 /// An [`Observer`] that writes a script of what it sees.
 ///
@@ -12,8 +12,17 @@ use crate::trace::{Event, Observer, describe_command, describe_response, hex, sh
 pub struct Recorder {
     mode: Mode,
     script: String,
+    secrets: Variables,
+    shown: Shown,
     /// In [`Mode::Auto`]: a command whose response is still coming, and the data that came.
     open: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What becomes of the responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Expected,
+    Commented,
 }
 
 impl Recorder {
@@ -24,7 +33,21 @@ impl Recorder {
             Mode::Raw => "raw\n".into(),
             Mode::Auto => String::new(),
         };
-        Self { mode, script, open: None }
+        Self { mode, script, secrets: Variables::new(), shown: Shown::Expected, open: None }
+    }
+
+    /// Leaves these secrets out too: `${name}` stands in their place.
+    #[must_use]
+    pub fn hiding(mut self, secrets: Variables) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// Expects nothing: what was seen stands in comments.
+    #[must_use]
+    pub fn showing(mut self) -> Self {
+        self.shown = Shown::Commented;
+        self
     }
 
     /// The script.
@@ -38,12 +61,14 @@ impl Recorder {
     }
 
     fn write_exchange(&mut self, command: &[u8], response: &[u8]) {
-        self.write(&format!("> {}", shown_command(command)), &describe_command(command));
+        self.write(&format!("> {}", self.secrets.shown_command(command)), &describe_command(command));
         if response.len() < 2 {
             let _ = writeln!(self.script, "# no answer");
-        } else {
-            self.write(&format!("< {}", hex(response)), &describe_response(response));
+            return;
         }
+        let mark = if self.shown == Shown::Expected { "<" } else { "# <" };
+        let expected = self.secrets.expected(response);
+        self.write(&format!("{mark} {expected}"), &describe_response(response));
     }
 
     /// Writes the command still open, its last response being `response`.
@@ -93,7 +118,7 @@ impl Observer for Recorder {
             Event::PowerOff => {}
             Event::Failed { command, cause } => {
                 self.close(&[]);
-                let _ = writeln!(self.script, "# {}: {cause}", shown_command(command));
+                let _ = writeln!(self.script, "# {}: {cause}", self.secrets.shown_command(command));
             }
         }
     }

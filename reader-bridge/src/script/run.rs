@@ -1,12 +1,22 @@
 //! Playing a script, one step at a time.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
 
-use super::pattern::Mismatch;
-use super::template::{Unfilled, Variables};
-use super::{Action, Location, Mode, Script};
 use apdu::transport::exchange;
 use apdu::{Transport, TransportError};
+use zeroize::Zeroizing;
+
+use super::condition::Seen;
+use super::pattern::Mismatch;
+use super::template::Unfilled;
+use super::variables::{Variables, masked, named};
+use super::{Action, Condition, Expectation, List, Location, Mode, Script, Step, Template};
+
+/// Steps one run plays at most, all turns of all loops counted.
+const MOST_STEPS: usize = 10_000_000;
 
 /// What a step led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +32,7 @@ pub enum Outcome {
     Unchecked,
     /// The response is another.
     Differs(Mismatch),
-    /// A guard did not hold: so many steps are left out.
+    /// A guard did not hold, or a loop has no values: so many steps are left out.
     Skipped(usize),
 }
 
@@ -35,12 +45,49 @@ pub struct Done {
     pub location: Location,
     /// The comment at the end of its line.
     pub note: Option<String>,
-    /// The command sent, empty for a reset and a guard.
-    pub command: Vec<u8>,
-    /// The response, empty for a reset; the one a guard looked at. In [`Mode::Auto`] all data and the last status word.
+    /// The variables of the loops around it, from the outermost: as `fid=2F00`.
+    pub turns: Vec<String>,
+    /// The command sent, empty for a reset and a condition.
+    pub command: Zeroizing<Vec<u8>>,
+    /// The response, empty for a reset; the one a condition looked at. In [`Mode::Auto`] all data and the last status word.
     pub response: Vec<u8>,
     /// What it led to.
     pub outcome: Outcome,
+    /// The time it took, if the run has a clock.
+    pub took: Option<Duration>,
+    /// The time it should take at most.
+    pub within: Option<Duration>,
+    /// Loops and their turns around it, and its index: in the order of play.
+    pub(super) position: Vec<usize>,
+    secrets_sent: Vec<(Range<usize>, String)>,
+    secrets_received: Vec<Range<usize>>,
+}
+
+impl Done {
+    /// The command in hexadecimal, with `${name}` in place of what is secret.
+    pub fn shown_command(&self) -> String {
+        named(&self.command, &self.secrets_sent)
+    }
+
+    /// The response in hexadecimal, with asterisks in place of what is secret.
+    pub fn shown_response(&self) -> String {
+        masked(&self.response, &self.secrets_received)
+    }
+
+    /// Whether a part of the response is secret.
+    pub const fn hides_response(&self) -> bool {
+        !self.secrets_received.is_empty()
+    }
+
+    /// Whether it took longer than it should.
+    pub fn is_late(&self) -> bool {
+        self.took.zip(self.within).is_some_and(|(took, within)| took > within)
+    }
+
+    /// Whether the card did something else than the script expects.
+    pub const fn differs(&self) -> bool {
+        matches!(self.outcome, Outcome::Differs(_))
+    }
 }
 
 /// Why a run cannot go on.
@@ -49,9 +96,33 @@ pub enum RunError {
     /// The script is at fault.
     #[error("{0}: {1}")]
     Script(Location, Unfilled),
+    /// The script does not come to its end.
+    #[error("{0}: {MOST_STEPS} steps are played and the script is not at its end; shorten its loops")]
+    Endless(Location),
     /// The card, or the way to it, is.
     #[error("{0}: {1}")]
     Transport(Location, TransportError),
+}
+
+/// Why a run cannot start at a line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoStart {
+    /// The line is behind the last step.
+    #[error("there is no step in line {line} or below; the last one is in line {last}")]
+    Behind {
+        /// The line asked for.
+        line: usize,
+        /// The line of the last step.
+        last: usize,
+    },
+    /// The line is inside an `if` or a `for`.
+    #[error("line {line} is inside what begins in line {outer}; start there")]
+    Inside {
+        /// The line asked for.
+        line: usize,
+        /// The line of the outermost `if` or `for` around it.
+        outer: usize,
+    },
 }
 
 /// A script being played.
@@ -59,18 +130,63 @@ pub enum RunError {
 pub struct Run<'a> {
     script: &'a Script,
     next: usize,
+    played: usize,
     mode: Mode,
     variables: Variables,
     given: BTreeSet<String>,
     last_response: Vec<u8>,
+    loops: Vec<Turns>,
+    clock: Option<Clock<'a>>,
+}
+
+/// A loop that is being played.
+#[derive(Debug)]
+struct Turns {
+    start: usize,
+    end: usize,
+    name: String,
+    values: Vec<Vec<u8>>,
+    turn: usize,
+}
+
+/// Tells the time.
+struct Clock<'a>(Box<dyn FnMut() -> Duration + 'a>);
+
+impl fmt::Debug for Clock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// What a step told.
+struct Told {
+    command: Zeroizing<Vec<u8>>,
+    response: Vec<u8>,
+    outcome: Outcome,
+    took: Option<Duration>,
+    within: Option<Duration>,
+}
+
+impl Told {
+    fn quiet(response: &[u8], outcome: Outcome) -> Self {
+        Self { command: Zeroizing::default(), response: response.to_vec(), outcome, took: None, within: None }
+    }
 }
 
 impl<'a> Run<'a> {
     /// Stands before the first step. `variables` have their values already; lines of the script that set the same
-    /// names give way to them.
+    /// names give way to them, and a loop over one of them has this value alone.
     pub fn new(script: &'a Script, variables: Variables) -> Self {
-        let given = variables.keys().cloned().collect();
-        Self { script, next: 0, mode: Mode::Auto, variables, given, last_response: Vec::new() }
+        let given = variables.names().map(str::to_owned).collect();
+        let (mode, last_response, loops) = (Mode::Auto, Vec::new(), Vec::new());
+        Self { script, next: 0, played: 0, mode, variables, given, last_response, loops, clock: None }
+    }
+
+    /// The same with a clock: what it tells before and after a command is how long that took.
+    #[must_use]
+    pub fn timed(mut self, clock: impl FnMut() -> Duration + 'a) -> Self {
+        self.clock = Some(Clock(Box::new(clock)));
+        self
     }
 
     /// What was set and captured so far.
@@ -78,59 +194,77 @@ impl<'a> Run<'a> {
         &self.variables
     }
 
+    /// Starts at a line of the script, or the first step below it. What the steps before it set and which mode they chose
+    /// holds; what they would have captured has no value.
+    pub fn start_at(&mut self, line: usize) -> Result<(), NoStart> {
+        let steps = self.script.steps();
+        let Some(first) = steps.first() else { return Ok(()) };
+        let inside =
+            |step: &&Step| step.location.file == first.location.file && step.location.line >= line && step.outer < line;
+        if let Some(step) = steps.iter().find(inside) {
+            return Err(NoStart::Inside { line, outer: step.outer });
+        }
+        let Some(start) = steps.iter().position(|step| step.outer >= line) else {
+            return Err(NoStart::Behind { line, last: steps.last().map_or(0, |step| step.outer) });
+        };
+        for step in steps.get(..start).unwrap_or_default() {
+            match &step.action {
+                Action::Mode(mode) => self.mode = *mode,
+                Action::Set { name, value } if !self.given.contains(name) => {
+                    if let Ok(value) = value.fill(&self.variables) {
+                        self.variables.set(name.clone(), value);
+                    }
+                }
+                Action::Secret { name } => {
+                    self.variables.keep_secret(name);
+                }
+                _ => {}
+            }
+        }
+        self.next = start;
+        Ok(())
+    }
+
+    /// The line to start at after the card was lost: that of the last reset before it, or of the first step.
+    pub fn resume_at(&self) -> usize {
+        let played = self.script.steps().get(..self.next).unwrap_or_default();
+        let reset = played.iter().rfind(|step| matches!(step.action, Action::Reset { .. }));
+        reset.or(self.script.steps().first()).map_or(1, |step| step.outer)
+    }
+
     /// Plays on up to and including the next step worth telling; `None` at the end.
     ///
     /// A mismatch does not end the run: whether to go on is the caller's decision.
     pub fn step<T: Transport + ?Sized>(&mut self, card: &mut T) -> Result<Option<Done>, RunError> {
-        while let Some(step) = self.script.steps().get(self.next) {
+        let script = self.script;
+        while let Some(step) = script.steps().get(self.next) {
             let index = self.next;
+            if self.played == MOST_STEPS {
+                return Err(RunError::Endless(step.location.clone()));
+            }
+            self.played += 1;
             self.next += 1;
-            let location = &step.location;
-            let fault = |error| RunError::Transport(location.clone(), error);
-            let (command, response, outcome) = match &step.action {
-                Action::Mode(mode) => {
-                    self.mode = *mode;
-                    continue;
-                }
-                Action::Set { name, .. } if self.given.contains(name) => continue,
-                Action::Set { name, value } => {
-                    let value =
-                        value.fill(&self.variables).map_err(|error| RunError::Script(location.clone(), error))?;
-                    self.variables.insert(name.clone(), value);
-                    continue;
-                }
-                Action::Reset { warm } => {
-                    let atr = if *warm { card.warm_reset() } else { card.reset() }.map_err(fault)?;
-                    (Vec::new(), Vec::new(), Outcome::Reset { atr })
-                }
-                Action::Send { command, expected } => {
-                    let command =
-                        command.fill(&self.variables).map_err(|error| RunError::Script(location.clone(), error))?;
-                    let response = match self.mode {
-                        Mode::Auto => exchange(card, &command).map(apdu::Response::into_bytes),
-                        Mode::Raw => card.transmit(&command),
-                    }
-                    .map_err(fault)?;
-                    let outcome = match expected.as_ref().map(|expected| expected.check(&response, &mut self.variables))
-                    {
-                        None => Outcome::Unchecked,
-                        Some(Ok(())) => Outcome::AsExpected,
-                        Some(Err(mismatch)) => Outcome::Differs(mismatch),
-                    };
-                    self.last_response.clone_from(&response);
-                    (command, response, outcome)
-                }
-                Action::SkipUnless { expected, to } => {
-                    if expected.check(&self.last_response, &mut self.variables).is_ok() {
-                        continue;
-                    }
-                    let skipped = to.saturating_sub(self.next);
-                    self.next = *to;
-                    (Vec::new(), self.last_response.clone(), Outcome::Skipped(skipped))
-                }
-            };
-            let note = step.note.clone();
-            return Ok(Some(Done { step: index, location: location.clone(), note, command, response, outcome }));
+            let position = self.position(index);
+            let turns = self.turns();
+            if let Some(Told { command, response, outcome, took, within }) = self.play(index, step, card)? {
+                let (location, note) = (step.location.clone(), step.note.clone());
+                let secrets_sent = self.variables.secrets_of_command(&command);
+                let secrets_received = self.variables.secrets_of_response(&response);
+                return Ok(Some(Done {
+                    step: index,
+                    location,
+                    note,
+                    turns,
+                    command,
+                    response,
+                    outcome,
+                    took,
+                    within,
+                    position,
+                    secrets_sent,
+                    secrets_received,
+                }));
+            }
         }
         Ok(None)
     }
@@ -142,6 +276,150 @@ impl<'a> Run<'a> {
             done.push(step);
         }
         Ok(done)
+    }
+
+    fn position(&self, index: usize) -> Vec<usize> {
+        self.loops.iter().flat_map(|turns| [turns.start, turns.turn]).chain([index]).collect()
+    }
+
+    fn turns(&self) -> Vec<String> {
+        let value = |turns: &Turns| turns.values.get(turns.turn).map(|value| self.variables.shown_response(value));
+        self.loops.iter().map(|turns| format!("{}={}", turns.name, value(turns).unwrap_or_default())).collect()
+    }
+
+    fn play<T: Transport + ?Sized>(
+        &mut self,
+        index: usize,
+        step: &Step,
+        card: &mut T,
+    ) -> Result<Option<Told>, RunError> {
+        let unfilled = |error| RunError::Script(step.location.clone(), error);
+        match &step.action {
+            Action::Mode(mode) => self.mode = *mode,
+            Action::Secret { name } => {
+                if !self.variables.keep_secret(name) {
+                    return Err(unfilled(Unfilled::Secret(name.clone())));
+                }
+            }
+            Action::Set { name, .. } | Action::Take { name, .. } if self.given.contains(name) => {}
+            Action::Set { name, value } => {
+                let value = value.fill(&self.variables).map_err(unfilled)?;
+                self.variables.set(name.clone(), value);
+            }
+            Action::Take { name, source } => {
+                let seen = Seen { response: &self.last_response };
+                match source.first(seen, &self.variables).map_err(unfilled)? {
+                    Ok(value) => self.variables.set(name.clone(), value),
+                    Err(mismatch) => return Ok(Some(self.looked(Outcome::Differs(mismatch)))),
+                }
+            }
+            Action::Reset { warm } => {
+                let atr = if *warm { card.warm_reset() } else { card.reset() }
+                    .map_err(|error| RunError::Transport(step.location.clone(), error))?;
+                self.last_response.clear();
+                return Ok(Some(Told::quiet(&[], Outcome::Reset { atr })));
+            }
+            Action::Send { command, expected, within } => {
+                let mut told = self.send(step, command, expected.as_ref(), card)?;
+                told.within = *within;
+                return Ok(Some(told));
+            }
+            Action::Expect { condition } => {
+                let outcome = match self.holds(condition).map_err(unfilled)? {
+                    Ok(()) => Outcome::AsExpected,
+                    Err(mismatch) => Outcome::Differs(mismatch),
+                };
+                return Ok(Some(self.looked(outcome)));
+            }
+            Action::SkipUnless { expected, to } => {
+                if expected.check(&self.last_response, &mut self.variables).is_err() {
+                    return Ok(Some(self.skip_to(*to)));
+                }
+            }
+            Action::If { condition, otherwise } => {
+                if self.holds(condition).map_err(unfilled)?.is_err() {
+                    self.next = *otherwise;
+                }
+            }
+            Action::Jump { to } => self.next = *to,
+            Action::For { name, list, end } => return self.begin(index, name, list, *end).map_err(unfilled),
+            Action::Next { .. } => self.next_turn(),
+        }
+        Ok(None)
+    }
+
+    /// A condition is told with the response it looked at.
+    fn looked(&self, outcome: Outcome) -> Told {
+        Told::quiet(&self.last_response, outcome)
+    }
+
+    fn holds(&mut self, condition: &Condition) -> Result<Result<(), Mismatch>, Unfilled> {
+        condition.check(Seen { response: &self.last_response }, &mut self.variables)
+    }
+
+    fn send<T: Transport + ?Sized>(
+        &mut self,
+        step: &Step,
+        command: &Template,
+        expected: Option<&Expectation>,
+        card: &mut T,
+    ) -> Result<Told, RunError> {
+        let filled = command.fill(&self.variables).map_err(|error| RunError::Script(step.location.clone(), error))?;
+        let command = Zeroizing::new(filled);
+        let begun = self.now();
+        let response = match self.mode {
+            Mode::Auto => exchange(card, &command).map(apdu::Response::into_bytes),
+            Mode::Raw => card.transmit(&command),
+        }
+        .map_err(|error| RunError::Transport(step.location.clone(), error))?;
+        let took = self.now().zip(begun).map(|(ended, begun)| ended.saturating_sub(begun));
+        let outcome = match expected.map(|expected| expected.check(&response, &mut self.variables)) {
+            None => Outcome::Unchecked,
+            Some(Ok(())) => Outcome::AsExpected,
+            Some(Err(mismatch)) => Outcome::Differs(mismatch),
+        };
+        self.last_response.clone_from(&response);
+        Ok(Told { command, response, outcome, took, within: None })
+    }
+
+    fn now(&mut self) -> Option<Duration> {
+        self.clock.as_mut().map(|clock| (clock.0)())
+    }
+
+    /// Leaves out what comes before `to`, and the loops that end before it.
+    fn skip_to(&mut self, to: usize) -> Told {
+        let skipped = to.saturating_sub(self.next);
+        self.next = to;
+        self.loops.retain(|turns| to <= turns.end);
+        self.looked(Outcome::Skipped(skipped))
+    }
+
+    /// The first turn of a loop; without values what is in it is left out.
+    fn begin(&mut self, start: usize, name: &str, list: &List, end: usize) -> Result<Option<Told>, Unfilled> {
+        let given = self.given.contains(name).then(|| self.variables.get(name)).flatten();
+        let values = match given {
+            Some(value) => vec![value.to_vec()],
+            None => list.values(Seen { response: &self.last_response }, &self.variables)?,
+        };
+        let Some(first) = values.first() else {
+            let told = self.skip_to(end);
+            self.next = end + 1;
+            return Ok(Some(told));
+        };
+        self.variables.set(name, first.clone());
+        self.loops.push(Turns { start, end, name: name.to_owned(), values, turn: 0 });
+        Ok(None)
+    }
+
+    fn next_turn(&mut self) {
+        let Some(turns) = self.loops.last_mut() else { return };
+        turns.turn += 1;
+        if let Some(value) = turns.values.get(turns.turn) {
+            self.variables.set(turns.name.clone(), value.clone());
+            self.next = turns.start + 1;
+        } else {
+            self.loops.pop();
+        }
     }
 }
 
@@ -217,5 +495,131 @@ mod tests {
         let script = script("reset\n> 0020000108 ${pin}");
         let error = Run::new(&script, Variables::new()).finish(&mut dialogue(&[])).unwrap_err();
         assert!(error.to_string().starts_with("test.apdu:2: the variable `pin` has no value"), "{error}");
+    }
+
+    /// Two profiles, the second enabled.
+    const LIST: &str = "BF2D1AA018E30A5A04980000019F700100E30A5A04980000029F7001019000";
+
+    #[test]
+    fn loops_go_through_what_a_response_holds() {
+        let text = "\
+> 81E29100 #( BF2D #() ) 00
+< BF2D .. 9000
+set first from response BF2D/A0/E3/5A
+for entry from response BF2D/A0/E3
+    set iccid from entry 5A
+    if entry has 9F70 = 01
+        > 81E29100 #( BF32 #( A0 #( 5A #( ${iccid} ) ) ) ) 00
+        < .. 9000
+    else if entry has 9F70 = 00
+        for p1 in 01..02
+            > 00 ${p1} 0000
+            < 6D00
+            within 50 ms
+        end
+    else
+        > 00FF0000
+    end
+end
+> 00A40000
+";
+        let script = script(text);
+        let mut card = dialogue(&[
+            ("81E2910003BF2D0000", LIST),
+            ("00010000", "6D00"),
+            ("00020000", "6D00"),
+            ("81E291000BBF3208A0065A049800000200", "9000"),
+            ("00A40000", "9000"),
+        ]);
+        let mut time = 0;
+        let clock = move || {
+            time += 30;
+            Duration::from_millis(time * time)
+        };
+        let done = Run::new(&script, Variables::new()).timed(clock).finish(&mut card).unwrap();
+        assert!(card.is_finished());
+        let told: Vec<_> = done.iter().map(|done| (done.location.line, done.turns.len(), done.is_late())).collect();
+        assert_eq!(told, [(1, 0, false), (11, 2, true), (11, 2, true), (7, 1, false), (19, 0, false)]);
+        assert_eq!(done[2].turns, ["entry=5A04980000019F700100", "p1=02"]);
+        assert!(done.windows(2).all(|two| two[0].position < two[1].position), "in the order of play");
+        assert!(done.iter().all(|done| done.took.is_some()));
+    }
+
+    #[test]
+    fn a_guard_inside_an_included_script_stays_in_the_loop() {
+        let script = Script::parse(
+            "test.apdu",
+            "for p1 in 01, 02\n  include one.apdu\n  > 00 FF 0000\nend\nskip unless 9000\n> 00EE0000",
+            &mut |_, path| {
+                let text = "> 00 ${p1} 0000\nfor p2 in 01..02\n skip unless 9000\n > 0000 ${p2} 00\nend\n".into();
+                Ok(super::super::Included { name: path.into(), text })
+            },
+        )
+        .unwrap();
+        let mut card = dialogue(&[
+            ("00010000", "9000"),
+            ("00000100", "9000"),
+            ("00000200", "6D00"),
+            ("00FF0000", "9000"),
+            ("00020000", "6D00"),
+            ("00FF0000", "6D00"),
+        ]);
+        let done = Run::new(&script, Variables::new()).finish(&mut card).unwrap();
+        assert!(card.is_finished());
+        assert_eq!(done.last().unwrap().outcome, Outcome::Skipped(1));
+        assert_eq!(done.iter().map(|done| done.turns.len()).collect::<Vec<_>>(), [1, 2, 2, 1, 1, 2, 1, 0]);
+    }
+
+    #[test]
+    fn conditions_that_must_hold_and_paths_that_are_not_there() {
+        let text = "> 00\nexpect response has BF2D/A0/E3/9F70 = 01\nexpect not response has 6F\n\
+                    set x from response BF2D/E3\nfor y from response 6F\n  > 01\nend\n";
+        let (outcomes, _) = play(text, &[("00", LIST)]);
+        assert_eq!(outcomes[..3], [Outcome::Unchecked, Outcome::AsExpected, Outcome::AsExpected]);
+        let Outcome::Differs(mismatch) = &outcomes[3] else { panic!("{outcomes:?}") };
+        assert_eq!((mismatch.expected.as_str(), mismatch.wanted.as_str()), ("BF2D/E3", "tag E3 within BF2D"));
+        assert_eq!(outcomes[4..], [Outcome::Skipped(1)], "the loop is empty, and that is told");
+    }
+
+    #[test]
+    fn a_given_value_is_the_only_turn() {
+        let script = script("for fid in 2F00, 2FE2\n > 00A4000C #(${fid})\nend");
+        let given = Variables::from([("fid".to_owned(), vec![0x3F, 0x00])]);
+        let mut card = dialogue(&[("00A4000C023F00", "9000")]);
+        Run::new(&script, given).finish(&mut card).unwrap();
+        assert!(card.is_finished());
+    }
+
+    #[test]
+    fn secrets_are_sent_and_not_shown() {
+        let script = script("secret adm\nset again ${adm}\n> 00DA0000 #( ${again} )\n< ${adm} 9000");
+        let missing = Run::new(&script, Variables::new()).finish(&mut dialogue(&[])).unwrap_err();
+        assert!(missing.to_string().starts_with("test.apdu:1: the secret `adm` is not given"), "{missing}");
+        let given = Variables::from([("adm".to_owned(), vec![1, 2, 3, 4])]);
+        let mut card = dialogue(&[("00DA00000401020304", "01020305010203049000")]);
+        let done = Run::new(&script, given).finish(&mut card).unwrap();
+        assert_eq!(done[0].shown_command(), "00DA000004 ${adm}");
+        assert_eq!(done[0].shown_response(), "01020305********9000");
+        let Outcome::Differs(mismatch) = &done[0].outcome else { panic!("{done:?}") };
+        let told = mismatch.to_string();
+        assert!(!told.contains("04 ") && told.contains("${adm} expected"), "{told}");
+    }
+
+    #[test]
+    fn a_run_starts_again_where_it_stopped() {
+        let text = "raw\nset fid 3F00\nreset\n> 00A4000C #(${fid})\nreset\nfor x in 01, 02\n  > 00B00000 ${x}\nend\n";
+        let script = script(text);
+        let mut run = Run::new(&script, Variables::new());
+        let mut card = dialogue(&[("00A4000C023F00", "9000"), ("00B0000001", "6C02")]);
+        while run.step(&mut card).is_ok() {}
+        assert_eq!(run.resume_at(), 5);
+        let mut again = Run::new(&script, Variables::new());
+        again.start_at(4).unwrap();
+        let done =
+            again.finish(&mut dialogue(&[("00A4000C023F00", "9000"), ("00B0000001", "6C02"), ("00B0000002", "6C02")]));
+        assert_eq!(done.unwrap().len(), 4, "raw and the variable hold");
+        let refused = |line| Run::new(&script, Variables::new()).start_at(line).unwrap_err();
+        assert_eq!(refused(7), NoStart::Inside { line: 7, outer: 6 });
+        assert_eq!(refused(9), NoStart::Behind { line: 9, last: 6 });
     }
 }

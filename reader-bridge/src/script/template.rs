@@ -1,9 +1,8 @@
 //! What a script sends: bytes, variables, and lengths that count themselves.
 
-use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
-/// Values by name: set by the script, captured from responses, given by the caller.
-pub type Variables = BTreeMap<String, Vec<u8>>;
+use super::variables::Variables;
 
 /// Bytes to be, once the variables have values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +26,11 @@ pub enum Unfilled {
     /// A variable that was neither set nor captured.
     #[error("the variable `{0}` has no value; set it before this line, or hand it to the script")]
     Variable(String),
+    /// A secret that the caller did not give.
+    #[error(
+        "the secret `{0}` is not given; write it into a file of secrets, as `{0} = \"…\"`, and hand that to the script"
+    )]
+    Secret(String),
     /// A `#( … )` longer than two length bytes can say.
     #[error("the contents of #( … ) have {0} bytes, more than a command carries")]
     TooLong(usize),
@@ -38,11 +42,11 @@ impl Template {
     /// An outermost `#( … )` counts as Lc does: one byte, or `00` and two above 255. One within another counts as BER
     /// does: one byte up to 127, then `81` or `82` and the length.
     pub fn fill(&self, variables: &Variables) -> Result<Vec<u8>, Unfilled> {
-        self.fill_at(variables, 0)
+        Ok(std::mem::take(&mut *self.fill_at(variables, 0)?))
     }
 
-    fn fill_at(&self, variables: &Variables, depth: usize) -> Result<Vec<u8>, Unfilled> {
-        let mut filled = Vec::new();
+    fn fill_at(&self, variables: &Variables, depth: usize) -> Result<Zeroizing<Vec<u8>>, Unfilled> {
+        let mut filled = Zeroizing::new(Vec::new());
         for part in &self.parts {
             match part {
                 Part::Bytes(bytes) => filled.extend(bytes),
@@ -59,7 +63,7 @@ impl Template {
                         (_, ..=255) => filled.extend([0x81, low]),
                         _ => filled.extend([0x82, high, low]),
                     }
-                    filled.extend(inner);
+                    filled.extend(inner.iter());
                 }
             }
         }
