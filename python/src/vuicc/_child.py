@@ -1,0 +1,202 @@
+"""Processes that run beside this one and end with it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from ._errors import ProgramMissing, TimedOut, VuiccError
+from ._program import PathLike, failure, python
+
+#: How long a child may take to be ready, in seconds.
+READY = 30.0
+#: How long a child may take to end in order, in seconds.
+GRACE = 10.0
+
+
+class Child:
+    """A process that ends when :meth:`end` is called, when this object or this process goes, or when it is killed.
+
+    Its output goes to files, so that it never waits for anybody to read it.
+    """
+
+    def __init__(self, line: list[str], *, name: str, env: Mapping[str, str] | None = None) -> None:
+        #: The command line.
+        self.line = line
+        #: What it is, in messages.
+        self.name = name
+        self._out: IO[bytes] = tempfile.TemporaryFile(prefix="vuicc-out-")
+        self._err: IO[bytes] = tempfile.TemporaryFile(prefix="vuicc-err-")
+        try:
+            self.process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=self._out,
+                stderr=self._err,
+                env={**os.environ, **env} if env else None,
+                # Ctrl-C is for the test, which ends the child in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._out.close()
+            self._err.close()
+            raise ProgramMissing(f"{line[0]} does not start: {error}", command=line) from None
+        _GUARD.add(self.process.pid)
+        self._last_wish = weakref.finalize(self, _end, self.process)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def stdout(self) -> str:
+        """What it has printed so far."""
+        return _whole(self._out)
+
+    def stderr(self) -> str:
+        """What it has told on standard error so far."""
+        return _whole(self._err)
+
+    def objects(self) -> list[dict[str, Any]]:
+        """The JSON objects it has printed so far; a line that is not finished is none yet."""
+        printed = self.stdout()
+        finished = printed[: printed.rfind("\n") + 1]
+        return [json.loads(line) for line in finished.splitlines() if line.startswith("{")]
+
+    def failure(self) -> VuiccError:
+        """What it ended with, as an error."""
+        code = self.process.wait()
+        error = failure(code, self.stdout(), self.stderr(), self.line)
+        assert isinstance(error, VuiccError)
+        if code == 0:
+            return VuiccError(f"{self.name} ended, though nobody asked it to", exit_code=0, command=self.line)
+        return error
+
+    def pause(self, waited: float, limit: float, what: str) -> None:
+        """Wait a moment for ``what``, of which ``waited`` is over.
+
+        :raises VuiccError: if the process has ended.
+        :raises TimedOut: if ``limit`` is over.
+        """
+        if not self.is_running:
+            raise self.failure()
+        if waited > limit:
+            raise TimedOut(f"{self.name}: no {what} after {limit:g} seconds; {self._last_words()}", command=self.line)
+        time.sleep(0.002 if waited < 0.1 else 0.02)
+
+    def first_object(self, limit: float = READY) -> dict[str, Any]:
+        """The first JSON object it prints, which says where it listens."""
+        since = time.monotonic()
+        while True:
+            told = self.objects()
+            if told:
+                return told[0]
+            self.pause(time.monotonic() - since, limit, "answer")
+
+    def wait_for_file(self, path: Path, limit: float = READY) -> str:
+        """The content of a file that it writes when it is ready."""
+        since = time.monotonic()
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                content = path.read_text(encoding="utf-8")
+                if content:
+                    return content
+            self.pause(time.monotonic() - since, limit, "sign that it is ready")
+
+    def end(self) -> None:
+        """End it in order, and wait for that. Once it has ended this does nothing."""
+        if not self._last_wish.alive:
+            return
+        self._last_wish()
+        # What it said remains readable until the object goes.
+
+    def _last_words(self) -> str:
+        said = self.stderr().strip().splitlines()
+        return f"its last words: {said[-1]}" if said else "it said nothing"
+
+
+def _whole(file: IO[bytes]) -> str:
+    """A file that another process appends to."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and kill it if it does not."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    _GUARD.remove(process.pid)
+
+
+class _Guard:
+    """The process that ends children when this one is killed; there is one, started with the first child."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def add(self, number: int) -> None:
+        """Watch over a child."""
+        self._tell(f"+{number}\n")
+
+    def remove(self, number: int) -> None:
+        """Forget a child that has ended."""
+        self._tell(f"-{number}\n")
+
+    def _tell(self, line: str) -> None:
+        with self._lock:
+            # After a fork the guard is the other process's.
+            if self._process is None or self._owner != os.getpid():
+                self._owner = os.getpid()
+                script = str(Path(__file__).with_name("_guard.py"))
+                self._process = subprocess.Popen(
+                    [*python(), script, str(self._owner)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                atexit.register(_dismiss, self._process, self._owner)
+            pipe = self._process.stdin
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    os.write(pipe.fileno(), line.encode())
+
+
+def _dismiss(guard: subprocess.Popen[bytes], owner: int) -> None:
+    """Let the guard end, which ends children that are left."""
+    if owner == os.getpid() and guard.stdin is not None:
+        guard.stdin.close()
+        guard.wait()
+
+
+_GUARD = _Guard()
+
+
+class Folder:
+    """A folder: the caller's, or a temporary one that goes with :meth:`remove` or with this object."""
+
+    def __init__(self, path: PathLike | None, prefix: str) -> None:
+        self._own = None if path is not None else tempfile.TemporaryDirectory(prefix=prefix)
+        self.path = Path(os.fspath(path) if path is not None else self._own.name)  # type: ignore[union-attr]
+
+    def remove(self) -> None:
+        """Remove it, if it is temporary."""
+        if self._own is not None:
+            self._own.cleanup()

@@ -1,0 +1,168 @@
+"""A card on its own socket."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import vuicc
+
+SELECT_MF = bytes.fromhex("00A40004023F00")
+#: ISD-R, and the EID it is asked for.
+SELECT_ISD_R = "00A4040010A0000005591010FFFFFFFF8900000100"
+GET_EID = "80E2910006BF3E035C015A"
+
+
+def test_a_dialogue(vuicc_card):
+    assert vuicc_card.atr[0] == 0x3B
+    response = vuicc_card.transmit(SELECT_MF)
+    assert (response.data, response.sw1, response.ok) == (b"", 0x61, True)
+    rest = vuicc_card.transmit(bytes([0x00, 0xC0, 0x00, 0x00, response.sw2]))
+    assert rest.sw == 0x9000 and rest.data[0] == 0x62
+    assert vuicc_card.transmit(SELECT_MF, follow=True) == rest
+    assert vuicc_card.transmit("00 A4 00 04 02 7F FE").sw == 0x6A82
+    assert not vuicc_card.transmit("00A40004027FFE").ok
+
+
+def test_the_isd_r_tells_the_eid(vuicc_card):
+    assert vuicc_card.transmit(SELECT_ISD_R, follow=True).ok
+    told = vuicc_card.transmit(GET_EID, follow=True)
+    assert told.sw == 0x9000 and told.data.hex().endswith(vuicc_card.eid)
+
+
+def test_a_reset_keeps_the_card_and_drops_what_was_selected(vuicc_card):
+    vuicc_card.transmit(SELECT_ISD_R)
+    assert vuicc_card.transmit(GET_EID).ok
+    atr = vuicc_card.atr
+    assert vuicc_card.reset() == atr
+    assert not vuicc_card.transmit(GET_EID).ok
+    vuicc_card.power_off()
+    assert vuicc_card.power_on() == atr
+
+
+def test_what_was_answered_outlives_the_process(vuicc_card):
+    pin = b"0000\xff\xff\xff\xff"
+    adm = vuicc_card.transmit(SELECT_MF, follow=True)
+    assert adm.ok and pin
+    eid = vuicc_card.eid
+    vuicc_card.stop()
+    assert vuicc_card.transmit(SELECT_MF, follow=True) == adm
+    assert vuicc_card.eid == eid
+
+
+@pytest.mark.vuicc_card(type="uicc")
+def test_a_sim_has_a_subscriber(vuicc_card):
+    assert vuicc_card.show()["card_type"] == "UICC" and vuicc_card.eid is None
+    for file in ("3F00", "7FFF", "6F07"):
+        aid = vuicc_card.show()["domains"][0]["applications"][0]["aid"] if file == "7FFF" else None
+        select = f"00A40404{len(aid) // 2:02X}{aid}" if aid else f"00A4000402{file}"
+        assert vuicc_card.transmit(select).ok, file
+    imsi = vuicc_card.transmit("00B0000009", follow=True).data.hex()
+    swapped = "".join(imsi[i + 1] + imsi[i] for i in range(2, len(imsi), 2))
+    assert swapped[1:] == vuicc_card.subscriber.imsi
+
+
+@pytest.mark.parametrize("vuicc_card", [{"type": "euicc"}, {"type": "uicc"}], indirect=True, ids=["euicc", "uicc"])
+def test_each_type(vuicc_card, request):
+    expected = "eUICC" if "euicc" in request.node.name else "UICC"
+    assert vuicc_card.show(brief=True)["card_type"] == expected
+
+
+def test_profiles_and_subscribers_from_the_start(tmp_path):
+    one, two = vuicc.Subscriber.new(tmp_path / "one.toml"), vuicc.Subscriber.new(mcc="310", mnc="410", msisdn="+15551234567")
+    with vuicc.Card.new(subscriber=[one, two.path], disabled=True) as card:
+        profiles = card.show()["euicc"]["profiles"]
+        assert [profile["iccid"] for profile in profiles] == [one.iccid, two.iccid]
+        assert two.imsi.startswith("310410") and len(one.key) == len(one.opc) == 16
+        assert card.subscriber is one
+
+
+def test_an_existing_image_and_a_trace(tmp_path):
+    trace = tmp_path / "session.txt"
+    with vuicc.Card.new(tmp_path / "my.img", state=tmp_path / "state") as made:
+        eid = made.eid
+    with vuicc.Card(tmp_path / "my.img", state=tmp_path / "state", run_options={"trace": trace}) as card:
+        assert card.eid == eid
+        card.transmit(SELECT_MF)
+    assert "00A40004023F00" in trace.read_text().replace(" ", "").upper()
+    assert (tmp_path / "my.img").exists()
+
+
+def test_a_temporary_card_leaves_nothing():
+    card = vuicc.Card.new()
+    folder = card.image.parent
+    assert card.transmit(SELECT_MF).ok
+    card.close()
+    assert not folder.exists()
+
+
+def test_errors_are_exceptions(tmp_path):
+    with pytest.raises(vuicc.VuiccError, match="no card image") as caught:
+        vuicc.run("card", "show", tmp_path / "none.img")
+    assert caught.value.exit_code not in (0, None) and "show" in caught.value.command
+    with pytest.raises(vuicc.VuiccError, match="none.img"):
+        vuicc.Card(tmp_path / "none.img").transmit(SELECT_MF)
+    with pytest.raises(vuicc.UsageError, match="--frobnicate") as usage:
+        vuicc.Card.new(frobnicate=True)
+    assert usage.value.exit_code == 2
+    with pytest.raises(ValueError, match="at least 4"):
+        vuicc.Card(tmp_path / "none.img").transmit(b"\x00")
+
+
+def test_a_card_that_was_killed_says_so(vuicc_card):
+    vuicc_card.transmit(SELECT_MF)
+    vuicc_card._child.process.kill()
+    with pytest.raises(vuicc.NotThere, match="signal 9"):
+        vuicc_card.transmit(SELECT_MF)
+    assert vuicc_card.transmit(SELECT_MF).ok, "and may be used again"
+
+
+def test_a_missing_program_is_named(monkeypatch):
+    monkeypatch.setenv("VUICC", "/nowhere/vuicc")
+    with pytest.raises(vuicc.ProgramMissing, match="/nowhere/vuicc"):
+        vuicc.run("reader", "list")
+
+
+def test_two_cards_at_once():
+    with vuicc.Card.new() as one, vuicc.Card.new() as two:
+        assert one.transmit(SELECT_ISD_R).ok
+        assert not two.transmit(GET_EID).ok, "nothing is selected there"
+        assert one.transmit(GET_EID).ok and one.eid != two.eid
+
+
+KILLED = """
+import os, sys, vuicc
+card = vuicc.Card.new(sys.argv[1] + "/card.img", state=sys.argv[1] + "/state")
+card.transmit("00A40004023F00")
+smdp = vuicc.SmDp(sys.argv[1] + "/state")
+print(card._child.process.pid, smdp._child.process.pid, flush=True)
+if sys.argv[2] == "fork" and os.fork() == 0:
+    os.close(1)
+    os.execvp("sleep", ["sleep", "30"])
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "fork", "ended"])
+def test_no_child_outlives_its_process(tmp_path, how):
+    """Killed: nothing of it runs any more; whether or not a copy of it has the guard's pipe; or it just ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    numbers = [int(word) for word in process.stdout.readline().split()]
+    handles = [os.pidfd_open(number) for number in numbers]
+    if how == "ended":
+        process.communicate("")
+        assert process.returncode == 0
+    else:
+        process.kill()
+        process.wait()
+    import select
+
+    for handle in handles:
+        # Readable once the process has ended.
+        assert select.select([handle], [], [], 20)[0], "a child is still there"
+        os.close(handle)
+    process.stdin.close()
+    process.stdout.close()
