@@ -18,7 +18,7 @@ def test_vuicc_sees_the_card(vuicc_reader):
     listed = vuicc.run("reader", "list")
     here = [one for one in listed if one["name"] == vuicc_reader.name]
     assert len(here) == 1 and here[0]["card"] and here[0]["index"] == vuicc_reader.index
-    chip = vuicc.run("lpa", "chip", "info", "--reader", vuicc_reader.name)
+    chip = vuicc_reader.lpa("chip", "info")
     assert vuicc_reader.card.eid in str(chip)
 
 
@@ -61,9 +61,8 @@ def test_a_card_moves_between_its_socket_and_a_reader(vuicc_pcscd, vuicc_card):
 
 
 def test_a_profile_from_the_server_to_the_card(vuicc_reader, vuicc_smdp):
-    reader = ("--reader", vuicc_reader.name)
-    vuicc.run("lpa", "profile", "download", vuicc_smdp.activation_code, "--yes", *reader, state=vuicc_smdp.state)
-    profiles = vuicc.run("lpa", "profile", "list", *reader)
+    vuicc_reader.lpa("profile", "download", vuicc_smdp.activation_code, "--yes")
+    profiles = vuicc_reader.lpa("profile", "list")
     assert [profile["iccid"] for profile in profiles] == [vuicc_smdp.profiles()[0]["iccid"]]
     assert vuicc_reader.card.show()["euicc"]["profiles"][0]["iccid"] == profiles[0]["iccid"]
 
@@ -139,3 +138,17 @@ def test_what_is_missing_is_said(monkeypatch):
 def test_a_kind_that_does_not_exist():
     with pytest.raises(ValueError, match="private"):
         vuicc.PcscService.open("mine")
+
+
+def test_a_command_beside_a_service(tmp_path):
+    """As a shell script would: the command finds vuicc, the slots and the readers."""
+    script = "vuicc card new c.img && { vuicc card run c.img & vuicc reader wait && vuicc lpa chip info; kill $!; exit 7; }"
+    line = [sys.executable, "-m", "vuicc", "--pcscd", "private", "sh", "-c", script]
+    told = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, text=True, env={**plain(), "XDG_DATA_HOME": str(tmp_path)}
+    )
+    if "no namespaces" in told.stderr:
+        pytest.skip(told.stderr.splitlines()[-1])
+    assert told.returncode == 7 and "Virtual PCD 00 00" in told.stdout, told.stdout + told.stderr
+    refused = subprocess.run([sys.executable, "-m", "vuicc"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "a command is missing" in refused.stderr

@@ -69,5 +69,4 @@ def test_a_server_that_does_not_start_says_why(tmp_path):
 
 
 def download(card, code, *more):
-    card.stop()
-    vuicc.run("lpa", "profile", "download", code, "--yes", "--card", card.image, *more, state=card.state)
+    card.lpa("profile", "download", code, "--yes", *more)

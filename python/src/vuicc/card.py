@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ._child import READY, Child, Folder
 from ._errors import NotThere, TimedOut, VuiccError
-from ._program import PathLike, command_line, options, run
+from ._program import LIMIT, PathLike, command_line, options, run
 from .subscriber import Subscriber, SubscriberLike
 
 #: Controls of the virtual reader, each a message of one byte.
@@ -176,6 +176,13 @@ class Card:
         ``vuicc card show``. This may be asked while the card runs.
         """
         return run("card", "show", self.image, *(["--brief"] if brief else []), state=self.state)[0]
+
+    def lpa(self, *arguments: object, timeout: float | None = LIMIT) -> list[dict[str, Any]]:
+        """A command of ``vuicc lpa`` on this card, without any reader: ``card.lpa("profile", "list")``. It has the card to
+        itself: afterwards the card has no power.
+        """
+        self.stop()
+        return run("lpa", *arguments, "--card", self.image, state=self.state, timeout=timeout)
 
     @property
     def eid(self) -> str | None:

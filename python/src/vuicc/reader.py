@@ -16,7 +16,7 @@ from typing import Any
 
 from ._child import GRACE, READY, Child, Folder
 from ._errors import NotThere, ProgramMissing, TimedOut, VuiccError
-from ._program import command_line, options, python, run
+from ._program import LIMIT, command_line, options, python, run
 from .card import Card
 
 #: Where the service of the machine listens.
@@ -192,8 +192,10 @@ class PcscService:
                 found.append((reader, self._port + 2 * (int(slot[1] or 1) - 1) + int(slot[2])))
         return found
 
-    def _enter(self) -> list[str]:
-        """What a command begins with that has to be in the network of the virtual readers."""
+    def enter(self) -> list[str]:
+        """What a command line begins with that has to reach the slots of the virtual readers, as ``vuicc card run`` does:
+        those of a private service are in its network. Clients of PC/SC need only :attr:`env`.
+        """
         if self.kind != "private" or self._child is None:
             return []
         number = self._child.process.pid
@@ -266,6 +268,10 @@ class Reader:
             f" was started, call PcscService.use() earlier"
         )
 
+    def lpa(self, *arguments: object, timeout: float | None = LIMIT) -> list[dict[str, Any]]:
+        """A command of ``vuicc lpa`` on the card in this reader: ``reader.lpa("profile", "list")``."""
+        return run("lpa", *arguments, "--reader", self.name, state=self.card.state, timeout=timeout, env=self.env)
+
     @property
     def env(self) -> dict[str, str]:
         """The variables that a program needs to find this reader's service: ``{**os.environ, **reader.env}``."""
@@ -302,7 +308,7 @@ class Reader:
         line = command_line(
             ["card", "run", self.card.image, "--reader", place, *options(self.card._run_options)], state=self.card.state
         )
-        child = Child([*self.service._enter(), *line], name=f"vuicc card run {self.card.image}", env=self.env)
+        child = Child([*self.service.enter(), *line], name=f"vuicc card run {self.card.image}", env=self.env)
         since = time.monotonic()
         while not any(told.get("event") == "inserted" for told in child.objects()):
             try:
