@@ -4,12 +4,26 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Error, Parser};
 
-use crate::output::{steers, within_a_line};
+use crate::failure;
+use crate::output::{Output, steers, within_a_line};
 
 /// Parses the command line. On an error, or for help, prints it and exits.
 pub(crate) fn read<P: Parser>() -> P {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    P::try_parse_from(&arguments).unwrap_or_else(|error| harmless::<P>(error, &arguments).exit())
+    P::try_parse_from(&arguments).unwrap_or_else(|error| {
+        let error = harmless::<P>(error, &arguments);
+        if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
+            failure::report_usage(Output::new(true), &message_of(&error));
+        }
+        error.exit()
+    })
+}
+
+/// The first paragraph of what clap says, without the usage that follows it.
+fn message_of(error: &Error) -> String {
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or(&text);
+    within_a_line(first.strip_prefix("error: ").unwrap_or(first).trim_end())
 }
 
 /// The same error, for arguments in printable characters.

@@ -18,6 +18,7 @@ mod command_line;
 mod demo;
 mod device;
 mod element;
+mod exit_code;
 mod fields;
 mod generate;
 mod log;
@@ -126,6 +127,7 @@ enum Command {
 
 fn main() -> ExitCode {
     failure::advise(way_out::of);
+    failure::classify(exit_code::of);
     let cli: Cli = command_line::read();
     let server =
         matches!(cli.command, Command::Operator(operator::Command::Serve(_)) | Command::Smdp(smdp::Command::Serve(_)));
@@ -143,10 +145,10 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments, &context),
         Command::Generate(command) => generate::run(&command, &context),
     };
-    match outcome {
-        Ok(()) if output::is_lost() => ExitCode::FAILURE,
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+    match (outcome, output::lost()) {
+        (Ok(()), None) => ExitCode::SUCCESS,
+        (Ok(()), Some(cause)) => failure::report_lost(context.output, cause),
+        (Err(failure), _) => failure.report(context.output),
     }
 }
 

@@ -73,7 +73,7 @@ struct Line {
 impl From<Reader> for Line {
     fn from(reader: Reader) -> Self {
         let atr = reader.card.as_deref().filter(|atr| !atr.is_empty()).map(hexadecimal::whole);
-        let Reader { index, name, card, in_use, exclusive } = reader;
+        let Reader { index, name, card, in_use, exclusive, events: _ } = reader;
         Self { index, name, card: card.is_some(), atr, in_use, exclusive }
     }
 }

@@ -11,6 +11,7 @@ use card::image::ImageError;
 use clap::Args;
 use reader_bridge::PcscReader;
 use reader_bridge::pcsc_reader::{Options, Sharing};
+use reader_bridge::socket::{Address, SocketCard};
 use reader_bridge::trace::{Event, JsonTrace, Observer, TextTrace, Tracer};
 
 use crate::failure::{AtPath, Failure};
@@ -20,7 +21,8 @@ use crate::output::{lose, tell};
 /// The options that choose a card.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArguments {
-    /// The card in this reader: its number, its name or a part of it [default: the first reader with a card]
+    /// The card in this reader: its number, its name or a part of it; or behind a socket, tcp:HOST:PORT or unix:PATH [default:
+    /// the first reader with a card]
     #[arg(long, global = true, value_name = "NAME")]
     reader: Option<String>,
     /// The card in this image, run inside this process without any reader
@@ -90,7 +92,10 @@ impl Target<'_> {
         let options = Options { sharing, waiting: |waiting| tell(&format!("vuicc: {waiting}")) };
         Ok(match self {
             Self::First => Box::new(PcscReader::open(None, options)?),
-            Self::Reader(name) => Box::new(PcscReader::open(Some(name), options)?),
+            Self::Reader(name) => match Address::of_reader(name) {
+                Some(address) => Box::new(SocketCard::connect(&address?)?),
+                None => Box::new(PcscReader::open(Some(name), options)?),
+            },
             Self::Image(path) => Box::new(InProcess::connect(once_free(|| card::open(path), IN_USE)?)),
         })
     }
@@ -262,7 +267,7 @@ mod tests {
         let mut trace = TraceFile { file: Box::new(Disk(8)), path: "t.apdu".into(), ended: false };
         assert!(trace.write_all(b"> 00A4").is_ok() && !trace.ended);
         assert!(trace.write_all(b"< 9000").is_ok() && trace.ended);
-        assert!(crate::output::is_lost());
+        assert!(crate::output::lost().is_some());
         assert!(trace.write_all(b"> 00B0").is_ok() && trace.flush().is_ok());
     }
 }

@@ -185,6 +185,7 @@ fn of_reader(error: &ReaderError) -> Option<&'static str> {
     Some(match error {
         ReaderError::Busy { .. } => "; beside one that shares the card `vuicc lpa --shared` works",
         ReaderError::WithoutPcsc => ": --card IMAGE",
+        ReaderError::NobodyListens { .. } => ": `vuicc card run IMAGE --listen HOST:PORT`",
         _ => return None,
     })
 }
@@ -230,7 +231,9 @@ mod tests {
     #[test]
     fn causes_and_ways_out_are_one_line() {
         console::failure::advise(of);
-        let said = |failure: Failure| if let Failure::Because(text) = failure { text } else { panic!("{failure:?}") };
+        let said = |failure: Failure| {
+            if let Failure::Because(text) = failure { text.to_string() } else { panic!("{failure:?}") }
+        };
         assert_eq!(
             said(FlowError::Pairing(PairingError::NotFound).into()),
             "no secondary was found; is it waiting? (`vuicc device secondary … serve`; to pair, with --pair)"

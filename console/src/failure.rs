@@ -1,86 +1,239 @@
 //! How a command fails: one line on stderr with cause and way out, and a nonzero exit code.
 
 use std::error::Error;
+use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::iter;
+use std::ops::Deref;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use crate::output::tell;
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::output::{Output, tell};
 
 /// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
     /// Cause and way out, to be printed.
-    Because(String),
-    /// Everything has been printed already.
-    Told,
+    Because(Cause),
+    /// Everything has been printed already; what the exit code says.
+    Told(Exit),
+}
+
+/// Cause and way out of a failure: one line, which it derefs to, and for programs what the line is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    line: String,
+    message: String,
+    causes: Vec<String>,
+    help: Option<String>,
+    exit: Exit,
+}
+
+impl Cause {
+    fn new(message: String, causes: Vec<String>, help: Option<&str>, exit: Exit) -> Self {
+        let mut line = message.clone();
+        for cause in causes.iter().filter(|cause| !message.contains(*cause)) {
+            // Writing to a string does not fail.
+            let _ = write!(line, ": {cause}");
+        }
+        line.push_str(help.unwrap_or_default());
+        let help = help.map(|help| help.trim_start_matches([';', ',', ':', '.', ' ']).to_owned());
+        Self { line, message, causes, help, exit }
+    }
+
+    /// What the exit code says.
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The same cause in the words of `line`.
+    #[must_use]
+    pub fn reworded(self, line: String) -> Self {
+        Self { message: line.clone(), line, ..self }
+    }
+}
+
+impl From<String> for Cause {
+    fn from(line: String) -> Self {
+        Self::new(line, Vec::new(), None, Exit::Failed)
+    }
+}
+
+impl From<Cause> for String {
+    fn from(cause: Cause) -> Self {
+        cause.line
+    }
+}
+
+impl Deref for Cause {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.line
+    }
+}
+
+impl PartialEq<str> for Cause {
+    fn eq(&self, line: &str) -> bool {
+        self.line == line
+    }
+}
+
+impl PartialEq<&str> for Cause {
+    fn eq(&self, line: &&str) -> bool {
+        self.line == *line
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+/// A failure as JSON: `{"error": {…}}`.
+#[derive(Clone, Debug, Serialize)]
+struct Report<'a> {
+    error: Reported<'a>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Reported<'a> {
+    code: &'static str,
+    exit_code: u8,
+    message: &'a str,
+    causes: &'a [String],
+    help: Option<&'a str>,
+}
+
+/// Prints that a command failed, for programs: an object of its own, the last line on stdout.
+fn print(output: Output, exit: Exit, message: &str, causes: &[String], help: Option<&str>) {
+    let row = exit.row();
+    let error = Reported { code: row.name, exit_code: row.code, message, causes, help };
+    // There is nowhere to report that this failed: the exit code and stderr tell as well.
+    let _ = output.json(&Report { error });
 }
 
 impl Failure {
-    /// A failure with this cause and way out.
+    /// A failure with this cause and way out. Its exit code is 1 unless [`Failure::with`] sets another one.
     pub fn because(text: impl Into<String>) -> Self {
-        Self::Because(text.into())
+        Self::Because(Cause::from(text.into()))
+    }
+
+    /// What the exit code says.
+    #[must_use]
+    pub fn with(self, exit: Exit) -> Self {
+        match self {
+            Self::Because(cause) => Self::Because(Cause { exit, ..cause }),
+            Self::Told(_) => Self::Told(exit),
+        }
+    }
+
+    /// What the exit code says.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Because(cause) => cause.exit,
+            Self::Told(exit) => *exit,
+        }
     }
 
     /// Prefixes the cause with the operation.
     #[must_use]
     pub fn while_doing(self, what: &str) -> Self {
         match self {
-            Self::Because(text) => Self::Because(format!("{what}: {text}")),
-            Self::Told => Self::Told,
+            Self::Because(cause) => Self::Because(Cause {
+                line: format!("{what}: {}", cause.line),
+                message: format!("{what}: {}", cause.message),
+                ..cause
+            }),
+            Self::Told(exit) => Self::Told(exit),
         }
     }
 
-    /// Prints the failure, and returns the exit code.
-    pub fn report(&self) -> ExitCode {
-        if let Self::Because(text) = self {
-            tell(&format!("vuicc: {text}"));
+    /// Tells people on stderr of a failure that does not end the command.
+    pub fn tell(&self) {
+        if let Self::Because(cause) = self {
+            tell(&format!("vuicc: {cause}"));
         }
-        ExitCode::FAILURE
     }
+
+    /// Prints the failure, on stderr for people and with JSON on stdout for programs, and returns the exit code.
+    pub fn report(&self, output: Output) -> ExitCode {
+        self.tell();
+        match self {
+            Self::Because(cause) => print(output, cause.exit, &cause.message, &cause.causes, cause.help.as_deref()),
+            Self::Told(exit) => print(output, *exit, exit.row().meaning, &[], None),
+        }
+        self.exit().into()
+    }
+}
+
+/// Prints for programs that an output was lost, of which people were told at once, and returns the exit code.
+pub fn report_lost(output: Output, cause: &str) -> ExitCode {
+    print(output, Exit::Failed, cause, &[], None);
+    Exit::Failed.into()
+}
+
+/// Prints for programs that the command line is wrong.
+pub fn report_usage(output: Output, message: &str) {
+    print(output, Exit::Usage, message, &[], Some("--help shows what there is"));
 }
 
 /// What the user of a program can do about an error of a library, which does not know the program's options: what
 /// follows the words of the error, with the punctuation between them.
 pub type Advice = fn(&(dyn Error + 'static)) -> Option<&'static str>;
 
+/// What an error of a library is to a program: how it ends; `None` if that has no code of its own.
+pub type Classes = fn(&(dyn Error + 'static)) -> Option<Exit>;
+
 static ADVICE: OnceLock<Advice> = OnceLock::new();
+static CLASSES: OnceLock<Classes> = OnceLock::new();
 
 /// Sets what follows the words of errors from here on. Only the first call counts.
 pub fn advise(advice: Advice) {
     let _ = ADVICE.set(advice);
 }
 
-/// As [`line()`].
+/// Sets how a program ends for errors from here on. Only the first call counts.
+pub fn classify(classes: Classes) {
+    let _ = CLASSES.set(classes);
+}
+
+/// As [`line()`], with the exit code that [`classify`] knows.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         if let Some(error) = (&error as &dyn Error).downcast_ref::<io::Error>()
             && error.kind() == io::ErrorKind::BrokenPipe
         {
             // A closed pipe: the reader has seen enough.
-            return Self::Told;
+            return Self::Told(Exit::Failed);
         }
-        Self::Because(line(&error))
+        Self::Because(cause_of(&error))
     }
+}
+
+fn cause_of(error: &(dyn Error + 'static)) -> Cause {
+    let chain = || iter::successors(Some(error), |&error| error.source());
+    let mut causes: Vec<String> = Vec::new();
+    let message = error.to_string();
+    for below in chain().skip(1).map(ToString::to_string) {
+        if below != message && !causes.contains(&below) {
+            causes.push(below);
+        }
+    }
+    let help = ADVICE.get().and_then(|advice| chain().find_map(advice));
+    let exit = CLASSES.get().and_then(|classes| chain().find_map(classes)).unwrap_or(Exit::Failed);
+    Cause::new(message, causes, help, exit)
 }
 
 /// The line for the user: the cause, those below it, and the way out. It is also what goes into results, progress and
 /// messages to other devices, where no [`Failure`] carries the error.
 pub fn line(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            let _ = write!(text, ": {words}");
-        }
-        below = cause.source();
-    }
-    let advice = |advice: &Advice| iter::successors(Some(error), |&error| error.source()).find_map(advice);
-    text.push_str(ADVICE.get().and_then(advice).unwrap_or_default());
-    text
+    cause_of(error).line
 }
 
 /// Names the file in the failure of a file operation.
@@ -103,7 +256,8 @@ impl<T> AtPath<T> for io::Result<T> {
                 (io::ErrorKind::StorageFull, _) => "; free some space there".to_owned(),
                 _ => String::new(),
             };
-            Failure::because(format!("cannot {doing} {}: {error}{way_out}", path.display()))
+            let failure = Failure::because(format!("cannot {doing} {}: {error}{way_out}", path.display()));
+            if is_read { failure.with(Exit::Input) } else { failure }
         })
     }
 }
@@ -155,6 +309,6 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_not_reported() {
-        assert!(matches!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)), Failure::Told));
+        assert!(matches!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)), Failure::Told(_)));
     }
 }

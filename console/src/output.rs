@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use rsp::steering::steers;
@@ -71,18 +72,18 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// Set if an output was lost although the command continued.
-static LOST: AtomicBool = AtomicBool::new(false);
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// Reports an output that failed without stopping the command: it is reported at once, and the command fails at the
 /// end.
 pub fn lose(cause: &str) {
-    LOST.store(true, Ordering::Relaxed);
+    let _ = LOST.set(cause.to_owned());
     tell(&format!("vuicc: {cause}"));
 }
 
-/// Whether [`lose`] was called.
-pub fn is_lost() -> bool {
-    LOST.load(Ordering::Relaxed)
+/// What [`lose`] was first called with, if it was.
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Output next to something that continues whether it can be printed or not; the first failure is reported. A closed

@@ -144,7 +144,7 @@ impl Inserted {
                 let trouble = match &link {
                     Link::Waiting { cause, .. } => Some(format!("nobody listens at {address}: {cause}")),
                     Link::Unanswered | Link::Reinserting { .. } => Some(link.to_string()),
-                    Link::Inserted | Link::Ejected => None,
+                    Link::Inserted | Link::Powered | Link::Ejected => None,
                 };
                 // The receiver is gone once the card was found.
                 let _ = tell.send(trouble);

@@ -1,13 +1,15 @@
 //! How a card meets the world, and how a host meets a card.
 //!
 //! Host side: [`pcsc_reader`] is an [`apdu::Transport`] to any card in a reader, as [`apdu::InProcess`] is one to an emulated
-//! card in this process. Card side: [`vpcd`] puts an emulated card into a virtual reader. On either side [`trace`] watches
+//! card in this process. Card side: [`vpcd`] puts an emulated card into a virtual reader,
+//! [`socket`] behind a socket. On either side [`trace`] watches
 //! and [`faults`] spoils what passes, by wrapping; [`script`] plays written dialogues on any card.
 
 pub mod faults;
 pub mod pcsc_reader;
 mod reader_error;
 pub mod script;
+pub mod socket;
 pub mod trace;
 pub mod vpcd;
 

@@ -33,6 +33,38 @@ pub struct Reader {
     pub in_use: bool,
     /// Whether it holds the card for itself alone.
     pub exclusive: bool,
+    /// How many cards have come and gone since the service has this reader, modulo 65,536.
+    pub events: u32,
+}
+
+impl Reader {
+    /// Whether a card is in it that a host can use.
+    pub fn has_answered(&self) -> bool {
+        self.card.as_ref().is_some_and(|atr| !atr.is_empty())
+    }
+
+    /// Whether, since `before` was listed, a card has been put in that gives this answer to reset.
+    fn has_new(&self, atr: &[u8], before: &[Self]) -> bool {
+        let was = before.iter().find(|reader| reader.name == self.name);
+        let is_new = was.is_none_or(|was| was.card.is_none() || was.events != self.events);
+        is_new && self.card.as_deref() == Some(atr)
+    }
+}
+
+/// The readers that hold a card with this answer to reset which was put in since `before` was listed. It is waited for until
+/// `limit`; then, or where there is no PC/SC service or none that this process may use, there are none.
+pub fn wait_for_new_card(before: &[Reader], atr: &[u8], limit: std::time::Duration) -> Vec<Reader> {
+    /// Between two looks.
+    const GLANCE: std::time::Duration = std::time::Duration::from_millis(10);
+    let deadline = std::time::Instant::now() + limit;
+    loop {
+        let Ok(readers) = list_readers() else { return Vec::new() };
+        let new: Vec<_> = readers.into_iter().filter(|reader| reader.has_new(atr, before)).collect();
+        if !new.is_empty() || std::time::Instant::now() >= deadline {
+            return new;
+        }
+        std::thread::sleep(GLANCE);
+    }
 }
 
 /// Whom a card is for while it is connected.

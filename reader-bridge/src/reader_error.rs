@@ -47,6 +47,14 @@ pub enum ReaderError {
         /// Readers that are there.
         present: Vec<String>,
     },
+    /// No card listens at the address of a socket.
+    #[error("no card at {address}: {cause}; put one there")]
+    NobodyListens {
+        /// Where.
+        address: String,
+        /// What the operating system says.
+        cause: String,
+    },
     /// Another program holds the card.
     #[error("the card in `{reader}` is in use by another program; close that program, or wait for it")]
     Busy {

@@ -7,13 +7,25 @@ pub(super) fn of(path: &Path) -> String {
     known(path).unwrap_or_else(|| "another process".to_owned())
 }
 
-/// Linux lists locks, and names their holders where they are of the same namespace; other systems do not.
+/// The number of the process that has this image open as a card, where the kernel tells: Linux lists locks, and names their
+/// holders where they are of the same namespace; not on all file systems. `None` says nothing.
 #[cfg(target_os = "linux")]
-fn known(path: &Path) -> Option<String> {
+pub fn process(path: &Path) -> Option<u32> {
     use std::os::linux::fs::MetadataExt;
     let image = std::fs::metadata(path).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let holder = holder(&locks, &place(image.st_dev(), image.st_ino()))?;
+    holder(&locks, &place(image.st_dev(), image.st_ino()))
+}
+
+/// The number of the process that has this image open as a card, where the kernel tells: here it does not.
+#[cfg(not(target_os = "linux"))]
+pub const fn process(_: &Path) -> Option<u32> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn known(path: &Path) -> Option<String> {
+    let holder = process(path)?;
     let name = std::fs::read_to_string(format!("/proc/{holder}/comm")).ok()?;
     let line = std::fs::read(format!("/proc/{holder}/cmdline")).unwrap_or_default();
     Some(format!("process {holder} ({}{})", name.trim().escape_debug(), subcommands(&line)))

@@ -14,7 +14,7 @@
 
 mod error;
 mod file;
-mod holder;
+pub mod holder;
 mod locked;
 mod manufacture;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
+use console::Exit;
 use reader_bridge::script::{Difference, Done, Outcome, Run, Script, Variables, diff};
 use reader_bridge::trace::describe_command;
 use serde_json::json;
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         }
     }
     context.output.text(summary(steps, different, forbidden))?;
-    if forbidden == 0 { Ok(()) } else { Err(Failure::Told) }
+    if forbidden == 0 { Ok(()) } else { Err(Failure::Told(Exit::Difference)) }
 }
 
 /// The result of the comparison.

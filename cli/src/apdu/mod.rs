@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use console::Exit;
 use reader_bridge::script::{Included, Script, Variables};
 
 use crate::failure::{AtPath, Failure};
@@ -108,7 +109,7 @@ fn load(path: &Path) -> Result<Script, Failure> {
         ErrorKind::InvalidData => {
             Failure::because(format!("{} is not a script: it is not text (docs/apdu-scripts.md)", path.display()))
         }
-        _ => Err::<(), _>(error).at("read the script", path).err().unwrap_or(Failure::Told),
+        _ => Err::<(), _>(error).at("read the script", path).err().unwrap_or(Failure::Told(Exit::Input)),
     })?;
     let mut include = |from: &str, included: &str| {
         let path = Path::new(from).parent().unwrap_or(Path::new("")).join(included);

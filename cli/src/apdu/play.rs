@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::Args;
+use console::Exit;
 use reader_bridge::script::{Done, Outcome, Run};
 use reader_bridge::trace::{describe_command, describe_response, pretty_tlv};
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
     context.output.text(format_args!("{steps} steps, {differing} not as expected{skipped}"))?;
-    if differing == 0 { Ok(()) } else { Err(Failure::Told) }
+    if differing == 0 { Ok(()) } else { Err(Failure::Told(Exit::Difference)) }
 }
 
 /// A step, as JSON.

@@ -1,6 +1,9 @@
 //! `vuicc card`: create, insert and inspect cards.
 
+mod detach;
+mod eject;
 mod new;
+mod ready;
 mod run;
 mod show;
 
@@ -30,19 +33,40 @@ Examples:
 The image holds everything the card remembers, its keys too. A card trusts the certificate issuers of the PKI it was \
 made under; without --pki that is a test PKI minted in the state directory, which `vuicc smdp serve` uses as well.")]
     New(new::Arguments),
-    /// Insert cards into the virtual reader, until interrupted
+    /// Insert cards into the virtual reader, or listen on a socket, until interrupted
     #[command(after_help = "\
 Examples:
   vuicc card run my.img
       into the first slot of the virtual reader
   vuicc card run one.img two.img
       into both slots
+  vuicc card run my.img --detach
+      in the background: any program can use the card when that returns
+  vuicc card run my.img --ready-file card.json --timeout 30
+      writes card.json when the card can be used, gives up after 30 seconds
   vuicc card run my.img --reader 192.0.2.7:35963 --trace -
       into a reader elsewhere, every APDU shown
+  vuicc card run my.img --listen 127.0.0.1:0
+      without any reader: clients connect to a port, which is shown
+
+A socket takes one client at a time, in the messages of vpcd: a length of two octets and a command APDU, answered alike; \
+the single octets 01, 02, 00 are power on, reset, power off, and 04 asks for the ATR. A client begins with 01. Commands of \
+vuicc reach it by --reader tcp:HOST:PORT or --reader unix:PATH.
 
 The virtual reader is vpcd of vsmartcard, a driver of pcscd (Debian: apt install pcscd vsmartcard-vpcd). When pcscd \
 restarts the card is inserted again; Ctrl-C ejects it.")]
     Run(run::Arguments),
+    /// End cards that run, and wait until their readers are empty
+    #[command(after_help = "\
+Examples:
+  vuicc card eject
+      the only card that runs
+  vuicc card eject my.img
+  vuicc card eject --all
+
+Found are cards that were started with the same state directory, in the background or not. A process that runs several \
+cards ends with all of them.")]
+    Eject(eject::Arguments),
     /// Show what a card is and holds: EID, profiles, applications, counters, file tree
     #[command(after_help = "\
 Examples:
@@ -58,6 +82,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => new::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
+        Command::Eject(arguments) => eject::run(arguments, context),
         Command::Show(arguments) => show::run(arguments, context),
     }
 }

@@ -1,32 +1,49 @@
-//! `vuicc card run`: cards in the slots of the virtual reader.
+//! `vuicc card run`: cards in the slots of the virtual reader, or behind sockets.
 
-use std::io::ErrorKind;
+mod cards;
+mod coordinator;
+
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::thread;
 
-use card::open_with;
 use clap::Args;
-use reader_bridge::trace::Tracer;
-use reader_bridge::vpcd::{self, Link};
-use serde_json::json;
-use tokio::sync::watch;
+use console::Exit;
+use reader_bridge::socket::Address;
+use reader_bridge::vpcd;
 
+use super::detach::{self, Parent, Word};
+use crate::Context;
 use crate::failure::Failure;
-use crate::file::image;
-use crate::output::{Output, beside};
-use crate::target::{IN_USE, TraceArguments, Watcher, once_free};
-use crate::way_out::OTHER_SLOT;
-use crate::{Context, asynchronous};
+use crate::file::{image, not_stdout};
+use crate::target::TraceArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Card images, one per slot
     #[arg(value_name = "PATH", required = true, value_parser = image)]
-    images: Vec<PathBuf>,
+    pub(super) images: Vec<PathBuf>,
     /// Address of a slot, in the order of the images [default: this machine, ports 35963, 35964 …]
     #[arg(long = "reader", value_name = "HOST:PORT")]
     readers: Vec<String>,
+    /// Listen for clients here instead of going into a reader, in the order of the images: HOST:PORT (port 0 takes a free
+    /// one), or unix:PATH
+    #[arg(long = "listen", value_name = "ADDRESS", conflicts_with = "readers")]
+    listeners: Vec<Address>,
+    /// Write FILE as soon as the cards can be used, as JSON: process, readers, sockets, EID, ATR. It is there as long as they
+    /// can
+    #[arg(long, value_name = "FILE", value_parser = not_stdout)]
+    ready_file: Option<PathBuf>,
+    /// Run in the background, and return when the cards can be used; `vuicc card eject` ends that
+    #[arg(long)]
+    detach: bool,
+    /// This is the process in the background
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    detached: bool,
+    /// Append what the process in the background prints to FILE [default: run/NAME.log in the state directory]
+    #[arg(long, value_name = "FILE", value_parser = not_stdout)]
+    pub(super) log_file: Option<PathBuf>,
+    /// Give up when a card has been without a reader for so long [default: never; with --detach 30]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
     #[command(flatten)]
     trace: TraceArguments,
 }
@@ -39,7 +56,8 @@ impl Arguments {
                 "{} readers for {} cards; give one reader for each image",
                 self.readers.len(),
                 self.images.len()
-            )));
+            ))
+            .with(Exit::Usage));
         }
         let first_port = first_port()?;
         let default = |slot: usize| u16::try_from(slot).ok().and_then(|slot| first_port.checked_add(slot));
@@ -49,7 +67,8 @@ impl Arguments {
                     "`{reader}` is not the address of a slot (HOST:PORT): the first slot of the virtual reader \
                      is 127.0.0.1:{first_port}, the second has the next port. Numbers and names of readers are for the \
                      programs that use the card"
-                ))),
+                ))
+                .with(Exit::Usage)),
                 (Some(reader), _) if reader.contains(':') => Ok(reader.clone()),
                 (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
                 (None, Some(port)) => Ok(format!("127.0.0.1:{port}")),
@@ -78,129 +97,22 @@ pub(crate) fn first_port() -> Result<u16, Failure> {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let slots = arguments.slots()?;
-    let several = slots.len() > 1;
-    let mut tracers = Vec::new();
-    for slot in &slots {
-        tracers.push(arguments.trace.observer(several.then_some(slot))?);
+    if arguments.detach {
+        return detach::start(arguments, context);
     }
-    // All images are opened before any card is inserted, so a bad one is reported at once.
-    let provider = crypto_ring::provider();
-    let open = |image: &PathBuf| once_free(|| open_with(image, Arc::clone(&provider)), IN_USE);
-    let cards = arguments.images.iter().map(open);
-    let cards = cards.collect::<Result<Vec<_>, _>>()?;
-    let (stop, stopped) = watch::channel(false);
-    thread::scope(|scope| {
-        let mut running = Vec::new();
-        for (((card, slot), image), tracer) in cards.into_iter().zip(&slots).zip(&arguments.images).zip(tracers) {
-            let (stopped, output, all) = (stopped.clone(), context.output, slots.as_slice());
-            let mut last = None;
-            running.push(scope.spawn(move || {
-                let mut was_in = false;
-                let told = |link: Link<'_>| {
-                    was_in |= matches!(link, Link::Inserted);
-                    tell(output, image, (slot, all), &link, &mut last);
-                };
-                serve(card, slot, tracer, stopped, told).map(|()| (was_in, image, slot))
-            }));
-        }
-        let interrupted = asynchronous::run(async {
-            asynchronous::interrupted().await;
-            Ok(())
-        });
-        stop.send_replace(true);
-        let mut never_in = Vec::new();
-        for card in running {
-            let stopped = || Failure::because("a card stopped unexpectedly; run it with RUST_BACKTRACE=1");
-            let (was_in, image, slot) = card.join().map_err(|_| stopped())??;
-            if !was_in {
-                never_in.push(format!("{} was never in the reader at {slot}", image.display()));
-            }
-        }
-        interrupted?;
-        if never_in.is_empty() { Ok(()) } else { Err(Failure::because(never_in.join("; "))) }
-    })
-}
-
-/// One card in its slot, on its own thread, so that cards do not wait for each other's computations.
-fn serve(
-    mut card: impl apdu::Icc,
-    slot: &str,
-    tracer: Option<Watcher>,
-    mut stopped: watch::Receiver<bool>,
-    told: impl FnMut(Link<'_>),
-) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stop = async move {
-        // An error means that the sender is gone, which is a stop too.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    if let Some(tracer) = tracer {
-        runtime.block_on(vpcd::serve(&mut Tracer::new(card, tracer), slot, stop, told));
-    } else {
-        runtime.block_on(vpcd::serve(&mut card, slot, stop, told));
+    let mut parent = if arguments.detached { Some(Parent::take()?) } else { None };
+    let outcome = coordinator::run(arguments, context, parent.as_mut());
+    if let (Some(parent), Err(failure)) = (&mut parent, &outcome) {
+        let row = failure.exit().row();
+        let line = if let Failure::Because(cause) = failure { cause.to_string() } else { row.meaning.to_owned() };
+        parent.tell(&Word::Failed { exit_code: row.code, line });
     }
-    Ok(())
-}
-
-/// Reports events between card and reader. `last` is the last reported cause of waiting: the card may wait long and
-/// retries every two seconds.
-fn tell(
-    output: Output,
-    image: &std::path::Path,
-    (slot, all): (&str, &[String]),
-    link: &Link<'_>,
-    last: &mut Option<String>,
-) {
-    let (event, cause) = match link {
-        Link::Inserted => ("inserted", None),
-        Link::Unanswered => ("unanswered", None),
-        Link::Waiting { cause, .. } => ("waiting", Some(cause.to_string())),
-        Link::Reinserting { why, .. } => ("reinserting", Some(why.to_string())),
-        Link::Ejected => ("ejected", None),
-    };
-    let waits_for = cause.clone().filter(|_| event == "waiting");
-    let is_told = waits_for.is_some() && *last == waits_for;
-    *last = waits_for;
-    if is_told {
-        return;
-    }
-    // An unreachable reader is no reason to eject the card.
-    beside(output.json(&json!({ "card": image, "reader": slot, "event": event, "cause": cause })));
-    let is_taken = match link {
-        Link::Unanswered => true,
-        Link::Waiting { cause, .. } => cause.kind() == ErrorKind::TimedOut,
-        _ => false,
-    };
-    let way_out = if is_taken { other_slot(slot, all) } else { String::new() };
-    beside(output.text(format_args!("{} in {slot}: {link}{way_out}", image.display())));
-}
-
-/// The option for the other slot of the same virtual reader, which has two; `all` are those that this program fills.
-fn other_slot(slot: &str, all: &[String]) -> String {
-    let port =
-        |slot: &str| slot.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
-    let Some((host, port)) = port(slot) else { return OTHER_SLOT.to_owned() };
-    let first = first_port().unwrap_or(port);
-    let other = if port == first { port.checked_add(1) } else { Some(first) };
-    let other = other.map(|other| format!("{host}:{other}")).filter(|other| !all.contains(other));
-    other.map_or_else(|| OTHER_SLOT.to_owned(), |other| format!(" (--reader {other})"))
+    outcome
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Where another card is in a slot, the option for the other one is given whole.
-    #[test]
-    fn the_other_slot_is_named() {
-        let first = first_port().unwrap();
-        let other_slot = |slot: &str| super::other_slot(slot, &["127.0.0.2:7".into(), format!("127.0.0.2:{first}")]);
-        assert_eq!(other_slot(&format!("127.0.0.2:{}", first + 1)), OTHER_SLOT, "it has a card of this program");
-        assert_eq!(other_slot(&format!("127.0.0.1:{first}")), format!(" (--reader 127.0.0.1:{})", first + 1));
-        assert_eq!(other_slot(&format!("[::1]:{}", first + 1)), format!(" (--reader [::1]:{first})"));
-        assert_eq!(other_slot("nowhere"), OTHER_SLOT);
-    }
 
     /// An invalid address is refused; it would be retried for ever.
     #[test]
@@ -208,7 +120,18 @@ mod tests {
         let slots = |readers: &[&str]| {
             let readers = readers.iter().map(|reader| (*reader).to_owned()).collect();
             let images = vec!["a.img".into(), "b.img".into()];
-            Arguments { images, readers, trace: TraceArguments::none() }.slots()
+            Arguments {
+                images,
+                readers,
+                listeners: Vec::new(),
+                ready_file: None,
+                detach: false,
+                detached: false,
+                log_file: None,
+                timeout: None,
+                trace: TraceArguments::none(),
+            }
+            .slots()
         };
         for wrong in ["1", "0", "Virtual PCD 00 01", "127.0.0.1:", "host:x", ":35963", "7:35963", "host:70000", ""] {
             let Err(Failure::Because(cause)) = slots(&[wrong]) else { panic!("{wrong}") };

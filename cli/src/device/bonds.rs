@@ -164,8 +164,8 @@ mod tests {
         ];
         let said = |wanted: &str| match only(&bonds, wanted) {
             Ok(bond) => bond.to_string(),
-            Err(Failure::Because(cause)) => cause,
-            Err(Failure::Told) => panic!(),
+            Err(Failure::Because(cause)) => cause.to_string(),
+            Err(Failure::Told(_)) => panic!(),
         };
         let print = prints[1].to_string();
         assert_eq!(said(&print[..8].to_uppercase()), format!("“Watch” on the local network, {}", prints[1].prefix()));

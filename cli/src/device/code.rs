@@ -121,9 +121,9 @@ fn is_input(picture: &Path) -> bool {
 
 fn complain(complaints: &mut Vec<String>, failure: Failure) {
     let Failure::Because(text) = failure else { return };
-    if !complaints.contains(&text) {
+    if !complaints.iter().any(|told| text == **told) {
         tell(&format!("vuicc: {text}"));
-        complaints.push(text);
+        complaints.push(text.into());
     }
 }
 

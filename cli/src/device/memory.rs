@@ -55,8 +55,8 @@ impl Store for Memory {
         let named = |error: &dyn std::fmt::Display| StoreError(format!("{}: {error}", path.display()));
         let lock = Lock::of(&self.directory).map_err(|error| named(&error))?;
         let mut state = read(&path).map_err(|failure| match failure {
-            Failure::Because(cause) => StoreError(cause),
-            Failure::Told => StoreError(path.display().to_string()),
+            Failure::Because(cause) => StoreError(cause.into()),
+            Failure::Told(_) => StoreError(path.display().to_string()),
         })?;
         change(&mut state);
         let json = serde_json::to_vec_pretty(&state).map_err(|error| named(&error))?;

@@ -90,7 +90,7 @@ impl User for Person {
             match answered(answer.as_deref()) {
                 Ok(outcome) => return outcome,
                 // Reported; ask once more.
-                Err(failure) => _ = failure.report(),
+                Err(failure) => failure.tell(),
             }
         }
     }

@@ -110,12 +110,12 @@ fn serve_primaries(
             Err(PairingError::Timeout(_)) if !serve.once => continue,
             Err(error) if is_final(&error, serve.once) => return Err(error.into()),
             Err(error) => {
-                Failure::from(error).report();
+                Failure::from(error).tell();
                 continue;
             }
         };
         match served {
-            Err(failure @ Failure::Told) => return Err(failure),
+            Err(failure @ Failure::Told(_)) => return Err(failure),
             served if serve.once => return served,
             Err(Failure::Because(cause)) => output::tell(&format!("vuicc: {cause}")),
             Ok(()) => {}
@@ -182,7 +182,7 @@ fn serve_one(
         Ok(trust) => trust,
         Err(failure) => {
             if let Failure::Because(reason) = &failure {
-                let _ = paired.channel.send(&Message::Failed { reason: reason.clone() });
+                let _ = paired.channel.send(&Message::Failed { reason: reason.to_string() });
             }
             opened.close();
             return Err(failure);

@@ -299,8 +299,11 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
                 }
                 let others = if subscribers.len() > 1 { "; none was added" } else { "" };
                 return Err(match named(path, failure) {
-                    Failure::Because(cause) => Failure::Because(cause + others),
-                    told @ Failure::Told => told,
+                    Failure::Because(cause) => {
+                        let line = format!("{cause}{others}");
+                        Failure::Because(cause.reworded(line))
+                    }
+                    told @ Failure::Told(_) => told,
                 });
             }
         }

@@ -560,8 +560,8 @@ fn live(
                             .and_then(|mut usim| inbox.code(&mut usim)),
                     };
                     let code = code.map_err(|failure| match failure {
-                        Failure::Because(cause) => cause,
-                        Failure::Told => "no code".into(),
+                        Failure::Because(cause) => cause.to_string(),
+                        Failure::Told(_) => "no code".into(),
                     });
                     // The receiver may be gone.
                     let _ = answer.send(code);

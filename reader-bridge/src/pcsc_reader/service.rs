@@ -24,13 +24,6 @@ const ARRIVAL: Duration = Duration::from_secs(2);
 /// Between two looks for a card.
 const GLANCE: Duration = Duration::from_millis(50);
 
-impl Reader {
-    /// Whether a card is in it that a host can use.
-    fn has_answered(&self) -> bool {
-        self.card.as_ref().is_some_and(|atr| !atr.is_empty())
-    }
-}
-
 /// All readers of the PC/SC service, in its order.
 pub fn list_readers() -> Result<Vec<Reader>, ReaderError> {
     let context = establish()?;
@@ -45,6 +38,7 @@ pub fn list_readers() -> Result<Vec<Reader>, ReaderError> {
             card: state.event_state().contains(State::PRESENT).then(|| state.atr().to_vec()),
             in_use: state.event_state().intersects(State::EXCLUSIVE | State::INUSE),
             exclusive: state.event_state().contains(State::EXCLUSIVE),
+            events: state.event_count(),
         })
         .collect())
 }

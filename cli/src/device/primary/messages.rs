@@ -43,7 +43,7 @@ pub(super) fn take_messages(
         }
         Ok(_) => {}
         Err(Failure::Because(cause)) => output::tell(&format!("vuicc: {cause}")),
-        Err(Failure::Told) => return Err(Failure::Told),
+        Err(told @ Failure::Told(_)) => return Err(told),
     }
     let asked = receive_messages(arguments, messages, numbers, &mut usim, memory, &mut is_silent, context)?;
     if is_silent {

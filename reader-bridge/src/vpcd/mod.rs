@@ -19,13 +19,15 @@
 //! (`TCP_QUICKACK`), which the kernel forgets again and again, before *every* read lifts this from 20 commands a second
 //! to thousands.
 
+pub(crate) mod frames;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
 
 use apdu::Icc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use frames::{Frames, respond, seal};
 use tokio::net::TcpStream;
 
 /// The port of the reader's first slot; the second slot has the next one.
@@ -73,6 +75,8 @@ impl fmt::Display for Lost {
 pub enum Link<'a> {
     /// The card is in the slot: the reader has turned to it.
     Inserted,
+    /// The reader has given the card power and has its answer to reset: hosts can use it.
+    Powered,
     /// The reader was reached and says nothing. It does when another card is in the slot, and turns to this one when that
     /// is taken out.
     Unanswered,
@@ -98,23 +102,27 @@ impl fmt::Display for Link<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inserted => f.write_str("card inserted"),
+            Self::Powered => f.write_str("card powered"),
             Self::Unanswered => f.write_str(
                 "the reader does not answer; if another card is in this slot, take it out or choose another slot",
             ),
-            // A reader that listens and accepts no connection has a card already.
-            Self::Waiting { cause, .. } if cause.kind() == io::ErrorKind::TimedOut => f.write_str(
-                "the reader takes no card here, and is tried again; if another card is in this slot, take it out or choose \
-                 another slot",
-            ),
-            Self::Waiting { cause, .. } => {
-                write!(f, "no reader ({cause}); {}; the card tries again", crate::reader_error::find_slot())
-            }
+            Self::Waiting { cause, .. } => write!(f, "{}; the card tries again", no_reader(cause)),
             Self::Reinserting { why, pause } => {
                 write!(f, "{why}; the card is taken out for {pause:?} and inserted anew")
             }
             Self::Ejected => f.write_str("card ejected"),
         }
     }
+}
+
+/// Why there is no reader for a card, and the way out.
+pub fn no_reader(cause: &io::Error) -> String {
+    // A reader that listens and accepts no connection has a card already.
+    if cause.kind() == io::ErrorKind::TimedOut {
+        return "the reader takes no card here; if another card is in this slot, take it out or choose another slot"
+            .to_owned();
+    }
+    format!("no reader ({cause}); {}", crate::reader_error::find_slot())
 }
 
 /// Keeps `card` in the slot at `address` (`HOST:PORT`) until `shutdown` completes, then ejects it.
@@ -136,7 +144,7 @@ where
                     Ok(()) => {
                         is_in = true;
                         on_link(Link::Inserted);
-                        let end = attend(card, &mut slot).await;
+                        let end = attend(card, &mut slot, &mut on_link).await;
                         card.power_off();
                         is_in = false;
                         // A reader that has closed the connection looks for its card later, and would find the next one.
@@ -166,14 +174,16 @@ where
     }
 }
 
-async fn connect(address: &str) -> io::Result<Slot> {
-    let stream = tokio::time::timeout(LONGEST_PAUSE, TcpStream::connect(address)).await??;
-    stream.set_nodelay(true)?;
-    Slot::new(stream)
+async fn connect(address: &str) -> io::Result<Frames> {
+    let unnamed = |_| io::Error::new(io::ErrorKind::NotFound, "the name of its host is not resolved");
+    let found = tokio::time::timeout(LONGEST_PAUSE, tokio::net::lookup_host(address)).await.map_err(unnamed)??;
+    let found: Vec<_> = found.collect();
+    let stream = tokio::time::timeout(LONGEST_PAUSE, TcpStream::connect(found.as_slice())).await??;
+    Frames::over_tcp(stream)
 }
 
 /// Waits for the reader's first word, however long that takes; tells if it is long in coming.
-async fn greeted(slot: &mut Slot, on_link: &mut impl FnMut(Link<'_>)) -> io::Result<()> {
+async fn greeted(slot: &mut Frames, on_link: &mut impl FnMut(Link<'_>)) -> io::Result<()> {
     if let Ok(arrived) = tokio::time::timeout(SILENCE, slot.arrival()).await {
         return arrived;
     }
@@ -196,13 +206,18 @@ impl From<io::Error> for End {
 }
 
 /// Answers the reader until it disconnects or has to be left, and returns why it ended.
-async fn attend<C: Icc + ?Sized>(card: &mut C, slot: &mut Slot) -> End {
+async fn attend<C: Icc + ?Sized>(card: &mut C, slot: &mut Frames, on_link: &mut impl FnMut(Link<'_>)) -> End {
     let mut answer = Vec::with_capacity(512);
     let mut reader = Reader::default();
+    let mut is_told = false;
     loop {
         match exchange(card, slot, &mut reader, &mut answer).await {
             Ok(()) => {}
             Err(end) => return end,
+        }
+        if reader.power == Power::Answered && !is_told {
+            is_told = true;
+            on_link(Link::Powered);
         }
     }
 }
@@ -210,7 +225,7 @@ async fn attend<C: Icc + ?Sized>(card: &mut C, slot: &mut Slot) -> End {
 /// One message from the reader, and its answer.
 async fn exchange<C: Icc + ?Sized>(
     card: &mut C,
-    slot: &mut Slot,
+    slot: &mut Frames,
     reader: &mut Reader,
     answer: &mut Vec<u8>,
 ) -> Result<(), End> {
@@ -223,16 +238,28 @@ async fn exchange<C: Icc + ?Sized>(
     answer.extend([0, 0]);
     if respond(card, message, answer) {
         seal(answer);
-        slot.stream.write_all(answer).await?;
+        slot.send(answer).await?;
     }
     Ok(())
+}
+
+/// How far a reader has got with a card that it found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Power {
+    /// It has not given it power yet.
+    #[default]
+    Never,
+    /// It has.
+    Given,
+    /// And it has the answer to reset, or uses the card.
+    Answered,
 }
 
 /// What the reader has shown of itself on one connection.
 #[derive(Debug, Default)]
 struct Reader {
-    /// It has given the card power.
-    powered: bool,
+    /// What it has given the card, and got.
+    power: Power,
     /// Looks at the card before that.
     looks: u8,
     /// It looks at the card unasked, as pcscd's does, and will look again.
@@ -251,162 +278,27 @@ impl Reader {
     fn said(&mut self, message: &[u8]) -> Result<(), Lost> {
         let controlled = std::mem::replace(&mut self.controlled, matches!(message, [POWER_OFF | POWER_ON | RESET]));
         match message {
-            [POWER_ON | RESET] => self.powered = true,
-            [POWER_OFF] => {}
-            [GET_ATR] if controlled => {}
+            [POWER_ON | RESET] if self.power == Power::Never => self.power = Power::Given,
+            [POWER_OFF | POWER_ON | RESET] => {}
             [GET_ATR] => {
-                self.polls = true;
-                self.looks = self.looks.saturating_add(1);
-                if !self.powered && self.looks > LOOKS {
-                    return Err(Lost::Unpowered);
+                self.polls |= !controlled;
+                self.looks = self.looks.saturating_add(u8::from(!controlled));
+                match self.power {
+                    Power::Never if !controlled && self.looks > LOOKS => return Err(Lost::Unpowered),
+                    Power::Never => {}
+                    Power::Given | Power::Answered => self.power = Power::Answered,
                 }
             }
-            _ if !self.powered => return Err(Lost::Unpowered),
-            _ => {}
+            _ if self.power == Power::Never => return Err(Lost::Unpowered),
+            _ => self.power = Power::Answered,
         }
         Ok(())
-    }
-}
-
-/// Carries one message to the card; `true` if what it appended to `answer` is to be sent.
-fn respond<C: Icc + ?Sized>(card: &mut C, message: &[u8], answer: &mut Vec<u8>) -> bool {
-    match message {
-        [POWER_OFF] => {
-            card.power_off();
-            return false;
-        }
-        [POWER_ON] => {
-            card.power_on();
-            return false;
-        }
-        [RESET] => {
-            card.warm_reset();
-            return false;
-        }
-        [GET_ATR] => answer.extend(card.atr()),
-        // No command is that short, and the reader waits for an answer.
-        [] | [_] => answer.extend(apdu::StatusWord::WRONG_LENGTH.0.to_be_bytes()),
-        command => card.transmit(command, answer),
-    }
-    true
-}
-
-/// Writes the length into the two bytes kept free at the front.
-fn seal(answer: &mut Vec<u8>) {
-    let mut length = answer.len().saturating_sub(2);
-    if length > usize::from(u16::MAX) {
-        // No response may be longer than 65,538 bytes, and a message holds three fewer.
-        answer.truncate(2);
-        answer.extend(apdu::StatusWord::TECHNICAL_PROBLEM.0.to_be_bytes());
-        length = 2;
-    }
-    if let (Some(front), Ok(length)) = (answer.first_chunk_mut::<2>(), u16::try_from(length)) {
-        *front = length.to_be_bytes();
-    }
-}
-
-/// The card's end of one connection: a stream and the bytes that arrived and are not used yet.
-struct Slot {
-    stream: TcpStream,
-    #[cfg(target_os = "linux")]
-    quick: std::net::TcpStream,
-    inbox: Inbox,
-}
-
-impl Slot {
-    #[cfg(target_os = "linux")]
-    fn new(stream: TcpStream) -> io::Result<Self> {
-        // A second handle on the same socket: the option is set through std, the data flows through tokio.
-        let stream = stream.into_std()?;
-        let quick = stream.try_clone()?;
-        Ok(Self { stream: TcpStream::from_std(stream)?, quick, inbox: Inbox::new() })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn new(stream: TcpStream) -> io::Result<Self> {
-        Ok(Self { stream, inbox: Inbox::new() })
-    }
-
-    /// The body of the next message.
-    async fn receive(&mut self) -> io::Result<&[u8]> {
-        self.arrival().await?;
-        Ok(self.inbox.take())
-    }
-
-    /// Waits until a message is here. Nothing is lost if that is given up.
-    async fn arrival(&mut self) -> io::Result<()> {
-        while !self.inbox.holds_message() {
-            self.acknowledge_quickly();
-            if self.stream.read(self.inbox.space()).await.map(|count| self.inbox.filled(count))? == 0 {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the reader closed the connection"));
-            }
-        }
-        Ok(())
-    }
-
-    #[cfg(target_os = "linux")]
-    fn acknowledge_quickly(&self) {
-        use std::os::linux::net::TcpStreamExt;
-        // Without it the exchange is slow, not wrong.
-        let _ = self.quick.set_quickack(true);
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unused_self, reason = "the option is Linux's own")]
-    fn acknowledge_quickly(&self) {}
-}
-
-/// Bytes received, cut into messages. Large enough for the longest message, so any length is a good one.
-struct Inbox {
-    bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
-
-impl Inbox {
-    const CAPACITY: usize = 2 + u16::MAX as usize;
-
-    fn new() -> Self {
-        Self { bytes: vec![0; Self::CAPACITY].into_boxed_slice(), start: 0, end: 0 }
-    }
-
-    /// Bytes of the message at the front, with its length field; `None` if that field is not there yet.
-    fn front_length(&self) -> Option<usize> {
-        let length = self.bytes.get(self.start..self.end)?.first_chunk::<2>()?;
-        Some(2 + usize::from(u16::from_be_bytes(*length)))
-    }
-
-    fn holds_message(&self) -> bool {
-        self.front_length().is_some_and(|length| self.end - self.start >= length)
-    }
-
-    /// Room behind what has arrived. Never empty while the message at the front is incomplete.
-    fn space(&mut self) -> &mut [u8] {
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        self.bytes.get_mut(self.end..).unwrap_or_default()
-    }
-
-    /// Notes that `count` bytes of [`Inbox::space`] were filled.
-    fn filled(&mut self, count: usize) -> usize {
-        self.end = (self.end + count).min(Self::CAPACITY);
-        count
-    }
-
-    /// Takes the message at the front, empty if it is incomplete.
-    fn take(&mut self) -> &[u8] {
-        let from = self.start + 2;
-        let to = self.start + self.front_length().unwrap_or(2);
-        self.start = to;
-        self.bytes.get(from..to).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -453,7 +345,7 @@ mod tests {
         let card_side =
             serve(&mut card, &address, async { stopped.await.unwrap() }, |link| links.push(link.to_string()));
         tokio::join!(card_side, reader);
-        assert_eq!(links, ["card inserted", "card ejected"]);
+        assert_eq!(links, ["card inserted", "card powered", "card ejected"]);
         assert_eq!(card.log.first().map(String::as_str), Some("power on"));
         assert_eq!(card.log.get(1).map(String::as_str), Some("warm reset"));
         assert_eq!(card.log.iter().filter(|entry| *entry == "power off").count(), 2);
@@ -480,7 +372,7 @@ mod tests {
         };
         let card_side = serve(&mut card, &address, async { stopped.await.unwrap() }, told);
         tokio::join!(card_side, reader);
-        assert_eq!(links, ["Unanswered", "Inserted", "Ejected"]);
+        assert_eq!(links, ["Unanswered", "Inserted", "Powered", "Ejected"]);
     }
 
     #[tokio::test]
@@ -553,7 +445,7 @@ mod tests {
             tokio::join!(card_side, reader);
             assert_eq!(
                 links,
-                ["Inserted", "Reinserting { why: Unpowered, pause: 1.2s }", "Inserted", "Ejected"],
+                ["Inserted", "Reinserting { why: Unpowered, pause: 1.2s }", "Inserted", "Powered", "Ejected"],
                 "{first:?}"
             );
             assert!(!card.log.contains(&"00A4000400".to_owned()), "no command without power");
@@ -593,13 +485,14 @@ mod tests {
     async fn a_reader_that_waits_for_the_answer_to_a_control_is_freed() {
         let freed = |control: u8| async move {
             let (mut near, far) = connected().await;
-            let (mut card, mut slot) = (FakeCard::default(), Slot::new(far).unwrap());
+            let (mut card, mut slot) = (FakeCard::default(), Frames::over_tcp(far).unwrap());
             let reader = async {
                 for message in [GET_ATR, POWER_ON, GET_ATR, control] {
                     near.write_all(&[0, 1, message]).await.unwrap();
                 }
             };
-            let (end, ()) = tokio::join!(attend(&mut card, &mut slot), reader);
+            let mut untold = |_: Link<'_>| {};
+            let (end, ()) = tokio::join!(attend(&mut card, &mut slot, &mut untold), reader);
             assert!(matches!(end, End::Lost(Lost::Stuck)), "{control}");
         };
         tokio::join!(freed(POWER_OFF), freed(POWER_ON), freed(RESET));
@@ -609,29 +502,5 @@ mod tests {
         let (listener, address) = reader().await;
         let (near, far) = tokio::join!(TcpStream::connect(&address), listener.accept());
         (near.unwrap(), far.unwrap().0)
-    }
-
-    #[test]
-    fn messages_are_cut_wherever_the_network_cuts() {
-        let stream = [0, 3, 1, 2, 3, 0, 0, 0, 1, 9];
-        for cut in 1..stream.len() {
-            let mut inbox = Inbox::new();
-            let mut messages = Vec::new();
-            for part in stream.chunks(cut) {
-                inbox.space()[..part.len()].copy_from_slice(part);
-                inbox.filled(part.len());
-                while inbox.holds_message() {
-                    messages.push(inbox.take().to_vec());
-                }
-            }
-            assert_eq!(messages, [vec![1, 2, 3], vec![], vec![9]], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_response_too_long_for_a_message_is_a_technical_problem() {
-        let mut answer = vec![0; 2 + 65_536];
-        seal(&mut answer);
-        assert_eq!(answer, [0, 2, 0x6F, 0]);
     }
 }

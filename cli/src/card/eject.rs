@@ -1,0 +1,241 @@
+//! `vuicc card eject`: ends processes that run cards, and waits until the readers are empty.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use card::image::holder;
+use clap::Args;
+use console::Exit;
+use reader_bridge::pcsc_reader::{Reader, list_readers};
+use serde_json::json;
+
+use super::ready::{Record, began, folder, records};
+use crate::Context;
+use crate::failure::{AtPath, Failure};
+use crate::file::image;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The images of cards that run [default: the only one]
+    #[arg(value_name = "PATH", value_parser = image, conflicts_with = "all")]
+    images: Vec<PathBuf>,
+    /// All cards that were started with this state directory
+    #[arg(long)]
+    all: bool,
+    /// How long to wait until a card is gone
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let mut running = running(&folder(&context.state)?);
+    let chosen = if arguments.all {
+        running
+    } else if arguments.images.is_empty() {
+        vec![only(running)?]
+    } else {
+        let mut chosen = Vec::new();
+        for image in &arguments.images {
+            let image = std::path::absolute(image).at("look into", image)?;
+            let is_of = |record: &Record| record.ready.cards.iter().any(|card| is_same(&card.image, &image));
+            if let Some(position) = running.iter().position(|(_, record)| is_of(record)) {
+                chosen.push(running.swap_remove(position));
+            } else if !chosen.iter().any(|(_, record)| is_of(record)) {
+                return Err(not_running(&image));
+            }
+        }
+        chosen
+    };
+    for (file, record) in &chosen {
+        eject(record, Duration::from_secs(arguments.timeout))?;
+        // A process that was killed leaves it.
+        let _ = std::fs::remove_file(file);
+        for card in &record.ready.cards {
+            context.output.json(
+                &json!({ "ejected": card.image, "reader": card.reader, "slot": card.slot, "socket": card.socket }),
+            )?;
+            context.output.text(format_args!("{} ejected from {}", card.image.display(), card.place()))?;
+        }
+    }
+    if chosen.is_empty() {
+        context.output.text("no card is running")?;
+    }
+    Ok(())
+}
+
+/// The processes that run; records of those that do not are removed.
+fn running(folder: &Path) -> Vec<(PathBuf, Record)> {
+    let (running, gone): (Vec<_>, Vec<_>) = records(folder).into_iter().partition(|(_, record)| is_running(record));
+    for (file, _) in gone {
+        let _ = std::fs::remove_file(file);
+    }
+    running
+}
+
+/// Whether the process of a record is the one that has made it: one that got its number since began at another time, and has
+/// none of its images.
+fn is_running(record: &Record) -> bool {
+    let pid = record.ready.pid;
+    let is_it = record.began.is_none() || began(pid) == record.began;
+    is_it
+        && process::exists(pid)
+        && record.ready.cards.iter().all(|card| holder::process(&card.image).is_none_or(|holder| holder == pid))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+fn only(mut running: Vec<(PathBuf, Record)>) -> Result<(PathBuf, Record), Failure> {
+    let names: Vec<_> = running
+        .iter()
+        .flat_map(|(_, record)| &record.ready.cards)
+        .map(|card| card.image.display().to_string())
+        .collect();
+    match (running.pop(), running.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (None, _) => Err(Failure::because(
+            "no card is running that was started with this state directory (--state); `vuicc card run` starts one",
+        )
+        .with(Exit::Card)),
+        _ => Err(Failure::because(format!(
+            "several cards are running: {}; name one, or all with --all",
+            names.join(", ")
+        ))
+        .with(Exit::Usage)),
+    }
+}
+
+fn not_running(image: &Path) -> Failure {
+    let path = image.display();
+    let text = match holder::process(image) {
+        Some(pid) => format!(
+            "{path} is in use by process {pid}, of which there is no record in this state directory; if that is \
+             `vuicc card run`, name its own with --state, or end it there"
+        ),
+        None if !image.exists() => format!("there is no card image {path}; name one that is running"),
+        None => format!("{path} is not running; `vuicc card run` puts it into a reader"),
+    };
+    Failure::because(text).with(Exit::Card)
+}
+
+/// Ends a process, and waits until it is gone and its readers are empty.
+fn eject(record: &Record, limit: Duration) -> Result<(), Failure> {
+    let deadline = Instant::now() + limit;
+    let before = list_readers().unwrap_or_default();
+    let pid = record.ready.pid;
+    let late = |what: &str| {
+        Failure::because(format!("process {pid} {what} within {} s; --timeout allows more", limit.as_secs()))
+            .with(Exit::TimedOut)
+    };
+    match process::end(pid, || is_running(record), deadline)? {
+        process::End::Gone => {}
+        process::End::Late => return Err(late("has not ended")),
+    }
+    for card in &record.ready.cards {
+        let Some(name) = &card.reader else { continue };
+        let events = before.iter().find(|reader| reader.name == *name).map(|reader| reader.events);
+        while !is_empty(name, events) {
+            if Instant::now() >= deadline {
+                return Err(late(&format!("has ended, but the PC/SC service has not noticed that {name} is empty")));
+            }
+            std::thread::sleep(GLANCE);
+        }
+    }
+    Ok(())
+}
+
+/// Between two looks.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// Whether the card that was in a reader is gone; another one may be in it.
+fn is_empty(name: &str, events: Option<u32>) -> bool {
+    // Without a service there are no readers.
+    let readers = list_readers().unwrap_or_default();
+    let reader: Option<&Reader> = readers.iter().find(|reader| reader.name == name);
+    reader.is_none_or(|reader| reader.card.is_none() || events.is_some_and(|events| events != reader.events))
+}
+
+/// Processes: by handles where the system has them, so that a number which is given to another process meanwhile does not
+/// matter.
+mod process {
+    use std::time::Instant;
+
+    use crate::failure::Failure;
+
+    /// What came of ending one.
+    pub(super) enum End {
+        Gone,
+        Late,
+    }
+
+    /// Whether there is a process of this number.
+    #[cfg(unix)]
+    pub(super) fn exists(pid: u32) -> bool {
+        number(pid).is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    }
+
+    #[cfg(unix)]
+    fn number(pid: u32) -> Option<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)
+    }
+
+    /// Asks a process to end, and waits for that until `deadline`. `is_it` is asked once the process cannot be confused with
+    /// another one.
+    #[cfg(target_os = "linux")]
+    pub(super) fn end(pid: u32, is_it: impl Fn() -> bool, deadline: Instant) -> Result<End, Failure> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+        let refused = |error| Failure::because(format!("process {pid} cannot be ended: {error}"));
+        let Some(number) = number(pid) else { return Ok(End::Gone) };
+        let process = match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(process) => process,
+            Err(rustix::io::Errno::SRCH) => return Ok(End::Gone),
+            Err(error) => return Err(refused(error)),
+        };
+        if !is_it() {
+            return Ok(End::Gone);
+        }
+        match pidfd_send_signal(&process, Signal::TERM) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::SRCH) => return Ok(End::Gone),
+            Err(error) => return Err(refused(error)),
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| Failure::because("--timeout is too long"))?;
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        Ok(if poll(&mut ended, Some(&left)).map_err(refused)? == 0 { End::Late } else { End::Gone })
+    }
+
+    /// Asks a process to end, and waits for that until `deadline`. `is_it` is asked before.
+    #[cfg(all(unix, not(target_os = "linux")))]
+    pub(super) fn end(pid: u32, is_it: impl Fn() -> bool, deadline: Instant) -> Result<End, Failure> {
+        let refused = |error| Failure::because(format!("process {pid} cannot be ended: {error}"));
+        let Some(number) = number(pid) else { return Ok(End::Gone) };
+        if !is_it() {
+            return Ok(End::Gone);
+        }
+        match rustix::process::kill_process(number, rustix::process::Signal::TERM) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::SRCH) => return Ok(End::Gone),
+            Err(error) => return Err(refused(error)),
+        }
+        while exists(pid) {
+            if Instant::now() >= deadline {
+                return Ok(End::Late);
+            }
+            std::thread::sleep(super::GLANCE);
+        }
+        Ok(End::Gone)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) const fn exists(_: u32) -> bool {
+        false
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn end(_: u32, _: impl Fn() -> bool, _: Instant) -> Result<End, Failure> {
+        Err(Failure::because("this system cannot be asked to end a process; press Ctrl-C where it runs"))
+    }
+}

@@ -1,0 +1,246 @@
+//! Cards at work, each in a thread of its own, so that they do not wait for each other's computations.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use apdu::Icc;
+use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_new_card};
+use reader_bridge::socket::{self, Address, Client, Listener};
+use reader_bridge::trace::Tracer;
+use reader_bridge::vpcd::{self, Link, no_reader};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+
+use super::first_port;
+use crate::failure::Failure;
+use crate::output::{Output, beside};
+use crate::target::Watcher;
+use crate::way_out::OTHER_SLOT;
+
+/// How long a card whose reader has its answer to reset may take until the PC/SC service shows it.
+const SHOWN: Duration = Duration::from_secs(3);
+
+/// Where a card is to be.
+pub(super) enum Place {
+    /// In a slot of the virtual reader: its address.
+    Slot(String),
+    /// Behind a socket that listens, in a runtime of its own.
+    Socket(Listener, Runtime),
+}
+
+/// What a card's thread tells.
+#[derive(Debug)]
+pub(super) struct Event {
+    /// The number of the card.
+    pub(super) card: usize,
+    /// Counts how often hosts could or could not use the card: what is told of an earlier time is late.
+    pub(super) generation: u64,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// The reader has turned to the card.
+    Inserted,
+    /// Hosts can use it, in a reader of one of these names, or of a name that is not known.
+    Usable(Vec<String>),
+    /// Hosts cannot use it: why.
+    Unusable(String),
+}
+
+/// One card, its place and who is told.
+pub(super) struct Seat<'a> {
+    pub(super) number: usize,
+    pub(super) image: &'a Path,
+    pub(super) place: Place,
+    pub(super) tracer: Option<Watcher>,
+    pub(super) output: Output,
+    /// All slots that this process fills.
+    pub(super) slots: &'a [String],
+    pub(super) stopped: watch::Receiver<bool>,
+    /// The number of the card that may look for its reader; those before it have.
+    pub(super) turn: watch::Receiver<usize>,
+    pub(super) events: UnboundedSender<Event>,
+}
+
+impl Seat<'_> {
+    /// Serves the card until that is stopped.
+    pub(super) fn serve(mut self, card: impl Icc) -> Result<(), Failure> {
+        if let Some(tracer) = self.tracer.take() {
+            return self.serve_on(&mut Tracer::new(card, tracer));
+        }
+        let mut card = card;
+        self.serve_on(&mut card)
+    }
+
+    fn serve_on(self, card: &mut impl Icc) -> Result<(), Failure> {
+        let Self { number, image, place, output, slots, mut stopped, mut turn, events, .. } = self;
+        let stop = async move {
+            // An error means that the sender is gone, which is a stop too.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        match place {
+            Place::Socket(listener, runtime) => {
+                let address = listener.address().to_string();
+                let _ = events.send(Event { card: number, generation: 0, what: What::Usable(Vec::new()) });
+                let told = |client: Client<'_>| tell_of_client(output, image, &address, &client);
+                runtime.block_on(socket::serve(card, &listener, stop, told));
+            }
+            Place::Slot(slot) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let mut slot = Slot::new(number, image, slot, slots, card.atr(), events);
+                let mut stop = std::pin::pin!(stop);
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = stop.as_mut() => return,
+                        _ = turn.wait_for(|turn| *turn >= number) => {}
+                    }
+                    slot.look();
+                    let address = slot.address.clone();
+                    vpcd::serve(card, &address, stop, |link| slot.hear(output, &link)).await;
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A card in a slot: what is told of it.
+struct Slot<'a> {
+    number: usize,
+    image: &'a Path,
+    address: String,
+    slots: &'a [String],
+    atr: Vec<u8>,
+    events: UnboundedSender<Event>,
+    generation: u64,
+    /// What the readers of this machine held before the card was put in.
+    before: Vec<Reader>,
+    /// The last cause of waiting that was told: a card may wait long, and tries every two seconds.
+    last: Option<String>,
+}
+
+impl<'a> Slot<'a> {
+    fn new(
+        number: usize,
+        image: &'a Path,
+        address: String,
+        slots: &'a [String],
+        atr: Vec<u8>,
+        events: UnboundedSender<Event>,
+    ) -> Self {
+        Self { number, image, address, slots, atr, events, generation: 0, before: Vec::new(), last: None }
+    }
+
+    /// Looks at what the readers hold now.
+    fn look(&mut self) {
+        self.before = list_readers().unwrap_or_default();
+    }
+
+    fn hear(&mut self, output: Output, link: &Link<'_>) {
+        match link {
+            Link::Inserted => self.say(What::Inserted),
+            Link::Powered => self.find(),
+            Link::Unanswered => self.lose(link.to_string()),
+            Link::Waiting { cause, .. } => self.lose(no_reader(cause)),
+            Link::Reinserting { why, .. } => self.lose(why.to_string()),
+            Link::Ejected => {}
+        }
+        self.tell(output, link);
+    }
+
+    fn say(&self, what: What) {
+        // The receiver is gone when all cards are stopped.
+        let _ = self.events.send(Event { card: self.number, generation: self.generation, what });
+    }
+
+    fn lose(&mut self, why: String) {
+        self.generation += 1;
+        self.say(What::Unusable(why));
+        self.look();
+    }
+
+    /// Finds out, beside the card, when hosts see it and what they call its reader.
+    fn find(&mut self) {
+        self.generation += 1;
+        let is_here = Address::Tcp(self.address.clone()).is_local();
+        let (card, generation, events) = (self.number, self.generation, self.events.clone());
+        let (before, atr) = (std::mem::take(&mut self.before), self.atr.clone());
+        thread::spawn(move || {
+            let found = if is_here { wait_for_new_card(&before, &atr, SHOWN) } else { Vec::new() };
+            let names = found.into_iter().map(|reader| reader.name).collect();
+            let _ = events.send(Event { card, generation, what: What::Usable(names) });
+        });
+    }
+
+    /// Reports an event between card and reader.
+    fn tell(&mut self, output: Output, link: &Link<'_>) {
+        let (event, cause) = match link {
+            Link::Inserted => ("inserted", None),
+            Link::Unanswered => ("unanswered", None),
+            Link::Waiting { cause, .. } => ("waiting", Some(cause.to_string())),
+            Link::Reinserting { why, .. } => ("reinserting", Some(why.to_string())),
+            Link::Ejected => ("ejected", None),
+            // That it can be used is told when hosts see it.
+            Link::Powered => return,
+        };
+        let waits_for = cause.clone().filter(|_| event == "waiting");
+        let is_told = waits_for.is_some() && self.last == waits_for;
+        self.last = waits_for;
+        if is_told {
+            return;
+        }
+        let (image, slot) = (self.image, self.address.as_str());
+        // An unreachable reader is no reason to eject the card.
+        beside(output.json(&json!({ "card": image, "reader": slot, "event": event, "cause": cause })));
+        let is_taken = match link {
+            Link::Unanswered => true,
+            Link::Waiting { cause, .. } => cause.kind() == ErrorKind::TimedOut,
+            _ => false,
+        };
+        let way_out = if is_taken { other_slot(slot, self.slots) } else { String::new() };
+        beside(output.text(format_args!("{} in {slot}: {link}{way_out}", image.display())));
+    }
+}
+
+/// Reports an event between card and client.
+fn tell_of_client(output: Output, image: &Path, address: &str, client: &Client<'_>) {
+    let (event, cause) = match client {
+        Client::Connected => ("connected", None),
+        Client::Gone(cause) => ("disconnected", Some(cause.to_string())),
+        Client::Unaccepted(cause) => ("unaccepted", Some(cause.to_string())),
+    };
+    beside(output.json(&json!({ "card": image, "socket": address, "event": event, "cause": cause })));
+    beside(output.text(format_args!("{} at {address}: {client}", image.display())));
+}
+
+/// The option for the other slot of the same virtual reader, which has two; `all` are those that this program fills.
+fn other_slot(slot: &str, all: &[String]) -> String {
+    let port =
+        |slot: &str| slot.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
+    let Some((host, port)) = port(slot) else { return OTHER_SLOT.to_owned() };
+    let first = first_port().unwrap_or(port);
+    let other = if port == first { port.checked_add(1) } else { Some(first) };
+    let other = other.map(|other| format!("{host}:{other}")).filter(|other| !all.contains(other));
+    other.map_or_else(|| OTHER_SLOT.to_owned(), |other| format!(" (--reader {other})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where another card is in a slot, the option for the other one is given whole.
+    #[test]
+    fn the_other_slot_is_named() {
+        let first = first_port().unwrap();
+        let other_slot = |slot: &str| super::other_slot(slot, &["127.0.0.2:7".into(), format!("127.0.0.2:{first}")]);
+        assert_eq!(other_slot(&format!("127.0.0.2:{}", first + 1)), OTHER_SLOT, "it has a card of this program");
+        assert_eq!(other_slot(&format!("127.0.0.1:{first}")), format!(" (--reader 127.0.0.1:{})", first + 1));
+        assert_eq!(other_slot(&format!("[::1]:{}", first + 1)), format!(" (--reader [::1]:{first})"));
+        assert_eq!(other_slot("nowhere"), OTHER_SLOT);
+    }
+}

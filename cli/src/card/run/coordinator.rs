@@ -1,0 +1,304 @@
+//! Opens the cards, lets them run, and knows whether all of them can be used.
+
+use std::future;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use apdu::Icc;
+use card::open_with;
+use console::Exit;
+use reader_bridge::socket::{Address, Listener};
+use serde_json::json;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::cards::{Event, Place, Seat, What};
+use super::{Arguments, Parent, Word};
+use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
+use crate::failure::Failure;
+use crate::output::{beside, tell};
+use crate::target::{IN_USE, once_free};
+use crate::{Context, asynchronous};
+
+/// How long a process in the background tries to find its readers, unless it is told.
+const DETACHED: Duration = Duration::from_secs(30);
+
+/// Runs the cards until that is interrupted, or one cannot be used for too long.
+pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
+    let ready_file = ReadyFile::at(arguments.ready_file.as_deref())?;
+    // All images are opened and all addresses taken before any card is inserted, so a bad one is reported at once.
+    let places = places(arguments)?;
+    let cards = open(arguments)?;
+    let mut seen = arguments.images.iter().map(|image| ReadyCard::of(image)).collect::<Result<Vec<_>, _>>()?;
+    for (card, place) in seen.iter_mut().zip(&places) {
+        match place {
+            Place::Slot(slot) => card.slot = Some(slot.clone()),
+            Place::Socket(listener, _) => card.socket = Some(listener.address().to_string()),
+        }
+    }
+    let ready = Ready::new(seen);
+    let recorded = record(&ready, context, parent.is_some())?;
+    let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
+    let mut tracers = Vec::new();
+    for card in &ready.cards {
+        let label = (ready.cards.len() > 1).then(|| card.place().to_owned());
+        tracers.push(arguments.trace.observer(label.as_ref())?);
+    }
+    let limit = arguments.timeout.map(Duration::from_secs).or_else(|| parent.is_some().then_some(DETACHED));
+    let (stop, stopped) = watch::channel(false);
+    let (take_turn, turn) = watch::channel(0);
+    let (tell_event, events) = unbounded_channel();
+    thread::scope(|scope| {
+        let mut running = Vec::new();
+        for (number, ((place, card), tracer)) in places.into_iter().zip(cards).zip(tracers).enumerate() {
+            let image = arguments.images.get(number).map_or(Path::new(""), AsRef::as_ref);
+            let (stopped, turn, events) = (stopped.clone(), turn.clone(), tell_event.clone());
+            let (output, slots) = (context.output, slots.as_slice());
+            let seat = Seat { number, image, place, tracer, output, slots, stopped, turn, events };
+            running.push(scope.spawn(move || seat.serve(card)));
+        }
+        // Each thread has its own.
+        drop(tell_event);
+        let mut coordinator = Coordinator::new(ready, ready_file, recorded, limit, context, parent);
+        let outcome = asynchronous::run(coordinator.wait(events, &take_turn));
+        stop.send_replace(true);
+        for card in running {
+            let stopped = || Failure::because("a card stopped unexpectedly; run it with RUST_BACKTRACE=1");
+            card.join().map_err(|_| stopped())??;
+        }
+        outcome.and_then(|()| coordinator.all_were_in())
+    })
+}
+
+/// Where each card is to be; sockets listen already.
+fn places(arguments: &Arguments) -> Result<Vec<Place>, Failure> {
+    if arguments.listeners.is_empty() {
+        return Ok(arguments.slots()?.into_iter().map(Place::Slot).collect());
+    }
+    let (addresses, images) = (arguments.listeners.len(), arguments.images.len());
+    if addresses != images {
+        return Err(Failure::because(format!(
+            "{addresses} addresses for {images} cards; give --listen once for each image"
+        ))
+        .with(Exit::Usage));
+    }
+    arguments.listeners.iter().map(listen).collect()
+}
+
+fn listen(address: &Address) -> Result<Place, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = runtime.block_on(Listener::bind(address)).map_err(|error| {
+        let way_out = match (error.kind(), address) {
+            (std::io::ErrorKind::AddrInUse, Address::Tcp(_)) => "; take another port, or 0 for a free one",
+            (std::io::ErrorKind::AddrInUse, Address::Unix(_)) => ": a process listens there; take another path",
+            (std::io::ErrorKind::AlreadyExists, _) => "; take another path",
+            _ => "",
+        };
+        Failure::because(format!("cannot listen at {address}: {error}{way_out}"))
+    })?;
+    if !address.is_local() {
+        tell(&format!("vuicc: whatever reaches {} can use the card, without any authentication", listener.address()));
+    }
+    Ok(Place::Socket(listener, runtime))
+}
+
+fn open(arguments: &Arguments) -> Result<Vec<impl Icc + Send + use<>>, Failure> {
+    let provider = crypto_ring::provider();
+    let cards = arguments.images.iter().map(|image| once_free(|| open_with(image, Arc::clone(&provider)), IN_USE));
+    Ok(cards.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Records that this process runs these cards. In the foreground that is no condition of running them.
+fn record(ready: &Ready, context: &Context, is_needed: bool) -> Result<Option<Recorded>, Failure> {
+    match Recorded::of(ready, &context.state) {
+        Ok(recorded) => Ok(Some(recorded)),
+        Err(failure) if is_needed => Err(failure),
+        Err(failure) => {
+            failure.while_doing("`vuicc card eject` will not find this process").tell();
+            Ok(None)
+        }
+    }
+}
+
+/// What is known of one card.
+#[derive(Clone, Debug)]
+struct Known {
+    generation: u64,
+    is_usable: bool,
+    was_in: bool,
+    was_usable: bool,
+    /// Since when it can be used or not.
+    since: Instant,
+    /// Why it cannot be used.
+    why: String,
+}
+
+struct Coordinator<'a> {
+    ready: Ready,
+    known: Vec<Known>,
+    ready_file: ReadyFile,
+    recorded: Option<Recorded>,
+    limit: Option<Duration>,
+    context: &'a Context,
+    parent: Option<&'a mut Parent>,
+    is_published: bool,
+}
+
+impl<'a> Coordinator<'a> {
+    fn new(
+        ready: Ready,
+        ready_file: ReadyFile,
+        recorded: Option<Recorded>,
+        limit: Option<Duration>,
+        context: &'a Context,
+        parent: Option<&'a mut Parent>,
+    ) -> Self {
+        let why = "the reader does not answer".to_owned();
+        let known =
+            Known { generation: 0, is_usable: false, was_in: false, was_usable: false, since: Instant::now(), why };
+        let known = vec![known; ready.cards.len()];
+        Self { ready, known, ready_file, recorded, limit, context, parent, is_published: false }
+    }
+
+    /// Waits until the user or the system interrupts, or something is wrong.
+    async fn wait(&mut self, mut events: UnboundedReceiver<Event>, turn: &watch::Sender<usize>) -> Result<(), Failure> {
+        let mut interrupted = std::pin::pin!(asynchronous::interrupted());
+        let gone = match &self.parent {
+            Some(parent) => Some(parent.gone()?),
+            None => None,
+        };
+        let mut abandoned = std::pin::pin!(async {
+            match gone {
+                Some(gone) => gone.await,
+                None => future::pending().await,
+            }
+        });
+        loop {
+            let deadline = self.deadline();
+            let elapsed = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut interrupted => return Ok(()),
+                () = &mut abandoned, if self.parent.is_some() => {
+                    return Err(Failure::because("the command that has started this process was ended before the cards were ready"));
+                }
+                () = elapsed => self.check_limit()?,
+                Some(event) = events.recv() => {
+                    // Whether it has found its reader or not: the next one may look for its own.
+                    let number = event.card + 1;
+                    if !matches!(event.what, What::Inserted) {
+                        turn.send_if_modified(|turn| number > std::mem::replace(turn, number.max(*turn)));
+                    }
+                    self.take(event)?;
+                }
+            }
+        }
+    }
+
+    /// When the first card that cannot be used has been so for too long.
+    fn deadline(&self) -> Option<Instant> {
+        let limit = self.limit?;
+        self.known.iter().filter(|known| !known.is_usable).map(|known| known.since + limit).min()
+    }
+
+    fn check_limit(&self) -> Result<(), Failure> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let late = self.ready.cards.iter().zip(&self.known);
+        let mut late = late.filter(|(_, known)| !known.is_usable && known.since.elapsed() >= limit);
+        let Some((card, known)) = late.next() else { return Ok(()) };
+        let place = card.slot.as_deref().unwrap_or_default();
+        let (image, why, seconds) = (card.image.display(), &known.why, limit.as_secs());
+        Err(if known.was_usable {
+            Failure::because(format!(
+                "{image} lost its reader at {place} and did not find it again within {seconds} s: {why}"
+            ))
+            .with(Exit::Card)
+        } else {
+            Failure::because(format!("{image} found no reader at {place} within {seconds} s: {why}"))
+                .with(Exit::TimedOut)
+        })
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Failure> {
+        let Some(known) = self.known.get_mut(event.card) else { return Ok(()) };
+        if event.generation < known.generation {
+            return Ok(());
+        }
+        known.generation = event.generation;
+        match event.what {
+            What::Inserted => known.was_in = true,
+            What::Unusable(why) => {
+                known.why = why;
+                if std::mem::replace(&mut known.is_usable, false) {
+                    known.since = Instant::now();
+                }
+                self.withdraw();
+            }
+            What::Usable(names) => {
+                (known.is_usable, known.was_in, known.was_usable) = (true, true, true);
+                self.name(event.card, names);
+                if self.known.iter().all(|known| known.is_usable) {
+                    self.publish()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Which of these readers a card is in: those of the others are not it.
+    fn name(&mut self, number: usize, mut names: Vec<String>) {
+        let others = self.ready.cards.iter().enumerate().filter(|(other, _)| *other != number);
+        let taken: Vec<_> = others.filter_map(|(_, card)| card.reader.clone()).collect();
+        names.retain(|name| !taken.contains(name));
+        let Some(card) = self.ready.cards.get_mut(number) else { return };
+        let is_kept = card.reader.as_ref().is_some_and(|before| names.contains(before));
+        if !is_kept {
+            card.reader = if names.len() == 1 { names.pop() } else { None };
+        }
+    }
+
+    /// All cards can be used.
+    fn publish(&mut self) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.is_published, true) {
+            return Ok(());
+        }
+        self.ready_file.write(&self.ready)?;
+        if let Some(recorded) = &self.recorded {
+            recorded.update(&self.ready)?;
+        }
+        beside(self.context.output.json(&json!({ "event": "ready", "ready": self.ready })));
+        beside(self.context.output.text(&self.ready));
+        if let Some(parent) = self.parent.take() {
+            parent.tell(&Word::Ready(self.ready.clone()));
+        }
+        Ok(())
+    }
+
+    /// Not all cards can be used any more.
+    fn withdraw(&mut self) {
+        self.is_published = false;
+        self.ready_file.remove();
+    }
+
+    /// Fails if a card was never in a reader.
+    fn all_were_in(&self) -> Result<(), Failure> {
+        let never_in = self.ready.cards.iter().zip(&self.known).filter(|(_, known)| !known.was_in);
+        let told: Vec<_> = never_in
+            .map(|(card, _)| {
+                format!(
+                    "{} was never in the reader at {}",
+                    card.image.display(),
+                    card.slot.as_deref().unwrap_or_default()
+                )
+            })
+            .collect();
+        if told.is_empty() { Ok(()) } else { Err(Failure::because(told.join("; ")).with(Exit::Card)) }
+    }
+}

@@ -1,0 +1,145 @@
+//! Which exit code an error of a library has. What a code says is in [`console::exit`].
+
+use std::error::Error;
+
+use apdu::TransportError;
+use card::OpenError;
+use card::image::ImageError;
+use console::Exit;
+use device::entitlement::EntitlementError;
+use device::flow::FlowError;
+use device::mt::MtError;
+use device::usim::UsimError;
+use lpa::{CardError, LpaError, ServerError, es10};
+use pairing::PairingError;
+use reader_bridge::ReaderError;
+use reader_bridge::script::{RunError, ScriptError};
+
+/// The exit code of this error; `None` if it has none of its own, and those below it are asked.
+pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Exit> {
+    let card = || error.downcast_ref().map(of_transport).or_else(|| error.downcast_ref().and_then(of_image));
+    let reader = || error.downcast_ref().map(of_reader).or_else(|| error.downcast_ref().and_then(of_open));
+    let script = || error.downcast_ref().map(of_run).or_else(|| error.is::<ScriptError>().then_some(Exit::Input));
+    let lpa = || error.downcast_ref().and_then(of_lpa).or_else(|| error.downcast_ref().map(of_server));
+    let es10 = || error.downcast_ref().and_then(of_es10).or_else(|| error.downcast_ref().and_then(of_card));
+    let device = || error.downcast_ref().and_then(of_flow).or_else(|| error.downcast_ref().and_then(of_usim));
+    let far = || error.downcast_ref().and_then(of_messages).or_else(|| error.downcast_ref().and_then(of_entitlement));
+    let pairing = || error.downcast_ref().and_then(of_pairing);
+    card().or_else(reader).or_else(script).or_else(lpa).or_else(es10).or_else(device).or_else(far).or_else(pairing)
+}
+
+const fn of_transport(_: &TransportError) -> Exit {
+    Exit::Card
+}
+
+const fn of_reader(_: &ReaderError) -> Exit {
+    Exit::Card
+}
+
+const fn of_open(error: &OpenError) -> Option<Exit> {
+    if let OpenError::Image(error) = error { of_image(error) } else { None }
+}
+
+const fn of_image(error: &ImageError) -> Option<Exit> {
+    match error {
+        ImageError::NotFound(_) | ImageError::InUse { .. } | ImageError::Changed(_) => Some(Exit::Card),
+        ImageError::NotACardImage(_) | ImageError::NewerFormat { .. } | ImageError::Damaged { .. } => Some(Exit::Input),
+        _ => None,
+    }
+}
+
+const fn of_run(error: &RunError) -> Exit {
+    match error {
+        RunError::Script(..) => Exit::Input,
+        RunError::Transport(..) => Exit::Card,
+    }
+}
+
+const fn of_lpa(error: &LpaError) -> Option<Exit> {
+    match error {
+        LpaError::Transport(error) => Some(of_transport(error)),
+        LpaError::Card(error) | LpaError::Loading(error) => of_card(error),
+        LpaError::Server(error) => Some(of_server(error)),
+        LpaError::TooLong(_) | LpaError::TimedOut => Some(Exit::TimedOut),
+        LpaError::ServerAddress { .. }
+        | LpaError::ServerOid { .. }
+        | LpaError::TlsOid { .. }
+        | LpaError::TlsRole { .. }
+        | LpaError::SignerRole { .. }
+        | LpaError::Validity { .. }
+        | LpaError::Inconsistent(_)
+        | LpaError::MetadataMismatch
+        | LpaError::Package(_) => Some(Exit::Network),
+        _ => None,
+    }
+}
+
+const fn of_server(error: &ServerError) -> Exit {
+    match error {
+        ServerError::TooSlow { .. } => Exit::TimedOut,
+        _ => Exit::Network,
+    }
+}
+
+const fn of_es10(error: &es10::Error) -> Option<Exit> {
+    match error {
+        es10::Error::Card(error) => of_card(error),
+        es10::Error::Transport(error) => Some(of_transport(error)),
+        _ => None,
+    }
+}
+
+const fn of_card(error: &CardError) -> Option<Exit> {
+    match error {
+        CardError::NoIsdR(_) => Some(Exit::Card),
+        _ => None,
+    }
+}
+
+const fn of_flow(error: &FlowError) -> Option<Exit> {
+    match error {
+        FlowError::StillWaiting { .. } => Some(Exit::TimedOut),
+        FlowError::Pairing(error) => of_pairing(error),
+        FlowError::Usim(error) => of_usim(error),
+        FlowError::Lpa(error) => of_lpa(error),
+        FlowError::Mt(error) => of_messages(error),
+        FlowError::Entitlement(error) => of_entitlement(error),
+        _ => None,
+    }
+}
+
+const fn of_usim(error: &UsimError) -> Option<Exit> {
+    match error {
+        UsimError::Transport(error) => Some(of_transport(error)),
+        _ => None,
+    }
+}
+
+const fn of_messages(error: &MtError) -> Option<Exit> {
+    match error {
+        MtError::Server(error) => Some(of_server(error)),
+        MtError::Usim(error) => of_usim(error),
+        _ => None,
+    }
+}
+
+const fn of_entitlement(error: &EntitlementError) -> Option<Exit> {
+    match error {
+        EntitlementError::Server(error) => Some(of_server(error)),
+        EntitlementError::Refused { .. } => Some(Exit::Network),
+        _ => None,
+    }
+}
+
+const fn of_pairing(error: &PairingError) -> Option<Exit> {
+    match error {
+        PairingError::Timeout(_) => Some(Exit::TimedOut),
+        PairingError::Closed
+        | PairingError::NotFound
+        | PairingError::Strangers(_)
+        | PairingError::Tls(_)
+        | PairingError::Network(_)
+        | PairingError::Bluetooth(_) => Some(Exit::Network),
+        _ => None,
+    }
+}
