@@ -50,7 +50,7 @@ const fn of_image(error: &ImageError) -> Option<Exit> {
 
 const fn of_run(error: &RunError) -> Exit {
     match error {
-        RunError::Script(..) => Exit::Input,
+        RunError::Script(..) | RunError::Endless(_) => Exit::Input,
         RunError::Transport(..) => Exit::Card,
     }
 }
