@@ -14,7 +14,7 @@ use crate::operator::state;
 use crate::output::Plain;
 use crate::server_address::OPERATOR;
 use crate::subscriber::invent::{self, SMSC};
-use crate::target::TraceArguments;
+use crate::trace::TraceArguments;
 use crate::{Context, pki, qr, smdp};
 
 const EXAMPLES: &str = "\

@@ -35,6 +35,7 @@ mod smdp;
 mod state;
 mod subscriber;
 mod target;
+mod trace;
 mod waiting;
 mod way_out;
 

@@ -65,7 +65,7 @@ mod readme {
     #[doc = include_str!("../../wire/ts43/README.md")]
     struct Ts43;
     #[doc = include_str!("../../capture/README.md")]
-    mod capture {}
+    struct Capture;
     #[doc = include_str!("../../card/README.md")]
     struct CardRoom;
     #[doc = include_str!("../../reader-bridge/README.md")]

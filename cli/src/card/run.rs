@@ -14,7 +14,7 @@ use super::detach::{self, Parent, Word};
 use crate::Context;
 use crate::failure::Failure;
 use crate::file::{image, not_stdout};
-use crate::target::TraceArguments;
+use crate::trace::TraceArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -1,7 +1,6 @@
 //! APDUs in words: names of instructions, status words and tags, and which bytes are secret.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
 use apdu::{Class, Ins, StatusWord, tlv};
 use iso7816_tlv::ber::{Tlv, Value};
@@ -74,15 +73,6 @@ const FCP: u32 = 0x62;
 
 /// Instructions that mean something else under a proprietary class. GlobalPlatform §11.
 const PROPRIETARY: &[(Ins, &str)] = &[(Ins(0xE4), "DELETE"), (Ins(0xE6), "INSTALL"), (Ins(0xE8), "LOAD")];
-
-/// Instructions whose data is a PIN or a PUK.
-const SECRET: &[Ins] = &[Ins::VERIFY_PIN, Ins::CHANGE_PIN, Ins::DISABLE_PIN, Ins::ENABLE_PIN, Ins::UNBLOCK_PIN];
-
-/// The part of a command that is a PIN or a PUK and must not be shown or kept.
-pub fn secret_part(command: &[u8]) -> Option<Range<usize>> {
-    let ins = Ins(*command.get(1)?);
-    (SECRET.contains(&ins) && command.len() > 5).then_some(5..command.len())
-}
 
 /// One line about a command: its name, P1 and P2, its channel, the function inside a STORE DATA.
 pub fn describe_command(command: &[u8]) -> String {
@@ -196,14 +186,6 @@ mod tests {
         assert_eq!(describe_response(&hex!("6A82")), "file or application not found");
         assert_eq!(describe_response(&hex!("01029000")), "2 bytes, normal ending of the command");
         assert_eq!(describe_response(&[]), "no answer");
-    }
-
-    #[test]
-    fn pins_are_secret_and_their_queries_are_not() {
-        assert_eq!(secret_part(&hex!("0020000108 31323334FFFFFFFF")), Some(5..13));
-        assert_eq!(secret_part(&hex!("002C000110 31313131313131313030303030303030")), Some(5..21));
-        assert_eq!(secret_part(&hex!("00200001")), None);
-        assert_eq!(secret_part(&hex!("00A40004023F00")), None);
     }
 
     #[test]

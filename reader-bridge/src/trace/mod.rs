@@ -1,19 +1,21 @@
 //! Watching a card: a wrapper that reports every reset and every command, whichever side of the reader it sits on.
 
 mod describe;
-mod json;
-mod text;
 
 use std::time::{Duration, Instant};
 
 use apdu::Icc;
+use capture::What;
 
+pub use capture::secret_part;
 pub(crate) use describe::hex;
-pub use describe::{describe_command, describe_response, pretty_tlv, secret_part};
-pub use json::JsonTrace;
-pub use text::{TextTrace, shown_command};
+pub use describe::{describe_command, describe_response, pretty_tlv};
 
 use apdu::transport::{Transport, TransportError};
+
+/// What APDUs mean, for recordings.
+pub const DESCRIBE: capture::Describe =
+    capture::Describe { command: describe_command, response: describe_response, tree: pretty_tlv };
 
 /// What was seen to happen to a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,22 @@ pub enum Event<'a> {
         /// What went wrong.
         cause: &'a str,
     },
+}
+
+impl Event<'_> {
+    /// The same as recordings have it; `at` is the time since 1970-01-01 UTC.
+    pub fn recorded(self, at: Option<Duration>) -> capture::Event {
+        let (took, what) = match self {
+            Self::PowerOn { atr } => (None, What::Reset { atr: atr.into(), warm: false }),
+            Self::WarmReset { atr } => (None, What::Reset { atr: atr.into(), warm: true }),
+            Self::PowerOff => (None, What::PowerOff),
+            Self::Exchange { command, response, took } => {
+                (Some(took), What::Exchange { command: command.into(), response: response.into() })
+            }
+            Self::Failed { command, cause } => (None, What::Failed { command: command.into(), cause: cause.into() }),
+        };
+        capture::Event { at, took, ..capture::Event::new(what) }
+    }
 }
 
 /// Receives [`Event`]s. Closures of the right shape are observers.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::first_port;
 use crate::failure::Failure;
 use crate::output::{Output, beside};
-use crate::target::Watcher;
+use crate::trace::Watcher;
 use crate::way_out::OTHER_SLOT;
 
 /// How long a card whose reader has its answer to reset may take until the PC/SC service shows it.

@@ -1,6 +1,7 @@
 //! Opens the cards, lets them run, and knows whether all of them can be used.
 
 use std::future;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -42,11 +43,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut 
     let ready = Ready::new(seen);
     let recorded = record(&ready, context, parent.is_some())?;
     let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
-    let mut tracers = Vec::new();
-    for card in &ready.cards {
-        let label = (ready.cards.len() > 1).then(|| card.place().to_owned());
-        tracers.push(arguments.trace.observer(label.as_ref())?);
-    }
+    let labels: Vec<_> = ready.cards.iter().map(|card| card.place().to_owned()).collect();
+    let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+    let tracers = arguments.trace.observers(&labels)?.into_iter().map(Some).chain(iter::repeat_with(|| None));
     let limit = arguments.timeout.map(Duration::from_secs).or_else(|| parent.is_some().then_some(DETACHED));
     let (stop, stopped) = watch::channel(false);
     let (take_turn, turn) = watch::channel(0);
