@@ -99,19 +99,19 @@ class Child:
         since = time.monotonic()
         while True:
             told = self.objects()
-            if told:
+            # An error is its last object, and it ends.
+            if told and "error" not in told[0]:
                 return told[0]
             self.pause(time.monotonic() - since, limit, "answer")
 
-    def wait_for_file(self, path: Path, limit: float = READY) -> str:
-        """The content of a file that it writes when it is ready."""
+    def event(self, *names: str, limit: float = READY) -> dict[str, Any]:
+        """The first object it prints whose ``event`` is one of ``names``."""
         since = time.monotonic()
         while True:
-            with contextlib.suppress(FileNotFoundError):
-                content = path.read_text(encoding="utf-8")
-                if content:
-                    return content
-            self.pause(time.monotonic() - since, limit, "sign that it is ready")
+            for told in self.objects():
+                if told.get("event") in names:
+                    return told
+            self.pause(time.monotonic() - since, limit, f"event {names[0]}")
 
     def end(self) -> None:
         """End it in order, and wait for that. Once it has ended this does nothing."""

@@ -11,7 +11,8 @@ class VuiccError(Exception):
     """A command of ``vuicc`` failed. The text names the cause and the way out.
 
     :ivar exit_code: exit code of the program; ``None`` where it was never started.
-    :ivar details: its error object, as ``--json`` printed it; empty where it printed none.
+    :ivar details: its error object, as ``--json`` prints it: ``code``, ``message``, ``causes``, ``help``; empty where it
+        printed none.
     :ivar command: the command line.
     """
 
@@ -69,28 +70,31 @@ BY_EXIT_CODE: dict[int, type[VuiccError]] = {
 
 
 def of_exit(exit_code: int, stdout: str, stderr: str, command: Sequence[str]) -> VuiccError:
-    """The error that a program which ended with ``exit_code`` reported."""
-    details = _error_object(stderr) or _error_object(stdout) or {}
-    told = details.get("error")
-    message = told.get("message") if isinstance(told, dict) else told
-    if not isinstance(message, str):
-        lines = [line for line in stderr.splitlines() if line.strip()]
-        message = "\n".join(lines[-8:]) if lines else "it said nothing"
-        message = message.removeprefix("vuicc: ")
+    """The error that a program which ended with ``exit_code`` reported: on stderr for people, as the last line on stdout
+    for programs.
+    """
+    details = _error_object(stdout)
+    message = _told(stderr) or str(details.get("message", "it said nothing"))
     if exit_code < 0:
         message = f"ended by signal {-exit_code}: {message}"
     return BY_EXIT_CODE.get(exit_code, VuiccError)(message, exit_code=exit_code, details=details, command=command)
 
 
-def _error_object(output: str) -> dict[str, Any] | None:
-    """The last line that is a JSON object with the member ``error``."""
-    for line in reversed(output.splitlines()):
-        if not line.startswith("{"):
-            continue
-        try:
-            found = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(found, dict) and "error" in found:
-            return found
-    return None
+def _told(stderr: str) -> str:
+    """What was told to people: from the last line that the program itself began, else the last lines there are."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    for number in reversed(range(len(lines))):
+        if lines[number].startswith("vuicc: "):
+            return "\n".join([lines[number][len("vuicc: ") :], *lines[number + 1 :]])
+    return "\n".join(lines[-8:])
+
+
+def _error_object(output: str) -> dict[str, Any]:
+    """The error object of the last line; an empty one if that is something else."""
+    lines = output.splitlines()
+    try:
+        found = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return {}
+    error = found.get("error") if isinstance(found, dict) else None
+    return error if isinstance(error, dict) else {}

@@ -6,12 +6,11 @@ import contextlib
 import os
 import socket
 import struct
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ._child import READY, Child, Folder
+from ._child import Child, Folder
 from ._errors import NotThere, TimedOut, VuiccError
 from ._program import LIMIT, PathLike, command_line, options, run
 from .subscriber import Subscriber, SubscriberLike
@@ -280,19 +279,11 @@ class Card:
 
     def _start(self) -> socket.socket:
         """Run the card, with its own socket."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(0.02)
-            slot = f"127.0.0.1:{listener.getsockname()[1]}"
-            line = ["card", "run", self.image, "--reader", slot, *options(self._run_options)]
-            self._child = Child(command_line(line, state=self.state), name=f"vuicc card run {self.image}")
-            since = time.monotonic()
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                    break
-                except socket.timeout:
-                    self._child.pause(time.monotonic() - since, READY, "card")
-        connection.settimeout(RESPONSE_LIMIT)
+        line = ["card", "run", self.image, "--listen", "127.0.0.1:0", *options(self._run_options)]
+        self._child = Child(command_line(line, state=self.state), name=f"vuicc card run {self.image}")
+        address = self._child.event("ready")["ready"]["cards"][0]["socket"]
+        host, port = address.removeprefix("tcp:").rsplit(":", 1)
+        connection = socket.create_connection((host, int(port)), timeout=RESPONSE_LIMIT)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from ._child import GRACE, READY, Child, Folder
+from ._child import READY, Child, Folder
 from ._errors import NotThere, ProgramMissing, TimedOut, VuiccError
 from ._program import LIMIT, command_line, options, python, run
 from .card import Card
@@ -309,19 +309,14 @@ class Reader:
             ["card", "run", self.card.image, "--reader", place, *options(self.card._run_options)], state=self.card.state
         )
         child = Child([*self.service.enter(), *line], name=f"vuicc card run {self.card.image}", env=self.env)
-        since = time.monotonic()
-        while not any(told.get("event") == "inserted" for told in child.objects()):
-            try:
-                child.pause(time.monotonic() - since, NOTICED, "sign of the reader")
-            except TimedOut:
-                child.end()
-                return False
-        self._child = child
         try:
-            run("reader", "wait", "--reader", self.name, "--timeout", int(GRACE), env=self.env)
-        except VuiccError:
-            self.eject()
-            raise
+            told = child.event("ready", "unanswered", limit=NOTICED)
+        except TimedOut:
+            told = {}
+        if told.get("event") != "ready":
+            child.end()
+            return False
+        self._child = child
         return True
 
 

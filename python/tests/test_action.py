@@ -1,0 +1,173 @@
+"""The action for GitHub and the example for GitLab, played in a shell as their runners do.
+
+The variable VUICC_CHECKOUT says where the repository is. Packages come from where pip is told to look; Debian's are here
+already.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vuicc
+from vuicc._program import python
+from vuicc.reader import _namespaces
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+CHECKOUT = Path(os.environ.get("VUICC_CHECKOUT", ""))
+if not (CHECKOUT / "action.yml").is_file():
+    pytest.skip("VUICC_CHECKOUT names no checkout of vuicc", allow_module_level=True)
+
+#: All that expressions here may be; a runner knows more.
+EXPRESSION = re.compile(r"\$\{\{ ([\w.]+) \}\}")
+CONDITION = re.compile(r"^([\w.]+) == '(\w*)'$")
+
+
+class Runner:
+    """Plays a composite action."""
+
+    def __init__(self, folder, inputs):
+        self.action = yaml.safe_load((CHECKOUT / "action.yml").read_text())
+        self.folder = folder
+        unknown = set(inputs) - set(self.action["inputs"])
+        assert not unknown, unknown
+        self.values = {f"inputs.{name}": inputs.get(name, one["default"]) for name, one in self.action["inputs"].items()}
+        self.values["github.action_path"] = str(CHECKOUT)
+        self.environment = plain(folder)
+
+    def value(self, text):
+        return EXPRESSION.sub(lambda found: self.values.get(found[1], ""), text)
+
+    def lines(self):
+        """Every step as a function of bash, and what becomes of its outputs."""
+        script = ["set -e"]
+        for step in self.action["runs"]["steps"]:
+            assert step["shell"] == "bash" and set(step) <= {"name", "id", "if", "shell", "env", "run"}
+            assert "${{" not in step["run"], "inputs come by env, never pasted into a script"
+            if "if" in step:
+                name, expected = CONDITION.match(step["if"]).groups()
+                if self.values[name] != expected:
+                    continue
+            outputs = self.folder / f"outputs-{step.get('id', 'none')}"
+            path = self.folder / "path"
+            file = self.folder / f"step-{len(script)}.sh"
+            file.write_text(step["run"])
+            set_env = " ".join(f"{name}={quoted(self.value(one))}" for name, one in step.get("env", {}).items())
+            script.append(
+                f"echo '== {step['name']}'\n"
+                f"PATH=$(tac {path} 2>/dev/null | tr '\\n' ':')$PATH GITHUB_OUTPUT={outputs} GITHUB_PATH={path} {set_env} "
+                f"bash --noprofile --norc -eo pipefail {file}"
+            )
+        return script
+
+    def play(self, then):
+        """Play the action, and commands of the job after it; the outputs."""
+        after = f"PATH=$(tac {self.folder / 'path'} | tr '\\n' ':')$PATH bash -euo pipefail -c {quoted(then)}"
+        told = alone("\n".join([*self.lines(), after]), self.folder, self.environment)
+        outputs = {}
+        for file in self.folder.glob("outputs-*"):
+            for line in file.read_text().splitlines():
+                name, value = line.split("=", 1)
+                outputs[f"steps.{file.name[len('outputs-') :]}.outputs.{name}"] = value
+        self.values.update(outputs)
+        return told, {name: self.value(one["value"]) for name, one in self.action["outputs"].items()}
+
+
+def plain(folder):
+    """A runner's environment, with a home of its own."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TMPDIR") or name.startswith("PIP_")}
+    kept["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    return {**kept, "HOME": str(folder), "RUNNER_TEMP": str(folder / "temp"), "GITHUB_ACTIONS": "true"}
+
+
+def alone(script, folder, environment):
+    """Run a script of bash on a machine of its own: no PC/SC service, no network but loopback, nothing outlives it."""
+    try:
+        spaces = _namespaces()
+    except vuicc.ProgramMissing as error:
+        pytest.skip(str(error))
+    (folder / "temp").mkdir()
+    (folder / "run").mkdir()
+    (folder / "bin").mkdir()
+    for program in ("apt-get", "apt"):
+        (folder / "bin" / program).write_text('#!/bin/sh\necho "(not here: apt-get $*)"\n')
+        (folder / "bin" / program).chmod(0o755)
+    inside = [*spaces[:-1], "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    inside += [*python(), os.path.join(os.path.dirname(vuicc.__file__), "_inside.py"), str(folder / "run")]
+    environment = {**environment, "PATH": f"{folder / 'bin'}:{environment['PATH']}"}
+    job = subprocess.run(
+        [*inside, "/bin/bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert job.returncode == 0, job.stdout
+    return job.stdout
+
+
+def quoted(text):
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def test_the_action_inserts_a_card(tmp_path):
+    runner = Runner(tmp_path, {})
+    told, outputs = runner.play("vuicc reader list --json; vuicc lpa chip info --json")
+    assert outputs["reader"] == "Virtual PCD 00 00" and outputs["reader"] in told
+    assert len(outputs["eid"]) == 32 and outputs["eid"] in told.split("== Insert a card")[1]
+    assert bytes.fromhex(outputs["atr"])[0] == 0x3B and outputs["smdp"] == ""
+
+
+def test_the_action_with_a_server_and_more_readers(tmp_path):
+    runner = Runner(tmp_path, {"smdp": "true", "readers": "2", "image": "a card.img", "card": "--memory 300000 --disabled"})
+    told, outputs = runner.play(
+        """
+        vuicc subscriber new anna.toml
+        vuicc smdp profile add anna.toml --type test
+        vuicc smdp profile order --type test --matching-id CI-1
+        vuicc lpa profile download --yes 'LPA:1$127.0.0.1:8443$CI-1'
+        vuicc card show "a card.img" --json --brief
+        vuicc reader list
+        vuicc card eject --all
+        """
+    )
+    assert outputs["smdp"] == "127.0.0.1:8443"
+    assert '"total":300000' in told and "Virtual PCD 2 00 01" in told
+
+
+def test_the_action_runs_no_input_as_a_command(tmp_path):
+    evil = "$(touch stolen); touch stolen; `touch stolen`"
+    runner = Runner(tmp_path, {"card": f"--eid {evil}"})
+    with pytest.raises(AssertionError, match="vuicc card new"):
+        runner.play("true")
+    assert not (tmp_path / "stolen").exists()
+
+
+def jobs():
+    example = yaml.safe_load((CHECKOUT / "docs/ci/gitlab-ci.yml").read_text())
+    hidden = {name: job for name, job in example.items() if name.startswith(".")}
+    return {name: {**hidden[job["extends"]], **job} for name, job in example.items() if name not in hidden}
+
+
+@pytest.mark.parametrize("name", ["pytest", "download"])
+def test_the_example_for_gitlab(tmp_path, name):
+    job = jobs()[name]
+    (tmp_path / "test_card.py").write_text("def test_reader(vuicc_reader): assert vuicc_reader.connection()\n")
+    script = "\n".join(["set -e", *job["before_script"], *job["script"]])
+    told = alone(script, tmp_path, plain(tmp_path))
+    if name == "pytest":
+        assert 'tests="1"' in (tmp_path / job["artifacts"]["reports"]["junit"]).read_text()
+    else:
+        assert "89" in told
+    assert sys.version_info >= (3, 9)
+
+
+def test_the_example_has_no_other_jobs():
+    assert set(jobs()) == {"pytest", "download"}
