@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-
 import vuicc
 
 SELECT_MF = bytes.fromhex("00A40004023F00")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 import vuicc
 from vuicc._program import python
 from vuicc.reader import _namespaces

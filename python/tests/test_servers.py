@@ -6,7 +6,6 @@ import ssl
 import urllib.request
 
 import pytest
-
 import vuicc
 
 
