@@ -141,7 +141,9 @@ def test_a_kind_that_does_not_exist():
 
 def test_a_command_beside_a_service(tmp_path):
     """As a shell script would: the command finds vuicc, the slots and the readers."""
-    script = "vuicc card new c.img && { vuicc card run c.img & vuicc reader wait && vuicc lpa chip info; kill $!; exit 7; }"
+    script = (
+        "vuicc card new c.img && { vuicc card run c.img & vuicc reader wait; vuicc lpa chip info; echo $! >left; exit 7; }"
+    )
     line = [sys.executable, "-m", "vuicc", "--pcscd", "private", "sh", "-c", script]
     told = subprocess.run(
         line, cwd=tmp_path, capture_output=True, text=True, env={**plain(), "XDG_DATA_HOME": str(tmp_path)}
@@ -149,5 +151,6 @@ def test_a_command_beside_a_service(tmp_path):
     if "no namespaces" in told.stderr:
         pytest.skip(told.stderr.splitlines()[-1])
     assert told.returncode == 7 and "Virtual PCD 00 00" in told.stdout, told.stdout + told.stderr
+    assert not os.path.exists(f"/proc/{(tmp_path / 'left').read_text().strip()}/exe"), "what it left running has ended"
     refused = subprocess.run([sys.executable, "-m", "vuicc"], capture_output=True, text=True)
     assert refused.returncode == 2 and "a command is missing" in refused.stderr

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -14,7 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from ._child import READY, Child, Folder
+from ._child import GRACE, READY, Child, Folder
 from ._errors import NotThere, ProgramMissing, TimedOut, VuiccError
 from ._program import LIMIT, command_line, options, python, run
 from .card import Card
@@ -149,8 +150,10 @@ class PcscService:
         return run("reader", "list", env=self.env)
 
     def close(self) -> None:
-        """End the service, if it was started here."""
+        """End the service, if it was started here, and with a private one whatever runs in its network."""
         if self._child is not None:
+            if self.kind == "private" and self._child.is_running:
+                _end_others(self._child.process.pid)
             self._child.end()
             self._child = None
         if self._folder is not None:
@@ -318,6 +321,23 @@ class Reader:
             return False
         self._child = child
         return True
+
+
+def _end_others(number: int) -> None:
+    """End the processes in the network of process ``number``, which is another one than ours, but not that process."""
+    here = os.readlink(f"/proc/{number}/ns/net")
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until:
+        others = 0
+        for entry in os.listdir("/proc"):
+            # What has gone meanwhile, or is somebody else's, cannot be read.
+            with suppress(OSError):
+                if entry.isdigit() and int(entry) != number and os.readlink(f"/proc/{entry}/ns/net") == here:
+                    os.kill(int(entry), signal.SIGTERM)
+                    others += 1
+        if not others:
+            return
+        time.sleep(0.05)
 
 
 def _first_port() -> int:
