@@ -25,6 +25,7 @@ pub mod confirmation;
 pub mod ec;
 pub mod ecdsa;
 pub mod ecka;
+pub mod key_log;
 pub mod milenage;
 pub mod provider;
 pub mod suci;

@@ -66,6 +66,8 @@ mod readme {
     struct Ts43;
     #[doc = include_str!("../../capture/README.md")]
     struct Capture;
+    #[doc = include_str!("../../decode/README.md")]
+    struct Decode;
     #[doc = include_str!("../../card/README.md")]
     struct CardRoom;
     #[doc = include_str!("../../reader-bridge/README.md")]

@@ -1,81 +1,37 @@
 //! What files are called, from the templates of profile packages.
 
 use card_os::fs::{FileKind, FileNumber, FileTree};
-use saip::templates::{self, Row, RowKind, Template};
-
-/// Templates of what lies below the MF.
-const UICC: &[&Template] = &[&templates::MF, &templates::CD, &templates::TELECOM_V2, &templates::PHONEBOOK];
-/// Templates of what lies below an ADF, by the start of its AID.
-const APPLICATIONS: &[(&[u8], &[&Template])] = &[
-    (
-        &[0xA0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x02],
-        &[
-            &templates::USIM_V2,
-            &templates::OPT_USIM_V3,
-            &templates::PHONEBOOK,
-            &templates::GSM_ACCESS,
-            &templates::DF_5GS_V4,
-            &templates::DF_SAIP,
-            &templates::DF_SNPN,
-            &templates::DF_5G_PROSE,
-        ],
-    ),
-    (&[0xA0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x04], &[&templates::ISIM, &templates::OPT_ISIM_V2]),
-    (&[0xA0, 0x00, 0x00, 0x03, 0x43, 0x10, 0x02], &[&templates::CSIM, &templates::OPT_CSIM]),
-];
+use saip::templates::{named, named_adf};
 
 /// The name of a file, with `EF.`, `DF.` or `ADF.` before it.
 pub(super) fn of(tree: &FileTree, number: FileNumber) -> Option<&'static str> {
     let file = tree.get(number)?;
-    let family = family(tree, number);
-    match file.kind {
+    let named = match file.kind {
         FileKind::Mf => return Some("MF"),
-        FileKind::Adf(_) => {
-            let rows = family.iter().flat_map(|template| template.rows());
-            return rows.into_iter().find(|row| row.kind == RowKind::Adf).map(|row| row.name);
+        FileKind::Adf(aid) => named_adf(&aid),
+        _ => {
+            let parent = tree.get(file.parent)?;
+            // What directly belongs to the MF or ADF has no identifier to be found by.
+            let within = (parent.kind == FileKind::Df).then_some(parent.fid.0);
+            named(application(tree, number).as_deref(), within, file.fid.0)
         }
-        _ => {}
-    }
-    let parent = tree.get(file.parent)?;
-    // What directly belongs to the MF or ADF has no identifier to be found by.
-    let within = (parent.kind == FileKind::Df).then_some(parent.fid.0);
-    let named = |template: &&Template| {
-        let rows = template.rows();
-        let row = rows.iter().find(|row| row.file_id == file.fid.0 && is_within(template, &rows, row, within))?;
-        Some(row.name)
     };
-    family.iter().find_map(named)
+    named.map(|file| file.name)
 }
 
-/// The templates that the MF or ADF above a file takes its files from.
-fn family(tree: &FileTree, number: FileNumber) -> &'static [&'static Template] {
+/// The AID of the ADF above a file; none below the MF.
+fn application(tree: &FileTree, number: FileNumber) -> Option<apdu::Aid> {
     let mut at = number;
     while let Some(file) = tree.get(at) {
         if let FileKind::Adf(aid) = file.kind {
-            let found = APPLICATIONS.iter().find(|(start, _)| aid.starts_with(start));
-            return found.map_or(&[], |(_, family)| family);
+            return Some(aid);
         }
         if file.parent == at {
             break;
         }
         at = file.parent;
     }
-    UICC
-}
-
-/// Whether a row's file lies in the DF with this identifier; `None`: in the MF or ADF itself.
-fn is_within(template: &Template, rows: &[Row], row: &Row, df: Option<u16>) -> bool {
-    let is_directory = |row: &Row| matches!(row.kind, RowKind::Mf | RowKind::Df | RowKind::Adf);
-    // The first directory of a template is what it is about, unless the template only adds to another.
-    let base = rows.first().filter(|first| is_directory(first));
-    let holder = match row.within {
-        Some(tag) => template.row(tag),
-        None => base.copied().filter(|base| base.tag != row.tag),
-    };
-    let holder = holder.filter(|holder| holder.kind == RowKind::Df).map(|holder| holder.file_id);
-    // A phonebook may lie in DF.TELECOM or in the ADF.
-    let is_base_elsewhere = base.is_some_and(|base| base.tag == row.tag);
-    holder == df || is_base_elsewhere
+    None
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod five_gs;
 mod iot;
 mod isim;
 mod mf;
+mod names;
 mod telecom;
 mod usim;
 
@@ -19,6 +20,7 @@ pub use five_gs::{DF_5G_PROSE, DF_5GS, DF_5GS_V2, DF_5GS_V3, DF_5GS_V4, DF_SAIP,
 pub use iot::{IOT, OPT_IOT};
 pub use isim::{ISIM, OPT_ISIM, OPT_ISIM_V2};
 pub use mf::{CD, MF};
+pub use names::{NamedFile, named, named_adf, named_by_sfi, named_files};
 pub use telecom::{TELECOM, TELECOM_V2};
 pub use usim::{GSM_ACCESS, OPT_USIM, OPT_USIM_V2, OPT_USIM_V3, PHONEBOOK, USIM, USIM_V2};
 

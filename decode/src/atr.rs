@@ -1,0 +1,108 @@
+//! Answers to reset. ISO/IEC 7816-3 §8, ISO/IEC 7816-4 §8.1.1, TS 102 221 §6.3.
+
+use crate::field::{Base, Field, Source, hex};
+use crate::names;
+
+/// Clock rate conversion and baud rate adjustment, by the halves of TA1. ISO/IEC 7816-3 tables 7 and 8
+const FI: [u16; 16] = [372, 372, 558, 744, 1116, 1488, 1860, 0, 0, 512, 768, 1024, 1536, 2048, 0, 0];
+const DI: [u8; 16] = [0, 1, 2, 4, 8, 16, 32, 64, 12, 20, 0, 0, 0, 0, 0, 0];
+
+/// What an ATR says.
+pub(crate) fn fields(atr: &[u8]) -> Vec<Field> {
+    let base = Base::new(Source::Response, 0);
+    let whole = Field::octets(names::ATR, atr).at(base, atr.len());
+    let &[ts, t0, ..] = atr else {
+        return vec![whole.with(vec![Field::malformed(atr, base, "shorter than TS and T0")])];
+    };
+    let convention = match ts {
+        0x3B => "direct",
+        0x3F => "inverse",
+        _ => "none: TS is neither 3B nor 3F",
+    };
+    let mut fields = vec![Field::text(names::ATR_CONVENTION, convention).at(base, 1)];
+    let (mut at, mut next, mut level, mut check) = (2, Some(t0), 1, false);
+    while let Some(indicator) = next.take() {
+        for (bit, letter) in [(0x10, 'A'), (0x20, 'B'), (0x40, 'C'), (0x80, 'D')] {
+            if indicator & bit == 0 {
+                continue;
+            }
+            let Some(&byte) = atr.get(at) else {
+                fields.push(Field::malformed(&[], base.plus(at), "the ATR ends within its interface bytes"));
+                return vec![whole.with(fields)];
+            };
+            let mut field = Field::number(names::ATR_INTERFACE, byte).meaning(format!("T{letter}{level}"));
+            match (letter, level) {
+                ('A', 1) => {
+                    let factor =
+                        |table: &[u64; 16], index: u8| table.get(usize::from(index & 0xF)).copied().unwrap_or_default();
+                    field.fields = vec![
+                        Field::number(names::ATR_CLOCK, factor(&FI.map(u64::from), byte >> 4)),
+                        Field::number(names::ATR_BAUD, factor(&DI.map(u64::from), byte)),
+                    ];
+                }
+                ('D', _) => {
+                    let protocol = byte & 0x0F;
+                    check |= protocol != 0;
+                    field.fields = vec![Field::text(names::ATR_PROTOCOL, format!("T={protocol}"))];
+                    next = Some(byte);
+                }
+                _ => {}
+            }
+            fields.push(field.at(base.plus(at), 1));
+            at += 1;
+        }
+        level += 1;
+    }
+    historical(atr, at, usize::from(t0 & 0x0F), check, &mut fields);
+    vec![whole.with(fields)]
+}
+
+/// Historical bytes and the check byte behind them.
+fn historical(atr: &[u8], at: usize, count: usize, check: bool, fields: &mut Vec<Field>) {
+    let base = Base::new(Source::Response, 0);
+    let Some(bytes) = atr.get(at..at + count) else {
+        let rest = atr.get(at..).unwrap_or_default();
+        fields.push(Field::malformed(rest, base.plus(at), "the ATR ends within its historical bytes"));
+        return;
+    };
+    let mut field = Field::octets(names::ATR_HISTORICAL, bytes).at(base.plus(at), count);
+    if let Some((0x80, objects)) = bytes.split_first() {
+        field.fields = compact(objects, at + 1);
+    }
+    if count > 0 {
+        fields.push(field);
+    }
+    if let Some(byte) = atr.get(at + count).filter(|_| check) {
+        let sum = atr.get(1..=at + count).unwrap_or_default().iter().fold(0, |sum, byte| sum ^ byte);
+        let words = if sum == 0 { "right" } else { "wrong" };
+        fields.push(Field::number(names::ATR_CHECK, *byte).meaning(words).at(base.plus(at + count), 1));
+    }
+}
+
+/// COMPACT-TLV objects. ISO/IEC 7816-4 §8.1.1.2
+fn compact(mut rest: &[u8], mut at: usize) -> Vec<Field> {
+    let mut fields = Vec::new();
+    while let Some((header, after)) = rest.split_first() {
+        let base = Base::new(Source::Response, at);
+        let Some((value, after)) = after.split_at_checked(usize::from(header & 0x0F)) else {
+            fields.push(Field::malformed(rest, base, "an object is longer than the historical bytes"));
+            return fields;
+        };
+        let what = match header >> 4 {
+            0x1 => "country code".to_owned(),
+            0x2 => "issuer identification number".to_owned(),
+            0x3 => "card service data".to_owned(),
+            0x4 => "initial access data".to_owned(),
+            0x5 => "card issuer's data".to_owned(),
+            0x6 => "pre-issuing data".to_owned(),
+            0x7 => "card capabilities".to_owned(),
+            0x8 => "status indicator".to_owned(),
+            0xF => "application identifier".to_owned(),
+            tag => format!("object {}", hex(&[tag])),
+        };
+        fields.push(Field::octets(names::ATR_OBJECT, value).meaning(what).at(base, 1 + value.len()));
+        at += 1 + value.len();
+        rest = after;
+    }
+    fields
+}

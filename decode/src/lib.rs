@@ -1,0 +1,52 @@
+//! APDUs explained: a session between a host and a card as trees of named fields.
+//!
+//! ```
+//! use decode::Decoder;
+//!
+//! let mut session = Decoder::new();
+//! session.exchange(&[0x00, 0xA4, 0x00, 0x04, 0x02, 0x2F, 0xE2], &[0x61, 0x20]);
+//! let read = session.exchange(
+//!     &[0x00, 0xB0, 0x00, 0x00, 0x0A],
+//!     &[0x98, 0x00, 0x10, 0x32, 0x54, 0x76, 0x98, 0x10, 0x32, 0x14, 0x90, 0x00],
+//! );
+//! assert_eq!(read.summary, "READ BINARY EF.ICCID");
+//! assert_eq!(read.find("ef.iccid").unwrap().shown().unwrap(), "89000123456789012341");
+//! ```
+//!
+//! A [`Decoder`] follows the channels, what is selected on each, chained STORE DATA, responses that GET RESPONSE fetches, commands
+//! that are repeated with another Le, and bound profile packages, which it opens with a key log. Each [`Field`] has a [`Name`] that does
+//! not change between releases, a typed [`Value`], and the octets it was found in. [`names()`] lists them all.
+//!
+//! What cannot be decoded is there as octets, in fields `unknown` and `malformed` with the reason. PINs and keys are left out
+//! unless they are asked for.
+
+mod answer;
+pub mod application;
+mod atr;
+mod certificate;
+mod channel;
+mod command;
+mod field;
+mod file;
+pub mod json;
+mod line;
+mod names;
+mod profile;
+mod schema;
+mod services;
+mod session;
+mod sms;
+mod tables;
+mod text;
+mod toolkit;
+
+pub use answer::status_meaning;
+pub use field::{Field, Kind as ValueKind, Name, Place, Source, Value, hex};
+pub use line::{describe_command, describe_response, instruction, pretty_tlv};
+pub use names::all as names;
+pub use schema::{Form, Node, Reading};
+pub use session::{Decoded, Decoder, Kind, Topic};
+pub use tables::es10::{MESSAGES, Message};
+pub use text::Text;
+
+pub(crate) use command::duration as command_duration;
