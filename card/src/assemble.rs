@@ -4,7 +4,7 @@ use crate::entropy::{ChaCha, NoRandomness};
 use crate::image::{FileNvm, ImageError, Manufacture};
 use card_os::nvm::Nvm;
 use card_os::{Card, Entropy};
-use crypto::provider::Provider;
+use crypto::provider::{Deterministic, Provider, Remembering};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,9 +40,18 @@ pub fn open(image: &Path) -> Result<Card, OpenError> {
 /// share one, and with it the certificates they have verified.
 pub fn open_with(image: &Path, provider: Arc<dyn Provider>) -> Result<Card, OpenError> {
     let nvm = FileNvm::open(image)?;
-    let entropy = ChaCha::from_operating_system()?;
+    Ok(with(nvm, ChaCha::from_operating_system()?, provider))
+}
+
+/// The card in an image, whose challenges and keys come from `entropy` alone: with the same image, entropy and commands it
+/// gives the same answers. For tests.
+pub fn open_repeatably(image: &Path, entropy: ChaCha) -> Result<Card, OpenError> {
+    Ok(with(FileNvm::open(image)?, entropy, Arc::new(Remembering::new(Arc::new(Deterministic)))))
+}
+
+fn with(nvm: FileNvm, entropy: ChaCha, provider: Arc<dyn Provider>) -> Card {
     let manufacture = nvm.manufacture().clone();
-    Ok(card(&manufacture, Box::new(nvm), Box::new(entropy), provider))
+    card(&manufacture, Box::new(nvm), Box::new(entropy), provider)
 }
 
 /// A card cannot be taken out of its image.

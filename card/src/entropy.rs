@@ -1,8 +1,11 @@
-//! Where a card's random bytes come from: ChaCha20, seeded by the operating system or by a number.
+//! Where a card's random bytes come from: ChaCha20, seeded by the operating system, by a text or by a number.
+
+use core::str::FromStr;
 
 use card_os::Entropy;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
 
 /// Random bytes for a card.
 ///
@@ -23,6 +26,17 @@ impl ChaCha {
         Ok(Self(ChaCha20Rng::from_seed(seed)))
     }
 
+    /// Seeded with a text, for this purpose: the same bytes in every run, on every machine, and others for every other
+    /// purpose.
+    pub fn from_seed(seed: &Seed, purpose: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(seed.0.as_bytes());
+        // No seed contains it: no two pairs are the same octets.
+        hash.update([0]);
+        hash.update(purpose);
+        Self(ChaCha20Rng::from_seed(hash.finalize().into()))
+    }
+
     /// Seeded with a number: the same bytes in every run, on every machine.
     pub fn from_number(number: u64) -> Self {
         let mut seed = [0; 32];
@@ -30,6 +44,46 @@ impl ChaCha {
             *octet = value;
         }
         Self(ChaCha20Rng::from_seed(seed))
+    }
+}
+
+/// A seed, from which everything that is random in a run follows: a text of at least [`SHORTEST_SEED`] octets.
+///
+/// Anybody who knows it knows all keys that are drawn: for tests only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed(String);
+
+/// Octets that a seed has at least, so that two tests do not meet by chance.
+pub const SHORTEST_SEED: usize = 8;
+
+/// The text is no seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSeed {
+    /// It is too short.
+    #[error(
+        "a seed has at least {SHORTEST_SEED} characters, this one {0}; any text will do, such as the name of a test"
+    )]
+    TooShort(usize),
+    /// It contains a zero octet.
+    #[error("a seed is text without zero octets")]
+    Zero,
+}
+
+impl FromStr for Seed {
+    type Err = InvalidSeed;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSeed> {
+        match text.len() {
+            0..SHORTEST_SEED => Err(InvalidSeed::TooShort(text.chars().count())),
+            _ if text.contains('\0') => Err(InvalidSeed::Zero),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl core::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Seed")
     }
 }
 
@@ -59,6 +113,22 @@ mod tests {
         let mut others = [0; 16];
         ChaCha::from_number(1).fill(&mut others);
         assert_ne!(bytes, others);
+    }
+
+    /// SHA-256 of `a test of mine`, a zero octet and the purpose is the key.
+    #[test]
+    fn a_seed_gives_each_purpose_bytes_of_its_own() {
+        let bytes = |seed: &str, purpose: &str| {
+            let mut bytes = [0; 16];
+            ChaCha::from_seed(&seed.parse().unwrap(), purpose).fill(&mut bytes);
+            bytes
+        };
+        let first = bytes("a test of mine", "card");
+        assert_eq!(first, bytes("a test of mine", "card"));
+        assert_ne!(first, bytes("a test of mine", "server"));
+        assert_ne!(first, bytes("a test of yours", "card"));
+        assert_eq!("1234567".parse::<Seed>(), Err(InvalidSeed::TooShort(7)));
+        assert_eq!("12345678\0".parse::<Seed>(), Err(InvalidSeed::Zero));
     }
 
     #[test]

@@ -12,4 +12,6 @@ pub mod image;
 pub mod inspect;
 pub mod personalise;
 
-pub use assemble::{OpenError, open, open_with};
+pub use card_os::{Card, Entropy};
+
+pub use assemble::{OpenError, open, open_repeatably, open_with};

@@ -30,6 +30,7 @@ mod pki;
 mod qr;
 mod question;
 mod reader;
+mod repeatable;
 mod server_address;
 mod smdp;
 mod state;

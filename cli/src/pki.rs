@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use card::entropy::ChaCha;
 use card::personalise::{load_pki, mint_pki};
 use clap::Args;
 use rsp::certificate::Role;
@@ -13,7 +12,8 @@ use test_pki::{Pki, PkiError};
 
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, write_new};
-use crate::{Context, random, state};
+use crate::repeatable::{ClockArguments, SeedArguments};
+use crate::{Context, state};
 
 /// The option that names a PKI folder.
 #[derive(Debug, Args)]
@@ -33,7 +33,20 @@ impl PkiArguments {
     pub(crate) fn open(&self, context: &Context) -> Result<Pki, Failure> {
         match &self.pki {
             Some(directory) => load(directory),
-            None => own(&context.state.directory()?.join("pki")),
+            None => own(&context.state.directory()?.join("pki"), &SeedArguments::default(), &ClockArguments::default()),
+        }
+    }
+
+    /// The same; where it has to be minted now, of this seed and at this time.
+    pub(crate) fn open_at(
+        &self,
+        context: &Context,
+        seed: &SeedArguments,
+        clock: &ClockArguments,
+    ) -> Result<Pki, Failure> {
+        match &self.pki {
+            Some(directory) => load(directory),
+            None => own(&context.state.directory()?.join("pki"), seed, clock),
         }
     }
 }
@@ -50,7 +63,7 @@ pub(crate) fn load(directory: &Path) -> Result<Pki, Failure> {
 const MARK: &str = "pki-ci";
 
 /// The machine's own PKI, generated if there never was one.
-fn own(directory: &Path) -> Result<Pki, Failure> {
+fn own(directory: &Path, seed: &SeedArguments, clock: &ClockArguments) -> Result<Pki, Failure> {
     let mark = directory.with_file_name(MARK);
     if !directory.exists() {
         // Another process may have made both since.
@@ -62,7 +75,7 @@ fn own(directory: &Path) -> Result<Pki, Failure> {
                  them trusts"
             )));
         }
-        let pki = mint_pki(None, random::now(), &mut ChaCha::from_operating_system()?)?;
+        let pki = mint_pki(None, clock.now(), &mut seed.entropy("PKI")?)?;
         // Written to a temporary folder and moved into place: completely or not at all; if another process was faster,
         // its PKI is used.
         let beside = directory.with_extension(format!("new-{}", std::process::id()));
@@ -111,6 +124,7 @@ mod tests {
     fn the_own_pki_is_minted_once() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("pki");
+        let own = |directory: &Path| own(directory, &SeedArguments::default(), &ClockArguments::default());
         let first = own(&directory).unwrap();
         let second = own(&directory).unwrap();
         assert_eq!(first.get(Role::Ci).unwrap().der(), second.get(Role::Ci).unwrap().der());

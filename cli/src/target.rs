@@ -14,6 +14,7 @@ use reader_bridge::socket::{Address, SocketCard};
 use crate::failure::Failure;
 use crate::file::image;
 use crate::output::tell;
+use crate::repeatable::SeedArguments;
 use crate::trace::TraceArguments;
 
 /// The options that choose a card.
@@ -27,6 +28,8 @@ pub(crate) struct TargetArguments {
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "reader", value_parser = image)]
     card: Option<PathBuf>,
     #[command(flatten)]
+    seed: SeedArguments,
+    #[command(flatten)]
     trace: TraceArguments,
 }
 
@@ -38,12 +41,19 @@ impl TargetArguments {
 
     /// Connects to the card.
     pub(crate) fn connect_as(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
+        if self.seed.is_given() && self.card.is_none() {
+            return Err(Failure::because(
+                "--seed is for a card that runs inside this process: name its image with --card; one in the virtual reader is \
+                 seeded by `vuicc card run --seed`",
+            ));
+        }
+        self.seed.warn();
         let target = match (&self.card, &self.reader) {
             (Some(image), _) => Target::Image(image),
             (None, Some(name)) => Target::Reader(name),
             (None, None) => Target::First,
         };
-        self.trace.watch(target.connect_as(sharing)?)
+        self.trace.watch(target.connect_as(sharing, &self.seed)?)
     }
 
     /// The image, if the card is in one.
@@ -66,11 +76,11 @@ pub(crate) enum Target<'a> {
 impl Target<'_> {
     /// Connects to the card, for exclusive use.
     pub(crate) fn connect(self) -> Result<Box<dyn Transport>, Failure> {
-        self.connect_as(Sharing::Exclusive)
+        self.connect_as(Sharing::Exclusive, &SeedArguments::default())
     }
 
     /// Connects to the card; reports when another program makes it wait.
-    fn connect_as(self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
+    fn connect_as(self, sharing: Sharing, seed: &SeedArguments) -> Result<Box<dyn Transport>, Failure> {
         let options = Options { sharing, waiting: |waiting| tell(&format!("vuicc: {waiting}")) };
         Ok(match self {
             Self::First => Box::new(PcscReader::open(None, options)?),
@@ -78,7 +88,10 @@ impl Target<'_> {
                 Some(address) => Box::new(SocketCard::connect(&address?)?),
                 None => Box::new(PcscReader::open(Some(name), options)?),
             },
-            Self::Image(path) => Box::new(InProcess::connect(once_free(|| card::open(path), IN_USE)?)),
+            Self::Image(path) => {
+                let provider = crypto_ring::provider();
+                Box::new(InProcess::connect(once_free(|| seed.open(path, 0, &provider), IN_USE)?))
+            }
         })
     }
 }

@@ -129,8 +129,10 @@ impl Card {
 pub struct SmDp {
     state: PathBuf,
     database: PathBuf,
+    folder: PathBuf,
     address: String,
-    _process: Process,
+    listening_at: String,
+    process: Process,
 }
 
 impl SmDp {
@@ -147,16 +149,43 @@ impl SmDp {
     /// # Panics
     /// If it does not come up.
     pub fn serve_with(folder: &Path, options: &[&str]) -> Self {
-        let (state, database) = (folder.join("state"), unused(folder, "smdp.db"));
+        Self::start(folder, unused(folder, "smdp.db"), options)
+    }
+
+    fn start(folder: &Path, database: PathBuf, options: &[&str]) -> Self {
+        let state = folder.join("state");
         let mut serve = command(&state, ["smdp", "serve", "--json", "--listen", "127.0.0.1:0", "--db"]);
         let mut process = Process::start(serve.arg(&database).args(options), folder);
-        let mut address = None;
+        let mut said = None;
         process.wait_until("its address", |process| {
             let line = process.log().lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
-            address = line.and_then(|line| Some(line.get("address")?.as_str()?.to_owned()));
-            address.is_some()
+            let text = |line: &Value, name| Some(line.get(name)?.as_str()?.to_owned());
+            said = line.and_then(|line| Some((text(&line, "address")?, text(&line, "listening")?)));
+            said.is_some()
         });
-        Self { state, database, address: address.unwrap_or_default(), _process: process }
+        let (address, listening_at) = said.unwrap_or_default();
+        Self { folder: folder.to_owned(), state, database, address, listening_at, process }
+    }
+
+    /// Ends it, and starts another on its database.
+    ///
+    /// # Panics
+    /// If that does not come up.
+    #[must_use]
+    pub fn restart(self, options: &[&str]) -> Self {
+        let Self { folder, database, process, .. } = self;
+        drop(process);
+        Self::start(&folder, database, options)
+    }
+
+    /// The address of its listener, `HOST:PORT`.
+    pub fn listening_at(&self) -> &str {
+        &self.listening_at
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// Where an LPA finds it: `HOST:PORT`.

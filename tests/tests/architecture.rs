@@ -34,7 +34,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("es10", &["apdu", "identities", "rsp"]),
     ("tls", &[]),
-    ("lpa", &["apdu", "crypto", "es10", "identities", "rsp", "test-pki", "saip", "tls"]),
+    ("lpa", &["apdu", "calendar", "crypto", "es10", "identities", "rsp", "test-pki", "saip", "tls"]),
     ("pairing", &["calendar", "crypto", "identities", "rsp", "tls", "x509"]),
     ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt"]),
     ("database", &["identities"]),

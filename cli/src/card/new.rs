@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use card::entropy::ChaCha;
 use card::personalise::{CLAIMABLE, Euicc, PersonalisationError, ProfileToLoad, Uicc, euicc, uicc};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
@@ -17,9 +16,10 @@ use crate::file::not_stdout;
 use crate::output::tell;
 use crate::package::{Class, SAY_CLASS};
 use crate::pki::PkiArguments;
+use crate::repeatable::{ClockArguments, SeedArguments};
 use crate::server_address::server_address;
 use crate::subscriber::file::describes_subscriber;
-use crate::{Context, package, pki, random};
+use crate::{Context, package, pki};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -59,6 +59,10 @@ pub(crate) struct Arguments {
     /// Claim a service the card does not have, so that packages which only require it install; repeat for more
     #[arg(long = "claim", value_name = "SERVICE", value_parser = claimable())]
     claims: Vec<String>,
+    #[command(flatten)]
+    seed: SeedArguments,
+    #[command(flatten)]
+    clock: ClockArguments,
 }
 
 fn claimable() -> PossibleValuesParser {
@@ -148,7 +152,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let demands: Vec<Vec<Service>> =
         profiles.iter().map(|profile| package::uncommon_demands(&profile.package)).collect();
     let claims: Vec<Service> = arguments.claims.iter().filter_map(|name| Service::named(name)).collect();
-    let mut entropy = ChaCha::from_operating_system()?;
+    arguments.seed.warn();
+    let mut entropy = arguments.seed.entropy("new card")?;
     let new = if arguments.kind == CardType::Uicc {
         if let Some(option) = only_for_an_euicc(arguments) {
             return Err(Failure::because(format!("{option} is for eUICCs; a UICC has exactly one subscription")));
@@ -156,14 +161,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         let (Some(profile), true) = (profiles.pop(), profiles.is_empty()) else {
             return Err(Failure::because("a UICC has exactly one subscription; use --subscriber FILE once"));
         };
-        let mut description = Uicc::new(profile, random::now());
+        let mut description = Uicc::new(profile, arguments.clock.now());
         description.claims.clone_from(&claims);
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
-        let pki = arguments.pki.open(context)?;
+        let pki = arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?;
         // Later than the creation of the PKI, which may be just now.
-        let mut description = Euicc::new(pki, random::now());
+        let mut description = Euicc::new(pki, arguments.clock.now());
         for directory in &arguments.also_pki {
             description.pkis.push(pki::load(directory)?);
         }

@@ -14,6 +14,7 @@ use super::detach::{self, Parent, Word};
 use crate::Context;
 use crate::failure::Failure;
 use crate::file::{image, not_stdout};
+use crate::repeatable::SeedArguments;
 use crate::trace::TraceArguments;
 
 #[derive(Debug, Args)]
@@ -46,6 +47,8 @@ pub(crate) struct Arguments {
     timeout: Option<u64>,
     #[command(flatten)]
     trace: TraceArguments,
+    #[command(flatten)]
+    seed: SeedArguments,
 }
 
 impl Arguments {
@@ -130,6 +133,7 @@ mod tests {
                 log_file: None,
                 timeout: None,
                 trace: TraceArguments::none(),
+                seed: SeedArguments::default(),
             }
             .slots()
         };

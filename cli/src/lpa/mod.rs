@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apdu::Transport;
+use calendar::Clock;
 use clap::{Args, Subcommand};
 use identities::Iccid;
 use lpa::https::EXCHANGE_LIMIT;
@@ -25,6 +26,7 @@ use serde_json::json;
 use crate::failure::{AtPath, Failure};
 use crate::output::{Output, tell};
 use crate::pki::PkiArguments;
+use crate::repeatable::ClockArguments;
 use crate::target::TargetArguments;
 use crate::{Context, hexadecimal, random};
 
@@ -36,6 +38,8 @@ pub(crate) struct Lpa {
     way: WayArguments,
     #[command(flatten)]
     servers: ServerArguments,
+    #[command(flatten)]
+    clock: ClockArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -170,9 +174,11 @@ impl Session<'_> {
     /// A client for servers, and how they are judged.
     fn servers(&self) -> Result<(HttpsClient, Checks), Failure> {
         let servers = &self.lpa.servers;
-        let settings = servers.settings(servers.trust(self.context)?);
+        let clock = self.lpa.clock.clock();
+        let settings = Settings { clock, ..servers.settings(servers.trust(self.context)?) };
         let report_limit = Duration::from_secs(servers.notification_timeout);
-        let checks = Checks { limit: servers.download_limit(), report_limit, ..settings.checks(random::now()) };
+        let checks =
+            Checks { limit: servers.download_limit(), report_limit, ..settings.checks(clock.at(random::now())) };
         Ok((HttpsClient::with(&settings)?, checks))
     }
 }
@@ -228,6 +234,7 @@ impl ServerArguments {
             roles: !self.any_tls_certificate,
             validity: !self.ignore_validity,
             exchange_limit: Duration::from_secs(self.exchange_timeout),
+            clock: Clock::System,
         }
     }
 

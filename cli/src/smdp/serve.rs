@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use database::without_password;
@@ -10,7 +11,7 @@ use rsp::certificate::Role;
 use serde_json::json;
 use smdp::identity::Identity;
 use smdp::profile::{Profile, ProfileState, UnixTime};
-use smdp::{Config, Es2Plus, Operator, ServeError, tls_identity};
+use smdp::{Config, Es2Plus, Operator, ServeError, System, tls_identity_by};
 use test_pki::{Pki, ServerName};
 
 use super::rules::Rules;
@@ -18,10 +19,11 @@ use super::{DEFAULT_LISTEN, DatabaseArguments, remember_address};
 use crate::failure::{AtPath, Failure};
 use crate::output::tell;
 use crate::pki::PkiArguments;
+use crate::repeatable::{ClockArguments, SeedArguments};
 use crate::server_address::server_address;
 use crate::server_address::{OPERATOR, PROGRESS_PORT, host_of, socket_address};
 use crate::waiting::DatabaseWait;
-use crate::{Context, asynchronous};
+use crate::{Context, asynchronous, random};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -58,6 +60,10 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pki: PkiArguments,
     #[command(flatten)]
+    seed: SeedArguments,
+    #[command(flatten)]
+    clock: ClockArguments,
+    #[command(flatten)]
     rules: Rules,
     /// Speak HTTP without TLS, for use behind a proxy
     #[arg(long)]
@@ -90,8 +96,14 @@ fn operator(text: &str) -> Result<Operator, String> {
     Ok(Operator { progress_url: url.map(str::to_owned), ..Operator::named(name) })
 }
 
+/// The server's time and randomness.
+fn system(arguments: &Arguments) -> System {
+    let clock = arguments.clock.clock();
+    System { clock: Arc::new(move || clock.at(random::now())), randomness: arguments.seed.randomness("SM-DP+") }
+}
+
 /// The ES2+ listener for operators, if there is one.
-fn es2plus(arguments: &Arguments, pki: &Pki, host: &str) -> Result<Option<Es2Plus>, Failure> {
+fn es2plus(arguments: &Arguments, pki: &Pki, host: &str, system: &System) -> Result<Option<Es2Plus>, Failure> {
     let Some(listen) = arguments.es2_listen else { return Ok(None) };
     let own =
         || Operator { progress_url: Some(format!("https://127.0.0.1:{PROGRESS_PORT}")), ..Operator::named(OPERATOR) };
@@ -107,12 +119,14 @@ fn es2plus(arguments: &Arguments, pki: &Pki, host: &str) -> Result<Option<Es2Plu
         }
         None => vec![pki.get(Role::Ci)?.der().to_vec()],
     };
-    let tls = tls_identity(pki, host, &names(&arguments.hosts, listen))?;
+    let tls = tls_identity_by(system, pki, host, &names(&arguments.hosts, listen))?;
     Ok(Some(Es2Plus { listen, tls, roots, operators }))
 }
 
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let pki = arguments.pki.open(context)?;
+    arguments.seed.warn();
+    let system = system(arguments);
+    let pki = arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?;
     let host = arguments.address.as_deref().map_or_else(|| arguments.listen.ip().to_string(), host_of);
     if arguments.plain && !arguments.listen.ip().is_loopback() {
         tracing::warn!(
@@ -121,8 +135,10 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
         );
     }
     let others = names(&arguments.hosts, arguments.listen);
-    let tls = if arguments.plain { None } else { Some(tls_identity(&pki, &host, &others)?) };
+    let tls = if arguments.plain { None } else { Some(tls_identity_by(&system, &pki, &host, &others)?) };
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
+    config.provider = arguments.seed.provider();
+    config.system = system.clone();
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();
     arguments.rules.apply(&mut config.settings);
@@ -134,7 +150,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let (store, key) = arguments.database.open_within(context, config.database_wait).await?;
     config.master_key = key;
     config.proxies.clone_from(&arguments.proxies);
-    config.es2plus = es2plus(arguments, &pki, &host)?;
+    config.es2plus = es2plus(arguments, &pki, &host, &system)?;
     let database = without_password(&config.database);
     let server = smdp::serve(config).await.map_err(|error| match error {
         ServeError::Database(_) => Failure::from(error).while_doing(&database),

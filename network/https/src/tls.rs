@@ -1,12 +1,14 @@
 //! One's own TLS identity, and the trusted peers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
@@ -72,25 +74,55 @@ pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<Vec<u8>>, TlsError> {
 /// A server that shows `identity`, and asks for no client certificate.
 pub fn server(identity: &TlsIdentity) -> Result<TlsAcceptor, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    acceptor(builder.map_err(unusable)?.with_no_client_auth(), identity)
+    let config = config(builder.map_err(unusable)?.with_no_client_auth(), identity)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Tells by which time peers' certificates are judged, in seconds since 1970, where that is not the system's.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+struct Time(Clock);
+
+impl core::fmt::Debug for Time {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Time")
+    }
+}
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs((self.0)())))
+    }
 }
 
 /// A server that shows `identity`, and requires a client certificate that leads to one of `roots` (DER).
 pub fn mutual_server(identity: &TlsIdentity, roots: &[Vec<u8>]) -> Result<TlsAcceptor, TlsError> {
+    let config = mutual_config(identity, roots)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The same by another clock.
+pub fn mutual_server_by(clock: Clock, identity: &TlsIdentity, roots: &[Vec<u8>]) -> Result<TlsAcceptor, TlsError> {
+    let mut config = mutual_config(identity, roots)?;
+    config.time_provider = Arc::new(Time(clock));
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn mutual_config(identity: &TlsIdentity, roots: &[Vec<u8>]) -> Result<ServerConfig, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(root_store(roots)?), provider())
         .build()
         .map_err(|error| TlsError::Root(error.to_string()))?;
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    acceptor(builder.map_err(unusable)?.with_client_cert_verifier(verifier), identity)
+    config(builder.map_err(unusable)?.with_client_cert_verifier(verifier), identity)
 }
 
-fn acceptor(
+fn config(
     builder: rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>,
     identity: &TlsIdentity,
-) -> Result<TlsAcceptor, TlsError> {
+) -> Result<ServerConfig, TlsError> {
     let mut config = builder.with_single_cert(identity.certificates(), identity.private_key()?).map_err(unusable)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 /// A client that trusts servers whose certificate leads to one of `roots` (DER), and shows `identity` if it has one.
@@ -105,6 +137,13 @@ pub fn client(roots: &[Vec<u8>], identity: Option<&TlsIdentity>) -> Result<Clien
             builder.with_client_auth_cert(identity.certificates(), identity.private_key()?).map_err(unusable)
         }
     }
+}
+
+/// The same by another clock.
+pub fn client_by(clock: Clock, roots: &[Vec<u8>], identity: Option<&TlsIdentity>) -> Result<ClientConfig, TlsError> {
+    let mut config = client(roots, identity)?;
+    config.time_provider = Arc::new(Time(clock));
+    Ok(config)
 }
 
 /// Whether a certificate (DER) names `name`, a host name or address.

@@ -34,7 +34,7 @@ pub struct Authentication {
 }
 
 /// A request for a session that can be answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Initiation<'a> {
     identity: &'a ServerIdentity,
     euicc_ci: SubjectKeyIdentifier,

@@ -117,9 +117,24 @@ impl Client {
         roots: &[Vec<u8>],
         identity: Option<&TlsIdentity>,
     ) -> Result<Self, TlsError> {
+        Self::over(https::tls::client(roots, identity)?, url, requester)
+    }
+
+    /// The same, judging the peer's certificate by another clock.
+    pub fn by(
+        clock: https::tls::Clock,
+        url: &str,
+        requester: &str,
+        roots: &[Vec<u8>],
+        identity: Option<&TlsIdentity>,
+    ) -> Result<Self, TlsError> {
+        Self::over(https::tls::client_by(clock, roots, identity)?, url, requester)
+    }
+
+    fn over(tls: impl core::any::Any, url: &str, requester: &str) -> Result<Self, TlsError> {
         let headers = HeaderMap::from_iter([protocol_header()]);
         let http = reqwest::Client::builder()
-            .use_preconfigured_tls(https::tls::client(roots, identity)?)
+            .use_preconfigured_tls(tls)
             .default_headers(headers)
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)

@@ -14,7 +14,6 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Extension, Router};
-use database::system::{fill_random, unix_now};
 use https::{PeerCertificate, Whole, tls};
 use identities::Discreet;
 use identities::Eid;
@@ -105,7 +104,7 @@ impl Execute for ConfirmOrderRequest {
         operator: &str,
         now: UnixTime,
     ) -> Result<(ConfirmOrderResponse, Profile), Refused> {
-        smdp.confirm_order(operator, self, &mut fill_random, now).await
+        smdp.confirm_order(operator, self, &mut |octets: &mut [u8]| smdp.system().fill_random(octets), now).await
     }
 }
 
@@ -372,7 +371,7 @@ impl Endpoint {
 async fn handle<F: Execute>(State(endpoint): Shared, shown: Shown, headers: HeaderMap, Whole(body): Whole) -> Response {
     let outcome = async {
         let Request { header, body } = &endpoint.admit::<F>(&shown, &headers, &body)?;
-        endpoint.smdp.once(header, body, unix_now()).await
+        endpoint.smdp.once(header, body, endpoint.smdp.system().now()).await
     };
     written::<F>(outcome.await.map_err(|refused| match refused {
         Refused::Status(status) => status,

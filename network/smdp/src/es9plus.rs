@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crypto::provider::Provider;
+use database::system::System;
 use identities::Eid;
 use rsp::chain::TrustAnchor;
 use rsp::es2plus::NotificationPointId;
@@ -77,11 +78,16 @@ impl Default for Settings {
 
 /// Retries after a concurrent change of the same profile.
 const PERSISTENCE: u32 = 10;
+/// How many transactionIds may be taken already. None is, unless a server draws the same again because it was started
+/// again with the same seed.
+const REPETITIONS: u32 = 10_000;
+
 /// An SM-DP+: identities, trust and settings, over a store.
 #[derive(Debug)]
 pub struct SmDp {
     store: SqlStore,
     settings: Settings,
+    system: System,
     authentication: Authentication,
     /// CERT.DPpb and its key under each CI.
     binding: Vec<(SubjectKeyIdentifier, Signer)>,
@@ -89,13 +95,15 @@ pub struct SmDp {
 }
 
 impl SmDp {
-    /// An SM-DP+ with these identities, trusting these CIs, with this elliptic curve provider.
+    /// An SM-DP+ with these identities, trusting these CIs, with this elliptic curve provider, and with the time and
+    /// randomness of `system`.
     pub fn new(
         store: SqlStore,
         settings: Settings,
         identities: Vec<Identity>,
         trust: Vec<TrustAnchor>,
         provider: Arc<dyn Provider>,
+        system: System,
     ) -> Self {
         let parts = identities.into_iter().map(|identity| {
             let Identity { server, dp_pb } = identity;
@@ -105,7 +113,7 @@ impl SmDp {
         let (servers, binding) = parts.unzip();
         let addresses = settings.aliases.iter().chain([&settings.address]);
         let authentication = Authentication::new(addresses, servers, trust, provider);
-        Self { store, settings, authentication, binding, progress_written: Notify::new() }
+        Self { store, settings, system, authentication, binding, progress_written: Notify::new() }
     }
 
     /// The store.
@@ -116,6 +124,11 @@ impl SmDp {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Its time and randomness.
+    pub(crate) fn system(&self) -> &System {
+        &self.system
     }
 
     /// Its identity towards eUICCs.
@@ -153,9 +166,14 @@ impl SmDp {
                 return Err(TOO_MANY_SESSIONS.into());
             }
         }
-        let (session, response) = initiation.open(source, limits.expires_at(now), fill_random)?;
-        self.store.add_session(&session).await?;
-        Ok(response)
+        for _ in 0..REPETITIONS {
+            let (session, response) = initiation.clone().open(source, limits.expires_at(now), fill_random)?;
+            match self.store.add_session(&session).await {
+                Err(StoreError::Exists(_)) => {}
+                other => return Ok(other.map(|()| response)?),
+            }
+        }
+        Err(StoreError::Exists("a session with this transactionId").into())
     }
 
     /// ES9+.AuthenticateClient: verifies the eUICC and finds the profile ordered for it.

@@ -8,7 +8,6 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use database::system::{fill_random, unix_now};
 use https::{PeerAddress, Whole};
 use rsp::es9::{
     AuthenticateClientRequest, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
@@ -50,7 +49,14 @@ async fn initiate_authentication(
     let source = address.map(|Extension(address)| address.network().to_string()).unwrap_or_default();
     let answer = async {
         let request = read::<InitiateAuthenticationRequest>(&headers, &body)?;
-        smdp.initiate_authentication(&request, &source, &mut fill_random, unix_now()).await
+        let system = smdp.system();
+        smdp.initiate_authentication(
+            &request,
+            &source,
+            &mut |octets: &mut [u8]| system.fill_random(octets),
+            system.now(),
+        )
+        .await
     };
     written::<InitiateAuthenticationRequest>(answer.await)
 }
@@ -58,7 +64,7 @@ async fn initiate_authentication(
 async fn authenticate_client(State(smdp): Shared, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<AuthenticateClientRequest>(&headers, &body)?;
-        smdp.authenticate_client(&request, unix_now()).await
+        smdp.authenticate_client(&request, smdp.system().now()).await
     };
     written::<AuthenticateClientRequest>(answer.await)
 }
@@ -66,7 +72,9 @@ async fn authenticate_client(State(smdp): Shared, headers: HeaderMap, Whole(body
 async fn get_bound_profile_package(State(smdp): Shared, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<GetBoundProfilePackageRequest>(&headers, &body)?;
-        smdp.get_bound_profile_package(&request, &mut fill_random, unix_now()).await
+        let system = smdp.system();
+        smdp.get_bound_profile_package(&request, &mut |octets: &mut [u8]| system.fill_random(octets), system.now())
+            .await
     };
     written::<GetBoundProfilePackageRequest>(answer.await)
 }
@@ -74,7 +82,7 @@ async fn get_bound_profile_package(State(smdp): Shared, headers: HeaderMap, Whol
 async fn cancel_session(State(smdp): Shared, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<CancelSessionRequest>(&headers, &body)?;
-        smdp.cancel_session(&request, unix_now()).await
+        smdp.cancel_session(&request, smdp.system().now()).await
     };
     written::<CancelSessionRequest>(answer.await)
 }
@@ -83,7 +91,7 @@ async fn cancel_session(State(smdp): Shared, headers: HeaderMap, Whole(body): Wh
 async fn handle_notification(State(smdp): Shared, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
         let request = read::<HandleNotificationRequest>(&headers, &body)?;
-        smdp.handle_notification(&request, unix_now()).await
+        smdp.handle_notification(&request, smdp.system().now()).await
     };
     notified::<HandleNotificationRequest, _>(answer.await)
 }
@@ -105,6 +113,7 @@ mod tests {
     use crate::es9plus::Settings;
     use crate::sql::SqlStore;
     use crypto::provider::Deterministic;
+    use database::system::System;
 
     /// A body that never comes.
     struct Never;
@@ -121,10 +130,15 @@ mod tests {
         }
     }
 
+    /// An SM-DP+ without certificates.
+    fn nobody(store: SqlStore) -> SmDp {
+        SmDp::new(store, Settings::default(), Vec::new(), Vec::new(), Arc::new(Deterministic), System::default())
+    }
+
     #[tokio::test]
     async fn a_browser_is_told_where_it_is() {
         let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
-        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new(), Arc::new(Deterministic)));
+        let smdp = Arc::new(nobody(store));
         let answer = TowerToHyperService::new(router(smdp)).call(Request::new(Body::empty())).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         let body = axum::body::to_bytes(answer.into_body(), LARGEST_BODY).await.unwrap();
@@ -134,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_never_comes_is_not_waited_for() {
         let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
-        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new(), Arc::new(Deterministic)));
+        let smdp = Arc::new(nobody(store));
         let service = TowerToHyperService::new(router(smdp));
         tokio::time::pause();
         for path in [InitiateAuthenticationRequest::PATH, HandleNotificationRequest::PATH] {

@@ -38,9 +38,10 @@ pub mod status;
 pub mod store;
 
 pub use database::seal::MasterKey;
+pub use database::system::{Randomness, System};
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
 pub use https::TlsIdentity;
 pub use sealed::{OpenError, Rotation};
-pub use serve::{Config, Es2Plus, ServeError, Server, serve, tls_identity};
+pub use serve::{Config, Es2Plus, ServeError, Server, serve, tls_identity, tls_identity_by};
 pub use sql::SqlStore;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crypto::provider::Provider;
 use database::seal::MasterKey;
-use database::system::{fill_random, unix_now};
+use database::system::{System, fill_random};
 use https::{TlsError, TlsIdentity, tls};
 use identities::Discreet;
 use rsp::certificate::Role;
@@ -59,8 +59,10 @@ pub struct Config {
     pub proxies: Vec<IpAddr>,
     /// The ES2+ listener for operators; without it, orders are placed by [`order`](crate::order) alone.
     pub es2plus: Option<Es2Plus>,
-    /// The elliptic curve provider.
+    /// The elliptic curve provider. To repeat a run it must draw no random numbers of its own.
     pub provider: Arc<dyn Provider>,
+    /// The time and randomness.
+    pub system: System,
 }
 
 /// Settings of the ES2+ listener.
@@ -92,6 +94,7 @@ impl Config {
             proxies: Vec::new(),
             es2plus: None,
             provider: crypto_ring::provider(),
+            system: System::default(),
         }
     }
 
@@ -108,6 +111,16 @@ impl Config {
 /// A TLS certificate for `host` and others: a fresh one if the key of the CI is available, otherwise the one in the
 /// folder.
 pub fn tls_identity(pki: &Pki, host: &str, others: &[ServerName]) -> Result<TlsIdentity, IdentityError> {
+    tls_identity_by(&System::default(), pki, host, others)
+}
+
+/// The same with another time and randomness.
+pub fn tls_identity_by(
+    system: &System,
+    pki: &Pki,
+    host: &str,
+    others: &[ServerName],
+) -> Result<TlsIdentity, IdentityError> {
     let tls = if pki.key(Role::Ci).is_ok() {
         let mut names = vec![host.parse::<ServerName>().unwrap_or_else(|never| match never {})];
         for other in others {
@@ -117,7 +130,7 @@ pub fn tls_identity(pki: &Pki, host: &str, others: &[ServerName]) -> Result<TlsI
         }
         let oid = pki.get(Role::DpAuth)?.certificate().oid();
         let oid = oid.map_err(|error| SignerError::Certificate(Role::DpAuth, error))?.clone();
-        pki.issue_tls(&names, &oid, unix_now(), &mut fill_random)?
+        pki.issue_tls(&names, &oid, system.now(), &mut |octets: &mut [u8]| system.fill_random(octets))?
     } else {
         pki.get(Role::DpTls)?.clone()
     };
@@ -237,7 +250,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
         settings.aliases.push(listening_at.to_string());
         settings.aliases.push(format!("localhost:{}", listening_at.port()));
     }
-    let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust, config.provider));
+    let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust, config.provider, config.system));
     let (stop, stopped) = watch::channel(false);
     let mut background = vec![tokio::spawn(sweep(Arc::clone(&smdp)))];
     let (proxies, router) = (config.proxies.into(), http::router(Arc::clone(&smdp)));
@@ -245,7 +258,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
     let mut listeners = vec![tokio::spawn(es9plus)];
     let mut es2plus_at = None;
     if let Some(Es2Plus { listen, tls, roots, operators }) = config.es2plus {
-        let acceptor = tls::mutual_server(&tls, &roots)?;
+        let acceptor = tls::mutual_server_by(Arc::clone(&smdp.system().clock), &tls, &roots)?;
         for operator in operators.iter().filter(|operator| operator.progress_url.is_none()) {
             tracing::warn!(
                 operator = operator.identifier,
@@ -253,7 +266,9 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
             );
         }
         let tellable = operators.iter().filter_map(|operator| {
-            let client = Client::new(operator.progress_url.as_ref()?, &smdp.settings().address, &roots, Some(&tls));
+            let clock = Arc::clone(&smdp.system().clock);
+            let url = operator.progress_url.as_ref()?;
+            let client = Client::by(clock, url, &smdp.settings().address, &roots, Some(&tls));
             let operator = operator.identifier.clone();
             Some(
                 client
@@ -290,7 +305,7 @@ async fn sweep(smdp: Arc<SmDp>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         sweep.tick().await;
-        let now = unix_now();
+        let now = smdp.system().now();
         if let Err(error) = smdp.store().forget_sessions(now, now.saturating_sub(RESULT_AWAITED)).await {
             tracing::warn!(error = %Discreet(&error), "cannot delete expired sessions");
         }

@@ -2,13 +2,11 @@
 
 use std::future;
 use std::iter;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use apdu::Icc;
-use card::open_with;
 use console::Exit;
 use reader_bridge::socket::{Address, Listener};
 use serde_json::json;
@@ -106,7 +104,9 @@ fn listen(address: &Address) -> Result<Place, Failure> {
 
 fn open(arguments: &Arguments) -> Result<Vec<impl Icc + Send + use<>>, Failure> {
     let provider = crypto_ring::provider();
-    let cards = arguments.images.iter().map(|image| once_free(|| open_with(image, Arc::clone(&provider)), IN_USE));
+    arguments.seed.warn();
+    let open = |(slot, image): (usize, &PathBuf)| once_free(|| arguments.seed.open(image, slot, &provider), IN_USE);
+    let cards = arguments.images.iter().enumerate().map(open);
     Ok(cards.collect::<Result<Vec<_>, _>>()?)
 }
 

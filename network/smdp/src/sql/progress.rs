@@ -11,7 +11,6 @@ use super::SqlStore;
 use super::rows::{PROGRESS, integer, progress, undelivered};
 use crate::profile::UnixTime;
 use crate::store::{Progress, StoreError, Undelivered};
-use database::system::unix_now;
 
 /// A number alone does not identify a notification: SQLite reuses the last one once it is free. A claim does.
 const QUEUE: Queue = Queue {
@@ -87,8 +86,13 @@ impl SqlStore {
     /// # Errors
     ///
     /// [`Lost`] if another server took over.
-    pub(crate) async fn hold_progress<T>(&self, one: &Leased, call: impl Future<Output = T>) -> Result<T, Lost> {
-        QUEUE.hold(&self.database, &one.claim, unix_now, call).await
+    pub(crate) async fn hold_progress<T>(
+        &self,
+        one: &Leased,
+        clock: impl Fn() -> UnixTime,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Lost> {
+        QUEUE.hold(&self.database, &one.claim, clock, call).await
     }
 
     /// All undelivered notifications, the oldest first.

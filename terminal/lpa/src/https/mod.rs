@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use calendar::Clock;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
@@ -24,6 +25,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rsp::activation_code::is_server_address;
 use rsp::{VersionType, es9};
 use rustls::ClientConfig;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 use tokio::runtime::Runtime;
 
 use crate::checks::Checks;
@@ -69,12 +72,21 @@ pub struct Settings {
     pub validity: bool,
     /// Timeout of an exchange as a whole.
     pub exchange_limit: Duration,
+    /// By which time certificates are judged.
+    pub clock: Clock,
 }
 
 impl Settings {
     /// For SGP.22 servers, with all checks.
     pub fn new(trust: Trust) -> Self {
-        Self { trust, hosts: Vec::new(), roles: true, validity: true, exchange_limit: EXCHANGE_LIMIT }
+        Self {
+            trust,
+            hosts: Vec::new(),
+            roles: true,
+            validity: true,
+            exchange_limit: EXCHANGE_LIMIT,
+            clock: Clock::System,
+        }
     }
 
     /// The LPA's checks of such servers at this time, in seconds since 1970.
@@ -220,7 +232,7 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, HttpsError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| HttpsError::Tls(error.to_string()))?
         .dangerous();
-    Ok(match &settings.trust {
+    let mut config = match &settings.trust {
         Trust::Cis(cis) => {
             let verifier = Verifier::new(cis, &provider, settings.roles, settings.validity)?;
             builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
@@ -229,7 +241,21 @@ fn tls_config(settings: &Settings) -> Result<ClientConfig, HttpsError> {
             let any = AnyPeer::new(provider).reading(uncritical);
             builder.with_custom_certificate_verifier(Arc::new(any)).with_no_client_auth()
         }
-    })
+    };
+    if settings.clock != Clock::System {
+        config.time_provider = Arc::new(Time(settings.clock));
+    }
+    Ok(config)
+}
+
+/// A clock that was set, for TLS.
+#[derive(Debug)]
+struct Time(Clock);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.at(UnixTime::now().as_secs()))))
+    }
 }
 
 /// An HTTPS client for ES9+ and ES11.
