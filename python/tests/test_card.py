@@ -123,6 +123,17 @@ def test_a_missing_program_is_named(monkeypatch):
         vuicc.run("reader", "list")
 
 
+def test_a_seed_makes_the_same_card_again(tmp_path):
+    answers = []
+    for name in ("one", "two"):
+        with vuicc.Card.new(
+            tmp_path / name, state=tmp_path / f"state-{name}", seed="the same", clock="2027-01-01T00:00:00Z"
+        ) as card:
+            challenge = card.transmit(SELECT_ISD_R).ok and card.transmit("80E2910003BF2E00", follow=True)
+            answers.append((card.eid, challenge))
+    assert answers[0] == answers[1] and answers[0][1].ok
+
+
 def test_two_cards_at_once():
     with vuicc.Card.new() as one, vuicc.Card.new() as two:
         assert one.transmit(SELECT_ISD_R).ok

@@ -28,6 +28,25 @@ fn dist_names_what_is_missing() {
     assert!(help.contains("--glibc 2.31") && !help.contains("set -eu"), "{help}");
 }
 
+/// So do those that make a wheel and a container.
+#[test]
+fn wheel_and_container_name_what_is_wrong() {
+    for (script, arguments, expected) in [
+        ("wheel", &["--glibc"][..], "wheel: --glibc which?"),
+        ("wheel", &["--fast"], "wheel: unknown option --fast; see scripts/wheel --help"),
+        ("container", &["--suite"], "container: --suite which?"),
+        ("container", &["--program", "/nowhere/vuicc"], "container: there is no program /nowhere/vuicc"),
+        ("container", &["--push"], "container: unknown option --push; see scripts/container --help"),
+    ] {
+        let refused = run(Command::new(repository().join("scripts").join(script)).args(arguments));
+        assert_ne!(refused.code(), Some(0), "{script} {arguments:?}");
+        assert!(refused.stderr.starts_with(expected), "{script} {arguments:?}: {}", refused.stderr);
+        assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+        let help = run(Command::new(repository().join("scripts").join(script)).arg("--help")).success().stdout;
+        assert!(help.contains(&format!("scripts/{script} --")) && !help.contains("set -eu"), "{help}");
+    }
+}
+
 /// As a package is made: pages into a folder, a completion script to stdout, both by the program itself.
 #[test]
 fn pages_and_completions_come_from_the_program() {

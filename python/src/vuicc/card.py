@@ -66,16 +66,22 @@ class Card:
         *,
         state: PathLike | None = None,
         run_options: dict[str, object] | None = None,
+        seed: str | None = None,
+        clock: str | None = None,
     ) -> None:
         """Take an existing image.
 
         :param state: the state directory; without it the user's own.
+        :param seed: what everything random is drawn from, 8 characters or more; the same gives the same answers.
+        :param clock: the time as card and LPA take it: a moment in RFC 3339, or a difference such as ``"+90d"``.
         :param run_options: options of ``vuicc card run``: ``{"trace": "session.txt"}``.
         """
         self.image = Path(image)
         self.state = None if state is None else Path(state)
         self.subscriber: Subscriber | None = None
-        self._run_options: dict[str, object] = dict(run_options or {})
+        #: What card and LPA are to repeat.
+        self._repeat: dict[str, object] = {"seed": seed, "clock": clock}
+        self._run_options: dict[str, object] = {**self._repeat, **(run_options or {})}
         self._folder: Folder | None = None
         self._child: Child | None = None
         self._socket: socket.socket | None = None
@@ -93,6 +99,8 @@ class Card:
         eid: str | None = None,
         state: PathLike | None = None,
         run_options: dict[str, object] | None = None,
+        seed: str | None = None,
+        clock: str | None = None,
         **more: object,
     ) -> Card:
         """Make a new card.
@@ -107,6 +115,8 @@ class Card:
         :param state: the state directory, whose PKI the card trusts; without it one beside a temporary image, else the
             user's own. To download from an :class:`SmDp`, give both the same.
         :param run_options: options of ``vuicc card run``: ``{"trace": "session.txt"}``.
+        :param seed: what everything random is drawn from, the EID and keys too, 8 characters or more.
+        :param clock: the time as card and LPA take it: a moment in RFC 3339, or a difference such as ``"+90d"``.
         :param more: other options of ``vuicc card new``: ``default_smdp="127.0.0.1:8443"``, ``disabled=True``,
             ``memory=262144``, ``claim="javacard"``.
         """
@@ -115,12 +125,20 @@ class Card:
             folder = Folder(None, "vuicc-card-")
             image = folder.path / "card.img"
             state = folder.path / "state" if state is None else state
-        card = cls(image, state=state, run_options=run_options)
+        card = cls(image, state=state, run_options=run_options, seed=seed, clock=clock)
         card._folder = folder
         subscribers = [] if subscriber is None else _listed(subscriber)
         if type == "uicc" and not subscribers and profile is None:
             subscribers = [Subscriber.new()]
-        chosen = {"type": type, "subscriber": subscribers, "profile": profile, "like": like, "eid": eid, **more}
+        chosen = {
+            "type": type,
+            "subscriber": subscribers,
+            "profile": profile,
+            "like": like,
+            "eid": eid,
+            **card._repeat,
+            **more,
+        }
         run("card", "new", card.image, *options(chosen), state=card.state)
         for one in subscribers[:1]:
             card.subscriber = one if isinstance(one, Subscriber) else Subscriber(one)
@@ -181,7 +199,7 @@ class Card:
         itself: afterwards the card has no power.
         """
         self.stop()
-        return run("lpa", *arguments, "--card", self.image, state=self.state, timeout=timeout)
+        return run("lpa", *arguments, "--card", self.image, *options(self._repeat), state=self.state, timeout=timeout)
 
     @property
     def eid(self) -> str | None:

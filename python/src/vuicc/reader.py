@@ -246,7 +246,10 @@ class Reader:
                 if reader._push_in():
                     return reader
             if time.monotonic() - since > FREE:
-                raise TimedOut(f"no virtual reader has become free for {FREE:g} seconds")
+                raise TimedOut(
+                    f"no virtual reader has become free for {FREE:g} seconds; the first slot is taken to be at port"
+                    f" {service._port}, VPCD_PORT names another"
+                )
             time.sleep(0.05)
 
     def connection(self) -> Any:
@@ -273,7 +276,8 @@ class Reader:
 
     def lpa(self, *arguments: object, timeout: float | None = LIMIT) -> list[dict[str, Any]]:
         """A command of ``vuicc lpa`` on the card in this reader: ``reader.lpa("profile", "list")``."""
-        return run("lpa", *arguments, "--reader", self.name, state=self.card.state, timeout=timeout, env=self.env)
+        line = ("lpa", *arguments, "--reader", self.name, *options(self.card._repeat))
+        return run(*line, state=self.card.state, timeout=timeout, env=self.env)
 
     @property
     def env(self) -> dict[str, str]:
