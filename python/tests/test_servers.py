@@ -31,6 +31,15 @@ def test_orders_with_conditions(vuicc_smdp, vuicc_card):
         vuicc_smdp.order("8988211000000000011")
 
 
+@pytest.mark.vuicc_card(seed="a download", clock="2026-03-01T12:00:00Z")
+@pytest.mark.vuicc_smdp(seed="a download", clock="2026-03-01T12:00:00Z")
+def test_time_passes_on_request(vuicc_card, vuicc_smdp):
+    download(vuicc_card, vuicc_smdp.activation_code)
+    later = vuicc.Card(vuicc_card.image, state=vuicc_card.state, clock="2126-03-01T12:00:00Z")
+    with pytest.raises(vuicc.VuiccError, match="certificate"):
+        download(later, vuicc_smdp.order().activation_code)
+
+
 @pytest.mark.vuicc_smdp(host="smdp.test")
 def test_tls_is_verified_by_the_ci(vuicc_smdp):
     context = ssl.create_default_context(cafile=str(vuicc_smdp.ci))

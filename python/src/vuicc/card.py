@@ -73,15 +73,16 @@ class Card:
 
         :param state: the state directory; without it the user's own.
         :param seed: what everything random is drawn from, 8 characters or more; the same gives the same answers.
-        :param clock: the time as card and LPA take it: a moment in RFC 3339, or a difference such as ``"+90d"``.
+        :param clock: the time as its LPA takes it: a moment in RFC 3339, or a difference such as ``"+90d"``.
         :param run_options: options of ``vuicc card run``: ``{"trace": "session.txt"}``.
         """
         self.image = Path(image)
         self.state = None if state is None else Path(state)
         self.subscriber: Subscriber | None = None
-        #: What card and LPA are to repeat.
-        self._repeat: dict[str, object] = {"seed": seed, "clock": clock}
-        self._run_options: dict[str, object] = {**self._repeat, **(run_options or {})}
+        self._seed = seed
+        self._clock = clock
+        # A card has no clock.
+        self._run_options: dict[str, object] = {"seed": seed, **(run_options or {})}
         self._folder: Folder | None = None
         self._child: Child | None = None
         self._socket: socket.socket | None = None
@@ -116,7 +117,7 @@ class Card:
             user's own. To download from an :class:`SmDp`, give both the same.
         :param run_options: options of ``vuicc card run``: ``{"trace": "session.txt"}``.
         :param seed: what everything random is drawn from, the EID and keys too, 8 characters or more.
-        :param clock: the time as card and LPA take it: a moment in RFC 3339, or a difference such as ``"+90d"``.
+        :param clock: the time at which it is made, and which its LPA takes it to be.
         :param more: other options of ``vuicc card new``: ``default_smdp="127.0.0.1:8443"``, ``disabled=True``,
             ``memory=262144``, ``claim="javacard"``.
         """
@@ -136,7 +137,8 @@ class Card:
             "profile": profile,
             "like": like,
             "eid": eid,
-            **card._repeat,
+            "seed": seed,
+            "clock": clock,
             **more,
         }
         run("card", "new", card.image, *options(chosen), state=card.state)
@@ -199,7 +201,8 @@ class Card:
         itself: afterwards the card has no power.
         """
         self.stop()
-        return run("lpa", *arguments, "--card", self.image, *options(self._repeat), state=self.state, timeout=timeout)
+        line = ("lpa", *arguments, "--card", self.image, *options({"seed": self._seed, "clock": self._clock}))
+        return run(*line, state=self.state, timeout=timeout)
 
     @property
     def eid(self) -> str | None:

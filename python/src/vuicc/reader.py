@@ -276,7 +276,7 @@ class Reader:
 
     def lpa(self, *arguments: object, timeout: float | None = LIMIT) -> list[dict[str, Any]]:
         """A command of ``vuicc lpa`` on the card in this reader: ``reader.lpa("profile", "list")``."""
-        line = ("lpa", *arguments, "--reader", self.name, *options(self.card._repeat))
+        line = ("lpa", *arguments, "--reader", self.name, *options({"clock": self.card._clock}))
         return run(*line, state=self.card.state, timeout=timeout, env=self.env)
 
     @property
