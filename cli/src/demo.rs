@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use console::Exit;
 use demo::flow::{self, Flow, Options};
 use demo::{Names, Run, Surroundings};
 
@@ -76,7 +77,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     };
     if let Some(flow) = arguments.flow {
         if arguments.trace.is_given() {
-            return Err(Failure::because("--trace is for the demo without a flow; a flow has --chart"));
+            return Err(
+                Failure::because("--trace is for the demo without a flow; a flow has --chart").with(Exit::Usage)
+            );
         }
         return flow::run(flow, &arguments.options, run);
     }

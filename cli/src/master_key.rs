@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use console::Exit;
 use database::seal::MasterKey;
 use zeroize::Zeroizing;
 
@@ -102,6 +103,7 @@ fn key_in(path: &Path, text: &[u8]) -> Result<MasterKey, Failure> {
     hex::decode_to_slice(text.trim_ascii(), &mut *octets).map_err(|_| {
         let path = path.display();
         Failure::because(format!("{path} is not a master key: {} hexadecimal digits expected", 2 * KEY_LENGTH))
+            .with(Exit::Input)
     })?;
     Ok(MasterKey::new(*octets))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use card::personalise::{CLAIMABLE, class_of};
 use clap::ValueEnum;
+use console::Exit;
 use rsp::metadata::ProfileClass;
 use saip::ProfileElement;
 use saip::builder::build;
@@ -50,14 +51,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
             "{} is a card image, not a profile package; give the profile's package in DER, or a subscriber in .toml or .json: \
              docs/subscribers.md",
             path.display()
-        )));
+        )).with(Exit::Input));
     }
     check(&package).map_err(|cause| {
         Failure::because(format!(
             "{} is not a profile package: {cause}; give an unprotected one of TCA in DER, or a subscriber in .toml or .json: \
              docs/subscribers.md",
             path.display()
-        ))
+        )).with(Exit::Input)
     })?;
     Ok(package)
 }
@@ -102,7 +103,8 @@ pub(crate) fn read_offer(path: &Path, kind: Option<&str>) -> Result<Offer, Failu
             let path = path.display();
             return Err(Failure::because(format!(
                 "{path}: --type is for subscribers; a package in DER has its own type"
-            )));
+            ))
+            .with(Exit::Usage));
         }
         let package = read(path)?;
         let header = header(&package);

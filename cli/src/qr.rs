@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
+use console::Exit;
 use pairing::file::write_private;
 use portal::qr::QrCode;
 use rqrr::PreparedImage;
@@ -35,12 +36,13 @@ pub(crate) fn scan(picture: &Path) -> Result<Vec<String>, Failure> {
     };
     read.at("read the picture", picture)?;
     if octets.len() as u64 > LARGEST_FILE {
-        return Err(Failure::because(format!("{} is too large for a picture of a QR code", picture.display())));
+        return Err(Failure::because(format!("{} is too large for a picture of a QR code", picture.display()))
+            .with(Exit::Input));
     }
     let texts = texts(&octets).map_err(|failure| failure.while_doing(&picture.display().to_string()))?;
     if texts.is_empty() {
         let advice = "it contains no readable QR code; photograph all of it, straight and with its light margin";
-        return Err(Failure::because(format!("{}: {advice}", picture.display())));
+        return Err(Failure::because(format!("{}: {advice}", picture.display())).with(Exit::Input));
     }
     Ok(texts)
 }
@@ -55,14 +57,15 @@ pub(crate) fn scan_activation_code(picture: &Path) -> Result<ActivationCode, Fai
             Err(error) => why = Some(error),
         }
     }
-    let why = why.map_or_else(|| Failure::because("no QR code"), Failure::from);
+    let why = why.map_or_else(|| Failure::because("no QR code").with(Exit::Input), Failure::from);
     Err(why.while_doing(&format!("the QR code in {}", picture.display())))
 }
 
 /// The texts of the QR codes in a picture.
 fn texts(octets: &[u8]) -> Result<Vec<String>, Failure> {
-    let picture = Picture::decode(octets)
-        .map_err(|error| Failure::because(format!("this is not a PNG or JPEG picture that can be read: {error}")))?;
+    let picture = Picture::decode(octets).map_err(|error| {
+        Failure::because(format!("this is not a PNG or JPEG picture that can be read: {error}")).with(Exit::Input)
+    })?;
     let found = picture.texts(false);
     // Some screens show light codes on dark.
     Ok(if found.is_empty() { picture.texts(true) } else { found })
@@ -200,7 +203,10 @@ impl Form {
         match extension.to_str() {
             Some("png") => Ok(Self::Png),
             Some("svg") => Ok(Self::Svg),
-            _ => Err(Failure::because(format!("{}: a QR code is written as .png or .svg", path.display()))),
+            _ => {
+                Err(Failure::because(format!("{}: a QR code is written as .png or .svg", path.display()))
+                    .with(Exit::Usage))
+            }
         }
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::Subcommand;
+use console::Exit;
 use reader_bridge::ReaderError;
-use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card};
+use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card, wait_until_empty};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -22,12 +23,14 @@ Examples:
 The number or any unmistakable part of the name is what --reader takes. Which program uses a card, the PC/SC service does \
 not tell; `lsof` shows who has opened its socket.")]
     List,
-    /// Wait until a reader has a card that answers to reset, and show that reader
+    /// Wait until a reader has a card that answers to reset, or holds none any more, and show that reader
     #[command(after_help = "\
 Examples:
   vuicc card run my.img & vuicc reader wait
       goes on as soon as any PC/SC program can use the card
   vuicc reader wait --reader 'Virtual PCD 00 01' --timeout 60
+  vuicc reader wait --gone
+      until no reader holds a card any more
 
 The PC/SC service looks for a card two or three times a second. Commands of vuicc that use a card wait two seconds for it by \
 themselves; other programs do not.")]
@@ -35,6 +38,9 @@ themselves; other programs do not.")]
         /// In this reader: its number, its name or a part of it [default: any]
         #[arg(long, value_name = "NAME")]
         reader: Option<String>,
+        /// Until it is empty; without --reader, until all are
+        #[arg(long)]
+        gone: bool,
         /// How long to wait
         #[arg(long, value_name = "SECONDS", default_value_t = 10)]
         timeout: u64,
@@ -42,9 +48,8 @@ themselves; other programs do not.")]
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
-    if let Command::Wait { reader, timeout } = command {
-        let found = wait_for_card(reader.as_deref(), Duration::from_secs(*timeout))?;
-        return Ok(context.output.put(&Line::from(found))?);
+    if let Command::Wait { reader, gone, timeout } = command {
+        return wait(reader.as_deref(), *gone, Duration::from_secs(*timeout), context);
     }
     let readers = match list_readers() {
         // A service without readers is an answer, not a failure.
@@ -58,6 +63,25 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         context.output.put(&Line::from(reader))?;
     }
     Ok(())
+}
+
+fn wait(reader: Option<&str>, gone: bool, limit: Duration, context: &Context) -> Result<(), Failure> {
+    let found =
+        if gone { wait_until_empty(reader, limit) } else { wait_for_card(reader, limit).map(|reader| vec![reader]) };
+    for reader in found.map_err(in_vain)? {
+        context.output.put(&Line::from(reader))?;
+    }
+    Ok(())
+}
+
+/// Why nothing came of waiting: the time was over, or waiting does not help.
+fn in_vain(error: ReaderError) -> Failure {
+    let exit = match error {
+        ReaderError::WithoutPcsc | ReaderError::AccessDenied { .. } => Exit::Card,
+        ReaderError::ReaderAmbiguous { .. } => Exit::Usage,
+        _ => Exit::TimedOut,
+    };
+    Failure::from(error).with(exit)
 }
 
 #[derive(Serialize)]

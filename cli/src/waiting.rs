@@ -5,6 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use console::Exit;
 use serde_json::json;
 
 use crate::Context;
@@ -47,7 +48,7 @@ pub(crate) fn until_reachable(
                 "{server} does not accept connections at {address} after {seconds} s: {cause}; is it running? Use --at for another \
                  address{}",
                 elsewhere(std::env::var_os(PRIVATE_NETWORK).is_some())
-            )));
+            )).with(Exit::TimedOut));
         }
         std::thread::sleep(PAUSE);
     }

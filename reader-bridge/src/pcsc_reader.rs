@@ -16,9 +16,9 @@ mod service;
 use std::fmt;
 
 #[cfg(not(feature = "pcsc"))]
-pub use absent::{PcscReader, list_readers, wait_for_card};
+pub use absent::{PcscReader, list_readers, touch, wait_for_card, wait_until_empty};
 #[cfg(feature = "pcsc")]
-pub use service::{PcscReader, list_readers, wait_for_card};
+pub use service::{PcscReader, list_readers, touch, wait_for_card, wait_until_empty};
 
 /// One reader of the PC/SC service and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

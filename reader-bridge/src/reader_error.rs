@@ -47,6 +47,12 @@ pub enum ReaderError {
         /// Readers that are there.
         present: Vec<String>,
     },
+    /// The reader holds a card, and should be empty.
+    #[error("there is still a card in `{reader}`; take it out (one of `vuicc card run` with `vuicc card eject`)")]
+    Occupied {
+        /// Name of the reader.
+        reader: String,
+    },
     /// No card listens at the address of a socket.
     #[error("no card at {address}: {cause}; put one there")]
     NobodyListens {

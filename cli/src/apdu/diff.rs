@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         };
         return Err(Failure::because(format!(
             "apdu diff compares two cards, and {named}: use --reader NAME and --card PATH, or one of them twice"
-        )));
+        ))
+        .with(Exit::Usage));
     };
     let scripts = arguments.scripts.load()?;
     let variables = arguments.scripts.variables();

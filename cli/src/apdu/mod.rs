@@ -100,14 +100,14 @@ fn load(path: &Path) -> Result<Script, Failure> {
             "cannot read the script {}: {error}; give the path to one (those that come with vuicc are in scripts/apdu of \
              its source)",
             path.display()
-        )),
+        )).with(Exit::Input),
         ErrorKind::InvalidData if crate::package::is_card_image(path) => Failure::because(format!(
             "{} is a card image, not a script; give the script, and the image with --card {}",
             path.display(),
             path.display()
-        )),
+        )).with(Exit::Input),
         ErrorKind::InvalidData => {
-            Failure::because(format!("{} is not a script: it is not text (docs/apdu-scripts.md)", path.display()))
+            Failure::because(format!("{} is not a script: it is not text (docs/apdu-scripts.md)", path.display())).with(Exit::Input)
         }
         _ => Err::<(), _>(error).at("read the script", path).err().unwrap_or(Failure::Told(Exit::Input)),
     })?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use card::personalise::{CLAIMABLE, Euicc, PersonalisationError, ProfileToLoad, Uicc, euicc, uicc};
 use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use console::Exit;
 use identities::Eid;
 use rsp::metadata::ProfileClass;
 use saip::header::Service;
@@ -144,7 +145,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let count = profiles.len();
     if arguments.names.len() > count {
         let names = arguments.names.len();
-        return Err(Failure::because(format!("--name is given {names} times, but there are {count} profiles")));
+        return Err(Failure::because(format!("--name is given {names} times, but there are {count} profiles"))
+            .with(Exit::Usage));
     }
     for (profile, name) in profiles.iter_mut().zip(&arguments.names) {
         profile.name = Some(name.clone());
@@ -156,10 +158,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let mut entropy = arguments.seed.entropy("new card")?;
     let new = if arguments.kind == CardType::Uicc {
         if let Some(option) = only_for_an_euicc(arguments) {
-            return Err(Failure::because(format!("{option} is for eUICCs; a UICC has exactly one subscription")));
+            return Err(Failure::because(format!("{option} is for eUICCs; a UICC has exactly one subscription"))
+                .with(Exit::Usage));
         }
         let (Some(profile), true) = (profiles.pop(), profiles.is_empty()) else {
-            return Err(Failure::because("a UICC has exactly one subscription; use --subscriber FILE once"));
+            return Err(
+                Failure::because("a UICC has exactly one subscription; use --subscriber FILE once").with(Exit::Usage)
+            );
         };
         let mut description = Uicc::new(profile, arguments.clock.now());
         description.claims.clone_from(&claims);

@@ -75,7 +75,8 @@ impl Arguments {
                 (Some(reader), _) if reader.contains(':') => Ok(reader.clone()),
                 (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
                 (None, Some(port)) => Ok(format!("127.0.0.1:{port}")),
-                (_, None) => Err(Failure::because("there are more cards than ports; use --reader HOST:PORT for each")),
+                (_, None) => Err(Failure::because("there are more cards than ports; use --reader HOST:PORT for each")
+                    .with(Exit::Usage)),
             })
             .collect()
     }
@@ -94,7 +95,9 @@ fn is_no_host(text: &str) -> bool {
 /// The port of the virtual reader's first slot: `VPCD_PORT` from the environment, or the default.
 pub(crate) fn first_port() -> Result<u16, Failure> {
     match std::env::var("VPCD_PORT") {
-        Ok(port) => port.parse().map_err(|_| Failure::because(format!("VPCD_PORT is `{port}`, not a port number"))),
+        Ok(port) => port
+            .parse()
+            .map_err(|_| Failure::because(format!("VPCD_PORT is `{port}`, not a port number")).with(Exit::Usage)),
         Err(_) => Ok(vpcd::DEFAULT_PORT),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apdu::Transport;
 use clap::{Args, Subcommand, ValueEnum};
+use console::Exit;
 use device::eap::{self, Method};
 use device::entitlement::{App, CallDelivery, Client, Configuration, Identifier, ServiceStatus, Settings, Subscriber};
 use device::event::{Event, Party, What};
@@ -627,7 +628,9 @@ fn own_euicc(
     let card = match (&one.euicc_card, &one.euicc_reader) {
         (Some(image), _) => Target::Image(image).connect()?,
         (None, Some(reader)) => Target::Reader(reader).connect()?,
-        (None, None) => return Err(Failure::because("which eUICC? name it with --euicc-reader or --euicc-card")),
+        (None, None) => {
+            return Err(Failure::because("which eUICC? name it with --euicc-reader or --euicc-card").with(Exit::Usage));
+        }
     };
     let terminal_id = format!("{}-2", arguments.device.terminal(memory, "Phone")?.id);
     with_euicc(arguments, card, context, |own| {

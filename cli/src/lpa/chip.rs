@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::{Args, Subcommand};
+use console::Exit;
 use identities::Eid;
 use lpa::es10;
 use rsp::VersionType;
@@ -119,7 +120,9 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             ];
             let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, option)| option);
             let Some(options) = wanted.reduce(ResetOptions::with) else {
-                return Err(Failure::because("nothing to reset; use --operational, --test or --default-smdp"));
+                return Err(
+                    Failure::because("nothing to reset; use --operational, --test or --default-smdp").with(Exit::Usage)
+                );
             };
             let mut euicc = session.open()?;
             euicc.memory_reset(options)?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use console::Exit;
 use lpa::discovery::discover;
 use lpa::{LpaError, Order, ServerError, download};
 use rsp::activation_code::ActivationCode;
@@ -128,7 +129,7 @@ fn not_found_by_eid(error: LpaError, order: &Order) -> Failure {
                 "{} has no profile for this eUICC ({}/{}): without an activation code it is found by its EID (vuicc lpa chip \
                  info), so order one for it first (vuicc smdp profile order ICCID --eid EID --by-eid)",
                 order.smdp_address, data.subject_code, data.reason_code
-            ))
+            )).with(Exit::Network)
         }
         _ => error.into(),
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use apdu::Transport;
 use calendar::Clock;
 use clap::{Args, Subcommand};
+use console::Exit;
 use identities::Iccid;
 use lpa::https::EXCHANGE_LIMIT;
 use lpa::{Checks, DOWNLOAD_LIMIT, Elsewhere, Euicc, HttpsClient, Options, REPORT_LIMIT, Settings, Trust};
@@ -150,10 +151,11 @@ impl Session<'_> {
             ..Options::default()
         };
         if let Some(aid) = &way.aid {
-            options.aid = hexadecimal::parse(aid).map_err(Failure::because)?;
+            options.aid = hexadecimal::parse(aid).map_err(|cause| Failure::because(cause).with(Exit::Usage))?;
         }
         if way.shared && self.lpa.target.image().is_some() {
-            return Err(Failure::because("--shared is for a card in a reader; a card image has no other user"));
+            return Err(Failure::because("--shared is for a card in a reader; a card image has no other user")
+                .with(Exit::Usage));
         }
         let sharing = if way.shared { Sharing::Shared } else { Sharing::Exclusive };
         Ok(Euicc::open(self.lpa.target.connect_as(sharing)?, options)?)

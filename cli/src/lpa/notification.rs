@@ -2,6 +2,7 @@
 
 use apdu::Transport;
 use clap::{Args, Subcommand};
+use console::Exit;
 use lpa::notification::{Outcome, Retry, Selection, process};
 use lpa::{Euicc, es10};
 use rsp::DecodeError;
@@ -118,7 +119,7 @@ fn deliver<T: Transport>(arguments: &Process, euicc: &mut Euicc<T>, session: &Se
         output.json(&object(&metadata, Some(outcome)))?;
         output.text(format_args!("{}  {told}", line(&metadata)))?;
     }
-    let left = (undelivered > 0).then(|| Failure::because(staying(undelivered)));
+    let left = (undelivered > 0).then(|| Failure::because(staying(undelivered)).with(Exit::Network));
     Ok(Done { faults, left })
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aaa::radius::Secret;
 use clap::Args;
+use console::Exit;
 use operator::serve::{Config, Listen, Listening, Part, serve};
 use serde::Serialize;
 use tokio::net::TcpStream;
@@ -209,7 +210,7 @@ async fn config(arguments: &Arguments, context: &Context) -> Result<(Config, Str
     let mut settings = arguments.settings.read(context)?;
     arguments.policy.apply(&mut settings);
     arguments.counterparts.apply(&mut settings);
-    settings.check().map_err(|cause| Failure::because(by_option(&cause)))?;
+    settings.check().map_err(|cause| Failure::because(by_option(&cause)).with(Exit::Input))?;
 
     let database = arguments.database.open_within(context, arguments.wait.timeout()).await?;
     let key = arguments.database.key(context, &database).await?;

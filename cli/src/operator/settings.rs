@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use console::Exit;
 use rsp::activation_code::is_server_address;
 use saip::builder::has_three_digit_mncs;
 use serde::Deserialize;
@@ -35,8 +36,9 @@ impl SettingsArguments {
 
 fn read(path: &Path) -> Result<Settings, Failure> {
     let text = std::fs::read_to_string(path).at("read the settings", path)?;
-    parse(&text)
-        .map_err(|cause| Failure::because(format!("{}: {cause}; docs/operator.md lists all settings", path.display())))
+    parse(&text).map_err(|cause| {
+        Failure::because(format!("{}: {cause}; docs/operator.md lists all settings", path.display())).with(Exit::Input)
+    })
 }
 
 fn parse(text: &str) -> Result<Settings, String> {

@@ -6,6 +6,7 @@ use std::slice;
 
 use boss::{BossError, Identifier, Subject};
 use clap::{Args, Subcommand, ValueEnum};
+use console::Exit;
 use hlr::{Change, Damaged, Hlr, HlrError, Lookup, Status, Subscription};
 use identities::{Eid, Iccid, Imsi, Msisdn};
 use serde::Serialize;
@@ -276,7 +277,7 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
         let home = subscriber.home_network();
         if home != own {
             let cause = format!("imsi: is of network {} {}, and this operator is {} {}", home.0, home.1, own.0, own.1);
-            return Err(named(path, Failure::because(cause)));
+            return Err(named(path, Failure::because(cause).with(Exit::Input)));
         }
         provision::subscription(&subscriber, status, arguments.sim).map_err(|failure| named(path, failure))?;
         subscribers.push((path, subscriber));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use console::Exit;
 use saip::builder::Subscriber;
 use zeroize::Zeroizing;
 
@@ -44,7 +45,7 @@ pub(crate) fn read(path: &Path) -> Result<Subscriber, Failure> {
         Err(error) => Err(error.to_string()),
     });
     let advice = "docs/subscribers.md lists the fields";
-    subscriber.map_err(|cause| Failure::because(format!("{}: {cause}; {advice}", path.display())))
+    subscriber.map_err(|cause| Failure::because(format!("{}: {cause}; {advice}", path.display())).with(Exit::Input))
 }
 
 #[cfg(test)]

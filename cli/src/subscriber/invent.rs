@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use console::Exit;
 use identities::{Iccid, Msisdn};
 use saip::builder::{Code, Ims, Key, Subscriber, has_three_digit_mncs};
 use serde::Serialize;
@@ -87,7 +88,8 @@ pub(crate) fn usual(profile_name: Option<&str>) -> Result<Subscriber, Failure> {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let printed = arguments.out.as_deref().is_none_or(is_stdout);
     if arguments.count > 1 && printed && !context.output.is_json() {
-        return Err(Failure::because("several subscribers need a file name to put their numbers into, or --json"));
+        return Err(Failure::because("several subscribers need a file name to put their numbers into, or --json")
+            .with(Exit::Usage));
     }
     let mut taken = HashSet::new();
     for number in 0..arguments.count {
@@ -140,7 +142,7 @@ fn invent(arguments: &Arguments, number: u32) -> Result<Subscriber, Failure> {
     digits("--mnc", mnc, 2..=3)?;
     if mnc.len() == 2 && has_three_digit_mncs(mcc) {
         let cause = format!("--mnc: networks of MCC {mcc} have an MNC of 3 digits, as in --mcc {mcc} --mnc 410");
-        return Err(Failure::because(cause));
+        return Err(Failure::because(cause).with(Exit::Usage));
     }
     // At least ten million subscribers.
     digits("--iccid-prefix", iccid_prefix, 2..=11)?;
@@ -174,7 +176,7 @@ fn invent(arguments: &Arguments, number: u32) -> Result<Subscriber, Failure> {
             "profile_name" => "--profile-name",
             other => other,
         };
-        Failure::because(format!("{option}: {}", error.reason))
+        Failure::because(format!("{option}: {}", error.reason)).with(Exit::Usage)
     })?;
     Ok(subscriber)
 }
@@ -183,10 +185,13 @@ fn invent(arguments: &Arguments, number: u32) -> Result<Subscriber, Failure> {
 fn plus(first: &str, after: u32) -> Result<String, Failure> {
     let digits = first.strip_prefix('+').unwrap_or(first);
     let value: Option<u64> = digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()));
-    let value = value.ok_or_else(|| Failure::because(format!("--msisdn: {first} is not a number")))?;
+    let value =
+        value.ok_or_else(|| Failure::because(format!("--msisdn: {first} is not a number")).with(Exit::Usage))?;
     let number = format!("+{:0width$}", value.saturating_add(after.into()), width = digits.len());
     // The operator's register accepts no other.
-    number.parse::<Msisdn>().map_err(|error| Failure::because(format!("--msisdn: {number}: {error}")))?;
+    number
+        .parse::<Msisdn>()
+        .map_err(|error| Failure::because(format!("--msisdn: {number}: {error}")).with(Exit::Usage))?;
     Ok(number)
 }
 

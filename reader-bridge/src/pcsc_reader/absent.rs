@@ -16,6 +16,16 @@ pub const fn wait_for_card(_wanted: Option<&str>, _limit: Duration) -> Result<Re
     Err(ReaderError::WithoutPcsc)
 }
 
+/// See [`ReaderError::WithoutPcsc`]. Nothing is waited for.
+pub const fn wait_until_empty(_wanted: Option<&str>, _limit: Duration) -> Result<Vec<Reader>, ReaderError> {
+    Err(ReaderError::WithoutPcsc)
+}
+
+/// See [`ReaderError::WithoutPcsc`].
+pub const fn touch(_reader: &str, _command: &[u8]) -> Result<(), ReaderError> {
+    Err(ReaderError::WithoutPcsc)
+}
+
 /// A reader that cannot be: this build has no PC/SC.
 #[derive(Debug)]
 pub enum PcscReader {}
@@ -74,6 +84,8 @@ mod tests {
         for refused in [
             list_readers().map(|_| ()),
             wait_for_card(None, Duration::MAX).map(|_| ()),
+            wait_until_empty(None, Duration::MAX).map(|_| ()),
+            touch("0", &[]),
             PcscReader::connect("0").map(|_| ()),
         ] {
             let told = refused.unwrap_err().to_string();

@@ -69,6 +69,55 @@ pub fn wait_for_card(wanted: Option<&str>, limit: Duration) -> Result<Reader, Re
     }
 }
 
+/// Waits until the reader chosen by `wanted` (see [`PcscReader::connect`]), or else every reader, holds no card; returns those
+/// readers. A reader that is not there holds none.
+///
+/// Gives up after `limit` with the reason of the last look.
+pub fn wait_until_empty(wanted: Option<&str>, limit: Duration) -> Result<Vec<Reader>, ReaderError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let found = match list_readers() {
+            Err(ReaderError::NoReaders) => return Ok(Vec::new()),
+            found => found.and_then(|readers| chosen(readers, wanted)),
+        };
+        let occupied = found.as_ref().ok().and_then(|readers| readers.iter().find(|reader| reader.card.is_some()));
+        let outcome = match occupied {
+            Some(reader) => Err(ReaderError::Occupied { reader: reader.name.clone() }),
+            None => found,
+        };
+        match outcome {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(GLANCE),
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The reader that `wanted` names, or all of them; none, if it is not there.
+fn chosen(readers: Vec<Reader>, wanted: Option<&str>) -> Result<Vec<Reader>, ReaderError> {
+    let Some(wanted) = wanted else { return Ok(readers) };
+    let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
+    match choose(&names, wanted) {
+        Ok(index) => Ok(readers.into_iter().skip(index).take(1).collect()),
+        Err(ReaderError::ReaderNotFound { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends one command to the card in the reader of this name, if no program uses it, and leaves the card as it is. What it
+/// answers does not matter: this is for the card's side, which may wait to be touched.
+pub fn touch(reader: &str, command: &[u8]) -> Result<(), ReaderError> {
+    let explained = |error| explain(error, reader);
+    let Ok(name) = CString::new(reader) else {
+        return Err(ReaderError::ReaderNotFound { wanted: reader.to_owned(), present: Vec::new() });
+    };
+    let card = establish()?.connect(&name, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).map_err(explained)?;
+    let mut answer = [0; pcsc::MAX_BUFFER_SIZE];
+    let touched = card.transmit(command, &mut answer).map(drop).map_err(explained);
+    // It is left as it is at the end of the process as well.
+    let _ = card.disconnect(Disposition::LeaveCard);
+    touched
+}
+
 /// A [`Transport`] over PC/SC, holding the card until it is dropped. A card that is not there yet is waited for two seconds.
 ///
 /// Under T=0 a command with both data and Le goes out without its Le, as ISO/IEC 7816-3 §12.2.4 maps it; the card then

@@ -2,11 +2,13 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use apdu::Icc;
-use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_new_card};
+use apdu::{Icc, StatusWord};
+use reader_bridge::pcsc_reader::{Reader, list_readers, touch, wait_for_new_card};
 use reader_bridge::socket::{self, Address, Client, Listener};
 use reader_bridge::trace::Tracer;
 use reader_bridge::vpcd::{self, Link, no_reader};
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 use super::first_port;
 use crate::failure::Failure;
 use crate::output::{Output, beside};
+use crate::random;
 use crate::trace::Watcher;
 use crate::way_out::OTHER_SLOT;
 
@@ -78,6 +81,8 @@ impl Seat<'_> {
     }
 
     fn serve_on(self, card: &mut impl Icc) -> Result<(), Failure> {
+        let mark = Mark::new();
+        let card = &mut Marked { card, mark: mark.clone() };
         let Self { number, image, place, output, slots, mut stopped, mut turn, events, .. } = self;
         let stop = async move {
             // An error means that the sender is gone, which is a stop too.
@@ -92,7 +97,7 @@ impl Seat<'_> {
             }
             Place::Slot(slot) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let mut slot = Slot::new(number, image, slot, slots, card.atr(), events);
+                let mut slot = Slot::new(number, image, slot, slots, (card.atr(), mark), events);
                 let mut stop = std::pin::pin!(stop);
                 runtime.block_on(async {
                     tokio::select! {
@@ -109,6 +114,60 @@ impl Seat<'_> {
     }
 }
 
+/// A command that no host sends, by which a card finds out in which reader it is.
+#[derive(Clone)]
+struct Mark {
+    command: Vec<u8>,
+    is_touched: Arc<AtomicBool>,
+}
+
+impl Mark {
+    fn new() -> Self {
+        // GET DATA of nothing, with data: any other card refuses it.
+        let command = [&[0x80, 0xCA, 0x00, 0x00, 0x10][..], &random::bytes::<16>()].concat();
+        Self { command, is_touched: Arc::default() }
+    }
+
+    /// Whether the card was sent this command meanwhile.
+    fn is_touched_by<E>(&self, touch: impl FnOnce() -> Result<(), E>) -> bool {
+        self.is_touched.store(false, Ordering::Relaxed);
+        touch().is_ok() && self.is_touched.load(Ordering::Relaxed)
+    }
+}
+
+/// A card that notes its mark, and otherwise does not notice it.
+struct Marked<'a, C> {
+    card: &'a mut C,
+    mark: Mark,
+}
+
+impl<C: Icc> Icc for Marked<'_, C> {
+    fn power_on(&mut self) -> Vec<u8> {
+        self.card.power_on()
+    }
+
+    fn warm_reset(&mut self) -> Vec<u8> {
+        self.card.warm_reset()
+    }
+
+    fn power_off(&mut self) {
+        self.card.power_off();
+    }
+
+    fn atr(&self) -> Vec<u8> {
+        self.card.atr()
+    }
+
+    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+        if command == self.mark.command {
+            self.mark.is_touched.store(true, Ordering::Relaxed);
+            response.extend(StatusWord::REFERENCED_DATA_NOT_FOUND.0.to_be_bytes());
+            return;
+        }
+        self.card.transmit(command, response);
+    }
+}
+
 /// A card in a slot: what is told of it.
 struct Slot<'a> {
     number: usize,
@@ -116,6 +175,7 @@ struct Slot<'a> {
     address: String,
     slots: &'a [String],
     atr: Vec<u8>,
+    mark: Mark,
     events: UnboundedSender<Event>,
     generation: u64,
     /// What the readers of this machine held before the card was put in.
@@ -130,10 +190,10 @@ impl<'a> Slot<'a> {
         image: &'a Path,
         address: String,
         slots: &'a [String],
-        atr: Vec<u8>,
+        (atr, mark): (Vec<u8>, Mark),
         events: UnboundedSender<Event>,
     ) -> Self {
-        Self { number, image, address, slots, atr, events, generation: 0, before: Vec::new(), last: None }
+        Self { number, image, address, slots, atr, mark, events, generation: 0, before: Vec::new(), last: None }
     }
 
     /// Looks at what the readers hold now.
@@ -169,10 +229,15 @@ impl<'a> Slot<'a> {
         self.generation += 1;
         let is_here = Address::Tcp(self.address.clone()).is_local();
         let (card, generation, events) = (self.number, self.generation, self.events.clone());
-        let (before, atr) = (std::mem::take(&mut self.before), self.atr.clone());
+        let (before, atr, mark) = (std::mem::take(&mut self.before), self.atr.clone(), self.mark.clone());
         thread::spawn(move || {
             let found = if is_here { wait_for_new_card(&before, &atr, SHOWN) } else { Vec::new() };
-            let names = found.into_iter().map(|reader| reader.name).collect();
+            let mut names: Vec<_> = found.into_iter().map(|reader| reader.name).collect();
+            if names.len() > 1 {
+                // Cards were put into several at once: the one that this card is touched in is its own.
+                let own = names.iter().position(|name| mark.is_touched_by(|| touch(name, &mark.command)));
+                names = own.map(|own| names.swap_remove(own)).into_iter().collect();
+            }
             let _ = events.send(Event { card, generation, what: What::Usable(names) });
         });
     }
