@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Subcommand};
 use clap_complete::Shell;
+use console::exit;
 use serde_json::json;
 
 use crate::failure::{AtPath, Failure};
@@ -65,7 +66,13 @@ fn man(folder: &Path) -> Result<usize, Failure> {
 
 /// Examples under their name, and as they are typed: neither stretched to both margins nor hyphenated.
 fn laid_out(page: &str) -> String {
-    page.replace(".SH EXTRA\n", ".SH EXAMPLES\n.ad l\n.nh\n")
+    let page = page.replace(".SH EXTRA\n", ".SH EXAMPLES\n.ad l\n.nh\n");
+    // The first page has them in its examples.
+    if page.contains("Exit codes:") {
+        return page;
+    }
+    let codes = exit::TABLE.iter().map(|row| format!(".TP\n\\fB{}\\fR\nThe command {}.\n", row.code, row.meaning));
+    format!("{}\n.SH \"EXIT STATUS\"\n{}", page.trim_end(), codes.collect::<String>())
 }
 
 fn completions(shell: Shell) -> String {
@@ -112,6 +119,7 @@ mod tests {
         }
         let page = std::fs::read_to_string(folder.join("vuicc-card-new.1")).unwrap();
         assert!(page.contains("\\-\\-subscriber") && page.contains("\n.SH EXAMPLES\n.ad l\n"), "{page}");
+        assert!(page.contains("EXIT STATUS") && page.contains("\n\\fB7\\fR\nThe command ran out of time"), "{page}");
         let page = std::fs::read_to_string(folder.join("vuicc.1")).unwrap();
         assert!(page.contains(env!("CARGO_PKG_VERSION")) && !page.contains("debug build"), "{page}");
     }

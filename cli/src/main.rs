@@ -31,6 +31,7 @@ mod qr;
 mod question;
 mod reader;
 mod repeatable;
+mod schema;
 mod server_address;
 mod smdp;
 mod state;
@@ -44,14 +45,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use console::{failure, file, hexadecimal, output, random};
+use console::{exit, failure, file, hexadecimal, output, random};
 
 use crate::output::Output;
 use crate::state::State;
 
 /// An emulated SIM and eUICC that a host cannot tell from hardware, with LPA, SM-DP+ and operator
 #[derive(Debug, Parser)]
-#[command(name = "vuicc", version = VERSION, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "vuicc", version = VERSION, arg_required_else_help = true, after_help = after_help())]
 struct Cli {
     /// Print JSON, one object per line, instead of text
     #[arg(long, global = true, help_heading = GENERAL)]
@@ -95,6 +96,11 @@ Examples:
 
 Every command has examples of its own: vuicc reader list --help";
 
+/// What follows the options: examples, and what exit codes say.
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\nExit codes: the command…\n{}\nWith --json: docs/json.md, vuicc schema", exit::table("  "))
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Emulated cards: create, insert, inspect
@@ -122,6 +128,15 @@ enum Command {
     Device(device::Command),
     /// A guided tour, step by step: a profile from the server to the card, used, and deleted
     Demo(demo::Arguments),
+    /// The JSON Schema of what commands print with --json
+    #[command(after_help = "\
+Examples:
+  vuicc schema > vuicc-1.json
+  vuicc schema card new
+      of one command
+
+Within version 1 objects and fields may be added; none is renamed or removed.")]
+    Schema(schema::Arguments),
     /// Man pages and shell completions, made of the command line itself
     #[command(subcommand)]
     Generate(generate::Command),
@@ -145,6 +160,7 @@ fn main() -> ExitCode {
         Command::Operator(command) => operator::run(&command, &context),
         Command::Device(command) => device::run(&command, &context),
         Command::Demo(arguments) => demo::run(&arguments, &context),
+        Command::Schema(arguments) => schema::run(&arguments, &context),
         Command::Generate(command) => generate::run(&command, &context),
     };
     match (outcome, output::lost()) {

@@ -33,25 +33,20 @@ pub struct Row {
     pub code: u8,
     /// Its name in JSON.
     pub name: &'static str,
-    /// What it says.
+    /// What it says: what the command did.
     pub meaning: &'static str,
 }
 
 /// All of them, by code.
 pub const TABLE: [Row; 8] = [
-    row(Exit::Done, 0, "done", "the command has done what it was asked for"),
-    row(Exit::Failed, 1, "failed", "it failed, for a reason that has no code of its own"),
-    row(Exit::Usage, 2, "usage", "the command line is wrong"),
-    row(
-        Exit::Difference,
-        3,
-        "difference",
-        "what was compared differs: a script from the card's answers, a card from another",
-    ),
-    row(Exit::Card, 4, "card", "a card or a reader is not there, is in use, or was lost"),
-    row(Exit::Input, 5, "input", "a script or another input file is missing or wrong"),
-    row(Exit::Network, 6, "network", "a server refused or failed, or was not reached"),
-    row(Exit::TimedOut, 7, "timeout", "a time limit elapsed"),
+    row(Exit::Done, 0, "done", "has done what it was asked for"),
+    row(Exit::Failed, 1, "failed", "failed, for a reason without a code of its own"),
+    row(Exit::Usage, 2, "usage", "was given a wrong command line"),
+    row(Exit::Difference, 3, "difference", "found what it compared different: answers, cards"),
+    row(Exit::Card, 4, "card", "found a card or reader missing or in use, or lost it"),
+    row(Exit::Input, 5, "input", "found a script or other input file missing or wrong"),
+    row(Exit::Network, 6, "network", "was refused by a server, or did not reach it"),
+    row(Exit::TimedOut, 7, "timeout", "ran out of time, by its own limit or an option"),
 ];
 
 const fn row(exit: Exit, code: u8, name: &'static str, meaning: &'static str) -> Row {
@@ -81,7 +76,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table for people, a row a line, each line after `indent`.
+/// The table for people, a row a line, each after `indent`.
 pub fn table(indent: &str) -> String {
     TABLE.iter().fold(String::new(), |mut text, row| {
         // Writing to a string does not fail.
@@ -103,6 +98,11 @@ mod tests {
         for row in TABLE {
             assert_eq!(row.exit.row(), row);
         }
-        assert!(table("  ").lines().all(|line| line.starts_with("  ") && line.len() < 100));
+        let page = include_str!("../../docs/json.md");
+        for row in TABLE {
+            let line = format!("| {} | `{}` | {} |", row.code, row.name, row.meaning);
+            assert!(page.contains(&line), "docs/json.md lacks {line}");
+        }
+        assert!(table("  ").lines().all(|line| line.starts_with("  ") && line.len() < 80));
     }
 }

@@ -166,7 +166,7 @@ impl Failure {
         self.tell();
         match self {
             Self::Because(cause) => print(output, cause.exit, &cause.message, &cause.causes, cause.help.as_deref()),
-            Self::Told(exit) => print(output, *exit, exit.row().meaning, &[], None),
+            Self::Told(exit) => print(output, *exit, &format!("the command {}", exit.row().meaning), &[], None),
         }
         self.exit().into()
     }

@@ -55,6 +55,13 @@ impl Output {
         if self.json { io::stderr().is_terminal() } else { io::stdout().is_terminal() }
     }
 
+    /// Prints what a command that does several things has done in all, for programs: its last object before an error.
+    pub fn summary<const N: usize>(self, counts: [(&str, usize); N]) -> io::Result<()> {
+        let counts: serde_json::Map<_, _> =
+            counts.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+        self.json(&serde_json::json!({ "summary": counts }))
+    }
+
     /// Prints a JSON object; not part of the text.
     pub fn json(self, object: &impl Serialize) -> io::Result<()> {
         if !self.json {

@@ -28,6 +28,7 @@ pub mod pysim;
 pub mod radius;
 pub mod reader;
 pub mod replaying;
+pub mod schema;
 pub mod sgp26;
 pub mod specimen;
 pub mod subscriber;

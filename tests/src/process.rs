@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::schema;
+
 /// No program here takes longer, unless it hangs.
 const TIMEOUT: Duration = Duration::from_mins(2);
 /// Time between two looks at a program.
@@ -71,7 +73,9 @@ pub(crate) fn run_within(command: &mut Command, timeout: Duration) -> Finished {
         }
         thread::sleep(GLANCE);
     };
-    Finished { status, stdout: text(&out), stderr: text(&err) }
+    let finished = Finished { status, stdout: text(&out), stderr: text(&err) };
+    schema::check(command, &finished);
+    finished
 }
 
 /// A program that runs beside the test. It ends when this is dropped, also when the test fails.

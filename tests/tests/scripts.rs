@@ -55,7 +55,7 @@ fn every_script_plays_on_an_image_and_a_mismatch_is_shown() {
     let wrong = folder.path().join("wrong.apdu");
     fs::write(&wrong, "reset\n> 00A4000C 023F00\n< 9000\n> 00A40004 02FFFF\n< 6A83\n").unwrap();
     let played = play(&[wrong]);
-    assert_eq!(played.code(), Some(1));
+    assert_eq!(played.code(), Some(3));
     let shown = format!("{}{}", played.stdout, played.stderr);
     assert!(shown.contains("6A82") && shown.contains("6A83") && shown.contains('4'), "{shown}");
 }

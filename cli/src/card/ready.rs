@@ -41,6 +41,11 @@ impl ReadyCard {
         let known = self.reader.as_deref().or(self.socket.as_deref()).or(self.slot.as_deref());
         known.unwrap_or("no reader")
     }
+
+    /// The same after a word that fits.
+    pub(super) fn at_place(&self) -> String {
+        format!("{} {}", if self.socket.is_some() { "at" } else { "in" }, self.place())
+    }
 }
 
 /// The cards of a process that runs them.
@@ -64,7 +69,7 @@ impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, card) in self.cards.iter().enumerate() {
             let before = if number == 0 { "ready: " } else { ", " };
-            write!(f, "{before}{} in {}", card.image.display(), card.place())?;
+            write!(f, "{before}{} {}", card.image.display(), card.at_place())?;
         }
         write!(f, " (process {})", self.pid)
     }

@@ -110,7 +110,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let outcome = coordinator::run(arguments, context, parent.as_mut());
     if let (Some(parent), Err(failure)) = (&mut parent, &outcome) {
         let row = failure.exit().row();
-        let line = if let Failure::Because(cause) = failure { cause.to_string() } else { row.meaning.to_owned() };
+        let line = if let Failure::Because(cause) = failure {
+            cause.to_string()
+        } else {
+            format!("the command {}", row.meaning)
+        };
         parent.tell(&Word::Failed { exit_code: row.code, line });
     }
     outcome

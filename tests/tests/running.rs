@@ -1,0 +1,249 @@
+//! `vuicc card run` in the background, behind sockets, with a ready file: when others may use the card, how it ends, and what
+//! keeps it from running.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use apdu::Transport;
+use reader_bridge::PcscReader;
+use reader_bridge::pcsc_reader::list_readers;
+use reader_bridge::socket::SocketCard;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use vuicc_tests::peer;
+use vuicc_tests::process::{Finished, Process, run};
+use vuicc_tests::reader::{Reader, beside_private_reader, beside_private_readers};
+use vuicc_tests::vuicc::{Card, command, json_lines};
+
+const SELECT_MF: &[u8] = &[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00];
+
+/// `vuicc` with its state in `folder`.
+fn vuicc(folder: &Path, arguments: &[&str]) -> Finished {
+    run(command(&folder.join("state"), []).args(arguments).current_dir(folder))
+}
+
+fn path(card: &Card) -> &str {
+    card.image().to_str().unwrap()
+}
+
+/// The object `ready` of `card run --detach --json`.
+fn detached(folder: &Path, arguments: &[&str]) -> Value {
+    let finished = vuicc(folder, &[&["--json", "card", "run", "--detach"], arguments].concat()).success();
+    json_lines(&finished).pop().unwrap()["ready"].take()
+}
+
+fn error(finished: &Finished) -> Value {
+    json_lines(finished).pop().unwrap()["error"].take()
+}
+
+/// When the command returns, the card is there for any client; when eject returns, it is gone. Again and again.
+#[test]
+fn a_card_in_the_background_is_ready_at_once_and_gone_at_once() {
+    beside_private_reader(|reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Card::new(folder.path(), &[]);
+        let ready_file = folder.path().join("ready.json");
+        // One that a killed process left is no sign of anything.
+        fs::write(&ready_file, "old").unwrap();
+        let lpac = peer::named_by("LPAC", "lpac");
+        let opensc_tool = peer::debian("opensc-tool", "opensc");
+        for round in 0..20 {
+            let ready = detached(folder.path(), &[path(&card), "--ready-file", ready_file.to_str().unwrap()]);
+            let written: Value = serde_json::from_slice(&fs::read(&ready_file).unwrap()).unwrap();
+            assert_eq!(ready, written);
+            let entry = &ready["cards"][0];
+            assert_eq!((entry["reader"].as_str(), entry["eid"].as_str()), (Some(Reader::FIRST), Some(card.eid())));
+            assert_eq!(entry["slot"].as_str(), Some(reader.slot(0).as_str()));
+            if let Some(lpac) = &lpac {
+                let told =
+                    run(Command::new(lpac).args(["chip", "info"]).env("LPAC_APDU", "pcsc").env("LPAC_HTTP", "curl"));
+                assert!(told.stdout.contains(card.eid()), "round {round}: {told:#?}");
+            } else if let Some(opensc_tool) = &opensc_tool {
+                let _ = run(Command::new(opensc_tool).args(["--reader", "0", "--atr"])).success();
+            } else {
+                let mut host = PcscReader::connect(Reader::FIRST).unwrap();
+                assert_eq!(host.transmit(SELECT_MF).unwrap(), [0x90, 0x00], "round {round}");
+            }
+            let gone = vuicc(folder.path(), &["--json", "card", "eject", path(&card)]).success();
+            assert_eq!(json_lines(&gone)[0]["reader"].as_str(), Some(Reader::FIRST));
+            assert!(!ready_file.exists() && list_readers().unwrap().iter().all(|reader| reader.card.is_none()));
+        }
+        assert_eq!(error(&vuicc(folder.path(), &["--json", "card", "eject", path(&card)]))["exit_code"], 4);
+    });
+}
+
+/// Several processes insert cards at the same moment, and each knows its own reader.
+#[test]
+fn cards_inserted_at_once_know_their_readers() {
+    beside_private_readers(2, |reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let cards: Vec<_> = (0..4).map(|_| Card::new(folder.path(), &[])).collect();
+        let named = thread::scope(|scope| {
+            let start = |(slot, card)| {
+                let (slot, folder) = (reader.slot(slot), folder.path());
+                scope.spawn(move || detached(folder, &[path(card), "--reader", &slot])["cards"][0]["reader"].take())
+            };
+            let started: Vec<_> = (0..).zip(&cards).map(start).collect();
+            started.into_iter().map(|started| started.join().unwrap()).collect::<Vec<_>>()
+        });
+        let expected: Vec<_> = (0..4).map(Reader::name).collect();
+        assert_eq!(named, expected);
+        let several = vuicc(folder.path(), &["card", "eject"]);
+        assert!(several.code() == Some(2) && several.stderr.contains("--all"), "{several:#?}");
+        let _ = vuicc(folder.path(), &["card", "eject", "--all"]).success();
+        let _ = vuicc(folder.path(), &["reader", "wait", "--gone", "--timeout", "0"]).success();
+        let none = vuicc(folder.path(), &["--json", "reader", "wait", "--timeout", "0"]);
+        assert_eq!((none.code(), error(&none)["code"].as_str()), (Some(7), Some("timeout")), "{none:#?}");
+    });
+}
+
+/// Without PC/SC: any command, one client after the other; what is no client is sent away.
+#[test]
+fn a_card_behind_a_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tcp, unix) = (Card::new(folder.path(), &[]), Card::new(folder.path(), &[]));
+    let ready = detached(folder.path(), &[path(&tcp), path(&unix), "--listen", "0", "--listen", "unix:card.sock"]);
+    let address = |card: usize| ready["cards"][card]["socket"].as_str().unwrap().to_owned();
+    assert!(address(0).starts_with("tcp:127.0.0.1:") && !address(0).ends_with(":0"), "{ready}");
+    for (number, card) in [&tcp, &unix].into_iter().enumerate() {
+        let info = vuicc(folder.path(), &["--json", "lpa", "chip", "info", "--reader", &address(number)]).success();
+        assert_eq!(json_lines(&info)[0]["eid"].as_str(), Some(card.eid()));
+    }
+    let socket = address(0);
+    let at = socket.strip_prefix("tcp:").unwrap();
+    let long = vec![0xFF; 70_000];
+    for hostile in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], &[0, 0], &[0, 5, 0, 0xA4, 0, 4, 0], &long] {
+        let mut stream = TcpStream::connect(at).unwrap();
+        // The other end may be closed before all is sent.
+        let _ = stream.write_all(hostile);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        assert_eq!(stream.read(&mut [0]).unwrap_or_default(), 0, "{hostile:02X?}");
+    }
+    let mut first = SocketCard::connect(&socket.parse().unwrap()).unwrap();
+    assert_eq!(first.transmit(SELECT_MF).unwrap(), [0x90, 0x00]);
+    let second = {
+        let socket = socket.clone();
+        thread::spawn(move || SocketCard::connect(&socket.parse().unwrap()).unwrap().transmit(SELECT_MF))
+    };
+    assert_eq!(first.transmit(SELECT_MF).unwrap(), [0x90, 0x00], "its turn lasts as long as it likes");
+    assert!(!first.reset().unwrap().is_empty() && !first.warm_reset().unwrap().is_empty());
+    drop(first);
+    assert_eq!(second.join().unwrap().unwrap(), [0x90, 0x00]);
+    let _ = vuicc(folder.path(), &["card", "eject", path(&unix)]).success();
+    assert!(!folder.path().join("card.sock").exists());
+    let gone = vuicc(folder.path(), &["--json", "lpa", "chip", "info", "--reader", &socket]);
+    let told = error(&gone);
+    assert_eq!((gone.code(), told["code"].as_str()), (Some(4), Some("card")), "{gone:#?}");
+    assert!(told["help"].as_str().unwrap().contains("--listen"), "{told}");
+}
+
+/// What keeps a card from running is told by the command that was typed, with its exit code.
+#[test]
+fn what_keeps_a_card_from_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let image = path(&card);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    fs::write(folder.path().join("a-file"), "").unwrap();
+    for (arguments, code, words) in [
+        (&["nothing.img"][..], 4, "no card image here"),
+        (&["a-file"], 5, "not a card image"),
+        (&[image, "--listen", &taken], 1, "take another port"),
+        (&[image, "--listen", "unix:a-file"], 1, "take another path"),
+        (&[image, "--listen", "0", "--listen", "0"], 2, "once for each image"),
+        (&[image, "--reader", "127.0.0.1:1", "--timeout", "0"], 7, "found no reader at 127.0.0.1:1"),
+        (&[image, "--listen", "0", "--ready-file", "no/folder"], 1, "no folder"),
+        (&[image, "--listen", "0", "--ready-file", "."], 1, "ready file"),
+    ] {
+        for detach in [&[][..], &["--detach"]] {
+            let refused = vuicc(folder.path(), &[&["--json", "card", "run"], arguments, detach].concat());
+            let told = error(&refused);
+            assert_eq!(refused.code(), Some(code), "{refused:#?}");
+            assert!(told["message"].as_str().unwrap().contains(words), "{arguments:?} {detach:?}: {told}");
+            assert_eq!(refused.stderr.lines().filter(|line| line.starts_with("vuicc: ")).count(), 1, "{refused:#?}");
+        }
+    }
+    assert_eq!(vuicc(folder.path(), &["card", "eject", "--all"]).success().stdout, "no card is running\n");
+}
+
+/// The reader goes away: the ready file goes too, and comes back with the reader; without one the card gives up.
+#[test]
+fn a_reader_that_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let ready_file = folder.path().join("ready.json");
+    let slot = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = slot.local_addr().unwrap().to_string();
+    let mut run =
+        command(&folder.path().join("state"), ["--json", "card", "run", "--timeout", "2", "--reader", &address]);
+    let mut run = Process::start(run.arg(card.image()).arg("--ready-file").arg(&ready_file), folder.path());
+    let power = || {
+        let (mut reader, _) = slot.accept().unwrap();
+        reader.write_all(&[0, 1, 1, 0, 1, 4]).unwrap();
+        let mut atr = [0; 3];
+        reader.read_exact(&mut atr).unwrap();
+        assert_eq!(atr[2], 0x3B);
+        reader
+    };
+    for _ in 0..2 {
+        let reader = power();
+        run.wait_until("the ready file", |_| ready_file.exists());
+        drop(reader);
+        run.wait_until("the ready file is gone", |_| !ready_file.exists());
+    }
+    drop(slot);
+    let ended = run.wait_for_end();
+    assert!(ended.code() == Some(4) && run.log().contains("lost its reader at"), "{ended}: {}", run.log());
+}
+
+/// A process that got the number of one that ran a card is left alone, whatever a record says.
+#[test]
+fn a_recycled_process_number_is_not_signalled() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let mut other = Process::start(Command::new("sleep").arg("1000"), folder.path());
+    let records = folder.path().join("state/run");
+    fs::create_dir_all(&records).unwrap();
+    let record = records.join(format!("{}.json", other.id()));
+    let text = format!(
+        r#"{{"began":1,"pid":{},"version":"0","cards":[{{"image":"{}","eid":null,"atr":"3B00","reader":null,"slot":null,"socket":null}}]}}"#,
+        other.id(),
+        path(&card)
+    );
+    fs::write(&record, text).unwrap();
+    let refused = vuicc(folder.path(), &["card", "eject", path(&card)]);
+    assert!(refused.code() == Some(4) && refused.stderr.contains("is not running"), "{refused:#?}");
+    assert!(!record.exists());
+    other.wait_until("nothing", |_| true);
+}
+
+/// Ctrl-C while the command waits for the reader: nothing stays behind.
+#[test]
+fn a_process_whose_command_is_gone_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    // It accepts, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let mut start = command(&folder.path().join("state"), ["card", "run", "--detach", "--reader", &address]);
+    let start = Process::start(start.arg(card.image()), folder.path());
+    let (_reader, _) = silent.accept().unwrap();
+    let records = || fs::read_dir(folder.path().join("state/run")).unwrap().filter_map(Result::ok);
+    let record =
+        records().map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    kill_process(Pid::from_raw(i32::try_from(start.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    while record.exists() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    // The image is free again.
+    let _ = vuicc(folder.path(), &["--json", "card", "run", path(&card), "--listen", "0", "--detach"]).success();
+    let _ = vuicc(folder.path(), &["card", "eject"]).success();
+}
