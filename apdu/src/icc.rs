@@ -1,5 +1,7 @@
 //! The card, seen from its contacts.
 
+use core::time::Duration;
+
 /// An integrated circuit card: what a reader can do to it, and nothing more.
 ///
 /// The emulated card implements this; whatever drives a card (the virtual reader, an in-process host) needs only this.
@@ -18,5 +20,12 @@ pub trait Icc {
     fn atr(&self) -> Vec<u8>;
 
     /// Carries one command APDU to the card and appends its response APDU (data, SW1, SW2) to `response`.
+    ///
+    /// Nothing appended is silence: the card has no power, or does not answer.
     fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>);
+
+    /// How long the last response is to be held back, asked once after each. A card knows no clock: who drives it waits.
+    fn delay(&mut self) -> Duration {
+        Duration::ZERO
+    }
 }

@@ -5,6 +5,7 @@ use crate::card_profile::CardProfile;
 use crate::cat::{Conflict, Event, NotQueued, ProactiveCommand, Registered, Registration, TerminalResponse};
 use crate::channel::Channel;
 use crate::domain::{self, ApplicationRecord, DomainImage, Memory, OutOfMemory, Port, Privileges};
+use crate::fault::When;
 use crate::fs::{
     Authority, Effects, FileId, FileKind, FileNumber, FileSession, KeyReference, Pins, Route, Seat, Structure,
     content_of,
@@ -195,6 +196,20 @@ impl<'n> Context<'_, 'n> {
     pub fn items(&self, range: core::ops::RangeInclusive<u16>) -> Vec<u16> {
         let keys = self.data_key(*range.start())..=self.data_key(*range.end());
         self.nvm.keys(keys).into_iter().filter_map(|key| u16::try_from(key.index() & 0xFFFF).ok()).collect()
+    }
+
+    /// The AID it is registered under.
+    pub const fn aid(&self) -> Aid {
+        self.record.aid
+    }
+
+    /// Whether something is ordered to go wrong at a point of this application, which has a number of its own: the code that it
+    /// is to answer with. See [`fault`](crate::fault).
+    ///
+    /// # Errors
+    /// The status word that it is to refuse with; where the card is to fall silent, any.
+    pub fn fault(&mut self, point: u32, when: When) -> Result<Option<i64>, StatusWord> {
+        self.nvm.faults().map_or(Ok(None), |faults| faults.at(point, when))
     }
 
     /// Makes the writes so far permanent at once, for what must not be undone by cutting the power.

@@ -5,6 +5,7 @@ use crate::application::{Application, Context, Factory};
 use crate::card_profile::CardProfile;
 use crate::channel::Channel;
 use crate::domain::{self, ApplicationRecord, DomainImage, Port};
+use crate::fault::FaultyNvm;
 use crate::fs::{Authority, Effects, FileSession, Handler, Seat, content_of};
 use crate::id::{ApplicationId, ApplicationKind, DomainId};
 use crate::kernel::{Change, Kernel};
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 /// An emulated card: operating system, memory and applications.
 pub struct Card {
     pub(crate) profile: CardProfile,
-    pub(crate) nvm: Box<dyn Nvm>,
+    pub(crate) nvm: FaultyNvm,
     entropy: Box<dyn Entropy>,
     factory: Factory,
     pub(crate) kernel: Kernel,
@@ -43,7 +44,7 @@ impl Card {
     ) -> Self {
         Self {
             profile,
-            nvm,
+            nvm: FaultyNvm::new(nvm),
             entropy,
             factory: Box::new(factory),
             kernel: Kernel::new(),
@@ -86,7 +87,17 @@ impl Card {
     }
 
     /// [`transmit`](Self::transmit) into the caller's buffer, which is appended to.
+    ///
+    /// A card with [faults](crate::fault) may append nothing: it is silent.
     pub fn transmit_into(&mut self, command: &[u8], out: &mut Vec<u8>) {
+        if self.is_undisturbed() {
+            self.carry_out(command, out);
+        } else {
+            self.carry_out_disturbed(command, out);
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, command: &[u8], out: &mut Vec<u8>) {
         let outcome = match Command::parse(command) {
             Ok(command) => self.dispatch(&command),
             Err(reason) => Err(StatusWord::from(reason)),
@@ -105,6 +116,7 @@ impl Card {
     ///
     /// A cold and a warm reset are the same to the operating system.
     pub fn reset(&mut self) -> Vec<u8> {
+        self.nvm.restart();
         self.kernel = Kernel::new();
         self.slots.clear();
         self.runtimes.clear();
@@ -129,12 +141,12 @@ impl Card {
 
     /// The memory, to look at.
     pub fn nvm(&self) -> &dyn Nvm {
-        &*self.nvm
+        self.nvm.inner()
     }
 
     /// Takes the card apart; what remains is its memory.
     pub fn into_nvm(self) -> Box<dyn Nvm> {
-        self.nvm
+        self.nvm.into_inner()
     }
 
     fn dispatch(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
@@ -263,7 +275,7 @@ impl Card {
         let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
         let domain = self.kernel.tree_domain;
         let kernel = &mut self.kernel;
-        let mut nvm = Transaction::new(&mut *self.nvm);
+        let mut nvm = Transaction::new(&mut self.nvm);
         let mut session = FileSession {
             nvm: &mut nvm,
             tree: &mut kernel.tree,
@@ -289,7 +301,7 @@ impl Card {
         } else if let Err(NvmError) = nvm.commit() {
             outcome = Err(StatusWord::MEMORY_PROBLEM);
         } else {
-            let nvm = Transaction::new(&mut *self.nvm);
+            let nvm = Transaction::new(&mut self.nvm);
             self.kernel.take_effect(number, effects, |file| content_of(&nvm, domain, file));
         }
         outcome
@@ -306,7 +318,7 @@ impl Card {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id).ok_or(StatusWord::FILE_NOT_FOUND)?;
         let Some(application) = &mut slot.application else { return Err(StatusWord::CONDITIONS_NOT_SATISFIED) };
         let mut cx = Context {
-            nvm: Transaction::new(&mut *self.nvm),
+            nvm: Transaction::new(&mut self.nvm),
             kernel: &mut self.kernel,
             entropy: &mut *self.entropy,
             profile: &self.profile,
@@ -329,7 +341,7 @@ impl Card {
         let reload = core::mem::take(&mut self.kernel.reload);
         if core::mem::take(&mut self.kernel.tree_ahead) && value.is_err() {
             // The access rules and life cycles that the files have only in working memory go away with the writes.
-            self.kernel.tree = domain::load_tree(&Transaction::new(&mut *self.nvm), self.kernel.tree_domain);
+            self.kernel.tree = domain::load_tree(&Transaction::new(&mut self.nvm), self.kernel.tree_domain);
         }
         if value.is_ok() {
             if reload {
@@ -386,7 +398,7 @@ impl Card {
         if let Some(runtime) = (self.runtime_factory)(domain) {
             self.runtimes.insert(domain, runtime);
         }
-        let records = domain::load_applications(&Transaction::new(&mut *self.nvm), domain);
+        let records = domain::load_applications(&Transaction::new(&mut self.nvm), domain);
         let ids: Vec<ApplicationId> = records.iter().map(|(id, _)| *id).collect();
         for (id, record) in records {
             let application = (self.factory)(record.kind);
@@ -412,7 +424,7 @@ impl Card {
     /// Loads the active domain's files and applications; without one, the platform's files.
     fn load_active(&mut self) {
         let (active, tree) = {
-            let nvm = Transaction::new(&mut *self.nvm);
+            let nvm = Transaction::new(&mut self.nvm);
             let active = domain::active(&nvm, Port::FIRST);
             (active, domain::load_tree(&nvm, active.unwrap_or(DomainId::PLATFORM)))
         };
@@ -456,12 +468,21 @@ impl Card {
         match (command.p1, command.p2) {
             (OPEN | CLOSE, 0..=19) if !command.data.is_empty() => Err(StatusWord::WRONG_LENGTH),
             (OPEN, asked @ 0..=19) => {
+                if self.profile.channels <= 1 {
+                    return Err(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED);
+                }
                 let channel = match origin {
                     0 => Channel::default(),
                     _ => self.kernel.channel(origin)?.opened_from(),
                 };
                 let number = match asked {
-                    0 => self.kernel.free_channel().ok_or(StatusWord::FUNCTION_NOT_SUPPORTED)?,
+                    0 => {
+                        let free = self.kernel.free_channel().filter(|free| *free < self.profile.channels);
+                        free.ok_or(StatusWord::FUNCTION_NOT_SUPPORTED)?
+                    }
+                    beyond if beyond >= self.profile.channels => {
+                        return Err(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED);
+                    }
                     taken if self.kernel.is_open(taken) => return Err(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED),
                     free => free,
                 };
@@ -571,6 +592,10 @@ impl Icc for Card {
 
     fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
         self.transmit_into(command, response);
+    }
+
+    fn delay(&mut self) -> core::time::Duration {
+        self.take_delay()
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a card is made with.
 
+use crate::channel::CHANNELS;
+use apdu::Aid;
+
 /// What a card is before anything is installed on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardProfile {
@@ -9,6 +12,10 @@ pub struct CardProfile {
     pub non_volatile_memory: usize,
     /// Bytes of working memory the card reports as free.
     pub volatile_memory: usize,
+    /// Logical channels, the basic one included, 1 to 20. With 1 there are no others: `6881`.
+    pub channels: u8,
+    /// Further names of applications: what a terminal may select, and the AID that the application is registered under.
+    pub further_names: Vec<(Aid, Aid)>,
 }
 
 impl Default for CardProfile {
@@ -24,7 +31,7 @@ impl Default for CardProfile {
             // TCK: everything from T0 on XORs to zero.
             *check = rest.iter().skip(1).fold(0, |sum, byte| sum ^ byte);
         }
-        Self { atr, non_volatile_memory: 512 * 1024, volatile_memory: 9_241 }
+        Self { atr, non_volatile_memory: 512 * 1024, volatile_memory: 9_241, channels: CHANNELS, further_names: Vec::new() }
     }
 }
 

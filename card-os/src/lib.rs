@@ -29,6 +29,7 @@ mod card_profile;
 mod cat;
 mod channel;
 mod domain;
+pub mod fault;
 pub mod fs;
 mod id;
 mod kernel;

@@ -5,7 +5,7 @@ use crate::channel::Channel;
 use crate::domain::ApplicationRecord;
 use crate::fs::{FileNumber, Place, Route, after_select, by, wants_answer};
 use crate::id::ApplicationId;
-use apdu::{Command, Response, StatusWord};
+use apdu::{Aid, Command, Response, StatusWord};
 
 /// P2, bits 2 and 1: which of several applications.
 const OCCURRENCE: u8 = 0x03;
@@ -51,9 +51,7 @@ impl Card {
         if command.data.len() > 16 {
             return Err(StatusWord::LC_INCONSISTENT_WITH_P1_P2);
         }
-        let named = self.slots.iter().filter(|slot| slot.record.aid.matches(command.data));
-        let matching: Vec<ApplicationId> =
-            named.filter(|slot| self.is_selectable(&slot.record)).map(|slot| slot.id).collect();
+        let matching = self.selectable(command.data);
         let at = previous.and_then(|application| matching.iter().position(|id| *id == application));
         let chosen = match command.p2 & OCCURRENCE {
             0x00 => at.and_then(|at| matching.get(at)).or(matching.first()),
@@ -118,6 +116,22 @@ impl Card {
             status::NOTHING => Ok(Response::done()),
             _ => Err(StatusWord::WRONG_P1_P2),
         }
+    }
+
+    /// The applications that a name selects: by their AID, else by a further name.
+    fn selectable(&self, name: &[u8]) -> Vec<ApplicationId> {
+        let called = |is_called: &dyn Fn(&Aid) -> bool| -> Vec<ApplicationId> {
+            let called = self.slots.iter().filter(|slot| is_called(&slot.record.aid));
+            called.filter(|slot| self.is_selectable(&slot.record)).map(|slot| slot.id).collect()
+        };
+        let by_aid = called(&|aid| aid.matches(name));
+        let mut further = self.profile.further_names.iter().filter(|(further, _)| further.matches(name));
+        if by_aid.is_empty()
+            && let Some((_, registered)) = further.next()
+        {
+            return called(&|aid| aid == registered);
+        }
+        by_aid
     }
 
     fn df_fcp(&mut self, command: &Command<'_>, df: &Place) -> Result<Vec<u8>, StatusWord> {

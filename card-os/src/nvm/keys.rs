@@ -22,6 +22,8 @@ pub enum Partition {
     LoadFile = 0x09,
     /// The heap that a domain's applications share; index: as its runtime divides it.
     Heap = 0x0A,
+    /// One fault that is ordered for the card; index: its number.
+    Fault = 0x0B,
 }
 
 /// Address of one value: partition, domain, index.
@@ -124,6 +126,7 @@ mod tests {
             Partition::Registry,
             Partition::LoadFile,
             Partition::Heap,
+            Partition::Fault,
         ];
         let mut last = None;
         for partition in partitions {

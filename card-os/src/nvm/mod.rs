@@ -7,6 +7,7 @@ pub use keys::{Key, Partition};
 pub(crate) use keys::{data_index, pin_index, registry, system};
 pub use memory::MemoryNvm;
 
+use crate::fault::Faults;
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
@@ -66,6 +67,11 @@ pub trait Nvm: Send {
 
     /// Bytes in use, keys and values.
     fn used(&self) -> usize;
+
+    /// The faults ordered for the card, where this memory lets them strike; a plain memory does not.
+    fn faults(&mut self) -> Option<&mut Faults> {
+        None
+    }
 }
 
 /// Reads that see the writes made so far, and writes that happen together or not at all.
@@ -150,6 +156,10 @@ impl<'a> Transaction<'a> {
         // After a checkpoint nothing from before the savepoint is pending any more.
         let keep = if savepoint.checkpoints == self.checkpoints { savepoint.pending } else { 0 };
         self.pending.truncate(keep);
+    }
+
+    pub(crate) fn faults(&mut self) -> Option<&mut Faults> {
+        self.nvm.faults()
     }
 
     /// Makes all writes permanent.

@@ -193,6 +193,10 @@ impl<T: Icc, O: Observer> Icc for Tracer<T, O> {
         let response = response.get(before..).unwrap_or_default();
         self.observer.observe(Event::Exchange { command, response, took: start.elapsed() });
     }
+
+    fn delay(&mut self) -> Duration {
+        self.inner.delay()
+    }
 }
 
 #[cfg(test)]
