@@ -23,8 +23,10 @@
 //! All of them are in [`FUNCTIONS`].
 
 pub(crate) mod function;
+mod refusal;
 
 pub use function::Es10Function;
+pub use refusal::{LOAD_BOUND_PROFILE_PACKAGE, RESULT_CODES, ResultCodes};
 
 use apdu::tlv::Tag;
 use rasn::types::Class;
