@@ -78,6 +78,9 @@ fn nvm_with(profiles: &[([u8; 10], &[u8])]) -> MemoryNvm {
         Preloaded { metadata, ci: [1; 20].into() }
     };
     let isd_r = Personalisation {
+        aid: applets::isd_r::AID,
+        first_sequence_number: 1,
+        behaviour: applets::isd_r::Behaviour::default(),
         eid,
         info,
         rat: GetRatResponse::default(),
@@ -88,7 +91,7 @@ fn nvm_with(profiles: &[([u8; 10], &[u8])]) -> MemoryNvm {
     };
     let mut platform = files(None);
     platform.add_application(isd_r.new_application().unwrap());
-    platform.add_application(applets::ecasd::new_application(&eid));
+    platform.add_application(applets::ecasd::new_application(&eid, applets::ecasd::EidForm::Object));
     let mut nvm = MemoryNvm::default();
     Card::format(&mut nvm, platform, profiles.iter().map(|(iccid, _)| files(Some(*iccid))).collect(), None).unwrap();
     nvm

@@ -366,6 +366,12 @@ impl<'n> Context<'_, 'n> {
         self.kernel.toolkit.push(self.application, command)
     }
 
+    /// [`proactive`](Self::proactive), whatever the terminal announced: a card in the field may do that.
+    pub fn proactive_unannounced(&mut self, command: ProactiveCommand) -> Result<(), NotQueued> {
+        self.kernel.before_change();
+        self.kernel.toolkit.push_unannounced(self.application, command)
+    }
+
     /// Says what envelopes the application wants, in the place of what it said before. It lasts as long as the
     /// application is loaded; [`Application::start`] is where it belongs.
     pub fn register(&mut self, registration: Registration) -> Result<Registered, Conflict> {

@@ -16,16 +16,31 @@ pub const AID: Aid = rsp::ids::AID_ECASD;
 /// GET DATA tag of the EID.
 const EID: u16 = 0x005A;
 
-/// What GET DATA answers for the EID: the data object, as for every other BER-TLV tag (GlobalPlatform §11.3). Cards in the field
-/// differ, some answer the 16 octets bare; a card that is to look like one of those leaves the header out here.
-fn eid_object(eid: &[u8]) -> Vec<u8> {
+/// In which form GET DATA answers the EID. Cards in the field differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EidForm {
+    /// As a data object, like every other BER-TLV tag. GlobalPlatform §11.3.
+    #[default]
+    Object,
+    /// The 16 octets bare.
+    Bare,
+}
+
+/// Number of the value that is there if the EID comes bare.
+const BARE: u16 = 0x0001;
+
+/// What GET DATA answers for the EID.
+fn eid_object(eid: &[u8], form: EidForm) -> Vec<u8> {
+    if form == EidForm::Bare {
+        return eid.to_vec();
+    }
     let mut object = Writer::new();
     object.primitive(Tag(EID.into()), eid);
     object.into_bytes()
 }
 
 /// ECASD, to be installed in the platform domain.
-pub fn new_application(eid: &Eid) -> NewApplication {
+pub fn new_application(eid: &Eid, form: EidForm) -> NewApplication {
     NewApplication {
         record: ApplicationRecord {
             aid: AID,
@@ -35,7 +50,7 @@ pub fn new_application(eid: &Eid) -> NewApplication {
             privileges: Privileges::NONE,
         },
         parameters: eid.octets().to_vec(),
-        data: Vec::new(),
+        data: if form == EidForm::Bare { vec![(BARE, Vec::new())] } else { Vec::new() },
     }
 }
 
@@ -51,7 +66,10 @@ impl Application for Ecasd {
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
         match (command.ins, command.p1_p2()) {
-            (Ins::GET_DATA, EID) => Ok(Response::ok(eid_object(cx.parameters()))),
+            (Ins::GET_DATA, EID) => {
+                let form = if cx.get(BARE).is_some() { EidForm::Bare } else { EidForm::Object };
+                Ok(Response::ok(eid_object(cx.parameters(), form)))
+            }
             (Ins::GET_DATA, _) => Err(StatusWord::REFERENCED_DATA_NOT_FOUND),
             _ => Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED),
         }

@@ -19,42 +19,41 @@ pub enum Refresh {
 
 /// Which requests to enable or disable a profile an eUICC carries out: by what they name it, and with which refreshFlag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Takes {
-    /// By ICCID, refreshFlag set.
-    pub iccid_with_refresh: bool,
-    /// By ICCID, refreshFlag not set.
-    pub iccid: bool,
-    /// By AID of the ISD-P, refreshFlag set.
-    pub aid_with_refresh: bool,
-    /// By AID of the ISD-P, refreshFlag not set.
-    pub aid: bool,
-}
+pub struct Takes(u8);
 
 impl Takes {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// By ICCID, refreshFlag set.
+    pub const ICCID_WITH_REFRESH: Self = Self(1);
+    /// By ICCID, refreshFlag not set.
+    pub const ICCID: Self = Self(2);
+    /// By AID of the ISD-P, refreshFlag set.
+    pub const AID_WITH_REFRESH: Self = Self(4);
+    /// By AID of the ISD-P, refreshFlag not set.
+    pub const AID: Self = Self(8);
     /// All of them, as SGP.22 wants it.
-    pub const ALL: Self = Self { iccid_with_refresh: true, iccid: true, aid_with_refresh: true, aid: true };
+    pub const ALL: Self = Self(15);
+
+    /// These and `others`.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether all of `others` are among these.
+    pub const fn contains(self, others: Self) -> bool {
+        others.0 & !self.0 == 0
+    }
 
     /// Whether a request is carried out.
     pub(super) const fn takes(self, identifier: &ProfileIdentifier, refresh: bool) -> bool {
-        match (identifier, refresh) {
-            (ProfileIdentifier::Iccid(_), true) => self.iccid_with_refresh,
-            (ProfileIdentifier::Iccid(_), false) => self.iccid,
-            (ProfileIdentifier::IsdpAid(_), true) => self.aid_with_refresh,
-            (ProfileIdentifier::IsdpAid(_), false) => self.aid,
-        }
-    }
-
-    const fn to_byte(self) -> u8 {
-        self.iccid_with_refresh as u8 | (self.iccid as u8) << 1 | (self.aid_with_refresh as u8) << 2 | (self.aid as u8) << 3
-    }
-
-    const fn from_byte(byte: u8) -> Self {
-        Self {
-            iccid_with_refresh: byte & 1 != 0,
-            iccid: byte & 2 != 0,
-            aid_with_refresh: byte & 4 != 0,
-            aid: byte & 8 != 0,
-        }
+        self.contains(match (identifier, refresh) {
+            (ProfileIdentifier::Iccid(_), true) => Self::ICCID_WITH_REFRESH,
+            (ProfileIdentifier::Iccid(_), false) => Self::ICCID,
+            (ProfileIdentifier::IsdpAid(_), true) => Self::AID_WITH_REFRESH,
+            (ProfileIdentifier::IsdpAid(_), false) => Self::AID,
+        })
     }
 }
 
@@ -134,8 +133,8 @@ impl Behaviour {
             (tag::LONGEST_NICKNAME, own.longest_nickname != standard.longest_nickname, length(own.longest_nickname)),
             (tag::REFRESH, own.refresh != standard.refresh, vec![refresh]),
             (tag::RESET_AFTER_CHANGE, own.reset_after_change, Vec::new()),
-            (tag::ENABLES, own.enables != standard.enables, vec![own.enables.to_byte()]),
-            (tag::DISABLES, own.disables != standard.disables, vec![own.disables.to_byte()]),
+            (tag::ENABLES, own.enables != standard.enables, vec![own.enables.0]),
+            (tag::DISABLES, own.disables != standard.disables, vec![own.disables.0]),
         ];
         let mut out = Writer::new();
         for (tag, _, value) in rows.iter().filter(|(_, differs, _)| *differs) {
@@ -169,8 +168,8 @@ impl Behaviour {
             _ => Refresh::Announced,
         };
         behaviour.reset_after_change = find(tag::RESET_AFTER_CHANGE).is_some();
-        behaviour.enables = byte(tag::ENABLES).map_or(Takes::ALL, Takes::from_byte);
-        behaviour.disables = byte(tag::DISABLES).map_or(Takes::ALL, Takes::from_byte);
+        behaviour.enables = byte(tag::ENABLES).map_or(Takes::ALL, Takes);
+        behaviour.disables = byte(tag::DISABLES).map_or(Takes::ALL, Takes);
         behaviour
     }
 }
@@ -181,7 +180,7 @@ mod tests {
 
     #[test]
     fn it_is_kept_whole_and_the_default_takes_nothing() {
-        assert_eq!(Behaviour::default().to_bytes(), []);
+        assert!(Behaviour::default().to_bytes().is_empty());
         assert_eq!(Behaviour::from_bytes(&[]), Behaviour::default());
         let odd = Behaviour {
             fci: Some(vec![0x6F, 0]),
@@ -191,12 +190,9 @@ mod tests {
             longest_nickname: 16,
             refresh: Refresh::Always,
             reset_after_change: true,
-            enables: Takes { iccid: true, ..Takes::from_byte(0) },
-            disables: Takes { aid_with_refresh: true, ..Takes::from_byte(0) },
+            enables: Takes::ICCID,
+            disables: Takes::AID_WITH_REFRESH.and(Takes::AID),
         };
         assert_eq!(Behaviour::from_bytes(&odd.to_bytes()), odd);
-        for byte in 0..16 {
-            assert_eq!(Takes::from_byte(byte).to_byte(), byte);
-        }
     }
 }

@@ -5,10 +5,11 @@
 use super::loading::{Failed, Loading, Outcome};
 use super::profiles::{self, ProfileRecord};
 use super::session::Session;
-use super::{IsdR, item, kept, notifications};
+use super::{IsdR, fault, item, kept, notifications};
 use crate::profile;
 use apdu::StatusWord;
 use card_os::Context;
+use crypto::provider::Provider;
 use rsp::Raw;
 use rsp::metadata::NotificationEvent;
 use rsp::notification::{
@@ -26,7 +27,7 @@ impl IsdR {
         let mut loading = match core::mem::take(&mut self.session) {
             Session::Prepared(server, prepared) => {
                 self.before.session = Some(Session::Prepared(server.clone(), prepared.clone()));
-                Box::new(Loading::new(server, prepared))
+                Box::new(Loading::new(server, prepared, self.behaviour.longest_segment))
             }
             Session::Loading(loading) => {
                 self.before.session = loading.copy().map(Session::Loading);
@@ -39,7 +40,7 @@ impl IsdR {
         };
         let outcome = match loading.outcome.take() {
             Some(outcome) => outcome,
-            None => match loading.take(piece, cx, &*self.provider) {
+            None => match take(&mut loading, piece, cx, &*self.provider)? {
                 Ok(None) => {
                     self.session = Session::Loading(loading);
                     return Ok(Vec::new());
@@ -53,6 +54,20 @@ impl IsdR {
         self.before.session.get_or_insert(Session::Loading(loading));
         answer
     }
+}
+
+/// Takes a piece, unless it is ordered to fail. A refusal leaves the package as it was.
+fn take(
+    loading: &mut Loading,
+    piece: &[u8],
+    cx: &mut Context<'_, '_>,
+    provider: &dyn Provider,
+) -> Result<Result<Option<Box<profile::Profile>>, Failed>, StatusWord> {
+    let command = loading.command();
+    Ok(match fault::at_command(command, cx)? {
+        Some(reason) => Err(Failed::new(command, reason)),
+        None => loading.take(piece, cx, provider),
+    })
 }
 
 /// Writes the outcome of a package, and makes the result for the LPA.

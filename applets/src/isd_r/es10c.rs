@@ -2,7 +2,7 @@
 
 use super::notifications::notify;
 use super::profiles::{self, Profile};
-use super::{IsdR, item, keys};
+use super::{IsdR, Refresh, item, keys};
 use apdu::StatusWord;
 use card_os::{Context, DomainId, Outcome, ProactiveCommand};
 use rsp::es10c::{
@@ -42,6 +42,9 @@ impl IsdR {
         cx: &mut Context<'_, '_>,
     ) -> Result<EnableProfileResponse, StatusWord> {
         has_right_size(&request.profile_identifier)?;
+        if !self.behaviour.enables.takes(&request.profile_identifier, request.refresh_flag) {
+            return Ok(EnableProfileResponse { enable_result: EnableProfileResult::UNDEFINED_ERROR });
+        }
         // The way back from a change that was put off: the LPA has heard `ok` to that, so that this makes sense to it.
         let target = profiles::find(cx, &request.profile_identifier);
         if target.is_some_and(|target| target.enabled && is_about_to_go(&target, cx)) {
@@ -89,7 +92,7 @@ impl IsdR {
                 }
             }
         }
-        if is_busy(request.refresh_flag, cx) { Err(EnableProfileResult::CAT_BUSY) } else { Ok(target) }
+        if self.is_busy(request.refresh_flag, cx) { Err(EnableProfileResult::CAT_BUSY) } else { Ok(target) }
     }
 
     /// ES10c.DisableProfile, SGP.22 §5.7.17.
@@ -99,6 +102,9 @@ impl IsdR {
         cx: &mut Context<'_, '_>,
     ) -> Result<DisableProfileResponse, StatusWord> {
         has_right_size(&request.profile_identifier)?;
+        if !self.behaviour.disables.takes(&request.profile_identifier, request.refresh_flag) {
+            return Ok(DisableProfileResponse { disable_result: DisableProfileResult::UNDEFINED_ERROR });
+        }
         let disable_result = match profiles::find(cx, &request.profile_identifier) {
             None => DisableProfileResult::ICCID_OR_AID_NOT_FOUND,
             // Its enabling was answered `ok` and put off: that is undone. The profile still enabled stays so: nobody
@@ -113,7 +119,7 @@ impl IsdR {
             }
             Some(target) if !target.enabled => DisableProfileResult::PROFILE_NOT_IN_ENABLED_STATE,
             Some(target) if target.has(PprIds::PPR1) => DisableProfileResult::DISALLOWED_BY_POLICY,
-            Some(_) if is_busy(request.refresh_flag, cx) => DisableProfileResult::CAT_BUSY,
+            Some(_) if self.is_busy(request.refresh_flag, cx) => DisableProfileResult::CAT_BUSY,
             Some(target) => {
                 // The operational profile that a test or provisioning profile displaced comes back.
                 let next = if target.is_operational() { None } else { displaced(cx) };
@@ -170,7 +176,7 @@ impl IsdR {
             && cx.get(item::DEFAULT_DP_ADDRESS) != cx.get(item::FACTORY_DP_ADDRESS);
         let reset_result = if doomed.is_empty() && !reset_address {
             ResetResult::NOTHING_TO_DELETE
-        } else if is_busy(true, cx) {
+        } else if self.is_busy(true, cx) {
             ResetResult::CAT_BUSY
         } else {
             let was_enabled = doomed.iter().any(|profile| profile.enabled);
@@ -219,6 +225,9 @@ impl IsdR {
     ) -> Result<SetNicknameResponse, StatusWord> {
         has_right_size(&ProfileIdentifier::Iccid(request.iccid.clone()))?;
         let nickname: &str = &request.profile_nickname;
+        if nickname.len() > self.behaviour.longest_nickname {
+            return Ok(SetNicknameResponse { set_nickname_result: SetNicknameResult::UNDEFINED_ERROR });
+        }
         let set_nickname_result = match profiles::by_iccid(cx, &request.iccid) {
             Some(mut profile) => {
                 profile.record.nickname = nickname.into();
@@ -230,13 +239,24 @@ impl IsdR {
         Ok(SetNicknameResponse { set_nickname_result })
     }
 
+    /// Whether a change of the enabled profile cannot begin: the REFRESH of another one is under way, or the terminal is busy
+    /// with a proactive command and this one would need one too.
+    fn is_busy(&self, refresh: bool, cx: &Context<'_, '_>) -> bool {
+        let needs_one = || profile_state_change(self.behaviour.refresh, cx).is_some();
+        change_under_way(cx).is_some() || (refresh && cx.toolkit_busy() && needs_one())
+    }
+
     /// Enables `target`, or no profile. With a REFRESH that the terminal carries out, the change waits for the terminal
     /// to start over; otherwise it is part of this command. One that was put off gives way to it.
     fn change(&mut self, target: Option<DomainId>, refresh: bool, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
         cx.remove(item::PENDING_CHANGE);
-        if refresh && let Some(command) = profile_state_change(cx) {
+        self.before.wants_reset = self.behaviour.reset_after_change;
+        if refresh && let Some(command) = profile_state_change(self.behaviour.refresh, cx) {
             PendingChange { target, is_put_off: false }.store(cx);
-            return Ok(cx.proactive(command)?);
+            return match self.behaviour.refresh {
+                Refresh::Always => Ok(cx.proactive_unannounced(command)?),
+                _ => Ok(cx.proactive(command)?),
+            };
         }
         switch(target, cx)
     }
@@ -309,17 +329,16 @@ impl PendingChange {
 
 /// The REFRESH by which this terminal is told that another profile is enabled: in the mode made for that, if TERMINAL
 /// PROFILE announces it, else as a reset. `None`: it announces neither, or there was none. TS 102 223 §5.2, §6.4.7.
-fn profile_state_change(cx: &Context<'_, '_>) -> Option<ProactiveCommand> {
+fn profile_state_change(refresh: Refresh, cx: &Context<'_, '_>) -> Option<ProactiveCommand> {
+    match refresh {
+        Refresh::Announced => {}
+        Refresh::Never => return None,
+        Refresh::Always => return Some(ProactiveCommand::refresh(ProactiveCommand::UICC_RESET)),
+    }
     [ProactiveCommand::EUICC_PROFILE_STATE_CHANGE, ProactiveCommand::UICC_RESET]
         .map(ProactiveCommand::refresh)
         .into_iter()
         .find(|command| cx.toolkit_supports(command))
-}
-
-/// Whether a change of the enabled profile cannot begin: the REFRESH of another one is under way, or the terminal is busy
-/// with a proactive command and this one would need one too.
-fn is_busy(refresh: bool, cx: &Context<'_, '_>) -> bool {
-    change_under_way(cx).is_some() || (refresh && cx.toolkit_busy() && profile_state_change(cx).is_some())
 }
 
 /// The change that comes when the terminal has carried out the REFRESH it was asked for. `ok` was answered to it: what

@@ -25,8 +25,6 @@ use rsp::rat::{Authorisation, GetRatResponse};
 use saip::EuiccResponse;
 use zeroize::Zeroizing;
 
-/// The longest segment taken. The specification says 1020 bytes; servers in the field send 1036.
-const LONGEST_SEGMENT: usize = 4096;
 /// Bytes the metadata may have; its largest part is an icon of 1024.
 const LONGEST_METADATA: usize = 4096;
 /// Bytes `DpProprietaryData` may have, its tag and length included. SGP.22 §5.5.2.
@@ -111,6 +109,7 @@ pub(super) struct Loading {
     pub(super) server: Box<Server>,
     pub(super) prepared: Box<Prepared>,
     at: At,
+    longest_segment: usize,
     /// Bytes of the package still to come, those of the element under way included.
     package_left: usize,
     /// The beginning of an element whose rest comes with the next piece.
@@ -164,11 +163,13 @@ impl Failed {
 }
 
 impl Loading {
-    pub(super) fn new(server: Box<Server>, prepared: Box<Prepared>) -> Self {
+    /// A package that has not begun. Its segments have no more than `longest_segment` octets.
+    pub(super) fn new(server: Box<Server>, prepared: Box<Prepared>, longest_segment: usize) -> Self {
         Self {
             server,
             prepared,
             at: At::Package,
+            longest_segment,
             package_left: 0,
             begun: Vec::new(),
             cuts_anywhere: false,
@@ -192,9 +193,14 @@ impl Loading {
             begun: self.begun.clone(),
             cuts_anywhere: self.cuts_anywhere,
             is_first_cut: self.is_first_cut,
-            ..Self::new(self.server.clone(), self.prepared.clone())
+            ..Self::new(self.server.clone(), self.prepared.clone(), self.longest_segment)
         };
         self.channel.is_none().then(|| Box::new(copy()))
+    }
+
+    /// The command that the next piece belongs to.
+    pub(super) fn command(&self) -> BppCommandId {
+        self.whose_fault().0
     }
 
     pub(super) fn is_within_element(&self) -> bool {
@@ -371,7 +377,7 @@ impl Loading {
         room: usize,
     ) -> Result<Option<&'p [u8]>, Failed> {
         let length = header.total_length();
-        let fits = length <= LONGEST_SEGMENT && length <= room && length <= self.package_left;
+        let fits = (tag == INITIALISE_SECURE_CHANNEL || length <= self.longest_segment) && length <= room && length <= self.package_left;
         if header.tag != tag || !fits {
             let (command, reason) = self.whose_fault();
             return Err(Failed::new(command, reason));

@@ -8,10 +8,12 @@
 
 #![expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "every ES10 function has the same shape")]
 
+mod behaviour;
 mod bpp;
 mod es10a;
 mod es10b;
 mod es10c;
+mod fault;
 mod item;
 mod kept;
 mod keys;
@@ -23,6 +25,8 @@ mod server;
 mod session;
 mod store_data;
 
+pub use behaviour::{Behaviour, Refresh, Takes};
+pub use fault::Point;
 pub use keys::{Certification, CertificationError};
 pub use personalisation::{Personalisation, Preloaded};
 
@@ -58,6 +62,9 @@ pub struct IsdR {
     chains: Chains,
     session: Session,
     before: Before,
+    behaviour: Behaviour,
+    /// The enabled profile has changed, and this card wants a reset before anything else.
+    wants_reset: bool,
 }
 
 /// What the command under way has changed, as it was before: restored if the command is rolled back, dropped when it is committed.
@@ -67,6 +74,8 @@ struct Before {
     chain: Option<(u8, Chain)>,
     /// The session that it has left or gone on with.
     session: Option<Session>,
+    /// It has changed the enabled profile, on a card that wants a reset then.
+    wants_reset: bool,
 }
 
 /// One ES10 function: from the command's octets to the response's.
@@ -116,6 +125,7 @@ fn answer<F: Es10Function<Response: Encode> + Decode>(
 impl Application for IsdR {
     /// A change of state that a REFRESH announced takes place at the latest now. SGP.22 §3.2.1.
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        self.behaviour = Behaviour::of(cx);
         self.shrink_notifications(cx);
         self.complete_pending_change(cx)
     }
@@ -123,12 +133,15 @@ impl Application for IsdR {
     fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         const ISDR_PROPRIETARY_APPLICATION_TEMPLATE: Tag = Tag(0xE0);
         const SVN: Tag = Tag(0x82);
+        if let Some(fci) = &self.behaviour.fci {
+            return Ok(fci.clone());
+        }
         let info = keys::euicc_info2_template(cx)?;
         let mut template = Writer::new();
         template.constructed(ISDR_PROPRIETARY_APPLICATION_TEMPLATE, |template| {
             template.primitive(SVN, &info.svn.octets());
         });
-        Ok(security_domain_fci(&AID, template.as_bytes()))
+        Ok(security_domain_fci(&cx.aid(), template.as_bytes()))
     }
 
     fn claims(&self, command: &Command<'_>) -> bool {
@@ -138,16 +151,19 @@ impl Application for IsdR {
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        if command.data.len() > usize::from(self.behaviour.longest_block) {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
         let Some(request) = self.chains.take(command)? else { return Ok(Response::done()) };
         let outcome = self.es10(&request, cx);
         self.before.chain = Chain::before(command, request).map(|chain| (command.class.channel(), chain));
-        outcome.map(Response::ok)
+        outcome
     }
 
     /// The host may send the same block again: the chain waits for it, the session is where it was. Only a block that is
     /// not the next one ends its chain.
     fn undone(&mut self, _: u8) {
-        let Before { chain, session } = core::mem::take(&mut self.before);
+        let Before { chain, session, .. } = core::mem::take(&mut self.before);
         if let Some((channel, chain)) = chain {
             self.chains.put_back(channel, chain);
         }
@@ -157,7 +173,7 @@ impl Application for IsdR {
     }
 
     fn committed(&mut self) {
-        self.before = Before::default();
+        self.wants_reset |= core::mem::take(&mut self.before).wants_reset;
     }
 
     fn interrupted(&mut self, channel: u8) {
@@ -184,7 +200,14 @@ impl Application for IsdR {
 impl IsdR {
     /// ISD-R, computing on curves by `provider`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, chains: Chains::default(), session: Session::default(), before: Before::default() }
+        Self {
+            provider,
+            chains: Chains::default(),
+            session: Session::default(),
+            before: Before::default(),
+            behaviour: Behaviour::default(),
+            wants_reset: false,
+        }
     }
 
     /// Leaves the session for another one; it is restored if the command is rolled back.
@@ -194,7 +217,10 @@ impl IsdR {
     }
 
     /// One ES10 command, or one piece of a bound profile package.
-    fn es10(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
+    fn es10(&mut self, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        if self.wants_reset {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
         let header = Header::parse(request).ok().flatten();
         // The rest of an element may begin like anything: only a function that is whole is one then.
         let may_be_function =
@@ -205,18 +231,32 @@ impl IsdR {
         // What is no function is a piece of the package that the session waits for, or a broken one: then the server
         // gets a signed result, and nothing may follow. SGP.22 §5.7.6 knows no other end of a package.
         if function.is_none() && self.session.expects_package() {
-            return self.load_bound_profile_package(request, cx);
+            if let Some(instead) = fault::before(fault::PACKAGE, request, cx)? {
+                return Ok(instead);
+            }
+            let answer = self.load_bound_profile_package(request, cx)?;
+            return Ok(fault::after(fault::PACKAGE, request, Response::ok(answer), cx));
         }
         let header = header.ok_or(StatusWord::WRONG_DATA)?;
         if loading::is_part_of_package(header.tag) {
             // No session that would take it.
             return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
-        let function = function.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+        let Some(function) = function else {
+            return if self.behaviour.unknown_tag.is_ok() {
+                Ok(self.behaviour.unknown_tag.into())
+            } else {
+                Err(self.behaviour.unknown_tag)
+            };
+        };
         if header.total_length() != request.len() {
             return Err(StatusWord::WRONG_DATA);
         }
-        function(self, request, cx)
+        if let Some(instead) = fault::before(header.tag, request, cx)? {
+            return Ok(instead);
+        }
+        let answer = function(self, request, cx)?;
+        Ok(fault::after(header.tag, request, Response::ok(answer), cx))
     }
 }
 

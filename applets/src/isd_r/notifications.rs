@@ -35,8 +35,10 @@ pub(super) fn metadata(
     }
 }
 
+/// Sequence number of the first notification, where the card was not made with another.
+pub(super) const FIRST: u64 = 1;
+
 fn next_sequence_number(cx: &Context<'_, '_>) -> u64 {
-    const FIRST: u64 = 1;
     let stored = cx.get(item::NEXT_SEQUENCE_NUMBER).and_then(|bytes| bytes.try_into().ok());
     stored.map_or(FIRST, u64::from_be_bytes)
 }

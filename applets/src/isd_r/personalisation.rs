@@ -1,7 +1,8 @@
 //! Making an ISD-R: what the EUM writes into an eUICC.
 
 use super::profiles::ProfileRecord;
-use super::{AID, Certification, item};
+use super::{Behaviour, Certification, item, notifications};
+use apdu::Aid;
 use card_os::{ApplicationRecord, DomainId, NewApplication, Privileges};
 use identities::Eid;
 use rsp::euicc_info::EuiccInfo2;
@@ -22,6 +23,12 @@ pub struct Personalisation {
     pub default_dp_address: Option<String>,
     /// Keys and certificates, preferred CI first. At most 16.
     pub certifications: Vec<Certification>,
+    /// The name it is selected by, [`AID`] unless the card is to look like one with another.
+    pub aid: Aid,
+    /// Sequence number of its first notification.
+    pub first_sequence_number: u64,
+    /// Where it differs from what SGP.22 asks for.
+    pub behaviour: Behaviour,
     /// Profiles that are there from the start: they become domains 1, 2, … in this order.
     pub profiles: Vec<Preloaded>,
 }
@@ -43,6 +50,9 @@ impl Personalisation {
             (item::RAT, rsp::encode(&self.rat)?),
             (item::ROOT_DS_ADDRESS, self.root_ds_address.clone().into_bytes()),
         ];
+        if self.first_sequence_number != notifications::FIRST {
+            data.push((item::NEXT_SEQUENCE_NUMBER, self.first_sequence_number.to_be_bytes().to_vec()));
+        }
         if let Some(address) = &self.default_dp_address {
             data.push((item::DEFAULT_DP_ADDRESS, address.clone().into_bytes()));
             data.push((item::FACTORY_DP_ADDRESS, address.clone().into_bytes()));
@@ -63,12 +73,12 @@ impl Personalisation {
             data.push((number, record.to_bytes()));
         }
         let record = ApplicationRecord {
-            aid: AID,
+            aid: self.aid,
             kind: crate::kind::ISD_R,
             adf: None,
             life_cycle: 0x0F,
             privileges: Privileges::MANAGE_DOMAINS,
         };
-        Ok(NewApplication { record, parameters: Vec::new(), data })
+        Ok(NewApplication { record, parameters: self.behaviour.to_bytes(), data })
     }
 }

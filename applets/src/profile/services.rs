@@ -73,7 +73,10 @@ pub(super) fn check(header: &ProfileHeader, capability: UiccCapability) -> Resul
         return Err((Status::UNSUPPORTED_PROFILE_VERSION, version));
     }
     for service in header.mandatory_services.iter() {
-        if !OFFERED.contains(&service) && !claimed(capability).any(|claimed| claimed == service) {
+        // A card may look like one that has less.
+        let announced = service.uicc_capability_bit().is_none_or(|bit| capability.contains(UiccCapability::bit(bit)));
+        let has = OFFERED.contains(&service) && announced;
+        if !has && !claimed(capability).any(|claimed| claimed == service) {
             let status =
                 if is_runtime(service) { Status::RUNTIME_NOT_SUPPORTED } else { Status::FEATURE_NOT_SUPPORTED };
             return Err((status, format!("mandatory service {service}")));

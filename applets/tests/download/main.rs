@@ -104,6 +104,9 @@ fn personalised_with(pkis: &[&Pki], info: EuiccInfo2) -> MemoryNvm {
         }
     };
     let isd_r = Personalisation {
+        aid: applets::isd_r::AID,
+        first_sequence_number: 1,
+        behaviour: applets::isd_r::Behaviour::default(),
         eid,
         info,
         rat: GetRatResponse::any_operator_with_consent(),

@@ -72,6 +72,11 @@ impl Toolkit {
         if !profile.supports(&command) {
             return Err(NotQueued::NotAnnounced);
         }
+        self.push_unannounced(owner, command)
+    }
+
+    /// Queues a command, whatever the terminal announced.
+    pub(crate) fn push_unannounced(&mut self, owner: ApplicationId, command: ProactiveCommand) -> Result<(), NotQueued> {
         if self.waiting.len() >= Self::ROOM {
             return Err(NotQueued::QueueFull);
         }
