@@ -69,6 +69,17 @@ impl Ins {
         matches!(self.0 & 0xF0, 0x60 | 0x90)
     }
 
+    /// The names in the table, in the order of their numbers.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(_, name)| *name)
+    }
+
+    /// The instruction of this name, in letters of any case, with underscores or spaces.
+    pub fn named(name: &str) -> Option<Self> {
+        let plain = name.replace(' ', "_");
+        NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(&plain)).map(|(value, _)| Self(*value))
+    }
+
     /// The command's name, if the table has one.
     pub fn name(self) -> Option<&'static str> {
         NAMES.iter().find(|(value, _)| *value == self.0).map(|(_, name)| *name)

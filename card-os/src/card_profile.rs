@@ -31,7 +31,13 @@ impl Default for CardProfile {
             // TCK: everything from T0 on XORs to zero.
             *check = rest.iter().skip(1).fold(0, |sum, byte| sum ^ byte);
         }
-        Self { atr, non_volatile_memory: 512 * 1024, volatile_memory: 9_241, channels: CHANNELS, further_names: Vec::new() }
+        Self {
+            atr,
+            non_volatile_memory: 512 * 1024,
+            volatile_memory: 9_241,
+            channels: CHANNELS,
+            further_names: Vec::new(),
+        }
     }
 }
 

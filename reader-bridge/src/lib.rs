@@ -2,10 +2,10 @@
 //!
 //! Host side: [`pcsc_reader`] is an [`apdu::Transport`] to any card in a reader, as [`apdu::InProcess`] is one to an emulated
 //! card in this process. Card side: [`vpcd`] puts an emulated card into a virtual reader,
-//! [`socket`] behind a socket. On either side [`trace`] watches
-//! and [`faults`] spoils what passes, by wrapping; [`script`] plays written dialogues on any card.
+//! [`socket`] behind a socket. On either side [`trace`] watches what passes, by wrapping; [`script`] plays written dialogues on
+//! any card.
 
-pub mod faults;
+mod held_back;
 pub mod pcsc_reader;
 mod reader_error;
 pub mod script;
@@ -16,5 +16,6 @@ pub mod vpcd;
 #[cfg(test)]
 mod testing;
 
+pub use held_back::HeldBack;
 pub use pcsc_reader::PcscReader;
 pub use reader_error::ReaderError;

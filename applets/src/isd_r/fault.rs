@@ -2,8 +2,8 @@
 
 use apdu::tlv::Tag;
 use apdu::{Response, StatusWord};
-use card_os::fault::{Place, When};
 use card_os::Context;
+use card_os::fault::{Place, When};
 use rsp::es10::{LOAD_BOUND_PROFILE_PACKAGE, ResultCodes};
 use rsp::notification::{BppCommandId, ErrorReason};
 

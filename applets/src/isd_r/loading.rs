@@ -377,7 +377,9 @@ impl Loading {
         room: usize,
     ) -> Result<Option<&'p [u8]>, Failed> {
         let length = header.total_length();
-        let fits = (tag == INITIALISE_SECURE_CHANNEL || length <= self.longest_segment) && length <= room && length <= self.package_left;
+        let fits = (tag == INITIALISE_SECURE_CHANNEL || length <= self.longest_segment)
+            && length <= room
+            && length <= self.package_left;
         if header.tag != tag || !fits {
             let (command, reason) = self.whose_fault();
             return Err(Failed::new(command, reason));

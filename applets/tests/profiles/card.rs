@@ -4,7 +4,6 @@ use apdu::{Response, StatusWord};
 use applets::profile::{Limits, interpret};
 use card_os::nvm::MemoryNvm;
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
-use rsp::euicc_info::UiccCapability;
 
 /// Where the card's random numbers come from in tests.
 struct Counting(u8);
@@ -19,11 +18,13 @@ impl Entropy for Counting {
 }
 
 /// What a profile may use here.
-pub(crate) const LIMITS: Limits = Limits { memory: 256 * 1024, test_profile: false, capability: UiccCapability::EMPTY };
+pub(crate) fn limits() -> Limits {
+    Limits { memory: 256 * 1024, test_profile: false, capability: applets::profile::uicc_capability() }
+}
 
 /// A card with the profile of a package as its only domain, powered.
 pub(crate) fn card(package: &[u8]) -> Terminal {
-    let profile = interpret(package, LIMITS).unwrap_or_else(|failure| panic!("{failure:?}"));
+    let profile = interpret(package, limits()).unwrap_or_else(|failure| panic!("{failure:?}"));
     let mut nvm = MemoryNvm::default();
     Card::format(&mut nvm, DomainImage::new(), vec![profile.image], Some(DomainId(1)))
         .unwrap_or_else(|error| panic!("{error:?}"));

@@ -7,7 +7,7 @@ use saip::builder::{Key, Subscriber, build};
 use saip::file_management::{Fcp, FileManagement, FileManagementStep, GenericFileManagement, ProprietaryInfo};
 use saip::{PeHeader, ProfileElement, Status, encode_package};
 
-use crate::card::{LIMITS, card};
+use crate::card::{card, limits};
 
 /// A subscriber's profile with elements of generic file management before its end.
 fn package(elements: Vec<Vec<FileManagementStep>>) -> Vec<u8> {
@@ -31,7 +31,7 @@ fn package(elements: Vec<Vec<FileManagementStep>>) -> Vec<u8> {
 
 /// Which element is refused, and as what.
 fn refused(elements: Vec<Vec<FileManagementStep>>) -> (Option<u16>, Status) {
-    let failure = interpret(&package(elements), LIMITS).err().unwrap();
+    let failure = interpret(&package(elements), limits()).err().unwrap();
     let last = failure.response.unwrap().pe_status.pop().unwrap();
     (last.identification, last.status)
 }

@@ -19,7 +19,7 @@ use saip::header::Service;
 use saip::pin::PinConfig;
 use saip::{PeHeader, ProfileElement, Status, encode_package, templates};
 
-use crate::card::{LIMITS, Terminal, card};
+use crate::card::{Terminal, card, limits};
 
 const K: [u8; 16] = hex!("465b5ce8b199b49faa5f0a2ee238a6bc");
 const OPC: [u8; 16] = hex!("cd63cb71954a9f4e48a5994e37a02baf");
@@ -148,7 +148,7 @@ fn get_identity_conceals_for_the_home_network() {
 
 /// Why a package is refused: the reason for the SM-DP+, status and element.
 fn refused(elements: &[ProfileElement], test_profile: bool) -> (ErrorReason, Status, Option<u16>) {
-    let limits = applets::profile::Limits { test_profile, ..LIMITS };
+    let limits = applets::profile::Limits { test_profile, ..limits() };
     let failure = interpret(&encode_package(elements), limits).err().unwrap();
     let response = failure.response.unwrap();
     assert!(response.profile_installation_aborted);
@@ -218,7 +218,7 @@ fn elements_out_of_order_or_missing() {
 /// SGP.22 §2.5.6: a profile of class test has no key of a real network.
 #[test]
 fn a_test_profile_has_a_public_key() {
-    assert!(interpret(&package(&subscriber()), applets::profile::Limits { test_profile: true, ..LIMITS }).is_ok());
+    assert!(interpret(&package(&subscriber()), applets::profile::Limits { test_profile: true, ..limits() }).is_ok());
     let secret = Subscriber { key: Key::new(&hex!("0f0e0d0c0b0a09080706050403020100")), ..subscriber() };
     let (reason, ..) = refused(&build(&secret).unwrap(), true);
     assert_eq!(reason, ErrorReason::TEST_PROFILE_INVALID_NAA_KEY);
@@ -241,7 +241,7 @@ fn unknown_elements() {
         ProfileElement::decode(&[&hex!("BF50")[..], &[u8::try_from(header.len()).unwrap()], header].concat()).unwrap()
     };
     elements.insert(3, unknown(false));
-    let profile = interpret(&encode_package(&elements), LIMITS).unwrap_or_else(|failure| panic!("{failure:?}"));
+    let profile = interpret(&encode_package(&elements), limits()).unwrap_or_else(|failure| panic!("{failure:?}"));
     assert_eq!(hex::encode(profile.response.encode()), "300fa00d3006800101810163 3003800100".replace(' ', ""));
     elements[3] = unknown(true);
     let refusal = refused(&elements, false);
@@ -255,14 +255,14 @@ fn unknown_elements() {
 #[test]
 fn a_failed_element_is_undone() {
     let mut elements = build(&subscriber()).unwrap();
-    let reference = interpret(&encode_package(&elements), LIMITS).unwrap_or_else(|failure| panic!("{failure:?}"));
+    let reference = interpret(&encode_package(&elements), limits()).unwrap_or_else(|failure| panic!("{failure:?}"));
     let optional = PeHeader { mandated: false, identification: 500 };
     // DF.TELECOM again: its name is taken, and with it everything in it.
     let mut telecom = elements[4].clone();
     let ProfileElement::Files(files) = &mut telecom else { panic!() };
     files.header = optional;
     elements.insert(5, telecom);
-    let profile = interpret(&encode_package(&elements), LIMITS).unwrap_or_else(|failure| panic!("{failure:?}"));
+    let profile = interpret(&encode_package(&elements), limits()).unwrap_or_else(|failure| panic!("{failure:?}"));
     assert_eq!(profile.image.size(), reference.image.size());
     assert_eq!(profile.response.pe_status[0].identification, Some(500));
 }

@@ -6,7 +6,7 @@ use applets::profile::{Interpreter, Limits, interpret};
 use hex_literal::hex;
 use rsp::notification::ErrorReason;
 
-use crate::card::{LIMITS, Terminal, card};
+use crate::card::{Terminal, card, limits};
 use crate::normative::{self, Kind};
 
 const PACKAGE: &str =
@@ -193,13 +193,13 @@ fn every_file_is_as_the_workbook_says() {
 #[test]
 fn installs_without_complaint_in_any_pieces() {
     let Some(package) = package() else { return };
-    let whole = interpret(&package, LIMITS).unwrap_or_else(|failure| panic!("{failure:?}"));
+    let whole = interpret(&package, limits()).unwrap_or_else(|failure| panic!("{failure:?}"));
     assert_eq!(hex::encode(whole.response.encode()), "3007a0053003800100");
     assert_eq!(whole.iccid.octets(), hex!("98001032547698103214"));
     let names: Vec<String> = whole.image.applications().iter().map(|known| known.record.aid.to_string()).collect();
     assert_eq!(names.len(), 8);
     for segment in [1, 7, 1007] {
-        let mut interpreter = Interpreter::new(Limits { test_profile: true, ..LIMITS });
+        let mut interpreter = Interpreter::new(Limits { test_profile: true, ..limits() });
         for piece in package.chunks(segment) {
             interpreter.push(piece).unwrap();
         }
@@ -212,9 +212,9 @@ fn installs_without_complaint_in_any_pieces() {
 fn a_package_cut_short_or_too_large_is_refused() {
     let Some(package) = package() else { return };
     for end in [0, 1, 100, 5000, package.len() - 9, package.len() - 1] {
-        assert!(interpret(&package[..end], LIMITS).is_err(), "{end}");
+        assert!(interpret(&package[..end], limits()).is_err(), "{end}");
     }
-    let small = interpret(&package, Limits { memory: 10_000, ..LIMITS }).err().unwrap();
+    let small = interpret(&package, Limits { memory: 10_000, ..limits() }).err().unwrap();
     assert_eq!(small.reason, ErrorReason::INSUFFICIENT_MEMORY_FOR_PROFILE);
     assert!(small.response.unwrap().profile_installation_aborted);
 }
@@ -227,7 +227,7 @@ fn mutations_do_not_panic() {
     for at in (0..package.len()).step_by(11) {
         let mut mutated = package.clone();
         mutated[at] ^= 1 << (at % 8);
-        if let Err(failure) = interpret(&mutated, LIMITS) {
+        if let Err(failure) = interpret(&mutated, limits()) {
             assert!(failure.response.is_some_and(|response| response.profile_installation_aborted));
             refused += 1;
         }

@@ -76,7 +76,11 @@ impl Toolkit {
     }
 
     /// Queues a command, whatever the terminal announced.
-    pub(crate) fn push_unannounced(&mut self, owner: ApplicationId, command: ProactiveCommand) -> Result<(), NotQueued> {
+    pub(crate) fn push_unannounced(
+        &mut self,
+        owner: ApplicationId,
+        command: ProactiveCommand,
+    ) -> Result<(), NotQueued> {
         if self.waiting.len() >= Self::ROOM {
             return Err(NotQueued::QueueFull);
         }

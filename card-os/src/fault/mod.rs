@@ -103,7 +103,9 @@ impl Fault {
             Place::Command(_) => match self.effect {
                 Effect::CutPower | Effect::Status(_) => true,
                 Effect::Mute | Effect::FlipCommandBit(_) => matches!(self.when, When::Before),
-                Effect::DropResponse | Effect::FlipResponseBit(_) | Effect::Delay(_) => matches!(self.when, When::After),
+                Effect::DropResponse | Effect::FlipResponseBit(_) | Effect::Delay(_) => {
+                    matches!(self.when, When::After)
+                }
                 _ => false,
             },
             Place::Write => match self.effect {
@@ -262,7 +264,8 @@ impl Faults {
 
     /// Whether memory passes for full just now. The command that asks meets the place once, when it ends.
     fn is_full(&self) -> bool {
-        let mut faults = self.ordered.iter().filter(|ordered| ordered.fault.place == Place::Memory && !ordered.is_spent());
+        let mut faults =
+            self.ordered.iter().filter(|ordered| ordered.fault.place == Place::Memory && !ordered.is_spent());
         faults.any(|ordered| {
             self.memory_asked.set(true);
             ordered.met + 1 >= ordered.fault.from
@@ -271,7 +274,12 @@ impl Faults {
 
     /// What has to be written so that memory holds the counters.
     fn counters(&self) -> Vec<Update> {
-        self.ordered.iter().zip(&self.changed).filter(|(_, changed)| **changed).map(|(one, _)| row::update(one)).collect()
+        self.ordered
+            .iter()
+            .zip(&self.changed)
+            .filter(|(_, changed)| **changed)
+            .map(|(one, _)| row::update(one))
+            .collect()
     }
 
     fn counters_are_kept(&mut self) {

@@ -1,5 +1,6 @@
 //! What a card was made as: the part of an image that no command changes.
 
+use apdu::Aid;
 use card_os::CardProfile;
 use std::collections::BTreeMap;
 
@@ -17,8 +18,10 @@ pub enum CardType {
 pub struct Manufacture {
     /// What the card is.
     pub card_type: CardType,
-    /// Answer to reset and memory sizes.
+    /// Answer to reset, memory sizes, channels, further names of applications.
     pub profile: CardProfile,
+    /// The card in the field that it is like, where it was made like one.
+    pub like: Option<String>,
     /// Program and version that made it.
     pub made_by: String,
     /// When, in seconds since 1970.
@@ -29,7 +32,7 @@ impl Manufacture {
     /// A card of this type and profile, made by this release at this time.
     pub fn new(card_type: CardType, profile: CardProfile, made_at: u64) -> Self {
         let made_by = concat!("vuicc ", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { card_type, profile, made_by, made_at }
+        Self { card_type, profile, like: None, made_by, made_at }
     }
 }
 
@@ -40,6 +43,9 @@ pub(super) mod name {
     pub(super) const ATR: &str = "answer to reset";
     pub(super) const NON_VOLATILE_MEMORY: &str = "non-volatile memory";
     pub(super) const VOLATILE_MEMORY: &str = "volatile memory";
+    pub(super) const CHANNELS: &str = "channels";
+    pub(super) const FURTHER_NAMES: &str = "further names";
+    pub(super) const LIKE: &str = "like";
     pub(super) const MADE_BY: &str = "made by";
     pub(super) const MADE_AT: &str = "made at";
 }
@@ -62,6 +68,17 @@ impl Manufacture {
         put(name::VOLATILE_MEMORY, &(self.profile.volatile_memory as u64).to_be_bytes());
         put(name::MADE_BY, self.made_by.as_bytes());
         put(name::MADE_AT, &self.made_at.to_be_bytes());
+        // Only what is not as on a card of an earlier release.
+        let standard = CardProfile::default();
+        if self.profile.channels != standard.channels {
+            put(name::CHANNELS, &u64::from(self.profile.channels).to_be_bytes());
+        }
+        if !self.profile.further_names.is_empty() {
+            put(name::FURTHER_NAMES, &names_to_bytes(&self.profile.further_names));
+        }
+        if let Some(like) = &self.like {
+            put(name::LIKE, like.as_bytes());
+        }
         entries
     }
 
@@ -77,11 +94,40 @@ impl Manufacture {
                 atr: entries.get(name::ATR).cloned().ok_or(name::ATR)?,
                 non_volatile_memory: size(name::NON_VOLATILE_MEMORY)?,
                 volatile_memory: size(name::VOLATILE_MEMORY)?,
+                channels: match entries.get(name::CHANNELS) {
+                    Some(_) => number(entries, name::CHANNELS)?.try_into().map_err(|_| name::CHANNELS)?,
+                    None => CardProfile::default().channels,
+                },
+                further_names: match entries.get(name::FURTHER_NAMES) {
+                    Some(names) => names_from_bytes(names).ok_or(name::FURTHER_NAMES)?,
+                    None => Vec::new(),
+                },
             },
+            like: entries.get(name::LIKE).map(|_| text(name::LIKE).map(ToOwned::to_owned)).transpose()?,
             made_by: text(name::MADE_BY)?.to_owned(),
             made_at: number(entries, name::MADE_AT)?,
         })
     }
+}
+
+/// Each name behind its length.
+fn names_to_bytes(names: &[(Aid, Aid)]) -> Vec<u8> {
+    let with_length = |aid: &Aid| [&[u8::try_from(aid.len()).unwrap_or_default()], &**aid].concat();
+    names.iter().flat_map(|(further, registered)| [with_length(further), with_length(registered)]).flatten().collect()
+}
+
+fn names_from_bytes(mut bytes: &[u8]) -> Option<Vec<(Aid, Aid)>> {
+    let aid = |bytes: &mut &[u8]| {
+        let (length, rest) = bytes.split_first()?;
+        let (aid, rest) = rest.split_at_checked(usize::from(*length))?;
+        *bytes = rest;
+        Aid::new(aid).ok()
+    };
+    let mut names = Vec::new();
+    while !bytes.is_empty() {
+        names.push((aid(&mut bytes)?, aid(&mut bytes)?));
+    }
+    Some(names)
 }
 
 pub(super) fn number(entries: &Entries, name: &'static str) -> Result<u64, &'static str> {
@@ -97,7 +143,15 @@ mod tests {
     fn entries_say_all_of_it() {
         for card_type in [CardType::Euicc, CardType::Uicc] {
             let card = Manufacture::new(card_type, CardProfile::default(), 1_767_225_600);
-            assert_eq!(Manufacture::from_entries(&card.to_entries()), Ok(card));
+            assert_eq!(Manufacture::from_entries(&card.to_entries()), Ok(card.clone()));
+            let other = Aid::full([7; 16]);
+            let further_names = vec![(other, rsp::ids::AID_ISD_R), (rsp::ids::AID_ECASD, other)];
+            let profile = CardProfile { channels: 1, further_names, ..CardProfile::default() };
+            let odd = Manufacture { profile, like: Some("one in the field".into()), ..card };
+            let mut entries = odd.to_entries();
+            assert_eq!(Manufacture::from_entries(&entries), Ok(odd));
+            entries.insert(name::FURTHER_NAMES.into(), vec![16, 1]);
+            assert_eq!(Manufacture::from_entries(&entries), Err(name::FURTHER_NAMES));
         }
     }
 

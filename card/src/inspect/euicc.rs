@@ -3,6 +3,7 @@
 use super::{InspectionError, hexadecimal};
 use crate::entropy::ChaCha;
 use crate::image::Manufacture;
+use apdu::Aid;
 use card_os::Card;
 use card_os::nvm::MemoryNvm;
 use rasn::{Decode, Encode};
@@ -20,6 +21,8 @@ use serde::Serialize;
 pub struct Euicc {
     /// EID, 32 digits.
     pub eid: String,
+    /// The names that ISD-R is selected by.
+    pub isd_r: Vec<String>,
     /// Release of SGP.22.
     pub svn: String,
     /// Release of the profile package specification.
@@ -78,7 +81,16 @@ pub struct Notification {
 ///
 /// A copy of the card is powered for it, so that a change of profile which only waits for the next reset shows as done.
 pub(super) fn ask(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Euicc, InspectionError> {
-    let mut isd_r = IsdR::select(manufacture, memory)?;
+    let mut names: Vec<Aid> = card_os::DomainView::all(memory)
+        .iter()
+        .flat_map(|domain| &domain.applications)
+        .filter(|application| application.record.kind == applets::kind::ISD_R)
+        .map(|application| application.record.aid)
+        .collect();
+    let registered = names.first().copied().unwrap_or(applets::isd_r::AID);
+    let further = manufacture.profile.further_names.iter().filter(|(_, aid)| *aid == registered);
+    names.extend(further.map(|(further, _)| *further));
+    let mut isd_r = IsdR::select(&registered, manufacture, memory)?;
     let eid = isd_r.call(&GetEuiccDataRequest::eid())?;
     let info = isd_r.call(&GetEuiccInfo2Request::default())?;
     let addresses = isd_r.call(&EuiccConfiguredAddressesRequest::default())?;
@@ -100,6 +112,7 @@ pub(super) fn ask(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Euicc
     };
     Ok(Euicc {
         eid: eid.eid_value.to_string(),
+        isd_r: names.iter().map(|aid| hexadecimal(aid)).collect(),
         svn: info.svn.to_string(),
         profile_version: info.profile_version.to_string(),
         firmware_version: info.euicc_firmware_ver.to_string(),
@@ -153,13 +166,17 @@ struct IsdR(Card);
 impl IsdR {
     const LONGEST_BLOCK: usize = 255;
 
-    fn select(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Self, InspectionError> {
+    fn select(aid: &Aid, manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Self, InspectionError> {
+        let mut memory = memory.clone();
+        // What is ordered to go wrong is not to go wrong here.
+        let _ = card_os::fault::clear(&mut memory, None);
         // Nothing asked here needs a secret.
-        let (memory, entropy) = (Box::new(memory.clone()), Box::new(ChaCha::from_number(0)));
+        let (memory, entropy) = (Box::new(memory), Box::new(ChaCha::from_number(0)));
         let provider = std::sync::Arc::new(crypto::provider::Deterministic);
         let mut card = crate::assemble::card(manufacture, memory, entropy, provider);
         card.reset();
-        let answer = card.transmit(&[&[0x00, 0xA4, 0x04, 0x0C, 0x10], &rsp::ids::AID_ISD_R[..]].concat());
+        let answer =
+            card.transmit(&[&[0x00, 0xA4, 0x04, 0x0C, u8::try_from(aid.len()).unwrap_or_default()], &aid[..]].concat());
         if answer == [0x90, 0x00] { Ok(Self(card)) } else { Err(no_answer("SELECT ISD-R", &hexadecimal(&answer))) }
     }
 

@@ -17,6 +17,7 @@ mod report;
 pub use domain::{Application, Directory, Domain, Pin};
 pub use euicc::{Euicc, Notification, Profile};
 
+use crate::fault;
 use crate::image::{self, CardType, ImageError, Manufacture};
 use card_os::DomainView;
 use card_os::nvm::{MemoryNvm, Nvm};
@@ -30,6 +31,8 @@ pub struct Inspection {
     pub card_type: &'static str,
     /// Answer to reset.
     pub atr: String,
+    /// The card in the field that it was made like.
+    pub like: Option<String>,
     /// Program and version that made it.
     pub made_by: String,
     /// When, in seconds since 1970.
@@ -38,8 +41,40 @@ pub struct Inspection {
     pub memory: Memory,
     /// What an LPA sees, if it is an eUICC.
     pub euicc: Option<Euicc>,
+    /// What is to go wrong with it.
+    pub faults: Vec<Fault>,
     /// The platform, then the profiles.
     pub domains: Vec<Domain>,
+}
+
+/// A fault that is ordered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fault {
+    /// Its number.
+    pub number: u16,
+    /// As it is written.
+    pub fault: String,
+    /// How often it will still strike; `None`: always.
+    pub left: Option<u32>,
+    /// How often it has struck; of one that strikes always, whether it has.
+    pub struck: u32,
+    /// Both in words.
+    pub state: String,
+}
+
+/// The faults ordered for the card in a memory.
+pub fn faults(memory: &MemoryNvm) -> Vec<Fault> {
+    let ordered = card_os::fault::ordered(memory);
+    ordered
+        .into_iter()
+        .map(|one| Fault {
+            number: one.number,
+            fault: fault::text(&one.fault),
+            left: one.left(),
+            struck: one.struck,
+            state: fault::state(&one),
+        })
+        .collect()
 }
 
 /// Non-volatile memory in bytes.
@@ -86,10 +121,12 @@ pub fn card(manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Inspection,
     Ok(Inspection {
         card_type,
         atr: hexadecimal(&manufacture.profile.atr),
+        like: manufacture.like.clone(),
         made_by: manufacture.made_by.clone(),
         made_at: manufacture.made_at,
         memory: Memory { total, used, free: total.saturating_sub(used) },
         euicc,
+        faults: faults(memory),
         domains: DomainView::all(memory).iter().map(Domain::of).collect(),
     })
 }

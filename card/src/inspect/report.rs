@@ -1,21 +1,37 @@
 //! An inspection as text.
 
-use super::{Application, Directory, Domain, Euicc, Inspection};
+use super::{Application, Directory, Domain, Euicc, Fault, Inspection};
 use core::fmt::{Display, Formatter, Result};
 
 impl Display for Inspection {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let memory = &self.memory;
-        writeln!(f, "{}, made by {}", self.card_type, self.made_by)?;
+        write!(f, "{}, made by {}", self.card_type, self.made_by)?;
+        match &self.like {
+            Some(like) => writeln!(f, ", like {like}")?,
+            None => writeln!(f)?,
+        }
         writeln!(f, "  ATR       {}", self.atr)?;
         writeln!(f, "  memory    {} bytes: {} used, {} free", memory.total, memory.used, memory.free)?;
         if let Some(euicc) = &self.euicc {
             write!(f, "{euicc}")?;
         }
+        if !self.faults.is_empty() {
+            writeln!(f, "\nFaults: {}", self.faults.len())?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "{fault}")?;
+        }
         for domain in &self.domains {
             write!(f, "\n{domain}")?;
         }
         Ok(())
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "  {:>4}  {}: {}", self.number, self.fault, self.state)
     }
 }
 
@@ -26,6 +42,9 @@ impl Display for Euicc {
         writeln!(f, "  versions  SGP.22 {svn}, profile packages {packages}, firmware {firmware}")?;
         if !self.claims.is_empty() {
             writeln!(f, "  claims    {}, without having it", self.claims.join(", "))?;
+        }
+        for aid in self.isd_r.iter().filter(|aid| **aid != super::hexadecimal(&rsp::ids::AID_ISD_R)) {
+            writeln!(f, "  ISD-R     {aid}")?;
         }
         for ci in &self.cis {
             writeln!(f, "  CI        {ci}")?;

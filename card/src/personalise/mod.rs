@@ -23,6 +23,7 @@ pub use identity::{invent_eid, load_pki, mint_pki};
 pub use profiles::{OWN_KEYS, ProfileToLoad, class_of};
 
 use crate::image::{self, CardType, ImageError, Manufacture};
+use crate::personality::Personality;
 use applets::isd_r::{Certification, Personalisation};
 use applets::profile::{Limits, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
@@ -32,7 +33,7 @@ use identities::{Eid, Iccid};
 use rsp::activation_code::is_server_address;
 use rsp::certificate::Role;
 use rsp::chain::{ChainError, verify_euicc};
-use rsp::euicc_info::{EuiccCategory, EuiccInfo2, RspCapability, UiccCapability};
+use rsp::euicc_info::{EuiccInfo2, UiccCapability};
 use rsp::metadata::PprIds;
 use rsp::rat::GetRatResponse;
 use rsp::{EncodeError, VersionType};
@@ -69,8 +70,10 @@ pub struct Euicc {
     pub firmware_version: VersionType,
     /// Services it claims without having them, of [`CLAIMABLE`]: profiles that only demand one install.
     pub claims: Vec<Service>,
-    /// Answer to reset and memory sizes.
+    /// Answer to reset, memory sizes, channels.
     pub card: CardProfile,
+    /// What it says and does otherwise than the standard card.
+    pub personality: Personality,
     /// Seconds since 1970.
     pub now: u64,
 }
@@ -92,6 +95,7 @@ impl Euicc {
             firmware_version: own_version(),
             claims: Vec::new(),
             card: CardProfile::default(),
+            personality: Personality::default(),
             now,
         }
     }
@@ -99,12 +103,6 @@ impl Euicc {
 
 /// Root SM-DS of the test world. SGP.23.
 const ROOT_DS_ADDRESS: &str = "testrootsmds.gsma.com";
-
-/// Release of TS 102 241, the UICC API for Java Card: the one real eUICCs name. It is optional in EUICCInfo2, and says which
-/// release would apply, not that applications run; that is the `javacard` bit of `uiccCapability`.
-fn ts102241_version() -> VersionType {
-    VersionType::new(15, 1, 0)
-}
 
 /// The version of this crate: what a card says its firmware is.
 fn own_version() -> VersionType {
@@ -161,15 +159,20 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
         });
     }
     let mut platform = platform::files();
-    platform.add_application(applets::ecasd::new_application(&eid));
+    let own = &description.personality;
+    platform.add_application(applets::ecasd::new_application(&eid, own.eid_form));
     let free = description.card.non_volatile_memory.saturating_sub(platform.size());
     let cis: Vec<_> = certifications.iter().map(|certification| certification.ci.clone()).collect();
     let preferred = cis.first().ok_or(PersonalisationError::Pkis(0))?;
-    let capability = uicc_capability().with(claimed(&description.claims)?);
+    let capability = own.uicc_capability.with(claimed(&description.claims)?);
     let limits = Limits { memory: free, test_profile: false, capability };
     let (images, preloaded) = profiles::load(&description.profiles, preferred, limits)?;
     let enabled = (description.enable_first && !images.is_empty()).then_some(FIRST_PROFILE);
+    let registered = own.isd_r_aids.first().copied().unwrap_or(applets::isd_r::AID);
     let isd_r = Personalisation {
+        aid: registered,
+        first_sequence_number: own.first_sequence_number,
+        behaviour: own.behaviour.clone(),
         eid,
         info: EuiccInfo2 {
             profile_version: description.profile_version,
@@ -177,18 +180,16 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
             euicc_firmware_ver: description.firmware_version,
             ext_card_resource: Vec::new().into(),
             uicc_capability: capability,
-            ts102241_version: Some(ts102241_version()),
-            globalplatform_version: Some(VersionType::new(2, 3, 0)),
-            rsp_capability: RspCapability::ADDITIONAL_PROFILE
-                | RspCapability::TEST_PROFILE_SUPPORT
-                | RspCapability::DEVICE_INFO_EXTENSIBILITY_SUPPORT,
+            ts102241_version: own.ts102241_version,
+            globalplatform_version: own.globalplatform_version,
+            rsp_capability: own.rsp_capability,
             euicc_ci_pk_id_list_for_verification: cis.clone(),
             euicc_ci_pk_id_list_for_signing: cis,
-            euicc_category: Some(EuiccCategory::MEDIUM_EUICC),
+            euicc_category: own.category,
             forbidden_profile_policy_rules: Some(description.forbidden_profile_policy_rules)
                 .filter(|rules| *rules != PprIds::default()),
-            pp_version: VersionType::new(1, 0, 0),
-            sas_acreditation_number: SAS_ACCREDITATION_NUMBER.into(),
+            pp_version: own.protection_profile_version,
+            sas_acreditation_number: own.sas_accreditation_number.clone(),
             certification_data_object: None,
         },
         rat: description.rat.clone(),
@@ -198,7 +199,12 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
         profiles: preloaded,
     };
     platform.add_application(isd_r.new_application()?);
-    finish(CardType::Euicc, &description.card, now, Some(eid), (platform, images, enabled))
+    let mut profile = description.card.clone();
+    profile.further_names.extend(own.isd_r_aids.iter().skip(1).map(|further| (*further, registered)));
+    let mut card = finish(CardType::Euicc, &profile, now, Some(eid), (platform, images, enabled))?;
+    card.manufacture.like.clone_from(&own.name);
+    card_os::fault::order(&mut card.memory, &own.faults)?;
+    Ok(card)
 }
 
 /// A UICC to be made: one fixed subscription, no ISD-R.
@@ -223,7 +229,7 @@ impl Uicc {
 
 /// Makes a UICC.
 pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
-    let capability = claimed(&description.claims)?;
+    let capability = uicc_capability().with(claimed(&description.claims)?);
     let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false, capability };
     let (files, _) = profiles::install(1, &description.profile.package, limits, true)?;
     finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))
@@ -268,9 +274,6 @@ fn not_an_euicc(mut card: CardProfile) -> CardProfile {
     }
     card
 }
-
-/// Nobody accredited the site this card is made at.
-const SAS_ACCREDITATION_NUMBER: &str = "VU-IC-UP-0000";
 
 /// An address an LPA can make a URL of: a host name, perhaps with a port.
 fn check_address(address: &str) -> Result<(), PersonalisationError> {

@@ -238,6 +238,10 @@ async fn exchange<C: Icc + ?Sized>(
     answer.extend([0, 0]);
     if respond(card, message, answer) {
         seal(answer);
+        let delay = card.delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         slot.send(answer).await?;
     }
     Ok(())

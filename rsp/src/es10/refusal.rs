@@ -7,10 +7,11 @@ use crate::es8::BoundProfilePackage;
 use crate::es10a::{SetDefaultDpAddressRequest, SetDefaultDpAddressResponse, SetDefaultDpAddressResult};
 use crate::es10b::{
     AuthenticateErrorCode, AuthenticateResponseError, AuthenticateServerRequest, AuthenticateServerResponse,
-    CancelSessionRequest, CancelSessionResponse, CancelSessionResponseError, DeleteNotificationStatus, DownloadErrorCode,
-    ListNotificationRequest, ListNotificationResponse, NotificationSentRequest, NotificationSentResponse,
-    NotificationsListResultError, PrepareDownloadRequest, PrepareDownloadResponse, PrepareDownloadResponseError,
-    RetrieveNotificationsListRequest, RetrieveNotificationsListResponse, ServerSigned1, SmdpSigned2,
+    CancelSessionRequest, CancelSessionResponse, CancelSessionResponseError, DeleteNotificationStatus,
+    DownloadErrorCode, ListNotificationRequest, ListNotificationResponse, NotificationSentRequest,
+    NotificationSentResponse, NotificationsListResultError, PrepareDownloadRequest, PrepareDownloadResponse,
+    PrepareDownloadResponseError, RetrieveNotificationsListRequest, RetrieveNotificationsListResponse, ServerSigned1,
+    SmdpSigned2,
 };
 use crate::es10c::{
     DeleteProfileRequest, DeleteProfileResponse, DeleteProfileResult, DisableProfileRequest, DisableProfileResponse,
