@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::net::UnixListener;
 
 use super::Address;
-use crate::vpcd::frames::{Frames, respond, seal};
+use crate::vpcd::frames::{Frames, hold_back, respond, seal};
 use crate::vpcd::{GET_ATR, POWER_OFF, POWER_ON, RESET};
 
 /// How long a message may take once it has begun, and an answer until it is taken.
@@ -178,6 +178,7 @@ async fn attend<C: Icc + ?Sized>(
             answer.extend([0, 0]);
             if respond(card, message, &mut answer) {
                 seal(&mut answer);
+                hold_back(card).await;
                 within(MESSAGE, client.send(&answer), "it does not take its answers").await?;
             }
         }

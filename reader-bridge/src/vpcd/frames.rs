@@ -31,6 +31,14 @@ pub(crate) fn respond<C: Icc + ?Sized>(card: &mut C, message: &[u8], answer: &mu
     true
 }
 
+/// Waits for as long as the card wants its response held back.
+pub(crate) async fn hold_back<C: Icc + ?Sized>(card: &mut C) {
+    let delay = card.delay();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
 /// Writes the length into the two bytes kept free at the front.
 pub(crate) fn seal(answer: &mut Vec<u8>) {
     let mut length = answer.len().saturating_sub(2);

@@ -27,7 +27,7 @@ use std::io;
 use std::time::Duration;
 
 use apdu::Icc;
-use frames::{Frames, respond, seal};
+use frames::{Frames, hold_back, respond, seal};
 use tokio::net::TcpStream;
 
 /// The port of the reader's first slot; the second slot has the next one.
@@ -238,10 +238,7 @@ async fn exchange<C: Icc + ?Sized>(
     answer.extend([0, 0]);
     if respond(card, message, answer) {
         seal(answer);
-        let delay = card.delay();
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
+        hold_back(card).await;
         slot.send(answer).await?;
     }
     Ok(())
