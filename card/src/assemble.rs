@@ -46,7 +46,12 @@ pub fn open_with(image: &Path, provider: Arc<dyn Provider>) -> Result<Card, Open
 /// The card in an image, whose challenges and keys come from `entropy` alone: with the same image, entropy and commands it
 /// gives the same answers. For tests.
 pub fn open_repeatably(image: &Path, entropy: ChaCha) -> Result<Card, OpenError> {
-    Ok(with(FileNvm::open(image)?, entropy, Arc::new(Remembering::new(Arc::new(Deterministic)))))
+    open_from(image, entropy, Arc::new(Remembering::new(Arc::new(Deterministic))))
+}
+
+/// The card in an image, which draws its challenges and keys from `entropy` and computes on curves by `provider`.
+pub fn open_from(image: &Path, entropy: ChaCha, provider: Arc<dyn Provider>) -> Result<Card, OpenError> {
+    Ok(with(FileNvm::open(image)?, entropy, provider))
 }
 
 fn with(nvm: FileNvm, entropy: ChaCha, provider: Arc<dyn Provider>) -> Card {

@@ -18,4 +18,4 @@ pub mod personality;
 
 pub use card_os::{Card, Entropy};
 
-pub use assemble::{OpenError, open, open_repeatably, open_with};
+pub use assemble::{OpenError, open, open_from, open_repeatably, open_with};

@@ -21,6 +21,7 @@ mod element;
 mod exit_code;
 mod fields;
 mod generate;
+mod key_log;
 mod log;
 mod lpa;
 mod master_key;

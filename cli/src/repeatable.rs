@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use calendar::{Clock, ClockSetting};
 use card::entropy::{ChaCha, NoRandomness, Seed};
-use card::{Card, Entropy as _, OpenError, open_repeatably, open_with};
+use card::{Card, Entropy as _, OpenError, open_from};
 use clap::Args;
-use crypto::provider::{Deterministic, Provider};
+use crypto::provider::{Deterministic, Provider, Remembering};
 
 use crate::output::tell;
 use crate::random;
@@ -44,17 +44,14 @@ impl SeedArguments {
         }
     }
 
-    /// The card in an image, in this slot; without a seed it uses `provider`.
+    /// The card in an image, in this slot, which computes by `provider`.
     pub(crate) fn open(&self, image: &Path, slot: usize, provider: &Arc<dyn Provider>) -> Result<Card, OpenError> {
-        match &self.seed {
-            Some(seed) => open_repeatably(image, ChaCha::from_seed(seed, &format!("card {slot}"))),
-            None => open_with(image, Arc::clone(provider)),
-        }
+        open_from(image, self.entropy(&format!("card {slot}"))?, Arc::clone(provider))
     }
 
-    /// The elliptic curve provider of a server.
+    /// The elliptic curve provider of a card or a server: with a seed, one that knows no randomness.
     pub(crate) fn provider(&self) -> Arc<dyn Provider> {
-        if self.is_given() { Arc::new(Deterministic) } else { crypto_ring::provider() }
+        if self.is_given() { Arc::new(Remembering::new(Arc::new(Deterministic))) } else { crypto_ring::provider() }
     }
 
     /// What a server draws its challenges and keys from, in the order of its calls.

@@ -7,12 +7,14 @@ use apdu::{InProcess, Transport};
 use card::OpenError;
 use card::image::ImageError;
 use clap::Args;
+use console::Exit;
 use reader_bridge::PcscReader;
 use reader_bridge::pcsc_reader::{Options, Sharing};
 use reader_bridge::socket::{Address, SocketCard};
 
 use crate::failure::Failure;
-use crate::file::image;
+use crate::file::{image, not_stdout};
+use crate::key_log;
 use crate::output::tell;
 use crate::repeatable::SeedArguments;
 use crate::trace::TraceArguments;
@@ -27,6 +29,10 @@ pub(crate) struct TargetArguments {
     /// The card in this image, run inside this process without any reader
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "reader", value_parser = image)]
     card: Option<PathBuf>,
+    /// Append the session keys of each download to FILE, readable by its owner only; for a card in an image. Who has it can
+    /// open the profiles that were downloaded, their keys included
+    #[arg(long, global = true, value_name = "FILE", value_parser = not_stdout)]
+    keylog: Option<PathBuf>,
     #[command(flatten)]
     seed: SeedArguments,
     #[command(flatten)]
@@ -53,7 +59,14 @@ impl TargetArguments {
             (None, Some(name)) => Target::Reader(name),
             (None, None) => Target::First,
         };
-        self.trace.watch(target.connect_as(sharing, &self.seed)?)
+        if !matches!(target, Target::Image(_)) && self.keylog.is_some() {
+            return Err(Failure::because(
+                "--keylog writes down the keys of a card in an image (--card), or of one that `vuicc card run --keylog` \
+                 runs: a card in a reader keeps them to itself",
+            )
+            .with(Exit::Usage));
+        }
+        self.trace.watch(target.connect_as(sharing, &self.seed, self.keylog.as_deref())?)
     }
 
     /// The image, if the card is in one.
@@ -76,11 +89,16 @@ pub(crate) enum Target<'a> {
 impl Target<'_> {
     /// Connects to the card, for exclusive use.
     pub(crate) fn connect(self) -> Result<Box<dyn Transport>, Failure> {
-        self.connect_as(Sharing::Exclusive, &SeedArguments::default())
+        self.connect_as(Sharing::Exclusive, &SeedArguments::default(), None)
     }
 
     /// Connects to the card; reports when another program makes it wait.
-    fn connect_as(self, sharing: Sharing, seed: &SeedArguments) -> Result<Box<dyn Transport>, Failure> {
+    fn connect_as(
+        self,
+        sharing: Sharing,
+        seed: &SeedArguments,
+        keylog: Option<&Path>,
+    ) -> Result<Box<dyn Transport>, Failure> {
         let options = Options { sharing, waiting: |waiting| tell(&format!("vuicc: {waiting}")) };
         Ok(match self {
             Self::First => Box::new(PcscReader::open(None, options)?),
@@ -89,7 +107,7 @@ impl Target<'_> {
                 None => Box::new(PcscReader::open(Some(name), options)?),
             },
             Self::Image(path) => {
-                let provider = crypto_ring::provider();
+                let provider = key_log::before(keylog, seed.provider())?;
                 Box::new(InProcess::connect(once_free(|| seed.open(path, 0, &provider), IN_USE)?))
             }
         })

@@ -356,5 +356,8 @@ fn result_code(field: &Field) -> Option<String> {
         let part = |name| field.find(name).and_then(|part| part.meaning.clone()).unwrap_or_default();
         return Some(format!("{}: {}", part("es10.bpp_command_id"), part("es10.error_reason")));
     }
+    if field.name.name == "es10.success_result" {
+        return Some("installed".to_owned());
+    }
     field.fields.iter().find_map(result_code)
 }

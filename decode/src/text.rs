@@ -38,7 +38,7 @@ impl Text {
 
     fn field(self, field: &Field, level: usize, text: &mut String) {
         let _ = write!(text, "{:1$}{2}", "", 4 + 2 * level, field.name.label);
-        if let Some(shown) = self.shown(field) {
+        if let Some(shown) = self.shown(field).filter(|shown| !shown.is_empty()) {
             let _ = write!(text, ": {shown}");
         }
         text.push('\n');

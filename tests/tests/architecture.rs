@@ -30,7 +30,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("card-os", &["apdu"]),
     ("applets", &["apdu", "crypto", "identities", "rsp", "test-pki", "saip", "card-os"]),
     ("card", &["apdu", "crypto", "crypto-ring", "identities", "rsp", "test-pki", "saip", "card-os", "applets"]),
-    ("reader-bridge", &["apdu", "capture"]),
+    ("reader-bridge", &["apdu", "capture", "decode"]),
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("es10", &["apdu", "identities", "rsp"]),
     ("tls", &[]),

@@ -11,6 +11,7 @@ use apdu::tlv::{Header, Tag};
 use card_os::Context;
 use crypto::bsp::{BspError, SessionKeys, Unprotector};
 use crypto::ec::{Curve, PublicKey};
+use crypto::key_log::KeySet;
 use crypto::provider::Provider;
 use identities::Iccid;
 use rsp::Raw;
@@ -309,7 +310,7 @@ impl Loading {
                 let left = left - segment.len();
                 self.at = At::Segments(part, left);
                 if left == 0 {
-                    if let Some(profile) = self.part_complete(part, rest.is_empty(), cx)? {
+                    if let Some(profile) = self.part_complete(part, rest.is_empty(), cx, provider)? {
                         return Ok(Taken::Last(Box::new(profile)));
                     }
                     self.at = At::Container(part.next());
@@ -419,6 +420,7 @@ impl Loading {
         let eid = keys::eid(cx).map_err(|_| fail(ErrorReason::UNKNOWN_ERROR))?;
         let secret = provider.agree(self.prepared.one_time_key.private_key(), &otpk);
         let session_keys = SessionKeys::derive(&secret, &request.control_ref_template.shared_info(&eid));
+        provider.protecting(request.transaction_id.octets(), KeySet::Session, &session_keys);
         self.channel = Some(Unprotector::new(&session_keys));
         Ok(())
     }
@@ -476,12 +478,13 @@ impl Loading {
         part: Part,
         nothing_follows: bool,
         cx: &mut Context<'_, '_>,
+        provider: &dyn Provider,
     ) -> Result<Option<profile::Profile>, Failed> {
         let data = core::mem::take(&mut self.collected);
         match part {
             Part::ConfigureIsdp => self.configure_isdp(&data)?,
             Part::StoreMetadata => self.store_metadata(&data, cx)?,
-            Part::ReplaceSessionKeys => self.replace_session_keys(&data)?,
+            Part::ReplaceSessionKeys => self.replace_session_keys(&data, provider)?,
             Part::LoadProfileElements => {
                 let structure = Failed::new(part.command_id(), ErrorReason::SCP03T_STRUCTURE_ERROR);
                 if self.package_left != 0 || !nothing_follows {
@@ -542,7 +545,7 @@ impl Loading {
     }
 
     /// ES8+.ReplaceSessionKeys, SGP.22 §5.5.4.
-    fn replace_session_keys(&mut self, data: &[u8]) -> Result<(), Failed> {
+    fn replace_session_keys(&mut self, data: &[u8], provider: &dyn Provider) -> Result<(), Failed> {
         let fail = |reason| Failed::new(BppCommandId::REPLACE_SESSION_KEYS, reason);
         let request: ReplaceSessionKeysRequest =
             rsp::decode(data).map_err(|_| fail(ErrorReason::INCORRECT_INPUT_VALUES))?;
@@ -550,7 +553,9 @@ impl Loading {
         let (chaining_value, enc, mac) =
             (key(&request.initial_mac_chaining_value)?, key(&request.ppk_enc)?, key(&request.ppk_cmac)?);
         let channel = self.channel.as_mut().ok_or(fail(ErrorReason::UNKNOWN_ERROR))?;
-        channel.replace_session_keys(&SessionKeys::new(chaining_value, enc, mac));
+        let keys = SessionKeys::new(chaining_value, enc, mac);
+        provider.protecting(self.server.transaction_id.octets(), KeySet::ProfileProtection, &keys);
+        channel.replace_session_keys(&keys);
         Ok(())
     }
 

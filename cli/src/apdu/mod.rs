@@ -1,5 +1,6 @@
-//! `vuicc apdu`: run, record and compare APDU scripts. The format: `docs/apdu-scripts.md`.
+//! `vuicc apdu`: run, record and compare APDU scripts (`docs/apdu-scripts.md`), explain what was recorded (`docs/decode.md`).
 
+mod decode;
 mod diff;
 mod play;
 mod record;
@@ -52,6 +53,24 @@ Examples:
 Each step is `same`, `allowed` (they differ, and the script expects both) or `DIFFERS`; those that are the same are \
 counted, and shown with --all. Succeeds if none DIFFERS.")]
     Diff(diff::Arguments),
+    /// Explain a recorded session, or single APDUs, field by field
+    #[command(after_help = "\
+Examples:
+  vuicc apdu decode session.trace
+      what `--trace session.trace` of any command recorded
+  LIBEUICC_DEBUG_APDU=1 lpac chip info 2>&1 | vuicc apdu decode - --brief
+      what lpac sends, a line for each command
+  vuicc apdu decode session.pcapng --only es10 --failed
+      which functions of the eUICC failed, and why
+  vuicc apdu decode session.trace --keylog keys.txt
+      with the profile that was downloaded, element by element
+  vuicc apdu decode --apdu 80E2910006BF3E035C015A
+      a single command; its response behind a colon
+
+Commands that follow each other on a channel are explained together: files by what is selected, functions of the eUICC \
+with all their blocks, responses with the command that GET RESPONSE follows. PINs, and keys and codes in profiles, are \
+shown with --secrets only. Fields, formats and the key log are described in docs/decode.md.")]
+    Decode(decode::Arguments),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
@@ -59,6 +78,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Run(arguments) => play::run(arguments, context),
         Command::Record(arguments) => record::run(arguments, context),
         Command::Diff(arguments) => diff::run(arguments, context),
+        Command::Decode(arguments) => decode::run(arguments, context),
     }
 }
 

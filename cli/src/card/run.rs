@@ -14,6 +14,7 @@ use super::detach::{self, Parent, Word};
 use crate::Context;
 use crate::failure::Failure;
 use crate::file::{image, not_stdout};
+use crate::key_log::KeyLogArguments;
 use crate::repeatable::SeedArguments;
 use crate::trace::TraceArguments;
 
@@ -45,6 +46,8 @@ pub(crate) struct Arguments {
     /// Give up when a card has been without a reader for so long [default: never; with --detach 30]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    #[command(flatten)]
+    key_log: KeyLogArguments,
     #[command(flatten)]
     trace: TraceArguments,
     #[command(flatten)]
@@ -139,6 +142,7 @@ mod tests {
                 detached: false,
                 log_file: None,
                 timeout: None,
+                key_log: KeyLogArguments::default(),
                 trace: TraceArguments::none(),
                 seed: SeedArguments::default(),
             }

@@ -17,6 +17,7 @@ use test_pki::{Pki, ServerName};
 use super::rules::Rules;
 use super::{DEFAULT_LISTEN, DatabaseArguments, remember_address};
 use crate::failure::{AtPath, Failure};
+use crate::key_log::KeyLogArguments;
 use crate::output::tell;
 use crate::pki::PkiArguments;
 use crate::repeatable::{ClockArguments, SeedArguments};
@@ -65,6 +66,8 @@ pub(crate) struct Arguments {
     clock: ClockArguments,
     #[command(flatten)]
     rules: Rules,
+    #[command(flatten)]
+    key_log: KeyLogArguments,
     /// Speak HTTP without TLS, for use behind a proxy
     #[arg(long)]
     plain: bool,
@@ -137,7 +140,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
     let others = names(&arguments.hosts, arguments.listen);
     let tls = if arguments.plain { None } else { Some(tls_identity_by(&system, &pki, &host, &others)?) };
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
-    config.provider = arguments.seed.provider();
+    config.provider = arguments.key_log.before(arguments.seed.provider())?;
     config.system = system.clone();
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();

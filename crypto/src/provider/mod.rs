@@ -9,20 +9,24 @@
 //!
 //! [`Deterministic`] signs as RFC 6979 says, so that golden signatures stay and every run can be replayed. A faster one,
 //! which draws random numbers, is for callers that need no replay; it must accept and refuse exactly what this one does.
-//! [`Remembering`] stands before either, and spares what was verified before.
+//! [`Remembering`] stands before either, and spares what was verified before; [`KeyLogging`] writes down session keys.
 
 mod deterministic;
+mod key_logging;
 mod remembering;
 
 use core::fmt;
 use std::sync::Arc;
 
 pub use deterministic::Deterministic;
+pub use key_logging::KeyLogging;
 pub use remembering::Remembering;
 
+use crate::bsp::SessionKeys;
 use crate::ec::{Curve, PrivateKey, PublicKey};
 use crate::ecdsa::{InvalidSignature, Signature};
 use crate::ecka::{OneTimeKeyPair, SharedSecret};
+use crate::key_log::KeySet;
 
 /// Signs with one private key.
 pub trait Signer: Send + Sync + fmt::Debug {
@@ -57,6 +61,10 @@ pub trait KeyAgreement: Send + Sync {
     /// A fresh key pair that is used for this one agreement and forgotten: its public half, and the secret shared with
     /// the owner of `theirs`. `fill_random` as for [`generate`](Self::generate).
     fn agree_once(&self, theirs: &PublicKey, fill_random: &mut dyn FnMut(&mut [u8])) -> (PublicKey, SharedSecret);
+
+    /// Is told the keys that protect a bound profile package, once they are agreed on or received. Nothing is done with
+    /// them, unless a [key log](KeyLogging) was requested.
+    fn protecting(&self, _transaction_id: &[u8], _set: KeySet, _keys: &SessionKeys) {}
 }
 
 /// All that cards and servers compute on curves.

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::{KeyAgreement, Provider, Signer, Signing, Verification};
+use crate::bsp::SessionKeys;
 use crate::ec::{Curve, PrivateKey, PublicKey};
 use crate::ecdsa::InvalidSignature;
 use crate::ecka::{OneTimeKeyPair, SharedSecret};
+use crate::key_log::KeySet;
 
 /// Certificates remembered in each of the two generations.
 const ROOM: usize = 1024;
@@ -109,6 +111,10 @@ impl KeyAgreement for Remembering {
 
     fn agree_once(&self, theirs: &PublicKey, fill_random: &mut dyn FnMut(&mut [u8])) -> (PublicKey, SharedSecret) {
         self.provider.agree_once(theirs, fill_random)
+    }
+
+    fn protecting(&self, transaction_id: &[u8], set: KeySet, keys: &SessionKeys) {
+        self.provider.protecting(transaction_id, set, keys);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crypto::bsp::{Protector, SegmentTag, SessionKeys};
 use crypto::ec::{Curve, InvalidKey, PublicKey};
+use crypto::key_log::KeySet;
 use crypto::provider::KeyAgreement;
 use identities::Eid;
 use rsp::es8::{
@@ -68,6 +69,7 @@ impl Binding<'_> {
         let template = ControlRefTemplate::aes_128(self.host_id);
         let session_keys = SessionKeys::derive(&secret, &template.shared_info(self.eid));
 
+        agreement.protecting(self.transaction_id.octets(), KeySet::Session, &session_keys);
         let mut protector = Protector::new(&session_keys);
         let configure_isdp = rsp::encode(&ConfigureIsdpRequest::default())?;
         let configure_isdp = protector.segments(SegmentTag::Tag87, &configure_isdp);
@@ -86,6 +88,7 @@ impl Binding<'_> {
                     ppk_cmac: keys.mac().as_slice().into(),
                 })?);
                 let segments = protector.segments(SegmentTag::Tag87, &request);
+                agreement.protecting(self.transaction_id.octets(), KeySet::ProfileProtection, &keys);
                 protector.replace_session_keys(&keys);
                 segments
             }

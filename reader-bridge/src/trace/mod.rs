@@ -1,15 +1,13 @@
 //! Watching a card: a wrapper that reports every reset and every command, whichever side of the reader it sits on.
 
-mod describe;
-
 use std::time::{Duration, Instant};
 
 use apdu::Icc;
 use capture::What;
 
 pub use capture::secret_part;
-pub(crate) use describe::hex;
-pub use describe::{describe_command, describe_response, pretty_tlv};
+pub(crate) use decode::hex;
+pub use decode::{describe_command, describe_response, pretty_tlv};
 
 use apdu::transport::{Transport, TransportError};
 

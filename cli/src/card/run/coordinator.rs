@@ -103,7 +103,7 @@ fn listen(address: &Address) -> Result<Place, Failure> {
 }
 
 fn open(arguments: &Arguments) -> Result<Vec<impl Icc + Send + use<>>, Failure> {
-    let provider = crypto_ring::provider();
+    let provider = arguments.key_log.before(arguments.seed.provider())?;
     arguments.seed.warn();
     let open = |(slot, image): (usize, &PathBuf)| once_free(|| arguments.seed.open(image, slot, &provider), IN_USE);
     let cards = arguments.images.iter().enumerate().map(open);
