@@ -1,11 +1,13 @@
 """A card on its own socket."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 import vuicc
+from vuicc._errors import BY_CODE
 
 SELECT_MF = bytes.fromhex("00A40004023F00")
 #: ISD-R, and the EID it is asked for.
@@ -107,6 +109,26 @@ def test_errors_are_exceptions(tmp_path):
     assert usage.value.exit_code == 2
     with pytest.raises(ValueError, match="at least 4"):
         vuicc.Card(tmp_path / "none.img").transmit(b"\x00")
+
+
+def test_each_code_has_a_class():
+    """The published schema says which codes there are."""
+    schema = json.loads(subprocess.check_output([vuicc.program(), "schema"], text=True))
+    assert set(enums_of(schema, "code")) == {"failed", *BY_CODE}
+    with pytest.raises(vuicc.NotThere) as caught:
+        vuicc.run("lpa", "chip", "info", "--reader", "No such reader")
+    assert caught.value.exit_code == caught.value.details["exit_code"] == 4
+
+
+def enums_of(schema, name):
+    """The values of every property ``name`` that has an enumeration."""
+    if isinstance(schema, list):
+        return [value for one in schema for value in enums_of(one, name)]
+    if not isinstance(schema, dict):
+        return []
+    here = schema.get("properties", {}).get(name, {})
+    found = list(here.get("enum", [])) if isinstance(here, dict) and "failed" in here.get("enum", []) else []
+    return found + [value for one in schema.values() for value in enums_of(one, name)]
 
 
 def test_a_card_that_was_killed_says_so(vuicc_card):

@@ -1,4 +1,4 @@
-"""What goes wrong, one class for each exit code of ``vuicc``."""
+"""What goes wrong, one class for each code of the error objects of ``vuicc`` (docs/json.md)."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class ProgramMissing(VuiccError):
     """The program ``vuicc``, or another one that is needed, is not installed or does not start."""
 
 
-#: The class for each exit code; every other code is a plain :class:`VuiccError`.
-BY_EXIT_CODE: dict[int, type[VuiccError]] = {
-    2: UsageError,
-    3: Difference,
-    4: NotThere,
-    5: InputError,
-    6: ServerError,
-    7: TimedOut,
+#: The class for each code; any other one is a plain :class:`VuiccError`.
+BY_CODE: dict[str, type[VuiccError]] = {
+    "usage": UsageError,
+    "difference": Difference,
+    "card": NotThere,
+    "input": InputError,
+    "network": ServerError,
+    "timeout": TimedOut,
 }
 
 
@@ -77,7 +77,8 @@ def of_exit(exit_code: int, stdout: str, stderr: str, command: Sequence[str]) ->
     message = _told(stderr) or str(details.get("message", "it said nothing"))
     if exit_code < 0:
         message = f"ended by signal {-exit_code}: {message}"
-    return BY_EXIT_CODE.get(exit_code, VuiccError)(message, exit_code=exit_code, details=details, command=command)
+    kind = BY_CODE.get(str(details.get("code")), VuiccError)
+    return kind(message, exit_code=exit_code, details=details, command=command)
 
 
 def _told(stderr: str) -> str:
