@@ -36,7 +36,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("lpa", &["apdu", "calendar", "crypto", "es10", "identities", "rsp", "test-pki", "saip", "tls"]),
     ("pairing", &["calendar", "crypto", "identities", "rsp", "tls", "x509"]),
-    ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt"]),
+    ("usim", &["apdu", "identities", "sms"]),
+    ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt", "usim"]),
     ("database", &["identities"]),
     ("https", &[]),
     // What servers of remote SIM provisioning share; it knows no profiles, orders or databases.
@@ -163,6 +164,7 @@ const SANS_IO: &[&str] = &[
     "card-os",
     "applets",
     "terminal/es10",
+    "terminal/usim",
 ];
 
 /// What a sans-IO crate never contains, however deep: executors, sockets, readers, files, clocks, global randomness.

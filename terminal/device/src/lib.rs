@@ -32,7 +32,8 @@ pub mod primary;
 pub mod secondary;
 pub mod store;
 pub mod token;
-pub mod usim;
+
+pub use usim;
 
 #[cfg(test)]
 mod testing;

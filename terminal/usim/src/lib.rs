@@ -1,6 +1,9 @@
 //! The USIM of a removable card, or of an enabled profile, as a phone uses it: identities, authentication, messages.
 //! TS 31.102, TS 102 221.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
 use core::fmt;
 
 use apdu::tlv::{Tag, Tlv};
