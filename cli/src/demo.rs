@@ -3,20 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use console::Exit;
-use demo::flow::{self, Flow, Options};
 use demo::{Names, Run, Surroundings};
 
 use crate::card::first_port;
 use crate::failure::Failure;
 use crate::master_key::KeyFile;
-use crate::operator::provision::{self, ACTOR};
-use crate::operator::state;
 use crate::output::Plain;
 use crate::server_address::OPERATOR;
-use crate::subscriber::invent::{self, SMSC};
+use crate::subscriber::invent::SMSC;
 use crate::trace::TraceArguments;
-use crate::{Context, pki, qr, smdp};
+use crate::{Context, pki, smdp};
+
+#[cfg_attr(not(feature = "operator"), path = "demo/no_flows.rs")]
+mod flows;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,29 +28,16 @@ Examples:
   vuicc demo --keep play
       leaves card, keys and database in `play`, to go on by hand
   vuicc demo --trace demo.apdu
-      every APDU, as a script
-  vuicc demo --list
-      which stories there are of phone, watch and operator
-  vuicc demo --in-process companion-download --proof sim --chart chart.mmd
-      one of them, the phone proved by EAP-SIM, with a sequence chart
-  vuicc demo unbind --pairing bluetooth --hci HOST:9001 --hci HOST:9002
-      one over Bluetooth, with two controllers
-  vuicc demo --in-process one-device --then bash
-      a shell in which operator and SM-DP+ still run
+      every APDU, as a script";
 
-A run that succeeded says so at its end, and the exit code is 0; otherwise the step and the cause are named.";
+const OUTCOME: &str =
+    "A run that succeeded says so at its end, and the exit code is 0; otherwise the step and the cause are named.";
 
 #[derive(Debug, Args)]
-#[command(after_help = format!("{EXAMPLES}\n\n{}", flow::VARIABLES))]
+#[command(after_help = format!("{EXAMPLES}{}\n\n{OUTCOME}{}", flows::EXAMPLES, flows::variables()))]
 pub(crate) struct Arguments {
-    /// A flow between devices and operator, instead of the profile's life cycle: see `--list`
-    #[arg(value_enum, id = "flow", value_name = "FLOW", hide_possible_values = true)]
-    flow: Option<Flow>,
-    /// List the flows
-    #[arg(long, conflicts_with = "flow")]
-    list: bool,
     #[command(flatten)]
-    options: Options,
+    flows: flows::FlowArguments,
     /// Run without the virtual reader: the LPA reaches the card inside this process
     #[arg(long)]
     in_process: bool,
@@ -66,8 +52,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    if arguments.list {
-        return flow::list(context.output);
+    if arguments.flows.list(context.output)? {
+        return Ok(());
     }
     let run = Run {
         surroundings: surroundings(context),
@@ -75,14 +61,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         reader: arguments.reader.as_deref(),
         keep: arguments.keep.clone(),
     };
-    if let Some(flow) = arguments.flow {
-        if arguments.trace.is_given() {
-            return Err(
-                Failure::because("--trace is for the demo without a flow; a flow has --chart").with(Exit::Usage)
-            );
-        }
-        return flow::run(flow, &arguments.options, run);
-    }
+    let Some(run) = arguments.flows.play(run, arguments.trace.is_given())? else { return Ok(()) };
     demo::tour(run, |host| arguments.trace.watch(host))?;
     let program = std::env::args().next().unwrap_or_else(|| "vuicc".to_owned());
     Ok(context.output.block(next_steps(&Plain(program), arguments.keep.as_deref()))?)
@@ -91,23 +70,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 /// What the demo shares with other commands.
 fn surroundings(context: &Context) -> Surroundings {
     Surroundings {
-        names: Names {
-            operator: OPERATOR,
-            service_centre: SMSC,
-            actor: ACTOR,
-            operator_files: (state::DATABASE, state::MASTER_KEY),
-            smdp_files: (smdp::DATABASE, smdp::MASTER_KEY),
-        },
+        names: Names { operator: OPERATOR, service_centre: SMSC, smdp_files: (smdp::DATABASE, smdp::MASTER_KEY) },
         output: context.output,
         first_port,
         write_pki: pki::write,
         master_key: |path| KeyFile::new(path.to_owned()).key(),
-        invent: invent::usual,
-        subscription: |subscriber, status| provision::subscription(subscriber, status, false),
-        scanned: |text: &str, picture: &Path| {
-            qr::write(&qr::of(text)?, picture)?;
-            qr::scan(picture)
-        },
+        #[cfg(feature = "operator")]
+        flows: flows::surroundings(),
     }
 }
 
@@ -124,13 +93,10 @@ fn next_steps(program: &impl std::fmt::Display, kept: Option<&Path>) -> String {
     let kept = kept.unwrap_or(Path::new("play"));
     let image = quoted(&kept.join("card.img"));
     let state = quoted(kept);
+    let flows = flows::next_steps(program);
     format!(
         "
-What to try next:
-  {program} demo --in-process companion-download
-      a phone gets a profile for a watch, from an operator
-  {program} demo --list
-      seven more stories of phone, watch and operator{again}
+What to try next:{flows}{again}
   {program} lpa --state {state} --card {image} chip info
       the card that was kept; any command works on it: {program} --help"
     )
@@ -160,7 +126,7 @@ mod tests {
         );
         let text = next_steps(&"vuicc", None);
         let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("  vuicc ")).collect();
-        assert_eq!(commands.len(), 4, "{text}");
+        assert_eq!(commands.len(), if cfg!(feature = "operator") { 4 } else { 2 }, "{text}");
         for command in commands {
             let parsed = Cli::try_parse_from(["vuicc"].into_iter().chain(command.split(' ')));
             assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());

@@ -7,10 +7,12 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use identities::discreet::{IDENTITY, SHOWN};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{FormatFields, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::output::{harmless_json, steers};
 
@@ -26,16 +28,19 @@ pub(crate) enum Format {
 /// Starts the log: warnings always, more on request or by `RUST_LOG`; servers log their requests.
 pub(crate) fn start(verbose: u8, format: Format, server: bool) {
     let more = usize::from(verbose) + usize::from(server);
-    let level = ["warn", "info", "debug"].get(more).copied().unwrap_or("trace");
+    let levels = [LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG];
+    let level = levels.get(more).copied().unwrap_or(LevelFilter::TRACE);
     // The database driver logs every statement at a level of its choice.
-    let default = || EnvFilter::new(format!("{level},sqlx=warn,hyper=warn,h2=warn,rustls=warn"));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
+    let quiet = ["sqlx", "hyper", "h2", "rustls"].map(|library| (library, LevelFilter::WARN));
+    let default = || Targets::new().with_default(level).with_targets(quiet);
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse().ok());
+    let filter: Targets = wanted.unwrap_or_else(default);
     let colours = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(Redacting);
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(colours).with_writer(Redacting);
     match format {
-        Format::Json => log.json().flatten_event(true).init(),
-        Format::Text if server => log.fmt_fields(fields()).init(),
-        Format::Text => log.fmt_fields(fields()).without_time().init(),
+        Format::Json => log.json().flatten_event(true).finish().with(filter).init(),
+        Format::Text if server => log.fmt_fields(fields()).finish().with(filter).init(),
+        Format::Text => log.fmt_fields(fields()).without_time().finish().with(filter).init(),
     }
 }
 

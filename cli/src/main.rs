@@ -7,6 +7,8 @@
 // All output goes through `output`, which keeps control characters from outside off the terminal.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(not(feature = "operator"))]
+mod absent;
 mod apdu;
 mod asynchronous;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod build_script;
 mod card;
 mod command_line;
 mod demo;
+#[cfg(feature = "operator")]
 mod device;
 mod element;
 mod exit_code;
@@ -25,6 +28,7 @@ mod key_log;
 mod log;
 mod lpa;
 mod master_key;
+#[cfg(feature = "operator")]
 mod operator;
 mod package;
 mod pki;
@@ -122,11 +126,19 @@ enum Command {
     #[command(subcommand)]
     Smdp(smdp::Command),
     /// The operator: subscriptions, and the servers of its network
+    #[cfg(feature = "operator")]
     #[command(subcommand)]
     Operator(operator::Command),
     /// Devices: a phone that gets profiles and shares its number, a watch that receives them
+    #[cfg(feature = "operator")]
     #[command(subcommand)]
     Device(device::Command),
+    /// The operator: not in this build
+    #[cfg(not(feature = "operator"))]
+    Operator(absent::Arguments),
+    /// Devices: not in this build
+    #[cfg(not(feature = "operator"))]
+    Device(absent::Arguments),
     /// A guided tour, step by step: a profile from the server to the card, used, and deleted
     Demo(demo::Arguments),
     /// The JSON Schema of what commands print with --json
@@ -143,13 +155,23 @@ Within version 1 objects and fields may be added; none is renamed or removed.")]
     Generate(generate::Command),
 }
 
+impl Command {
+    /// Whether it runs until it is interrupted, and is logged as a server.
+    fn serves(&self) -> bool {
+        match self {
+            Self::Smdp(smdp::Command::Serve(_)) => true,
+            #[cfg(feature = "operator")]
+            Self::Operator(operator::Command::Serve(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     failure::advise(way_out::of);
     failure::classify(exit_code::of);
     let cli: Cli = command_line::read();
-    let server =
-        matches!(cli.command, Command::Operator(operator::Command::Serve(_)) | Command::Smdp(smdp::Command::Serve(_)));
-    log::start(cli.verbose, cli.log, server);
+    log::start(cli.verbose, cli.log, cli.command.serves());
     let context = Context { output: Output::new(cli.json), state: State::new(cli.state) };
     let outcome = match cli.command {
         Command::Card(command) => card::run(&command, &context),
@@ -158,8 +180,14 @@ fn main() -> ExitCode {
         Command::Lpa(command) => lpa::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),
+        #[cfg(feature = "operator")]
         Command::Operator(command) => operator::run(&command, &context),
+        #[cfg(feature = "operator")]
         Command::Device(command) => device::run(&command, &context),
+        #[cfg(not(feature = "operator"))]
+        Command::Operator(_) => absent::refuse("operator"),
+        #[cfg(not(feature = "operator"))]
+        Command::Device(_) => absent::refuse("device"),
         Command::Demo(arguments) => demo::run(&arguments, &context),
         Command::Schema(arguments) => schema::run(&arguments, &context),
         Command::Generate(command) => generate::run(&command, &context),

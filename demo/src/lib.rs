@@ -3,11 +3,12 @@
 //! | module | what |
 //! |---|---|
 //! | [`tour`] | a profile from the server to the card, used, and deleted |
-//! | [`flow`] | a phone, a watch and an operator |
+//! | `flow` | a phone, a watch and an operator; feature `operator` |
 //!
 //! Everything runs in this process, on loopback, except for the reader. What the program around it has anyway, it
 //! passes in: [`Surroundings`].
 
+#[cfg(feature = "operator")]
 pub mod flow;
 mod narrator;
 mod operator;
@@ -19,14 +20,9 @@ use std::path::{Path, PathBuf};
 use apdu::Transport;
 use console::{Failure, Output};
 use database::seal::MasterKey;
-use hlr::{Credentials, Subscription};
-use saip::builder::Subscriber;
 use test_pki::Pki;
 
 pub use story::tour;
-
-/// Makes a subscription of a subscriber.
-pub type Provision = fn(&Subscriber, hlr::Status) -> Result<(Subscription, Credentials), Failure>;
 
 /// What the commands of the program around the demo call things: they find those of the demo by these names.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +31,7 @@ pub struct Names {
     pub operator: &'static str,
     /// The number of the service centre, with `+`.
     pub service_centre: &'static str,
-    /// The actor in the operator's audit log.
-    pub actor: &'static str,
-    /// Files of the operator's database and its master key, in the directory.
-    pub operator_files: (&'static str, &'static str),
-    /// The same of the SM-DP+.
+    /// Files of the SM-DP+'s database and its master key, in the directory.
     pub smdp_files: (&'static str, &'static str),
 }
 
@@ -56,12 +48,9 @@ pub struct Surroundings {
     pub write_pki: fn(&Pki, &Path) -> Result<(), Failure>,
     /// The master key in a file, made if there is none.
     pub master_key: fn(&Path) -> Result<MasterKey, Failure>,
-    /// A new subscriber of the test network; with a profile type one for the stock of the SM-DP+.
-    pub invent: fn(Option<&str>) -> Result<Subscriber, Failure>,
-    /// The subscription of a subscriber with a USIM, and its keys in the register.
-    pub subscription: Provision,
-    /// Draws a text as a QR code into a picture, and reads the picture.
-    pub scanned: fn(&str, &Path) -> Result<Vec<String>, Failure>,
+    /// What the flows need besides.
+    #[cfg(feature = "operator")]
+    pub flows: flow::Surroundings,
 }
 
 /// How a demo runs.
@@ -78,6 +67,7 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     /// The first slot of the virtual reader, as HOST and PORT.
+    #[cfg(feature = "operator")]
     fn slot(&self) -> Result<(String, u16), Failure> {
         let Some(reader) = self.reader else { return Ok(("127.0.0.1".into(), (self.surroundings.first_port)()?)) };
         let wrong = || Failure::because(format!("--reader: `{reader}` is not HOST:PORT"));

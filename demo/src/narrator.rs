@@ -33,6 +33,7 @@ impl Told {
     }
 
     /// Adds lines that were reported elsewhere.
+    #[cfg(feature = "operator")]
     pub(super) fn append(&mut self, other: Self) {
         self.0.extend(other.0);
     }
@@ -87,6 +88,7 @@ impl Narrator {
     }
 
     /// The report so far, without durations.
+    #[cfg(feature = "operator")]
     pub(super) fn told(&self) -> &str {
         &self.told
     }

@@ -60,11 +60,13 @@ impl Workshop {
     }
 
     /// The path.
+    #[cfg(feature = "operator")]
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// What the program around the demo provides.
+    #[cfg(feature = "operator")]
     pub(super) const fn surroundings(&self) -> Surroundings {
         self.surroundings
     }

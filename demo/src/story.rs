@@ -2,7 +2,6 @@
 
 use console::{Failure, hexadecimal, random};
 use crypto::aka::{Aka, Vector};
-use device::usim::{Authenticator, UmtsAnswer, Usim};
 use identities::Iccid;
 use lpa::notification::{Outcome, Retry, Selection, process};
 use lpa::{Checks, Decision, Euicc, HttpsClient, Offer, Options, Order, Progress, User, download};
@@ -10,6 +9,7 @@ use rsp::activation_code::ActivationCode;
 use rsp::es10c::ProfileIdentifier;
 use rsp::euicc_info::ExtCardResource;
 use rsp::metadata::ProfileState;
+use usim::{Authenticator, UmtsAnswer, Usim};
 
 use crate::narrator::{Narrator, ensure};
 use crate::operator::Operator;

@@ -292,14 +292,59 @@ fn what_is_published_can_be_found_and_read() {
     assert!(published > 15, "{published}");
 }
 
-/// Where there is no libpcsclite, `--no-default-features` leaves it out.
+/// What `vuicc` is built of, each with its features, for these options.
+fn built(features: &[&str]) -> BTreeSet<String> {
+    let tree = ["tree", "-p", "vuicc", "-e", "normal,build", "--prefix", "none", "-f", "{p} {f}"];
+    let tree = cargo(&[&tree, features].concat());
+    tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// What each feature of `vuicc` brings, and is left out without it.
 #[test]
-fn vuicc_is_built_without_pcsc_too() {
-    let tree =
-        |features: &[&str]| cargo(&[&["tree", "-p", "vuicc", "-e", "normal", "--prefix", "none"], features].concat());
-    let has_pcsc = |tree: &str| tree.lines().any(|line| line.starts_with("pcsc"));
-    assert!(has_pcsc(&tree(&[])));
-    assert!(!has_pcsc(&tree(&["--no-default-features"])));
+fn vuicc_is_built_without_its_features_too() {
+    let has = |built: &BTreeSet<String>, name: &str| built.iter().any(|line| line.starts_with(&format!("{name} ")));
+    let features: [(&str, &[&str]); 3] = [
+        ("pcsc", &["pcsc", "pcsc-sys"]),
+        ("postgres", &["sqlx-postgres"]),
+        (
+            "operator",
+            &[
+                "askama",
+                "mdns-sd",
+                "trouble-host",
+                "vuicc-aaa",
+                "vuicc-boss",
+                "vuicc-device",
+                "vuicc-entitlement",
+                "vuicc-hlr",
+                "vuicc-network-base",
+                "vuicc-operator",
+                "vuicc-pairing",
+                "vuicc-portal",
+                "vuicc-smsc",
+            ],
+        ),
+    ];
+    let whole = built(&[]);
+    for (feature, brings) in features {
+        let others: Vec<_> = features.iter().map(|(other, _)| *other).filter(|other| *other != feature).collect();
+        let without = built(&["--no-default-features", "--features", &others.join(",")]);
+        for name in brings {
+            assert!(has(&whole, name) && !has(&without, name), "{name} without {feature}");
+        }
+    }
+}
+
+/// A build with the operator after one without builds no dependency twice: all have the same features in both,
+/// but for what the database stands on.
+#[test]
+fn both_builds_of_vuicc_share_their_dependencies() {
+    let whole = built(&[]);
+    for line in built(&["--no-default-features", "--features", "pcsc"]) {
+        let name = line.split(' ').next().unwrap();
+        let differs = ["vuicc", "vuicc-demo", "vuicc-database", "sqlx"].contains(&name);
+        assert!(differs || whole.contains(&line), "{line}: name its other features in cli/Cargo.toml");
+    }
 }
 
 #[test]

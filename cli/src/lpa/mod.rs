@@ -255,11 +255,13 @@ impl ServerArguments {
     }
 
     /// Addresses of some of them.
+    #[cfg(feature = "operator")]
     pub(crate) fn hosts(&self) -> &[Elsewhere] {
         &self.connect
     }
 
     /// Whether any server is trusted.
+    #[cfg(feature = "operator")]
     pub(crate) const fn is_insecure(&self) -> bool {
         self.insecure
     }

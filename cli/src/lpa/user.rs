@@ -23,6 +23,7 @@ enum Shows {
     All,
     /// Long waits, as text.
     Waits,
+    #[cfg(feature = "operator")]
     Nothing,
 }
 
@@ -33,6 +34,7 @@ impl Terminal {
     }
 
     /// Shows no progress.
+    #[cfg(feature = "operator")]
     pub(crate) const fn silent(self) -> Self {
         Self { shows: Shows::Nothing, ..self }
     }
@@ -49,6 +51,7 @@ impl User for Terminal {
         let is_shown = match self.shows {
             Shows::All => true,
             Shows::Waits => is_wait && !self.output.is_json(),
+            #[cfg(feature = "operator")]
             Shows::Nothing => false,
         };
         if !is_shown {

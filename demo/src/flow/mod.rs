@@ -21,8 +21,9 @@ use ::device::entitlement::{CallDelivery, Identifier};
 use ::device::flow::{Companion, Sharing};
 use ::device::primary::Acquisition;
 use clap::{Args, ValueEnum};
-use hlr::Mode;
+use hlr::{Credentials, Mode, Subscription};
 use identities::{Eid, Imsi};
+use saip::builder::Subscriber;
 
 use crate::Run;
 use crate::narrator::{Narrator, Told};
@@ -33,6 +34,24 @@ use device::{Host, Numbers, Pairing, Proof, TIMEOUT, Way};
 pub use then::VARIABLES;
 use trace::Trace;
 use world::{Policy, World};
+
+/// Makes a subscription of a subscriber.
+pub type Provision = fn(&Subscriber, hlr::Status) -> Result<(Subscription, Credentials), Failure>;
+
+/// What the program around the demo provides for the flows.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// The actor in the operator's audit log.
+    pub actor: &'static str,
+    /// Files of the operator's database and its master key, in the directory.
+    pub operator_files: (&'static str, &'static str),
+    /// A new subscriber of the test network; with a profile type one for the stock of the SM-DP+.
+    pub invent: fn(Option<&str>) -> Result<Subscriber, Failure>,
+    /// The subscription of a subscriber with a USIM, and its keys in the register.
+    pub subscription: Provision,
+    /// Draws a text as a QR code into a picture, and reads the picture.
+    pub scanned: fn(&str, &Path) -> Result<Vec<String>, Failure>,
+}
 
 /// The flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

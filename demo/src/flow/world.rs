@@ -32,11 +32,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use zeroize::Zeroizing;
 
+use super::Surroundings;
 use super::then::Reach;
 use super::trace::{Passed, Trace};
+use crate::Names;
 use crate::narrator::{Told, ensure};
 use crate::stage::{Card, Workshop};
-use crate::{Names, Surroundings};
 use console::{Failure, random};
 
 /// Type of the profiles in the stock.
@@ -125,7 +126,9 @@ pub(super) struct World {
 impl World {
     /// Starts SM-DP+ and operator, each with the other's address.
     pub(super) fn start(pki: Pki, workshop: &Workshop, policy: Policy, told: &mut Told) -> Result<Self, Failure> {
-        let Names { operator: name, service_centre: number, operator_files, .. } = workshop.surroundings().names;
+        let Names { operator: name, service_centre: number, .. } = workshop.surroundings().names;
+        let surroundings = workshop.surroundings().flows;
+        let operator_files = surroundings.operator_files;
         let trace = Trace::default();
         let directory = workshop.directory().to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -176,7 +179,7 @@ impl World {
             ci,
             pki,
             directory,
-            surroundings: workshop.surroundings(),
+            surroundings,
             trace,
             reach: Mutex::default(),
         })
@@ -206,7 +209,7 @@ impl World {
     /// Adds a subscriber to the register.
     async fn provision(&self, subscriber: &Subscriber, status: Status) -> Result<Subscription, Failure> {
         let (subscription, credentials) = (self.surroundings.subscription)(subscriber, status)?;
-        self.hlr().add(&subscription, &credentials, &Change::by(self.surroundings.names.actor)).await?;
+        self.hlr().add(&subscription, &credentials, &Change::by(self.surroundings.actor)).await?;
         Ok(subscription)
     }
 
@@ -269,7 +272,7 @@ impl World {
         at.ok_or_else(|| Failure::because("the register has no listener"))
     }
 
-    /// What the program around the demo provides.
+    /// What the program around the demo provides for the flows.
     pub(super) const fn surroundings(&self) -> Surroundings {
         self.surroundings
     }

@@ -101,6 +101,9 @@ pub enum DatabaseError {
     /// The file is something else.
     #[error("this file is no SQLite database; name another one")]
     Foreign,
+    /// It is a PostgreSQL, and this is a build without the feature `postgres`.
+    #[error("this build has no PostgreSQL: name a file, or build it with the feature `postgres`")]
+    WithoutPostgreSql,
     /// Nothing is heard of it.
     #[error("the database does not open: nothing answers there; is it there, and does it take connections?")]
     Silent,
@@ -185,6 +188,7 @@ impl<S: Schema> Database<S> {
     /// still be seen, and one that makes a file has it alone for a moment: that is waited for a few seconds in any case. Other
     /// errors are returned at once.
     pub async fn open_within(url: &str, limit: Duration) -> Result<Self, DatabaseError> {
+        has_driver(url)?;
         install_default_drivers();
         let (pool, seal) = (AnyPoolOptions::new(), Arc::<Seal>::default());
         let (pool, writer, kind) = if is_postgresql(url) {
@@ -214,6 +218,7 @@ impl<S: Schema> Database<S> {
     /// # Errors
     /// [`DatabaseError::InUse`] if somebody has it open.
     pub async fn open_alone(url: &str) -> Result<Self, DatabaseError> {
+        has_driver(url)?;
         install_default_drivers();
         let kind = if is_postgresql(url) { Kind::PostgreSql } else { Kind::Sqlite };
         let url = match kind {
@@ -551,6 +556,11 @@ async fn open_sqlite(
         .connect(&url)
         .await?;
     Ok((pool, Some(Writer::new(connection))))
+}
+
+/// Refuses what this build has no driver for.
+fn has_driver(url: &str) -> Result<(), DatabaseError> {
+    if is_postgresql(url) && !cfg!(feature = "postgres") { Err(DatabaseError::WithoutPostgreSql) } else { Ok(()) }
 }
 
 fn is_postgresql(url: &str) -> bool {

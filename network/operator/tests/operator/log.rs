@@ -26,8 +26,10 @@ use rsp::es9::{FunctionExecutionStatus, StatusCodeData};
 use smsc::{Client, Esme, EsmeSettings, Smsc, Timeouts};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Everything that is written.
 #[derive(Clone, Default)]
@@ -210,11 +212,10 @@ async fn messages_and_pages(world: &World) {
 /// One for all tests of this process.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
-    let filter = EnvFilter::new(
-        "off,aaa=trace,boss=trace,database=trace,entitlement=trace,hlr=trace,https=trace,network_base=trace,operator=trace,\
-         portal=trace,rsp_server=trace,smsc=trace",
-    );
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log.clone()).init();
+    let filter: Targets = "off,aaa=trace,boss=trace,database=trace,entitlement=trace,hlr=trace,https=trace,network_base=trace,operator=trace,\
+         portal=trace,rsp_server=trace,smsc=trace".parse().unwrap();
+    let all = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(log.clone());
+    all.finish().with(filter).init();
     log
 });
 

@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Everything that is written.
 #[derive(Clone, Default)]
@@ -32,8 +34,9 @@ impl<'a> MakeWriter<'a> for Log {
 /// One for all tests of this process.
 static LOG: LazyLock<Log> = LazyLock::new(|| {
     let log = Log::default();
-    let filter = EnvFilter::new("off,smdp=trace,rsp_server=trace,https=trace");
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log.clone()).init();
+    let filter: Targets = "off,smdp=trace,rsp_server=trace,https=trace".parse().unwrap();
+    let all = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_ansi(false).with_writer(log.clone());
+    all.finish().with(filter).init();
     log
 });
 

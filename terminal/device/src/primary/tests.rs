@@ -136,7 +136,10 @@ fn watch(mut channel: pairing::Link) -> std::thread::JoinHandle<Vec<Message>> {
                 _ => vec![],
             };
             for answer in answers {
-                channel.send(&answer).unwrap();
+                // A primary that has given up hears no more.
+                if channel.send(&answer).is_err() {
+                    return heard;
+                }
             }
             heard.push(message);
         }
