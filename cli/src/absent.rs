@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::error::ErrorKind;
-use clap::{Args, Error};
+use clap::Args;
+use console::exit::Exit;
+
+use crate::failure::Failure;
 
 /// Whatever follows the name of a command that is not there.
 #[derive(Debug, Args)]
@@ -14,16 +16,12 @@ pub(crate) struct Arguments {
     rest: Vec<OsString>,
 }
 
-/// Ends the program, as every command line does that is wrong.
-pub(crate) fn refuse(command: &str) -> ! {
-    refusal(command).exit()
-}
-
-fn refusal(command: &str) -> Error {
-    let text = format!(
+/// The failure of such a command: as of every command line that is wrong.
+pub(crate) fn refusal(command: &str) -> Failure {
+    Failure::because(format!(
         "this build has no `vuicc {command}`: build it with the feature `operator`, as `cargo build -p vuicc` does"
-    );
-    Error::raw(ErrorKind::InvalidSubcommand, text + "\n")
+    ))
+    .with(Exit::Usage)
 }
 
 #[cfg(test)]
@@ -42,9 +40,6 @@ mod tests {
             let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
             assert!(matches!(parsed.command, Command::Operator(_) | Command::Device(_)), "{line}");
         }
-        let error = refusal("operator");
-        assert_eq!(error.exit_code(), 2);
-        let text = error.render().to_string();
-        assert!(text.starts_with("error: this build has no `vuicc operator`: ") && text.lines().count() == 1, "{text}");
+        assert_eq!(refusal("operator").exit(), Exit::Usage);
     }
 }

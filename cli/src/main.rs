@@ -185,9 +185,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "operator")]
         Command::Device(command) => device::run(&command, &context),
         #[cfg(not(feature = "operator"))]
-        Command::Operator(_) => absent::refuse("operator"),
+        Command::Operator(_) => Err(absent::refusal("operator")),
         #[cfg(not(feature = "operator"))]
-        Command::Device(_) => absent::refuse("device"),
+        Command::Device(_) => Err(absent::refusal("device")),
         Command::Demo(arguments) => demo::run(&arguments, &context),
         Command::Schema(arguments) => schema::run(&arguments, &context),
         Command::Generate(command) => generate::run(&command, &context),

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use clap::Args;
 use demo::Run;
 
-use crate::absent::refuse;
+use crate::absent::refusal;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -32,18 +32,16 @@ pub(super) struct FlowArguments {
 }
 
 impl FlowArguments {
-    #[expect(clippy::unnecessary_wraps, reason = "as where there are flows")]
     pub(super) fn list(&self, _: Output) -> Result<bool, Failure> {
         if self.list {
-            refuse("demo --list");
+            return Err(refusal("demo --list"));
         }
         Ok(false)
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as where there are flows")]
     pub(super) fn play<'a>(&self, run: Run<'a>, _: bool) -> Result<Option<Run<'a>>, Failure> {
         if self.flow.is_some() || !self.variants.is_empty() {
-            refuse("demo FLOW");
+            return Err(refusal("demo FLOW"));
         }
         Ok(Some(run))
     }
