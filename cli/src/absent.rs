@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use console::exit::Exit;
+use console::Exit;
 
 use crate::failure::Failure;
 

@@ -1,19 +1,18 @@
 //! Which exit code an error of a library has. What a code says is in [`console::exit`].
 
+#[cfg(feature = "operator")]
+mod devices;
+
 use std::error::Error;
 
 use apdu::TransportError;
 use card::OpenError;
 use card::image::ImageError;
 use console::Exit;
-use device::entitlement::EntitlementError;
-use device::flow::FlowError;
-use device::mt::MtError;
-use device::usim::UsimError;
 use lpa::{CardError, LpaError, ServerError, es10};
-use pairing::PairingError;
 use reader_bridge::ReaderError;
 use reader_bridge::script::{RunError, ScriptError};
+use usim::UsimError;
 
 /// The exit code of this error; `None` if it has none of its own, and those below it are asked.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Exit> {
@@ -22,10 +21,11 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Exit> {
     let script = || error.downcast_ref().map(of_run).or_else(|| error.is::<ScriptError>().then_some(Exit::Input));
     let lpa = || error.downcast_ref().and_then(of_lpa).or_else(|| error.downcast_ref().map(of_server));
     let es10 = || error.downcast_ref().and_then(of_es10).or_else(|| error.downcast_ref().and_then(of_card));
-    let device = || error.downcast_ref().and_then(of_flow).or_else(|| error.downcast_ref().and_then(of_usim));
-    let far = || error.downcast_ref().and_then(of_messages).or_else(|| error.downcast_ref().and_then(of_entitlement));
-    let pairing = || error.downcast_ref().and_then(of_pairing);
-    card().or_else(reader).or_else(script).or_else(lpa).or_else(es10).or_else(device).or_else(far).or_else(pairing)
+    let usim = || error.downcast_ref().and_then(of_usim);
+    let known = card().or_else(reader).or_else(script).or_else(lpa).or_else(es10).or_else(usim);
+    #[cfg(feature = "operator")]
+    let known = known.or_else(|| devices::of(error));
+    known
 }
 
 const fn of_transport(_: &TransportError) -> Exit {
@@ -96,50 +96,9 @@ const fn of_card(error: &CardError) -> Option<Exit> {
     }
 }
 
-const fn of_flow(error: &FlowError) -> Option<Exit> {
-    match error {
-        FlowError::StillWaiting { .. } => Some(Exit::TimedOut),
-        FlowError::Pairing(error) => of_pairing(error),
-        FlowError::Usim(error) => of_usim(error),
-        FlowError::Lpa(error) => of_lpa(error),
-        FlowError::Mt(error) => of_messages(error),
-        FlowError::Entitlement(error) => of_entitlement(error),
-        _ => None,
-    }
-}
-
 const fn of_usim(error: &UsimError) -> Option<Exit> {
     match error {
         UsimError::Transport(error) => Some(of_transport(error)),
-        _ => None,
-    }
-}
-
-const fn of_messages(error: &MtError) -> Option<Exit> {
-    match error {
-        MtError::Server(error) => Some(of_server(error)),
-        MtError::Usim(error) => of_usim(error),
-        _ => None,
-    }
-}
-
-const fn of_entitlement(error: &EntitlementError) -> Option<Exit> {
-    match error {
-        EntitlementError::Server(error) => Some(of_server(error)),
-        EntitlementError::Refused { .. } => Some(Exit::Network),
-        _ => None,
-    }
-}
-
-const fn of_pairing(error: &PairingError) -> Option<Exit> {
-    match error {
-        PairingError::Timeout(_) => Some(Exit::TimedOut),
-        PairingError::Closed
-        | PairingError::NotFound
-        | PairingError::Strangers(_)
-        | PairingError::Tls(_)
-        | PairingError::Network(_)
-        | PairingError::Bluetooth(_) => Some(Exit::Network),
         _ => None,
     }
 }
