@@ -69,6 +69,11 @@ impl TargetArguments {
         self.trace.watch(target.connect_as(sharing, &self.seed, self.keylog.as_deref())?)
     }
 
+    /// The reader or the socket, if one was chosen.
+    pub(crate) fn reader(&self) -> Option<&str> {
+        self.reader.as_deref()
+    }
+
     /// The image, if the card is in one.
     pub(crate) fn image(&self) -> Option<&Path> {
         self.card.as_deref()

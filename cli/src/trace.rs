@@ -1,5 +1,6 @@
 //! `--trace`: what passes between host and card, to a file, to stderr or over UDP.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, Write};
 use std::net::{ToSocketAddrs, UdpSocket};
@@ -28,8 +29,10 @@ pub(crate) struct TraceArguments {
 
 /// Where a trace goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Destination {
+pub(crate) enum Destination {
+    /// To standard error, as text.
     Stderr,
+    /// To a file, in the format that its name asks for.
     File(PathBuf),
     /// GSMTAP over UDP, to `HOST:PORT`.
     Gsmtap(String),
@@ -38,7 +41,8 @@ enum Destination {
 /// What a trace to UDP begins with.
 const GSMTAP: &str = "gsmtap:";
 
-fn destination(text: &str) -> Result<Destination, String> {
+/// Reads what users write for one.
+pub(crate) fn destination(text: &str) -> Result<Destination, String> {
     if text == "-" {
         return Ok(Destination::Stderr);
     }
@@ -83,12 +87,18 @@ impl TraceArguments {
     /// An observer for each of several cards, which all write to the same place; `labels` tell them apart. None if no
     /// trace was requested.
     pub(crate) fn observers(&self, labels: &[&str]) -> Result<Vec<Watcher>, Failure> {
-        let Some(destination) = &self.trace else { return Ok(Vec::new()) };
-        let format = match destination {
-            Destination::File(path) => Format::of_extension(&path.extension().unwrap_or_default().to_string_lossy()),
+        self.trace.as_ref().map_or_else(|| Ok(Vec::new()), |destination| destination.observers(labels))
+    }
+}
+
+impl Destination {
+    /// An observer for each of several cards, which all write here; `labels` tell them apart.
+    pub(crate) fn observers(&self, labels: &[&str]) -> Result<Vec<Watcher>, Failure> {
+        let format = match self {
+            Self::File(path) => Format::of_extension(&path.extension().unwrap_or_default().to_string_lossy()),
             _ => Format::Text,
         };
-        let sink = Arc::new(Mutex::new(Sink::open(destination)?));
+        let sink = Arc::new(Mutex::new(Sink::open(self)?));
         let several = labels.len() > 1;
         let mut observers: Vec<Watcher> = Vec::new();
         for (card, label) in (0..=u8::MAX).zip(labels) {
@@ -114,6 +124,16 @@ impl TraceArguments {
             }));
         }
         Ok(observers)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Gsmtap(to) => write!(f, "packets to {to}"),
+        }
     }
 }
 

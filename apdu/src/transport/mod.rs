@@ -3,7 +3,7 @@
 mod dialogue;
 mod in_process;
 
-pub use dialogue::Dialogue;
+pub use dialogue::{Dialogue, Reset};
 pub use in_process::InProcess;
 
 use crate::{Ins, Response, StatusWord};

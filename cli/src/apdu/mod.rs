@@ -1,8 +1,11 @@
-//! `vuicc apdu`: run, record and compare APDU scripts (`docs/apdu-scripts.md`), explain what was recorded (`docs/decode.md`).
+//! `vuicc apdu`: run, record and compare APDU scripts (`docs/apdu-scripts.md`), record sessions of other programs, explain what
+//! was recorded (`docs/decode.md`).
 
 mod decode;
 mod diff;
+mod place;
 mod play;
+mod proxy;
 mod record;
 
 use std::io::{ErrorKind, Read};
@@ -42,6 +45,22 @@ Examples:
 
 PINs and PUKs are not written down; ${secret} stands in their place.")]
     Record(record::Arguments),
+    /// Record what any program and any card say to each other, from between them
+    #[command(after_help = "\
+Examples:
+  vuicc apdu proxy --reader ACS --out session.apdu
+      a virtual reader shows the card in the reader ACS to programs, until interrupted
+  vuicc apdu proxy --card my.img --out session.pcapng --detach
+      for Wireshark; in the background, `vuicc card eject` ends it
+  vuicc apdu proxy --reader 0 --slot 127.0.0.1:35964 --out session.json
+      where the first slot of the virtual reader has another card
+  vuicc apdu proxy --reader tcp:127.0.0.1:7000 --listen 127.0.0.1:7001 --out session.apdu
+      between two sockets, without any reader
+
+Programs use the card in the virtual reader, and every reset and every command goes to the real one. If that is pulled, or its \
+reader is, the virtual card goes as well, and what was recorded is whole. On a full disk the recording ends with its last whole \
+event, the program keeps its card, and the command fails at its end. PINs and PUKs are not recorded.")]
+    Proxy(proxy::Arguments),
     /// Run the same scripts on two cards and show where they differ
     #[command(after_help = "\
 Examples:
@@ -77,6 +96,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Run(arguments) => play::run(arguments, context),
         Command::Record(arguments) => record::run(arguments, context),
+        Command::Proxy(arguments) => proxy::run(arguments, context),
         Command::Diff(arguments) => diff::run(arguments, context),
         Command::Decode(arguments) => decode::run(arguments, context),
     }

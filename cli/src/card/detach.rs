@@ -3,19 +3,19 @@
 //! The process is this program again, with `--detached` in place of `--detach`. Its stdin is a socket by which it tells once
 //! that all cards are ready, or why they are not; what it prints goes to a log.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::ready::Ready;
-use super::run::Arguments;
 use crate::Context;
 use crate::failure::Failure;
 
 /// What a detached process tells the one that has started it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// All cards are ready.
     Ready(Ready),
     /// It has failed.
@@ -28,18 +28,17 @@ pub(super) enum Word {
 }
 
 /// Where a detached process writes what it prints, unless it is told.
-fn log_of(arguments: &Arguments, context: &Context) -> Result<PathBuf, Failure> {
-    if let Some(chosen) = &arguments.log_file {
-        return Ok(chosen.clone());
+fn log_of(chosen: Option<&Path>, name: &OsStr, context: &Context) -> Result<PathBuf, Failure> {
+    if let Some(chosen) = chosen {
+        return Ok(chosen.to_owned());
     }
     let folder = context.state.directory()?.join("run");
     crate::state::create_private(&folder)?;
-    let image = arguments.images.first().and_then(|image| image.file_name()).unwrap_or_default();
-    Ok(folder.join(image).with_added_extension("log"))
+    Ok(folder.join(name).with_added_extension("log"))
 }
 
 #[cfg(unix)]
-pub(super) use on_unix::{Parent, start};
+pub(crate) use on_unix::{Parent, start};
 
 #[cfg(unix)]
 mod on_unix {
@@ -54,13 +53,13 @@ mod on_unix {
     use console::exit::TABLE;
     use serde_json::json;
 
-    use super::{Arguments, Context, Failure, Word, log_of};
+    use super::{Context, Failure, OsStr, Path, Word, log_of};
     use crate::failure::AtPath;
     use crate::file::Readers;
 
     /// Starts the process, and returns when all its cards are ready.
-    pub(crate) fn start(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-        let log = log_of(arguments, context)?;
+    pub(crate) fn start(chosen: Option<&Path>, name: &OsStr, context: &Context) -> Result<(), Failure> {
+        let log = log_of(chosen, name, context)?;
         let mut options = File::options();
         options.create(true).append(true).read(true).mode(Readers::Owner.mode());
         let mut file = options.open(&log).at("write the log to", &log)?;
@@ -140,13 +139,13 @@ mod on_unix {
 }
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::{Parent, start};
+pub(crate) use elsewhere::{Parent, start};
 
 #[cfg(not(unix))]
 mod elsewhere {
-    use super::{Arguments, Context, Failure, Word};
+    use super::{Context, Failure, OsStr, Path, Word};
 
-    pub(crate) fn start(_: &Arguments, _: &Context) -> Result<(), Failure> {
+    pub(crate) fn start(_: Option<&Path>, _: &OsStr, _: &Context) -> Result<(), Failure> {
         Err(Failure::because("--detach is for Unix systems; use --ready-file, and start the command in the background"))
     }
 

@@ -1,10 +1,10 @@
 //! `vuicc card`: create, insert and inspect cards.
 
-mod detach;
+pub(crate) mod detach;
 mod eject;
 mod new;
-mod ready;
-mod run;
+pub(crate) mod ready;
+pub(crate) mod run;
 mod show;
 
 use clap::Subcommand;

@@ -12,32 +12,38 @@ use crate::state::{State, create_private};
 
 /// One card that runs, for programs that use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ReadyCard {
-    /// Its image.
-    pub(super) image: PathBuf,
+pub(crate) struct ReadyCard {
+    /// Its image; or, of a card that comes from elsewhere, what it is called.
+    pub(crate) image: PathBuf,
     /// EID of an eUICC.
-    pub(super) eid: Option<String>,
+    pub(crate) eid: Option<String>,
     /// Answer to reset.
-    pub(super) atr: String,
+    pub(crate) atr: String,
     /// The name that the PC/SC service has for the reader it is in, if it is in one of this machine.
-    pub(super) reader: Option<String>,
+    pub(crate) reader: Option<String>,
     /// The address of its slot of the virtual reader.
-    pub(super) slot: Option<String>,
+    pub(crate) slot: Option<String>,
     /// The socket it listens on.
-    pub(super) socket: Option<String>,
+    pub(crate) socket: Option<String>,
 }
 
 impl ReadyCard {
     /// The card in an image, which has no place yet.
-    pub(super) fn of(image: &Path) -> Result<Self, Failure> {
+    pub(crate) fn of(image: &Path) -> Result<Self, Failure> {
         let seen = inspect::image(image)?;
         let eid = seen.euicc.map(|euicc| euicc.eid);
         let image = std::path::absolute(image).at("look into", image)?;
         Ok(Self { image, eid, atr: seen.atr, reader: None, slot: None, socket: None })
     }
 
+    /// A card that is no image, and has no place yet.
+    pub(crate) fn named(name: impl Into<PathBuf>, atr: &[u8]) -> Self {
+        let (image, atr) = (name.into(), crate::hexadecimal::whole(atr));
+        Self { image, eid: None, atr, reader: None, slot: None, socket: None }
+    }
+
     /// Where it is, as users name it.
-    pub(super) fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         let known = self.reader.as_deref().or(self.socket.as_deref()).or(self.slot.as_deref());
         known.unwrap_or("no reader")
     }
@@ -50,17 +56,17 @@ impl ReadyCard {
 
 /// The cards of a process that runs them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     /// The process.
-    pub(super) pid: u32,
+    pub(crate) pid: u32,
     /// The version of the program.
-    pub(super) version: String,
+    pub(crate) version: String,
     /// Its cards, in the order of the command line.
-    pub(super) cards: Vec<ReadyCard>,
+    pub(crate) cards: Vec<ReadyCard>,
 }
 
 impl Ready {
-    pub(super) fn new(cards: Vec<ReadyCard>) -> Self {
+    pub(crate) fn new(cards: Vec<ReadyCard>) -> Self {
         Self { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned(), cards }
     }
 }
@@ -77,14 +83,14 @@ impl fmt::Display for Ready {
 
 /// The file that is there as long as all cards can be used.
 #[derive(Debug)]
-pub(super) struct ReadyFile {
+pub(crate) struct ReadyFile {
     path: Option<PathBuf>,
     written: Option<Vec<u8>>,
 }
 
 impl ReadyFile {
     /// The file at `path`, if one is wanted. One that an earlier run left there is removed: no card is ready yet.
-    pub(super) fn at(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn at(path: Option<&Path>) -> Result<Self, Failure> {
         if let Some(path) = path
             && let Err(error) = std::fs::remove_file(path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -95,7 +101,7 @@ impl ReadyFile {
     }
 
     /// All cards can be used.
-    pub(super) fn write(&mut self, ready: &Ready) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, ready: &Ready) -> Result<(), Failure> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut text = serde_json::to_vec(ready)?;
         text.push(b'\n');
@@ -105,7 +111,7 @@ impl ReadyFile {
     }
 
     /// Not all cards can be used any more. What another process has put there since stays.
-    pub(super) fn remove(&mut self) {
+    pub(crate) fn remove(&mut self) {
         if let (Some(path), Some(written)) = (&self.path, self.written.take())
             && std::fs::read(path).is_ok_and(|there| there == written)
         {
@@ -123,25 +129,25 @@ impl Drop for ReadyFile {
 
 /// What is recorded of a process that runs cards, so that it can be found and ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// When the process began, in the kernel's count: its number may be given to another one after its end.
-    pub(super) began: Option<u64>,
+    pub(crate) began: Option<u64>,
     #[serde(flatten)]
-    pub(super) ready: Ready,
+    pub(crate) ready: Ready,
 }
 
 /// Where records are.
-pub(super) fn folder(state: &State) -> Result<PathBuf, Failure> {
+pub(crate) fn folder(state: &State) -> Result<PathBuf, Failure> {
     Ok(state.path()?.join("run"))
 }
 
 /// The record of this process, which is removed at its end.
 #[derive(Debug)]
-pub(super) struct Recorded(PathBuf);
+pub(crate) struct Recorded(PathBuf);
 
 impl Recorded {
     /// Makes it.
-    pub(super) fn of(ready: &Ready, state: &State) -> Result<Self, Failure> {
+    pub(crate) fn of(ready: &Ready, state: &State) -> Result<Self, Failure> {
         let folder = state.directory()?.join("run");
         create_private(&folder)?;
         let recorded = Self(folder.join(format!("{}.json", ready.pid)));
@@ -150,7 +156,7 @@ impl Recorded {
     }
 
     /// Writes it anew.
-    pub(super) fn update(&self, ready: &Ready) -> Result<(), Failure> {
+    pub(crate) fn update(&self, ready: &Ready) -> Result<(), Failure> {
         let record = Record { began: began(ready.pid), ready: ready.clone() };
         replace(&self.0, &serde_json::to_vec(&record)?, Readers::Owner).at("write the record of this run to", &self.0)
     }
@@ -165,7 +171,7 @@ impl Drop for Recorded {
 
 /// When a process began, in clock ticks since the machine did: field 22 of proc_pid_stat(5). `None` if there is no such
 /// process, or the system does not tell.
-pub(super) fn began(pid: u32) -> Option<u64> {
+pub(crate) fn began(pid: u32) -> Option<u64> {
     let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is a name in parentheses, which may contain anything.
     let (_, after_name) = line.rsplit_once(')')?;
@@ -173,7 +179,7 @@ pub(super) fn began(pid: u32) -> Option<u64> {
 }
 
 /// All records in a state directory, each with its file; what cannot be read is none.
-pub(super) fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
+pub(crate) fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
     let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<_> = files
         .filter_map(|file| {

@@ -2,6 +2,7 @@
 
 mod cards;
 mod coordinator;
+mod stay;
 
 use std::path::PathBuf;
 
@@ -10,10 +11,13 @@ use console::Exit;
 use reader_bridge::socket::Address;
 use reader_bridge::vpcd;
 
-use super::detach::{self, Parent, Word};
+pub(crate) use cards::Place;
+pub(crate) use coordinator::{Running, listen, placed};
+pub(crate) use stay::StayArguments;
+
 use crate::Context;
 use crate::failure::Failure;
-use crate::file::{image, not_stdout};
+use crate::file::image;
 use crate::key_log::KeyLogArguments;
 use crate::repeatable::SeedArguments;
 use crate::trace::TraceArguments;
@@ -22,7 +26,7 @@ use crate::trace::TraceArguments;
 pub(crate) struct Arguments {
     /// Card images, one per slot
     #[arg(value_name = "PATH", required = true, value_parser = image)]
-    pub(super) images: Vec<PathBuf>,
+    images: Vec<PathBuf>,
     /// Address of a slot, in the order of the images [default: this machine, ports 35963, 35964 …]
     #[arg(long = "reader", value_name = "HOST:PORT")]
     readers: Vec<String>,
@@ -30,22 +34,8 @@ pub(crate) struct Arguments {
     /// one), or unix:PATH
     #[arg(long = "listen", value_name = "ADDRESS", conflicts_with = "readers")]
     listeners: Vec<Address>,
-    /// Write FILE as soon as the cards can be used, as JSON: process, readers, sockets, EID, ATR. It is there as long as they
-    /// can
-    #[arg(long, value_name = "FILE", value_parser = not_stdout)]
-    ready_file: Option<PathBuf>,
-    /// Run in the background, and return when the cards can be used; `vuicc card eject` ends that
-    #[arg(long)]
-    detach: bool,
-    /// This is the process in the background
-    #[arg(long, hide = true, conflicts_with = "detach")]
-    detached: bool,
-    /// Append what the process in the background prints to FILE [default: run/NAME.log in the state directory]
-    #[arg(long, value_name = "FILE", value_parser = not_stdout)]
-    pub(super) log_file: Option<PathBuf>,
-    /// Give up when a card has been without a reader for so long [default: never; with --detach 30]
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<u64>,
+    #[command(flatten)]
+    stay: StayArguments,
     #[command(flatten)]
     key_log: KeyLogArguments,
     #[command(flatten)]
@@ -106,21 +96,8 @@ pub(crate) fn first_port() -> Result<u16, Failure> {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    if arguments.detach {
-        return detach::start(arguments, context);
-    }
-    let mut parent = if arguments.detached { Some(Parent::take()?) } else { None };
-    let outcome = coordinator::run(arguments, context, parent.as_mut());
-    if let (Some(parent), Err(failure)) = (&mut parent, &outcome) {
-        let row = failure.exit().row();
-        let line = if let Failure::Because(cause) = failure {
-            cause.to_string()
-        } else {
-            format!("the command {}", row.meaning)
-        };
-        parent.tell(&Word::Failed { exit_code: row.code, line });
-    }
-    outcome
+    let name = arguments.images.first().and_then(|image| image.file_name()).unwrap_or_default();
+    arguments.stay.run(name, context, |parent| coordinator::run(arguments, context, parent))
 }
 
 #[cfg(test)]
@@ -137,11 +114,7 @@ mod tests {
                 images,
                 readers,
                 listeners: Vec::new(),
-                ready_file: None,
-                detach: false,
-                detached: false,
-                log_file: None,
-                timeout: None,
+                stay: StayArguments::default(),
                 key_log: KeyLogArguments::default(),
                 trace: TraceArguments::none(),
                 seed: SeedArguments::default(),

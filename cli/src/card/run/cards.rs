@@ -28,7 +28,7 @@ use crate::way_out::OTHER_SLOT;
 const SHOWN: Duration = Duration::from_secs(3);
 
 /// Where a card is to be.
-pub(super) enum Place {
+pub(crate) enum Place {
     /// In a slot of the virtual reader: its address.
     Slot(String),
     /// Behind a socket that listens, in a runtime of its own.

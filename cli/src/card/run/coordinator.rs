@@ -14,12 +14,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Arguments;
 use super::cards::{Event, Place, Seat, What};
-use super::{Arguments, Parent, Word};
+use crate::card::detach::{Parent, Word};
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
 use crate::failure::Failure;
 use crate::output::{beside, tell};
 use crate::target::{IN_USE, once_free};
+use crate::trace::Watcher;
 use crate::{Context, asynchronous};
 
 /// How long a process in the background tries to find its readers, unless it is told.
@@ -27,47 +29,87 @@ const DETACHED: Duration = Duration::from_secs(30);
 
 /// Runs the cards until that is interrupted, or one cannot be used for too long.
 pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
-    let ready_file = ReadyFile::at(arguments.ready_file.as_deref())?;
+    let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref())?;
     // All images are opened and all addresses taken before any card is inserted, so a bad one is reported at once.
     let places = places(arguments)?;
     let cards = open(arguments)?;
-    let mut seen = arguments.images.iter().map(|image| ReadyCard::of(image)).collect::<Result<Vec<_>, _>>()?;
-    for (card, place) in seen.iter_mut().zip(&places) {
+    let seen = arguments.images.iter().map(|image| ReadyCard::of(image)).collect::<Result<Vec<_>, _>>()?;
+    let seen = placed(seen, &places);
+    let labels: Vec<_> = seen.iter().map(|card| card.place().to_owned()).collect();
+    let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+    let tracers = arguments.trace.observers(&labels)?;
+    let (names, limit) = (arguments.images.clone(), arguments.stay.limit());
+    let running = Running { cards, names, seen, places, tracers, ready_file, limit };
+    running.serve(context, parent, future::pending())
+}
+
+/// What is known of cards, with the places they are to have.
+pub(crate) fn placed(mut seen: Vec<ReadyCard>, places: &[Place]) -> Vec<ReadyCard> {
+    for (card, place) in seen.iter_mut().zip(places) {
         match place {
             Place::Slot(slot) => card.slot = Some(slot.clone()),
             Place::Socket(listener, _) => card.socket = Some(listener.address().to_string()),
         }
     }
-    let ready = Ready::new(seen);
-    let recorded = record(&ready, context, parent.is_some())?;
-    let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
-    let labels: Vec<_> = ready.cards.iter().map(|card| card.place().to_owned()).collect();
-    let labels: Vec<_> = labels.iter().map(String::as_str).collect();
-    let tracers = arguments.trace.observers(&labels)?.into_iter().map(Some).chain(iter::repeat_with(|| None));
-    let limit = arguments.timeout.map(Duration::from_secs).or_else(|| parent.is_some().then_some(DETACHED));
-    let (stop, stopped) = watch::channel(false);
-    let (take_turn, turn) = watch::channel(0);
-    let (tell_event, events) = unbounded_channel();
-    thread::scope(|scope| {
-        let mut running = Vec::new();
-        for (number, ((place, card), tracer)) in places.into_iter().zip(cards).zip(tracers).enumerate() {
-            let image = arguments.images.get(number).map_or(Path::new(""), AsRef::as_ref);
-            let (stopped, turn, events) = (stopped.clone(), turn.clone(), tell_event.clone());
-            let (output, slots) = (context.output, slots.as_slice());
-            let seat = Seat { number, image, place, tracer, output, slots, stopped, turn, events };
-            running.push(scope.spawn(move || seat.serve(card)));
-        }
-        // Each thread has its own.
-        drop(tell_event);
-        let mut coordinator = Coordinator::new(ready, ready_file, recorded, limit, context, parent);
-        let outcome = asynchronous::run(coordinator.wait(events, &take_turn));
-        stop.send_replace(true);
-        for card in running {
-            let stopped = || Failure::because("a card stopped unexpectedly; run it with RUST_BACKTRACE=1");
-            card.join().map_err(|_| stopped())??;
-        }
-        outcome.and_then(|()| coordinator.all_were_in())
-    })
+    seen
+}
+
+/// Cards that are open, and what surrounds them.
+pub(crate) struct Running<C> {
+    /// The cards.
+    pub(crate) cards: Vec<C>,
+    /// What users call each.
+    pub(crate) names: Vec<PathBuf>,
+    /// What is told of each.
+    pub(crate) seen: Vec<ReadyCard>,
+    /// Where each is to be.
+    pub(crate) places: Vec<Place>,
+    /// Who watches each, if anybody does.
+    pub(crate) tracers: Vec<Watcher>,
+    /// The file that says that all can be used.
+    pub(crate) ready_file: ReadyFile,
+    /// How many seconds one may be without a reader.
+    pub(crate) limit: Option<u64>,
+}
+
+impl<C: Icc + Send> Running<C> {
+    /// Runs the cards until that is interrupted, one cannot be used for too long, or `ended` says so.
+    pub(crate) fn serve(
+        self,
+        context: &Context,
+        parent: Option<&mut Parent>,
+        ended: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let Self { cards, names, seen, places, tracers, ready_file, limit } = self;
+        let ready = Ready::new(seen);
+        let recorded = record(&ready, context, parent.is_some())?;
+        let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
+        let tracers = tracers.into_iter().map(Some).chain(iter::repeat_with(|| None));
+        let limit = limit.map(Duration::from_secs).or_else(|| parent.is_some().then_some(DETACHED));
+        let (stop, stopped) = watch::channel(false);
+        let (take_turn, turn) = watch::channel(0);
+        let (tell_event, events) = unbounded_channel();
+        thread::scope(|scope| {
+            let mut running = Vec::new();
+            for (number, ((place, card), tracer)) in places.into_iter().zip(cards).zip(tracers).enumerate() {
+                let image = names.get(number).map_or(Path::new(""), AsRef::as_ref);
+                let (stopped, turn, events) = (stopped.clone(), turn.clone(), tell_event.clone());
+                let (output, slots) = (context.output, slots.as_slice());
+                let seat = Seat { number, image, place, tracer, output, slots, stopped, turn, events };
+                running.push(scope.spawn(move || seat.serve(card)));
+            }
+            // Each thread has its own.
+            drop(tell_event);
+            let mut coordinator = Coordinator::new(ready, ready_file, recorded, limit, context, parent);
+            let outcome = asynchronous::run(coordinator.wait(events, &take_turn, ended));
+            stop.send_replace(true);
+            for card in running {
+                let stopped = || Failure::because("a card stopped unexpectedly; run it with RUST_BACKTRACE=1");
+                card.join().map_err(|_| stopped())??;
+            }
+            outcome.and_then(|()| coordinator.all_were_in())
+        })
+    }
 }
 
 /// Where each card is to be; sockets listen already.
@@ -85,7 +127,8 @@ fn places(arguments: &Arguments) -> Result<Vec<Place>, Failure> {
     arguments.listeners.iter().map(listen).collect()
 }
 
-fn listen(address: &Address) -> Result<Place, Failure> {
+/// Listens there.
+pub(crate) fn listen(address: &Address) -> Result<Place, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime.block_on(Listener::bind(address)).map_err(|error| {
         let way_out = match (error.kind(), address) {
@@ -163,7 +206,13 @@ impl<'a> Coordinator<'a> {
     }
 
     /// Waits until the user or the system interrupts, or something is wrong.
-    async fn wait(&mut self, mut events: UnboundedReceiver<Event>, turn: &watch::Sender<usize>) -> Result<(), Failure> {
+    async fn wait(
+        &mut self,
+        mut events: UnboundedReceiver<Event>,
+        turn: &watch::Sender<usize>,
+        ended: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        let mut ended = std::pin::pin!(ended);
         let mut interrupted = std::pin::pin!(asynchronous::interrupted());
         let gone = match &self.parent {
             Some(parent) => Some(parent.gone()?),
@@ -185,6 +234,7 @@ impl<'a> Coordinator<'a> {
             };
             tokio::select! {
                 () = &mut interrupted => return Ok(()),
+                outcome = &mut ended => return outcome,
                 () = &mut abandoned, if self.parent.is_some() => {
                     return Err(Failure::because("the command that has started this process was ended before the cards were ready"));
                 }

@@ -1,0 +1,156 @@
+//! `vuicc apdu proxy`: records what any program and any card say to each other, from between them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use apdu::TransportError;
+use clap::Args;
+use console::Exit;
+use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card};
+use reader_bridge::proxy::Proxy;
+use reader_bridge::socket::Address;
+use reader_bridge::trace::Event;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::place::PlaceArguments;
+use crate::Context;
+use crate::card::detach::Parent;
+use crate::failure::Failure;
+use crate::output::beside;
+use crate::target::TargetArguments;
+use crate::trace::{Destination, Watcher, destination};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Write the session to FILE, readable by its owner only: text, JSON lines if its name ends in .json, packets for Wireshark
+    /// if it ends in .pcapng or .pcap; `-` is stderr; gsmtap:HOST[:PORT] sends the packets there while they happen
+    #[arg(short, long, value_name = "FILE", value_parser = destination)]
+    out: Destination,
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(flatten)]
+    target: TargetArguments,
+}
+
+/// Between two looks whether the card is still in its reader.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    arguments.place.stay.run("proxy".as_ref(), context, |parent| record(arguments, context, parent))
+}
+
+fn record(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
+    if let Destination::File(path) = &arguments.out
+        && crate::package::is_card_image(path)
+    {
+        return Err(Failure::because(format!(
+            "{} is a card image, which the recording would replace; give --out another file, and the image with --card",
+            path.display()
+        ))
+        .with(Exit::Usage));
+    }
+    let card = arguments.target.connect()?;
+    let reader = arguments.target.reader_of_service();
+    let name = arguments.target.name(reader.as_ref());
+    let taken = arguments.place.take()?;
+    // The last, so that nothing else that is wrong costs an earlier recording.
+    let (commands, watcher) = counted(&arguments.out)?;
+    let (gone, notice) = watch::channel(None);
+    let proxy = Proxy::new(card, |why: &TransportError| {
+        gone.send_replace(Some(why.to_string()));
+    });
+    let ended = async {
+        let why = tokio::select! {
+            why = told(notice) => why,
+            why = missed(reader) => why,
+        };
+        Err(Failure::because(format!(
+            "{name} is gone, and the card that stood for it was taken out of its reader too: {why}; until then {}",
+            so_far(&commands, &arguments.out)
+        ))
+        .with(Exit::Card))
+    };
+    taken.serve(proxy, Path::new(&name), Some(watcher), context, parent, ended)?;
+    let count = commands.load(Ordering::Relaxed);
+    beside(context.output.json(&json!({ "recorded": arguments.out.to_string(), "commands": count })));
+    beside(context.output.text(so_far(&commands, &arguments.out)));
+    Ok(())
+}
+
+/// An observer that writes to `out`, and the number of commands that it has seen.
+fn counted(out: &Destination) -> Result<(Arc<AtomicU64>, Watcher), Failure> {
+    let commands = Arc::new(AtomicU64::new(0));
+    let mut write = out.observers(&[""])?.pop();
+    let count = Arc::clone(&commands);
+    let mut is_off = false;
+    let watcher = Box::new(move |event: Event<'_>| {
+        // A reader that has none to take away says so again.
+        let was_off = std::mem::replace(&mut is_off, event == Event::PowerOff);
+        if is_off && was_off {
+            return;
+        }
+        if matches!(event, Event::Exchange { .. }) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(write) = &mut write {
+            write(event);
+        }
+    });
+    Ok((commands, watcher))
+}
+
+fn so_far(commands: &AtomicU64, out: &Destination) -> String {
+    match commands.load(Ordering::Relaxed) {
+        1 => format!("1 command was recorded: {out}"),
+        count => format!("{count} commands were recorded: {out}"),
+    }
+}
+
+/// Why the card does not answer any more.
+async fn told(mut lost: watch::Receiver<Option<String>>) -> String {
+    match lost.wait_for(Option::is_some).await {
+        Ok(why) => why.clone().unwrap_or_default(),
+        // The card is gone with its thread, which says why.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Looks into the reader every now and then: while nobody sends a command, nothing else tells that the card was pulled.
+async fn missed(reader: Option<Reader>) -> String {
+    let Some(reader) = reader else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Ok(Ok(readers)) = tokio::task::spawn_blocking(list_readers).await else {
+            return "the PC/SC service is gone, or has no reader any more".into();
+        };
+        match readers.iter().find(|now| now.name == reader.name) {
+            None => return "its reader was unplugged".into(),
+            Some(now) if now.card.is_none() || now.events != reader.events => {
+                return TransportError::CardRemoved.to_string();
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+impl TargetArguments {
+    /// The reader of the PC/SC service that the card is in, if it is in one.
+    fn reader_of_service(&self) -> Option<Reader> {
+        if self.image().is_some() || self.reader().is_some_and(|name| Address::of_reader(name).is_some()) {
+            return None;
+        }
+        wait_for_card(self.reader(), Duration::ZERO).ok()
+    }
+
+    /// What users call the card.
+    fn name(&self, reader: Option<&Reader>) -> String {
+        match (reader, self.image(), self.reader()) {
+            (Some(reader), _, _) => reader.name.clone(),
+            (None, Some(image), _) => image.display().to_string(),
+            (None, None, name) => name.unwrap_or("the card").to_owned(),
+        }
+    }
+}
