@@ -127,6 +127,18 @@ impl Pki {
         fill_random: &mut FillRandom<'_>,
     ) -> Result<Credential, PkiError> {
         let key = PrivateKey::generate(Curve::P256, &mut *fill_random);
+        self.certify_server(role, oid, now, &key, fill_random)
+    }
+
+    /// The same for a key that exists already.
+    pub fn certify_server(
+        &self,
+        role: Role,
+        oid: &Oid,
+        now: u64,
+        key: &PrivateKey,
+        fill_random: &mut FillRandom<'_>,
+    ) -> Result<Credential, PkiError> {
         let certificate = ToBeSigned {
             serial: serial(&mut *fill_random),
             issuer: self.get(Role::Ci)?.certificate().subject().to_vec(),
@@ -142,7 +154,7 @@ impl Pki {
                 crl_distribution_points(&["CRL-A", "CRL-B"]),
             ],
         };
-        Credential::new(signed(&certificate, self.key(Role::Ci)?)?, Some(key))
+        Credential::new(signed(&certificate, self.key(Role::Ci)?)?, Some(key.clone()))
     }
 
     /// Certifies an SM-DP+ towards TLS clients (CERT.DPtls), with a fresh key, for these names and addresses.

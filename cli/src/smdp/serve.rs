@@ -1,6 +1,7 @@
 //! `vuicc smdp serve`: ES9+ over HTTPS until interrupted.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use clap::Args;
 use database::without_password;
 use rsp::certificate::Role;
 use serde_json::json;
+use smdp::fault::order::places;
+use smdp::fault::{At, Fault, FaultError, Faults, Listeners, ROWS};
 use smdp::identity::Identity;
 use smdp::profile::{Profile, ProfileState, UnixTime};
 use smdp::{Config, Es2Plus, Operator, ServeError, System, tls_identity_by};
@@ -64,6 +67,9 @@ pub(crate) struct Arguments {
     seed: SeedArguments,
     #[command(flatten)]
     clock: ClockArguments,
+    /// Fail in this way, so that it can be seen what an LPA does; repeat for more. --help has the list
+    #[arg(long = "fault", value_name = "FUNCTION=KIND[:VALUE][@WHEN]", long_help = faults_help())]
+    faults: Vec<Fault>,
     #[command(flatten)]
     rules: Rules,
     #[command(flatten)]
@@ -98,6 +104,24 @@ fn operator(text: &str) -> Result<Operator, String> {
     }
     Ok(Operator { progress_url: url.map(str::to_owned), ..Operator::named(name) })
 }
+
+/// The kinds of faults, in the help.
+fn faults_help() -> String {
+    let mut help = String::from(
+        "Fail in this way, so that it can be seen what an LPA does; repeat for more. Such a server is for tests only. WHEN is \
+         once, always, or the number of a call: authenticateClient=status:8.2.6/3.8@once, getBoundProfilePackage=cut@2 \
+         [default: always]. What LPAs do then: docs/faults.md\n",
+    );
+    for row in ROWS {
+        let at = if row.at.len() == ANYWHERE { "any function".to_owned() } else { places(row) };
+        // Writing to a String does not fail.
+        let _ = write!(help, "\n{}{}: {} ({at})", row.name, row.value.form(), row.does);
+    }
+    help
+}
+
+/// How many functions there are: a kind that can strike at all of them is not listed with each.
+const ANYWHERE: usize = At::ALL.len() - 1;
 
 /// The server's time and randomness.
 fn system(arguments: &Arguments) -> System {
@@ -138,10 +162,23 @@ pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), 
         );
     }
     let others = names(&arguments.hosts, arguments.listen);
-    let tls = if arguments.plain { None } else { Some(tls_identity_by(&system, &pki, &host, &others)?) };
+    let listeners = Listeners { has_tls: !arguments.plain, has_es2plus: arguments.es2_listen.is_some() };
+    let faults = match arguments.faults.as_slice() {
+        [] => None,
+        ordered => Some(Faults::new(ordered.to_vec(), listeners, &pki, &system).map_err(|error| with_way_out(&error))?),
+    };
+    let tls = match (&faults, arguments.plain) {
+        (_, true) => None,
+        (Some(faults), _) => Some(faults.tls_identity(&system, &pki, &host, &others)?),
+        (None, _) => Some(tls_identity_by(&system, &pki, &host, &others)?),
+    };
     let mut config = Config::new(vec![Identity::from_pki(&pki)?], vec![pki.trust_anchor()?], tls);
     config.provider = arguments.key_log.before(arguments.seed.provider())?;
     config.system = system.clone();
+    for fault in faults.iter().flat_map(Faults::ordered) {
+        tell(&format!("vuicc: fault ordered: {fault}"));
+    }
+    config.faults = faults;
     config.listen = arguments.listen;
     config.settings.address = arguments.address.clone().unwrap_or_default();
     arguments.rules.apply(&mut config.settings);
@@ -206,6 +243,16 @@ fn elsewhere(profiles: &[Profile], own: &str) -> Vec<String> {
         )
     });
     told.collect()
+}
+
+/// Why the faults cannot be ordered, and which option is the way out.
+fn with_way_out(error: &FaultError) -> Failure {
+    let way_out = match error {
+        FaultError::NoOperators(_) => "; --es2-listen opens one",
+        FaultError::NoTls(_) => "; leave --plain out",
+        _ => "",
+    };
+    Failure::because(format!("{error}{way_out}"))
 }
 
 /// More names of a server at this address. On addresses beyond loopback, this machine's names belong to others.

@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::broken::HangUp;
 use crate::host;
 use crate::pace::{Paced, SEND_BUFFER};
 use crate::places::{Full, Place, Places, Whose};
@@ -311,6 +312,10 @@ impl Service<hyper::Request<Incoming>> for WithPeer {
                     (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")], format!("{error}.\n")).into_response()
                 }
             };
+            if answer.extensions().get::<HangUp>().is_some() {
+                peer.place.given_up().notify_one();
+                return core::future::pending().await;
+            }
             if is_last {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

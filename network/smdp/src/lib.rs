@@ -19,11 +19,13 @@
 //! | [`store`], [`sql`] | what is remembered, and where: SQLite or PostgreSQL |
 //! | `sealed` | what of that is secret, and the key it is sealed with |
 //! | [`http`], [`mod@serve`] | HTTPS |
+//! | [`fault`] | faults to order, for trying LPAs |
 
 pub mod bind;
 pub mod eligibility;
 pub mod es2plus;
 pub mod es9plus;
+pub mod fault;
 pub mod http;
 pub mod identity;
 pub mod notification;
@@ -41,6 +43,7 @@ pub use database::seal::MasterKey;
 pub use database::system::{Randomness, System};
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
+pub use fault::{Fault, Faults};
 pub use https::TlsIdentity;
 pub use sealed::{OpenError, Rotation};
 pub use serve::{Config, Es2Plus, ServeError, Server, serve, tls_identity, tls_identity_by};

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::middleware::from_fn_with_state;
 use crypto::provider::Provider;
 use database::seal::MasterKey;
 use database::system::{System, fill_random};
@@ -21,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::es2plus::{self, Operator};
 use crate::es9plus::{Settings, SmDp};
+use crate::fault::{self, Faults, Layer};
 use crate::http;
 use crate::identity::{Identity, IdentityError};
 use crate::profile::UnixTime;
@@ -63,6 +66,8 @@ pub struct Config {
     pub provider: Arc<dyn Provider>,
     /// The time and randomness.
     pub system: System,
+    /// Faults to strike; a server without them has no layer for them either.
+    pub faults: Option<Faults>,
 }
 
 /// Settings of the ES2+ listener.
@@ -95,6 +100,7 @@ impl Config {
             es2plus: None,
             provider: crypto_ring::provider(),
             system: System::default(),
+            faults: None,
         }
     }
 
@@ -253,7 +259,12 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
     let smdp = Arc::new(SmDp::new(store, settings, config.identities, config.trust, config.provider, config.system));
     let (stop, stopped) = watch::channel(false);
     let mut background = vec![tokio::spawn(sweep(Arc::clone(&smdp)))];
-    let (proxies, router) = (config.proxies.into(), http::router(Arc::clone(&smdp)));
+    let faults = config.faults.map(|faults| Arc::new(Layer { faults, smdp: Arc::clone(&smdp) }));
+    let layered = |router: Router| match &faults {
+        Some(faults) => router.layer(from_fn_with_state(Arc::clone(faults), fault::strike)),
+        None => router,
+    };
+    let (proxies, router) = (config.proxies.into(), layered(http::router(Arc::clone(&smdp))));
     let es9plus = https::serve_behind(proxies, listener, acceptor, router, told_to_stop(stopped.clone()));
     let mut listeners = vec![tokio::spawn(es9plus)];
     let mut es2plus_at = None;
@@ -279,7 +290,7 @@ pub async fn serve(config: Config) -> Result<Server, ServeError> {
         let tellable: HashMap<_, _> = tellable.collect::<Result<_, _>>()?;
         let (listener, at) = bind(listen, OPERATORS).await?;
         es2plus_at = Some(at);
-        let router = es2plus::router(Arc::clone(&smdp), operators);
+        let router = layered(es2plus::router(Arc::clone(&smdp), operators));
         listeners.push(tokio::spawn(https::serve(listener, Some(acceptor), router, told_to_stop(stopped))));
         background.push(tokio::spawn(progress::deliver(Arc::clone(&smdp), tellable)));
         tracing::info!(%at, "SM-DP+ listening for operators");
