@@ -146,8 +146,15 @@ fn log(at: Duration, card: u8, text: &str) -> Vec<u8> {
     packet.extend([0, 0, 0, 0, NOTICE, 0, 0, 0]);
     packet.extend(b"card\0\0\0\0\0\0\0\0\0\0\0\0");
     packet.resize(HEADER + BEFORE_TEXT, 0);
-    packet.extend(text.chars().take(1000).collect::<String>().as_bytes());
+    // What a command of so many octets failed for is worth no second packet.
+    let kept = text.floor_char_boundary(LARGEST - BEFORE_TEXT);
+    packet.extend(text.get(..kept).unwrap_or_default().as_bytes());
     packet
+}
+
+/// Whether a UDP payload begins as GSMTAP of any type does.
+pub fn is_gsmtap(datagram: &[u8]) -> bool {
+    matches!(datagram, [VERSION, words, ..] if *words >= 4 && datagram.len() >= HEADER)
 }
 
 /// Whether a UDP payload looks like a packet of type SIM.

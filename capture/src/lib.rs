@@ -24,7 +24,7 @@ pub use encoder::{Describe, Encoder, Format, write};
 pub use error::{CaptureError, Place};
 pub use event::{Event, Origin, Session, What};
 pub use secret::{MASK, is_masked, secret_part};
-pub use shape::{Exchanged, split};
+pub use shape::{Exchanged, OUTGOING, split};
 pub use text::shown_command;
 
 /// Reads a recorded session, whatever its format.

@@ -18,7 +18,7 @@ const HEADER: usize = 5;
 
 /// Instructions whose P3 is Le, so that what follows comes from the card. TS 102 221 table 10.5, TS 31.102 §7,
 /// GlobalPlatform §11.
-const OUTGOING: &[Ins] = &[
+pub const OUTGOING: &[Ins] = &[
     Ins::FETCH,
     Ins::MANAGE_CHANNEL,
     Ins::GET_CHALLENGE,

@@ -22,6 +22,7 @@ mod demo;
 mod device;
 mod element;
 mod exit_code;
+mod extcap;
 mod fields;
 mod generate;
 mod key_log;
@@ -170,6 +171,9 @@ impl Command {
 fn main() -> ExitCode {
     failure::advise(way_out::of);
     failure::classify(exit_code::of);
+    if let Some(call) = extcap::call() {
+        return extcap::run(&call).map_or_else(|failure| failure.report(Output::new(false)), |()| ExitCode::SUCCESS);
+    }
     let cli: Cli = command_line::read();
     log::start(cli.verbose, cli.log, cli.command.serves());
     let context = Context { output: Output::new(cli.json), state: State::new(cli.state) };

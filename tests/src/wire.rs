@@ -1,4 +1,5 @@
-//! What comes over the wire to the operator and to a phone: each way in, and octets that are right there.
+//! What comes over the wire to the operator and to a phone, and recordings of others: each way in, and octets that are right
+//! there.
 //!
 //! Included by the fuzzers and by `tests/tests/robustness.rs`; no part of the library, which does not know the operator.
 
@@ -8,6 +9,7 @@ use core::task::{Context, Poll, Waker};
 use aaa::eap::{Server, Session, Settings, Step, StepInput};
 use aaa::radius::Secret;
 use aaa::radius::packet::Packet as RadiusPacket;
+use capture::{Event, What};
 use device::eap::{Peer, Reply, identity};
 use device::entitlement::{App, Document as DeviceDocument};
 use device::usim::{Authenticator, GsmAnswer, UmtsAnswer, UsimError};
@@ -37,10 +39,11 @@ pub(crate) const RADIUS: Entrance = Entrance { name: "radius", read: radius, see
 pub(crate) const SMPP: Entrance = Entrance { name: "smpp", read: smpp, seeds: smpp_pdus };
 pub(crate) const SMS_TPDU: Entrance = Entrance { name: "sms_tpdu", read: sms_tpdu, seeds: sms_tpdus };
 pub(crate) const SMS_RECORD: Entrance = Entrance { name: "sms_record", read: sms_record, seeds: sms_records };
+pub(crate) const CAPTURE: Entrance = Entrance { name: "capture", read: recording, seeds: recordings };
 
 /// All of them.
-pub(crate) const ENTRANCES: [Entrance; 8] =
-    [TS43_REQUEST, TS43_DOCUMENT, EAP_SERVER, EAP_PEER, RADIUS, SMPP, SMS_TPDU, SMS_RECORD];
+pub(crate) const ENTRANCES: [Entrance; 9] =
+    [TS43_REQUEST, TS43_DOCUMENT, EAP_SERVER, EAP_PEER, RADIUS, SMPP, SMS_TPDU, SMS_RECORD, CAPTURE];
 
 const IMSI: &str = "001010000000001";
 const EID: &str = "89049032000001000000000012345652";
@@ -362,4 +365,42 @@ fn sms_records() -> Vec<Vec<u8>> {
     let Some(centre) = sms::Address::international("15550000000") else { return Vec::new() };
     let record = |tpdu| Record::unread(centre.clone(), tpdu).encode().map(Vec::from);
     sms_tpdus().into_iter().filter_map(record).collect()
+}
+
+// Recorded sessions with a card, in any format.
+
+fn recording(octets: &[u8]) -> bool {
+    let Ok(session) = capture::read(octets) else { return false };
+    for format in [capture::Format::Text, capture::Format::JsonLines, capture::Format::Pcap, capture::Format::PcapNg] {
+        let written = capture::write(format, &session.events);
+        if matches!(format, capture::Format::JsonLines | capture::Format::PcapNg) {
+            let again = capture::read(&written).map(|session| session.events.len());
+            assert_eq!(again, Ok(session.events.len()), "{format:?}");
+        }
+    }
+    true
+}
+
+fn recordings() -> Vec<Vec<u8>> {
+    let events = [
+        Event::new(What::Reset { atr: hex!("3B9F96801FC78031E073FE211B63E203008301900F28").into(), warm: false }),
+        Event::exchange(hex!("00A40004023F00"), hex!("6122")),
+        Event::exchange(hex!("00C0000004"), hex!("62028200 9000")),
+        Event::exchange(hex!("0020000108 31323334FFFFFFFF"), hex!("63C2")),
+        Event::exchange(hex!("00FE0000"), []),
+        Event::new(What::Failed { command: hex!("00B0000000").into(), cause: "the card was removed".into() }),
+        Event::new(What::PowerOff),
+    ];
+    let written = [capture::Format::Text, capture::Format::JsonLines, capture::Format::Pcap, capture::Format::PcapNg];
+    let mut recordings: Vec<Vec<u8>> = written.iter().map(|format| capture::write(*format, &events)).collect();
+    recordings.extend([
+        b"-> 00a4000402 3f00\n<- 6122: \n-- RESET\n".to_vec(),
+        b"[DEBUG] [APDU] [TX] CLA: 81, INS: E2, P1: 91, P2: 00, Lc: 02, Data: bf2e\n\
+          [DEBUG] [APDU] [RX] SW1: 61, SW2: 15, Data: \n"
+            .to_vec(),
+        b"{\"type\":\"apdu\",\"payload\":{\"func\":\"logic_channel_open\",\"param\":\"a000\"}}\n\
+          {\"type\":\"apdu\",\"payload\":{\"ecode\":1}}\n"
+            .to_vec(),
+    ]);
+    recordings
 }

@@ -1,0 +1,11 @@
+//! Recorded sessions with a card, in any format.
+
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../tests/src/wire.rs"]
+mod wire;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    (wire::CAPTURE.read)(octets);
+});
