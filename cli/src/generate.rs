@@ -1,4 +1,5 @@
-//! `vuicc generate`: man pages and shell completions, made of the command line itself.
+//! `vuicc generate`: man pages and shell completions, made of the command line itself; and what of this program others can
+//! use: a dissector for Wireshark.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::failure::{AtPath, Failure};
 use crate::output::Output;
-use crate::{Cli, Context, file};
+use crate::{Cli, Context, dissector, file};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -33,6 +34,14 @@ Examples:
         /// The shell
         shell: Shell,
     },
+    /// Print a dissector for Wireshark, in Lua: APDUs in GSMTAP, and what they mean
+    #[command(after_help = "\
+Examples:
+  vuicc generate dissector > ~/.local/lib/wireshark/plugins/vuicc.lua
+      for each start of Wireshark and tshark
+  vuicc generate dissector > vuicc.lua && tshark -X lua_script:vuicc.lua -r trace.pcapng
+      once, for what --trace trace.pcapng recorded")]
+    Dissector,
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
@@ -43,6 +52,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
             Ok(context.output.text(format_args!("{pages} man pages in {}", folder.display()))?)
         }
         // A script is the same for people and for programs.
+        Command::Dissector => Ok(Output::new(false).drawing(dissector::script().trim_end())?),
         Command::Completions { shell } => Ok(Output::new(false).drawing(completions(*shell).trim_end())?),
     }
 }

@@ -20,6 +20,7 @@ mod command_line;
 mod demo;
 #[cfg(feature = "operator")]
 mod device;
+mod dissector;
 mod element;
 mod exit_code;
 mod extcap;
@@ -151,7 +152,7 @@ Examples:
 
 Within version 1 objects and fields may be added; none is renamed or removed.")]
     Schema(schema::Arguments),
-    /// Man pages and shell completions, made of the command line itself
+    /// Man pages and shell completions, made of the command line itself; a dissector for Wireshark
     #[command(subcommand)]
     Generate(generate::Command),
 }

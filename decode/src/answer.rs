@@ -261,6 +261,11 @@ const IN_CONTEXT: &[(Option<Ins>, u16, &str)] = &[
     (Some(Ins::FETCH), 0x6F00, "no proactive command is pending"),
 ];
 
+/// The commands after which a status word means something of its own, for other programs' tables.
+pub fn status_words_in_context() -> impl Iterator<Item = (Ins, StatusWord)> {
+    IN_CONTEXT.iter().filter_map(|(ins, number, _)| Some(((*ins)?, StatusWord(*number))))
+}
+
 /// What a status word means after this command.
 pub fn status_meaning(ins: Option<Ins>, status: StatusWord) -> String {
     let counted = |what: &str| format!("{} {what}", if status.sw2() == 0 { 256 } else { status.sw2().into() });

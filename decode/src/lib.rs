@@ -40,13 +40,14 @@ mod tables;
 mod text;
 mod toolkit;
 
-pub use answer::status_meaning;
+pub use answer::{status_meaning, status_words_in_context};
 pub use field::{Field, Kind as ValueKind, Name, Place, Source, Value, hex};
 pub use line::{describe_command, describe_response, instruction, pretty_tlv};
 pub use names::all as names;
 pub use schema::{Form, Node, Reading};
 pub use session::{Decoded, Decoder, Kind, Topic};
 pub use tables::es10::{MESSAGES, Message};
+pub use tables::places;
 pub use text::Text;
 
 pub(crate) use command::duration as command_duration;

@@ -6,3 +6,18 @@ pub(crate) mod globalplatform;
 pub(crate) mod profile;
 pub(crate) mod terminal_profile;
 pub(crate) mod toolkit;
+
+use crate::schema::Node;
+
+/// What stands in the TLVs of answers and commands, by what they are, for other programs' tables; messages of ES10 are
+/// [`MESSAGES`](es10::MESSAGES).
+pub fn places() -> [(&'static str, &'static [Node]); 6] {
+    [
+        ("templates", fcp::TEMPLATES),
+        ("data_objects", globalplatform::DATA_OBJECTS),
+        ("registry", globalplatform::REGISTRY),
+        ("search", globalplatform::SEARCH),
+        ("delete", globalplatform::DELETE),
+        ("terminal_capability", fcp::TERMINAL_CAPABILITY),
+    ]
+}
