@@ -625,6 +625,26 @@ GLOBALPLATFORM[0xF0] = function(tree, _, c)
     return "SET STATUS", "data"
 end
 
+-- A part of a bound profile package: headers of what follows, in this part or later ones; the key agreement; segments, of
+-- which those with tag 88 are in the clear before their MAC. SGP.22 §2.5.5
+local function package(tree, tvb, from, length)
+    local octets, at = octets_of(tvb(from, length)), 1
+    while at <= #octets do
+        local tag, head, size = header(octets, at)
+        if not tag then return end
+        local value_at = from + at - 1 + head
+        local is_here = at + head + size - 1 <= #octets
+        if tag == 0xBF36 or (tag >= 0xA0 and tag <= 0xA3) then
+            size = 0
+        elseif tag == 0xBF23 and is_here then
+            walk(tree, NODES[INITIALISE_SECURE_CHANNEL], tvb, value_at, size, 24)
+        elseif tag == 0x88 and is_here and size > 8 then
+            walk(tree, NODES[COMMANDS], tvb, value_at, size - 8, 24)
+        end
+        at = at + head + size
+    end
+end
+
 -- A whole request of STORE DATA, in `tvb`.
 local function request(tree, seen, tvb, from, length)
     if length == 0 then return "STORE DATA", "data" end
@@ -632,7 +652,8 @@ local function request(tree, seen, tvb, from, length)
     local tag, head, size = header(octets, 1)
     if seen.isd_r and seen.package then
         add(tree, "es10.function", nil, "LoadBoundProfilePackage")
-        add(tree, "es10.request", tvb(from, length), nil, "a part of the bound profile package")
+        local group = add(tree, "es10.request", tvb(from, length), nil, "a part of the bound profile package")
+        package(group, tvb, from, length)
         return "LoadBoundProfilePackage", 0xBF37
     end
     local message = tag and MESSAGES[tag]

@@ -87,7 +87,7 @@ mod tests {
     use crate::Cli;
 
     /// Commands that print the same with and without `--json`: a script for a shell, a schema.
-    const WITHOUT: [&str; 2] = ["generate completions", "schema"];
+    const WITHOUT: [&str; 3] = ["generate completions", "generate dissector", "schema"];
 
     fn whole() -> Value {
         serde_json::from_str(WHOLE).unwrap()

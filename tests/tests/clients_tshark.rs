@@ -26,6 +26,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("certificate.", "Wireshark has X.509 of its own"),
     ("bpp.", "the parts of a bound profile package are opened with keys"),
     ("es10.sima", "the card's report on a package is a profile's matter"),
+    ("pe.", "the card's report on a package is a profile's matter"),
     ("cat.", "etsi_cat shows proactive commands"),
     ("sms.", "they are in what etsi_cat shows"),
     ("secured.", "they are in what etsi_cat shows"),

@@ -11,7 +11,7 @@ use crate::schema::Node;
 
 /// What stands in the TLVs of answers and commands, by what they are, for other programs' tables; messages of ES10 are
 /// [`MESSAGES`](es10::MESSAGES).
-pub fn places() -> [(&'static str, &'static [Node]); 6] {
+pub fn places() -> [(&'static str, &'static [Node]); 8] {
     [
         ("templates", fcp::TEMPLATES),
         ("data_objects", globalplatform::DATA_OBJECTS),
@@ -19,5 +19,7 @@ pub fn places() -> [(&'static str, &'static [Node]); 6] {
         ("search", globalplatform::SEARCH),
         ("delete", globalplatform::DELETE),
         ("terminal_capability", fcp::TERMINAL_CAPABILITY),
+        ("initialise_secure_channel", es10::INITIALISE_SECURE_CHANNEL),
+        ("commands", es10::COMMANDS),
     ]
 }
