@@ -39,8 +39,8 @@ Examples:
 Examples:
   vuicc generate dissector > ~/.local/lib/wireshark/plugins/vuicc.lua
       for each start of Wireshark and tshark
-  vuicc generate dissector > vuicc.lua && tshark -X lua_script:vuicc.lua -r trace.pcapng
-      once, for what --trace trace.pcapng recorded")]
+  vuicc generate dissector > vuicc.lua
+      for tshark -X lua_script:vuicc.lua -r trace.pcapng")]
     Dissector,
 }
 

@@ -24,6 +24,7 @@ type Named = (String, String);
 /// Starts of names that the dissector leaves out, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("certificate.", "Wireshark has X.509 of its own"),
+    ("malformed", "inside of what is left out"),
     ("bpp.", "the parts of a bound profile package are opened with keys"),
     ("es10.sima", "the card's report on a package is a profile's matter"),
     ("pe.", "the card's report on a package is a profile's matter"),
