@@ -10,7 +10,9 @@ use clap::Args;
 use console::Exit;
 use reader_bridge::PcscReader;
 use reader_bridge::pcsc_reader::{Options, Sharing};
+use reader_bridge::script::{Hiding, Variables};
 use reader_bridge::socket::{Address, SocketCard};
+use reader_bridge::trace::Tracer;
 
 use crate::failure::Failure;
 use crate::file::{image, not_stdout};
@@ -47,6 +49,19 @@ impl TargetArguments {
 
     /// Connects to the card.
     pub(crate) fn connect_as(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
+        self.trace.watch(self.untraced(sharing)?)
+    }
+
+    /// Connects to the card, for exclusive use; the values of these secret variables do not appear in the trace.
+    pub(crate) fn connect_hiding(&self, secrets: &Variables) -> Result<Box<dyn Transport>, Failure> {
+        let card = self.untraced(Sharing::Exclusive)?;
+        Ok(match self.trace.observers(&[""])?.pop() {
+            Some(observer) => Box::new(Tracer::new(card, Hiding::new(observer, secrets.clone()))),
+            None => card,
+        })
+    }
+
+    fn untraced(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
         if self.seed.is_given() && self.card.is_none() {
             return Err(Failure::because(
                 "--seed is for a card that runs inside this process: name its image with --card; one in the virtual reader is \
@@ -66,7 +81,7 @@ impl TargetArguments {
             )
             .with(Exit::Usage));
         }
-        self.trace.watch(target.connect_as(sharing, &self.seed, self.keylog.as_deref())?)
+        target.connect_as(sharing, &self.seed, self.keylog.as_deref())
     }
 
     /// The reader or the socket, if one was chosen.

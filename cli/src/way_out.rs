@@ -111,7 +111,11 @@ fn of_image(error: &ImageError) -> Option<&'static str> {
 }
 
 fn of_script(error: &RunError) -> Option<&'static str> {
-    matches!(error, RunError::Script(_, Unfilled::Variable(_))).then_some(": --set NAME=HEX")
+    match error {
+        RunError::Script(_, Unfilled::Variable(_)) => Some(": --set NAME=HEX"),
+        RunError::Script(_, Unfilled::Secret(_)) => Some(": --secrets FILE"),
+        _ => None,
+    }
 }
 
 fn of_reader(error: &ReaderError) -> Option<&'static str> {

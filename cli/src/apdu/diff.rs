@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use console::Exit;
-use reader_bridge::script::{Difference, Done, Outcome, Run, Script, Variables, diff};
+use reader_bridge::script::{Difference, Done, Outcome, Run, Variables, diff};
 use reader_bridge::trace::describe_command;
 use serde_json::json;
 
-use super::{Scripts, play};
+use super::sources::{Expect, Loaded, Scripts};
+use super::step;
 use crate::failure::Failure;
 use crate::file::image;
 use crate::output::Plain;
@@ -46,8 +47,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         ))
         .with(Exit::Usage));
     };
-    let scripts = arguments.scripts.load()?;
-    let variables = arguments.scripts.variables();
+    let scripts = arguments.scripts.load(Expect::None, context)?;
+    let variables = arguments.scripts.variables(&scripts)?;
     let names = [named(*left), named(*right)];
     // Sequentially, so that both may be the same reader with the card changed in between.
     let left = play_all(*left, &scripts, &variables)?;
@@ -61,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             forbidden += usize::from(!row.equal && !row.allowed);
             context.output.json(&json!({
                 "script": &*row.location.file, "line": row.location.line, "equal": row.equal, "allowed": row.allowed,
-                "left": row.left.as_ref().map(play::object), "right": row.right.as_ref().map(play::object),
+                "left": row.left.as_ref().map(step::object), "right": row.right.as_ref().map(step::object),
             }))?;
             if arguments.all || !row.equal {
                 context.output.block(Row(&row, &names))?;
@@ -92,9 +93,9 @@ fn named(target: Target<'_>) -> String {
     }
 }
 
-fn play_all(target: Target<'_>, scripts: &[Script], variables: &Variables) -> Result<Vec<Vec<Done>>, Failure> {
+fn play_all(target: Target<'_>, scripts: &[Loaded], variables: &Variables) -> Result<Vec<Vec<Done>>, Failure> {
     let mut card = target.connect()?;
-    let play = |script| Ok(Run::new(script, variables.clone()).finish(&mut card)?);
+    let play = |loaded: &Loaded| Ok(Run::new(&loaded.script, variables.clone()).finish(&mut card)?);
     scripts.iter().map(play).collect()
 }
 
@@ -112,11 +113,13 @@ impl fmt::Display for Row<'_> {
         let command = left.as_ref().or(right.as_ref()).map(|done| done.command.as_slice()).unwrap_or_default();
         let what = match left.as_ref().or(right.as_ref()).map(|done| &done.outcome) {
             Some(Outcome::Reset { .. }) => "reset".into(),
-            Some(Outcome::Skipped(_)) => "condition".into(),
-            _ if command.is_empty() => "reset, or a condition".into(),
+            Some(Outcome::Skipped(_) | Outcome::NoValues(_)) => "condition".into(),
+            _ if command.is_empty() => "condition".into(),
             _ => describe_command(command),
         };
-        write!(f, "{mark} {location}  {what}")?;
+        let turns = left.as_ref().or(right.as_ref()).map(|done| done.turns.join(" ")).unwrap_or_default();
+        let turns = if turns.is_empty() { turns } else { format!(" [{turns}]") };
+        write!(f, "{mark} {location}{turns}  {what}")?;
         let (left, right) = (shown(left.as_ref()), shown(right.as_ref()));
         if *equal {
             return write!(f, ": {left}");
@@ -139,6 +142,7 @@ fn shown(done: Option<&Done>) -> String {
         Some((Outcome::Skipped(count), _)) => {
             format!("({count} steps skipped: the script's condition is not met on this card)")
         }
+        Some((Outcome::NoValues(count), _)) => format!("({count} steps skipped: the loop has no values on this card)"),
         Some(_) => done.map(Done::shown_response).unwrap_or_default(),
     }
 }

@@ -1,22 +1,24 @@
 //! `vuicc apdu`: run, record and compare APDU scripts (`docs/apdu-scripts.md`), record sessions of other programs, explain what
 //! was recorded (`docs/decode.md`).
 
+mod convert;
 mod decode;
 mod diff;
+mod junit;
 mod place;
 mod play;
 mod proxy;
 mod record;
+mod report;
+mod secrets;
+mod sources;
+mod step;
+mod tap;
 
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use clap::Subcommand;
 
-use clap::{Args, Subcommand};
-use console::Exit;
-use reader_bridge::script::{Included, Script, Variables};
-
-use crate::failure::{AtPath, Failure};
-use crate::{Context, hexadecimal};
+use crate::Context;
+use crate::failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -29,13 +31,18 @@ Examples:
       on an emulated card
   vuicc apdu run scripts/apdu/*.apdu --reader ACS
       all examples, on a card of plastic
-  vuicc apdu run my.apdu --set secret=31323334FFFFFFFF --show
-      with a PIN, every byte shown
+  vuicc apdu run my.apdu --secrets my-card.toml --show
+      with PINs and keys from a file, every byte shown
+  vuicc apdu run scripts/apdu/*.apdu --keep-going --junit result.xml
+      all of them, with a table and a report for CI
+  prove --exec 'vuicc apdu run --tap' scripts/apdu/*.apdu
+      as tests of Perl's prove
   echo '> 00A40004023F00' | vuicc apdu run -
       a script from a pipe
 
-A script stops at its first mismatch, which is shown with its line and a mark under the half-byte that differs. The \
-format is described in docs/apdu-scripts.md.")]
+A script stops at its first mismatch, which is shown with its line and a mark under the half-byte that differs. If the \
+card is lost the run ends and says where to go on: --from. Exit codes: 3 for a difference, 4 for a card that is not there \
+or was lost, 5 for a script that is wrong. The format is described in docs/apdu-scripts.md.")]
     Run(play::Arguments),
     /// Run the commands of scripts and write a script that expects the received responses
     #[command(after_help = "\
@@ -61,6 +68,19 @@ Programs use the card in the virtual reader, and every reset and every command g
 reader is, the virtual card goes as well, and what was recorded is whole. On a full disk the recording ends with its last whole \
 event, the program keeps its card, and the command fails at its end. PINs and PUKs are not recorded.")]
     Proxy(proxy::Arguments),
+    /// Write a script that sends what was sent in a recorded session, or in a file of scriptor
+    #[command(after_help = "\
+Examples:
+  LPAC_APDU_DEBUG=1 lpac chip info 2>lpac.log
+  vuicc apdu convert lpac.log --out chip-info.apdu
+  vuicc apdu run chip-info.apdu
+      does another card give the same responses?
+  vuicc apdu convert phone.pcap --expect none
+      GSMTAP: what a phone sent, responses in comments
+
+Traces of vuicc (text and JSON), APDU logs of lpac and pySim, and pcap or pcapng with GSMTAP are read. PINs and PUKs are \
+not written down; ${secret} stands in their place. `vuicc apdu run` runs all of these directly.")]
+    Convert(convert::Arguments),
     /// Run the same scripts on two cards and show where they differ
     #[command(after_help = "\
 Examples:
@@ -97,64 +117,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Run(arguments) => play::run(arguments, context),
         Command::Record(arguments) => record::run(arguments, context),
         Command::Proxy(arguments) => proxy::run(arguments, context),
+        Command::Convert(arguments) => convert::run(arguments, context),
         Command::Diff(arguments) => diff::run(arguments, context),
         Command::Decode(arguments) => decode::run(arguments, context),
     }
-}
-
-/// Scripts and their variables.
-#[derive(Debug, Args)]
-struct Scripts {
-    /// Scripts to run, in this order; `-` is stdin
-    #[arg(value_name = "SCRIPT", required = true)]
-    scripts: Vec<PathBuf>,
-    /// Set a variable; overrides the script's own `set`
-    #[arg(long = "set", value_name = "NAME=HEX", value_parser = assignment)]
-    variables: Vec<(String, Vec<u8>)>,
-}
-
-impl Scripts {
-    fn load(&self) -> Result<Vec<Script>, Failure> {
-        self.scripts.iter().map(|path| load(path)).collect()
-    }
-
-    fn variables(&self) -> Variables {
-        self.variables.iter().cloned().collect()
-    }
-}
-
-fn assignment(text: &str) -> Result<(String, Vec<u8>), String> {
-    let (name, value) = text.split_once('=').ok_or("NAME=HEX, as in pin=31323334FFFFFFFF")?;
-    Ok((name.to_owned(), hexadecimal::parse(value)?))
-}
-
-fn load(path: &Path) -> Result<Script, Failure> {
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(path)
-    }
-    .map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::because(format!(
-            "cannot read the script {}: {error}; give the path to one (those that come with vuicc are in scripts/apdu of \
-             its source)",
-            path.display()
-        )).with(Exit::Input),
-        ErrorKind::InvalidData if crate::package::is_card_image(path) => Failure::because(format!(
-            "{} is a card image, not a script; give the script, and the image with --card {}",
-            path.display(),
-            path.display()
-        )).with(Exit::Input),
-        ErrorKind::InvalidData => {
-            Failure::because(format!("{} is not a script: it is not text (docs/apdu-scripts.md)", path.display())).with(Exit::Input)
-        }
-        _ => Err::<(), _>(error).at("read the script", path).err().unwrap_or(Failure::Told(Exit::Input)),
-    })?;
-    let mut include = |from: &str, included: &str| {
-        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(included);
-        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        Ok(Included { name: path.to_string_lossy().into_owned(), text })
-    };
-    Ok(Script::parse(&path.to_string_lossy(), &text, &mut include)?)
 }

@@ -1,17 +1,21 @@
-//! `vuicc apdu run`: runs a script step by step until it ends or a response differs.
+//! `vuicc apdu run`: runs scripts step by step until they end or a response differs.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use apdu::Transport;
 use clap::Args;
 use console::Exit;
-use reader_bridge::script::{Done, Outcome, Run};
-use reader_bridge::trace::{describe_command, describe_response, pretty_tlv};
-use serde_json::{Value, json};
+use reader_bridge::script::{Done, Run, RunError, Variables};
 
-use super::Scripts;
-use crate::failure::Failure;
+use super::report::{Case, Suite, Sum, table};
+use super::sources::{Expect, Loaded, Scripts};
+use super::step::{Told, object};
+use super::{junit, tap};
+use crate::Context;
+use crate::failure::{AtPath, Failure, line};
+use crate::file::{Readers, not_stdout, replace};
 use crate::target::TargetArguments;
-use crate::{Context, hexadecimal};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -19,119 +23,208 @@ pub(crate) struct Arguments {
     scripts: Scripts,
     #[command(flatten)]
     target: TargetArguments,
-    /// Continue after a mismatch
+    #[command(flatten)]
+    reports: Reports,
+    /// Start at this line: after a card was lost, where the run says
+    #[arg(long, value_name = "FILE:LINE", value_parser = start)]
+    from: Option<Start>,
+    /// A response that comes later than its `within` counts as a difference
+    #[arg(long)]
+    strict_timing: bool,
+    /// What is expected of a recorded session's responses
+    #[arg(long, value_name = "WHAT", default_value = "recorded")]
+    expect: Expect,
+}
+
+/// How the result is told.
+#[derive(Debug, Args)]
+struct Reports {
+    /// Continue after a mismatch; a table at the end shows every script
     #[arg(long)]
     keep_going: bool,
     /// Show commands and responses in full, TLVs as trees
     #[arg(long)]
     show: bool,
+    /// Write the result to FILE as JUnit XML: a suite for each script, a case for each step
+    #[arg(long, value_name = "FILE", value_parser = not_stdout)]
+    junit: Option<PathBuf>,
+    /// Print the result as TAP instead, for prove and others
+    #[arg(long)]
+    tap: bool,
+}
+
+/// A line of a script.
+#[derive(Clone, Debug)]
+struct Start {
+    script: String,
+    line: usize,
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    let (script, line) = text.rsplit_once(':').ok_or("FILE:LINE, as in scripts/apdu/pin.apdu:12")?;
+    let line = line.parse().ok().filter(|line| *line > 0).ok_or("a line is a number from 1")?;
+    Ok(Start { script: script.to_owned(), line })
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let scripts = arguments.scripts.load()?;
-    let mut card = arguments.target.connect()?;
-    let (mut steps, mut differing, mut skipped) = (0, 0, 0);
-    for script in &scripts {
-        let mut run = Run::new(script, arguments.scripts.variables());
-        while let Some(done) = run.step(&mut card)? {
-            let differs = matches!(done.outcome, Outcome::Differs(_));
-            context.output.json(&object(&done))?;
-            context.output.block(Told { done: &done, whole: arguments.show })?;
-            match done.outcome {
-                Outcome::Skipped(count) => skipped += count,
-                _ => steps += 1,
-            }
-            differing += usize::from(differs);
-            if differs && !arguments.keep_going {
-                break;
-            }
+    if arguments.reports.tap && context.output.is_json() {
+        return Err(Failure::because("--tap and --json both want stdout; use one of them").with(Exit::Usage));
+    }
+    if let Some(folder) =
+        arguments.reports.junit.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::metadata(folder).at("write the report into", folder)?;
+    }
+    let scripts = arguments.scripts.load(arguments.expect, context)?;
+    let variables = arguments.scripts.variables(&scripts)?;
+    let first = first_of(&scripts, arguments.from.as_ref())?;
+    let mut card = arguments.target.connect_hiding(&variables)?;
+    let mut player = Player { arguments, context, variables, suites: Vec::new(), cases: 0 };
+    if arguments.reports.tap {
+        context.output.text(tap::HEADER)?;
+    }
+    let mut stopped = None;
+    for (index, loaded) in scripts.iter().enumerate() {
+        if index < first {
+            player.leave_out(loaded, "it comes before --from")?;
+        } else if stopped.is_some() {
+            player.leave_out(loaded, "the run was stopped before it")?;
+        } else {
+            let from = arguments.from.as_ref().filter(|_| index == first).map(|start| start.line);
+            stopped = player.play(loaded, from, &mut card)?;
         }
     }
-    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
-    context.output.text(format_args!("{steps} steps, {differing} not as expected{skipped}"))?;
-    if differing == 0 { Ok(()) } else { Err(Failure::Told(Exit::Difference)) }
+    player.conclude(stopped)
 }
 
-/// A step, as JSON.
-pub(super) fn object(done: &Done) -> Value {
-    let mut object = json!({ "script": &*done.location.file, "line": done.location.line, "note": done.note });
-    let Some(fields) = object.as_object_mut() else { return object };
-    let mut insert = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    if !done.command.is_empty() {
-        insert("command", done.shown_command().into());
-        insert("name", describe_command(&done.command).into());
+/// The script to start with.
+fn first_of(scripts: &[Loaded], from: Option<&Start>) -> Result<usize, Failure> {
+    let Some(from) = from else { return Ok(0) };
+    let is_it = |loaded: &Loaded| Path::new(&loaded.name) == Path::new(&from.script);
+    let first = scripts.iter().position(is_it).ok_or_else(|| {
+        let names = scripts.iter().map(|loaded| loaded.name.as_str()).collect::<Vec<_>>().join(", ");
+        Failure::because(format!("--from {}: it is none of the scripts of this run ({names})", from.script))
+            .with(Exit::Usage)
+    })?;
+    if let Some(loaded) = scripts.get(first) {
+        let mut trial = Run::new(&loaded.script, Variables::new());
+        let refused = |error| Failure::because(format!("--from {}: {error}", from.script)).with(Exit::Usage);
+        trial.start_at(from.line).map_err(refused)?;
     }
-    if !done.response.is_empty() {
-        insert("response", done.shown_response().into());
-    }
-    insert("outcome", word(&done.outcome).into());
-    match &done.outcome {
-        Outcome::Reset { atr } => {
-            insert("atr", hexadecimal::whole(atr).into());
+    Ok(first)
+}
+
+/// Why a run stopped, and where it goes on.
+struct Stopped {
+    error: RunError,
+    resume: String,
+}
+
+struct Player<'a> {
+    arguments: &'a Arguments,
+    context: &'a Context,
+    variables: Variables,
+    suites: Vec<Suite>,
+    /// Cases told so far.
+    cases: usize,
+}
+
+impl Player<'_> {
+    /// Plays one script; says why, if the run cannot go on after it.
+    fn play(
+        &mut self,
+        loaded: &Loaded,
+        from: Option<usize>,
+        card: &mut impl Transport,
+    ) -> Result<Option<Stopped>, Failure> {
+        let mut suite = Suite::new(&loaded.name);
+        let begun = Instant::now();
+        let mut run = Run::new(&loaded.script, self.variables.clone()).timed(move || begun.elapsed());
+        if let Some(line) = from {
+            run.start_at(line).map_err(Failure::from)?;
         }
-        Outcome::Skipped(count) => {
-            insert("skipped", (*count).into());
-        }
-        Outcome::Differs(mismatch) => {
-            insert("expected", mismatch.expected.as_str().into());
-            insert("nibble", mismatch.nibble.into());
-            insert("wanted", mismatch.wanted.as_str().into());
-        }
-        Outcome::AsExpected | Outcome::Unchecked => {}
-    }
-    object
-}
-
-const fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Reset { .. } => "reset",
-        Outcome::AsExpected => "as_expected",
-        Outcome::Unchecked => "unchecked",
-        Outcome::Differs(_) => "differs",
-        Outcome::Skipped(_) => "skipped",
-    }
-}
-
-/// A step, as text.
-struct Told<'a> {
-    done: &'a Done,
-    whole: bool,
-}
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Done { location, note, command, response, outcome, .. } = self.done;
-        let note = note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
-        match outcome {
-            Outcome::Reset { atr } => {
-                return write!(f, "ok      {location}  reset, ATR {}{note}", hexadecimal::whole(atr));
-            }
-            Outcome::Skipped(count) => {
-                let because = describe_response(response);
-                return write!(f, "skip    {location}  {count} steps skipped: {because}{note}");
-            }
-            Outcome::Differs(mismatch) => {
-                writeln!(f, "DIFFERS {location}  {}{note}", describe_command(command))?;
-                write!(f, "          sent      {}", self.done.shown_command())?;
-                for line in mismatch.to_string().lines() {
-                    write!(f, "\n          {line}")?;
+        let mut stopped = None;
+        loop {
+            match run.step(card) {
+                Ok(None) => break,
+                Ok(Some(done)) => {
+                    let failed = suite.failed;
+                    let case = suite.add(&done, self.arguments.strict_timing);
+                    self.tell(&done)?;
+                    self.tell_case(&mut suite, case)?;
+                    if suite.failed > failed && !self.arguments.reports.keep_going {
+                        break;
+                    }
                 }
-                return Ok(());
+                Err(error) => {
+                    let case = suite.add_broken(&line(&error));
+                    self.tell_case(&mut suite, case)?;
+                    stopped = Some(Stopped { error, resume: format!("{}:{}", loaded.name, run.resume_at()) });
+                    break;
+                }
             }
-            Outcome::AsExpected => write!(f, "ok      ")?,
-            Outcome::Unchecked => write!(f, "-       ")?,
         }
-        write!(f, "{location}  {}", describe_command(command))?;
-        if !self.whole {
-            return write!(f, ": {}{note}", hexadecimal::short(response));
-        }
-        write!(f, "{note}\n          > {}", self.done.shown_command())?;
-        write!(f, "\n          < {}  {}", hexadecimal::whole(response), describe_response(response))?;
-        for line in
-            pretty_tlv(response.get(..response.len().saturating_sub(2)).unwrap_or_default()).into_iter().flatten()
-        {
-            write!(f, "\n              {line}")?;
+        self.suites.push(suite);
+        Ok(stopped)
+    }
+
+    fn leave_out(&mut self, loaded: &Loaded, why: &str) -> Result<(), Failure> {
+        let mut suite = Suite::new(&loaded.name);
+        let case = suite.leave_out(why);
+        self.tell_case(&mut suite, case)?;
+        self.suites.push(suite);
+        Ok(())
+    }
+
+    fn tell(&self, done: &Done) -> Result<(), Failure> {
+        self.context.output.json(&object(done))?;
+        if !self.arguments.reports.tap {
+            self.context.output.block(Told { done, whole: self.arguments.reports.show })?;
         }
         Ok(())
+    }
+
+    fn tell_case(&mut self, suite: &mut Suite, case: Case) -> Result<(), Failure> {
+        self.cases += 1;
+        if self.arguments.reports.tap {
+            self.context.output.block(tap::lines(&suite.script, &case, self.cases))?;
+        }
+        if self.arguments.reports.junit.is_some() {
+            suite.cases.push(case);
+        }
+        Ok(())
+    }
+
+    /// Reports, also of a run that was stopped.
+    fn conclude(&self, stopped: Option<Stopped>) -> Result<(), Failure> {
+        let output = self.context.output;
+        let sum = Sum::of(&self.suites);
+        let lost = stopped.as_ref().filter(|stopped| matches!(stopped.error, RunError::Transport(..)));
+        if let Some(path) = &self.arguments.reports.junit {
+            let document = junit::document(&self.suites);
+            replace(path, document.as_bytes(), Readers::Everybody).at("write the report to", path)?;
+        }
+        output.json(&sum.object(&self.suites, lost.map(|lost| lost.resume.as_str())))?;
+        if self.arguments.reports.tap {
+            match lost {
+                Some(lost) => output.text(tap::bail_out(&line(&lost.error)))?,
+                None => output.text(tap::plan(self.cases))?,
+            }
+        } else {
+            if self.arguments.reports.keep_going {
+                output.block(table(&self.suites))?;
+            }
+            output.text(sum.line())?;
+        }
+        match stopped {
+            Some(Stopped { error, resume }) if matches!(error, RunError::Transport(..)) => {
+                let played = sum.steps;
+                let cause = format!("{}; {played} steps were played, go on with --from {resume}", line(&error));
+                Err(Failure::because(cause).with(Exit::Card))
+            }
+            Some(Stopped { error, .. }) => Err(Failure::from(error).with(Exit::Input)),
+            None if sum.failed > 0 => Err(Failure::Told(Exit::Difference)),
+            None => Ok(()),
+        }
     }
 }

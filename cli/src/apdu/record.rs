@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use apdu::Transport;
 use clap::Args;
-use reader_bridge::script::{Mode, Recorder, Run, Script};
+use reader_bridge::script::{Mode, Recorder, Run, Script, Variables};
 use reader_bridge::trace::Tracer;
 use serde_json::json;
 
-use super::Scripts;
+use super::sources::{Expect, Scripts};
 use crate::Context;
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, is_stdout, replace};
@@ -29,12 +29,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let scripts = arguments.scripts.load()?;
+    let scripts = arguments.scripts.load(Expect::None, context)?;
+    let variables = arguments.scripts.variables(&scripts)?;
     let mode = if arguments.raw { Mode::Raw } else { Mode::Auto };
-    let mut card = Tracer::new(arguments.target.connect()?, Recorder::new(mode));
+    let observer = Recorder::new(mode).hiding(variables.clone());
+    let mut card = Tracer::new(arguments.target.connect_hiding(&variables)?, observer);
     let mut commands = 0;
-    for script in &scripts {
-        commands += play(script, arguments, &mut card)?;
+    for loaded in &scripts {
+        commands += play(&loaded.script, &variables, &mut card)?;
     }
     let recorded = card.into_parts().1.into_script();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
@@ -49,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     Ok(())
 }
 
-fn play(script: &Script, arguments: &Arguments, card: &mut impl Transport) -> Result<usize, Failure> {
-    let done = Run::new(script, arguments.scripts.variables()).finish(card)?;
+fn play(script: &Script, variables: &Variables, card: &mut impl Transport) -> Result<usize, Failure> {
+    let done = Run::new(script, variables.clone()).finish(card)?;
     Ok(done.iter().filter(|done| !done.command.is_empty()).count())
 }

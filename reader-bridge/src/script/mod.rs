@@ -10,6 +10,7 @@
 
 mod compare;
 mod condition;
+mod hiding;
 mod parse;
 mod pattern;
 mod record;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use compare::{Difference, diff};
 pub use condition::{Condition, Item, List, Path, Source, Subject};
+pub use hiding::Hiding;
 pub use parse::ScriptError;
 pub use pattern::{Expectation, Mismatch};
 pub use record::Recorder;
@@ -43,6 +45,14 @@ impl Script {
     /// Reads a script. `name` stands for it in messages; `resolve` finds what it includes.
     pub fn parse(name: &str, text: &str, resolve: &mut Resolve<'_>) -> Result<Self, ScriptError> {
         parse::script(name, text, resolve)
+    }
+
+    /// The names of the secrets it needs.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Secret { name } => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// What it does, in order.

@@ -713,6 +713,9 @@ mod tests {
         let mut read = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "apdu") {
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap();
             let parsed = script(&path.to_string_lossy(), &text, &mut |_, path| {
                 let text = std::fs::read_to_string(folder.join(path)).map_err(|error| error.to_string())?;
@@ -745,8 +748,81 @@ mod tests {
         assert!(problem("raw auto").contains("nothing more"));
         assert!(problem("set").contains("a name is"));
         assert!(problem("skip if 9000").contains("skip unless"));
+        assert!(problem("rest\n> 00").ends_with("not `rest`; did you mean `reset`?"), "{}", problem("rest\n> 00"));
+        assert!(problem("00A40004").ends_with("put `>` before a command"));
         assert_eq!(problem("\ninclude other.apdu"), "test.apdu:2:1: include other.apdu: there is no such file");
         assert!(problem("include itself.apdu").contains("does one include itself?"));
         assert!(problem("include  # nothing").contains("path"));
+    }
+    #[test]
+    fn blocks_are_steps_that_lead_to_each_other() {
+        let script = read(
+            "> 00\nif response is 9000\n  > 01\nelse if not x has 6F/84[2] = A0 ..\n  for y in 01..03\n    > 02\n  end\nelse\n  \
+             include reset.apdu\nend\n> 04\n",
+        )
+        .unwrap();
+        let leads: Vec<_> = script
+            .steps()
+            .iter()
+            .map(|step| match &step.action {
+                Action::If { otherwise: to, .. }
+                | Action::For { end: to, .. }
+                | Action::Jump { to }
+                | Action::SkipUnless { to, .. } => Some(*to),
+                Action::Next { start } => Some(*start),
+                _ => None,
+            })
+            .collect();
+        let expected =
+            [None, Some(4), None, Some(12), Some(9), Some(7), None, Some(5), Some(12), None, Some(12), None, None];
+        assert_eq!(leads, expected);
+        let outer: Vec<_> = script.steps().iter().map(|step| step.outer).collect();
+        assert_eq!(outer, [1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 11]);
+    }
+
+    #[test]
+    fn statements_may_be_indented() {
+        let script = read("  > 00A4 #(\n    3F00 )\n  < 62 ..\n    9000\n  set\n    end 01\n  reset\n").unwrap();
+        assert_eq!(script.steps().len(), 3);
+        assert!(matches!(&script.steps()[1].action, Action::Set { name, .. } if name == "end"));
+    }
+
+    #[test]
+    fn problems_of_blocks_and_conditions() {
+        let problem = |text: &str| read(text).unwrap_err().to_string();
+        assert_eq!(
+            problem("> 00\nif response is 9000\n> 01"),
+            "test.apdu:2:1: `end` is missing: it ends what begins here"
+        );
+        assert!(problem("> 00\nend").starts_with("test.apdu:2:1: `end` without"));
+        assert!(problem("> 00\nelse").contains("belongs into an `if`"));
+        assert!(problem("if x is 00\nelse\nelse\nend").starts_with("test.apdu:3:1: this `if` has its `else`"));
+        assert!(problem("for x in 01\nelse\nend").contains("belongs into an `if`"));
+        assert!(
+            problem("if response si 9000\nend").contains("2: ") || problem("if response si 9000").contains("not `si`")
+        );
+        assert!(problem("if").starts_with("test.apdu:1:3: `response` or the name"), "{}", problem("if"));
+        assert!(problem("if response has\nend").contains("a path is tags"));
+        assert!(problem("if response has 9000\nend").contains("`9000` is no tag"));
+        assert!(problem("if response has E3[0]\nend").contains("a number from 1"));
+        assert!(problem("for x on 01\nend").starts_with("test.apdu:1:7: `in VALUE"));
+        assert!(problem("for x in\nend").contains("bytes in hexadecimal are missing"));
+        assert!(problem("for x in 05..01\nend").contains("the smaller one first"));
+        assert!(problem("for x in 00..0001\nend").contains("of as many bytes"));
+        assert!(problem("for x in 00000000..FFFFFFFF\nend").contains("more than 65536 values"));
+        assert!(problem("> 00\nwithin 50").contains("`within 50 ms`"));
+        assert!(problem("> 00\nwithin 0 ms").contains("`within 50 ms`"));
+        assert!(problem("within 50 ms").contains("directly behind the `>`"));
+        assert!(problem("if x is 00\n> 00\nend\n< 9000").contains("directly behind the `>`"));
+        assert!(problem("raw").contains("does nothing to a card"));
+        let deep = "if x is 00\n".repeat(17);
+        assert!(problem(&deep).starts_with("test.apdu:17:1: more than 16 levels"));
+    }
+
+    #[test]
+    fn a_mark_is_under_the_place() {
+        let error = read("reset\n\t> 00A4 zz  # wrong").unwrap_err();
+        assert_eq!(error.excerpt().unwrap(), [" > 00A4 zz  # wrong".to_owned(), "        ^".to_owned()]);
+        assert_eq!(read("raw").unwrap_err().excerpt(), None);
     }
 }

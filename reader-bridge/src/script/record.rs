@@ -1,5 +1,6 @@
 //! From a dialogue that was watched to a script that expects the same.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{Mode, Variables};
@@ -13,6 +14,8 @@ pub struct Recorder {
     mode: Mode,
     script: String,
     secrets: Variables,
+    /// Those that were left out.
+    used: BTreeSet<String>,
     shown: Shown,
     /// In [`Mode::Auto`]: a command whose response is still coming, and the data that came.
     open: Option<(Vec<u8>, Vec<u8>)>,
@@ -33,7 +36,7 @@ impl Recorder {
             Mode::Raw => "raw\n".into(),
             Mode::Auto => String::new(),
         };
-        Self { mode, script, secrets: Variables::new(), shown: Shown::Expected, open: None }
+        Self { mode, script, secrets: Variables::new(), used: BTreeSet::new(), shown: Shown::Expected, open: None }
     }
 
     /// Leaves these secrets out too: `${name}` stands in their place.
@@ -53,7 +56,14 @@ impl Recorder {
     /// The script.
     pub fn into_script(mut self) -> String {
         self.close(&[]);
-        self.script
+        let declared = self.used.iter().filter(|name| self.secrets.is_secret(name));
+        let declarations: String = declared.flat_map(|name| ["secret ", name, "\n"]).collect();
+        declarations + &self.script
+    }
+
+    fn command(&mut self, command: &[u8]) -> String {
+        self.used.extend(self.secrets.secrets_of_command(command).into_iter().map(|(_, name)| name));
+        self.secrets.shown_command(command)
     }
 
     fn write(&mut self, line: &str, comment: &str) {
@@ -61,13 +71,14 @@ impl Recorder {
     }
 
     fn write_exchange(&mut self, command: &[u8], response: &[u8]) {
-        self.write(&format!("> {}", self.secrets.shown_command(command)), &describe_command(command));
+        let shown = self.command(command);
+        self.write(&format!("> {shown}"), &describe_command(command));
         if response.len() < 2 {
             let _ = writeln!(self.script, "# no answer");
             return;
         }
         let mark = if self.shown == Shown::Expected { "<" } else { "# <" };
-        let expected = self.secrets.expected(response);
+        let expected = self.secrets.expected(response, &mut self.used);
         self.write(&format!("{mark} {expected}"), &describe_response(response));
     }
 
@@ -118,7 +129,8 @@ impl Observer for Recorder {
             Event::PowerOff => {}
             Event::Failed { command, cause } => {
                 self.close(&[]);
-                let _ = writeln!(self.script, "# {}: {cause}", self.secrets.shown_command(command));
+                let shown = self.command(command);
+                let _ = writeln!(self.script, "# {shown}: {cause}");
             }
         }
     }
@@ -160,6 +172,37 @@ mod tests {
             let done = Run::new(&script, secret).finish(&mut dialogue(DIALOGUE)).unwrap();
             assert!(done[1..].iter().all(|done| done.outcome == Outcome::AsExpected), "{text}\n{done:#?}");
         }
+    }
+
+    #[test]
+    fn secrets_are_named_and_responses_may_be_left_open() {
+        let mut secrets = Variables::new();
+        secrets.set_secret("adm", hex::decode("00112233").unwrap());
+        secrets.set_secret("other", hex::decode("44556677").unwrap());
+        let dialogue: &[(&str, &str)] =
+            &[("00DA00000400112233", "9000"), ("00CA000000", "01001122339000"), ("002000010831323334FFFFFFFF", "9000")];
+        let record = |recorder: Recorder| {
+            let mut card = Tracer::new(crate::testing::dialogue(dialogue), recorder.hiding(secrets.clone()));
+            for (command, _) in dialogue {
+                card.transmit(&hex::decode(command).unwrap()).unwrap();
+            }
+            card.into_parts().1.into_script()
+        };
+        let whole = record(Recorder::new(Mode::Raw));
+        let lines: Vec<_> = whole.lines().map(|line| line.split("  #").next().unwrap().trim()).collect();
+        let expected = [
+            "secret adm",
+            "raw",
+            "> 00DA000004 ${adm}",
+            "< 9000",
+            "> 00CA000000",
+            "< 01 ${adm} 9000",
+            "> 0020000108 ${secret}",
+            "< 9000",
+        ];
+        assert_eq!(lines, expected);
+        let open = record(Recorder::new(Mode::Auto).showing());
+        assert!(open.lines().all(|line| !line.starts_with('<')) && open.contains("# < 9000"), "{open}");
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub enum Outcome {
     Unchecked,
     /// The response is another.
     Differs(Mismatch),
-    /// A guard did not hold, or a loop has no values: so many steps are left out.
+    /// A guard did not hold: so many steps are left out.
     Skipped(usize),
+    /// A loop has no values: so many steps are left out.
+    NoValues(usize),
 }
 
 /// A step that was played.
@@ -47,6 +49,8 @@ pub struct Done {
     pub note: Option<String>,
     /// The variables of the loops around it, from the outermost: as `fid=2F00`.
     pub turns: Vec<String>,
+    /// The condition, or the path of tags, that was looked for; `None` for a command, a reset and what is skipped.
+    pub condition: Option<String>,
     /// The command sent, empty for a reset and a condition.
     pub command: Zeroizing<Vec<u8>>,
     /// The response, empty for a reset; the one a condition looked at. In [`Mode::Auto`] all data and the last status word.
@@ -248,6 +252,11 @@ impl<'a> Run<'a> {
             let turns = self.turns();
             if let Some(Told { command, response, outcome, took, within }) = self.play(index, step, card)? {
                 let (location, note) = (step.location.clone(), step.note.clone());
+                let condition = match &step.action {
+                    Action::Expect { condition } => Some(condition.source.clone()),
+                    Action::Take { source, .. } => Some(source.path.to_string()),
+                    _ => None,
+                };
                 let secrets_sent = self.variables.secrets_of_command(&command);
                 let secrets_received = self.variables.secrets_of_response(&response);
                 return Ok(Some(Done {
@@ -255,6 +264,7 @@ impl<'a> Run<'a> {
                     location,
                     note,
                     turns,
+                    condition,
                     command,
                     response,
                     outcome,
@@ -402,9 +412,8 @@ impl<'a> Run<'a> {
             None => list.values(Seen { response: &self.last_response }, &self.variables)?,
         };
         let Some(first) = values.first() else {
-            let told = self.skip_to(end);
             self.next = end + 1;
-            return Ok(Some(told));
+            return Ok(Some(self.looked(Outcome::NoValues(end.saturating_sub(start + 1)))));
         };
         self.variables.set(name, first.clone());
         self.loops.push(Turns { start, end, name: name.to_owned(), values, turn: 0 });
@@ -578,7 +587,7 @@ end
         assert_eq!(outcomes[..3], [Outcome::Unchecked, Outcome::AsExpected, Outcome::AsExpected]);
         let Outcome::Differs(mismatch) = &outcomes[3] else { panic!("{outcomes:?}") };
         assert_eq!((mismatch.expected.as_str(), mismatch.wanted.as_str()), ("BF2D/E3", "tag E3 within BF2D"));
-        assert_eq!(outcomes[4..], [Outcome::Skipped(1)], "the loop is empty, and that is told");
+        assert_eq!(outcomes[4..], [Outcome::NoValues(1)]);
     }
 
     #[test]

@@ -27,9 +27,7 @@ pub enum Unfilled {
     #[error("the variable `{0}` has no value; set it before this line, or hand it to the script")]
     Variable(String),
     /// A secret that the caller did not give.
-    #[error(
-        "the secret `{0}` is not given; write it into a file of secrets, as `{0} = \"…\"`, and hand that to the script"
-    )]
+    #[error("the secret `{0}` is not given; write it into a file of secrets, under [pins] or [keys], as `{0} = \"…\"`")]
     Secret(String),
     /// A `#( … )` longer than two length bytes can say.
     #[error("the contents of #( … ) have {0} bytes, more than a command carries")]

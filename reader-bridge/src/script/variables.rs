@@ -1,6 +1,6 @@
 //! Values by name, some of them secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::ops::{Index, Range};
 
@@ -129,10 +129,12 @@ impl Variables {
         named(command, &self.secrets_of_command(command))
     }
 
-    /// A response in hexadecimal, with `${name}` in place of what is secret: as a script expects it.
-    pub(super) fn expected(&self, response: &[u8]) -> String {
+    /// A response in hexadecimal, with `${name}` in place of what is secret, as a script expects it; the names are added to
+    /// `used`.
+    pub(super) fn expected(&self, response: &[u8], used: &mut BTreeSet<String>) -> String {
         let secrets: Vec<_> =
             self.found_in(response).into_iter().map(|(range, name)| (range, name.to_owned())).collect();
+        used.extend(secrets.iter().map(|(_, name)| name.clone()));
         named(response, &secrets)
     }
 

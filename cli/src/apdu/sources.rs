@@ -1,0 +1,190 @@
+//! Where scripts come from: files in our language, files of scriptor, recorded sessions.
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use capture::{Session, What};
+use clap::{Args, ValueEnum};
+use console::Exit;
+use reader_bridge::script::{Included, Mode, Recorder, Script, ScriptError, Scriptor, Variables, is_scriptor};
+use reader_bridge::trace::{Event, Observer};
+
+use super::secrets;
+use crate::failure::{AtPath, Failure};
+use crate::output::tell;
+use crate::{Context, hexadecimal};
+
+/// Scripts and their variables.
+#[derive(Debug, Args)]
+pub(super) struct Scripts {
+    /// Scripts to run, in this order; `-` is stdin. Files of scriptor and recorded sessions (traces, APDU logs of lpac and
+    /// pySim, pcap with GSMTAP) are scripts too
+    #[arg(value_name = "SCRIPT", required = true)]
+    paths: Vec<PathBuf>,
+    /// Set a variable; overrides the script's own `set`
+    #[arg(long = "set", value_name = "NAME=HEX", value_parser = assignment)]
+    variables: Vec<(String, Vec<u8>)>,
+    /// PINs and keys that the scripts use, in TOML: `[pins]` with digits, `[keys]` with hexadecimal. They are not shown,
+    /// recorded or traced
+    #[arg(long, value_name = "FILE")]
+    secrets: Option<PathBuf>,
+}
+
+/// What becomes of the responses in a recorded session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Expect {
+    /// The card has to give the same
+    #[default]
+    Recorded,
+    /// They are shown only
+    None,
+}
+
+/// A script and its name.
+pub(super) struct Loaded {
+    pub(super) name: String,
+    pub(super) script: Script,
+}
+
+/// The name of the variable that stands for a PIN or PUK in traces and recorded scripts.
+const SOME_SECRET: &str = "secret";
+
+impl Scripts {
+    /// Reads them all, before any is played.
+    pub(super) fn load(&self, expect: Expect, context: &Context) -> Result<Vec<Loaded>, Failure> {
+        let scripts = self.paths.iter().map(|path| load(path, expect, context)).collect::<Result<Vec<_>, _>>()?;
+        for (index, path) in self.paths.iter().enumerate() {
+            if path == Path::new("-") && self.paths.iter().skip(index + 1).any(|other| other == path) {
+                return Err(Failure::because("stdin is named twice (`-`), and can be read once").with(Exit::Usage));
+            }
+        }
+        Ok(scripts)
+    }
+
+    /// The variables as the user gives them, with those that `scripts` keep secret.
+    pub(super) fn variables(&self, scripts: &[Loaded]) -> Result<Variables, Failure> {
+        let mut variables = Variables::new();
+        if let Some(path) = &self.secrets {
+            secrets::read(path, &mut variables)?;
+        }
+        variables.extend(self.variables.iter().cloned());
+        let declared = scripts.iter().flat_map(|loaded| loaded.script.secrets());
+        for name in declared.chain([SOME_SECRET]) {
+            variables.keep_secret(name);
+        }
+        Ok(variables)
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, Vec<u8>), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=HEX, as in pin=31323334FFFFFFFF")?;
+    Ok((name.to_owned(), hexadecimal::parse(value)?))
+}
+
+/// What a file holds.
+pub(super) enum Source {
+    Script(String),
+    Scriptor(Scriptor),
+    Session(Session),
+}
+
+/// Reads a file and finds out what it is.
+pub(super) fn read(path: &Path, context: &Context) -> Result<Source, Failure> {
+    let mut octets = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut octets).map(drop)
+    } else {
+        std::fs::read(path).map(|read| octets = read)
+    }
+    .map_err(|error| unreadable(error, path))?;
+    let Ok(text) = String::from_utf8(octets.clone()) else { return session(&octets, path) };
+    if is_scriptor(&text) {
+        let scriptor = Scriptor::parse(&path.to_string_lossy(), &text).map_err(|error| wrong(error, context))?;
+        return Ok(Source::Scriptor(scriptor));
+    }
+    if is_log(&text) { session(&octets, path) } else { Ok(Source::Script(text)) }
+}
+
+fn unreadable(error: std::io::Error, path: &Path) -> Failure {
+    if error.kind() != ErrorKind::NotFound {
+        return Err::<(), _>(error).at("read the script", path).err().unwrap_or(Failure::Told(Exit::Input));
+    }
+    let shipped = "those that come with vuicc are in scripts/apdu of its source";
+    Failure::because(format!("cannot read the script {}: {error}; give the path to one ({shipped})", path.display()))
+        .with(Exit::Input)
+}
+
+/// Whether a text is the log of a program rather than a script: capture reads it, and its first line begins as none of a
+/// script does.
+fn is_log(text: &str) -> bool {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let begins = |line: &str| line.starts_with(['{', '[', '-', '<']);
+    let mut lines = lines.take(100);
+    let first = lines.next().is_some_and(begins);
+    (first || !text.lines().any(|line| line.trim_start().starts_with('>'))) && capture::read(text.as_bytes()).is_ok()
+}
+
+fn session(octets: &[u8], path: &Path) -> Result<Source, Failure> {
+    if crate::package::is_card_image(path) {
+        let path = path.display();
+        let cause = format!("{path} is a card image, not a script; give the script, and the image with --card {path}");
+        return Err(Failure::because(cause).with(Exit::Input));
+    }
+    let read = capture::read(octets).map(Source::Session);
+    read.map_err(|error| {
+        let cause = format!("{} is no script (docs/apdu-scripts.md) and no recorded session: {error}", path.display());
+        Failure::because(cause).with(Exit::Input)
+    })
+}
+
+/// A script that is wrong: for people with its line and a mark under the place.
+fn wrong(error: ScriptError, context: &Context) -> Failure {
+    let Some(excerpt) = error.excerpt().filter(|_| !context.output.is_json()) else { return error.into() };
+    tell(&format!("vuicc: {error}"));
+    for line in excerpt {
+        tell(&format!("    {line}"));
+    }
+    Failure::Told(Exit::Input)
+}
+
+fn load(path: &Path, expect: Expect, context: &Context) -> Result<Loaded, Failure> {
+    let name = path.to_string_lossy().into_owned();
+    let text = match read(path, context)? {
+        Source::Scriptor(scriptor) => {
+            return Ok(Loaded { script: scriptor.script().map_err(|error| wrong(error, context))?, name });
+        }
+        Source::Script(text) => text,
+        Source::Session(session) => script_of(&session, expect, Mode::Auto),
+    };
+    let mut include = |from: &str, included: &str| {
+        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(included);
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        Ok(Included { name: path.to_string_lossy().into_owned(), text })
+    };
+    let script = Script::parse(&name, &text, &mut include).map_err(|error| wrong(error, context))?;
+    Ok(Loaded { name, script })
+}
+
+/// The script that sends what was sent in a session.
+pub(super) fn script_of(session: &Session, expect: Expect, mode: Mode) -> String {
+    let mut recorder = Recorder::new(mode);
+    if expect == Expect::None {
+        recorder = recorder.showing();
+    }
+    if !matches!(session.events.first().map(|event| &event.what), Some(What::Reset { .. })) {
+        // What came before is not known; every run of the script begins alike.
+        recorder.observe(Event::PowerOn { atr: &[] });
+    }
+    for event in &session.events {
+        recorder.observe(match &event.what {
+            What::Reset { atr, warm: false } => Event::PowerOn { atr },
+            What::Reset { atr, warm: true } => Event::WarmReset { atr },
+            What::PowerOff => Event::PowerOff,
+            What::Exchange { command, response } => {
+                Event::Exchange { command, response, took: event.took.unwrap_or_default() }
+            }
+            What::Failed { command, cause } => Event::Failed { command, cause },
+        });
+    }
+    recorder.into_script()
+}
