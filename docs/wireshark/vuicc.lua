@@ -1193,15 +1193,17 @@ local vuicc = Proto("vuicc", "SIM, USIM and eUICC (vuicc)")
 
 -- Fields ------------------------------------------------------------------------------------------------------------------
 
+-- Numbers that the specifications write in hexadecimal.
 local HEXADECIMAL = {
-    ["vuicc.class"] = true, ["vuicc.instruction"] = true, ["vuicc.p1"] = true, ["vuicc.p2"] = true,
-    ["vuicc.status_word"] = true, ["vuicc.pin.reference"] = true,
+    class = ProtoField.uint8, instruction = ProtoField.uint8, p1 = ProtoField.uint8, p2 = ProtoField.uint8,
+    status_word = ProtoField.uint16, ["pin.reference"] = ProtoField.uint8,
 }
 
 local MAKE = {
     group = function(abbreviation, label) return ProtoField.none(abbreviation, label) end,
-    number = function(abbreviation, label)
-        return ProtoField.uint64(abbreviation, label, HEXADECIMAL[abbreviation] and base.HEX or base.DEC)
+    number = function(abbreviation, label, name)
+        if HEXADECIMAL[name] then return HEXADECIMAL[name](abbreviation, label, base.HEX) end
+        return ProtoField.uint64(abbreviation, label, base.DEC)
     end,
     flag = function(abbreviation, label) return ProtoField.bool(abbreviation, label) end,
     text = function(abbreviation, label) return ProtoField.string(abbreviation, label) end,
@@ -1210,7 +1212,7 @@ local MAKE = {
 
 local F, KIND, LABEL = {}, {}, {}
 for _, row in ipairs(NAMES) do
-    F[row[1]] = MAKE[row[3]]("vuicc." .. row[1], row[2])
+    F[row[1]] = MAKE[row[3]]("vuicc." .. row[1], row[2], row[1])
     KIND[row[1]], LABEL[row[1]] = row[3], row[2]
 end
 
@@ -1273,7 +1275,8 @@ local function add(tree, name, range, value, meaning)
         if not range then return tree end
         item = tree:add(field, range)
     elseif kind == "number" then
-        local number = UInt64.new(value % 4294967296, math.floor(value / 4294967296))
+        local number = value
+        if not HEXADECIMAL[name] then number = UInt64.new(value % 4294967296, math.floor(value / 4294967296)) end
         item = range and tree:add(field, range, number) or tree:add(field, number)
     elseif kind == "flag" then
         item = range and tree:add(field, range, value) or tree:add(field, value)
@@ -1479,6 +1482,10 @@ function walk(tree, nodes, tvb, from, length, depth)
         at = at + head + size
     end
 end
+
+-- No TLVs are known in there.
+NODES[#NODES + 1] = {}
+local NOTHING = #NODES
 
 -- State -------------------------------------------------------------------------------------------------------------------
 
@@ -1845,6 +1852,9 @@ local function request(tree, seen, tvb, from, length)
         return "LoadBoundProfilePackage", 0xBF37
     end
     local message = tag and MESSAGES[tag]
+    if not message and tag and math.floor(tag / 256) == 0xBF then
+        message = { name = "unknown function", request = NOTHING, response = NOTHING }
+    end
     if seen.isd_r and message and head + size <= #octets then
         add(tree, "es10.function", tvb(from, head), message.name)
         local group = add(tree, "es10.request", tvb(from, length))

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use capture::{Event, Format};
-use decode::Decoder;
+use capture::{Encoder, Format};
+use hex_literal::hex;
 use serde_json::Value;
 use vuicc_tests::network::free_port;
 use vuicc_tests::process::{Process, run};
@@ -117,10 +117,11 @@ fn plain(value: &str) -> String {
 }
 
 /// The decoder's fields of each event, as `apdu decode --json` prints them.
-fn decoded(events: &[Event]) -> Vec<Vec<Named>> {
-    let mut decoder = Decoder::new();
-    let explained = events.iter().map(|event| decode::json::event(&decoder.recorded(&event.what)));
-    explained
+fn decoded(capture: &Path) -> Vec<Vec<Named>> {
+    let folder = capture.parent().unwrap();
+    let explained = run(vuicc::command(folder, ["--json", "apdu", "decode"]).arg(capture)).success();
+    let events = vuicc::json_lines(&explained).into_iter();
+    events
         .map(|event| {
             let mut fields = Vec::new();
             collect(&event["fields"], &mut fields);
@@ -147,7 +148,6 @@ fn collect(list: &Value, fields: &mut Vec<Named>) {
 
 /// Both name the same fields with the same values, and nothing is strange to tshark. Returns how many were compared.
 fn compare(program: &Path, capture: &Path, what: &str) -> usize {
-    let session = capture::read(&fs::read(capture).unwrap()).unwrap();
     let text = tshark(program, capture, "text");
     assert!(!text.is_empty(), "{what}");
     let whole = Command::new(program)
@@ -162,7 +162,7 @@ fn compare(program: &Path, capture: &Path, what: &str) -> usize {
         let lines: Vec<&str> = whole.lines().filter(|line| line.contains(strange)).take(5).collect();
         assert!(lines.is_empty(), "{what}: {lines:#?}");
     }
-    let (shown, decoded) = (shown(&tshark(program, capture, "pdml")), decoded(&session.events));
+    let (shown, decoded) = (shown(&tshark(program, capture, "pdml")), decoded(capture));
     assert_eq!(shown.len(), decoded.len(), "{what}: packets, events");
     let (mut compared, mut different) = (0, Vec::new());
     for (number, (shown, decoded)) in shown.into_iter().zip(decoded).enumerate() {
@@ -218,6 +218,53 @@ fn recorded_sessions_have_the_fields_of_the_decoder() {
         let compared = compare(&program, &packets, name);
         assert!(compared > least, "{name}: {compared}");
     }
+}
+
+/// What a tap on the contacts sees: answer to reset, PPS, and TPDUs in parts.
+#[test]
+fn parts_of_tpdus_are_put_together() {
+    let Some(program) = peer::debian("tshark", "tshark") else { return };
+    let packets: [(u8, &[u8], &str); 14] = [
+        (1, &hex!("3B9F96801FC78031E073FE211B63E203008301900F28"), "reset"),
+        (2, &hex!("FF109679"), "PPS request  FF109679"),
+        (3, &hex!("FF109679"), "PPS response  FF109679"),
+        (4, &hex!("00A4000402"), "SELECT  header"),
+        (5, &hex!("3F00"), "TPDU command data  2 octets"),
+        (7, &hex!("6108"), "SELECT MF  6108"),
+        (4, &hex!("00C0000008"), "GET RESPONSE  header"),
+        (6, &hex!("6206"), "TPDU response data  2 octets"),
+        (6, &hex!("820278218300"), "TPDU response data  6 octets"),
+        (7, &hex!("9000"), "GET RESPONSE to SELECT MF  9000"),
+        (0, &hex!("0088008103 020102 6106"), "AUTHENTICATE, 3G  6106"),
+        (0, &hex!("00C0000006 DC0401020304 9000"), "GET RESPONSE to AUTHENTICATE, 3G  9000"),
+        (0, &hex!("80E6040009 00000107A000000151 00 9000"), "INSTALL for install  9000"),
+        (0, &hex!("80F2400002 4F00 6A88"), "GET STATUS  6A88"),
+    ];
+    let mut encoder = Encoder::new(Format::PcapNg);
+    let mut octets = encoder.header();
+    for (sub_type, payload, _) in packets {
+        let header = [2, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, sub_type, 0, 0, 0];
+        octets.extend(encoder.datagram(Duration::from_secs(1), &[&header[..], payload].concat()));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tap.pcapng");
+    fs::write(&file, &octets).unwrap();
+    let lines = tshark(&program, &file, "text");
+    for ((.., expected), line) in packets.iter().zip(lines.lines()) {
+        assert!(line.contains(expected), "{expected}: {line}");
+    }
+    let exchanges = shown(&tshark(&program, &file, "pdml"));
+    let exchanges = exchanges.into_iter().filter(|fields| fields.iter().any(|(name, _)| name == "status_word"));
+    let decoded = decoded(&file).into_iter().filter(|fields| fields.iter().any(|(name, _)| name == "status_word"));
+    let mut both = 0;
+    for (shown, decoded) in exchanges.zip(decoded) {
+        let (mut shown, mut decoded) = (even(shown), even(decoded));
+        shown.sort();
+        decoded.sort();
+        assert_eq!(shown, decoded);
+        both += 1;
+    }
+    assert_eq!(both, 6);
 }
 
 #[test]
