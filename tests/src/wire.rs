@@ -1,5 +1,5 @@
-//! What comes over the wire to the operator and to a phone, and recordings of others: each way in, and octets that are right
-//! there.
+//! What comes over the wire to the operator and to a phone, recordings and scripts of others: each way in, and octets that
+//! are right there.
 //!
 //! Included by the fuzzers and by `tests/tests/robustness.rs`; no part of the library, which does not know the operator.
 
@@ -9,6 +9,7 @@ use core::task::{Context, Poll, Waker};
 use aaa::eap::{Server, Session, Settings, Step, StepInput};
 use aaa::radius::Secret;
 use aaa::radius::packet::Packet as RadiusPacket;
+use apdu::transport::{Transport, TransportError};
 use capture::{Event, What};
 use device::eap::{Peer, Reply, identity};
 use device::entitlement::{App, Document as DeviceDocument};
@@ -18,6 +19,7 @@ use entitlement::request::{Call, Parameters};
 use hex_literal::hex;
 use identities::Imsi;
 use network_base::vector::{AkaVector, Triplet, VectorError, VectorSource};
+use reader_bridge::script::{Included, Outcome, Run, Script, Scriptor, Variables, is_scriptor};
 use sms::{Deliver, Record, Submit, UserData};
 use smsc::smpp::body::{Address, Bind, INTERFACE_VERSION, Query, ShortMessage, read_submitted};
 use smsc::smpp::content;
@@ -38,16 +40,82 @@ pub(crate) const EAP_PEER: Entrance = Entrance { name: "eap_peer", read: eap_pee
 pub(crate) const RADIUS: Entrance = Entrance { name: "radius", read: radius, seeds: radius_requests };
 pub(crate) const SMPP: Entrance = Entrance { name: "smpp", read: smpp, seeds: smpp_pdus };
 pub(crate) const SMS_TPDU: Entrance = Entrance { name: "sms_tpdu", read: sms_tpdu, seeds: sms_tpdus };
+pub(crate) const SCRIPT: Entrance = Entrance { name: "script", read: script, seeds: scripts };
 pub(crate) const SMS_RECORD: Entrance = Entrance { name: "sms_record", read: sms_record, seeds: sms_records };
 pub(crate) const CAPTURE: Entrance = Entrance { name: "capture", read: recording, seeds: recordings };
 
 /// All of them.
-pub(crate) const ENTRANCES: [Entrance; 9] =
-    [TS43_REQUEST, TS43_DOCUMENT, EAP_SERVER, EAP_PEER, RADIUS, SMPP, SMS_TPDU, SMS_RECORD, CAPTURE];
+pub(crate) const ENTRANCES: [Entrance; 10] =
+    [TS43_REQUEST, TS43_DOCUMENT, EAP_SERVER, EAP_PEER, RADIUS, SMPP, SMS_TPDU, SMS_RECORD, CAPTURE, SCRIPT];
 
 const IMSI: &str = "001010000000001";
 const EID: &str = "89049032000001000000000012345652";
 const ICCID: &str = "8981100000000000010";
+
+// APDU scripts, and files of scriptor.
+
+/// A card whose response is the command's own data, then `9000`.
+struct Echo;
+
+impl Transport for Echo {
+    fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        Ok(vec![0x3B, 0x00])
+    }
+    fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.reset()
+    }
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        Ok([command.get(5..).unwrap_or_default(), &[0x90, 0x00]].concat())
+    }
+    fn atr(&self) -> &[u8] {
+        &[0x3B, 0x00]
+    }
+}
+
+fn script(octets: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(octets);
+    let read = if is_scriptor(&text) {
+        Scriptor::parse("x", &text).and_then(|scriptor| scriptor.script())
+    } else {
+        Script::parse("x", &text, &mut |_, path| match path {
+            "open-isd-r.apdu" => Ok(Included { name: path.into(), text: "reset\n> 00A40400\n".into() }),
+            _ => Err("there is none".into()),
+        })
+    };
+    let script = match read {
+        Ok(script) => script,
+        Err(error) => {
+            assert!(error.line > 0 && error.column > 0 && !error.problem.is_empty());
+            let _ = error.excerpt();
+            return false;
+        }
+    };
+    let mut run = Run::new(&script, Variables::new()).at_most(2_000);
+    while let Ok(Some(done)) = run.step(&mut Echo) {
+        let _ = (done.shown_command(), done.shown_response());
+        if let Outcome::Differs(mismatch) = done.outcome {
+            assert!(mismatch.nibble <= 2 * mismatch.received.len());
+            let _ = mismatch.to_string();
+        }
+    }
+    for line in 1..=10 {
+        let _ = Run::new(&script, Variables::new()).start_at(line);
+    }
+    true
+}
+
+fn scripts() -> Vec<Vec<u8>> {
+    const SCRIPTS: [&str; 7] = [
+        include_str!("../../scripts/apdu/files-of-mf.apdu"),
+        include_str!("../../scripts/apdu/profiles-each.apdu"),
+        include_str!("../../scripts/apdu/read-iccid-imsi.apdu"),
+        include_str!("../../scripts/apdu/status-words.apdu"),
+        include_str!("../../scripts/apdu/usim-authenticate-xor.apdu"),
+        include_str!("../../scripts/apdu/secrets/verify-pin.apdu"),
+        include_str!("../../scripts/apdu/select.scriptor"),
+    ];
+    SCRIPTS.map(|script| script.as_bytes().to_vec()).into()
+}
 
 // TS.43: the query of a GET or the JSON of a POST.
 

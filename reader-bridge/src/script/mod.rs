@@ -179,6 +179,21 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether a run never tells of it.
+    const fn is_quiet(&self) -> bool {
+        matches!(
+            self,
+            Self::Mode(_)
+                | Self::Set { .. }
+                | Self::Secret { .. }
+                | Self::If { .. }
+                | Self::Jump { .. }
+                | Self::Next { .. }
+        )
+    }
+}
+
 /// What follows `61XX` and `6CXX`: the player, or the script itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {

@@ -15,7 +15,7 @@ use super::template::Unfilled;
 use super::variables::{Variables, masked, named};
 use super::{Action, Condition, Expectation, List, Location, Mode, Script, Step, Template};
 
-/// Steps one run plays at most, all turns of all loops counted.
+/// Steps one run plays at most, all turns of all loops counted, unless [`Run::at_most`] says otherwise.
 const MOST_STEPS: usize = 10_000_000;
 
 /// What a step led to.
@@ -101,7 +101,7 @@ pub enum RunError {
     #[error("{0}: {1}")]
     Script(Location, Unfilled),
     /// The script does not come to its end.
-    #[error("{0}: {MOST_STEPS} steps are played and the script is not at its end; shorten its loops")]
+    #[error("{0}: so many steps are played, and the script is not at its end; shorten its loops")]
     Endless(Location),
     /// The card, or the way to it, is.
     #[error("{0}: {1}")]
@@ -135,6 +135,7 @@ pub struct Run<'a> {
     script: &'a Script,
     next: usize,
     played: usize,
+    most: usize,
     mode: Mode,
     variables: Variables,
     given: BTreeSet<String>,
@@ -183,13 +184,20 @@ impl<'a> Run<'a> {
     pub fn new(script: &'a Script, variables: Variables) -> Self {
         let given = variables.names().map(str::to_owned).collect();
         let (mode, last_response, loops) = (Mode::Auto, Vec::new(), Vec::new());
-        Self { script, next: 0, played: 0, mode, variables, given, last_response, loops, clock: None }
+        Self { script, next: 0, played: 0, most: MOST_STEPS, mode, variables, given, last_response, loops, clock: None }
     }
 
     /// The same with a clock: what it tells before and after a command is how long that took.
     #[must_use]
     pub fn timed(mut self, clock: impl FnMut() -> Duration + 'a) -> Self {
         self.clock = Some(Clock(Box::new(clock)));
+        self
+    }
+
+    /// The same for at most so many steps, those counted that are not worth telling; ten million without this.
+    #[must_use]
+    pub const fn at_most(mut self, steps: usize) -> Self {
+        self.most = steps;
         self
     }
 
@@ -243,13 +251,14 @@ impl<'a> Run<'a> {
         let script = self.script;
         while let Some(step) = script.steps().get(self.next) {
             let index = self.next;
-            if self.played == MOST_STEPS {
+            if self.played >= self.most {
                 return Err(RunError::Endless(step.location.clone()));
             }
             self.played += 1;
             self.next += 1;
-            let position = self.position(index);
-            let turns = self.turns();
+            // Some steps change where in which loop the run is, and those that only do that are not told.
+            let (position, turns) =
+                if step.action.is_quiet() { Default::default() } else { (self.position(index), self.turns()) };
             if let Some(Told { command, response, outcome, took, within }) = self.play(index, step, card)? {
                 let (location, note) = (step.location.clone(), step.note.clone());
                 let condition = match &step.action {
@@ -588,6 +597,13 @@ end
         let Outcome::Differs(mismatch) = &outcomes[3] else { panic!("{outcomes:?}") };
         assert_eq!((mismatch.expected.as_str(), mismatch.wanted.as_str()), ("BF2D/E3", "tag E3 within BF2D"));
         assert_eq!(outcomes[4..], [Outcome::NoValues(1)]);
+    }
+
+    #[test]
+    fn a_run_has_an_end() {
+        let script = script("for x in 0000..FFFF\nfor y in 0000..FFFF\nset z 00\nend\nend\nreset");
+        let error = Run::new(&script, Variables::new()).at_most(1000).step(&mut dialogue(&[])).unwrap_err();
+        assert!(matches!(error, RunError::Endless(_)), "{error}");
     }
 
     #[test]
