@@ -18,7 +18,7 @@ mod story;
 use std::path::{Path, PathBuf};
 
 use apdu::Transport;
-use console::{Failure, Output};
+use console::{Exit, Failure, Output};
 use database::seal::MasterKey;
 use test_pki::Pki;
 
@@ -70,7 +70,7 @@ impl Run<'_> {
     #[cfg(feature = "operator")]
     fn slot(&self) -> Result<(String, u16), Failure> {
         let Some(reader) = self.reader else { return Ok(("127.0.0.1".into(), (self.surroundings.first_port)()?)) };
-        let wrong = || Failure::because(format!("--reader: `{reader}` is not HOST:PORT"));
+        let wrong = || Failure::because(format!("--reader: `{reader}` is not HOST:PORT")).with(Exit::Usage);
         let (host, port) = reader.rsplit_once(':').ok_or_else(wrong)?;
         Ok((host.into(), port.parse().map_err(|_| wrong())?))
     }

@@ -260,11 +260,12 @@ impl SmDp {
     }
 }
 
-/// The JSON objects a program printed, one per line.
+/// The JSON objects a program printed, one per line, without the one that counts them.
 ///
 /// # Panics
 /// If a line is no JSON.
 pub fn json_lines(finished: &Finished) -> Vec<Value> {
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|cause| panic!("{line}: {cause}"));
-    finished.stdout.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
+    let objects = finished.stdout.lines().filter(|line| !line.trim().is_empty()).map(parse);
+    objects.filter(|object: &Value| object.get("summary").is_none()).collect()
 }

@@ -232,7 +232,8 @@ fn what_a_flow_does_not_have_is_refused() {
     ] {
         let refused = play(folder.path(), arguments);
         assert!(refused.code() != Some(0) && refused.stderr.contains(named), "{arguments:?}: {refused:#?}");
-        assert!(refused.stdout.is_empty(), "{arguments:?}: {refused:#?}");
+        let told = json_lines(&refused);
+        assert!(told.iter().all(|object| object["error"]["code"] == "usage"), "{arguments:?}: {refused:#?}");
     }
 }
 

@@ -247,3 +247,29 @@ fn a_process_whose_command_is_gone_ends() {
     let _ = vuicc(folder.path(), &["--json", "card", "run", path(&card), "--listen", "0", "--detach"]).success();
     let _ = vuicc(folder.path(), &["card", "eject"]).success();
 }
+
+/// A disk without room for the ready file: the card does not stay there with nobody knowing, and nothing is left half.
+#[test]
+fn a_full_disk_for_the_ready_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mut full = Command::new("unshare");
+    full.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    full.arg(
+        "mount -t tmpfs -o size=64k tmpfs \"$0\" || exit 99
+         dd if=/dev/zero of=\"$0/ballast\" bs=4k 2>/dev/null
+         \"$@\"; code=$?
+         ls -A \"$0\" >&2; exit $code",
+    );
+    full.arg(&disk).arg(vuicc_tests::vuicc::program()).arg("--state").arg(folder.path().join("state"));
+    full.args(["card", "run", path(&card), "--listen", "0", "--ready-file"]).arg(disk.join("ready.json"));
+    let told = run(&mut full);
+    if told.code() == Some(99) || told.stderr.starts_with("unshare: ") {
+        return peer::skip("a full disk", told.stderr.trim());
+    }
+    assert!(told.code() == Some(1) && told.stderr.contains("cannot write the ready file to"), "{told:#?}");
+    assert!(told.stderr.contains("free some space") && told.stderr.ends_with("\nballast\n"), "{told:#?}");
+    assert_eq!(fs::read_dir(folder.path().join("state/run")).unwrap().count(), 0);
+}

@@ -69,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             }
         }
     }
+    context.output.summary([("steps", steps), ("different", different), ("not_allowed", forbidden)])?;
     context.output.text(summary(steps, different, forbidden))?;
     if forbidden == 0 { Ok(()) } else { Err(Failure::Told(Exit::Difference)) }
 }

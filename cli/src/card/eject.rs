@@ -57,6 +57,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             context.output.text(format_args!("{} ejected from {}", card.image.display(), card.place()))?;
         }
     }
+    if chosen.iter().map(|(_, record)| record.ready.cards.len()).sum::<usize>() > 1 {
+        context.output.summary([
+            ("processes", chosen.len()),
+            ("ejected", chosen.iter().map(|(_, record)| record.ready.cards.len()).sum()),
+        ])?;
+    }
     if chosen.is_empty() {
         context.output.text("no card is running")?;
     }

@@ -111,7 +111,7 @@ fn deliver<T: Transport>(arguments: &Process, euicc: &mut Euicc<T>, session: &Se
     if deliveries.is_empty() && faults.is_empty() {
         output.text("nothing to report")?;
     }
-    let mut undelivered = 0;
+    let (all, mut undelivered) = (deliveries.len(), 0);
     for delivery in deliveries {
         let (outcome, told) = in_words(&delivery.outcome);
         undelivered += usize::from(matches!(delivery.outcome, Outcome::Failed(_) | Outcome::HeldBack));
@@ -119,6 +119,7 @@ fn deliver<T: Transport>(arguments: &Process, euicc: &mut Euicc<T>, session: &Se
         output.json(&object(&metadata, Some(outcome)))?;
         output.text(format_args!("{}  {told}", line(&metadata)))?;
     }
+    output.summary([("delivered", all.saturating_sub(undelivered)), ("undelivered", undelivered)])?;
     let left = (undelivered > 0).then(|| Failure::because(staying(undelivered)).with(Exit::Network));
     Ok(Done { faults, left })
 }
@@ -156,7 +157,7 @@ fn remove<T: Transport>(arguments: &Remove, euicc: &mut Euicc<T>, output: Output
         output.text("no notifications are pending, nothing to remove")?;
     }
     // A refused one does not keep the others.
-    let mut refused = Vec::new();
+    let (all, mut refused) = (numbers.len(), Vec::new());
     for number in numbers {
         match euicc.remove_notification(number) {
             Ok(()) => {
@@ -170,6 +171,7 @@ fn remove<T: Transport>(arguments: &Remove, euicc: &mut Euicc<T>, output: Output
             }
         }
     }
+    output.summary([("removed", all.saturating_sub(refused.len())), ("not_removed", refused.len())])?;
     let left = (!refused.is_empty()).then(|| Failure::because(format!("not removed: {}", refused.join("; "))));
     Ok(Done { faults, left })
 }

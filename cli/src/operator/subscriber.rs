@@ -315,6 +315,10 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
     for subscription in &all {
         put(&hlr, subscription, context).await?;
     }
+    if all.len() > 1 {
+        let unchanged = all.len().saturating_sub(added.len());
+        context.output.summary([("added", added.len()), ("unchanged", unchanged)])?;
+    }
     if settings.contract.required
         && !arguments.contract
         && all.iter().any(|one| added.contains(&one.imsi) && one.status == Status::Active)

@@ -426,6 +426,9 @@ async fn add(arguments: &Add, context: &Context) -> Result<(), Failure> {
             tell(&format!("vuicc: {}: {caveat}", profile.iccid()));
         }
     }
+    if profiles.len() > 1 {
+        context.output.summary([("added", profiles.len())])?;
+    }
     Ok(context.output.text(format_args!("eUICCs will report to {own} (an SM-DP+ elsewhere: --address)"))?)
 }
 

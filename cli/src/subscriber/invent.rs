@@ -109,6 +109,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         let msisdn = subscriber.msisdn.as_deref().unwrap_or("no number of its own");
         context.output.text(format_args!("{}: IMSI {}, {msisdn}", path.display(), subscriber.imsi))?;
     }
+    if arguments.count > 1 {
+        context.output.summary([("made", taken.len().min(arguments.count as usize))])?;
+    }
     Ok(())
 }
 

@@ -29,7 +29,7 @@ use crate::Run;
 use crate::narrator::{Narrator, Told};
 use crate::stage::{Inserted, Workshop};
 use console::Output;
-use console::{AtPath, Failure};
+use console::{AtPath, Exit, Failure};
 use device::{Host, Numbers, Pairing, Proof, TIMEOUT, Way};
 pub use then::VARIABLES;
 use trace::Trace;
@@ -225,23 +225,25 @@ impl Options {
         for (option, given, flows) in variants {
             if given && !flows.contains(&flow) {
                 let flows: Vec<_> = flows.iter().map(|flow| flow.name()).collect();
-                return Err(Failure::because(format!("{option} is only for {}", flows.join(", "))));
+                return Err(Failure::because(format!("{option} is only for {}", flows.join(", "))).with(Exit::Usage));
             }
         }
         let controllers = if self.pairing == Some(Pairing::Bluetooth) { 2 } else { 0 };
         if self.hci.len() != controllers {
             return Err(Failure::because(
                 "--pairing bluetooth needs two controllers, the phone's and the watch's: --hci HOST:PORT --hci HOST:PORT",
-            ));
+            ).with(Exit::Usage));
         }
         if self.primary_id == Some(Kind::Eid) {
-            return Err(Failure::because("--primary-id: the phone has a UICC, which has no EID"));
+            return Err(Failure::because("--primary-id: the phone has a UICC, which has no EID").with(Exit::Usage));
         }
         if self.secondary_id == Some(Kind::Eid) && flow == BindTwoUicc {
-            return Err(Failure::because("--secondary-id: the watch has a UICC here, which has no EID"));
+            return Err(
+                Failure::because("--secondary-id: the watch has a UICC here, which has no EID").with(Exit::Usage)
+            );
         }
         if self.decide == Some(Decide::DeclineSharing) && !self.second_contract {
-            return Err(Failure::because("--decide decline-sharing needs --second-contract"));
+            return Err(Failure::because("--decide decline-sharing needs --second-contract").with(Exit::Usage));
         }
         Ok(())
     }

@@ -14,10 +14,16 @@ use super::Address;
 use crate::vpcd::frames::{Frames, hold_back, respond, seal};
 use crate::vpcd::{GET_ATR, POWER_OFF, POWER_ON, RESET};
 
-/// How long a message may take once it has begun, and an answer until it is taken.
-const MESSAGE: Duration = Duration::from_secs(10);
-/// How long a client that was accepted may take until it gives the card power: others wait.
-const GREETING: Duration = Duration::from_secs(10);
+/// How long clients may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Until the first message of a client that was accepted: others wait.
+    greeting: Duration,
+    /// For the rest of a message that has begun, and until an answer is taken.
+    message: Duration,
+}
+
+const LIMITS: Limits = Limits { greeting: Duration::from_secs(10), message: Duration::from_secs(10) };
 
 /// A socket that clients of a card connect to.
 #[derive(Debug)]
@@ -117,8 +123,21 @@ impl fmt::Display for Client<'_> {
 ///
 /// A client has to begin with a control, as [the module](super) says; what is no such client, a web browser for example, is
 /// sent away, and so is a client that stops within a message or does not take its answers.
-pub async fn serve<C, S>(card: &mut C, listener: &Listener, shutdown: S, mut on_client: impl FnMut(Client<'_>))
+pub async fn serve<C, S>(card: &mut C, listener: &Listener, shutdown: S, on_client: impl FnMut(Client<'_>))
 where
+    C: Icc + ?Sized,
+    S: Future<Output = ()>,
+{
+    serve_within(LIMITS, card, listener, shutdown, on_client).await;
+}
+
+async fn serve_within<C, S>(
+    limits: Limits,
+    card: &mut C,
+    listener: &Listener,
+    shutdown: S,
+    mut on_client: impl FnMut(Client<'_>),
+) where
     C: Icc + ?Sized,
     S: Future<Output = ()>,
 {
@@ -128,8 +147,7 @@ where
         loop {
             match listener.accept().await {
                 Ok(mut client) => {
-                    let mut is_connected = false;
-                    let end = attend(card, &mut client, &mut is_connected, &mut on_client).await;
+                    let end = attend(limits, card, &mut client, &mut on_client).await;
                     card.power_off();
                     on_client(Client::Gone(&end));
                 }
@@ -150,27 +168,27 @@ where
 
 /// Answers one client until it is gone, and returns why.
 async fn attend<C: Icc + ?Sized>(
+    limits: Limits,
     card: &mut C,
     client: &mut Frames,
-    is_powered: &mut bool,
     on_client: &mut impl FnMut(Client<'_>),
 ) -> io::Error {
     let mut answer = Vec::with_capacity(512);
     let outcome: io::Result<()> = async {
-        within(GREETING, client.arrival(), "it sent no message").await?;
-        let mut is_known = false;
+        within(limits.greeting, client.arrival(), "it sent no message").await?;
+        let (mut is_known, mut is_powered) = (false, false);
         loop {
-            whole_message(client).await?;
+            whole_message(limits, client).await?;
             let message = client.receive().await?;
             match message {
-                [POWER_ON | RESET] if !*is_powered => {
-                    *is_powered = true;
+                [POWER_ON | RESET] if !is_powered => {
+                    is_powered = true;
                     on_client(Client::Connected);
                 }
-                [POWER_OFF] => *is_powered = false,
+                [POWER_OFF] => is_powered = false,
                 [GET_ATR | RESET | POWER_ON] => {}
                 _ if !is_known => return Err(refused("it does not begin with a control of one byte")),
-                _ if !*is_powered => return Err(refused("it sent a command without giving the card power (0001 01)")),
+                _ if !is_powered => return Err(refused("it sent a command without giving the card power (0001 01)")),
                 _ => {}
             }
             is_known = true;
@@ -179,7 +197,7 @@ async fn attend<C: Icc + ?Sized>(
             if respond(card, message, &mut answer) {
                 seal(&mut answer);
                 hold_back(card).await;
-                within(MESSAGE, client.send(&answer), "it does not take its answers").await?;
+                within(limits.message, client.send(&answer), "it does not take its answers").await?;
             }
         }
     }
@@ -188,11 +206,11 @@ async fn attend<C: Icc + ?Sized>(
 }
 
 /// Waits for a message as long as it likes to begin, and not so long for the rest of it.
-async fn whole_message(client: &mut Frames) -> io::Result<()> {
+async fn whole_message(limits: Limits, client: &mut Frames) -> io::Result<()> {
     if !client.has_begun() {
         client.progress().await?;
     }
-    within(MESSAGE, client.arrival(), "it stopped within a message").await
+    within(limits.message, client.arrival(), "it stopped within a message").await
 }
 
 async fn within<T>(limit: Duration, task: impl Future<Output = io::Result<T>>, what: &str) -> io::Result<T> {
@@ -203,4 +221,122 @@ async fn within<T>(limit: Duration, task: impl Future<Output = io::Result<T>>, w
 
 fn refused(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::testing::FakeCard;
+
+    const QUICK: Limits = Limits { greeting: Duration::from_millis(50), message: Duration::from_millis(50) };
+
+    /// What is told of clients while `client` runs, and what the card saw.
+    async fn told_while<F: Future<Output = ()>>(client: impl FnOnce(String) -> F) -> (Vec<String>, Vec<String>) {
+        let listener = Listener::bind(&"0".parse().unwrap()).await.unwrap();
+        let Address::Tcp(address) = listener.address().clone() else { panic!() };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (mut card, mut told) = (FakeCard::default(), Vec::new());
+        let stopped = async { stopped.await.unwrap() };
+        let served = serve_within(QUICK, &mut card, &listener, stopped, |client| told.push(client.to_string()));
+        let client = async {
+            client(address).await;
+            stop.send(()).unwrap();
+        };
+        tokio::join!(served, client);
+        (told, card.log)
+    }
+
+    async fn ask(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
+        stream.write_all(message).await.unwrap();
+        let length = stream.read_u16().await.unwrap();
+        let mut body = vec![0; length.into()];
+        stream.read_exact(&mut body).await.unwrap();
+        body
+    }
+
+    #[tokio::test]
+    async fn clients_are_served_in_turn_and_find_a_fresh_card() {
+        let (told, log) = told_while(async |address: String| {
+            let mut first = TcpStream::connect(&address).await.unwrap();
+            // In the queue until the first one is gone.
+            let mut second = TcpStream::connect(&address).await.unwrap();
+            first.write_all(&[0, 1, POWER_ON]).await.unwrap();
+            assert_eq!(ask(&mut first, &[0, 1, GET_ATR]).await, FakeCard::ATR);
+            assert_eq!(ask(&mut first, &[0, 5, 0, 0xB0, 0, 0, 2]).await, [0, 1, 0x90, 0]);
+            assert_eq!(ask(&mut first, &[0, 0]).await, [0x67, 0x00], "an empty command");
+            drop(first);
+            second.write_all(&[0, 1, RESET]).await.unwrap();
+            assert_eq!(ask(&mut second, &[0, 4, 0, 0xA4, 0, 4]).await, [0x90, 0]);
+        })
+        .await;
+        assert_eq!(told[0], "client connected");
+        assert!(told[1].starts_with("client gone: ") && told[2] == "client connected", "{told:?}");
+        assert_eq!(log, ["power on", "00B0000002", "power off", "warm reset", "00A40004", "power off"]);
+    }
+
+    /// No command reaches the card, and the next client is served.
+    #[tokio::test]
+    async fn what_is_no_client_is_sent_away() {
+        let longest = [&[0xFF, 0xFF][..], &vec![0; 65_535]].concat();
+        for (sent, why) in [
+            (&b""[..], "it sent no message"),
+            (b"GET / HTTP/1.1\r\n\r\n", "it sent no message"),
+            (&[0, 5, 0, 0xA4, 0, 4, 0], "it does not begin with a control"),
+            (&[0, 0], "it does not begin with a control"),
+            (&longest, "it does not begin with a control"),
+            (&[0, 1, GET_ATR, 0, 5, 0, 0xA4, 0, 4, 0], "without giving the card power"),
+            (&[0, 1, POWER_ON, 0, 1, POWER_OFF, 0, 4, 0, 0xA4, 0, 4], "without giving the card power"),
+            (&[0, 1, POWER_ON, 0, 5, 0, 0xA4], "it stopped within a message"),
+            (&[0, 1, POWER_ON, 0], "it stopped within a message"),
+        ] {
+            let (told, log) = told_while(async |address: String| {
+                let mut hostile = TcpStream::connect(&address).await.unwrap();
+                // The card may have closed the connection before all is sent.
+                let _ = hostile.write_all(sent).await;
+                let mut rest = Vec::new();
+                let _ = hostile.read_to_end(&mut rest).await;
+                let mut next = TcpStream::connect(&address).await.unwrap();
+                next.write_all(&[0, 1, POWER_ON]).await.unwrap();
+                assert_eq!(ask(&mut next, &[0, 1, GET_ATR]).await, FakeCard::ATR, "{sent:02X?}");
+            })
+            .await;
+            assert!(told.iter().any(|line| line.contains(why)), "{sent:02X?}: {told:?}");
+            assert!(!log.iter().any(|entry| entry.starts_with("00A4")), "{sent:02X?}: {log:?}");
+        }
+    }
+
+    /// A client that sends commands and takes no answers does not keep the card.
+    #[tokio::test]
+    async fn answers_have_to_be_taken() {
+        let (told, _) = told_while(async |address: String| {
+            let mut greedy = TcpStream::connect(&address).await.unwrap();
+            greedy.write_all(&[0, 1, POWER_ON]).await.unwrap();
+            while greedy.write_all(&[0, 5, 0, 0xB0, 0, 0, 0].repeat(1_000)).await.is_ok() {}
+        })
+        .await;
+        assert!(told.iter().any(|line| line.contains("it does not take its answers")), "{told:?}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_socket_that_was_left_behind_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("card.sock");
+        let address = Address::Unix(path.clone());
+        // Closed without being removed, as by a process that was killed.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listener = Listener::bind(&address).await.unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(Listener::bind(&address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists(), "it is not taken from who has it");
+        drop(listener);
+        assert!(!path.exists());
+        std::fs::write(&path, "mine").unwrap();
+        assert_eq!(Listener::bind(&address).await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+    }
 }
