@@ -267,5 +267,11 @@ impl SmDp {
 pub fn json_lines(finished: &Finished) -> Vec<Value> {
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|cause| panic!("{line}: {cause}"));
     let objects = finished.stdout.lines().filter(|line| !line.trim().is_empty()).map(parse);
-    objects.filter(|object: &Value| object.get("summary").is_none()).collect()
+    objects.filter(|object: &Value| !is_count(object)).collect()
+}
+
+/// Whether an object is a summary of nothing but counts.
+fn is_count(object: &Value) -> bool {
+    let counts = object.get("summary").and_then(Value::as_object);
+    counts.is_some_and(|counts| counts.values().all(Value::is_u64))
 }
