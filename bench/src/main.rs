@@ -1,6 +1,7 @@
 //! Figures of the project, measured side by side in one run. `scripts/bench` builds and starts it.
 
 mod authenticate;
+mod decode;
 mod download;
 mod eap;
 mod figure;
@@ -44,6 +45,7 @@ type Measurement = (&'static str, fn() -> Result<Vec<Figure>, Box<dyn Error>>);
 const MEASUREMENTS: &[Measurement] = &[
     ("in_process.select_and_read", in_process::select_and_read),
     ("in_process.authenticate", authenticate::authenticate),
+    ("decode.apdus", decode::apdus),
     ("reader.select_and_read", reader::select_and_read),
     ("download", download::profile),
     ("downloads.per_second", fleet::downloads),

@@ -25,6 +25,7 @@ fn main() -> io::Result<()> {
     let data = commands.iter().filter_map(|command| command.get(5..)).map(<[u8]>::to_vec);
     write(&folder, "tlv", data.chain(answers(&specimen)))?;
     write(&folder, "card_session", dialogues.iter().map(|dialogue| pack(&dialogue.commands)))?;
+    write(&folder, "decode_session", sessions(&specimen, &dialogues))?;
     write(&folder, "rsp_decode", dialogues::es10_requests().into_iter().chain(answers(&specimen)))?;
     let unprotected = pack(&dialogues::unprotected_pieces(&specimen));
     write(&folder, "bpp_stream", [pack(&pieces), unprotected])?;
@@ -54,6 +55,24 @@ fn answers(specimen: &Specimen) -> Vec<Vec<u8>> {
         }
     }
     answers.into_iter().collect()
+}
+
+/// Commands of each dialogue, each with what the card answers behind it.
+fn sessions(specimen: &Specimen, dialogues: &[dialogues::Dialogue]) -> Vec<Vec<u8>> {
+    let session = |dialogue: &dialogues::Dialogue| {
+        let mut card = specimen.card();
+        card.reset();
+        let exchanges: Vec<Vec<u8>> = dialogue
+            .commands
+            .iter()
+            .flat_map(|command| {
+                let answer = card.transmit(command);
+                [command.clone(), answer]
+            })
+            .collect();
+        pack(&exchanges)
+    };
+    dialogues.iter().map(session).collect()
 }
 
 fn write(folder: &Path, target: &str, seeds: impl IntoIterator<Item = Vec<u8>>) -> io::Result<()> {
