@@ -29,6 +29,7 @@ pub mod radius;
 pub mod reader;
 pub mod replaying;
 pub mod schema;
+pub mod server_faults;
 pub mod sgp26;
 pub mod specimen;
 pub mod subscriber;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use vuicc_tests::process::{Finished, Process, run};
 use vuicc_tests::reader::{Reader, beside_private_reader};
+use vuicc_tests::server_faults::{LPAC, Seen};
 use vuicc_tests::subscriber::{iccid, package, subscriber, ts48, ts48_iccid};
 use vuicc_tests::vuicc::{Card, SmDp};
 use vuicc_tests::{peer, vuicc};
@@ -187,6 +188,28 @@ fn a_rejected_order_ends_and_is_reset() {
         smdp.reset(&iccid(1));
         let third = smdp.order(&iccid(1), &[]);
         assert_eq!(desk.done(&download(&smdp, &third))["iccid"], iccid(1));
+    });
+}
+
+/// What lpac makes of a server that fails: where it ends, and what it says. It looks at no time and no metadata, and leaves all else
+/// to the eUICC.
+#[test]
+fn a_server_that_fails_is_seen() {
+    with_lpac(|desk| {
+        let package = desk.package(1);
+        for Seen { fault, at, what } in LPAC {
+            let smdp = desk.serve_with(&["--fault", fault]);
+            let code = smdp.offer(&package, &[]);
+            let finished = run(&mut desk.lpac(&download(&smdp, &code)));
+            let (code, message, data) = last_word(&finished);
+            let data = data.as_str().map_or_else(|| data.to_string(), str::to_owned);
+            let is_installed = code == 0;
+            assert_eq!((message.as_str(), is_installed), (*at, *at == "success"), "{fault}: {data}");
+            assert!(is_installed || data == *what, "{fault}: {data}");
+            if is_installed {
+                desk.done(&["profile", "delete", &iccid(1)]);
+            }
+        }
     });
 }
 

@@ -24,6 +24,7 @@ use smdp::profile::Offered;
 use smdp::{Config, Es2Plus, Operator, Server, System};
 use test_pki::{Pki, ServerName};
 use tokio::runtime::Runtime;
+use vuicc_tests::server_faults::{LPAC, Seen};
 use vuicc_tests::subscriber::{self, subscriber};
 
 const NOW: u64 = 1_795_457_691;
@@ -246,6 +247,11 @@ fn catalogue() -> String {
         for Played { order, seen } in *played {
             let _ = writeln!(page, "| `{order}` | {} |", seen.replace('|', "\\|"));
         }
+    }
+    page.push_str("\n### What lpac makes of some of them\n\nlpac 8f68d5c (2.3) looks at no TLS certificate and at no time; what the eUICC does not refuse, it takes.\n\n| `--fault` | it ends at | and says |\n|---|---|---|\n");
+    for Seen { fault, at, what } in LPAC {
+        let at = if *at == "success" { "the profile is installed".to_owned() } else { format!("`{at}`") };
+        let _ = writeln!(page, "| `{fault}` | {at} | {what} |");
     }
     page.push('\n');
     page

@@ -51,7 +51,7 @@ An operator shows a TLS certificate for the name given here, which is its functi
 there is one by: vuicc smdp certify op.test
 
 Profiles and orders may change while it runs: vuicc smdp profile --help")]
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Wait until a server that was just started accepts connections
     #[command(after_help = "\
 Examples:
