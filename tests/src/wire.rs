@@ -42,11 +42,11 @@ pub(crate) const SMPP: Entrance = Entrance { name: "smpp", read: smpp, seeds: sm
 pub(crate) const SMS_TPDU: Entrance = Entrance { name: "sms_tpdu", read: sms_tpdu, seeds: sms_tpdus };
 pub(crate) const SCRIPT: Entrance = Entrance { name: "script", read: script, seeds: scripts };
 pub(crate) const SMS_RECORD: Entrance = Entrance { name: "sms_record", read: sms_record, seeds: sms_records };
-pub(crate) const CAPTURE: Entrance = Entrance { name: "capture", read: recording, seeds: recordings };
+pub(crate) const RECORDED_SESSION: Entrance = Entrance { name: "recorded_session", read: recording, seeds: recordings };
 
 /// All of them.
 pub(crate) const ENTRANCES: [Entrance; 10] =
-    [TS43_REQUEST, TS43_DOCUMENT, EAP_SERVER, EAP_PEER, RADIUS, SMPP, SMS_TPDU, SMS_RECORD, CAPTURE, SCRIPT];
+    [TS43_REQUEST, TS43_DOCUMENT, EAP_SERVER, EAP_PEER, RADIUS, SMPP, SMS_TPDU, SMS_RECORD, RECORDED_SESSION, SCRIPT];
 
 const IMSI: &str = "001010000000001";
 const EID: &str = "89049032000001000000000012345652";

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use capture::{Encoder, Format};
+use capture::{Encoder, Format, Origin};
 use hex_literal::hex;
 use serde_json::Value;
 use vuicc_tests::network::free_port;
@@ -281,8 +281,16 @@ fn a_download_by_lpac_has_nothing_strange() {
         let mut download = Command::new(lpac);
         download.args(["profile", "download", "-s", smdp.address(), "-m", &matching]);
         download.env("LPAC_APDU", "pcsc").env("LPAC_HTTP", "curl").env("LPAC_APDU_PCSC_DRV_IFID", "0");
-        let _ = run(&mut download).success();
+        let told = run(download.env("LPAC_APDU_DEBUG", "1")).success().stderr;
         inserted.quit();
+        // What lpac says of its commands is what the card saw.
+        let (told, seen) =
+            (capture::read(told.as_bytes()).unwrap(), capture::read(&fs::read(&trace).unwrap()).unwrap());
+        let mut seen = seen.events.into_iter();
+        assert!(told.origin == Origin::LpacLog && told.events.len() > 20, "{told:?}");
+        for event in told.events {
+            assert!(seen.any(|other| other.what == event.what), "the card did not see {event:02X?}");
+        }
         let compared = compare(&program, &trace, "lpac's download");
         assert!(compared > 200, "{compared}");
     });

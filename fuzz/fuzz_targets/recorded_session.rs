@@ -7,5 +7,5 @@
 mod wire;
 
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
-    (wire::CAPTURE.read)(octets);
+    (wire::RECORDED_SESSION.read)(octets);
 });
