@@ -98,6 +98,7 @@ class Card:
         profile: PathLike | Sequence[PathLike] | None = None,
         like: PathLike | None = None,
         eid: str | None = None,
+        fault: str | Sequence[str] | None = None,
         state: PathLike | None = None,
         run_options: dict[str, object] | None = None,
         seed: str | None = None,
@@ -111,8 +112,10 @@ class Card:
             invented subscriber.
         :param subscriber: one or more subscribers whose profiles are there from the start.
         :param profile: one or more profile packages in DER that are there from the start.
-        :param like: a card to resemble: the name of a shipped description, or the file of one.
+        :param like: a card to resemble: the name of a personality (``vuicc card personalities``), or a file that
+            describes one.
         :param eid: the EID, 32 digits.
+        :param fault: one or more faults to order, as :meth:`add_faults` does.
         :param state: the state directory, whose PKI the card trusts; without it one beside a temporary image, else the
             user's own. To download from an :class:`SmDp`, give both the same.
         :param run_options: options of ``vuicc card run``: ``{"trace": "session.txt"}``.
@@ -142,6 +145,8 @@ class Card:
             **more,
         }
         run("card", "new", card.image, *options(chosen), state=card.state)
+        if fault:
+            card.add_faults(*([fault] if isinstance(fault, str) else fault))
         for one in subscribers[:1]:
             card.subscriber = one if isinstance(one, Subscriber) else Subscriber(one)
         return card
@@ -203,6 +208,25 @@ class Card:
         self.stop()
         line = ("lpa", *arguments, "--card", self.image, *options({"seed": self._seed, "clock": self._clock}))
         return run(*line, state=self.state, timeout=timeout)
+
+    def add_faults(self, *faults: str) -> list[dict[str, Any]]:
+        """Order what is to go wrong with the card: ``"EnableProfile=catBusy,times=2"``,
+        ``"cut@LoadBoundProfilePackage,from=12"``. ``vuicc card fault add --help`` has all. A card with its own socket loses
+        power; one in a reader has to be ejected first.
+
+        :returns: the faults, each with its number.
+        """
+        self.stop()
+        return run("card", "fault", "add", self.image, *faults, state=self.state)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that are ordered, and what has become of them."""
+        return run("card", "fault", "list", self.image, state=self.state)
+
+    def clear_faults(self, *numbers: int) -> None:
+        """Clear the faults of these numbers, all without any."""
+        self.stop()
+        run("card", "fault", "clear", self.image, *numbers, state=self.state)
 
     @property
     def eid(self) -> str | None:
