@@ -9,7 +9,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE
 
 def test_the_tests_in_it_pass(pytester):
     pytester.makepyfile("import pytest\n" + "\n".join(one for one in EXAMPLES if "def test_" in one))
-    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=4)
+    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=5)
 
 
 def test_the_program_in_it_runs():
