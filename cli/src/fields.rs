@@ -74,6 +74,13 @@ fn without_value(cause: &str) -> String {
             None => "is none of the words known here".to_owned(),
         };
     }
+    if let Some(field) = cause.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+        let known = cause.split('`').skip(3).step_by(2);
+        return match card::fault::nearest(field, known) {
+            Some(near) => format!("there is no such field; did you mean {near}?"),
+            None => cause.to_owned(),
+        };
+    }
     if !["invalid type: ", "invalid value: ", "invalid length "].iter().any(|found| cause.starts_with(found)) {
         // Fields parsed from text have error messages of their own.
         return match cause {

@@ -8,11 +8,11 @@ use card::OpenError;
 use card::image::ImageError;
 use clap::Args;
 use console::Exit;
-use reader_bridge::PcscReader;
 use reader_bridge::pcsc_reader::{Options, Sharing};
 use reader_bridge::script::{Hiding, Variables};
 use reader_bridge::socket::{Address, SocketCard};
 use reader_bridge::trace::Tracer;
+use reader_bridge::{HeldBack, PcscReader};
 
 use crate::failure::Failure;
 use crate::file::{image, not_stdout};
@@ -129,6 +129,9 @@ impl Target<'_> {
             Self::Image(path) => {
                 let provider = key_log::before(keylog, seed.provider())?;
                 Box::new(InProcess::connect(once_free(|| seed.open(path, 0, &provider), IN_USE)?))
+                let provider = crypto_ring::provider();
+                let card = once_free(|| seed.open(path, 0, &provider), IN_USE)?;
+                Box::new(InProcess::connect(HeldBack(card)))
             }
         })
     }

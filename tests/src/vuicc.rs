@@ -75,6 +75,16 @@ impl Card {
         Self { state, image, eid }
     }
 
+    /// A card that is there already.
+    ///
+    /// # Panics
+    /// If it cannot be looked into.
+    pub fn of_image(folder: &Path, image: &Path) -> Self {
+        let inspection = card::inspect::image(image).expect("a card image");
+        let eid = inspection.euicc.map(|euicc| euicc.eid).unwrap_or_default();
+        Self { state: folder.join("state"), image: image.to_owned(), eid }
+    }
+
     /// Its EID, 32 digits.
     pub fn eid(&self) -> &str {
         &self.eid

@@ -9,14 +9,16 @@
 //!
 //! What goes wrong, where it does after `@`, and behind commas on which side of that, from which time on, and how often.
 
+mod catalogue;
 mod words;
 
+pub use card_os::fault::{Effect, Fault, Ordered, Place, When, clear, order, ordered};
+pub use catalogue::{Act, CATALOGUE, Row};
 pub use words::{KINDS, Kind};
 
 use apdu::tlv::Tag;
 use apdu::{Ins, StatusWord};
 use applets::isd_r::Point;
-use card_os::fault::{Effect, Fault, Ordered, Place, When};
 use core::time::Duration;
 use rsp::es10::{FUNCTIONS, LOAD_BOUND_PROFILE_PACKAGE, ResultCodes};
 use rsp::notification::{BppCommandId, ErrorReason};

@@ -81,9 +81,14 @@ pub struct Euicc {
 impl Euicc {
     /// The usual eUICC under this PKI, without profiles.
     pub fn new(pki: Pki, now: u64) -> Self {
+        Self::under(vec![pki], now)
+    }
+
+    /// The same under several PKIs, preferred first.
+    pub fn under(pkis: Vec<Pki>, now: u64) -> Self {
         Self {
             eid: None,
-            pkis: vec![pki],
+            pkis,
             profiles: Vec::new(),
             enable_first: false,
             default_dp_address: None,

@@ -2,7 +2,9 @@
 
 pub(crate) mod detach;
 mod eject;
+mod fault;
 mod new;
+mod personality;
 pub(crate) mod ready;
 pub(crate) mod run;
 mod show;
@@ -24,6 +26,10 @@ Examples:
       with a profile, enabled
   vuicc card new my.img --claim javacard
       takes operators' packages that demand Java Card and bring no applications
+  vuicc card new my.img --like 5ber
+      with the quirks of a product: vuicc card personalities
+  vuicc card new my.img --like my-card.toml
+      as a file describes it: docs/personalities.md
   vuicc card new my.img --subscriber anna.toml
       with one made for a subscriber: docs/subscribers.md
   vuicc card new my.img --pki sgp26 --eid 89049032123451234512345678901235
@@ -76,6 +82,18 @@ Examples:
 
 A card that is in a reader just now may be looked at as well.")]
     Show(show::Arguments),
+    /// List cards as they are met in the field, for `card new --like`
+    #[command(after_help = "\
+Examples:
+  vuicc card personalities
+  vuicc card personalities standard > my-card.toml
+      every field, to begin a description with
+  vuicc card personalities 5ber --json | jq .sources
+      where its quirks are known from")]
+    Personalities(personality::Arguments),
+    /// Order what is to go wrong with a card, list and clear it
+    #[command(subcommand)]
+    Fault(fault::Command),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
@@ -84,5 +102,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(arguments, context),
         Command::Eject(arguments) => eject::run(arguments, context),
         Command::Show(arguments) => show::run(arguments, context),
+        Command::Personalities(arguments) => personality::run(arguments, context),
+        Command::Fault(command) => fault::run(command, context),
     }
 }

@@ -12,6 +12,9 @@ use rsp::metadata::ProfileClass;
 use saip::header::Service;
 use serde::Serialize;
 
+use card::personality::size;
+
+use super::personality;
 use crate::failure::{Failure, line};
 use crate::file::not_stdout;
 use crate::output::tell;
@@ -30,6 +33,10 @@ pub(crate) struct Arguments {
     /// What kind of card
     #[arg(long = "type", id = "type", value_enum, default_value_t = CardType::Euicc)]
     kind: CardType,
+    /// Make it like a card in the field: the name of a personality, or a file that describes one in TOML; other options
+    /// take precedence
+    #[arg(long, value_name = "NAME|FILE")]
+    like: Option<String>,
     /// EID, 32 digits [default: a fresh one that the PKI may certify]
     #[arg(long, value_name = "DIGITS")]
     eid: Option<Eid>,
@@ -153,7 +160,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let demands: Vec<Vec<Service>> =
         profiles.iter().map(|profile| package::uncommon_demands(&profile.package)).collect();
-    let claims: Vec<Service> = arguments.claims.iter().filter_map(|name| Service::named(name)).collect();
+    let mut claims: Vec<Service> = arguments.claims.iter().filter_map(|name| Service::named(name)).collect();
     arguments.seed.warn();
     let mut entropy = arguments.seed.entropy("new card")?;
     let new = if arguments.kind == CardType::Uicc {
@@ -171,30 +178,43 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
-        let pki = arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?;
-        // Later than the creation of the PKI, which may be just now.
-        let mut description = Euicc::new(pki, arguments.clock.now());
-        for directory in &arguments.also_pki {
-            description.pkis.push(pki::load(directory)?);
+        let (like, folder) = arguments.like.as_deref().map(personality::read).transpose()?.unwrap_or_default();
+        let mut pkis = Vec::new();
+        if arguments.pki.is_given() || like.pkis.is_empty() {
+            pkis.push(arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?);
+        } else {
+            for directory in &like.pkis {
+                pkis.push(pki::load(&folder.join(directory))?);
+            }
         }
+        for directory in &arguments.also_pki {
+            pkis.push(pki::load(directory)?);
+        }
+        // Later than the creation of the PKI, which may be just now.
+        let mut description = Euicc::under(pkis, arguments.clock.now());
+        description.make_like(&like);
+        claims.extend(description.claims.iter().copied());
         description.eid = arguments.eid;
         description.profiles = profiles;
         description.enable_first = !arguments.disabled;
         description.claims.clone_from(&claims);
-        description.default_dp_address.clone_from(&arguments.default_smdp);
+        if arguments.default_smdp.is_some() {
+            description.default_dp_address.clone_from(&arguments.default_smdp);
+        }
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         euicc(&description, &mut entropy).map_err(|error| refused(error, &demands, &claims))?
     };
     new.save(&arguments.path)?;
-    if !arguments.claims.is_empty() {
-        let claims = arguments.claims.join(", ");
+    let claims: Vec<String> = claims.iter().filter_map(|service| service.name()).map(str::to_owned).collect();
+    if !claims.is_empty() {
+        let claims = claims.join(", ");
         tell(&format!(
             "vuicc: the card claims {claims} without having it: profiles that only require it install, but what they do \
              with it does not work, and profiles that contain applications are refused"
         ));
     }
     let eid = new.eid.map(|eid| eid.to_string());
-    let made = Made { image: &arguments.path, eid, profiles: count, claims: &arguments.claims };
+    let made = Made { image: &arguments.path, eid, profiles: count, claims: &claims };
     Ok(context.output.put(&made)?)
 }
 
@@ -221,27 +241,10 @@ fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Serv
     ))
 }
 
-/// A size in bytes, KiB or MiB.
-fn size(text: &str) -> Result<usize, String> {
-    let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|unit: char| !unit.is_ascii_digit());
-    let unit: usize = match lower.get(digits.len()..).unwrap_or_default().trim() {
-        "" | "b" => 1,
-        "k" | "kb" | "kib" => 1 << 10,
-        "m" | "mb" | "mib" => 1 << 20,
-        _ => {
-            return Err(
-                "a size is a number of bytes, or one followed by k (1,024) or M (1,048,576): 65536, 64k, 1M".into()
-            );
-        }
-    };
-    let bytes: Option<usize> = digits.parse().ok().and_then(|count: usize| count.checked_mul(unit));
-    bytes.ok_or_else(|| "a size is a whole number of bytes, kibibytes (k) or mebibytes (M): 65536, 64k, 1M".into())
-}
-
 /// An option that makes no sense for a UICC.
 fn only_for_an_euicc(arguments: &Arguments) -> Option<&'static str> {
     let given = [
+        ("--like", arguments.like.is_some()),
         ("--eid", arguments.eid.is_some()),
         ("--pki", arguments.pki.is_given()),
         ("--also-pki", !arguments.also_pki.is_empty()),

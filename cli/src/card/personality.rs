@@ -1,0 +1,133 @@
+//! `vuicc card personalities`: descriptions of cards as they are met in the field; and reading one for `card new --like`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use card::fault::nearest;
+use card::personality::{Description, SHIPPED, shipped};
+use clap::Args;
+use console::Exit;
+use serde::Serialize;
+
+use crate::Context;
+use crate::failure::{AtPath, Failure};
+use crate::fields::from_toml;
+use crate::output::within_a_line;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Print the description of this one, to begin a file with
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let chosen = arguments.name.as_deref();
+    for one in SHIPPED.iter().filter(|one| chosen.is_none_or(|name| name.eq_ignore_ascii_case(one.name))) {
+        let Description { about, sources, .. } = from_toml(one.text).map_err(Failure::because)?;
+        let text = chosen.map(|_| one.text);
+        let listed = Listed { name: one.name, about: about.unwrap_or_default(), sources, text };
+        match text {
+            Some(text) => {
+                context.output.json(&listed)?;
+                context.output.block(text.trim_end())?;
+            }
+            None => context.output.put(&listed)?,
+        }
+    }
+    match chosen {
+        Some(name) if shipped(name).is_none() => Err(unknown(name)),
+        _ => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    about: String,
+    sources: Vec<String>,
+    /// The whole file, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:18}  {}", self.name, within_a_line(&self.about))
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    let wish = nearest(name, SHIPPED.iter().map(|one| one.name)).map(|near| format!("did you mean {near}? "));
+    Failure::because(format!(
+        "{name}: there is no such personality; {}`vuicc card personalities` lists them, and a file is named with its folder or \
+         .toml",
+        wish.unwrap_or_default()
+    ))
+    .with(Exit::Usage)
+}
+
+/// What `--like` names: a shipped description, or a file; and the folder that its paths start from.
+pub(crate) fn read(like: &str) -> Result<(Description, PathBuf), Failure> {
+    let path = Path::new(like);
+    let is_file = path.components().count() > 1 || path.extension().is_some_and(|extension| extension == "toml");
+    match shipped(like) {
+        Some(one) => Ok((from_toml(one.text).map_err(Failure::because)?, PathBuf::new())),
+        None if is_file => {
+            let text = std::fs::read_to_string(path).at("read the description", path)?;
+            let mut description: Description = from_toml(&text).map_err(|cause| {
+                let advice = "`vuicc card personalities standard` shows every field";
+                Failure::because(format!("{}: {cause}; {advice}", path.display())).with(Exit::Input)
+            })?;
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            description.name = description.name.or(stem);
+            Ok((description, path.parent().map(Path::to_path_buf).unwrap_or_default()))
+        }
+        None => Err(unknown(like)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(like: &str) -> String {
+        let Err(Failure::Because(cause)) = read(like) else { panic!("{like} was read") };
+        cause.to_string()
+    }
+
+    fn refusal(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("odd.toml");
+        std::fs::write(&path, text).unwrap();
+        told(&path.to_string_lossy())
+    }
+
+    /// Line, field, and what was meant.
+    #[test]
+    fn a_typo_is_told_with_its_line_and_the_field_that_is_near() {
+        for (text, told) in [
+            ("[isd_r]\naid = []", "line 2, column 1: isd_r.aid: there is no such field; did you mean aids?"),
+            ("[versions]\nsgp22 = \"3.1.0\"", "line 2, column 9: versions.sgp22: the card is one of SGP.22 version 2"),
+            (
+                "\n[isd_r]\nrefresh = \"sometimes\"",
+                "line 3, column 11: isd_r.refresh: wants `announced`, `never`, `always`",
+            ),
+            ("[card]\natr = \"3B\"", "line 2, column 7: card.atr: is cut off"),
+            ("[card]\nlogical_channels = 20", "card.logical_channels: wants a number from 0 to 19"),
+            ("[capabilities]\nuicc = [\"javacard\"]", "claims = [\"javacard\"]"),
+            ("faults = [\"EnableProfile=6\"]", "faults[0]: EnableProfile has no result code 6; it has ok(0)"),
+            ("[ecasd]\neid = 5", "ecasd.eid: "),
+        ] {
+            let refused = refusal(text);
+            assert!(refused.contains(told) && refused.contains("odd.toml"), "{text}\n{refused}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_told_with_what_is_near() {
+        let told = told("5bear");
+        assert!(told.contains("did you mean 5ber?"), "{told}");
+        assert_eq!(read("5BER").unwrap().0.name.as_deref(), Some("5ber"));
+    }
+}

@@ -1,0 +1,241 @@
+//! The catalogue of card faults in `docs/faults.md`, row by row: each fault is ordered for a card, an LPA does what the row
+//! says, and shows what the row says; the fault is spent afterwards, and a card that was cut off is whole. Some of them with
+//! lpac too.
+//!
+//! `UPDATE=1` writes the table's part of the page anew, and `SHOW=1` prints what was shown.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use card::fault::{Act, CATALOGUE, Row};
+use tempfile::TempDir;
+use vuicc_tests::process::{Finished, run};
+use vuicc_tests::reader::{Reader, beside_private_reader};
+use vuicc_tests::subscriber::{iccid, package, subscriber};
+use vuicc_tests::vuicc::{Card, SmDp, command};
+use vuicc_tests::{peer, repository};
+
+/// A card, a server, and the folder of both.
+struct Desk {
+    folder: TempDir,
+    smdp: SmDp,
+    /// A card with a profile that is enabled, and the same with it disabled.
+    enabled: PathBuf,
+    disabled: PathBuf,
+    order: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let smdp = SmDp::serve_with(folder.path(), &[]);
+        let own = package(folder.path(), &subscriber(1));
+        let enabled = Card::new(folder.path(), &[&own]).image().to_owned();
+        let disabled = folder.path().join("disabled.img");
+        std::fs::copy(&enabled, &disabled).unwrap();
+        let desk = Self { order: String::new(), folder, smdp, enabled, disabled };
+        desk.vuicc(&desk.disabled, &["profile", "disable", &iccid(1)]).success();
+        let order = desk.smdp.offer(&package(desk.folder.path(), &subscriber(2)), &["--reusable"]);
+        Self { order, ..desk }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// `vuicc lpa` on a card in its image.
+    fn vuicc(&self, image: &Path, arguments: &[&str]) -> Finished {
+        let mut lpa = command(&self.state(), ["lpa", "--card"]);
+        run(lpa.arg(image).args(arguments))
+    }
+
+    /// The card that an act begins with, with the fault ordered.
+    fn card(&self, row: &Row) -> PathBuf {
+        let from = match row.act {
+            Act::Disable | Act::Deliver | Act::ListNotifications => &self.enabled,
+            _ => &self.disabled,
+        };
+        let image = self.folder.path().join("played.img");
+        std::fs::copy(from, &image).unwrap();
+        let mut add = command(&self.state(), ["card", "fault", "add"]);
+        run(add.arg(&image).arg(row.fault)).success();
+        image
+    }
+
+    fn code(&self) -> String {
+        format!("LPA:1${}${}", self.smdp.address(), self.order)
+    }
+
+    /// The arguments of `vuicc lpa` for an act.
+    fn arguments(&self, act: Act) -> Vec<String> {
+        let own = iccid(1);
+        let code = self.code();
+        let words: &[&str] = match act {
+            Act::ReadChip => &["chip", "info"],
+            Act::SetDefaultSmdp => &["chip", "default-smdp", "smdp.example.com"],
+            Act::ResetMemory => &["chip", "memory-reset", "--yes"],
+            Act::ListProfiles => &["profile", "list"],
+            Act::Download => &["profile", "download", "--yes", &code],
+            Act::Decline => &["profile", "download", &code],
+            Act::Enable => &["profile", "enable", &own],
+            Act::Disable => &["profile", "disable", &own],
+            Act::Delete => &["profile", "delete", &own, "--yes"],
+            Act::Rename => &["profile", "nickname", &own, "Travel"],
+            Act::ListNotifications => &["notification", "list"],
+            Act::Deliver => &["notification", "process"],
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    /// What our LPA shows: of an error the line, else nothing but that it went well.
+    fn shown(&self, row: &Row) -> String {
+        let image = self.card(row);
+        let arguments = self.arguments(row.act);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut lpa = command(&self.state(), ["lpa", "--card"]);
+        let finished = run(lpa.arg(&image).args(&arguments));
+        let shown = match finished.code() {
+            Some(0) => "success".to_owned(),
+            _ => self.constant(finished.stderr.lines().last().unwrap_or_default()),
+        };
+        self.is_whole(&image, row);
+        shown
+    }
+
+    /// The words, without what is another in each run.
+    fn constant(&self, line: &str) -> String {
+        let line = line.replace(self.smdp.address(), "SMDP").replace(&iccid(1), "ICCID").replace(&iccid(2), "ICCID");
+        line.strip_prefix("vuicc: ").map(str::to_owned).unwrap_or(line)
+    }
+
+    /// The fault has struck as often as it was to, and without it the card does everything.
+    fn is_whole(&self, image: &Path, row: &Row) {
+        let inspection = card::inspect::image(image).unwrap();
+        let [fault] = &inspection.faults[..] else { panic!("{}: {:?}", row.fault, inspection.faults) };
+        assert!(fault.struck > 0, "{} has not struck: {}", row.fault, fault.state);
+        assert!(fault.left.is_none_or(|left| left == 0), "{}: {}", row.fault, fault.state);
+        run(command(&self.state(), ["card", "fault", "clear"]).arg(image)).success();
+        self.vuicc(image, &["chip", "info"]).success();
+        self.vuicc(image, &["profile", "list"]).success();
+    }
+}
+
+#[test]
+fn every_row_is_shown_by_our_lpa_as_it_says() {
+    let desk = Desk::new();
+    let mut others = Vec::new();
+    for row in CATALOGUE {
+        let shown = desk.shown(row);
+        if std::env::var_os("SHOW").is_some() {
+            println!("SHOWN\t{}\t{shown}", row.fault);
+        }
+        if shown != row.shows {
+            others.push(format!("{}: {:?}, not {:?}", row.fault, shown, row.shows));
+        }
+    }
+    assert!(others.is_empty(), "{}", others.join("\n"));
+}
+
+/// lpac, with the card in a reader.
+#[test]
+fn some_rows_are_shown_by_lpac_as_they_say() {
+    let Some(lpac) = peer::named_by("LPAC", "lpac") else { return };
+    beside_private_reader(|reader| {
+        let desk = Desk::new();
+        let mut others = Vec::new();
+        for row in CATALOGUE {
+            let Some(says) = row.lpac else { continue };
+            let shown = by_lpac(&desk, &lpac, reader, row);
+            if std::env::var_os("SHOW").is_some() {
+                println!("LPAC\t{}\t{shown}", row.fault);
+            }
+            if shown != says {
+                others.push(format!("{}: {shown:?}, not {says:?}", row.fault));
+            }
+        }
+        assert!(others.is_empty(), "{}", others.join("\n"));
+    });
+}
+
+fn by_lpac(desk: &Desk, lpac: &Path, reader: &Reader, row: &Row) -> String {
+    let own = iccid(1);
+    let code = desk.code();
+    let arguments: &[&str] = match row.act {
+        Act::ReadChip => &["chip", "info"],
+        Act::ListProfiles => &["profile", "list"],
+        Act::Download => &["profile", "download", "-a", &code],
+        Act::Enable => &["profile", "enable", &own],
+        Act::Delete => &["profile", "delete", &own],
+        Act::Rename => &["profile", "nickname", &own, "Travel"],
+        other => panic!("{other:?} is not played with lpac"),
+    };
+    let card = Card::of_image(desk.folder.path(), &desk.card(row));
+    let running = card.insert(reader, 0);
+    let mut lpac = Command::new(lpac);
+    lpac.args(arguments).env("LPAC_APDU", "pcsc").env("LPAC_HTTP", "curl").env("LPAC_APDU_PCSC_DRV_IFID", "0");
+    let finished = run(&mut lpac);
+    drop(running);
+    reader.wait_until_empty(0);
+    let lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let Some(last) = lines.filter(|line| line["type"] == "lpa").last() else { return "no answer".to_owned() };
+    let payload = &last["payload"];
+    let words = [payload["message"].as_str(), payload["data"].as_str()];
+    let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
+    words.join(": ")
+}
+
+/// The personalities that are shipped, in `docs/personalities.md`.
+#[test]
+fn the_page_of_personalities_lists_what_is_shipped() {
+    let mut made = "| name | what is special | known from |\n|---|---|---|\n".to_owned();
+    for one in card::personality::SHIPPED {
+        let description: card::personality::Description = toml::from_str(one.text).unwrap();
+        let sources = description.sources.iter().map(|source| linked(source)).collect::<Vec<_>>().join(", ");
+        made += &format!("| `{}` | {} | {sources} |\n", one.name, description.about.unwrap_or_default());
+    }
+    is_made("docs/personalities.md", SHIPPED_BEGIN, SHIPPED_END, &made);
+}
+
+/// A thread as a link, where a source begins with one.
+fn linked(source: &str) -> String {
+    let (thread, more) = source.split_once(',').unwrap_or((source, ""));
+    match thread.split_once('#') {
+        Some((repository, number)) if number.bytes().all(|digit| digit.is_ascii_digit()) => {
+            let more = if more.is_empty() { String::new() } else { format!(",{more}") };
+            format!("[{thread}](https://github.com/{repository}/issues/{number}){more}")
+        }
+        _ => source.to_owned(),
+    }
+}
+
+const SHIPPED_BEGIN: &str = "<!-- personalities: made from card/src/personality -->\n";
+const SHIPPED_END: &str = "<!-- end of personalities -->";
+const BEGIN: &str = "<!-- faults of cards: made from card/src/fault/catalogue.rs -->\n";
+const END: &str = "<!-- end of faults of cards -->";
+
+#[test]
+fn the_page_is_made_from_the_table() {
+    let mut made =
+        "| fault | what the LPA does | tests | what this project's LPA shows | lpac |\n|---|---|---|---|---|\n"
+            .to_owned();
+    for row in CATALOGUE {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let lpac = row.lpac.map(cell).unwrap_or_default();
+        made += &format!("| `{}` | {} | {} | {} | {lpac} |\n", row.fault, row.act.words(), row.tests, cell(row.shows));
+    }
+    is_made("docs/faults.md", BEGIN, END, &made);
+}
+
+/// The part of a page between these lines is what a table makes; with `UPDATE` it becomes so.
+fn is_made(page: &str, begin: &str, end: &str, made: &str) {
+    let path = repository().join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (inside, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        return std::fs::write(&path, [before, begin, made, end, after].concat()).unwrap();
+    }
+    assert!(inside == made, "{page} is not made from its table: UPDATE=1 cargo test --test card_faults");
+}
