@@ -24,6 +24,8 @@ struct Desk {
     /// A card with a profile that is enabled, and the same with it disabled.
     enabled: PathBuf,
     disabled: PathBuf,
+    /// The second with another profile, and a notification of that.
+    notified: PathBuf,
     order: String,
 }
 
@@ -35,10 +37,21 @@ impl Desk {
         let enabled = Card::new(folder.path(), &[&own]).image().to_owned();
         let disabled = folder.path().join("disabled.img");
         std::fs::copy(&enabled, &disabled).unwrap();
-        let desk = Self { order: String::new(), folder, smdp, enabled, disabled };
+        let notified = folder.path().join("notified.img");
+        let desk = Self { order: String::new(), folder, smdp, enabled, disabled, notified };
         desk.vuicc(&desk.disabled, &["profile", "disable", &iccid(1)]).success();
         let order = desk.smdp.offer(&package(desk.folder.path(), &subscriber(2)), &["--reusable"]);
-        Self { order, ..desk }
+        let desk = Self { order, ..desk };
+        // What is delivered stays on the list, where it cannot be removed.
+        std::fs::copy(&desk.disabled, &desk.notified).unwrap();
+        let fault = |words: &[&str]| {
+            run(command(&desk.state(), ["card", "fault"]).args(words)).success();
+        };
+        let notified = desk.notified.to_str().unwrap();
+        fault(&["add", notified, "RemoveNotificationFromList=undefinedError,always"]);
+        desk.vuicc(&desk.notified, &["profile", "download", "--yes", &desk.code()]);
+        fault(&["clear", notified]);
+        desk
     }
 
     fn state(&self) -> PathBuf {
@@ -54,7 +67,8 @@ impl Desk {
     /// The card that an act begins with, with the fault ordered.
     fn card(&self, row: &Row) -> PathBuf {
         let from = match row.act {
-            Act::Disable | Act::Deliver | Act::ListNotifications => &self.enabled,
+            Act::Disable => &self.enabled,
+            Act::Deliver | Act::ListNotifications => &self.notified,
             _ => &self.disabled,
         };
         let image = self.folder.path().join("played.img");
@@ -75,7 +89,7 @@ impl Desk {
         let words: &[&str] = match act {
             Act::ReadChip => &["chip", "info"],
             Act::SetDefaultSmdp => &["chip", "default-smdp", "smdp.example.com"],
-            Act::ResetMemory => &["chip", "memory-reset", "--yes"],
+            Act::ResetMemory => &["chip", "memory-reset", "--operational", "--yes"],
             Act::ListProfiles => &["profile", "list"],
             Act::Download => &["profile", "download", "--yes", &code],
             Act::Decline => &["profile", "download", &code],

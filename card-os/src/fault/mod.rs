@@ -53,7 +53,7 @@ pub enum Effect {
     FlipResponseBit(u32),
     /// The answer is this status word, without data.
     Status(StatusWord),
-    /// The response comes so much later. The operating system knows no clock: whoever runs the card waits, see
+    /// The response comes so much later. The operating system knows no clock: who drives the card waits, see
     /// [`Icc::delay`](apdu::Icc::delay).
     Delay(Duration),
     /// Non-volatile memory does not take the write.

@@ -251,6 +251,7 @@ pub fn state(ordered: &Ordered) -> String {
         (None, 0) => "strikes always, has not yet".to_owned(),
         (None, _) => "strikes always, has struck".to_owned(),
         (Some(left), 0) if waits > 0 => format!("strikes {}, after {} more", times(left), times(waits)),
+        (Some(left), 0) => format!("strikes {}", times(left)),
         (Some(left), struck) => format!("strikes {} more, struck {}", times(left), times(struck)),
     }
 }

@@ -59,6 +59,8 @@ pub enum Lost {
     /// The reader looks at the card again and again, and does not any more since a control: a host sent the control as a
     /// command, and the reader waits for its answer.
     Stuck,
+    /// The card did not answer a command. The reader would wait for it without end, and its host too.
+    Silent,
 }
 
 impl fmt::Display for Lost {
@@ -66,6 +68,7 @@ impl fmt::Display for Lost {
         f.write_str(match self {
             Self::Unpowered => "the reader did not notice that the card was changed",
             Self::Stuck => "the reader waits for the answer to a command of one octet that is none",
+            Self::Silent => "the card did not answer a command, and its reader has no time limit",
         })
     }
 }
@@ -237,6 +240,9 @@ async fn exchange<C: Icc + ?Sized>(
     answer.clear();
     answer.extend([0, 0]);
     if respond(card, message, answer) {
+        if answer.len() == 2 {
+            return Err(End::Lost(Lost::Silent));
+        }
         seal(answer);
         hold_back(card).await;
         slot.send(answer).await?;
