@@ -153,9 +153,9 @@ fn a_fault_survives_a_restart_and_is_counted_down() {
 #[test]
 fn what_is_cleared_does_not_strike() {
     let mut card = powered(made("faults = [\"mute,always\", \"status=6F00@GetEID,always\"]"));
-    assert_eq!(card.transmit(&hex!("00A40004023F00")), []);
+    assert!(card.transmit(&hex!("00A40004023F00")).is_empty());
     card.clear_faults(Some(&[1])).unwrap();
-    assert_eq!(card.transmit(&hex!("00A40004023F00")), [], "silent until the next reset");
+    assert!(card.transmit(&hex!("00A40004023F00")).is_empty(), "silent until the next reset");
     card.reset();
     assert_eq!(select(&mut card, &ISD_R), OK);
     assert_eq!(es10(&mut card, &EID), [0x6F, 0x00]);
@@ -174,7 +174,7 @@ fn the_power_fails_before_or_behind_a_write() {
         let answer = es10(&mut card, &rename);
         assert_eq!(answer, if text == "write-error" { vec![0x65, 0x81] } else { vec![] }, "{text}");
         if text != "write-error" {
-            assert_eq!(card.transmit(&hex!("00A40004023F00")), [], "without power");
+            assert!(card.transmit(&hex!("00A40004023F00")).is_empty(), "without power");
         }
         card.reset();
         assert_eq!(select(&mut card, &ISD_R), OK);

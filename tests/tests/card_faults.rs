@@ -4,7 +4,7 @@
 //!
 //! `UPDATE=1` writes the table's part of the page anew, and `SHOW=1` prints what was shown.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,13 +39,13 @@ impl Desk {
         std::fs::copy(&enabled, &disabled).unwrap();
         let notified = folder.path().join("notified.img");
         let desk = Self { order: String::new(), folder, smdp, enabled, disabled, notified };
-        desk.vuicc(&desk.disabled, &["profile", "disable", &iccid(1)]).success();
+        drop(desk.vuicc(&desk.disabled, &["profile", "disable", &iccid(1)]).success());
         let order = desk.smdp.offer(&package(desk.folder.path(), &subscriber(2)), &["--reusable"]);
         let desk = Self { order, ..desk };
         // What is delivered stays on the list, where it cannot be removed.
         std::fs::copy(&desk.disabled, &desk.notified).unwrap();
         let fault = |words: &[&str]| {
-            run(command(&desk.state(), ["card", "fault"]).args(words)).success();
+            drop(run(command(&desk.state(), ["card", "fault"]).args(words)).success());
         };
         let notified = desk.notified.to_str().unwrap();
         fault(&["add", notified, "RemoveNotificationFromList=undefinedError,always"]);
@@ -74,7 +74,7 @@ impl Desk {
         let image = self.folder.path().join("played.img");
         std::fs::copy(from, &image).unwrap();
         let mut add = command(&self.state(), ["card", "fault", "add"]);
-        run(add.arg(&image).arg(row.fault)).success();
+        drop(run(add.arg(&image).arg(row.fault)).success());
         image
     }
 
@@ -130,9 +130,9 @@ impl Desk {
         let [fault] = &inspection.faults[..] else { panic!("{}: {:?}", row.fault, inspection.faults) };
         assert!(fault.struck > 0, "{} has not struck: {}", row.fault, fault.state);
         assert!(fault.left.is_none_or(|left| left == 0), "{}: {}", row.fault, fault.state);
-        run(command(&self.state(), ["card", "fault", "clear"]).arg(image)).success();
-        self.vuicc(image, &["chip", "info"]).success();
-        self.vuicc(image, &["profile", "list"]).success();
+        drop(run(command(&self.state(), ["card", "fault", "clear"]).arg(image)).success());
+        drop(self.vuicc(image, &["chip", "info"]).success());
+        drop(self.vuicc(image, &["profile", "list"]).success());
     }
 }
 
@@ -193,7 +193,7 @@ fn by_lpac(desk: &Desk, lpac: &Path, reader: &Reader, row: &Row) -> String {
     drop(running);
     reader.wait_until_empty(0);
     let lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let Some(last) = lines.filter(|line| line["type"] == "lpa").last() else { return "no answer".to_owned() };
+    let Some(last) = lines.filter(|line| line["type"] == "lpa").next_back() else { return "no answer".to_owned() };
     let payload = &last["payload"];
     let words = [payload["message"].as_str(), payload["data"].as_str()];
     let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
@@ -207,7 +207,9 @@ fn the_page_of_personalities_lists_what_is_shipped() {
     for one in card::personality::SHIPPED {
         let description: card::personality::Description = toml::from_str(one.text).unwrap();
         let sources = description.sources.iter().map(|source| linked(source)).collect::<Vec<_>>().join(", ");
-        made += &format!("| `{}` | {} | {sources} |\n", one.name, description.about.unwrap_or_default());
+        made.push_str(
+            &["| `", one.name, "` | ", &description.about.unwrap_or_default(), " | ", &sources, " |\n"].concat(),
+        );
     }
     is_made("docs/personalities.md", SHIPPED_BEGIN, SHIPPED_END, &made);
 }
@@ -237,7 +239,14 @@ fn the_page_is_made_from_the_table() {
     for row in CATALOGUE {
         let cell = |text: &str| text.replace('|', "\\|");
         let lpac = row.lpac.map(cell).unwrap_or_default();
-        made += &format!("| `{}` | {} | {} | {} | {lpac} |\n", row.fault, row.act.words(), row.tests, cell(row.shows));
+        let cells = [row.act.words(), row.tests, &cell(row.shows), &lpac].join(" | ");
+        made.push_str(
+            &[
+                "| `", row.fault, "` | ", &cells, " |
+",
+            ]
+            .concat(),
+        );
     }
     is_made("docs/faults.md", BEGIN, END, &made);
 }

@@ -65,7 +65,7 @@ pub struct Row {
     pub lpac: Option<&'static str>,
 }
 
-/// The catalogue. Words that vary stand as `…`.
+/// The catalogue.
 pub const CATALOGUE: &[Row] = &[
     row(
         "status=6A82@SELECT",
@@ -255,15 +255,15 @@ pub const CATALOGUE: &[Row] = &[
         "RemoveNotificationFromList=nothingToDelete",
         Act::Deliver,
         "a notification that another program has removed",
-        "?",
+        "1 notification stays on the eUICC; process it again later. A server that is elsewhere now is reached with --connect OLD=NEW:PORT; of one that is gone for good `vuicc lpa notification remove NUMBER` removes it",
         None,
     ),
     row(
         "AuthenticateServer=invalidCertificate",
         Act::Download,
         "a server certificate that the card rejects",
-        "?",
-        None,
+        "the eUICC does not accept the certificate of the server (AuthenticateServer: invalidCertificate(1))",
+        Some("es9p_authenticate_client: the eUICC reports an error"),
     ),
     row(
         "AuthenticateServer=ciPKUnknown",
@@ -276,7 +276,7 @@ pub const CATALOGUE: &[Row] = &[
         "AuthenticateServer=euiccChallengeMismatch",
         Act::Download,
         "a session that another program has started",
-        "?",
+        "the session was overtaken by another one; try again (AuthenticateServer: euiccChallengeMismatch(6))",
         None,
     ),
     row(
@@ -339,28 +339,28 @@ pub const CATALOGUE: &[Row] = &[
         "storeMetadata=installFailedDueToIccidAlreadyExistsOnEuicc",
         Act::Download,
         "a profile that is there already",
-        "?",
+        "the eUICC could not install the profile: a profile with this ICCID is installed already; delete it first (storeMetadata(2): installFailedDueToIccidAlreadyExistsOnEuicc(9))",
         None,
     ),
     row(
         "loadProfileElements=installFailedDueToInsufficientMemoryForProfile",
         Act::Download,
         "a profile that does not fit",
-        "?",
+        "the eUICC could not install the profile: its memory is full; delete a profile and try again (loadProfileElements(5): installFailedDueToInsufficientMemoryForProfile(10))",
         None,
     ),
     row(
         "loadProfileElements=installFailedDueToPEProcessingError",
         Act::Download,
         "a package that the card does not understand",
-        "?",
-        Some("?"),
+        "the eUICC could not install the profile: it cannot process a part of the profile; the profile may be made for another eUICC, ask the operator (loadProfileElements(5): installFailedDueToPEProcessingError(12))",
+        Some("es10b_load_bound_profile_package: load_profile_elements,install_failed_due_to_pe_processing_error"),
     ),
     row(
         "loadProfileElements=installFailedDueToInterruption,from=3",
         Act::Download,
         "an interruption in the middle",
-        "?",
+        "the eUICC could not install the profile: it was interrupted; try again (loadProfileElements(5): installFailedDueToInterruption(11))",
         None,
     ),
     row(
@@ -381,8 +381,8 @@ pub const CATALOGUE: &[Row] = &[
         "status=6F00@LoadBoundProfilePackage,from=4",
         Act::Download,
         "a status word in the middle of a package",
-        "?",
-        Some("?"),
+        "the download was aborted: the eUICC refused LoadBoundProfilePackage: 6F00, it has a technical problem; reset the card and check the profile list",
+        Some("es10b_load_bound_profile_package: unknown,unknown"),
     ),
     row(
         "cut@LoadBoundProfilePackage,from=6",
