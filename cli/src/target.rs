@@ -128,8 +128,6 @@ impl Target<'_> {
             },
             Self::Image(path) => {
                 let provider = key_log::before(keylog, seed.provider())?;
-                Box::new(InProcess::connect(once_free(|| seed.open(path, 0, &provider), IN_USE)?))
-                let provider = crypto_ring::provider();
                 let card = once_free(|| seed.open(path, 0, &provider), IN_USE)?;
                 Box::new(InProcess::connect(HeldBack(card)))
             }

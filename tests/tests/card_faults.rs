@@ -192,8 +192,8 @@ fn by_lpac(desk: &Desk, lpac: &Path, reader: &Reader, row: &Row) -> String {
     let finished = run(&mut lpac);
     drop(running);
     reader.wait_until_empty(0);
-    let lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let Some(last) = lines.filter(|line| line["type"] == "lpa").next_back() else { return "no answer".to_owned() };
+    let mut lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let Some(last) = lines.rfind(|line| line["type"] == "lpa") else { return "no answer".to_owned() };
     let payload = &last["payload"];
     let words = [payload["message"].as_str(), payload["data"].as_str()];
     let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
