@@ -66,7 +66,8 @@ impl TargetArguments {
             return Err(Failure::because(
                 "--seed is for a card that runs inside this process: name its image with --card; one in the virtual reader is \
                  seeded by `vuicc card run --seed`",
-            ));
+            )
+            .with(Exit::Usage));
         }
         self.seed.warn();
         let target = match (&self.card, &self.reader) {

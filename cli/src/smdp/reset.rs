@@ -1,6 +1,7 @@
 //! `vuicc smdp profile reset` and `remove`: for profiles whose card is gone, and orders that lead nowhere.
 
 use clap::Args;
+use console::Exit;
 use identities::Iccid;
 use serde_json::json;
 use smdp::order::{self, Reset};
@@ -97,7 +98,8 @@ fn confirmed(profile: &Profile, becomes: Becomes, yes: bool) -> Result<(), Failu
     if !is_at_a_terminal() {
         return Err(Failure::because(format!(
             "profile {iccid} is {state}{by}, and nobody is there to confirm.{risk} --yes goes ahead"
-        )));
+        ))
+        .with(Exit::Usage));
     }
     let question = format!("Profile {iccid} is {state}{by}.{risk} {} [y/N]", becomes.question());
     if is_yes(ask(&question).as_deref()) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use console::Exit;
 use database::without_password;
 use rsp::certificate::Role;
 use serde_json::json;
@@ -252,7 +253,8 @@ fn with_way_out(error: &FaultError) -> Failure {
         FaultError::NoTls(_) => "; leave --plain out",
         _ => "",
     };
-    Failure::because(format!("{error}{way_out}"))
+    let exit = if matches!(error, FaultError::Pki(_)) { Exit::Failed } else { Exit::Usage };
+    Failure::because(format!("{error}{way_out}")).with(exit)
 }
 
 /// More names of a server at this address. On addresses beyond loopback, this machine's names belong to others.
