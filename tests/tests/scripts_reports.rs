@@ -405,6 +405,27 @@ fn recorded_sessions_are_scripts() {
     assert!(image.code() == Some(5) && image.stderr.contains("is a card image, not a script"), "{image:#?}");
 }
 
+/// The log of lpac begins on a channel that it does not open there.
+#[test]
+fn a_log_of_lpac_plays_from_the_beginning() {
+    let bench = Bench::new();
+    let eid: String = bench.card.eid().to_lowercase();
+    let log = format!(
+        "[DEBUG] [APDU] [TX] CLA: 81, INS: E2, P1: 91, P2: 00, Lc: 06, Data: bf3e035c015a\n\
+         [DEBUG] [APDU] [RX] SW1: 61, SW2: 15, Data: \n\
+         [DEBUG] [APDU] [TX] CLA: 81, INS: C0, P1: 00, P2: 00, Lc: 15, Data: \n\
+         [DEBUG] [APDU] [RX] SW1: 90, SW2: 00, Data: bf3e125a10{eid}\n"
+    );
+    bench.write("lpac.log", &log);
+    let played = bench.play(&["lpac.log"]).success();
+    assert!(played.stdout.contains("4 steps, 0 not as expected"), "{}", played.stdout);
+    let raw = bench.vuicc(&["apdu", "convert", "lpac.log", "--raw", "--out", "raw.apdu"]).success();
+    assert!(raw.stdout.contains("4 commands of lpac's APDU log"), "{}", raw.stdout);
+    let _ = bench.play(&["raw.apdu"]).success();
+    let other = Card::new(bench.folder.path(), &[]);
+    assert_eq!(bench.vuicc(&["apdu", "run", "lpac.log", "--card", other.image().to_str().unwrap()]).code(), Some(3));
+}
+
 /// Sessions of real clients with real tools, as they recorded them.
 #[test]
 fn traces_of_other_clients_become_scripts() {

@@ -1,9 +1,11 @@
 //! Where scripts come from: files in our language, files of scriptor, recorded sessions.
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use capture::{Session, What};
+use apdu::Class;
+use capture::{Origin, Session, What};
 use clap::{Args, ValueEnum};
 use console::Exit;
 use reader_bridge::script::{Included, Mode, Recorder, Script, ScriptError, Scriptor, Variables, is_scriptor};
@@ -186,5 +188,39 @@ pub(super) fn script_of(session: &Session, expect: Expect, mode: Mode) -> String
             What::Failed { command, cause } => Event::Failed { command, cause },
         });
     }
-    recorder.into_script()
+    let script = recorder.into_script();
+    match channel_of_lpac(session) {
+        Some(channel) => opening(&script, channel),
+        None => script,
+    }
+}
+
+/// The channel that the log of lpac uses and does not open: it has the commands to the ISD-R alone.
+fn channel_of_lpac(session: &Session) -> Option<u8> {
+    let first = session.events.iter().find_map(|event| match &event.what {
+        What::Exchange { command, .. } => command.first(),
+        _ => None,
+    })?;
+    let channel = Class::parse(*first)?.channel();
+    (session.origin == Origin::LpacLog && channel > 0).then_some(channel)
+}
+
+/// `script` with what lpac sends before its log begins, behind the first reset.
+fn opening(script: &str, channel: u8) -> String {
+    let mut text = String::new();
+    let mut is_open = false;
+    for line in script.lines() {
+        text.push_str(line);
+        text.push('\n');
+        if !is_open && line.starts_with("reset") {
+            is_open = true;
+            text.push_str("# What lpac sends before its log begins: it opens a channel and selects the ISD-R there.\n");
+            for number in 1..=channel {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "> 0070000001\n< {number:02X} 9000");
+            }
+            let _ = writeln!(text, "> {channel:02X}A40400 #(A0000005591010FFFFFFFF8900000100) 00\n< .. 9000 | 61??");
+        }
+    }
+    text
 }
