@@ -117,7 +117,7 @@ fn a_card_that_wants_a_reset() {
 fn what_else_differs() {
     let mut bare = like("ecasd-bare");
     assert_eq!(select(&mut bare, &hex!("A0000005591010FFFFFFFF8900000200")), OK);
-    let eid = send(&mut bare, &hex!("00CA005A00"));
+    let eid = send(&mut bare, &hex!("00CA005A10"));
     assert_eq!((eid.len(), &eid[..2]), (18, &hex!("8904")[..]));
     let mut odd = powered(made("[isd_r]\nunknown_tag = \"9000\"\nlongest_block = 64\nlongest_nickname = 3"));
     assert_eq!(select(&mut odd, &ISD_R), OK);
