@@ -3,17 +3,9 @@
 import pytest
 import vuicc
 
-try:
-    vuicc.run("card", "fault", "--help")
-    OF_CARDS = True
-except vuicc.UsageError:
-    OF_CARDS = False
-of_cards = pytest.mark.skipif(not OF_CARDS, reason="this vuicc has no faults and personalities of cards")
-
 SELECT_MF = "00A40004023F00"
 
 
-@of_cards
 def test_a_fault_strikes_as_often_as_ordered(vuicc_card):
     vuicc_card.add_faults("status=6F00@SELECT,times=2")
     assert [vuicc_card.transmit(SELECT_MF).sw1 for _ in range(3)] == [0x6F, 0x6F, 0x61]
@@ -23,7 +15,6 @@ def test_a_fault_strikes_as_often_as_ordered(vuicc_card):
     assert vuicc_card.faults() == [] and vuicc_card.transmit(SELECT_MF).ok
 
 
-@of_cards
 @pytest.mark.vuicc_card(fault="loadProfileElements=installFailedDueToPEProcessingError,always")
 def test_an_installation_fails(vuicc_card, vuicc_smdp):
     with pytest.raises(vuicc.VuiccError, match="(?i)PE"):
@@ -31,7 +22,6 @@ def test_an_installation_fails(vuicc_card, vuicc_smdp):
     assert vuicc_card.show()["euicc"]["profiles"] == []
 
 
-@of_cards
 def test_a_fault_that_is_none_is_named(vuicc_card):
     with pytest.raises(vuicc.UsageError, match="frobnicate"):
         vuicc_card.add_faults("frobnicate")
@@ -44,7 +34,6 @@ def test_a_server_refuses_once(vuicc_card, vuicc_smdp):
     vuicc_card.lpa("profile", "download", vuicc_smdp.activation_code, "--yes")
 
 
-@of_cards
 @pytest.mark.vuicc_card(like="5ber")
 def test_a_card_of_the_field(vuicc_card):
     assert not vuicc_card.transmit("00A4040010A0000005591010FFFFFFFF8900000100").ok, "its ISD-R is elsewhere"
