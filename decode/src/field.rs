@@ -183,6 +183,13 @@ impl Field {
         self
     }
 
+    /// The same without places: its octets did not come as one.
+    pub(crate) fn nowhere(mut self) -> Self {
+        self.place = None;
+        self.fields = self.fields.into_iter().map(Self::nowhere).collect();
+        self
+    }
+
     /// What could not be decoded, and why.
     pub(crate) fn malformed(octets: &[u8], base: Base, reason: impl Into<String>) -> Self {
         Self::octets(crate::names::MALFORMED, octets).meaning(reason).at(base, octets.len())

@@ -55,7 +55,7 @@ impl core::fmt::Debug for Opener {
 
 const PACKAGE: u32 = 0xBF36;
 const INITIALISE: u32 = 0xBF23;
-const SECOND_SEQUENCE_OF_87: u32 = 0xA2;
+const SEQUENCE_OF_86: u32 = 0xA3;
 const NO_KEYS: &str = "the key log has no keys of this session";
 
 impl Package {
@@ -91,7 +91,7 @@ impl Package {
         while let Some(rest) = joined.get(at..).filter(|rest| !rest.is_empty()) {
             let here = base.plus(at.saturating_sub(before));
             let Ok(header) = Header::parse(rest) else {
-                fields.push(Field::malformed(rest, here, "no TLV"));
+                fields.push(placed(Field::malformed(rest, here, "no TLV"), at < before));
                 return fields;
             };
             let whole = header.and_then(|header| Some((header, rest.get(..header.total_length())?)));
@@ -101,7 +101,7 @@ impl Package {
                     (Field::group(names::BPP_PACKAGE, vec![length]), header.header_length)
                 }
                 (Some(header), _) if matches!(header.tag.0, 0xA0..=0xA3) => {
-                    if header.tag.0 == SECOND_SEQUENCE_OF_87 {
+                    if header.tag.0 == SEQUENCE_OF_86 {
                         self.expect_profile_keys(keys);
                     }
                     (section(header), header.header_length)
@@ -109,18 +109,18 @@ impl Package {
                 (Some(_), Some((header, tlv))) => (self.whole(header, tlv, here, walk, keys), tlv.len()),
                 (header, _) => {
                     let wanted = header.map_or(0, |header| header.total_length());
-                    if wanted > LONGEST_SEGMENT {
-                        fields.push(Field::malformed(rest, here, "a segment of such a length"));
+                    let field = if wanted > LONGEST_SEGMENT {
+                        Field::malformed(rest, here, "a segment of such a length")
                     } else {
-                        let part = Field::number(names::BPP_PART, rest.len() as u64);
-                        fields.push(part.meaning(format!("of {wanted} octets")).at(here, rest.len()));
                         self.held = rest.to_vec();
-                    }
+                        let part = Field::number(names::BPP_PART, rest.len() as u64);
+                        part.meaning(format!("of {wanted} octets")).at(here, rest.len())
+                    };
+                    fields.push(placed(field, at < before));
                     return fields;
                 }
             };
-            // What began in an earlier command has no place in this one.
-            fields.push(if at < before { field } else { field.at(here, used) });
+            fields.push(placed(field.at(here, used), at < before));
             at += used;
         }
         fields
@@ -220,6 +220,11 @@ impl Package {
             }
         }
     }
+}
+
+/// What began in an earlier command has no place in this one.
+fn placed(field: Field, began_before: bool) -> Field {
+    if began_before { field.nowhere() } else { field }
 }
 
 const SEGMENT_86: Name = Name::new("bpp.segment_86", "segment, encrypted, of the profile", Form::Octets.kind());

@@ -187,6 +187,43 @@ fn security_domains_are_managed() {
     assert_eq!(shown(&install, "gp.module_aid"), "A000000002");
 }
 
+/// A package whose keys are known for the profile alone, in a request that ends within a segment.
+#[test]
+fn a_profile_is_opened_by_its_own_keys() {
+    use crypto::bsp::{Protector, SegmentTag, SessionKeys};
+    use crypto::key_log::{KeyLog, KeySet, lines};
+    let keys = SessionKeys::new([1; 16], [2; 16], [3; 16]);
+    let end = hex!("AA07 A005 8000 81011F");
+    let segment = Protector::new(&keys).segment(SegmentTag::Tag86, &end);
+    let mut content = hex!("BF2303 800101 A000 A100 A200 A3").to_vec();
+    content.push(u8::try_from(segment.len()).unwrap());
+    content.extend(&segment);
+    let package = [&hex!("BF36")[..], &[u8::try_from(content.len()).unwrap()], &content].concat();
+    let (first, second) = package.split_at(package.len() - 4);
+    let log = KeyLog::parse(&lines(&[1], KeySet::ProfileProtection, &keys)).unwrap();
+    let mut decoder = Decoder::new().with_keys(log);
+    let store = |data: &[u8]| [&hex!("80E29100")[..], &[u8::try_from(data.len()).unwrap()], data].concat();
+    let begun = decoder.exchange(&store(first), &hex!("9000"));
+    assert!(begun.find("bpp.part").is_some() && begun.find("bpp.initialise_secure_channel").is_some());
+    lies_within(&begun);
+    let ended = decoder.exchange(&store(second), &hex!("9000"));
+    assert_eq!(shown(&ended, "pe.kind"), "end");
+    lies_within(&ended);
+}
+
+/// Every field lies in the octets that it is said to be in.
+fn lies_within(decoded: &Decoded) {
+    for field in decoded.all() {
+        let Some(place) = &field.place else { continue };
+        let length = match place.source {
+            decode::Source::Command => decoded.command.len() + decoded.hidden,
+            decode::Source::Response => decoded.response.len(),
+            _ => continue,
+        };
+        assert!(place.octets.end <= length, "{field:?} of {length} octets");
+    }
+}
+
 /// Whatever comes, something is said of it.
 #[test]
 fn noise_is_no_trouble() {
@@ -207,6 +244,7 @@ fn noise_is_no_trouble() {
                 let command = [&[class, ins, 0x00, 0x00, length][..], data].concat();
                 for sw in [hex!("9000"), hex!("6110"), hex!("6C10"), hex!("63C1")] {
                     let read = decoder.exchange(&command, &[data, &sw].concat());
+                    lies_within(&read);
                     assert!(!Text { brief: false, whole: true }.write(&read).is_empty());
                 }
             }
