@@ -2,13 +2,15 @@
 //!
 //! Host side: [`pcsc_reader`] is an [`apdu::Transport`] to any card in a reader, as [`apdu::InProcess`] is one to an emulated
 //! card in this process. Card side: [`vpcd`] puts an emulated card into a virtual reader,
-//! [`socket`] behind a socket, and [`proxy`] a card that another reader holds. On either side [`trace`] watches what passes, by
+//! [`socket`] behind a socket, [`proxy`] a card that another reader holds, and [`replay`] one that
+//! is only recorded. On either side [`trace`] watches what passes, by
 //! wrapping; [`script`] plays written dialogues on any card.
 
 mod held_back;
 pub mod pcsc_reader;
 pub mod proxy;
 mod reader_error;
+pub mod replay;
 pub mod script;
 pub mod socket;
 pub mod trace;

@@ -3,9 +3,13 @@
 use apdu::Icc;
 use apdu::transport::Dialogue;
 
+/// Octets that are written in hexadecimal.
+pub(crate) fn octets(text: &str) -> Vec<u8> {
+    hex::decode(text).unwrap()
+}
+
 /// A card that expects these commands and gives these responses, both in hexadecimal.
 pub(crate) fn dialogue(steps: &[(&str, &str)]) -> Dialogue {
-    let octets = |text: &str| hex::decode(text).unwrap();
     Dialogue::new(steps.iter().map(|(command, response)| (octets(command), octets(response))))
 }
 

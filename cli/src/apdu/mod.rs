@@ -9,6 +9,8 @@ mod place;
 mod play;
 mod proxy;
 mod record;
+mod recorded_card;
+mod replay;
 mod report;
 mod secrets;
 mod sources;
@@ -81,6 +83,23 @@ Examples:
 Traces of vuicc (text and JSON), APDU logs of lpac and pySim, and pcap or pcapng with GSMTAP are read. PINs and PUKs are \
 not written down; ${secret} stands in their place. `vuicc apdu run` runs all of these directly.")]
     Convert(convert::Arguments),
+    /// Play the card's side of a recorded session to a program
+    #[command(after_help = "\
+Examples:
+  vuicc apdu replay session.apdu
+      programs find the recorded card in the virtual reader, until interrupted
+  vuicc apdu replay session.pcapng --listen 127.0.0.1:7000 --until-asked --timeout 60
+      behind a socket; ends when all that is recorded was asked
+  vuicc apdu replay session.json --unknown 6D00 --show
+
+Each command is answered as it was recorded. What a program draws anew each time (challenges, transaction identifiers, \
+signatures, one-time keys, PINs) may differ, and so may the channel, the cut of STORE DATA and of GET RESPONSE; what is read twice \
+is answered twice. A command that was never recorded gets 6F00, or what --unknown says, and is shown with the nearest recorded \
+one. At the end follow what was asked in which order and what was not asked. The exit code is 3 if a command was not recorded, \
+or with --complete if a recorded one was not asked.
+
+Sessions are recorded by `vuicc apdu proxy`, by --trace of any command, by lpac and by pySim, or as packets of GSMTAP.")]
+    Replay(replay::Arguments),
     /// Run the same scripts on two cards and show where they differ
     #[command(after_help = "\
 Examples:
@@ -118,6 +137,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Record(arguments) => record::run(arguments, context),
         Command::Proxy(arguments) => proxy::run(arguments, context),
         Command::Convert(arguments) => convert::run(arguments, context),
+        Command::Replay(arguments) => replay::run(arguments, context),
         Command::Diff(arguments) => diff::run(arguments, context),
         Command::Decode(arguments) => decode::run(arguments, context),
     }
