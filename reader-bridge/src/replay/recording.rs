@@ -111,11 +111,6 @@ impl Selected {
     }
 }
 
-const MF: [u8; 2] = [0x3F, 0x00];
-/// P1 of SELECT. TS 102 221 table 11.1.
-const BY_NAME: u8 = 0x04;
-const FROM_MF: u8 = 0x08;
-
 /// Something that was asked, and the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
