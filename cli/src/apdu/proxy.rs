@@ -103,10 +103,12 @@ fn counted(out: &Destination) -> Result<(Arc<AtomicU64>, Watcher), Failure> {
 }
 
 fn so_far(commands: &AtomicU64, out: &Destination) -> String {
-    match commands.load(Ordering::Relaxed) {
-        1 => format!("1 command was recorded: {out}"),
-        count => format!("{count} commands were recorded: {out}"),
+    let count = commands.load(Ordering::Relaxed);
+    let commands = if count == 1 { "command" } else { "commands" };
+    if crate::output::lost().is_some() {
+        return format!("{count} {commands} passed; not all of them are recorded: {out}");
     }
+    format!("{count} {commands} recorded: {out}")
 }
 
 /// Why the card does not answer any more.
