@@ -74,7 +74,7 @@ fn parse(text: &str) -> Result<fault::Fault, String> {
 /// What the table of faults says.
 fn after_help() -> String {
     let kinds: Vec<String> =
-        fault::KINDS.iter().map(|kind| format!("  {}\n      {}\n", kind.form(), kind.meaning)).collect();
+        fault::KINDS.iter().map(|kind| format!("  {}\n{}", kind.form(), indented(kind.meaning))).collect();
     let kinds = kinds.concat();
     format!(
         "\
@@ -82,8 +82,8 @@ A fault is written WHAT[@PLACE][,before|,after][,from=N][,times=N|,always]. With
 
 WHAT:
   FUNCTION=CODE
-      an ES10 function answers with this result code, by name or number, instead of being carried out; with `after` \
-it is carried out
+      an ES10 function answers with this result code, by name or number,
+      instead of being carried out; with `after` it is carried out
   COMMAND=REASON
       a command within a bound profile package fails with this errorReason
 {kinds}
@@ -92,13 +92,33 @@ PLACE: an instruction by name or two digits, an ES10 function (LoadBoundProfileP
 
 Examples:
   vuicc card fault add my.img EnableProfile=catBusy,times=2
-  vuicc card fault add my.img loadProfileElements=installFailedDueToPEProcessingError,always
+  vuicc card fault add my.img loadProfileElements=scp03tSecurityError,always
   vuicc card fault add my.img cut@LoadBoundProfilePackage,from=12
-  vuicc card fault add my.img slow=3s@AuthenticateServer status=6F00@SELECT,from=2
+  vuicc card fault add my.img slow=3s@CancelSession status=6F00@SELECT,from=2
 
 A fault lies in the image, is counted down there, and strikes in whatever the card is in: a reader, a socket, a command with \
 --card. docs/faults.md says which to order to test what."
     )
+}
+
+/// A text in lines of at most 80 columns, below what it explains.
+fn indented(text: &str) -> String {
+    let mut lines = String::new();
+    let mut column = 80;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column + 1 + length > 80 {
+            lines.push_str(if lines.is_empty() { "      " } else { "\n      " });
+            column = 6;
+        } else {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines.push('\n');
+    lines
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
