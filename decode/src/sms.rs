@@ -155,6 +155,8 @@ fn response_packet(packet: &[u8]) -> Field {
         0x08 => "more time",
         0x09 => "TAR unknown",
         0x0A => "insufficient security level",
+        0x0B => "actual response to be sent by SMS-SUBMIT",
+        0x0C => "actual response to be sent by USSD",
         _ => "reserved",
     };
     let mut fields = vec![Field::octets(names::SECURED_TAR, tar)];

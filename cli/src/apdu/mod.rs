@@ -58,12 +58,12 @@ PINs and PUKs are not written down; ${secret} stands in their place.")]
     #[command(after_help = "\
 Examples:
   vuicc apdu proxy --reader ACS --out session.apdu
-      a virtual reader shows the card in the reader ACS to programs, until interrupted
+      a virtual reader shows the card in ACS to programs, until interrupted
   vuicc apdu proxy --card my.img --out session.pcapng --detach
       for Wireshark; in the background, `vuicc card eject` ends it
   vuicc apdu proxy --reader 0 --slot 127.0.0.1:35964 --out session.json
       where the first slot of the virtual reader has another card
-  vuicc apdu proxy --reader tcp:127.0.0.1:7000 --listen 127.0.0.1:7001 --out session.apdu
+  vuicc apdu proxy --reader unix:card --listen 127.0.0.1:7001 --out session.apdu
       between two sockets, without any reader
 
 Programs use the card in the virtual reader, and every reset and every command goes to the real one. If that is pulled, or its \
@@ -88,7 +88,7 @@ not written down; ${secret} stands in their place. `vuicc apdu run` runs all of 
 Examples:
   vuicc apdu replay session.apdu
       programs find the recorded card in the virtual reader, until interrupted
-  vuicc apdu replay session.pcapng --listen 127.0.0.1:7000 --until-asked --timeout 60
+  vuicc apdu replay session.pcapng --listen 127.0.0.1:7000 --until-asked
       behind a socket; ends when all that is recorded was asked
   vuicc apdu replay session.json --unknown 6D00 --show
 

@@ -119,7 +119,7 @@ impl Log {
             .map(|at| {
                 json!({
                     "number": at + 1, "line": place(at),
-                    "command": recording.command(at).map(|(command, _)| hexadecimal::whole(command)),
+                    "command": recording.command(at).map(|(command, _)| hexadecimal::whole(without_secret(command))),
                 })
             })
             .collect();
@@ -179,6 +179,12 @@ fn place(recording: &Recording, at: usize) -> String {
     format!("{}{line}: {}", at + 1, describe_command(command))
 }
 
+/// A command without its PINs, which stand at its end.
+fn without_secret(command: &[u8]) -> &[u8] {
+    let secret = capture::secret_part(command).map_or(0, |secret| secret.len());
+    command.get(..command.len() - secret).unwrap_or_default()
+}
+
 /// Tells of one command.
 fn report(recording: &Recording, heard: &Heard, output: Output, show: bool) {
     let found = match heard.found {
@@ -189,9 +195,7 @@ fn report(recording: &Recording, heard: &Heard, output: Output, show: bool) {
     };
     let is_unknown = heard.found == Found::Nowhere;
     let number = heard.recorded.map(|at| at + 1);
-    // A PIN is nobody's business.
-    let secret = capture::secret_part(&heard.command).map_or(0, |secret| secret.len());
-    let command = heard.command.get(..heard.command.len() - secret).unwrap_or_default();
+    let command = without_secret(&heard.command);
     beside(output.json(&json!({
         "command": hexadecimal::whole(command), "response": hexadecimal::whole(&heard.response), "found": found,
         if is_unknown { "nearest" } else { "recorded" }: number, "differs": heard.differs,

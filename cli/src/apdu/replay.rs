@@ -58,6 +58,10 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    if arguments.session == Path::new("-") && arguments.place.stay.detaches() {
+        let told = "what runs in the background has no stdin to read a recording from; name a file";
+        return Err(Failure::because(told).with(Exit::Usage));
+    }
     let recorded = session(&arguments.session)?;
     let name = arguments.session.file_name().unwrap_or("replay".as_ref());
     arguments.place.stay.run(name, context, |parent| {

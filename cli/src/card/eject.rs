@@ -46,8 +46,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         }
         chosen
     };
+    let mut failed = None;
     for (file, record) in &chosen {
-        eject(record, Duration::from_secs(arguments.timeout))?;
+        if let Err(failure) = eject(record, Duration::from_secs(arguments.timeout)) {
+            // The others are ejected all the same.
+            if let Some(before) = failed.replace(failure) {
+                before.tell();
+            }
+            continue;
+        }
         // A process that was killed leaves it.
         let _ = std::fs::remove_file(file);
         for card in &record.ready.cards {
@@ -56,6 +63,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             )?;
             context.output.text(format_args!("{} ejected from {}", card.image.display(), card.place()))?;
         }
+    }
+    if let Some(failure) = failed {
+        return Err(failure);
     }
     if chosen.iter().map(|(_, record)| record.ready.cards.len()).sum::<usize>() > 1 {
         context.output.summary([

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use card::inspect;
+use console::Exit;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{AtPath, Failure};
@@ -89,15 +90,25 @@ pub(crate) struct ReadyFile {
 }
 
 impl ReadyFile {
-    /// The file at `path`, if one is wanted. One that an earlier run left there is removed: no card is ready yet.
+    /// The file at `path`, if one is wanted. One that an earlier run left there is removed: no card is ready yet. What is
+    /// no ready file stays.
     pub(crate) fn at(path: Option<&Path>) -> Result<Self, Failure> {
-        if let Some(path) = path
-            && let Err(error) = std::fs::remove_file(path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(error).at("replace the ready file", path);
+        if let Some(path) = path {
+            Self::make_room(path)?;
         }
         Ok(Self { path: path.map(Path::to_owned), written: None })
+    }
+
+    fn make_room(path: &Path) -> Result<(), Failure> {
+        let there = match std::fs::read(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            there => there.at("replace the ready file", path)?,
+        };
+        if serde_json::from_slice::<Ready>(&there).is_err() {
+            let told = format!("{} is there and no ready file; name another file, or remove it", path.display());
+            return Err(Failure::because(told).with(Exit::Usage));
+        }
+        std::fs::remove_file(path).at("replace the ready file", path)
     }
 
     /// All cards can be used.

@@ -8,7 +8,7 @@ use apdu::tlv::{Header, Tag};
 use super::condition::{Condition, Item, List, Path, Segment, Source, Subject, Test};
 use super::pattern::{Element, Expectation, Pattern};
 use super::scanner::{LogicalLine, Problem, STATEMENTS, Scanner, check_name, logical_lines, meant};
-use super::template::{Part, Template};
+use super::template::{MOST_OCTETS, Part, Template};
 use super::{Action, Included, Location, Mode, Resolve, Script, Step};
 
 /// Scripts that include scripts that include scripts …
@@ -629,8 +629,8 @@ fn capture(scanner: &mut Scanner<'_>) -> Result<Element, Problem> {
     check_name(name).map_err(|problem| (start, problem))?;
     match length.map(str::parse::<usize>) {
         None => Ok(Element::Capture(name.into())),
-        Some(Ok(length)) => Ok(Element::CaptureExactly(name.into(), length)),
-        Some(Err(_)) => Err((start, "`{name:length}` with the length in bytes, decimal".into())),
+        Some(Ok(length)) if length <= MOST_OCTETS => Ok(Element::CaptureExactly(name.into(), length)),
+        Some(_) => Err((start, format!("`{{name:length}}` with the length in bytes, decimal, {MOST_OCTETS} at most"))),
     }
 }
 

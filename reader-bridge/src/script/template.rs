@@ -32,7 +32,13 @@ pub enum Unfilled {
     /// A `#( … )` longer than two length bytes can say.
     #[error("the contents of #( … ) have {0} bytes, more than a command carries")]
     TooLong(usize),
+    /// More than the longest command.
+    #[error("it has more than {MOST_OCTETS} bytes, more than any command; does a loop set a variable to itself again?")]
+    Endless,
 }
+
+/// The longest command of ISO 7816-4 §5.1: a header, Lc and Le of three and two octets, 65,535 octets of data.
+pub(super) const MOST_OCTETS: usize = 4 + 3 + 65_535 + 2;
 
 impl Template {
     /// The bytes.
@@ -46,6 +52,9 @@ impl Template {
     fn fill_at(&self, variables: &Variables, depth: usize) -> Result<Zeroizing<Vec<u8>>, Unfilled> {
         let mut filled = Zeroizing::new(Vec::new());
         for part in &self.parts {
+            if filled.len() > MOST_OCTETS {
+                return Err(Unfilled::Endless);
+            }
             match part {
                 Part::Bytes(bytes) => filled.extend(bytes),
                 Part::Variable(name) => {
@@ -64,6 +73,9 @@ impl Template {
                     filled.extend(inner.iter());
                 }
             }
+        }
+        if filled.len() > MOST_OCTETS {
+            return Err(Unfilled::Endless);
         }
         Ok(filled)
     }
@@ -91,7 +103,8 @@ mod tests {
         assert_eq!(front(&counted(counted(bytes(3)))), [4, 3, 0xAA, 0xAA]);
         assert_eq!(front(&counted(counted(bytes(200)))), [202, 0x81, 200, 0xAA]);
         assert_eq!(front(&counted(counted(bytes(300))))[3..], [0x82]);
-        assert_eq!(counted(bytes(70_000)).fill(&none), Err(Unfilled::TooLong(70_000)));
+        assert_eq!(counted(bytes(65_536)).fill(&none), Err(Unfilled::TooLong(65_536)));
+        assert_eq!(counted(bytes(70_000)).fill(&none), Err(Unfilled::Endless));
     }
 
     #[test]

@@ -166,6 +166,10 @@ impl<C: Icc> Icc for Marked<'_, C> {
         }
         self.card.transmit(command, response);
     }
+
+    fn delay(&mut self) -> Duration {
+        self.card.delay()
+    }
 }
 
 /// A card in a slot: what is told of it.

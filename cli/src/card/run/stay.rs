@@ -32,6 +32,11 @@ pub(crate) struct StayArguments {
 }
 
 impl StayArguments {
+    /// Whether it goes into the background.
+    pub(crate) const fn detaches(&self) -> bool {
+        self.detach
+    }
+
     /// How many seconds a card may be without a reader.
     pub(crate) const fn limit(&self) -> Option<u64> {
         self.timeout
