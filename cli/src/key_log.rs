@@ -11,6 +11,7 @@ use crypto::provider::{KeyLogging, Provider};
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, not_stdout};
 use crate::output::{lose, tell};
+use crate::package::spare_card_image;
 
 /// The option that writes a key log.
 #[derive(Clone, Debug, Default, Args)]
@@ -31,6 +32,7 @@ impl KeyLogArguments {
 /// `provider`, with a key log at `path` before it, if there is a path.
 pub(crate) fn before(path: Option<&Path>, provider: Arc<dyn Provider>) -> Result<Arc<dyn Provider>, Failure> {
     let Some(path) = path else { return Ok(provider) };
+    spare_card_image("the key log", path)?;
     let mut options = File::options();
     options.create(true).append(true);
     #[cfg(unix)]

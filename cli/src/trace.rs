@@ -16,6 +16,7 @@ use reader_bridge::trace::{DESCRIBE, Event, Tracer};
 use crate::failure::{AtPath, Failure};
 use crate::file::Readers;
 use crate::output::lose;
+use crate::package::spare_card_image;
 
 /// The option that records the exchange between host and card.
 #[derive(Clone, Debug, Args)]
@@ -186,6 +187,7 @@ impl Sink {
 }
 
 fn open(path: &Path) -> Result<File, Failure> {
+    spare_card_image("the trace", path)?;
     let mut options = File::options();
     options.create(true).write(true).truncate(true);
     // It contains CK and IK of every authentication.

@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     };
     let commands = script.lines().filter(|line| line.starts_with('>')).count();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
+        crate::package::spare_card_image("the script", path)?;
         // PINs are left out; the card's answers, CK and IK too, are not.
         replace(path, script.as_bytes(), Readers::Owner).at("write the script", path)?;
         context.output.json(&json!({ "converted": path, "from": of, "commands": commands }))?;

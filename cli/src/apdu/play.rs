@@ -201,6 +201,7 @@ impl Player<'_> {
         let sum = Sum::of(&self.suites);
         let lost = stopped.as_ref().filter(|stopped| matches!(stopped.error, RunError::Transport(..)));
         if let Some(path) = &self.arguments.reports.junit {
+            crate::package::spare_card_image("the report", path)?;
             let document = junit::document(&self.suites);
             replace(path, document.as_bytes(), Readers::Everybody).at("write the report to", path)?;
         }

@@ -43,15 +43,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 }
 
 fn record(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
-    if let Destination::File(path) = &arguments.out
-        && crate::package::is_card_image(path)
-    {
-        return Err(Failure::because(format!(
-            "{} is a card image, which the recording would replace; give --out another file, and the image with --card",
-            path.display()
-        ))
-        .with(Exit::Usage));
-    }
     let card = arguments.target.connect()?;
     let reader = arguments.target.reader_of_service();
     let name = arguments.target.name(reader.as_ref());

@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let recorded = card.into_parts().1.into_script();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
+        crate::package::spare_card_image("the script", path)?;
         // PINs are left out; the card's answers, CK and IK too, are not.
         replace(path, recorded.as_bytes(), Readers::Owner).at("write the script", path)?;
         context.output.json(&json!({ "recorded": path, "commands": commands }))?;

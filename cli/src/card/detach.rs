@@ -56,10 +56,12 @@ mod on_unix {
     use super::{Context, Failure, OsStr, Path, Word, log_of};
     use crate::failure::AtPath;
     use crate::file::Readers;
+    use crate::package::spare_card_image;
 
     /// Starts the process, and returns when all its cards are ready.
     pub(crate) fn start(chosen: Option<&Path>, name: &OsStr, context: &Context) -> Result<(), Failure> {
         let log = log_of(chosen, name, context)?;
+        spare_card_image("the log", &log)?;
         let mut options = File::options();
         options.create(true).append(true).read(true).mode(Readers::Owner.mode());
         let mut file = options.open(&log).at("write the log to", &log)?;
