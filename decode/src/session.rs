@@ -193,9 +193,16 @@ impl Decoder {
         }
     }
 
-    /// Octets at the end of a command that are not shown.
+    /// Octets at the end of a command that are not shown: a PIN, or what PUT KEY says behind the key's version.
     fn hidden(&self, command: &[u8]) -> usize {
-        capture::secret_part(command).filter(|_| !self.secrets).map_or(0, |secret| secret.len())
+        if self.secrets {
+            return 0;
+        }
+        let keys = match command {
+            [_, ins, _, _, _, _, keys @ ..] if Ins(*ins) == Ins::PUT_KEY => keys.len(),
+            _ => 0,
+        };
+        capture::secret_part(command).map_or(keys, |secret| secret.len())
     }
 
     fn event(&mut self, kind: Kind, topic: Topic, summary: String, fields: Vec<Field>) -> Decoded {
@@ -224,7 +231,8 @@ impl Decoder {
         let (summary, topic, answer) = if let Some(parsed) = parsed {
             self.command(&parsed, command, status, data, walk, &mut fields)
         } else {
-            fields.push(Field::malformed(command, Base::new(Source::Command, 0), malformed(command)));
+            let shown = command.get(..command.len() - self.hidden(command)).unwrap_or_default();
+            fields.push(Field::malformed(shown, Base::new(Source::Command, 0), malformed(command)));
             ("no command".to_owned(), Topic::Other, Answer::Data)
         };
         let mut outcome = Vec::new();

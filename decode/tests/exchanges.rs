@@ -63,6 +63,26 @@ fn a_response_belongs_to_its_command() {
     assert_eq!(shown(&repeated, "repeats"), "1");
 }
 
+/// Also where the command is none: another length than Lc says, a class that is reserved, a key cut off.
+#[test]
+fn secrets_stay_out_of_what_is_malformed() {
+    let pin = hex!("3837363534");
+    for command in [
+        &hex!("0020000108 3837363534FFFF")[..],
+        &hex!("0020000104 3837363534FFFFFF"),
+        &hex!("FF20000108 3837363534FFFFFF"),
+        &hex!("80D8008118 71 88 10 3837363534"),
+        &hex!("80D8008108 71 88 05 3837363534"),
+    ] {
+        let decoded = one(command, &hex!("6700"));
+        assert!(!decoded.command.windows(5).any(|some| some == pin), "{command:02X?}");
+        let text = format!("{} {}", Text::default().write(&decoded), decode::json::event(&decoded));
+        assert!(!text.to_uppercase().contains("3837363534"), "{text}");
+        let mut decoder = Decoder::new().with_secrets(true);
+        assert_eq!(decoder.exchange(command, &hex!("6700")).command, command);
+    }
+}
+
 #[test]
 fn pins_stay_out() {
     let verify = one(&hex!("0020000108 31323334FFFFFFFF"), &hex!("63C2"));
