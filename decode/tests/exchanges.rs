@@ -74,9 +74,9 @@ fn secrets_stay_out_of_what_is_malformed() {
         &hex!("80D8008118 71 88 10 3837363534"),
         &hex!("80D8008108 71 88 05 3837363534"),
     ] {
-        let decoded = one(command, &hex!("6700"));
-        assert!(!decoded.command.windows(5).any(|some| some == pin), "{command:02X?}");
-        let text = format!("{} {}", Text::default().write(&decoded), decode::json::event(&decoded));
+        let explained = one(command, &hex!("6700"));
+        assert!(!explained.command.windows(5).any(|some| some == pin), "{command:02X?}");
+        let text = format!("{} {}", Text::default().write(&explained), decode::json::event(&explained));
         assert!(!text.to_uppercase().contains("3837363534"), "{text}");
         let mut decoder = Decoder::new().with_secrets(true);
         assert_eq!(decoder.exchange(command, &hex!("6700")).command, command);

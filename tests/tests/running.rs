@@ -51,7 +51,13 @@ fn a_card_in_the_background_is_ready_at_once_and_gone_at_once() {
         let card = Card::new(folder.path(), &[]);
         let ready_file = folder.path().join("ready.json");
         // One that a killed process left is no sign of anything.
-        fs::write(&ready_file, "old").unwrap();
+        fs::write(&ready_file, r#"{"pid":1,"version":"0.1.0","cards":[]}"#).unwrap();
+        // What is no ready file stays.
+        let image = fs::read(card.image()).unwrap();
+        let over_the_card = ["card", "run", path(&card), "--listen", "0", "--ready-file", path(&card)];
+        let refused = run(&mut command(&folder.path().join("state"), over_the_card));
+        assert!(refused.code() == Some(2) && refused.stderr.contains("is there and no ready file"), "{refused:#?}");
+        assert!(fs::read(card.image()).unwrap() == image, "the image is replaced");
         let lpac = peer::named_by("LPAC", "lpac");
         let opensc_tool = peer::debian("opensc-tool", "opensc");
         for round in 0..20 {
