@@ -22,8 +22,8 @@ use crate::package::spare_card_image;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TraceArguments {
     /// Write every APDU to FILE, readable by its owner only: text, JSON lines if its name ends in .json, packets for
-    /// Wireshark if it ends in .pcapng or .pcap; `-` is stderr; gsmtap:HOST[:PORT] sends the packets there while they
-    /// happen
+    /// Wireshark if it ends in .pcapng or .pcap; `-` is stderr; gsmtap:HOST or gsmtap:HOST:PORT sends the packets
+    /// there while they happen
     #[arg(long, global = true, value_name = "FILE", value_parser = destination)]
     trace: Option<Destination>,
 }

@@ -18,7 +18,9 @@ mod story;
 use std::path::{Path, PathBuf};
 
 use apdu::Transport;
-use console::{Exit, Failure, Output};
+#[cfg(feature = "operator")]
+use console::Exit;
+use console::{Failure, Output};
 use database::seal::MasterKey;
 use test_pki::Pki;
 

@@ -26,7 +26,7 @@ use crate::trace::{Destination, Watcher, destination};
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Write the session to FILE, readable by its owner only: text, JSON lines if its name ends in .json, packets for Wireshark
-    /// if it ends in .pcapng or .pcap; `-` is stderr; gsmtap:HOST[:PORT] sends the packets there while they happen
+    /// if it ends in .pcapng or .pcap; `-` is stderr; gsmtap:HOST or gsmtap:HOST:PORT sends the packets there while they happen
     #[arg(short, long, value_name = "FILE", value_parser = destination)]
     out: Destination,
     #[command(flatten)]
