@@ -23,7 +23,7 @@ pub struct Personalisation {
     pub default_dp_address: Option<String>,
     /// Keys and certificates, preferred CI first. At most 16.
     pub certifications: Vec<Certification>,
-    /// The name it is selected by, [`AID`] unless the card is to look like one with another.
+    /// The name it is selected by, the standard one unless the card is to look like one with another.
     pub aid: Aid,
     /// Sequence number of its first notification.
     pub first_sequence_number: u64,
