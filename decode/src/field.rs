@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-/// What every field of one kind has in common: a row of the table of [names](crate::names).
+/// What every field of one kind has in common: a row of the table of [names](crate::names()).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
     /// For programs: `select.aid`. It does not change between releases.
