@@ -282,7 +282,7 @@ fn a_download_by_lpac_has_nothing_strange() {
         download.args(["profile", "download", "-s", smdp.address(), "-m", &matching]);
         download.env("LPAC_APDU", "pcsc").env("LPAC_HTTP", "curl").env("LPAC_APDU_PCSC_DRV_IFID", "0");
         let told = run(download.env("LPAC_APDU_DEBUG", "1")).success().stderr;
-        inserted.quit();
+        inserted.stop();
         // What lpac says of its commands is what the card saw.
         let (told, seen) =
             (capture::read(told.as_bytes()).unwrap(), capture::read(&fs::read(&trace).unwrap()).unwrap());

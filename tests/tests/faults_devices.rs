@@ -143,8 +143,10 @@ impl Stage {
     fn lifetime(&self, trouble: Trouble, limit: u64) -> Option<u64> {
         let most = if trouble == Trouble::AnyCommand { TEARS } else { KILLS };
         let meant = self.trouble == trouble || (self.trouble, trouble) == (Trouble::Anything, Trouble::AnyMoment);
-        let more = meant && self.kills.load(Ordering::SeqCst) < most;
-        (more && self.on.load(Ordering::SeqCst)).then(|| self.dice.below(limit))
+        let kills = self.kills.load(Ordering::SeqCst);
+        // The first comes early: a quick flow must not be over before it.
+        let limit = if kills == 0 { limit.div_ceil(10) } else { limit };
+        (meant && kills < most && self.on.load(Ordering::SeqCst)).then(|| self.dice.below(limit))
     }
 
     /// Notes that something was taken away that was given a [`Self::lifetime`].
