@@ -37,6 +37,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("lpa", &["apdu", "calendar", "crypto", "es10", "identities", "rsp", "test-pki", "saip", "tls"]),
     ("pairing", &["calendar", "crypto", "identities", "rsp", "tls", "x509"]),
     ("usim", &["apdu", "identities", "sms"]),
+    ("modem", &["apdu", "sms"]),
     ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt", "usim"]),
     ("database", &["identities"]),
     ("https", &[]),
@@ -164,6 +165,7 @@ const SANS_IO: &[&str] = &[
     "card-os",
     "applets",
     "terminal/es10",
+    "terminal/modem",
     "terminal/usim",
 ];
 

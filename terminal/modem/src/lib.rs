@@ -1,0 +1,27 @@
+//! An AT modem whose SIM is a card behind a [`Transport`](apdu::Transport).
+//!
+//! | module | what | specification |
+//! |---|---|---|
+//! | `line` | octets to command lines: terminator, echo, editing, what is noise | V.250 §5.2 |
+//! | `call` | a command line to commands: basic, S-parameters, extended, their arguments | V.250 §5.3, §5.4 |
+//! | [`result_code`] | how commands end, and why | V.250 §5.7, TS 27.007 §9 |
+//! | `commands` | what each command does | TS 27.007 |
+//! | `card` | the card's power, sessions, files and PINs | TS 102 221 |
+//! | [`quirks`] | what modems in the field do otherwise, each with its source | – |
+//!
+//! A [`Modem`] has the card, and each program that is connected has a [`Port`] with its settings. Octets come in and go out, the
+//! time is an argument.
+
+mod call;
+mod card;
+mod commands;
+mod line;
+mod modem;
+mod port;
+pub mod quirks;
+mod reply;
+pub mod result_code;
+
+pub use modem::{Identity, Modem};
+pub use port::Port;
+pub use quirks::Quirks;

@@ -1,0 +1,112 @@
+//! What a program that is connected has of its own: its settings, and the line it writes.
+
+use crate::line::{Characters, LineReader};
+
+/// One program's connection to a modem.
+///
+/// Settings are those of TS 27.007 and V.250 after power on; a restart of the modem (`AT+CFUN=1,1`) brings them back.
+#[derive(Clone, Debug, Default)]
+pub struct Port {
+    pub(crate) settings: Settings,
+    pub(crate) line: LineReader,
+    pub(crate) last: String,
+    /// The start of the modem that the settings are of.
+    pub(crate) start: u64,
+}
+
+impl Port {
+    /// A connection that has just begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// How many S-parameters are kept.
+pub(crate) const PARAMETERS: usize = 13;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// E1.
+    pub(crate) echo: bool,
+    /// V1.
+    pub(crate) verbose: bool,
+    /// Q1.
+    pub(crate) quiet: bool,
+    /// `+CMEE`.
+    pub(crate) errors: Errors,
+    /// S0 to S12. V.250 §6.
+    pub(crate) parameters: [u8; PARAMETERS],
+    /// `+CSCS`.
+    pub(crate) characters: CharacterSet,
+}
+
+/// How the reason of an error is told. TS 27.007 §9.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Errors {
+    Hidden,
+    Number,
+    Words,
+}
+
+/// How texts are written. TS 27.007 §5.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CharacterSet {
+    Ira,
+    Gsm,
+    Ucs2,
+}
+
+impl CharacterSet {
+    pub(crate) const ALL: [Self; 3] = [Self::Ira, Self::Gsm, Self::Ucs2];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ira => "IRA",
+            Self::Gsm => "GSM",
+            Self::Ucs2 => "UCS2",
+        }
+    }
+
+    /// A text as the program reads it.
+    pub(crate) fn write(self, text: &str) -> String {
+        match self {
+            Self::Ira | Self::Gsm => {
+                text.chars().filter(|character| *character != '"' && !character.is_control()).collect()
+            }
+            Self::Ucs2 => hex::encode_upper(sms::coding::encode_ucs2(text)),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut parameters = [0; PARAMETERS];
+        // S3, S4, S5: terminator, line feed, editing; S7: seconds a call may take to be set up.
+        for (number, value) in [(3, b'\r'), (4, b'\n'), (5, 8), (6, 2), (7, 50), (8, 2), (10, 2)] {
+            if let Some(parameter) = parameters.get_mut(number) {
+                *parameter = value;
+            }
+        }
+        Self {
+            echo: true,
+            verbose: true,
+            quiet: false,
+            errors: Errors::Hidden,
+            parameters,
+            characters: CharacterSet::Ira,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn line(&self) -> Characters {
+        let [_, _, _, terminator, _, editing, ..] = self.parameters;
+        Characters { terminator, editing }
+    }
+
+    /// The two characters around information and result codes: S3 and S4.
+    pub(crate) fn ends(&self) -> [u8; 2] {
+        let [_, _, _, terminator, line_feed, ..] = self.parameters;
+        [terminator, line_feed]
+    }
+}
