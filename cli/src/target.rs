@@ -10,7 +10,7 @@ use clap::Args;
 use console::Exit;
 use reader_bridge::pcsc_reader::{Options, Sharing};
 use reader_bridge::script::{Hiding, Variables};
-use reader_bridge::socket::{Address, SocketCard};
+use reader_bridge::socket::{Address, Lookout, SocketCard};
 use reader_bridge::trace::Tracer;
 use reader_bridge::{HeldBack, PcscReader};
 
@@ -61,7 +61,30 @@ impl TargetArguments {
         })
     }
 
+    /// Connects to the card, for exclusive use; of one behind a socket, with a lookout whether it is still there.
+    pub(crate) fn connect_watched(&self) -> Result<(Box<dyn Transport>, Option<Lookout>), Failure> {
+        let Some(address) = self.reader().and_then(Address::of_reader).transpose()? else {
+            return Ok((self.connect()?, None));
+        };
+        self.check()?;
+        let card = SocketCard::connect(&address)?;
+        let lookout = card.lookout()?;
+        Ok((self.trace.watch(Box::new(card))?, Some(lookout)))
+    }
+
     fn untraced(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
+        self.check()?;
+        self.seed.warn();
+        let target = match (&self.card, &self.reader) {
+            (Some(image), _) => Target::Image(image),
+            (None, Some(name)) => Target::Reader(name),
+            (None, None) => Target::First,
+        };
+        target.connect_as(sharing, &self.seed, self.keylog.as_deref())
+    }
+
+    /// Whether options are given that fit the card.
+    fn check(&self) -> Result<(), Failure> {
         if self.seed.is_given() && self.card.is_none() {
             return Err(Failure::because(
                 "--seed is for a card that runs inside this process: name its image with --card; one in the virtual reader is \
@@ -69,20 +92,14 @@ impl TargetArguments {
             )
             .with(Exit::Usage));
         }
-        self.seed.warn();
-        let target = match (&self.card, &self.reader) {
-            (Some(image), _) => Target::Image(image),
-            (None, Some(name)) => Target::Reader(name),
-            (None, None) => Target::First,
-        };
-        if !matches!(target, Target::Image(_)) && self.keylog.is_some() {
+        if self.card.is_none() && self.keylog.is_some() {
             return Err(Failure::because(
                 "--keylog writes down the keys of a card in an image (--card), or of one that `vuicc card run --keylog` \
                  runs: a card in a reader keeps them to itself",
             )
             .with(Exit::Usage));
         }
-        target.connect_as(sharing, &self.seed, self.keylog.as_deref())
+        Ok(())
     }
 
     /// The reader or the socket, if one was chosen.

@@ -39,6 +39,13 @@ pub(crate) enum Destination {
     Gsmtap(String),
 }
 
+impl Destination {
+    /// The file, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        if let Self::File(path) = self { Some(path) } else { None }
+    }
+}
+
 /// What a trace to UDP begins with.
 const GSMTAP: &str = "gsmtap:";
 

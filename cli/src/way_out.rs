@@ -105,10 +105,29 @@ fn of_open(error: &OpenError) -> Option<&'static str> {
 }
 
 fn of_image(error: &ImageError) -> Option<&'static str> {
-    matches!(error, ImageError::InUse { .. }).then_some(
-        ". If it is `vuicc card run`, the card is in a reader: name that instead of the image (--reader, `vuicc reader list`)",
-    )
+    let ImageError::InUse { holder, .. } = error else { return None };
+    HOLDERS.iter().find(|(command, _)| holder.contains(command)).map(|(_, way_out)| *way_out)
 }
+
+/// What to do about a process that has a card image: a part of how it is told, and the way out.
+const HOLDERS: &[(&str, &str)] = &[
+    (
+        " card run",
+        ". That has the card in a reader or at a socket: name it by that (--reader, `vuicc reader list`), or take it out with \
+         `vuicc card eject`",
+    ),
+    (
+        " apdu proxy",
+        ". That stands between the card and its users: use the card in the virtual reader or at the socket (--reader), or end \
+         the recording with `vuicc card eject`",
+    ),
+    // Other commands are done with it soon.
+    ("(vuicc ", ""),
+    (
+        "",
+        ". If it is `vuicc card run`, the card is in a reader: name that instead of the image (--reader, `vuicc reader list`)",
+    ),
+];
 
 fn of_script(error: &RunError) -> Option<&'static str> {
     match error {

@@ -41,6 +41,8 @@ impl<T: Transport, L: FnMut(&TransportError)> Proxy<T, L> {
         }
         match reset(&mut self.card) {
             Ok(atr) => self.atr = atr,
+            // It may answer the next one.
+            Err(TransportError::Mute | TransportError::ShortResponse(_)) => self.atr.clear(),
             Err(why) => {
                 self.atr.clear();
                 self.lose(&why);
@@ -112,19 +114,25 @@ mod tests {
         assert_eq!(card.resets(), [Reset::Cold, Reset::Warm]);
     }
 
-    /// A card that goes away after one command.
+    /// A card to which these things happen, the last one first.
     #[derive(Debug)]
     struct Leaving(Vec<TransportError>);
 
+    impl Leaving {
+        fn answer(&mut self, answer: [u8; 2]) -> Result<Vec<u8>, TransportError> {
+            self.0.pop().map_or(Ok(answer.into()), Err)
+        }
+    }
+
     impl Transport for Leaving {
         fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
-            Ok(vec![0x3B, 0])
+            self.answer([0x3B, 0])
         }
         fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
-            Ok(vec![0x3B, 0])
+            self.answer([0x3B, 0])
         }
         fn transmit(&mut self, _: &[u8]) -> Result<Vec<u8>, TransportError> {
-            self.0.pop().map_or(Ok(vec![0x90, 0]), Err)
+            self.answer([0x90, 0])
         }
         fn atr(&self) -> &[u8] {
             &[0x3B, 0]
@@ -143,5 +151,13 @@ mod tests {
         assert_eq!(host.reset(), Ok(Vec::new()));
         drop(host);
         assert_eq!(lost, [TransportError::CardRemoved]);
+    }
+
+    #[test]
+    fn a_card_that_misses_a_reset_stays() {
+        let card = Leaving(vec![TransportError::ShortResponse(1), TransportError::Mute]);
+        let mut proxy = Proxy::new(card, |_: &TransportError| panic!("it is there"));
+        assert_eq!((proxy.power_on(), proxy.warm_reset()), (Vec::new(), Vec::new()));
+        assert_eq!(proxy.power_on(), [0x3B, 0]);
     }
 }

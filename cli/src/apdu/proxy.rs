@@ -10,7 +10,7 @@ use clap::Args;
 use console::Exit;
 use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card};
 use reader_bridge::proxy::Proxy;
-use reader_bridge::socket::Address;
+use reader_bridge::socket::{Address, Lookout};
 use reader_bridge::trace::Event;
 use serde_json::json;
 use tokio::sync::watch;
@@ -39,11 +39,12 @@ pub(crate) struct Arguments {
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    arguments.place.stay.run("proxy".as_ref(), context, |parent| record(arguments, context, parent))
+    let name = arguments.out.path().and_then(Path::file_name).unwrap_or("proxy".as_ref());
+    arguments.place.stay.run(name, context, |parent| record(arguments, context, parent))
 }
 
 fn record(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
-    let card = arguments.target.connect()?;
+    let (card, lookout) = arguments.target.connect_watched()?;
     let reader = arguments.target.reader_of_service();
     let name = arguments.target.name(reader.as_ref());
     let taken = arguments.place.take()?;
@@ -51,15 +52,16 @@ fn record(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>)
     let (commands, watcher) = counted(&arguments.out)?;
     let (gone, notice) = watch::channel(None);
     let proxy = Proxy::new(card, |why: &TransportError| {
-        gone.send_replace(Some(why.to_string()));
+        gone.send_replace(Some(cause(why)));
     });
     let ended = async {
         let why = tokio::select! {
             why = told(notice) => why,
             why = missed(reader) => why,
+            why = closed(lookout) => why,
         };
         Err(Failure::because(format!(
-            "{name} is gone, and the card that stood for it was taken out of its reader too: {why}; until then {}",
+            "{name} is gone: {why}. The card that stood for it is gone too; {}",
             so_far(&commands, &arguments.out)
         ))
         .with(Exit::Card))
@@ -102,6 +104,12 @@ fn so_far(commands: &AtomicU64, out: &Destination) -> String {
     format!("{count} {commands} recorded: {out}")
 }
 
+/// What has happened to the card, without what to do about it: the recording is over.
+fn cause(why: &TransportError) -> String {
+    let told = why.to_string();
+    told.split_once("; ").map_or(told.as_str(), |(cause, _)| cause).to_owned()
+}
+
 /// Why the card does not answer any more.
 async fn told(mut lost: watch::Receiver<Option<String>>) -> String {
     match lost.wait_for(Option::is_some).await {
@@ -122,11 +130,20 @@ async fn missed(reader: Option<Reader>) -> String {
         match readers.iter().find(|now| now.name == reader.name) {
             None => return "its reader was unplugged".into(),
             Some(now) if now.card.is_none() || now.events != reader.events => {
-                return TransportError::CardRemoved.to_string();
+                return cause(&TransportError::CardRemoved);
             }
             Some(_) => {}
         }
     }
+}
+
+/// Looks every now and then whether the other end of a socket is there.
+async fn closed(lookout: Option<Lookout>) -> String {
+    let Some(lookout) = lookout else { return std::future::pending().await };
+    while !lookout.is_gone() {
+        tokio::time::sleep(LOOK).await;
+    }
+    cause(&TransportError::CardRemoved)
 }
 
 impl TargetArguments {

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 
 use super::replay::Arguments;
 use crate::card::detach::Parent;
-use crate::failure::Failure;
+use crate::failure::{AtPath, Failure};
+use crate::file::is_stdout;
 use crate::output::{Output, beside};
 use crate::{Context, hexadecimal};
 
@@ -57,7 +58,9 @@ pub(super) fn run(
         }
         std::future::pending().await
     };
-    let outcome = taken.serve(card, path, tracer, context, parent, ended);
+    // `card eject` finds it by its file, from any folder.
+    let name = if is_stdout(path) { path.to_owned() } else { std::path::absolute(path).at("look into", path)? };
+    let outcome = taken.serve(card, &name, tracer, context, parent, ended);
     let log = log.lock().unwrap_or_else(PoisonError::into_inner);
     beside(context.output.json(&log.object(&recording)));
     beside(context.output.block(log.summary(&recording).trim_end()));

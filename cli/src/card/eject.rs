@@ -9,16 +9,17 @@ use console::Exit;
 use reader_bridge::pcsc_reader::{Reader, list_readers};
 use serde_json::json;
 
-use super::ready::{Record, began, folder, records};
+use super::ready::{ReadyCard, Record, began, folder, records};
 use crate::Context;
 use crate::failure::{AtPath, Failure};
 use crate::file::image;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The images of cards that run [default: the only one]
-    #[arg(value_name = "PATH", value_parser = image, conflicts_with = "all")]
-    images: Vec<PathBuf>,
+    /// Cards that run: their images, the recordings that are played, or the readers that proxies stand for [default: the only
+    /// one]
+    #[arg(value_name = "CARD", value_parser = image, conflicts_with = "all")]
+    cards: Vec<PathBuf>,
     /// All cards that were started with this state directory
     #[arg(long)]
     all: bool,
@@ -31,17 +32,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let mut running = running(&folder(&context.state)?);
     let chosen = if arguments.all {
         running
-    } else if arguments.images.is_empty() {
+    } else if arguments.cards.is_empty() {
         vec![only(running)?]
     } else {
         let mut chosen = Vec::new();
-        for image in &arguments.images {
-            let image = std::path::absolute(image).at("look into", image)?;
-            let is_of = |record: &Record| record.ready.cards.iter().any(|card| is_same(&card.image, &image));
+        for named in &arguments.cards {
+            let image = std::path::absolute(named).at("look into", named)?;
+            let is_it = |card: &ReadyCard| card.image == *named || is_same(&card.image, &image);
+            let is_of = |record: &Record| record.ready.cards.iter().any(is_it);
             if let Some(position) = running.iter().position(|(_, record)| is_of(record)) {
                 chosen.push(running.swap_remove(position));
             } else if !chosen.iter().any(|(_, record)| is_of(record)) {
-                return Err(not_running(&image));
+                return Err(not_running(named, &image));
             }
         }
         chosen
@@ -122,14 +124,14 @@ fn only(mut running: Vec<(PathBuf, Record)>) -> Result<(PathBuf, Record), Failur
     }
 }
 
-fn not_running(image: &Path) -> Failure {
-    let path = image.display();
+fn not_running(named: &Path, image: &Path) -> Failure {
+    let path = named.display();
     let text = match holder::process(image) {
         Some(pid) => format!(
             "{path} is in use by process {pid}, of which there is no record in this state directory; if that is \
              `vuicc card run`, name its own with --state, or end it there"
         ),
-        None if !image.exists() => format!("there is no card image {path}; name one that is running"),
+        None if !image.exists() => format!("no card of this name is running, and there is no card image {path}"),
         None => format!("{path} is not running; `vuicc card run` puts it into a reader"),
     };
     Failure::because(text).with(Exit::Card)

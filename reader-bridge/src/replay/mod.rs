@@ -74,7 +74,8 @@ pub struct RecordedCard<L> {
     listener: L,
     /// The first recorded command that has not been reached.
     next: usize,
-    resets: usize,
+    cold: usize,
+    warm: usize,
     channels: BTreeMap<u8, Channel>,
 }
 
@@ -91,14 +92,15 @@ struct Channel {
 impl<L: FnMut(Heard)> RecordedCard<L> {
     /// The card of a recording; `listener` hears every command but GET RESPONSE.
     pub fn new(recording: Arc<Recording>, options: Options, listener: L) -> Self {
-        Self { recording, options, listener, next: 0, resets: 0, channels: BTreeMap::new() }
+        Self { recording, options, listener, next: 0, cold: 0, warm: 0, channels: BTreeMap::new() }
     }
 
-    fn answer_to_reset(&self, recorded: &[Vec<u8>]) -> Vec<u8> {
+    /// To reset number `count` of those that were `recorded`.
+    fn answer_to_reset(&self, recorded: &[Vec<u8>], count: usize) -> Vec<u8> {
         if let Some(atr) = &self.options.atr {
             return atr.clone();
         }
-        let at = self.resets.saturating_sub(1).min(recorded.len().saturating_sub(1));
+        let at = count.saturating_sub(1).min(recorded.len().saturating_sub(1));
         let known = |list: &[Vec<u8>]| list.iter().find(|atr| !atr.is_empty()).cloned();
         let here = recorded.get(at).filter(|atr| !atr.is_empty()).cloned();
         here.or_else(|| known(recorded)).or_else(|| known(&self.recording.cold)).unwrap_or_else(|| PLAIN_ATR.to_vec())
@@ -183,15 +185,17 @@ impl<L: FnMut(Heard)> RecordedCard<L> {
         if found != Found::Again {
             self.next = at + 1;
         }
-        let mut response = asked.response.clone();
+        let (mut response, mut fetched) = (asked.response.clone(), asked.fetched.clone());
         if asked.is_done() && key.ins == Ins::MANAGE_CHANNEL {
-            self.manage_channel(key, asked, &mut response);
+            // The number is in the response, or is fetched.
+            let answer = if response.len() > 2 { Some(&mut response) } else { fetched.as_mut() };
+            self.manage_channel(key, asked, answer.and_then(|answer| answer.first_mut()));
         }
         let channel = self.channels.entry(number).or_default();
         if asked.is_done() && key.ins == Ins::SELECT {
             channel.selected.select(key);
         }
-        channel.waiting.clone_from(&asked.fetched);
+        channel.waiting = fetched;
         // What the host asks for is what it takes.
         let data = response.len().saturating_sub(2);
         if how == Alike::OtherLe && (1..data).contains(&key.ne) {
@@ -208,18 +212,15 @@ impl<L: FnMut(Heard)> RecordedCard<L> {
     }
 
     /// A channel is opened or closed; a number that the host uses already is not given again.
-    fn manage_channel(&mut self, key: &Key, asked: &Asked, response: &mut [u8]) {
+    fn manage_channel(&mut self, key: &Key, asked: &Asked, told: Option<&mut u8>) {
         if key.p1 != 0 {
             self.channels.remove(&key.p2);
             return;
         }
-        let recorded = if asked.key.p2 == 0 { response.first().copied() } else { Some(asked.key.p2) };
-        let Some(mut number) = recorded else { return };
-        if asked.key.p2 == 0 && self.channels.contains_key(&number) {
+        let Some(mut number) = asked.opened() else { return };
+        if let Some(told) = told.filter(|_| asked.key.p2 == 0 && self.channels.contains_key(&number)) {
             number = (1..=19).find(|free| !self.channels.contains_key(free)).unwrap_or(number);
-            if let [told, _, _] = response {
-                *told = number;
-            }
+            *told = number;
         }
         self.channels.insert(number, Channel::default());
     }
@@ -257,13 +258,14 @@ fn fetch(channel: &mut Channel, mut waiting: Vec<u8>, ne: usize) -> Vec<u8> {
 impl<L: FnMut(Heard)> Icc for RecordedCard<L> {
     fn power_on(&mut self) -> Vec<u8> {
         self.channels.clear();
-        self.resets += 1;
-        self.answer_to_reset(&self.recording.cold)
+        self.cold += 1;
+        self.answer_to_reset(&self.recording.cold, self.cold)
     }
 
     fn warm_reset(&mut self) -> Vec<u8> {
         self.channels.clear();
-        self.answer_to_reset(&self.recording.warm)
+        self.warm += 1;
+        self.answer_to_reset(&self.recording.warm, self.warm)
     }
 
     fn power_off(&mut self) {
@@ -271,7 +273,7 @@ impl<L: FnMut(Heard)> Icc for RecordedCard<L> {
     }
 
     fn atr(&self) -> Vec<u8> {
-        self.answer_to_reset(&self.recording.cold)
+        self.answer_to_reset(&self.recording.cold, self.cold)
     }
 
     fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
@@ -390,6 +392,28 @@ mod tests {
         );
         let last: Vec<_> = heard.iter().rev().take(2).map(|(found, _)| *found).collect();
         assert_eq!(last, [Found::Nowhere, Found::Again]);
+    }
+
+    /// The number of a channel that GET RESPONSE brings, and warm resets of their own.
+    #[test]
+    fn a_channel_is_opened_whose_number_is_fetched() {
+        let mut events = vec![Event::new(What::Reset { atr: vec![0x3B, 0x00], warm: false })];
+        events.extend([[0x3B, 0x01], [0x3B, 0x02]].map(|atr| Event::new(What::Reset { atr: atr.into(), warm: true })));
+        let exchanges = [("0070000001", "6101"), ("00C0000001", "029000"), ("02A4040002A000", "9000")];
+        events.extend(exchanges.map(|(command, response)| Event::exchange(octets(command), octets(response))));
+        let recording = Arc::new(Recording::of(&events));
+        let mut card = RecordedCard::new(recording, Options::default(), |_: Heard| {});
+        assert_eq!(card.power_on(), [0x3B, 0x00]);
+        assert_eq!((card.warm_reset(), card.warm_reset()), (vec![0x3B, 0x01], vec![0x3B, 0x02]));
+        let mut answered = |command: &str| {
+            let mut response = Vec::new();
+            card.transmit(&octets(command), &mut response);
+            hex::encode_upper(response)
+        };
+        for number in ["029000", "019000"] {
+            assert_eq!((answered("0070000001"), answered("00C0000001")), ("6101".to_owned(), number.to_owned()));
+        }
+        assert_eq!((answered("02A4040002A000"), answered("01A4040002A000")), ("9000".to_owned(), "9000".to_owned()));
     }
 
     #[test]

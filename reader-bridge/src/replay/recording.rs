@@ -134,6 +134,32 @@ impl Asked {
     pub(super) fn is_done(&self) -> bool {
         matches!(self.response.last_chunk(), Some([0x90 | 0x91 | 0x61 | 0x9F | 0x62 | 0x63, _]))
     }
+
+    /// Takes what GET RESPONSE brought; whether more is to follow.
+    fn fetch(&mut self, response: &[u8]) -> bool {
+        if matches!(response, [.., 0x6C, _]) {
+            return true;
+        }
+        let mut fetched = self.fetched.take().unwrap_or_default();
+        // The status word of the part before says only that there is more.
+        fetched.truncate(fetched.len().saturating_sub(2));
+        fetched.extend(response);
+        self.fetched = Some(fetched);
+        announces(response)
+    }
+
+    /// Of a MANAGE CHANNEL that opens one: its number, in the command, in the response or fetched. TS 102 221 §11.1.17
+    pub(super) fn opened(&self) -> Option<u8> {
+        if self.key.p1 != 0 {
+            return None;
+        }
+        let told = || match (self.response.as_slice(), self.fetched.as_deref()) {
+            ([number, _, _], _) | (_, Some([number, _, _])) => Some(*number),
+            _ => None,
+        };
+        let number = if self.key.p2 == 0 { told() } else { Some(self.key.p2) };
+        number.filter(|number| (1..=19).contains(number))
+    }
 }
 
 /// A recorded session, put together.
@@ -194,7 +220,13 @@ impl Recording {
     fn take(&mut self, channels: &mut BTreeMap<u8, Open>, command: &[u8], response: &[u8], line: Option<usize>) {
         let Some((channel, key)) = Key::of(command) else { return };
         let open = channels.entry(channel).or_default();
-        if key.ins == Ins::GET_RESPONSE && self.fetch(open, response) {
+        if key.ins == Ins::GET_RESPONSE
+            && let Some(asked) = open.announcing.and_then(|at| self.asked.get_mut(at))
+        {
+            open.announcing = open.announcing.filter(|_| asked.fetch(response));
+            if let Some(number) = asked.opened().filter(|_| asked.key.ins == Ins::MANAGE_CHANNEL) {
+                channels.remove(&number);
+            }
             return;
         }
         open.announcing = None;
@@ -222,7 +254,7 @@ impl Recording {
             }
             if asked.key.ins == Ins::MANAGE_CHANNEL {
                 // It is another one from now on, or none.
-                let number = if asked.key.p2 == 0 { response.first().copied() } else { Some(asked.key.p2) };
+                let number = if asked.key.p1 == 0 { asked.opened() } else { Some(asked.key.p2) };
                 number.map(|number| channels.remove(&number));
             }
         }
@@ -230,23 +262,6 @@ impl Recording {
             channels.entry(channel).or_default().announcing = Some(self.asked.len());
         }
         self.asked.push(asked);
-    }
-
-    /// Takes what GET RESPONSE brought to what announced it; `false` if nothing did.
-    fn fetch(&mut self, open: &mut Open, response: &[u8]) -> bool {
-        let Some(asked) = open.announcing.and_then(|at| self.asked.get_mut(at)) else { return false };
-        if matches!(response, [.., 0x6C, _]) {
-            return true;
-        }
-        let mut fetched = asked.fetched.take().unwrap_or_default();
-        // The status word of the part before says only that there is more.
-        fetched.truncate(fetched.len().saturating_sub(2));
-        fetched.extend(response);
-        asked.fetched = Some(fetched);
-        if !announces(response) {
-            open.announcing = None;
-        }
-        true
     }
 }
 

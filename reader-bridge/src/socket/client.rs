@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use apdu::{Transport, TransportError};
@@ -25,12 +27,45 @@ pub struct SocketCard {
 
 trait Stream: Read + Write + Send {
     fn set_limit(&self, limit: Duration) -> io::Result<()>;
+
+    #[cfg(unix)]
+    fn watched(&self) -> io::Result<OwnedFd>;
+}
+
+/// Looks whether the card behind a [`SocketCard`] is still there, without asking it anything.
+#[derive(Debug)]
+pub struct Lookout {
+    #[cfg(unix)]
+    socket: OwnedFd,
+}
+
+impl Lookout {
+    /// Whether the other end has closed the connection, or broken it.
+    #[cfg(unix)]
+    pub fn is_gone(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        match recv(&self.socket, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((_, read)) => read == 0,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
+    }
+
+    /// Whether the other end has closed the connection: this system does not tell.
+    #[cfg(not(unix))]
+    pub const fn is_gone(&self) -> bool {
+        false
+    }
 }
 
 impl Stream for TcpStream {
     fn set_limit(&self, limit: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(limit))?;
         self.set_write_timeout(Some(limit))
+    }
+
+    #[cfg(unix)]
+    fn watched(&self) -> io::Result<OwnedFd> {
+        self.try_clone().map(OwnedFd::from)
     }
 }
 
@@ -39,6 +74,11 @@ impl Stream for std::os::unix::net::UnixStream {
     fn set_limit(&self, limit: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(limit))?;
         self.set_write_timeout(Some(limit))
+    }
+
+    #[cfg(unix)]
+    fn watched(&self) -> io::Result<OwnedFd> {
+        self.try_clone().map(OwnedFd::from)
     }
 }
 
@@ -58,6 +98,14 @@ impl SocketCard {
         })?;
         card.stream.set_limit(ANSWER).map_err(absent)?;
         Ok(card)
+    }
+
+    /// Somebody who looks whether the card is still there while this is used.
+    pub fn lookout(&self) -> io::Result<Lookout> {
+        Ok(Lookout {
+            #[cfg(unix)]
+            socket: self.stream.watched()?,
+        })
     }
 
     fn power(&mut self, controls: &[u8]) -> Result<Vec<u8>, TransportError> {

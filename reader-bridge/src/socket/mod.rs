@@ -20,7 +20,7 @@ mod client;
 mod server;
 
 pub use address::{Address, NotAnAddress};
-pub use client::SocketCard;
+pub use client::{Lookout, SocketCard};
 pub use server::{Client, Listener, serve};
 
 #[cfg(doc)]

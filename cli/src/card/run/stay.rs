@@ -23,7 +23,8 @@ pub(crate) struct StayArguments {
     /// This is the process in the background
     #[arg(long, hide = true, conflicts_with = "detach")]
     detached: bool,
-    /// Append what the process in the background prints to FILE [default: run/NAME.log in the state directory]
+    /// Append what the process in the background prints to FILE [default: run/NAME.log in the state directory,
+    /// after the image or the recording]
     #[arg(long, value_name = "FILE", value_parser = not_stdout)]
     log_file: Option<PathBuf>,
     /// Give up when a card has been without a reader for so long [default: never; with --detach 30]
