@@ -42,7 +42,7 @@ pub fn event(decoded: &Decoded) -> Json {
 }
 
 /// A field as an object.
-fn field(field: &Field) -> Json {
+pub fn field(field: &Field) -> Json {
     let mut object = Map::new();
     let mut put = |name: &str, value: Json| object.insert(name.to_owned(), value);
     put("name", field.name.name.into());

@@ -26,6 +26,7 @@ mod atr;
 mod certificate;
 mod channel;
 mod command;
+mod compare;
 mod field;
 mod file;
 pub mod json;
@@ -41,6 +42,7 @@ mod text;
 mod toolkit;
 
 pub use answer::{status_meaning, status_words_in_context};
+pub use compare::{Differing, VARYING, Varies, compare};
 pub use field::{Field, Kind as ValueKind, Name, Place, Source, Value, hex};
 pub use line::{describe_command, describe_response, instruction, pretty_tlv};
 pub use names::all as names;

@@ -116,23 +116,20 @@ mod tests {
 
     /// A card to which these things happen, the last one first.
     #[derive(Debug)]
-    struct Leaving(Vec<TransportError>);
-
-    impl Leaving {
-        fn answer(&mut self, answer: [u8; 2]) -> Result<Vec<u8>, TransportError> {
-            self.0.pop().map_or(Ok(answer.into()), Err)
-        }
+    struct Leaving {
+        commands: Vec<TransportError>,
+        resets: Vec<TransportError>,
     }
 
     impl Transport for Leaving {
         fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
-            self.answer([0x3B, 0])
+            self.resets.pop().map_or(Ok(vec![0x3B, 0]), Err)
         }
         fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
-            self.answer([0x3B, 0])
+            self.resets.pop().map_or(Ok(vec![0x3B, 0]), Err)
         }
         fn transmit(&mut self, _: &[u8]) -> Result<Vec<u8>, TransportError> {
-            self.answer([0x90, 0])
+            self.commands.pop().map_or(Ok(vec![0x90, 0]), Err)
         }
         fn atr(&self) -> &[u8] {
             &[0x3B, 0]
@@ -142,7 +139,8 @@ mod tests {
     #[test]
     fn a_card_that_is_mute_stays_and_one_that_is_gone_is_told_once() {
         let mut lost = Vec::new();
-        let card = Leaving(vec![TransportError::CardRemoved, TransportError::CommandTooLong(9), TransportError::Mute]);
+        let commands = vec![TransportError::CardRemoved, TransportError::CommandTooLong(9), TransportError::Mute];
+        let card = Leaving { commands, resets: Vec::new() };
         let mut host = InProcess::connect(Proxy::new(card, |why: &TransportError| lost.push(why.clone())));
         assert_eq!(host.transmit(&[0; 5]), Err(TransportError::Mute));
         assert_eq!(host.transmit(&[0; 5]), Ok(vec![0x67, 0]));
@@ -155,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_card_that_misses_a_reset_stays() {
-        let card = Leaving(vec![TransportError::ShortResponse(1), TransportError::Mute]);
+        let resets = vec![TransportError::ShortResponse(1), TransportError::Mute];
+        let card = Leaving { commands: Vec::new(), resets };
         let mut proxy = Proxy::new(card, |_: &TransportError| panic!("it is there"));
         assert_eq!((proxy.power_on(), proxy.warm_reset()), (Vec::new(), Vec::new()));
         assert_eq!(proxy.power_on(), [0x3B, 0]);

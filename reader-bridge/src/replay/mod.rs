@@ -1,4 +1,5 @@
-//! Recorded sessions, played again: the card's side to a host.
+//! Recorded sessions, played again: the card's side to a host, the host's side to a card ([`RecordedHost`]), and two of them
+//! [side by side](side_by_side()).
 //!
 //! A [`RecordedCard`] answers each command as the recording does. Commands are found in the order they were recorded. A host need
 //! not send the same bytes: the channel may be another, blocks of STORE DATA may be cut otherwise, GET RESPONSE may fetch in other
@@ -6,17 +7,26 @@
 //! command that only reads is answered again and again, as at that point of the session. One that was never recorded gets a
 //! status word of its own.
 
+mod host;
+mod once;
 mod recording;
+mod side_by_side;
+mod taken;
 mod tolerance;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apdu::{Icc, Ins, StatusWord};
 
+pub use host::{Lost, NotSent, Outcome, RecordedHost, Step};
 pub use recording::Recording;
 use recording::{Asked, Key, Selected};
+pub use side_by_side::{Alike as RowAlike, Row, Side, side_by_side};
+pub use taken::Taken;
 use tolerance::{Alike, alike, is_meant, nearness};
+pub use turn::{Exchange, Turn};
 
 /// How a command of a host stands to the recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
