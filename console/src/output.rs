@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use rsp::steering::steers;
+pub use printable::steers;
 use serde::Serialize;
 
 /// Where results go, and in which form.

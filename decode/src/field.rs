@@ -224,7 +224,7 @@ impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
         self.0.chars().try_for_each(|letter| {
-            if letter.is_control() || rsp::steering::steers(letter) {
+            if letter.is_control() || printable::steers(letter) {
                 write!(f, "{}", letter.escape_default())
             } else {
                 f.write_char(letter)

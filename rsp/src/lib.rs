@@ -49,7 +49,6 @@ pub mod notification;
 pub mod rat;
 pub mod raw;
 mod status;
-pub mod steering;
 pub mod text;
 
 pub use ids::{IsdpAid, Oid, OneTimePublicKey, Signature, SubjectKeyIdentifier, TransactionId, VersionType};

@@ -12,6 +12,7 @@ use std::process::Command;
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("apdu", &[]),
     ("calendar", &[]),
+    ("printable", &[]),
     ("identities", &["apdu"]),
     ("crypto", &[]),
     // Outside of the crates without input and output: it draws random numbers.
@@ -26,7 +27,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("ts43", &[]),
     ("mt", &[]),
     ("capture", &["apdu"]),
-    ("decode", &["apdu", "calendar", "capture", "crypto", "rsp", "saip", "sms"]),
+    ("decode", &["apdu", "calendar", "capture", "crypto", "printable", "rsp", "saip", "sms"]),
     ("card-os", &["apdu"]),
     ("applets", &["apdu", "crypto", "identities", "rsp", "test-pki", "saip", "card-os"]),
     ("card", &["apdu", "crypto", "crypto-ring", "identities", "rsp", "test-pki", "saip", "card-os", "applets"]),
@@ -35,14 +36,15 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("es10", &["apdu", "identities", "rsp"]),
     ("tls", &[]),
     ("lpa", &["apdu", "calendar", "crypto", "es10", "identities", "rsp", "test-pki", "saip", "tls"]),
-    ("pairing", &["calendar", "crypto", "identities", "rsp", "tls", "x509"]),
+    ("pairing", &["calendar", "crypto", "identities", "printable", "tls", "x509"]),
     ("usim", &["apdu", "identities", "sms"]),
     ("modem", &["apdu", "sms"]),
     ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt", "usim"]),
+    ("system", &[]),
     ("database", &["identities"]),
     ("https", &[]),
     // What servers of remote SIM provisioning share; it knows no profiles, orders or databases.
-    ("rsp-server", &["crypto", "https", "identities", "rsp", "test-pki", "tls"]),
+    ("rsp-server", &["crypto", "https", "identities", "printable", "rsp", "test-pki", "tls"]),
     (
         "smdp",
         &[
@@ -57,12 +59,13 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "test-pki",
             "rsp-server",
             "saip",
+            "system",
         ],
     ),
     // The rooms of the operator, each above those it asks; `operator` configures and serves them.
     ("network-base", &["database", "https", "identities"]),
-    ("hlr", &["crypto", "database", "https", "identities", "network-base", "ts43"]),
-    ("aaa", &["crypto", "database", "eap", "hlr", "identities", "network-base"]),
+    ("hlr", &["crypto", "database", "https", "identities", "network-base", "system", "ts43"]),
+    ("aaa", &["crypto", "database", "eap", "hlr", "identities", "network-base", "system"]),
     (
         "smsc",
         &[
@@ -76,6 +79,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "identities",
             "network-base",
             "sms",
+            "system",
             "ts43",
             "mt",
         ],
@@ -93,6 +97,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "test-pki",
             "rsp-server",
             "smsc",
+            "system",
             "ts43",
         ],
     ),
@@ -110,10 +115,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "identities",
             "network-base",
             "rsp",
+            "system",
             "ts43",
         ],
     ),
-    ("portal", &["boss", "calendar", "database", "hlr", "https", "identities", "network-base", "rsp"]),
+    ("portal", &["boss", "calendar", "database", "hlr", "https", "identities", "network-base", "printable", "rsp", "system"]),
     (
         "operator",
         &[
@@ -132,10 +138,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "rsp",
             "sms",
             "smsc",
+            "system",
         ],
     ),
     // What commands have in common.
-    ("console", &["rsp"]),
+    ("console", &["printable"]),
     // They assemble everything.
     ("demo", ANY),
     ("vuicc", ANY),
@@ -150,6 +157,7 @@ const ANY: &[&str] = &["*"];
 const SANS_IO: &[&str] = &[
     "apdu",
     "calendar",
+    "printable",
     "identities",
     "crypto",
     "rsp",

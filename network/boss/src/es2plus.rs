@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Extension, Router};
-use database::system::unix_now;
+use system::unix_now;
 use https::{PeerCertificate, Whole, tls};
 pub use https::{TlsError, TlsIdentity};
 use identities::Discreet;

@@ -20,7 +20,6 @@ pub mod place;
 pub mod queue;
 pub mod seal;
 mod sharing;
-pub mod system;
 mod writer;
 
 use std::error::Error;

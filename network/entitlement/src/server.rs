@@ -13,7 +13,7 @@ use std::sync::Arc;
 use aaa::count_authentication;
 use aaa::eap::{self, Reason, Step, StepInput};
 use boss::Boss;
-use database::system::{Clock, fill_random};
+use system::{Clock, fill_random};
 use hlr::{AnySubscription, Hlr, HlrError, Lookup, MasterKey, Status, Subscription};
 use identities::Discreet;
 use identities::{Eid, Imsi, Msisdn};

@@ -1,6 +1,6 @@
 //! How the register is asked and changed, and why it refuses.
 
-use database::system::unix_now;
+use system::unix_now;
 use identities::{Eid, Iccid, Imsi, Msisdn};
 use network_base::database::DatabaseError;
 

@@ -38,7 +38,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use boss::Boss;
-use database::system::{Clock, unix_now};
+use system::{Clock, unix_now};
 use hlr::Hlr;
 use network_base::database::Database;
 use network_base::otp::OneTimeCodes;

@@ -18,7 +18,6 @@ use network_base::otp::OtpError;
 use network_base::secret::fresh;
 use serde_json::json;
 
-use rsp::steering;
 
 use super::session::{Area, Cookie, SessionError, form_token};
 use super::{Portal, text};
@@ -246,7 +245,7 @@ pub(super) fn html(status: StatusCode, template: &impl Template) -> Result<Respo
         tracing::error!(error = %Discreet(&error), "cannot render a page");
         Refusal::Busy
     })?;
-    let page = steering::escaped(&page).into_owned();
+    let page = printable::escaped(&page).into_owned();
     Ok((status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response())
 }
 

@@ -50,7 +50,7 @@ impl RefuseWith for Status {
     fn because(self, remark: impl ToString) -> Refusal {
         // Part of it may come from the client: keep it on one line, and short.
         let remark = remark.to_string();
-        let mut words = remark.chars().filter(|c| !rsp::steering::steers(*c));
+        let mut words = remark.chars().filter(|c| !printable::steers(*c));
         let mut remark: String = words.by_ref().take(LONGEST_REMARK).collect();
         if words.next().is_some() {
             remark.push('…');

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crypto::provider::Provider;
-use database::system::System;
+use system::System;
 use identities::Eid;
 use rsp::chain::TrustAnchor;
 use rsp::es2plus::NotificationPointId;

@@ -16,7 +16,7 @@ pub mod order;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use crypto::ec::PrivateKey;
-use database::system::System;
+use system::System;
 use https::TlsIdentity;
 use identities::Eid;
 use rsp::Oid;

@@ -113,7 +113,7 @@ mod tests {
     use crate::es9plus::Settings;
     use crate::sql::SqlStore;
     use crypto::provider::Deterministic;
-    use database::system::System;
+    use system::System;
 
     /// A body that never comes.
     struct Never;

@@ -40,7 +40,7 @@ pub mod status;
 pub mod store;
 
 pub use database::seal::MasterKey;
-pub use database::system::{Randomness, System};
+pub use system::{Randomness, System};
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
 pub use fault::{Fault, Faults};

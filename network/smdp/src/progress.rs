@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::queue::Lost;
-use database::system::System;
+use system::System;
 use identities::Discreet;
 use rsp_server::Client;
 use tokio::task::{self, JoinSet};

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use crypto::provider::Provider;
 use database::seal::MasterKey;
-use database::system::{System, fill_random};
+use system::{System, fill_random};
 use https::{TlsError, TlsIdentity, tls};
 use identities::Discreet;
 use rsp::certificate::Role;

@@ -28,7 +28,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use database::system::{fill_random, unix_now};
+use system::{fill_random, unix_now};
 use eap::packet as eap_packet;
 use hlr::{AnySubscription, Hlr, HlrError, Lookup, Status};
 use https::Whole;

@@ -344,7 +344,7 @@ fn refuse(error: PairingError) -> Step {
 
 /// A text from outside for display: short, and without characters that control a terminal or hide text.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !rsp::steering::steers(*character)).take(LONGEST_NAME).collect()
+    text.chars().filter(|character| !printable::steers(*character)).take(LONGEST_NAME).collect()
 }
 
 #[cfg(test)]

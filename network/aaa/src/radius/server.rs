@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use database::system::fill_random;
+use system::fill_random;
 use eap::packet::{self, Type};
 use identities::Discreet;
 use network_base::metrics::RADIUS_PACKETS;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use aaa::radius::Secret;
 use boss::ProfileServer;
 use boss::es2plus::ProgressSenders;
-use database::system::{Clock, unix_now};
+use system::{Clock, unix_now};
 use hlr::MasterKey;
 use https::TlsIdentity;
 use network_base::database::Database;

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use axum::Router;
 use boss::Boss;
-use database::system::Clock;
+use system::Clock;
 use hlr::Hlr;
 use https::TlsError;
 use identities::Discreet;

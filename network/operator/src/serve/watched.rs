@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use boss::{Answer, Call, ProfileServer, ServerError};
-use database::system::Clock;
+use system::Clock;
 use identities::Discreet;
 use network_base::BoxFuture;
 use network_base::metrics::ES2PLUS_CALLS;

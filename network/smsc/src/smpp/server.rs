@@ -10,7 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use database::system::unix_now;
+use system::unix_now;
 use https::network_of;
 use https::places::{Full, Place, Places, Whose};
 use identities::Discreet;

@@ -1,4 +1,9 @@
 //! Characters of a text from outside that reach no terminal, no line of a log and no page as they are.
+//!
+//! ```
+//! assert!(printable::steers('\u{202E}'));
+//! assert_eq!(printable::escaped("watch\u{1B}[2J"), "watch\\u{1b}[2J");
+//! ```
 
 use std::borrow::Cow;
 
