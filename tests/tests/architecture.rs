@@ -119,7 +119,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "ts43",
         ],
     ),
-    ("portal", &["boss", "calendar", "database", "hlr", "https", "identities", "network-base", "printable", "rsp", "system"]),
+    (
+        "portal",
+        &["boss", "calendar", "database", "hlr", "https", "identities", "network-base", "printable", "rsp", "system"],
+    ),
     (
         "operator",
         &[

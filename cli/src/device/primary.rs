@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use apdu::Transport;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use console::Exit;
-use device::eap::{self, Method};
+use demo::flow::Proof;
+use device::eap;
 use device::entitlement::{App, CallDelivery, Client, Configuration, Identifier, ServiceStatus, Settings, Subscriber};
 use device::event::{Event, Party, What};
 use device::flow::{Awaited, FlowError, Pace, Sharing};
@@ -70,30 +71,6 @@ struct OperatorArguments {
     /// The preferred language, as in Accept-Language
     #[arg(long, global = true, value_name = "TAG", default_value = "en")]
     language: String,
-}
-
-/// How the user authenticates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Proof {
-    /// The card, by EAP-AKA
-    Aka,
-    /// The card, by EAP-AKA'
-    AkaPrime,
-    /// The card, by EAP-SIM
-    Sim,
-    /// A code by SMS
-    Code,
-}
-
-impl Proof {
-    const fn method(self) -> Option<Method> {
-        match self {
-            Self::Aka => Some(Method::Aka),
-            Self::AkaPrime => Some(Method::AkaPrime),
-            Self::Sim => Some(Method::Sim),
-            Self::Code => None,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -50,7 +50,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How the user authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Proof {
+pub enum Proof {
     /// The card, by EAP-AKA
     Aka,
     /// The card, by EAP-AKA'
@@ -62,7 +62,8 @@ pub(super) enum Proof {
 }
 
 impl Proof {
-    const fn method(self) -> Option<Method> {
+    /// The method of EAP, if it is the card that proves it.
+    pub const fn method(self) -> Option<Method> {
         match self {
             Self::Aka => Some(Method::Aka),
             Self::AkaPrime => Some(Method::AkaPrime),

@@ -10,7 +10,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Extension, Router};
-use system::unix_now;
 use https::{PeerCertificate, Whole, tls};
 pub use https::{TlsError, TlsIdentity};
 use identities::Discreet;
@@ -21,6 +20,7 @@ use rsp::es9::{self, StatusCodeData};
 use rsp_server::binding::{answer, bare};
 use rsp_server::es2plus::{LARGEST_BODY, explained, read};
 use rsp_server::{CallError, Client};
+use system::unix_now;
 
 use crate::server::{Answer, Call, ProfileServer, ServerError};
 use crate::{Boss, BossError};

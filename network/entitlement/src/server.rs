@@ -13,7 +13,6 @@ use std::sync::Arc;
 use aaa::count_authentication;
 use aaa::eap::{self, Reason, Step, StepInput};
 use boss::Boss;
-use system::{Clock, fill_random};
 use hlr::{AnySubscription, Hlr, HlrError, Lookup, MasterKey, Status, Subscription};
 use identities::Discreet;
 use identities::{Eid, Imsi, Msisdn};
@@ -21,6 +20,7 @@ use network_base::database::{Database, is_away};
 use network_base::language::Language;
 use network_base::otp::{Addressee, OneTimeCodes, OtpError, Purpose, SIGN_IN};
 use network_base::source::Source;
+use system::{Clock, fill_random};
 use ts43::{AppId, Operation, OperationType};
 
 use super::document::{Characteristic, Document, Format};

@@ -1,8 +1,8 @@
 //! How the register is asked and changed, and why it refuses.
 
-use system::unix_now;
 use identities::{Eid, Iccid, Imsi, Msisdn};
 use network_base::database::DatabaseError;
+use system::unix_now;
 
 use super::seal::SealBroken;
 

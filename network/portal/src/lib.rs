@@ -38,11 +38,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use boss::Boss;
-use system::{Clock, unix_now};
 use hlr::Hlr;
 use network_base::database::Database;
 use network_base::otp::OneTimeCodes;
 use network_base::secret::{digest, fresh};
+use system::{Clock, unix_now};
 use zeroize::Zeroizing;
 
 pub use front::Front;

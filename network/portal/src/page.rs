@@ -18,7 +18,6 @@ use network_base::otp::OtpError;
 use network_base::secret::fresh;
 use serde_json::json;
 
-
 use super::session::{Area, Cookie, SessionError, form_token};
 use super::{Portal, text};
 

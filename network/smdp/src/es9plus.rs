@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use crypto::provider::Provider;
-use system::System;
 use identities::Eid;
 use rsp::chain::TrustAnchor;
 use rsp::es2plus::NotificationPointId;
@@ -19,6 +18,7 @@ use rsp::es10b::{
 use rsp::{Raw, SubjectKeyIdentifier, TransactionId};
 use rsp_server::authentication::public_key;
 use rsp_server::{Authentication, SessionLimits, Signer};
+use system::System;
 use tokio::sync::Notify;
 
 use crate::bind::{Binding, ProfileProtection};

@@ -16,11 +16,11 @@ pub mod order;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use crypto::ec::PrivateKey;
-use system::System;
 use https::TlsIdentity;
 use identities::Eid;
 use rsp::Oid;
 use rsp::certificate::Role;
+use system::System;
 use test_pki::{Credential, Parameters, Pki, PkiError, ServerName};
 
 use crate::identity::IdentityError;

@@ -40,7 +40,6 @@ pub mod status;
 pub mod store;
 
 pub use database::seal::MasterKey;
-pub use system::{Randomness, System};
 pub use es2plus::Operator;
 pub use es9plus::{Settings, SmDp};
 pub use fault::{Fault, Faults};
@@ -48,3 +47,4 @@ pub use https::TlsIdentity;
 pub use sealed::{OpenError, Rotation};
 pub use serve::{Config, Es2Plus, ServeError, Server, serve, tls_identity, tls_identity_by};
 pub use sql::SqlStore;
+pub use system::{Randomness, System};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::queue::Lost;
-use system::System;
 use identities::Discreet;
 use rsp_server::Client;
+use system::System;
 use tokio::task::{self, JoinSet};
 
 use crate::es9plus::SmDp;

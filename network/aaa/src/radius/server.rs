@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use system::fill_random;
 use eap::packet::{self, Type};
 use identities::Discreet;
 use network_base::metrics::RADIUS_PACKETS;
 use network_base::vector::VectorSource;
+use system::fill_random;
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};

@@ -11,10 +11,10 @@ use std::time::Duration;
 use aaa::radius::Secret;
 use boss::ProfileServer;
 use boss::es2plus::ProgressSenders;
-use system::{Clock, unix_now};
 use hlr::MasterKey;
 use https::TlsIdentity;
 use network_base::database::Database;
+use system::{Clock, unix_now};
 use zeroize::Zeroizing;
 
 /// A part that can run alone.

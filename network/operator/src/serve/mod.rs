@@ -30,7 +30,6 @@ use std::time::Duration;
 
 use axum::Router;
 use boss::Boss;
-use system::Clock;
 use hlr::Hlr;
 use https::TlsError;
 use identities::Discreet;
@@ -40,6 +39,7 @@ use network_base::otp::OneTimeCodes;
 use network_base::sender::{Message, Receiver, SmsError, SmsSender};
 use serde::Serialize;
 use smsc::{Esme, EsmeSettings};
+use system::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use boss::{Answer, Call, ProfileServer, ServerError};
-use system::Clock;
 use identities::Discreet;
 use network_base::BoxFuture;
 use network_base::metrics::ES2PLUS_CALLS;
+use system::Clock;
 
 use crate::health::Counterpart;
 

@@ -10,13 +10,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use system::unix_now;
 use https::network_of;
 use https::places::{Full, Place, Places, Whose};
 use identities::Discreet;
 use network_base::database::queue::Claim;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use system::unix_now;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
