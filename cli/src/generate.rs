@@ -51,10 +51,17 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
             context.output.json(&json!({ "folder": folder, "pages": pages }))?;
             Ok(context.output.text(format_args!("{pages} man pages in {}", folder.display()))?)
         }
-        // A script is the same for people and for programs.
-        Command::Dissector => Ok(Output::new(false).drawing(dissector::script().trim_end())?),
-        Command::Completions { shell } => Ok(Output::new(false).drawing(completions(*shell).trim_end())?),
+        Command::Dissector => script(context.output, dissector::script().trim_end()),
+        Command::Completions { shell } => script(context.output, completions(*shell).trim_end()),
     }
+}
+
+/// Prints a script as it is, or within an object.
+fn script(output: Output, text: &str) -> Result<(), Failure> {
+    if output.is_json() {
+        return Ok(output.json(&json!({ "script": text }))?);
+    }
+    Ok(output.drawing(text)?)
 }
 
 /// Returns how many pages were written.

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::Context;
 use crate::failure::Failure;
-use crate::output::Output;
 
 /// The schema of all commands. A definition named after a command, with dashes, is what that prints.
 const WHOLE: &str = include_str!("../schema/vuicc-1.json");
@@ -23,18 +22,20 @@ pub(crate) struct Arguments {
     command: Vec<String>,
 }
 
-pub(crate) fn run(arguments: &Arguments, _: &Context) -> Result<(), Failure> {
-    // It is JSON in any case.
-    let output = Output::new(false);
+/// It is JSON in any case: for people on many lines, with `--json` on one, as all objects are.
+pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let mut schema: Value = serde_json::from_str(WHOLE)?;
     if arguments.command.is_empty() {
-        return Ok(output.block(WHOLE.trim_end())?);
+        context.output.block(WHOLE.trim_end())?;
+        return Ok(context.output.json(&schema)?);
     }
     let command = arguments.command.join(" ");
-    let schema = of(&command, &serde_json::from_str(WHOLE)?).ok_or_else(|| {
-        Failure::because(format!("`{command}` is no command that prints JSON; `vuicc --help` lists the commands"))
+    schema = of(&command, &schema).ok_or_else(|| {
+        Failure::because(format!("there is no schema of `{command}`; `vuicc --help` lists the commands"))
             .with(Exit::Usage)
     })?;
-    Ok(output.block(serde_json::to_string_pretty(&schema)?)?)
+    context.output.block(serde_json::to_string_pretty(&schema)?)?;
+    Ok(context.output.json(&schema)?)
 }
 
 /// The part of the schema that is about one command, complete in itself.
@@ -86,8 +87,8 @@ mod tests {
     use super::*;
     use crate::Cli;
 
-    /// Commands that print the same with and without `--json`: a script for a shell, a schema.
-    const WITHOUT: [&str; 3] = ["generate completions", "generate dissector", "schema"];
+    /// What a schema is, others say.
+    const WITHOUT: [&str; 1] = ["schema"];
 
     fn whole() -> Value {
         serde_json::from_str(WHOLE).unwrap()

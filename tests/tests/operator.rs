@@ -78,7 +78,7 @@ impl World {
 impl Operator {
     fn at(&self, name: &str) -> &str {
         let listeners = self.listeners["listening"].as_array().expect("listeners");
-        let found = listeners.iter().find(|listening| listening["door"] == name);
+        let found = listeners.iter().find(|listening| listening["listener"] == name);
         found.and_then(|listening| listening["at"].as_str()).unwrap_or_else(|| panic!("no listener for {name}"))
     }
 
@@ -179,7 +179,7 @@ fn an_order_is_carried_out_and_a_restart_forgets_nothing() {
 
     assert_eq!(operator.metric("vuicc_orders{state=\"enabled\"}").as_deref(), Some("1"));
     assert_eq!(operator.metric("vuicc_subscriptions{status=\"active\"}").as_deref(), Some("2"));
-    let full = operator.metric("vuicc_eap_authentications_total{door=\"ts43\",method=\"aka\",outcome=\"full\"}");
+    let full = operator.metric("vuicc_eap_authentications_total{listener=\"ts43\",method=\"aka\",outcome=\"full\"}");
     assert_eq!(full.as_deref(), Some("1"));
 
     // Told to stop, it ends in order.

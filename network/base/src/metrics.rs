@@ -18,7 +18,7 @@ pub static HTTP_SECONDS: Histogram<1> =
 
 /// Authentications that came to an end, by the interface they came through.
 pub static AUTHENTICATIONS: Counter<3> =
-    Counter::new("vuicc_eap_authentications_total", "EAP conversations ended.", ["door", "method", "outcome"]);
+    Counter::new("vuicc_eap_authentications_total", "EAP conversations ended.", ["listener", "method", "outcome"]);
 
 /// RADIUS packets, by what became of them.
 pub static RADIUS_PACKETS: Counter<1> =

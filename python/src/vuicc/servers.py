@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +41,9 @@ class _Server:
 
     def _serve(self, *arguments: object) -> dict[str, Any]:
         """Start the server; what it says of where it listens."""
-        self._child = Child(command_line(arguments, state=self.state), name=f"vuicc {arguments[0]} serve")
+        self._child = Child(
+            command_line(arguments, state=self.state), name=f"vuicc {arguments[0]} serve", folder=self._folder
+        )
         try:
             return self._child.first_object()
         except VuiccError:
@@ -64,9 +65,6 @@ class _Server:
         self.stop()
         self._folder.remove()
 
-    def __enter__(self) -> Any:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -83,7 +81,9 @@ class SmDp(_Server):
         """Start it.
 
         :param state: the state directory; without it a temporary one.
-        :param serve_options: options of ``vuicc smdp serve``.
+        :param serve_options: options of ``vuicc smdp serve``: ``fault="tls=expired"``, ``clock="+90d"`` …
+        :raises UsageError: if there is no such option, or it does not accept its value.
+        :raises VuiccError: if it does not start, for instance because a port is in use.
         """
         super().__init__(state, "vuicc-smdp-")
         chosen = {"listen": _ANY, "es2_listen": _ANY, **serve_options}
@@ -110,7 +110,8 @@ class SmDp(_Server):
 
         :param iccid: the profile; without it, and without ``type``, a new one for an invented subscriber.
         :param order_options: options of ``vuicc smdp profile order``: ``matching_id="FIRST-1"``,
-            ``confirmation_code="1234"``, ``eid=card.eid`` …
+            ``confirmation_code="1234"``, ``eid=card.eid``, ``expires_in=24`` (hours) …
+        :raises VuiccError: if there is no such profile, or it cannot be ordered now.
         """
         subscriber = None
         if iccid is None and order_options.get("type") is None:
@@ -135,7 +136,10 @@ class SmDp(_Server):
         return self.run("profile", "list")
 
     def profile(self, iccid: str) -> dict[str, Any]:
-        """One profile, and what its eUICC reported: the JSON of ``vuicc smdp profile show``."""
+        """One profile, and what its eUICC reported: the JSON of ``vuicc smdp profile show``.
+
+        :raises VuiccError: if there is no such profile.
+        """
         return self.run("profile", "show", iccid)[0]
 
     def notifications(self) -> list[dict[str, Any]]:
@@ -143,7 +147,10 @@ class SmDp(_Server):
         return self.run("notification", "list")
 
     def run(self, *arguments: object) -> list[dict[str, Any]]:
-        """Any other command of ``vuicc smdp``."""
+        """Any other command of ``vuicc smdp``: ``smdp.run("profile", "reset", iccid, "--yes")``.
+
+        :raises VuiccError: if it fails.
+        """
         return run("smdp", *arguments, state=self.state)
 
     def __enter__(self) -> SmDp:
@@ -164,18 +171,20 @@ class Operator(_Server):
         :param state: the state directory; without it a temporary one.
         :param smdp: the SM-DP+ to order profiles from; both need the same state directory, or certificates of their own.
         :param serve_options: options of ``vuicc operator serve``: ``settings="operator.toml"``, ``mcc="001"`` …
+        :raises UsageError: if there is no such option, or it does not accept its value.
+        :raises VuiccError: if it does not start.
         """
         super().__init__(state, "vuicc-operator-")
         # A path of a socket is short, that of a state directory need not be.
-        self._sockets = tempfile.TemporaryDirectory(prefix="vuicc-")
+        self._sockets = Folder(None, "vuicc-")
         listen = [f"{name}_listen" for name in ("https", "internal", "progress", "smpp", "radius")]
-        chosen: dict[str, object] = {**{name: _ANY for name in listen}, "eap_sim_db": self._sockets.name + "/eap_sim_db"}
+        chosen: dict[str, object] = {**{name: _ANY for name in listen}, "eap_sim_db": self._sockets.path / "eap_sim_db"}
         if smdp is not None and smdp.es2plus is not None:
             chosen["smdp"] = f"https://{smdp.es2plus}"
         chosen.update(serve_options)
         told = self._serve("operator", "serve", *options(chosen))
         self.base_url: str = told["base_url"]
-        self.listeners: dict[str, str] = {one["door"]: one["at"] for one in told["listening"]}
+        self.listeners: dict[str, str] = {one["listener"]: one["at"] for one in told["listening"]}
         self.subscribers: list[Subscriber] = []
 
     @property
@@ -194,12 +203,15 @@ class Operator(_Server):
         return added
 
     def run(self, *arguments: object) -> list[dict[str, Any]]:
-        """Any other command of ``vuicc operator``."""
+        """Any other command of ``vuicc operator``.
+
+        :raises VuiccError: if it fails.
+        """
         return run("operator", *arguments, state=self.state)
 
     def close(self) -> None:
         super().close()
-        self._sockets.cleanup()
+        self._sockets.remove()
 
     def __enter__(self) -> Operator:
         return self

@@ -83,11 +83,11 @@ pub enum ServeError {
     },
 }
 
-/// An open listener. In JSON its name is `door`.
+/// An open listener. In JSON its name is `listener`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listening {
     /// What is spoken there.
-    #[serde(rename = "door")]
+    #[serde(rename = "listener")]
     pub name: &'static str,
     /// `HOST:PORT`, or a path.
     pub at: String,
