@@ -2,11 +2,15 @@
 
 import json
 import os
+import select
+import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 import vuicc
+from vuicc import _guard
 from vuicc._errors import BY_CODE
 
 SELECT_MF = bytes.fromhex("00A40004023F00")
@@ -113,7 +117,8 @@ def test_errors_are_exceptions(tmp_path):
 
 def test_each_code_has_a_class():
     """The published schema says which codes there are."""
-    schema = json.loads(subprocess.check_output([vuicc.program(), "schema"], text=True))
+    (schema,) = vuicc.run("schema")
+    assert schema == json.loads(subprocess.check_output([vuicc.program(), "schema"], text=True))
     assert set(enums_of(schema, "code")) == {"failed", *BY_CODE}
     with pytest.raises(vuicc.NotThere) as caught:
         vuicc.run("lpa", "chip", "info", "--reader", "No such reader")
@@ -163,38 +168,97 @@ def test_two_cards_at_once():
         assert one.transmit(GET_EID).ok and one.eid != two.eid
 
 
-KILLED = """
+CHILDREN = """
 import os, sys, vuicc
-card = vuicc.Card.new(sys.argv[1] + "/card.img", state=sys.argv[1] + "/state")
+subscriber = vuicc.Subscriber.new()
+card = vuicc.Card.new(subscriber=subscriber)
 card.transmit("00A40004023F00")
-smdp = vuicc.SmDp(sys.argv[1] + "/state")
+smdp = vuicc.SmDp()
 print(card._child.process.pid, smdp._child.process.pid, flush=True)
-if sys.argv[2] == "fork" and os.fork() == 0:
+print(subscriber.path.parent, card.image.parent, smdp.state, flush=True)
+if sys.argv[1] == "fork" and os.fork() == 0:
     os.close(1)
     os.execvp("sleep", ["sleep", "30"])
 sys.stdin.read()
+if sys.argv[1] == "error":
+    raise SystemExit(3)
 """
 
 
-@pytest.mark.parametrize("how", ["killed", "fork", "ended"])
-def test_no_child_outlives_its_process(tmp_path, how):
-    """Killed: nothing of it runs any more; whether or not a copy of it has the guard's pipe; or it just ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    numbers = [int(word) for word in process.stdout.readline().split()]
-    handles = [os.pidfd_open(number) for number in numbers]
-    if how == "ended":
-        process.communicate("")
-        assert process.returncode == 0
-    else:
-        process.kill()
-        process.wait()
-    import select
-
-    for handle in handles:
+def ended(numbers):
+    """Wait until none of these processes is there."""
+    for handle in numbers:
         # Readable once the process has ended.
         assert select.select([handle], [], [], 20)[0], "a child is still there"
         os.close(handle)
-    process.stdin.close()
-    process.stdout.close()
+
+
+@pytest.mark.parametrize("how", ["killed", "fork", "ended", "error"])
+def test_no_child_outlives_its_process(how):
+    """Killed: nothing of it runs any more, whether or not a copy of it has the guard's pipe. At its end without any `with`, its
+    folders go, too, and it says nothing.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "ignore::ResourceWarning", "-c", CHILDREN, how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    numbers = [os.pidfd_open(int(word)) for word in process.stdout.readline().split()]
+    folders = process.stdout.readline().split()
+    if how in ("ended", "error"):
+        _, told = process.communicate("")
+        assert (process.returncode, told) == (3 if how == "error" else 0, "")
+        assert not any(os.path.exists(folder) for folder in folders), folders
+    else:
+        process.kill()
+        process.communicate()
+    ended(numbers)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+FORK = """
+import os, threading, vuicc
+from vuicc import _child
+card = vuicc.Card.new()
+card.transmit("00A40004023F00")
+_child._GUARD._lock.acquire()
+number = os.fork()
+if number == 0:
+    with vuicc.Card.new() as own:
+        assert own.transmit("00A40004023F00").ok
+    card.close()
+    raise SystemExit(0)
+_child._GUARD._lock.release()
+assert os.waitpid(number, 0)[1] == 0
+assert card.image.exists() and card.transmit("00A40004023F00").ok
+print(card.image.parent)
+"""
+
+
+def test_a_fork_leaves_alone_what_is_not_its_own():
+    """It has cards of its own, and neither its end nor what it closes takes those of the process it is a copy of; though another
+    thread was just starting one.
+    """
+    told = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert not os.path.exists(told.stdout.strip())
+
+
+@pytest.mark.parametrize("with_pidfd", [True, False])
+def test_the_guard_signals_no_later_process_of_the_same_number(monkeypatch, with_pidfd):
+    if not with_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    process = subprocess.Popen(["sleep", "1000"])
+    start = _guard.started(process.pid)
+    assert start.isdigit() and start != "0"
+    earlier = _guard._Process(process.pid, str(int(start) - 1))
+    assert not earlier.send(signal.SIGKILL) and process.poll() is None
+    same = _guard._Process(process.pid, start)
+    assert same.send(0) and same.send(signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGTERM
+    assert not same.send(signal.SIGKILL) and _guard.started(process.pid) == "0"
+    earlier.close()
+    same.close()

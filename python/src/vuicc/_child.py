@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ._errors import ProgramMissing, TimedOut, VuiccError
+from ._guard import started
 from ._program import PathLike, failure, python
 
 #: How long a child may take to be ready, in seconds.
@@ -24,13 +25,43 @@ READY = 30.0
 GRACE = 10.0
 
 
+class Folder:
+    """A folder: the caller's, or a temporary one that goes with :meth:`remove`, with this object, or with this process."""
+
+    def __init__(self, path: PathLike | None, prefix: str) -> None:
+        self._finalizer: weakref.finalize[Any, Folder] | None = None
+        if path is None:
+            path = tempfile.mkdtemp(prefix=prefix)
+            self._finalizer = weakref.finalize(self, _remove, path, os.getpid())
+        #: Where it is.
+        self.path = Path(path)
+
+    def remove(self) -> None:
+        """Remove it, if it is temporary."""
+        if self._finalizer is not None:
+            self._finalizer()
+
+
+def _remove(path: str, owner: int) -> None:
+    """Remove a folder, unless this is a fork of the process that made it."""
+    if owner == os.getpid():
+        shutil.rmtree(path, ignore_errors=True)
+
+
 class Child:
     """A process that ends when :meth:`end` is called, when this object or this process goes, or when it is killed.
 
-    Its output goes to files, so that it never waits for anybody to read it.
+    Its output goes to files, so that it never waits for anybody to read it. A fork of this process has a copy of this object,
+    but not the process: there it is not running, and nothing ends it.
     """
 
-    def __init__(self, line: list[str], *, name: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, line: list[str], *, name: str, env: Mapping[str, str] | None = None, folder: Folder | None = None
+    ) -> None:
+        """Start it.
+
+        :param folder: one that stays for as long as it runs.
+        """
         #: The command line.
         self.line = line
         #: What it is, in messages.
@@ -51,13 +82,16 @@ class Child:
             self._out.close()
             self._err.close()
             raise ProgramMissing(f"{line[0]} does not start: {error}", command=line) from None
+        self._owner = os.getpid()
         _GUARD.add(self.process.pid)
-        self._last_wish = weakref.finalize(self, _end, self.process)
+        weakref.finalize(self, _close, self._out, self._err)
+        # The folder is an argument so that it goes later.
+        self._finalizer = weakref.finalize(self, _end, self.process, self._owner, folder)
 
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        return self.process.poll() is None
+        return self._owner == os.getpid() and self.process.poll() is None
 
     def stdout(self) -> str:
         """What it has printed so far."""
@@ -115,9 +149,7 @@ class Child:
 
     def end(self) -> None:
         """End it in order, and wait for that. Once it has ended this does nothing."""
-        if not self._last_wish.alive:
-            return
-        self._last_wish()
+        self._finalizer()
         # What it said remains readable until the object goes.
 
     def _last_words(self) -> str:
@@ -131,8 +163,15 @@ def _whole(file: IO[bytes]) -> str:
     return os.pread(file.fileno(), size, 0).decode("utf-8", "replace")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end, and kill it if it does not."""
+def _close(*files: IO[bytes]) -> None:
+    for file in files:
+        file.close()
+
+
+def _end(process: subprocess.Popen[bytes], owner: int, _folder: Folder | None) -> None:
+    """Ask a process to end, and kill it if it does not; unless this is a fork of the process that started it."""
+    if owner != os.getpid():
+        return
     if process.poll() is None:
         process.terminate()
         try:
@@ -149,34 +188,49 @@ class _Guard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
+        #: Those of the processes that this one is a fork of.
+        self._of_others: list[subprocess.Popen[bytes]] = []
+        os.register_at_fork(after_in_child=self._start_anew)
 
     def add(self, number: int) -> None:
         """Watch over a child."""
-        self._tell(f"+{number}\n")
+        with self._lock:
+            if self._process is None:
+                self._process = self._start()
+            self._tell(f"+{number} {started(number)}\n")
 
     def remove(self, number: int) -> None:
         """Forget a child that has ended."""
-        self._tell(f"-{number}\n")
+        with self._lock:
+            self._tell(f"-{number}\n")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        script = str(Path(__file__).with_name("_guard.py"))
+        guard = subprocess.Popen(
+            [*python(), script, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # At exit what was made last ends first: this is before all children, and so remains until they have ended.
+        weakref.finalize(self, _dismiss, guard, os.getpid())
+        return guard
 
     def _tell(self, line: str) -> None:
-        with self._lock:
-            # After a fork the guard is the other process's.
-            if self._process is None or self._owner != os.getpid():
-                self._owner = os.getpid()
-                script = str(Path(__file__).with_name("_guard.py"))
-                self._process = subprocess.Popen(
-                    [*python(), script, str(self._owner)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                atexit.register(_dismiss, self._process, self._owner)
-            pipe = self._process.stdin
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    os.write(pipe.fileno(), line.encode())
+        pipe = self._process.stdin if self._process is not None else None
+        if pipe is not None and not pipe.closed:
+            with contextlib.suppress(OSError):
+                os.write(pipe.fileno(), line.encode())
+
+    def _start_anew(self) -> None:
+        """In a fork: the guard is the other process's, and another thread may have had the lock."""
+        self._lock = threading.Lock()
+        if self._process is not None:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            self._of_others.append(self._process)
+            self._process = None
 
 
 def _dismiss(guard: subprocess.Popen[bytes], owner: int) -> None:
@@ -187,16 +241,3 @@ def _dismiss(guard: subprocess.Popen[bytes], owner: int) -> None:
 
 
 _GUARD = _Guard()
-
-
-class Folder:
-    """A folder: the caller's, or a temporary one that goes with :meth:`remove` or with this object."""
-
-    def __init__(self, path: PathLike | None, prefix: str) -> None:
-        self._own = None if path is not None else tempfile.TemporaryDirectory(prefix=prefix)
-        self.path = Path(os.fspath(path) if path is not None else self._own.name)  # type: ignore[union-attr]
-
-    def remove(self) -> None:
-        """Remove it, if it is temporary."""
-        if self._own is not None:
-            self._own.cleanup()

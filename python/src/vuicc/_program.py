@@ -39,7 +39,9 @@ def program() -> str:
     found = shutil.which("vuicc")
     if found:
         return found
-    raise ProgramMissing("the program vuicc is not installed here; pip install vuicc, or name one in the variable VUICC")
+    raise ProgramMissing(
+        "the program vuicc is not installed here: install the wheel of a release, or name one in the variable VUICC"
+    )
 
 
 def _script_folders() -> Iterable[str]:

@@ -69,7 +69,7 @@ class Card:
         seed: str | None = None,
         clock: str | None = None,
     ) -> None:
-        """Take an existing image.
+        """Take an existing image. It is read when the card is first used.
 
         :param state: the state directory; without it the user's own.
         :param seed: what everything random is drawn from, 8 characters or more; the same gives the same answers.
@@ -122,7 +122,10 @@ class Card:
         :param seed: what everything random is drawn from, the EID and keys too, 8 characters or more.
         :param clock: the time at which it is made, and which its LPA takes it to be.
         :param more: other options of ``vuicc card new``: ``default_smdp="127.0.0.1:8443"``, ``disabled=True``,
-            ``memory=262144``, ``claim="javacard"``.
+            ``memory=262144`` (bytes), ``claim="javacard"``.
+        :raises UsageError: if an option does not exist, or does not accept its value.
+        :raises InputError: if the file of a subscriber, a profile or a personality is wrong or missing.
+        :raises VuiccError: if the card cannot be made, for instance because the image is there already.
         """
         folder = None
         if image is None:
@@ -158,7 +161,9 @@ class Card:
         ``follow`` both are done here, and the response is the whole one.
 
         :param command: the APDU, as bytes or as hexadecimal digits with or without spaces.
-        :raises NotThere: if the card's process has ended.
+        :raises NotThere: if there is no such image, or the card's process has ended.
+        :raises TimedOut: if the card does not answer for 60 seconds.
+        :raises ValueError: if the command is no APDU: shorter than 4 bytes, or not hexadecimal.
         """
         apdu = bytes.fromhex(command) if isinstance(command, str) else bytes(command)
         if len(apdu) < 4:
@@ -175,7 +180,10 @@ class Card:
         return Response(data, response.sw)
 
     def reset(self) -> bytes:
-        """Reset the card, as a reader does without taking its power, and return the ATR."""
+        """Reset the card, as a reader does without taking its power, and return the ATR.
+
+        :raises NotThere: see :meth:`transmit`.
+        """
         self._send(_RESET)
         return self._fetch_atr()
 
@@ -186,24 +194,34 @@ class Card:
             self._atr = b""
 
     def power_on(self) -> bytes:
-        """Give the card power, if it has none, and return the ATR."""
+        """Give the card power, if it has none, and return the ATR.
+
+        :raises NotThere: see :meth:`transmit`.
+        """
         self._power()
         return self._atr
 
     @property
     def atr(self) -> bytes:
-        """The answer to reset."""
+        """The answer to reset. A card without power gets power for that."""
         return self.power_on()
 
     def show(self, *, brief: bool = False) -> dict[str, Any]:
         """What the card is and holds: EID, profiles, applications, counters, and, unless ``brief``, its files. The JSON of
         ``vuicc card show``. This may be asked while the card runs.
+
+        :raises NotThere: if there is no such image.
         """
         return run("card", "show", self.image, *(["--brief"] if brief else []), state=self.state)[0]
 
     def lpa(self, *arguments: object, timeout: float | None = LIMIT) -> list[dict[str, Any]]:
         """A command of ``vuicc lpa`` on this card, without any reader: ``card.lpa("profile", "list")``. It has the card to
         itself: afterwards the card has no power.
+
+        :param timeout: seconds after which the command is ended; ``None``: never.
+        :returns: the objects it printed.
+        :raises ServerError: if a server refused, or cannot be reached.
+        :raises VuiccError: if it fails in another way; the class says how.
         """
         self.stop()
         line = ("lpa", *arguments, "--card", self.image, *options({"seed": self._seed, "clock": self._clock}))
@@ -215,6 +233,7 @@ class Card:
         power; one in a reader has to be ejected first.
 
         :returns: the faults, each with its number.
+        :raises UsageError: if there is no such fault, or it could never strike; the message names what there is.
         """
         self.stop()
         return run("card", "fault", "add", self.image, *faults, state=self.state)
@@ -224,13 +243,13 @@ class Card:
         return run("card", "fault", "list", self.image, state=self.state)
 
     def clear_faults(self, *numbers: int) -> None:
-        """Clear the faults of these numbers, all without any."""
+        """Clear the faults of these numbers, or all if none are given. The card loses power."""
         self.stop()
         run("card", "fault", "clear", self.image, *numbers, state=self.state)
 
     @property
     def eid(self) -> str | None:
-        """The EID; ``None`` for a plain SIM."""
+        """The EID, 32 digits; ``None`` for a plain SIM."""
         euicc = self.show(brief=True)["euicc"]
         return None if euicc is None else euicc["eid"]
 
@@ -325,7 +344,7 @@ class Card:
     def _start(self) -> socket.socket:
         """Run the card, with its own socket."""
         line = ["card", "run", self.image, "--listen", "127.0.0.1:0", *options(self._run_options)]
-        self._child = Child(command_line(line, state=self.state), name=f"vuicc card run {self.image}")
+        self._child = Child(command_line(line, state=self.state), name=f"vuicc card run {self.image}", folder=self._folder)
         address = self._child.event("ready")["ready"]["cards"][0]["socket"]
         host, port = address.removeprefix("tcp:").rsplit(":", 1)
         connection = socket.create_connection((host, int(port)), timeout=RESPONSE_LIMIT)

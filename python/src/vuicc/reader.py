@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._child import GRACE, READY, Child, Folder
 from ._errors import NotThere, ProgramMissing, TimedOut, VuiccError
 from ._program import LIMIT, command_line, options, python, run
 from .card import Card
+
+if TYPE_CHECKING:
+    from smartcard.CardConnection import CardConnection  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 #: Where the service of the machine listens.
 _SYSTEM_SOCKET = "/run/pcscd/pcscd.comm"
@@ -141,12 +144,15 @@ class PcscService:
 
     def use(self) -> None:
         """Let this process use it: pyscard, and all programs that it starts. A process that has used PC/SC before stays
-        with the service it had.
+        with the service it had. This changes ``os.environ``.
         """
         os.environ.update(self.env)
 
     def readers(self) -> list[dict[str, Any]]:
-        """All readers, and what is in them: the JSON of ``vuicc reader list``."""
+        """All readers, and what is in them: the JSON of ``vuicc reader list``.
+
+        :raises VuiccError: if the service cannot be reached, or has no reader.
+        """
         return run("reader", "list", env=self.env)
 
     def close(self) -> None:
@@ -171,7 +177,7 @@ class PcscService:
         conf = folder / "conf"
         conf.mkdir()
         (conf / "vpcd").write_text(_configuration(driver, self._port, readers, folder), encoding="utf-8")
-        self._child = Child([*line, "--foreground", "--config", str(conf)], name="pcscd")
+        self._child = Child([*line, "--foreground", "--config", str(conf)], name="pcscd", folder=self._folder)
         since = time.monotonic()
         try:
             while len(self._virtual_readers()) < 2 * readers:
@@ -226,14 +232,16 @@ class Reader:
         self.index = index
         self._port = port
         self._child: Child | None = None
-        self._connections: list[Any] = []
+        self._connections: list[CardConnection] = []
 
     @classmethod
     def insert(cls, card: Card, service: PcscService | None = None) -> Reader:
-        """Insert a card into a free virtual reader, and wait until PC/SC clients can use it.
+        """Insert a card into a free virtual reader, and wait until PC/SC clients can use it. A card with its own socket leaves
+        that, and loses power.
 
         :param service: the PC/SC service; without it the one that is there already.
-        :raises TimedOut: if no virtual reader becomes free.
+        :raises NotThere: if there is no such service, no such image, or the card is in use.
+        :raises TimedOut: if no virtual reader becomes free for 60 seconds.
         """
         service = service or PcscService.system()
         card.stop()
@@ -252,14 +260,16 @@ class Reader:
                 )
             time.sleep(0.05)
 
-    def connection(self) -> Any:
+    def connection(self) -> CardConnection:
         """A connection of pyscard (``pip install pyscard``) to the card, connected with T=0. It is closed with the reader.
 
-        :returns: ``smartcard.CardConnection.CardConnection``.
+        :returns: a ``smartcard.CardConnection.CardConnection``.
+        :raises ProgramMissing: if pyscard is not installed.
+        :raises NotThere: if pyscard does not see the reader.
         """
         try:
-            from smartcard.CardConnection import CardConnection  # type: ignore[import-untyped, unused-ignore]
-            from smartcard.System import readers  # type: ignore[import-untyped, unused-ignore]
+            from smartcard.CardConnection import CardConnection
+            from smartcard.System import readers  # type: ignore[import-not-found, import-untyped, unused-ignore]
         except ImportError:
             raise ProgramMissing("pyscard is not installed: pip install pyscard, or apt install python3-pyscard") from None
         for reader in readers():
@@ -275,7 +285,11 @@ class Reader:
         )
 
     def lpa(self, *arguments: object, timeout: float | None = LIMIT) -> list[dict[str, Any]]:
-        """A command of ``vuicc lpa`` on the card in this reader: ``reader.lpa("profile", "list")``."""
+        """A command of ``vuicc lpa`` on the card in this reader: ``reader.lpa("profile", "list")``.
+
+        :param timeout: seconds after which the command is ended; ``None``: never.
+        :raises VuiccError: if it fails; see :meth:`vuicc.Card.lpa`.
+        """
         line = ("lpa", *arguments, "--reader", self.name, *options({"clock": self.card._clock}))
         return run(*line, state=self.card.state, timeout=timeout, env=self.env)
 
@@ -315,7 +329,9 @@ class Reader:
         line = command_line(
             ["card", "run", self.card.image, "--reader", place, *options(self.card._run_options)], state=self.card.state
         )
-        child = Child([*self.service.enter(), *line], name=f"vuicc card run {self.card.image}", env=self.env)
+        child = Child(
+            [*self.service.enter(), *line], name=f"vuicc card run {self.card.image}", env=self.env, folder=self.card._folder
+        )
         try:
             told = child.event("ready", "unanswered", limit=NOTICED)
         except TimedOut:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any, Union
 
+from ._child import Folder
 from ._program import PathLike, options, run
 
 #: Text fields at the top of a description.
@@ -44,34 +43,34 @@ class Subscriber:
         """
         own = None
         if path is None:
-            own = tempfile.TemporaryDirectory(prefix="vuicc-subscriber-")
-            path = os.path.join(own.name, "subscriber.toml")
+            own = Folder(None, "vuicc-subscriber-")
+            path = own.path / "subscriber.toml"
         run("subscriber", "new", path, *options(values))
         made = cls(path)
         made._own = own
         return made
 
     #: The temporary folder of the file, which goes with this object.
-    _own: tempfile.TemporaryDirectory[str] | None = None
+    _own: Folder | None = None
 
     @property
     def key(self) -> bytes:
-        """K, which the card and the authentication centre share."""
+        """K, 16 or 32 bytes, which the card and the authentication centre share."""
         return bytes.fromhex(self._secrets()["key"])
 
     @property
     def opc(self) -> bytes:
-        """OPc."""
+        """OPc, 16 bytes."""
         return bytes.fromhex(self._secrets()["opc"])
 
     @property
     def pin1(self) -> str:
-        """PIN1."""
+        """PIN1, 4 to 8 digits."""
         return self._secrets()["pin1"]
 
     @property
     def adm1(self) -> str:
-        """ADM1."""
+        """ADM1, digits as they are typed."""
         return self._secrets()["adm1"]
 
     def _secrets(self) -> dict[str, str]:
