@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::process::{Finished, start};
+use crate::schema::Expected;
 
 /// Longest silence of a program that is not stuck.
 const SILENCE: Duration = Duration::from_mins(2);
@@ -38,9 +39,12 @@ pub enum Told {
 }
 
 /// A program that is listened to. It is killed when this is dropped.
+///
+/// What one of ours prints is checked against the schema when it has ended.
 #[derive(Debug)]
 pub struct Heard {
     child: Child,
+    expected: Option<Expected>,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     stderr: NamedTempFile,
@@ -61,7 +65,7 @@ impl Heard {
         thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
         });
-        Self { child, stdin, lines, stderr, so_far: String::new() }
+        Self { child, expected: Expected::of(command), stdin, lines, stderr, so_far: String::new() }
     }
 
     /// Listens until it ends, by itself, by a [`Reply::Kill`], or by being taken away after `lifetime`; how it ended.
@@ -106,16 +110,32 @@ impl Heard {
         self.end()
     }
 
-    /// How it ended.
+    /// How it ended, and what it told until then, as far as that was listened to.
     ///
     /// # Panics
-    /// If that cannot be known.
+    /// If that cannot be known, or what it told is not in the schema.
     pub fn end(mut self) -> Finished {
         let status = self.child.wait().expect("a child can be waited for");
+        self.check(status.code());
         Finished { status, stdout: std::mem::take(&mut self.so_far), stderr: self.stderr() }
     }
 
-    fn say(&mut self, text: &str) {
+    fn check(&self, code: Option<i32>) {
+        let Some(expected) = &self.expected else { return };
+        let mut all = self.so_far.clone();
+        while let Ok(line) = self.lines.recv_timeout(SILENCE) {
+            all.push_str(&line);
+            all.push('\n');
+        }
+        if code.is_none() && serde_json::from_str::<Value>(all.lines().last().unwrap_or_default()).is_err() {
+            // It was reading a line that is without an end here, too.
+            all.truncate(all.trim_end().rfind('\n').map_or(0, |end| end + 1));
+        }
+        expected.check(&all, code);
+    }
+
+    /// What a user types.
+    pub fn say(&mut self, text: &str) {
         if let Some(stdin) = &mut self.stdin {
             // One that is gone needs no answer.
             let _ = writeln!(stdin, "{text}").and_then(|()| stdin.flush());

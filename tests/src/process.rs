@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::schema;
+use crate::schema::Expected;
 
 /// No program here takes longer, unless it hangs.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -51,16 +51,28 @@ impl Finished {
 /// Runs a program to its end.
 ///
 /// # Panics
-/// If it cannot be started or does not end.
+/// If it cannot be started or does not end, or prints other JSON than the schema says.
 pub fn run(command: &mut Command) -> Finished {
-    run_within(command, TIMEOUT)
+    run_until(command, Stdio::null(), TIMEOUT)
+}
+
+/// [`run`] for a program that reads a file on its stdin.
+///
+/// # Panics
+/// See [`run`].
+pub fn run_with_stdin(command: &mut Command, stdin: File) -> Finished {
+    run_until(command, stdin.into(), TIMEOUT)
 }
 
 /// [`run`] for a program that may take longer.
 pub(crate) fn run_within(command: &mut Command, timeout: Duration) -> Finished {
+    run_until(command, Stdio::null(), timeout)
+}
+
+fn run_until(command: &mut Command, stdin: Stdio, timeout: Duration) -> Finished {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (out, err) = (folder.path().join("stdout"), folder.path().join("stderr"));
-    let mut child = spawn(command, &out, &err);
+    let mut child = spawn(command, stdin, &out, &err);
     let deadline = Instant::now() + timeout;
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
@@ -74,15 +86,21 @@ pub(crate) fn run_within(command: &mut Command, timeout: Duration) -> Finished {
         thread::sleep(GLANCE);
     };
     let finished = Finished { status, stdout: text(&out), stderr: text(&err) };
-    schema::check(command, &finished);
+    if let Some(expected) = Expected::of(command) {
+        expected.check(&finished.stdout, finished.code());
+    }
     finished
 }
 
 /// A program that runs beside the test. It ends when this is dropped, also when the test fails.
+///
+/// What one of ours prints as JSON is checked against the schema then.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
+    /// Where its JSON goes, and what is expected of that; all else goes to the log.
+    json: Option<(PathBuf, Expected)>,
     log: PathBuf,
 }
 
@@ -94,13 +112,15 @@ impl Process {
     pub fn start(command: &mut Command, folder: &Path) -> Self {
         let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = unused(folder, &format!("{program}.log"));
-        let child = spawn(command, &log, &log);
-        Self { name: program, child, log }
+        let json = Expected::of(command).map(|expected| (log.with_extension("json"), expected));
+        let out = json.as_ref().map_or(&log, |(out, _)| out);
+        let child = spawn(command, Stdio::null(), out, &log);
+        Self { name: program, child, json, log }
     }
 
-    /// All it has printed so far.
+    /// All it has printed so far: its JSON first, if it prints JSON.
     pub fn log(&self) -> String {
-        text(&self.log)
+        self.json.as_ref().map_or_else(String::new, |(out, _)| text(out)) + &text(&self.log)
     }
 
     /// The number the operating system knows it by.
@@ -179,19 +199,22 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.end().is_none() {
+        let ended = self.end();
+        if ended.is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
         if thread::panicking() {
             eprintln!("--- {} printed:\n{}", self.name, self.log());
+        } else if let Some((out, expected)) = &self.json {
+            expected.check(&text(out), ended.and_then(|status| status.code()));
         }
     }
 }
 
-fn spawn(command: &Command, out: &Path, err: &Path) -> Child {
+fn spawn(command: &Command, stdin: Stdio, out: &Path, err: &Path) -> Child {
     let file = |path: &Path| File::options().create(true).append(true).open(path).expect("a log file").into();
-    start(command, Stdio::null(), file(out), file(err))
+    start(command, stdin, file(out), file(err))
 }
 
 /// Starts a program, which the kernel asks to end when this process is gone, whether it has ended or was killed.

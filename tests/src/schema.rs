@@ -7,7 +7,6 @@ use std::process::Command;
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
-use crate::process::Finished;
 use crate::vuicc;
 
 /// The schema, as `vuicc schema` prints it.
@@ -22,31 +21,48 @@ struct Strict {
     compiler: Compiler,
 }
 
-/// Checks what a program printed, if it is ours and was to print JSON.
-///
-/// # Panics
-/// If a line is not what the schema says, or a failure has no error object, or not the exit code that is in it.
-pub(crate) fn check(command: &Command, finished: &Finished) {
-    let words: Vec<_> = command.get_args().filter_map(|argument| argument.to_str()).collect();
-    let is_help = words.iter().any(|word| matches!(*word, "--help" | "-h"));
-    if is_help || !words.contains(&"--json") || command.get_program() != vuicc::program() {
-        return;
+/// What is expected of a program of ours that is to print JSON, whether it is waited for or runs beside the test.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    words: Vec<String>,
+    name: String,
+}
+
+impl Expected {
+    /// `None` if the program is not ours, or prints no JSON.
+    pub(crate) fn of(command: &Command) -> Option<Self> {
+        let words: Vec<_> = command.get_args().filter_map(|argument| argument.to_str()).collect();
+        let is_help = words.iter().any(|word| matches!(*word, "--help" | "-h"));
+        if is_help || !words.contains(&"--json") || command.get_program() != vuicc::program() {
+            return None;
+        }
+        let name = command_in(&words)?;
+        Some(Self { words: words.into_iter().map(str::to_owned).collect(), name })
     }
-    let Some(name) = command_in(&words) else { return };
-    let mut last = None;
-    for line in finished.stdout.lines() {
-        let object = serde_json::from_str(line).unwrap_or_else(|cause| panic!("{words:?}: {line}: {cause}"));
-        conforms(&name, &object)
-            .unwrap_or_else(|cause| panic!("{words:?} printed {line}, which is not in the schema: {cause}"));
-        last = Some(object);
-    }
-    let told = last.as_ref().and_then(|object| object.pointer("/error/exit_code")).and_then(Value::as_i64);
-    if let Some(code) = finished.code().filter(|code| *code != 101) {
-        assert_eq!(
-            told.unwrap_or(0),
-            i64::from(code),
-            "{words:?}: the last object does not have the exit code: {finished:?}"
-        );
+
+    /// Checks all that it printed until it ended, with this exit code; without one it was killed, and has maybe not finished
+    /// its last line.
+    ///
+    /// # Panics
+    /// If a line is not what the schema says, or a failure has no error object, or not the exit code that is in it.
+    pub(crate) fn check(&self, stdout: &str, code: Option<i32>) {
+        let Self { words, name } = self;
+        let printed = if code.is_some() { stdout } else { stdout.rsplit_once('\n').map_or("", |(lines, _)| lines) };
+        let mut last = None;
+        for line in printed.lines() {
+            let object = serde_json::from_str(line).unwrap_or_else(|cause| panic!("{words:?}: {line}: {cause}"));
+            conforms(name, &object)
+                .unwrap_or_else(|cause| panic!("{words:?} printed {line}, which is not in the schema: {cause}"));
+            last = Some(object);
+        }
+        let told = last.as_ref().and_then(|object| object.pointer("/error/exit_code")).and_then(Value::as_i64);
+        if let Some(code) = code.filter(|code| *code != 101) {
+            assert_eq!(
+                told.unwrap_or(0),
+                i64::from(code),
+                "{words:?}: the last object does not have the exit code {code}: {stdout}"
+            );
+        }
     }
 }
 
@@ -134,6 +150,23 @@ mod tests {
         }
         let failed = json!({ "error": { "code": "card", "exit_code": 4, "message": "m", "causes": [], "help": null } });
         assert_eq!(conforms("reader-list", &failed), Ok(()));
+    }
+
+    #[test]
+    fn a_program_that_was_killed_may_leave_a_line_unfinished() {
+        let expected = Expected { words: vec![], name: "reader-list".into() };
+        let whole = r#"{"index":0,"name":"A","card":false,"atr":null,"in_use":false,"exclusive":false}"#;
+        let and_less = format!("{whole}\n{{\"index\":");
+        expected.check(whole, Some(0));
+        expected.check(&and_less, None);
+        expected.check(r#"{"ind"#, None);
+        let failed = r#"{"error":{"code":"card","exit_code":4,"message":"m","causes":[],"help":null}}"#;
+        expected.check(failed, Some(4));
+        let other = format!("{}\n{and_less}", r#"{"colour":"blue"}"#);
+        for (stdout, code) in [(&*and_less, Some(0)), (failed, Some(0)), (whole, Some(4)), (&*other, None)] {
+            let refused = std::panic::catch_unwind(|| expected.check(stdout, code));
+            assert!(refused.is_err(), "{stdout} {code:?}");
+        }
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! `vuicc device` as its two users meet it: a phone and a watch, each a process with a card, a folder and a user of
 //! its own, on the local network and by Bluetooth.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use identities::{Eid, Iccid};
 use pairing::{Bonds, Channel, Identity, IsWanted, Message, Question, lan};
 use serde_json::Value;
 use vuicc_tests::controllers::Controllers;
+use vuicc_tests::hearing::{Heard, Reply, Told};
 use vuicc_tests::network::Network;
-use vuicc_tests::process::{Finished, Process, run, start};
+use vuicc_tests::process::{Finished, Process, run};
 use vuicc_tests::subscriber::{iccid, package, subscriber};
 use vuicc_tests::vuicc::{Card, command, json_lines};
 
@@ -177,7 +177,7 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
         let mut upgrade = command(&folder.join("state"), ["--json", "device", "primary", "--card"]);
         upgrade.arg(&new_card).arg("--memory").arg(folder.join(format!("new-{name}")));
         upgrade.args(["--yes", "--entitlement", &entitlement, "upgrade", "--old-number", who.msisdn.as_ref().unwrap()]);
-        let mut upgrade = start(&upgrade, Stdio::piped(), Stdio::piped(), Stdio::piped());
+        let mut upgrade = Heard::start(&mut upgrade);
         let code = loop {
             let received = json_lines(&alone(&old, &["messages", "--wait", "1"]).success());
             let texts: Vec<_> = received.iter().filter_map(|line| line["text"].as_str()).collect();
@@ -186,9 +186,8 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
                 break code.to_owned();
             }
         };
-        writeln!(upgrade.stdin.take().unwrap(), "{code}").unwrap();
-        let output = upgrade.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:#?}");
+        upgrade.say(&code);
+        let _ = upgrade.to_the_end(None, |_| Reply::Listen).success();
         assert_eq!(network.orders()[0]["eid"], eid.as_str());
         let memory_of_new = format!("new-{name}");
         let new =
@@ -225,44 +224,36 @@ fn an_old_phone_that_was_off_takes_its_card_out_of_use() {
 
 /// A device whose user answers by hand, or does not.
 struct Attended {
-    child: Child,
-    log: PathBuf,
+    device: Heard,
+    /// What it has told so far.
+    told: Vec<Value>,
 }
 
 impl Attended {
-    fn start(command: &mut Command, log: PathBuf) -> Self {
-        let file = || fs::File::options().create(true).append(true).open(&log).unwrap();
-        let child = command.stdin(Stdio::piped()).stdout(file()).stderr(file()).spawn().unwrap();
-        Self { child, log }
+    fn start(command: &mut Command) -> Self {
+        Self { device: Heard::start(command), told: Vec::new() }
     }
 
     /// Waits for a line of JSON with this event.
-    fn event(&self, name: &str) -> Value {
+    fn event(&mut self, name: &str) -> Value {
         // Less than a user has for an answer.
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let said = fs::read_to_string(&self.log).unwrap();
-            // A question has no end of its line.
-            let json = said.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok());
-            if let Some(event) = json.into_iter().find(|json: &Value| json["event"] == name) {
-                return event;
+            if let Some(event) = self.told.iter().find(|told| told["event"] == name) {
+                return event.clone();
             }
-            assert!(Instant::now() < deadline, "no sign of {name}:\n{said}");
-            std::thread::sleep(Duration::from_millis(50));
+            match self.device.listen(deadline.saturating_duration_since(Instant::now())) {
+                Told::Line(line) => self.told.push(line),
+                Told::Nothing | Told::End => panic!("no sign of {name}: {:?}", self.told),
+            }
         }
     }
 
-    /// Lets it come to its end; what it has said.
-    fn end(mut self) -> String {
-        assert!(!self.child.wait().unwrap().success());
-        fs::read_to_string(&self.log).unwrap()
-    }
-}
-
-impl Drop for Attended {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Lets it come to its end; what it has said to its user.
+    fn end(self) -> String {
+        let ended = self.device.to_the_end(None, |_| Reply::Listen);
+        assert!(!ended.status.success(), "{ended:#?}");
+        ended.stderr
     }
 }
 
@@ -277,14 +268,13 @@ fn a_rejection_withdraws_the_question(way: &Way, phone_says_no: bool) {
     };
     let mut serve = device("secondary");
     serve.arg("--card").arg(card.image()).args(["serve", "--pair", "--once"]).args(&way.watch);
-    let watch = Attended::start(&mut serve, folder.path().join("watch.log"));
+    let mut watch = Attended::start(&mut serve);
     let address = watch.event("waiting")["address"].as_str().unwrap().to_owned();
     let mut pair = device("primary");
-    let phone =
-        Attended::start(pair.args(["pair", "--to", &address]).args(&way.phone), folder.path().join("phone.log"));
+    let mut phone = Attended::start(pair.args(["pair", "--to", &address]).args(&way.phone));
     assert_eq!(phone.event("digits")["digits"], watch.event("digits")["digits"]);
-    let (mut one, other) = if phone_says_no { (phone, watch) } else { (watch, phone) };
-    writeln!(one.child.stdin.take().unwrap(), "n").unwrap();
+    let (mut one, mut other) = if phone_says_no { (phone, watch) } else { (watch, phone) };
+    one.device.say("n");
     assert!(one.end().contains("not paired: the digits were not confirmed here"));
     other.event("digits_withdrawn");
     let said = other.end();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use vuicc_tests::process::{Finished, Process, run};
+use vuicc_tests::process::{Finished, Process, run, run_with_stdin};
 use vuicc_tests::vuicc::{Card, SmDp, command, json_lines};
 use vuicc_tests::{peer, subscriber};
 
@@ -177,9 +177,9 @@ fn a_number_moves_on_and_old_phones_take_themselves_out_of_use() {
 
     // A picture on standard input is looked at once, and of the wrong number is as good as none.
     let mut new = world.phone(first);
-    new.args(["upgrade", "--old-number", "15550000009", "--scan", "-"]).stdin(fs::File::open(&other).unwrap());
-    let refused = new.output().unwrap();
-    let words = String::from_utf8_lossy(&refused.stderr);
+    new.args(["upgrade", "--old-number", "15550000009", "--scan", "-"]);
+    let refused = run_with_stdin(&mut new, fs::File::open(&other).unwrap());
+    let words = &refused.stderr;
     assert!(!refused.status.success() && words.contains("has the code of +15550000001"), "{words}");
     world.end();
 }
@@ -193,17 +193,17 @@ fn an_activation_code_is_scanned() {
     let picture = folder.path().join("letter.png");
     let download = |scan: &str| {
         let mut download = command(&folder.path().join("state"), ["--json", "lpa", "--card", text(card.image())]);
-        download.args(["profile", "download", "--yes", "--scan", scan]).stdin(fs::File::open(&picture).unwrap());
-        download.output().unwrap()
+        download.args(["profile", "download", "--yes", "--scan", scan]);
+        run_with_stdin(&mut download, fs::File::open(&picture).unwrap())
     };
     fs::write(&picture, qr("VUICC-CODE:1$15550000001$123456")).unwrap();
     let refused = download(text(&picture));
-    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let words = &refused.stderr;
     assert!(!refused.status.success() && words.contains("not an activation code"), "{words}");
     // From standard input, as from a camera that is a program.
     fs::write(&picture, qr(&format!("LPA:1${}${matching_id}", smdp.address()))).unwrap();
     let installed = download("-");
-    assert!(installed.status.success() && has(&String::from_utf8_lossy(&installed.stdout), "installed"));
+    assert!(has(&installed.success().stdout, "installed"));
 }
 
 /// `zbarimg` reads in the picture what this text begins with.
