@@ -1,24 +1,31 @@
 """The action for GitHub and the example for GitLab, played in a shell as their runners do.
 
-The variable VUICC_CHECKOUT says where the repository is. Packages come from where pip is told to look; Debian's are here
-already.
+The variable VUICC_CHECKOUT says where the repository is, VUICC_WHEEL where its wheel. Other packages come from where pip is told
+to look; Debian's are here already.
 """
 
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import peers
 import pytest
 import vuicc
 from vuicc._program import python
-from vuicc.reader import _namespaces
 
-yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+yaml = peers.module("yaml", "PyYAML is not installed", whole_module=True)
 CHECKOUT = Path(os.environ.get("VUICC_CHECKOUT", ""))
 if not (CHECKOUT / "action.yml").is_file():
-    pytest.skip("VUICC_CHECKOUT names no checkout of vuicc", allow_module_level=True)
+    peers.skip("VUICC_CHECKOUT names no checkout of vuicc", whole_module=True)
+
+WHEEL = Path(os.environ.get("VUICC_WHEEL", ""))
+if not WHEEL.is_file():
+    peers.skip("VUICC_WHEEL names no wheel of vuicc; scripts/wheel makes one", whole_module=True)
+SHA256 = hashlib.sha256(WHEEL.read_bytes()).hexdigest()
 
 #: All that expressions here may be; a runner knows more.
 EXPRESSION = re.compile(r"\$\{\{ ([\w.]+) \}\}")
@@ -35,6 +42,9 @@ class Runner:
         assert not unknown, unknown
         self.values = {f"inputs.{name}": inputs.get(name, one["default"]) for name, one in self.action["inputs"].items()}
         self.values["github.action_path"] = str(CHECKOUT)
+        self.values["github.server_url"] = "http://127.0.0.1:8000"
+        self.values["github.action_repository"] = "OWNER/vuicc"
+        self.values["github.action_ref"] = "main"
         self.environment = plain(folder)
 
     def value(self, text):
@@ -64,10 +74,10 @@ class Runner:
             )
         return script
 
-    def play(self, then, steps=()):
-        """Play the action, and commands of the job after it; the outputs."""
+    def play(self, then, steps=(), before=""):
+        """Play the action, and commands of the job before and after it; the outputs."""
         after = f"PATH=$(tac {self.folder / 'path'} | tr '\\n' ':')$PATH bash -euo pipefail -c {quoted(then)}"
-        told = alone("\n".join([*self.lines(steps), after]), self.folder, self.environment)
+        told = alone("\n".join([before, *self.lines(steps), after]), self.folder, self.environment)
         outputs = {}
         for file in self.folder.glob("outputs-*"):
             for line in file.read_text().splitlines():
@@ -88,10 +98,7 @@ def plain(folder):
 
 def alone(script, folder, environment):
     """Run a script of bash on a machine of its own: no PC/SC service, no network but loopback, nothing outlives it."""
-    try:
-        spaces = _namespaces()
-    except vuicc.ProgramMissing as error:
-        pytest.skip(str(error))
+    spaces = peers.namespaces()
     (folder / "temp").mkdir()
     (folder / "run").mkdir()
     (folder / "bin").mkdir()
@@ -121,7 +128,10 @@ def quoted(text):
 
 
 def test_the_action_inserts_a_card_and_serves(tmp_path):
-    runner = Runner(tmp_path, {"smdp": "true", "readers": "2", "image": "a card.img", "card": "--memory 300000 --disabled"})
+    runner = Runner(
+        tmp_path,
+        {"wheel": str(WHEEL), "smdp": "true", "readers": "2", "image": "a card.img", "card": "--memory 300000 --disabled"},
+    )
     told, outputs = runner.play(
         """
         vuicc subscriber new anna.toml
@@ -148,8 +158,42 @@ def test_the_action_runs_no_input_as_a_command(tmp_path):
     assert not (tmp_path / "stolen").exists()
 
 
+def test_the_action_takes_the_wheel_of_the_release_it_is_used_by(tmp_path):
+    """By URL and hash: another file with the name is not installed, and nothing by its name alone."""
+    version = WHEEL.name.split("-")[1]
+    release = tmp_path / "server" / "OWNER" / "vuicc" / "releases" / "download" / f"v{version}"
+    release.mkdir(parents=True)
+    name = f"vuicc-{version}-py3-none-manylinux_2_31_x86_64.whl"
+    shutil.copy(WHEEL, release / name)
+    (release / f"{name}.sha256").write_text(f"{SHA256}  {name}\n")
+    serve = f"python3 -m http.server --bind 127.0.0.1 --directory {release.parents[4]} 8000 2>requests.log &"
+    serve += " until (: </dev/tcp/127.0.0.1/8000) 2>/dev/null; do sleep 0.05; done"
+
+    def installs(inputs, ref):
+        folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        runner = Runner(folder, inputs)
+        runner.values["github.action_ref"] = ref
+        told, _ = runner.play("vuicc --version", steps=("install",), before=serve)
+        return told
+
+    assert version in installs({}, f"v{version}").splitlines()[-1]
+    url = f"http://127.0.0.1:8000/OWNER/vuicc/releases/download/v{version}/{name}"
+    installs({"wheel": url, "sha256": SHA256}, "main")
+    for inputs, ref, why in [
+        ({"wheel": url, "sha256": "0" * 64}, "main", "DO NOT MATCH THE HASHES"),
+        ({"wheel": url}, "main", "needs its input sha256"),
+        ({"wheel": "nowhere.whl"}, "main", "there is no wheel nowhere.whl"),
+        ({}, "main", "'main' is no tag of a release"),
+        ({}, "v0.0.1", "no wheel with a hash at .*v0.0.1"),
+    ]:
+        with pytest.raises(AssertionError, match=why):
+            installs(inputs, ref)
+
+
 def jobs():
     example = yaml.safe_load((CHECKOUT / "docs/ci/gitlab-ci.yml").read_text())
+    example.pop("variables")
     hidden = {name: job for name, job in example.items() if name.startswith(".")}
     return {name: {**hidden[job["extends"]], **job} for name, job in example.items() if name not in hidden}
 
@@ -159,7 +203,9 @@ def test_the_example_for_gitlab(tmp_path, name):
     job = jobs()[name]
     (tmp_path / "test_card.py").write_text("def test_reader(vuicc_reader): assert vuicc_reader.connection()\n")
     script = "\n".join(["set -e", *job["before_script"], *job["script"]])
-    told = alone(script, tmp_path, plain(tmp_path))
+    variables = yaml.safe_load((CHECKOUT / "docs/ci/gitlab-ci.yml").read_text())["variables"]
+    variables.update(VUICC_WHEEL=WHEEL.as_uri(), VUICC_SHA256=SHA256)
+    told = alone(script, tmp_path, {**plain(tmp_path), **variables})
     if name == "pytest":
         assert 'tests="1"' in (tmp_path / job["artifacts"]["reports"]["junit"]).read_text()
     else:

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import peers
 import pytest
 import vuicc
 from vuicc._program import python
-from vuicc.reader import _namespaces
 
 SELECT_MF = [0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]
 
@@ -22,7 +22,7 @@ def test_vuicc_sees_the_card(vuicc_reader):
 
 
 def test_pyscard(vuicc_reader):
-    pytest.importorskip("smartcard", reason="pyscard is not installed")
+    peers.module("smartcard", "pyscard is not installed")
     connection = vuicc_reader.connection()
     data, sw1, _ = connection.transmit(SELECT_MF)
     assert (data, sw1) == ([], 0x61)
@@ -31,13 +31,13 @@ def test_pyscard(vuicc_reader):
 
 def test_pyscard_again(vuicc_reader):
     """Another card: nothing is left of the one before."""
-    pytest.importorskip("smartcard", reason="pyscard is not installed")
+    peers.module("smartcard", "pyscard is not installed")
     assert vuicc_reader.connection().transmit(SELECT_MF)[1] == 0x61
 
 
 def test_opensc_tool(vuicc_reader):
     if shutil.which("opensc-tool") is None:
-        pytest.skip("opensc-tool is not installed (apt install opensc)")
+        peers.skip("opensc-tool is not installed (apt install opensc)")
     told = subprocess.run(
         ["opensc-tool", "--reader", str(vuicc_reader.index), "--atr"],
         env={**os.environ, **vuicc_reader.env},
@@ -70,7 +70,7 @@ def test_lpac(vuicc_reader, vuicc_smdp):
     """lpac downloads, too; the variable LPAC names the program."""
     lpac = os.environ.get("LPAC")
     if not lpac:
-        pytest.skip("LPAC names no lpac")
+        peers.skip("LPAC names no lpac")
     environment = {
         **os.environ,
         **vuicc_reader.env,
@@ -105,16 +105,13 @@ with vuicc.PcscService.open(sys.argv[1], readers=2) as service, vuicc.Card.new()
 def test_a_private_service():
     told = subprocess.run([sys.executable, "-c", USE, "private"], capture_output=True, text=True)
     if "no namespaces" in told.stderr:
-        pytest.skip(told.stderr.splitlines()[-1])
+        peers.skip(told.stderr.splitlines()[-1])
     assert told.stdout == "private\n", told.stderr
 
 
 def test_a_service_in_run_pcscd(tmp_path):
     """As in a container that has no namespaces; tried in one, so that this machine has nothing of it."""
-    try:
-        spaces = _namespaces()
-    except vuicc.ProgramMissing as error:
-        pytest.skip(str(error))
+    spaces = peers.namespaces()
     inside = [*spaces, *python(), os.path.join(os.path.dirname(vuicc.__file__), "_inside.py"), str(tmp_path)]
     told = subprocess.run([*inside, sys.executable, "-c", USE, "shared"], capture_output=True, text=True, env=plain())
     assert told.stdout == "shared\n", told.stderr
@@ -149,7 +146,7 @@ def test_a_command_beside_a_service(tmp_path):
         line, cwd=tmp_path, capture_output=True, text=True, env={**plain(), "XDG_DATA_HOME": str(tmp_path)}
     )
     if "no namespaces" in told.stderr:
-        pytest.skip(told.stderr.splitlines()[-1])
+        peers.skip(told.stderr.splitlines()[-1])
     assert told.returncode == 7 and "Virtual PCD 00 00" in told.stdout, told.stdout + told.stderr
     assert not os.path.exists(f"/proc/{(tmp_path / 'left').read_text().strip()}/exe"), "what it left running has ended"
     refused = subprocess.run([sys.executable, "-m", "vuicc"], capture_output=True, text=True)

@@ -12,6 +12,8 @@ def test_the_tests_in_it_pass(pytester):
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=5)
 
 
-def test_the_program_in_it_runs():
-    (program,) = (one for one in EXAMPLES if "def test_" not in one)
-    exec(compile(program, "README.md", "exec"), {})
+def test_the_programs_in_it_run():
+    programs = [one for one in EXAMPLES if "def test_" not in one]
+    assert len(programs) == 2
+    for program in programs:
+        exec(compile(program, "README.md", "exec"), {})

@@ -8,7 +8,7 @@
 //!                                             └─ the foreign program                  peer.rs
 //! ```
 //!
-//! A program that is absent is skipped aloud; with `VUICC_PEERS=required` in the environment its absence is a failure.
+//! A program that is absent is skipped aloud; with `VUICC_PEERS` in the environment its absence is a failure ([`peer`]).
 //! Whatever a test starts ends with it ([`process`]), and nothing leaves the loopback of its own network ([`reader`]).
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]

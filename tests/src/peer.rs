@@ -1,4 +1,12 @@
 //! Foreign programs: found, or missed aloud.
+//!
+//! The variable `VUICC_PEERS` says whose absence is a failure:
+//!
+//! ```text
+//! not set     nobody's; it is said what was skipped, and why
+//! packaged    of those that Debian or a package index has
+//! required    of all, also of those that have to be fetched and named by a variable
+//! ```
 
 use std::env;
 use std::io::Write;
@@ -10,16 +18,39 @@ pub fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "{what}");
 }
 
+/// Variables that name programs which neither Debian nor a package index has.
+const FETCHED: [&str; 4] = ["LPAC", "PYSIM", "PYSIM_PYTHON", "SRSRAN"];
+
 /// Says that a test cannot be done here, and why.
 ///
 /// # Panics
-/// If `VUICC_PEERS` is `required`.
+/// If `VUICC_PEERS` is set.
 pub fn skip(test: &str, why: &str) {
-    assert!(
-        env::var("VUICC_PEERS").as_deref() != Ok("required"),
-        "{test}: {why}, and VUICC_PEERS says it must be there"
-    );
+    skip_unless(test, why, false);
+}
+
+/// The same for lack of something that goes with a program which has to be fetched.
+///
+/// # Panics
+/// If `VUICC_PEERS` is `required`.
+pub fn skip_fetched(test: &str, why: &str) {
+    skip_unless(test, why, true);
+}
+
+fn skip_unless(test: &str, why: &str, fetched: bool) {
+    let peers = env::var("VUICC_PEERS").ok();
+    assert!(!must_be_there(peers.as_deref(), fetched), "{test}: {why}, and VUICC_PEERS says it must be there");
     say(&format!("{test} ... skipped: {why}"));
+}
+
+/// Whether the absence of a program is a failure where `VUICC_PEERS` is this.
+fn must_be_there(peers: Option<&str>, fetched: bool) -> bool {
+    match peers {
+        None | Some("") => false,
+        Some("packaged") => !fetched,
+        Some("required") => true,
+        Some(other) => panic!("VUICC_PEERS is {other:?}; it may be packaged or required"),
+    }
 }
 
 /// Where a program of the machine is; system folders count, whatever PATH says.
@@ -41,13 +72,31 @@ pub fn debian(name: &str, package: &str) -> Option<PathBuf> {
 /// What an environment variable names, or `None`, said aloud.
 ///
 /// # Panics
-/// If it names something that is not there.
+/// If it names something that is not there, or nothing that has to be there.
 pub fn named_by(variable: &str, what: &str) -> Option<PathBuf> {
     let Some(path) = env::var_os(variable).map(PathBuf::from) else {
-        say(&format!("{what} ... skipped: {variable} does not say where it is"));
+        skip_unless(what, &format!("{variable} does not say where it is"), FETCHED.contains(&variable));
         return None;
     };
     assert!(path.exists(), "{variable} names {}, which is not there", path.display());
     // Links stay: a Python environment is known by the name of its interpreter.
     std::path::absolute(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absence_is_a_failure_where_that_is_asked_for() {
+        for (peers, packaged, fetched) in [
+            (None, false, false),
+            (Some(""), false, false),
+            (Some("packaged"), true, false),
+            (Some("required"), true, true),
+        ] {
+            assert_eq!([must_be_there(peers, false), must_be_there(peers, true)], [packaged, fetched], "{peers:?}");
+        }
+        assert!(std::panic::catch_unwind(|| must_be_there(Some("requird"), true)).is_err());
+    }
 }

@@ -105,7 +105,7 @@ impl Stage {
     async fn at(name: &str, office: bool) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let Some(driver) = Driver::start(folder.path()) else {
-            peer::say(&format!("{name} ... skipped"));
+            peer::say(&format!("{name} ... skipped with it"));
             return None;
         };
         let world = World::new().await;

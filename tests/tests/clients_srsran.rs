@@ -55,7 +55,7 @@ struct Network {
 fn with_network(key: &str, test: impl FnOnce(&mut Network, &mut Process)) {
     let Some(srsran) = peer::named_by("SRSRAN", "srsRAN") else { return };
     if !rustix::process::geteuid().is_root() {
-        return peer::say("srsRAN ... skipped: its phone makes a TUN device, for which it must be root");
+        return peer::skip_fetched("srsRAN", "its phone makes a TUN device, for which it must be root");
     }
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();

@@ -380,7 +380,8 @@ fn program(name: &str, package: &str) -> Option<PathBuf> {
 
 /// Says aloud why something is skipped.
 fn skip(why: &str) {
-    assert!(std::env::var("VUICC_PEERS").as_deref() != Ok("required"), "{why}, and VUICC_PEERS says it must be there");
+    let required = std::env::var_os("VUICC_PEERS").is_some_and(|peers| !peers.is_empty());
+    assert!(!required, "{why}, and VUICC_PEERS says it must be there");
     // The harness captures what `eprintln!` prints, not what is written here.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

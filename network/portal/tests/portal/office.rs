@@ -320,7 +320,7 @@ async fn read_by_zbarimg() {
     let program =
         ["/usr/bin/zbarimg", "/usr/local/bin/zbarimg"].into_iter().find(|path| std::path::Path::new(path).exists());
     let Some(program) = program else {
-        assert_ne!(std::env::var("VUICC_PEERS").as_deref(), Ok("required"), "zbarimg must be there");
+        assert!(std::env::var_os("VUICC_PEERS").is_none_or(|peers| peers.is_empty()), "zbarimg must be there");
         eprintln!("read_by_zbarimg ... skipped: not installed; apt install zbar-tools");
         return;
     };
