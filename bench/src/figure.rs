@@ -13,6 +13,8 @@ pub(crate) enum Target {
     Below(f64),
     /// The ratio: this or more.
     RatioAtLeast(f64),
+    /// The ratio: less than this.
+    RatioBelow(f64),
 }
 
 /// One measured figure.
@@ -53,6 +55,7 @@ impl Figure {
                 Target::AtLeast(least) => self.value >= least,
                 Target::Below(limit) => self.value < limit,
                 Target::RatioAtLeast(least) => self.ratio.as_ref().is_some_and(|(ratio, _)| *ratio >= least),
+                Target::RatioBelow(limit) => self.ratio.as_ref().is_some_and(|(ratio, _)| *ratio < limit),
             })
         })
     }
@@ -75,6 +78,7 @@ impl Figure {
             Target::AtLeast(least) => format!(">= {} {}", rounded(*least), self.unit),
             Target::Below(limit) => format!("< {} {}", rounded(*limit), self.unit),
             Target::RatioAtLeast(least) => format!("ratio >= {least}"),
+            Target::RatioBelow(limit) => format!("ratio < {limit}"),
         });
         wanted.collect::<Vec<_>>().join(", ")
     }
@@ -124,6 +128,8 @@ mod tests {
         assert_eq!(figure.to_json()["target"], ">= 5,000 APDU/s, ratio >= 0.9");
         assert_eq!(figure.to_json()["ratio_to"], "nothing at all, 10,000 APDU/s");
         assert_eq!(figure.clone().target(Target::Below(9_500.0)).holds(), Some(false));
+        assert_eq!(figure.clone().target(Target::RatioBelow(0.95)).holds(), Some(false));
+        assert_eq!(figure.clone().target(Target::RatioBelow(0.96)).holds(), Some(true));
         assert!(figure.to_string().contains("0.95 of nothing at all"));
     }
 

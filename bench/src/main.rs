@@ -13,6 +13,7 @@ mod network;
 mod processors;
 mod reader;
 mod rounds;
+mod waits;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ const MEASUREMENTS: &[Measurement] = &[
     ("in_process.authenticate", authenticate::authenticate),
     ("decode.apdus", decode::apdus),
     ("reader.select_and_read", reader::select_and_read),
+    ("proxy", reader::recorded),
+    ("waits.card", waits::card),
+    ("waits.server", waits::server),
     ("download", download::profile),
     ("downloads.per_second", fleet::downloads),
     ("eap_aka", eap::authentications),
