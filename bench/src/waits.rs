@@ -6,7 +6,6 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use reader_bridge::pcsc_reader::wait_for_card;
 use serde_json::Value;
 use vuicc_tests::process::Process;
 use vuicc_tests::reader::Reader;
@@ -20,7 +19,7 @@ const ROUNDS: usize = 11;
 /// Nothing here takes longer, unless it hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Between two looks: less than any of the figures could tell.
-const LOOK: Duration = Duration::from_micros(500);
+const LOOK: Duration = Duration::from_millis(2);
 /// How much later than a card is there it may be known. Most of it is a process that is started.
 const CARD: f64 = 1.25;
 /// The same of a server, which is there within few milliseconds.
@@ -68,7 +67,7 @@ impl Desk<'_> {
     fn seen(&self) -> Outcome<f64> {
         self.timed(|| {
             let run = Process::start(&mut self.card_run(), self.folder);
-            wait_for_card(Some(Reader::FIRST), LIMIT)?;
+            until("the card", || self.reader.holds_card(0))?;
             Ok(run)
         })
     }
