@@ -9,6 +9,7 @@ use console::exit;
 use serde_json::json;
 
 use crate::failure::{AtPath, Failure};
+use crate::file::{Readers, put};
 use crate::output::Output;
 use crate::{Cli, Context, dissector, file};
 
@@ -74,7 +75,7 @@ fn man(folder: &Path) -> Result<usize, Failure> {
         let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vuicc"));
         if is_ours && path.extension().is_some_and(|extension| extension == "1") {
             let page = std::fs::read_to_string(&path).at("read", &path)?;
-            std::fs::write(&path, laid_out(&page)).at("write", &path)?;
+            put(&path, laid_out(&page).as_bytes(), Readers::Everybody, "the page")?;
             pages += 1;
         }
     }

@@ -1,6 +1,5 @@
 //! `--keylog`: the session keys of bound profile packages, for `vuicc apdu decode` to open them.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 use crypto::provider::{KeyLogging, Provider};
 
-use crate::failure::{AtPath, Failure};
-use crate::file::{Readers, not_stdout};
+use crate::failure::Failure;
+use crate::file::{Readers, append, not_stdout};
 use crate::output::{lose, tell};
-use crate::package::spare_card_image;
 
 /// The option that writes a key log.
 #[derive(Clone, Debug, Default, Args)]
@@ -32,17 +30,7 @@ impl KeyLogArguments {
 /// `provider`, with a key log at `path` before it, if there is a path.
 pub(crate) fn before(path: Option<&Path>, provider: Arc<dyn Provider>) -> Result<Arc<dyn Provider>, Failure> {
     let Some(path) = path else { return Ok(provider) };
-    spare_card_image("the key log", path)?;
-    let mut options = File::options();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, Readers::Owner.mode());
-    let file = options.open(path).at("write the key log", path)?;
-    #[cfg(unix)]
-    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        let owners = std::os::unix::fs::PermissionsExt::from_mode(Readers::Owner.mode());
-        file.set_permissions(owners).at("keep others from reading", path)?;
-    }
+    let file = append(path, Readers::Owner, "the key log")?;
     tell(&format!(
         "vuicc: session keys go to {}; who has it can open the profiles that are downloaded, with the keys in them",
         path.display()

@@ -1,7 +1,7 @@
 //! `vuicc`: an emulated SIM and eUICC, its LPA and its SM-DP+, on the command line.
 //!
 //! This crate only combines the other crates: one module per command, besides [`target`] (which card is meant),
-//! [`output`] (text or JSON), [`question`], [`failure`], [`mod@file`] (how files are written) and [`state`] (where
+//! [`output`] (text or JSON), [`question`], [`failure`], [`mod@file`] (how files are written), [`spared`] (over what not) and [`state`] (where
 //! things are kept).
 
 // All output goes through `output`, which keeps control characters from outside off the terminal.
@@ -41,6 +41,7 @@ mod repeatable;
 mod schema;
 mod server_address;
 mod smdp;
+mod spared;
 mod state;
 mod subscriber;
 mod target;
@@ -172,10 +173,14 @@ impl Command {
 fn main() -> ExitCode {
     failure::advise(way_out::of);
     failure::classify(exit_code::of);
+    file::guard(spared::kept);
     if let Some(call) = extcap::call() {
         return extcap::run(&call).map_or_else(|failure| failure.report(Output::new(false)), |()| ExitCode::SUCCESS);
     }
-    let cli: Cli = command_line::read();
+    let cli: Cli = match command_line::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     log::start(cli.verbose, cli.log, cli.command.serves());
     let context = Context { output: Output::new(cli.json), state: State::new(cli.state) };
     let outcome = match cli.command {
@@ -285,6 +290,27 @@ mod tests {
                 assert!(parsed.is_ok(), "{arguments}: {}", parsed.unwrap_err());
             }
         }
+    }
+
+    /// Of every option that names a file it is known whether it is written.
+    #[test]
+    fn files_to_write_are_known() {
+        const READ: [&str; 9] =
+            ["card", "secrets", "settings", "master-key", "ci", "ca", "subscriber", "profile", "es2-clients"];
+        const OTHERS: [&str; 5] = ["eap-sim-db", "scan", "primary-scan", "euicc-card", "from"];
+        fn visit(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            for argument in command.get_arguments() {
+                let names = argument.get_value_names().unwrap_or_default();
+                let is_file = names.iter().any(|name| name.contains("FILE") || name.contains("PATH"));
+                if let (true, Some(long)) = (is_file, argument.get_long()) {
+                    let is_known = [&spared::OUTPUTS[..], &READ, &OTHERS].iter().any(|known| known.contains(&long));
+                    assert!(is_known, "{path} --{long}: add it to OUTPUTS in spared.rs if it is written over, or here");
+                }
+            }
+            command.get_subcommands().for_each(|sub| visit(sub, &path));
+        }
+        visit(&Cli::command(), "");
     }
 
     /// All listeners are on loopback by default.

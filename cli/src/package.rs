@@ -70,17 +70,8 @@ pub(crate) fn is_card_image(path: &Path) -> bool {
     read.is_ok() && beginning == *card::image::BEGINNING
 }
 
-/// Refuses to write `what` over a card image, which holds a card for good.
-pub(crate) fn spare_card_image(what: &str, path: &Path) -> Result<(), Failure> {
-    if is_card_image(path) {
-        let told = format!("{} is a card image, which {what} would replace; name another file", path.display());
-        return Err(Failure::because(told).with(Exit::Usage));
-    }
-    Ok(())
-}
-
 /// Errors visible before the package is parsed.
-fn check(package: &[u8]) -> Result<(), String> {
+pub(crate) fn check(package: &[u8]) -> Result<(), String> {
     /// Tag of a BoundProfilePackage.
     const BOUND: [u8; 2] = [0xBF, 0x36];
     if package.starts_with(&BOUND) {

@@ -13,10 +13,9 @@ use capture::{Encoder, Format, gsmtap};
 use clap::Args;
 use reader_bridge::trace::{DESCRIBE, Event, Tracer};
 
-use crate::failure::{AtPath, Failure};
-use crate::file::Readers;
+use crate::failure::Failure;
+use crate::file::{Readers, begin};
 use crate::output::lose;
-use crate::package::spare_card_image;
 
 /// The option that records the exchange between host and card.
 #[derive(Clone, Debug, Args)]
@@ -47,7 +46,7 @@ impl Destination {
 }
 
 /// What a trace to UDP begins with.
-const GSMTAP: &str = "gsmtap:";
+pub(crate) const GSMTAP: &str = "gsmtap:";
 
 /// Reads what users write for one.
 pub(crate) fn destination(text: &str) -> Result<Destination, String> {
@@ -161,7 +160,10 @@ impl Sink {
     fn open(destination: &Destination) -> Result<Self, Failure> {
         Ok(match destination {
             Destination::Stderr => Self::Stderr,
-            Destination::File(path) => Self::File(TraceFile::new(open(path)?, path)),
+            Destination::File(path) => {
+                // It contains CK and IK of every authentication.
+                Self::File(TraceFile::new(begin(path, Readers::Owner, "the trace")?, path))
+            }
             Destination::Gsmtap(to) => {
                 let socket = connect(to).map_err(|error| {
                     Failure::because(format!("cannot send the trace to {to}: {error}; gsmtap:HOST[:PORT] names a host"))
@@ -191,22 +193,6 @@ impl Sink {
             },
         }
     }
-}
-
-fn open(path: &Path) -> Result<File, Failure> {
-    spare_card_image("the trace", path)?;
-    let mut options = File::options();
-    options.create(true).write(true).truncate(true);
-    // It contains CK and IK of every authentication.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, Readers::Owner.mode());
-    let file = options.open(path).at("write the trace to", path)?;
-    #[cfg(unix)]
-    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        let owners = std::os::unix::fs::PermissionsExt::from_mode(Readers::Owner.mode());
-        file.set_permissions(owners).at("keep others from reading", path)?;
-    }
-    Ok(file)
 }
 
 fn connect(to: &str) -> io::Result<UdpSocket> {

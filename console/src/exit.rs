@@ -39,14 +39,14 @@ pub struct Row {
 
 /// All of them, by code.
 pub const TABLE: [Row; 8] = [
-    row(Exit::Done, 0, "done", "has done what it was asked for"),
-    row(Exit::Failed, 1, "failed", "failed, for a reason without a code of its own"),
-    row(Exit::Usage, 2, "usage", "was given a wrong command line"),
-    row(Exit::Difference, 3, "difference", "found what it compared different: answers, cards"),
-    row(Exit::Card, 4, "card", "found a card or reader missing or in use, or lost it"),
-    row(Exit::Input, 5, "input", "found a script or other input file missing or wrong"),
-    row(Exit::Network, 6, "network", "was refused by a server, or did not reach it"),
-    row(Exit::TimedOut, 7, "timeout", "ran out of time, by its own limit or an option"),
+    Exit::Done.row(),
+    Exit::Failed.row(),
+    Exit::Usage.row(),
+    Exit::Difference.row(),
+    Exit::Card.row(),
+    Exit::Input.row(),
+    Exit::Network.row(),
+    Exit::TimedOut.row(),
 ];
 
 const fn row(exit: Exit, code: u8, name: &'static str, meaning: &'static str) -> Row {
@@ -56,16 +56,15 @@ const fn row(exit: Exit, code: u8, name: &'static str, meaning: &'static str) ->
 impl Exit {
     /// Its row in the table.
     pub const fn row(self) -> Row {
-        let [done, failed, usage, difference, card, input, network, timed_out] = TABLE;
         match self {
-            Self::Done => done,
-            Self::Failed => failed,
-            Self::Usage => usage,
-            Self::Difference => difference,
-            Self::Card => card,
-            Self::Input => input,
-            Self::Network => network,
-            Self::TimedOut => timed_out,
+            Self::Done => row(self, 0, "done", "has done what it was asked for"),
+            Self::Failed => row(self, 1, "failed", "failed, for a reason without a code of its own"),
+            Self::Usage => row(self, 2, "usage", "was given a wrong command line"),
+            Self::Difference => row(self, 3, "difference", "found what it compared different: answers, cards"),
+            Self::Card => row(self, 4, "card", "found a card or reader missing or in use, or lost it"),
+            Self::Input => row(self, 5, "input", "found a script or other input file missing or wrong"),
+            Self::Network => row(self, 6, "network", "was refused by a server, or did not reach it"),
+            Self::TimedOut => row(self, 7, "timeout", "ran out of time, by its own limit or an option"),
         }
     }
 }

@@ -178,9 +178,9 @@ pub fn report_lost(output: Output, cause: &str) -> ExitCode {
     Exit::Failed.into()
 }
 
-/// Prints for programs that the command line is wrong.
-pub fn report_usage(output: Output, message: &str) {
-    print(output, Exit::Usage, message, &[], Some("--help shows what there is"));
+/// Prints for programs that the command line is wrong, and what may have been meant.
+pub fn report_usage(output: Output, message: &str, meant: Option<&str>) {
+    print(output, Exit::Usage, message, &[], Some(meant.unwrap_or("--help shows what there is")));
 }
 
 /// What the user of a program can do about an error of a library, which does not know the program's options: what
@@ -257,7 +257,12 @@ impl<T> AtPath<T> for io::Result<T> {
                 _ => String::new(),
             };
             let failure = Failure::because(format!("cannot {doing} {}: {error}{way_out}", path.display()));
-            if is_read { failure.with(Exit::Input) } else { failure }
+            match (error.kind(), folder) {
+                _ if is_read => failure.with(Exit::Input),
+                // What is named cannot be a file.
+                (io::ErrorKind::NotFound, Some(_)) | (io::ErrorKind::IsADirectory, _) => failure.with(Exit::Usage),
+                _ => failure,
+            }
         })
     }
 }

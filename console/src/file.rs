@@ -1,9 +1,12 @@
-//! Files that commands write: completely or not at all, readable by their owner only if they contain secrets, and `-`
-//! for stdout where output may be piped.
+//! Files that commands write: completely or not at all, over nothing that a [`guard`] keeps, readable by their owner only if
+//! they contain secrets, and `-` for stdout where output may be piped.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use crate::exit::Exit;
 use crate::failure::{AtPath, Failure};
 
 /// Whether a path on the command line means stdout.
@@ -60,9 +63,112 @@ pub fn write_new(path: &Path, contents: &[u8], readers: Readers) -> io::Result<(
     beside(path, contents, readers)?.persist_noclobber(path).map(drop).map_err(|error| error.error)
 }
 
-/// Writes a file, replacing an existing one: the old one is kept until the new one is complete.
+/// Writes a file, replacing an existing one: the old one is kept until the new one is complete. A pipe or a device is written
+/// to.
 pub fn replace(path: &Path, contents: &[u8], readers: Readers) -> io::Result<()> {
-    beside(path, contents, readers)?.persist(path).map(drop).map_err(|error| error.error)
+    if is_stream(path) {
+        return File::options().append(true).open(path)?.write_all(contents);
+    }
+    // What a link names is replaced, not the link.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    beside(&path, contents, readers)?.persist(&path).map(drop).map_err(|error| error.error)
+}
+
+/// Whether this is written to rather than replaced.
+fn is_stream(path: &Path) -> bool {
+    path.starts_with("/dev") || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
+/// What would be lost if a command wrote over a file, as in "is a card image"; `None` if nothing that matters.
+pub type Guard = fn(&Path) -> Option<String>;
+
+static GUARD: OnceLock<Guard> = OnceLock::new();
+
+/// Sets what commands may not write over from here on. Only the first call counts.
+pub fn guard(guard: Guard) {
+    let _ = GUARD.set(guard);
+}
+
+/// Refuses to write `what` over a file that the [`guard`] keeps.
+///
+/// # Errors
+/// If it keeps it; the exit code is that of a wrong command line.
+pub fn spare(path: &Path, what: &str) -> Result<(), Failure> {
+    let Some(kept) = GUARD.get().and_then(|guard| guard(path)) else { return Ok(()) };
+    let path = path.display();
+    Err(Failure::because(format!("{path} {kept}, which {what} would replace; name another file")).with(Exit::Usage))
+}
+
+/// [`replace`] for the file that a command was asked for, unless the [`guard`] keeps what is there. `what` it is appears in
+/// the error.
+///
+/// # Errors
+/// If the guard keeps what is there, or the file cannot be written; what is there stays then.
+pub fn put(path: &Path, contents: &[u8], readers: Readers, what: &str) -> Result<(), Failure> {
+    spare(path, what)?;
+    replace(path, contents, readers).at(&format!("write {what} to"), path)
+}
+
+/// Begins a file that grows while a command runs, in place of an existing one unless the [`guard`] keeps that. Where there is no
+/// room to begin, what is there stays.
+///
+/// # Errors
+/// As for [`put`].
+pub fn begin(path: &Path, readers: Readers, what: &str) -> Result<File, Failure> {
+    spare(path, what)?;
+    begun(path, readers).at(&format!("write {what} to"), path)
+}
+
+fn begun(path: &Path, readers: Readers) -> io::Result<File> {
+    /// As much as file systems give at once.
+    const ROOM: [u8; 4096] = [0; 4096];
+    if is_stream(path) {
+        return File::options().append(true).open(path);
+    }
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let new = match beside(&path, &ROOM, readers) {
+        Ok(new) => new,
+        // A file that may be written, in a folder that may not.
+        Err(error) if is_closed(&error) && path.exists() => {
+            let file = File::options().write(true).truncate(true).open(&path)?;
+            only_for(&file, readers)?;
+            return Ok(file);
+        }
+        Err(error) => return Err(error),
+    };
+    new.as_file().set_len(0)?;
+    let mut file = new.persist(&path).map_err(|error| error.error)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Opens a file that is appended to, unless the [`guard`] keeps what is there. Those who could read it before and
+/// are none of `readers` cannot any more.
+///
+/// # Errors
+/// As for [`put`].
+pub fn append(path: &Path, readers: Readers, what: &str) -> Result<File, Failure> {
+    spare(path, what)?;
+    let mut options = File::options();
+    options.create(true).append(true).read(!is_stream(path));
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, readers.mode());
+    let file = options.open(path).at(&format!("write {what} to"), path)?;
+    only_for(&file, readers).at("keep others from reading", path)?;
+    Ok(file)
+}
+
+/// Takes a file that is there from those who are none of `readers`.
+fn only_for(file: &File, readers: Readers) -> io::Result<()> {
+    #[cfg(unix)]
+    if readers == Readers::Owner && file.metadata()?.is_file() {
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(readers.mode()))?;
+    }
+    Ok(())
 }
 
 /// [`write_new`] for the file that a command is asked to create. `what` it is appears in the error.
@@ -148,6 +254,62 @@ mod tests {
         let Err(Failure::Because(text)) = make(&nowhere, b"", Readers::Owner, "the key") else { panic!() };
         assert!(text.starts_with("cannot write the key to ") && !text.contains(".new"), "{text}");
         assert!(text.contains("nowhere/keys.pem: No such file or directory"), "{text}");
+    }
+
+    #[cfg(unix)]
+    fn mode(path: &Path) -> u32 {
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_grows_begins_anew_and_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("trace.apdu"), folder.path().join("link"));
+        std::fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut file = begin(&link, Readers::Owner, "the trace").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        file.write_all(b"new").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), 0o600));
+        assert!(link.is_symlink(), "what it names is replaced");
+        let log = folder.path().join("log");
+        std::fs::write(&log, "one\n").unwrap();
+        std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        append(&log, Readers::Owner, "the log").unwrap().write_all(b"two\n").unwrap();
+        assert_eq!((std::fs::read(&log).unwrap(), mode(&log)), (b"one\ntwo\n".to_vec(), 0o600));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left");
+    }
+
+    /// Reports go where they are read.
+    #[cfg(unix)]
+    #[test]
+    fn devices_and_pipes_are_written_to() {
+        replace(Path::new("/dev/null"), b"gone", Readers::Everybody).unwrap();
+        begin(Path::new("/dev/null"), Readers::Owner, "the trace").unwrap().write_all(b"gone").unwrap();
+        append(Path::new("/dev/null"), Readers::Owner, "the log").unwrap().write_all(b"gone").unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn what_is_kept_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        std::fs::write(&path, "a card").unwrap();
+        // The guard is the process's: other tests name no such file.
+        guard(|path| path.ends_with("kept").then(|| "is a card".to_owned()));
+        let refused = [
+            put(&path, b"", Readers::Everybody, "the report"),
+            begin(&path, Readers::Owner, "the report").map(drop),
+            append(&path, Readers::Owner, "the report").map(drop),
+        ];
+        for refused in refused {
+            let Err(Failure::Because(cause)) = refused else { panic!() };
+            let told = format!("{} is a card, which the report would replace; name another file", path.display());
+            assert_eq!((cause.exit(), &*cause), (Exit::Usage, &*told));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"a card");
+        put(&folder.path().join("new"), b"", Readers::Everybody, "the report").unwrap();
     }
 
     #[test]

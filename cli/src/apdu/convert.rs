@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::sources::{Expect, Source, read, script_of};
 use crate::Context;
-use crate::failure::{AtPath, Failure};
-use crate::file::{Readers, is_stdout, replace};
+use crate::failure::Failure;
+use crate::file::{Readers, is_stdout, put};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -46,9 +46,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     };
     let commands = script.lines().filter(|line| line.starts_with('>')).count();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
-        crate::package::spare_card_image("the script", path)?;
         // PINs are left out; the card's answers, CK and IK too, are not.
-        replace(path, script.as_bytes(), Readers::Owner).at("write the script", path)?;
+        put(path, script.as_bytes(), Readers::Owner, "the script")?;
         context.output.json(&json!({ "converted": path, "from": of, "commands": commands }))?;
         context.output.text(format_args!("{commands} commands of {of} are in {}", path.display()))?;
     } else {

@@ -13,8 +13,8 @@ use super::sources::{Expect, Loaded, Scripts};
 use super::step::{Told, object};
 use super::{junit, tap};
 use crate::Context;
-use crate::failure::{AtPath, Failure, line};
-use crate::file::{Readers, not_stdout, replace};
+use crate::failure::{Failure, line};
+use crate::file::{Readers, not_stdout, put};
 use crate::target::TargetArguments;
 
 #[derive(Debug, Args)]
@@ -69,11 +69,6 @@ fn start(text: &str) -> Result<Start, String> {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     if arguments.reports.tap && context.output.is_json() {
         return Err(Failure::because("--tap and --json both want stdout; use one of them").with(Exit::Usage));
-    }
-    if let Some(folder) =
-        arguments.reports.junit.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::metadata(folder).at("write the report into", folder)?;
     }
     let scripts = arguments.scripts.load(arguments.expect, context)?;
     let variables = arguments.scripts.variables(&scripts)?;
@@ -201,9 +196,8 @@ impl Player<'_> {
         let sum = Sum::of(&self.suites);
         let lost = stopped.as_ref().filter(|stopped| matches!(stopped.error, RunError::Transport(..)));
         if let Some(path) = &self.arguments.reports.junit {
-            crate::package::spare_card_image("the report", path)?;
             let document = junit::document(&self.suites);
-            replace(path, document.as_bytes(), Readers::Everybody).at("write the report to", path)?;
+            put(path, document.as_bytes(), Readers::Everybody, "the report")?;
         }
         output.json(&sum.object(&self.suites, lost.map(|lost| lost.resume.as_str())))?;
         if self.arguments.reports.tap {

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::sources::{Expect, Scripts};
 use crate::Context;
-use crate::failure::{AtPath, Failure};
-use crate::file::{Readers, is_stdout, replace};
+use crate::failure::Failure;
+use crate::file::{Readers, is_stdout, put};
 use crate::target::TargetArguments;
 
 #[derive(Debug, Args)]
@@ -40,9 +40,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let recorded = card.into_parts().1.into_script();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
-        crate::package::spare_card_image("the script", path)?;
         // PINs are left out; the card's answers, CK and IK too, are not.
-        replace(path, recorded.as_bytes(), Readers::Owner).at("write the script", path)?;
+        put(path, recorded.as_bytes(), Readers::Owner, "the script")?;
         context.output.json(&json!({ "recorded": path, "commands": commands }))?;
         context.output.text(format_args!("{commands} commands recorded in {}", path.display()))?;
     } else {

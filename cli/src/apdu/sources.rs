@@ -161,6 +161,7 @@ fn load(path: &Path, expect: Expect, context: &Context) -> Result<Loaded, Failur
     let mut include = |from: &str, included: &str| {
         let path = Path::new(from).parent().unwrap_or(Path::new("")).join(included);
         let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        crate::spared::is_read(&path, included);
         Ok(Included { name: path.to_string_lossy().into_owned(), text })
     };
     let script = Script::parse(&name, &text, &mut include).map_err(|error| wrong(error, context))?;

@@ -45,7 +45,6 @@ mod on_unix {
     use std::fs::File;
     use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
     use std::os::fd::OwnedFd;
-    use std::os::unix::fs::OpenOptionsExt;
     use std::os::unix::net::UnixStream;
     use std::process::{Child, Command};
 
@@ -55,16 +54,12 @@ mod on_unix {
 
     use super::{Context, Failure, OsStr, Path, Word, log_of};
     use crate::failure::AtPath;
-    use crate::file::Readers;
-    use crate::package::spare_card_image;
+    use crate::file::{Readers, append};
 
     /// Starts the process, and returns when all its cards are ready.
     pub(crate) fn start(chosen: Option<&Path>, name: &OsStr, context: &Context) -> Result<(), Failure> {
         let log = log_of(chosen, name, context)?;
-        spare_card_image("the log", &log)?;
-        let mut options = File::options();
-        options.create(true).append(true).read(true).mode(Readers::Owner.mode());
-        let mut file = options.open(&log).at("write the log to", &log)?;
+        let mut file = append(&log, Readers::Owner, "the log")?;
         let begin = file.seek(SeekFrom::End(0)).at("write the log to", &log)?;
         let (here, there) = UnixStream::pair()?;
         let mut is_replaced = false;

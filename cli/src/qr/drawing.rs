@@ -5,10 +5,10 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use pairing::file::write_private;
 use portal::qr::QrCode;
 
-use crate::failure::{AtPath, Failure};
+use crate::failure::Failure;
+use crate::file::{Readers, put};
 
 /// Pixels per module in a PNG.
 const SCALE: usize = 8;
@@ -72,5 +72,5 @@ pub(crate) fn write(code: &QrCode, path: &Path) -> Result<(), Failure> {
         Form::Png => code.png(SCALE),
         Form::Svg => code.svg().into_bytes(),
     };
-    write_private(path, &octets).at("write the QR code to", path)
+    put(path, &octets, Readers::Owner, "the QR code")
 }

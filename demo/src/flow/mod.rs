@@ -29,7 +29,8 @@ use crate::Run;
 use crate::narrator::{Narrator, Told};
 use crate::stage::{Inserted, Workshop};
 use console::Output;
-use console::{AtPath, Exit, Failure};
+use console::file::{Readers, put};
+use console::{Exit, Failure};
 pub use device::Proof;
 use device::{Host, Numbers, Pairing, TIMEOUT, Way};
 pub use then::VARIABLES;
@@ -422,11 +423,11 @@ pub fn run(flow: Flow, options: &Options, run: Run<'_>) -> Result<(), Failure> {
     play.names.sort_by_key(|(number, _)| core::cmp::Reverse(number.len()));
     if let Some(path) = &options.chart {
         let chart = play.trace.chart(play.parties, &play.names);
-        std::fs::write(path, chart).at("write the chart to", path)?;
+        put(path, chart.as_bytes(), Readers::Everybody, "the chart")?;
     }
     if let Some(path) = &options.transcript {
         let transcript = trace::transcript(play.narrator.told(), &play.names);
-        std::fs::write(path, transcript).at("write the transcript to", path)?;
+        put(path, transcript.as_bytes(), Readers::Everybody, "the transcript")?;
     }
     let Play { mut narrator, inserted, .. } = play;
     if let Some(command) = &options.then {
