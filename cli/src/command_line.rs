@@ -173,13 +173,13 @@ mod tests {
     #[test]
     fn secrets_are_not_repeated() {
         for arguments in [
-            &["apdu", "decode", "--apdu", "00200001083132333435363738F"][..],
-            &["apdu", "decode", "--apdu=00200001083132333435363738F"],
-            &["apdu", "run", "x", "--set", "pin=3132333435363738F"],
-            &["apdu", "run", "x", "--set", "3132333435363738"],
+            &["apdu", "decode", "--apdu", "00200001083132373839363738F"][..],
+            &["apdu", "decode", "--apdu=00200001083132373839363738F"],
+            &["apdu", "run", "x", "--set", "pin=3132373839363738F"],
+            &["apdu", "run", "x", "--set", "3132373839363738"],
         ] {
             let (error, text) = told(arguments);
-            assert!(text.contains("'…'") && !text.contains("3334"), "{text}");
+            assert!(text.contains("'…'") && !text.contains("3738"), "{text}");
             assert_eq!(error.exit_code(), 2);
         }
     }
@@ -191,9 +191,9 @@ mod tests {
         assert!(number.contains("invalid value '-1' for '--expires-in"), "{number}");
         let (_, unknown) = told(&["card", "run", "a.img", "--clock", "+1d"]);
         assert!(unknown.contains("'--clock'") && !unknown.contains("-- --clock"), "{unknown}");
-        let (near, text) = told(&["card", "nwe"]);
+        let (near, text) = told(&["card", "neww"]);
         assert_eq!(tip_of(&near).as_deref(), Some("a similar subcommand exists: 'new'"), "{text}");
-        assert_eq!(message_of(&near), "unrecognized subcommand 'nwe'");
+        assert_eq!(message_of(&near), "unrecognized subcommand 'neww'");
         assert_eq!(tip_of(&told(&["card", "new"]).0), None);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -13,20 +13,34 @@ use super::Address;
 use crate::reader_error::ReaderError;
 use crate::vpcd::{GET_ATR, POWER_OFF, POWER_ON, RESET};
 
-/// How long the connection may take, and after it the card until it is this client's turn.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long a card may compute: keys of several thousand bits, a profile of many files.
-const ANSWER: Duration = Duration::from_mins(2);
+/// How long a client waits.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// For the connection, and after it until the card is free for this client.
+    connect: Duration,
+    /// For a response: a card may compute keys of several thousand bits, or install a profile of many files.
+    answer: Duration,
+}
+
+const LIMITS: Limits = Limits { connect: Duration::from_secs(10), answer: Duration::from_mins(2) };
 
 /// A card behind a socket, this program's alone until it is dropped. It loses power then.
+///
+/// A response that does not come in time, or not whole, ends the connection: what came later would be taken for the answer to
+/// the next command. The card is gone from then on, until [`reset`](Transport::reset) connects anew.
 pub struct SocketCard {
-    stream: Box<dyn Stream>,
+    /// `None` once it has failed.
+    stream: Option<Box<dyn Stream>>,
     address: Address,
+    limits: Limits,
     atr: Vec<u8>,
 }
 
 trait Stream: Read + Write + Send {
     fn set_limit(&self, limit: Duration) -> io::Result<()>;
+
+    /// Ends the connection, whoever else has a handle on it.
+    fn end(&self);
 
     #[cfg(unix)]
     fn watched(&self) -> io::Result<OwnedFd>;
@@ -63,6 +77,11 @@ impl Stream for TcpStream {
         self.set_write_timeout(Some(limit))
     }
 
+    fn end(&self) {
+        // One that is broken has ended.
+        let _ = self.shutdown(Shutdown::Both);
+    }
+
     #[cfg(unix)]
     fn watched(&self) -> io::Result<OwnedFd> {
         self.try_clone().map(OwnedFd::from)
@@ -76,6 +95,11 @@ impl Stream for std::os::unix::net::UnixStream {
         self.set_write_timeout(Some(limit))
     }
 
+    fn end(&self) {
+        // One that is broken has ended.
+        let _ = self.shutdown(Shutdown::Both);
+    }
+
     #[cfg(unix)]
     fn watched(&self) -> io::Result<OwnedFd> {
         self.try_clone().map(OwnedFd::from)
@@ -86,26 +110,52 @@ impl SocketCard {
     /// Connects, and gives the card power.
     ///
     /// While another client has the card this waits for ten seconds.
+    ///
+    /// # Errors
+    /// [`ReaderError::NobodyListens`] if there is no card at the address, [`ReaderError::Busy`] if another client keeps it,
+    /// [`ReaderError::Card`] if it goes before it has given its answer to reset.
     pub fn connect(address: &Address) -> Result<Self, ReaderError> {
+        Self::connect_within(address, LIMITS.connect)
+    }
+
+    /// The same, waiting for `limit` while another client has the card.
+    ///
+    /// # Errors
+    /// As for [`SocketCard::connect`].
+    pub fn connect_within(address: &Address, limit: Duration) -> Result<Self, ReaderError> {
+        Self::connect_by(address, Limits { connect: limit, ..LIMITS })
+    }
+
+    fn connect_by(address: &Address, limits: Limits) -> Result<Self, ReaderError> {
+        // None at all would be no limit.
+        let limits = Limits { connect: limits.connect.max(Duration::from_millis(1)), ..limits };
         let absent =
             |cause: io::Error| ReaderError::NobodyListens { address: address.to_string(), cause: said(&cause) };
-        let stream = open(address).map_err(absent)?;
-        stream.set_limit(CONNECT).map_err(absent)?;
-        let mut card = Self { stream, address: address.clone(), atr: Vec::new() };
+        let stream = open(address, limits.connect).map_err(absent)?;
+        stream.set_limit(limits.connect).map_err(absent)?;
+        let mut card = Self { stream: Some(stream), address: address.clone(), limits, atr: Vec::new() };
         card.power(&[POWER_ON]).map_err(|error| match error {
             TransportError::Mute => ReaderError::Busy { reader: address.to_string() },
             other => ReaderError::Card(other),
         })?;
-        card.stream.set_limit(ANSWER).map_err(absent)?;
+        if let Some(stream) = &card.stream {
+            stream.set_limit(limits.answer).map_err(absent)?;
+        }
         Ok(card)
     }
 
     /// Somebody who looks whether the card is still there while this is used.
+    ///
+    /// # Errors
+    /// If it is gone already, or the system gives no second handle on the connection.
     pub fn lookout(&self) -> io::Result<Lookout> {
-        Ok(Lookout {
+        match &self.stream {
+            None => Err(io::ErrorKind::NotConnected.into()),
             #[cfg(unix)]
-            socket: self.stream.watched()?,
-        })
+            Some(stream) => Ok(Lookout { socket: stream.watched()? }),
+            #[cfg(not(unix))]
+            Some(_) => Ok(Lookout {}),
+        }
     }
 
     fn power(&mut self, controls: &[u8]) -> Result<Vec<u8>, TransportError> {
@@ -121,24 +171,47 @@ impl SocketCard {
         let length = u16::try_from(body.len()).map_err(|_| TransportError::CommandTooLong(body.len()))?;
         // In one piece: two would be slow.
         let message = [&length.to_be_bytes()[..], body].concat();
-        self.stream.write_all(&message).map_err(|cause| lost(&cause))
+        self.with_stream(|stream| stream.write_all(&message))
     }
 
     fn receive(&mut self) -> Result<Vec<u8>, TransportError> {
-        let mut length = [0; 2];
-        self.stream.read_exact(&mut length).map_err(|cause| lost(&cause))?;
-        let mut body = vec![0; u16::from_be_bytes(length).into()];
-        self.stream.read_exact(&mut body).map_err(|cause| lost(&cause))?;
-        Ok(body)
+        self.with_stream(|stream| {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length)?;
+            let mut body = vec![0; u16::from_be_bytes(length).into()];
+            stream.read_exact(&mut body)?;
+            Ok(body)
+        })
+    }
+
+    /// Uses the stream, and leaves it at the first failure: nobody knows how much of a message has passed.
+    fn with_stream<T>(&mut self, task: impl FnOnce(&mut dyn Stream) -> io::Result<T>) -> Result<T, TransportError> {
+        let stream = self.stream.as_deref_mut().ok_or(TransportError::CardRemoved)?;
+        let done = task(stream).map_err(|cause| lost(&cause));
+        if done.is_err() {
+            self.leave();
+        }
+        done
+    }
+
+    fn leave(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.end();
+        }
     }
 }
 
-fn open(address: &Address) -> io::Result<Box<dyn Stream>> {
+/// Whether something listens at an address.
+pub fn is_listening(address: &Address, limit: Duration) -> bool {
+    open(address, limit.max(Duration::from_millis(1))).is_ok()
+}
+
+fn open(address: &Address, limit: Duration) -> io::Result<Box<dyn Stream>> {
     match address {
         Address::Tcp(at) => {
             let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             for socket in at.to_socket_addrs()? {
-                match TcpStream::connect_timeout(&socket, CONNECT) {
+                match TcpStream::connect_timeout(&socket, limit) {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;
                         return Ok(Box::new(stream));
@@ -173,8 +246,9 @@ impl Transport for SocketCard {
         if let Ok(atr) = self.power(&[POWER_OFF, POWER_ON]) {
             return Ok(atr);
         }
-        // The card was taken away, and may be back.
-        *self = Self::connect(&self.address)?;
+        // The card was taken away, and may be back. The old connection must not keep it from the new one.
+        self.leave();
+        *self = Self::connect_by(&self.address, self.limits)?;
         Ok(self.atr.clone())
     }
 
@@ -204,5 +278,71 @@ impl Transport for SocketCard {
 impl fmt::Debug for SocketCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketCard").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    const ATR: [u8; 2] = [0x3B, 0x00];
+
+    /// The card's end of the next connection, once the client has its answer to reset.
+    fn powered(listener: &TcpListener) -> TcpStream {
+        let mut stream = listener.accept().unwrap().0;
+        assert_eq!(told(&mut stream), [POWER_ON]);
+        assert_eq!(told(&mut stream), [GET_ATR]);
+        stream.write_all(&[0, 2, ATR[0], ATR[1]]).unwrap();
+        stream
+    }
+
+    fn told(stream: &mut TcpStream) -> Vec<u8> {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        let mut body = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut body).unwrap();
+        body
+    }
+
+    /// A response that comes late, in part or not at all answers nothing else.
+    #[test]
+    fn a_late_answer_answers_no_other_command() {
+        for (soon, late) in
+            [(&[][..], &[0, 2, 0x62, 0x00][..]), (&[0], &[2, 0x62, 0x00]), (&[0, 4, 1, 2], &[0x62, 0x00])]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+            let (timed_out, has_timed_out) = channel();
+            let card = thread::spawn(move || {
+                let mut first = powered(&listener);
+                assert_eq!(told(&mut first), [0, 0xA4, 0, 4]);
+                first.write_all(soon).unwrap();
+                has_timed_out.recv().unwrap();
+                // The client may be gone.
+                let _ = first.write_all(late);
+                let mut second = powered(&listener);
+                assert_eq!(told(&mut second), [0, 0xB0, 0, 0]);
+                second.write_all(&[0, 2, 0x90, 0x00]).unwrap();
+            });
+            let limits = Limits { answer: Duration::from_millis(100), ..LIMITS };
+            let mut client = SocketCard::connect_by(&address, limits).unwrap();
+            // A second handle keeps no connection.
+            let lookout = client.lookout().unwrap();
+            assert!(!lookout.is_gone());
+            assert_eq!(client.transmit(&[0, 0xA4, 0, 4]), Err(TransportError::Mute));
+            timed_out.send(()).unwrap();
+            assert_eq!(client.transmit(&[0, 0xB0, 0, 0]), Err(TransportError::CardRemoved), "{soon:02X?}");
+            assert_eq!(client.warm_reset(), Err(TransportError::CardRemoved));
+            assert!(client.lookout().is_err() && (cfg!(not(unix)) || lookout.is_gone()));
+            assert_eq!(client.reset(), Ok(ATR.to_vec()));
+            // Only this one has to come in time.
+            client.stream.as_ref().unwrap().set_limit(LIMITS.answer).unwrap();
+            assert_eq!(client.transmit(&[0, 0xB0, 0, 0]), Ok(vec![0x90, 0x00]));
+            card.join().unwrap();
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! The messages are those of [`vpcd`](crate::vpcd), and here the card listens: a length of two bytes, big-endian, and a
 //! body; a body of one byte is a control, any other one a command APDU, which its response APDU answers. A client gives the
 //! card power before anything else ([`POWER_ON`], no answer), may ask for the answer to reset ([`GET_ATR`]), and sends
-//! commands. When it closes the connection the card loses power, and the next client finds a fresh one.
+//! commands. When it closes the connection the card loses power, and the next client finds a fresh one. One client has the card at a
+//! time, the others wait; one that says nothing for ten seconds after its turn has come, stops within a message or does not take its
+//! answers is sent away.
 //!
 //! | client sends | card answers |
 //! |---|---|
@@ -20,7 +22,7 @@ mod client;
 mod server;
 
 pub use address::{Address, NotAnAddress};
-pub use client::{Lookout, SocketCard};
+pub use client::{Lookout, SocketCard, is_listening};
 pub use server::{Client, Listener, serve};
 
 #[cfg(doc)]

@@ -1,5 +1,8 @@
 //! The card's side: it listens, and serves one client after the other.
 
+#[cfg(unix)]
+mod in_folder;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -7,8 +10,6 @@ use std::time::Duration;
 
 use apdu::Icc;
 use tokio::net::TcpListener;
-#[cfg(unix)]
-use tokio::net::UnixListener;
 
 use super::Address;
 use crate::vpcd::frames::{Frames, hold_back, respond, seal};
@@ -36,12 +37,16 @@ pub struct Listener {
 enum Socket {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(UnixListener),
+    Unix(in_folder::Socket),
 }
 
 impl Listener {
     /// Listens. Port 0 takes a free one, which [`Listener::address`] tells. A socket in a folder that a process left behind
-    /// is replaced; one that is in use, or another file, is not.
+    /// is replaced; one that is in use, or another file, is not. From its first moment it is for this user's processes alone.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AddrInUse`] if another process listens there, [`io::ErrorKind::AlreadyExists`] if there is a file that is
+    /// no socket; else what the system says.
     pub async fn bind(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(at) => {
@@ -51,10 +56,8 @@ impl Listener {
             }
             #[cfg(unix)]
             Address::Unix(path) => {
-                remove_abandoned(path).await?;
-                let socket = UnixListener::bind(path)?;
-                std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-                Ok(Self { socket: Socket::Unix(socket), address: address.clone() })
+                let socket = Socket::Unix(in_folder::Socket::bind(path)?);
+                Ok(Self { socket, address: address.clone() })
             }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such sockets")),
@@ -70,31 +73,8 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => Frames::over_tcp(listener.accept().await?.0),
             #[cfg(unix)]
-            Socket::Unix(listener) => Ok(Frames::over(listener.accept().await?.0)),
+            Socket::Unix(socket) => Ok(Frames::over(socket.listener().accept().await?.0)),
         }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
-            // Who has removed the folder wanted that.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Removes a socket that nobody listens on.
-#[cfg(unix)]
-async fn remove_abandoned(path: &std::path::Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
-    }
-    match tokio::net::UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
@@ -318,25 +298,5 @@ mod tests {
         })
         .await;
         assert!(told.iter().any(|line| line.contains("it does not take its answers")), "{told:?}");
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_socket_that_was_left_behind_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("card.sock");
-        let address = Address::Unix(path.clone());
-        // Closed without being removed, as by a process that was killed.
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::bind(&address).await.unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(Listener::bind(&address).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert!(path.exists(), "it is not taken from who has it");
-        drop(listener);
-        assert!(!path.exists());
-        std::fs::write(&path, "mine").unwrap();
-        assert_eq!(Listener::bind(&address).await.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
     }
 }

@@ -1,6 +1,7 @@
 //! Messages of a length and a body on a stream: cut, answered by a card, sent.
 
 use std::io;
+use std::time::Duration;
 
 use apdu::Icc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -53,6 +54,10 @@ pub(crate) fn seal(answer: &mut Vec<u8>) {
     }
 }
 
+/// An idle connection is probed after a minute.
+const KEEPALIVE: socket2::TcpKeepalive =
+    socket2::TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(20));
+
 /// What messages travel on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -67,9 +72,10 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// Over TCP, without the delays that are for large transfers.
+    /// Over TCP, without the delays that are for large transfers. Another end that has vanished without a word is noticed.
     pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
         #[cfg(target_os = "linux")]
         {
             // A second handle on the same socket: the option is set through std, the data flows through tokio.
@@ -206,6 +212,17 @@ mod tests {
             }
             assert_eq!(messages, [vec![1, 2, 3], vec![], vec![9]], "cut at {cut}");
         }
+    }
+
+    /// A host that lost its power holds no card.
+    #[tokio::test]
+    async fn a_vanished_end_is_looked_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(!socket2::SockRef::from(&stream).keepalive().unwrap());
+        let other = listener.accept().await.unwrap().0.into_std().unwrap();
+        let _frames = Frames::over_tcp(TcpStream::from_std(other.try_clone().unwrap()).unwrap()).unwrap();
+        assert!(socket2::SockRef::from(&other).keepalive().unwrap());
     }
 
     #[test]
