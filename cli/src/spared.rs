@@ -63,6 +63,18 @@ pub(crate) fn is_read(path: &Path, what: &str) {
     }
 }
 
+/// What this command was asked to write, each with its option.
+static WRITTEN: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
+
+/// Checks the files that this command writes once more, now that all it reads is known.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_again() -> Result<(), Failure> {
+    let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    written.iter().try_for_each(|(option, path)| console::file::spare(path, option))
+}
+
 /// What would be lost if a command wrote over this file: for [`console::file::guard`].
 pub(crate) fn kept(path: &Path) -> Option<String> {
     let identity = Identity::of(path)?;
@@ -154,6 +166,8 @@ pub(crate) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Failu
         }
         before.push((identity, option));
     }
+    let written = written.iter().map(|file| (file.option.clone(), file.path.clone()));
+    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
     Ok(())
 }
 
@@ -265,6 +279,7 @@ mod tests {
         let outcome = check(&Cli::command(), &matches);
         // Other tests have files of the same name.
         INPUTS.lock().unwrap().clear();
+        WRITTEN.lock().unwrap().clear();
         let told = |failure: Failure| match failure {
             Failure::Because(cause) => {
                 assert_eq!(cause.exit(), Exit::Usage);

@@ -53,11 +53,12 @@ fn a_card_in_the_background_is_ready_at_once_and_gone_at_once() {
         // One that a killed process left is no sign of anything.
         fs::write(&ready_file, r#"{"pid":1,"version":"0.1.0","cards":[]}"#).unwrap();
         // What is no ready file stays.
-        let image = fs::read(card.image()).unwrap();
-        let over_the_card = ["card", "run", path(&card), "--listen", "0", "--ready-file", path(&card)];
-        let refused = run(&mut command(&folder.path().join("state"), over_the_card));
+        let other = folder.path().join("notes");
+        fs::write(&other, "mine").unwrap();
+        let over_it = ["card", "run", path(&card), "--listen", "0", "--ready-file", other.to_str().unwrap()];
+        let refused = run(&mut command(&folder.path().join("state"), over_it));
         assert!(refused.code() == Some(2) && refused.stderr.contains("is there and no ready file"), "{refused:#?}");
-        assert!(fs::read(card.image()).unwrap() == image, "the image is replaced");
+        assert_eq!(fs::read(&other).unwrap(), b"mine");
         let lpac = peer::named_by("LPAC", "lpac");
         let opensc_tool = peer::debian("opensc-tool", "opensc");
         for round in 0..20 {
@@ -166,8 +167,8 @@ fn what_keeps_a_card_from_running() {
         (&[image, "--listen", "unix:a-file"], 1, "take another path"),
         (&[image, "--listen", "0", "--listen", "0"], 2, "once for each image"),
         (&[image, "--reader", "127.0.0.1:1", "--timeout", "0"], 7, "found no reader at 127.0.0.1:1"),
-        (&[image, "--listen", "0", "--ready-file", "no/folder"], 1, "no folder"),
-        (&[image, "--listen", "0", "--ready-file", "."], 1, "ready file"),
+        (&[image, "--listen", "0", "--ready-file", "no/folder"], 2, "no folder"),
+        (&[image, "--listen", "0", "--ready-file", "."], 2, "is a folder"),
     ] {
         for detach in [&[][..], &["--detach"]] {
             let refused = vuicc(folder.path(), &[&["--json", "card", "run"], arguments, detach].concat());

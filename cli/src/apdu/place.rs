@@ -8,6 +8,7 @@ use console::Exit;
 use reader_bridge::socket::Address;
 
 use crate::Context;
+use crate::asynchronous::Stoppable;
 use crate::card::detach::Parent;
 use crate::card::first_port;
 use crate::card::ready::{ReadyCard, ReadyFile};
@@ -40,18 +41,20 @@ pub(super) struct Taken {
     place: Place,
     ready_file: ReadyFile,
     limit: Option<u64>,
+    stoppable: Stoppable,
 }
 
 impl PlaceArguments {
     /// Takes the place.
     pub(super) fn take(&self) -> Result<Taken, Failure> {
-        let ready_file = ReadyFile::at(self.stay.ready_file.as_deref())?;
+        let stoppable = Stoppable::begin()?;
         let place = match (&self.listen, &self.slot) {
             (Some(address), _) => listen(address)?,
             (None, Some(slot)) => Place::Slot(slot.clone()),
             (None, None) => Place::Slot(format!("127.0.0.1:{}", first_port()?)),
         };
-        Ok(Taken { place, ready_file, limit: self.stay.limit() })
+        let ready_file = ReadyFile::at(self.stay.ready_file.as_deref())?;
+        Ok(Taken { place, ready_file, limit: self.stay.limit(), stoppable })
     }
 }
 
@@ -82,6 +85,7 @@ impl Taken {
             tracers: tracer.into_iter().collect(),
             ready_file: self.ready_file,
             limit: self.limit,
+            stoppable: self.stoppable,
         }
         .serve(context, parent, ended)
     }

@@ -60,6 +60,7 @@ impl Scripts {
                 return Err(Failure::because("stdin is named twice (`-`), and can be read once").with(Exit::Usage));
             }
         }
+        crate::spared::check_again()?;
         Ok(scripts)
     }
 

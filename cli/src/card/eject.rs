@@ -9,7 +9,7 @@ use console::Exit;
 use reader_bridge::pcsc_reader::{Reader, list_readers};
 use serde_json::json;
 
-use super::ready::{ReadyCard, Record, began, folder, records};
+use super::ready::{ReadyCard, Record, folder, running};
 use crate::Context;
 use crate::failure::{AtPath, Failure};
 use crate::file::image;
@@ -57,7 +57,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             }
             continue;
         }
-        // A process that was killed leaves it.
+        // A process that was killed meanwhile leaves them.
+        record.clean_up();
         let _ = std::fs::remove_file(file);
         for card in &record.ready.cards {
             context.output.json(
@@ -79,25 +80,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         context.output.text("no card is running")?;
     }
     Ok(())
-}
-
-/// The processes that run; records of those that do not are removed.
-fn running(folder: &Path) -> Vec<(PathBuf, Record)> {
-    let (running, gone): (Vec<_>, Vec<_>) = records(folder).into_iter().partition(|(_, record)| is_running(record));
-    for (file, _) in gone {
-        let _ = std::fs::remove_file(file);
-    }
-    running
-}
-
-/// Whether the process of a record is the one that has made it: one that got its number since began at another time, and has
-/// none of its images.
-fn is_running(record: &Record) -> bool {
-    let pid = record.ready.pid;
-    let is_it = record.began.is_none() || began(pid) == record.began;
-    is_it
-        && process::exists(pid)
-        && record.ready.cards.iter().all(|card| holder::process(&card.image).is_none_or(|holder| holder == pid))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -140,31 +122,55 @@ fn not_running(named: &Path, image: &Path) -> Failure {
 /// Ends a process, and waits until it is gone and its readers are empty.
 fn eject(record: &Record, limit: Duration) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
-    let before = list_readers().unwrap_or_default();
+    let departing = Departing::of(&record.ready.cards);
     let pid = record.ready.pid;
     let late = |what: &str| {
         Failure::because(format!("process {pid} {what} within {} s; --timeout allows more", limit.as_secs()))
             .with(Exit::TimedOut)
     };
-    match process::end(pid, || is_running(record), deadline)? {
+    match process::end(pid, || record.is_running(), deadline)? {
         process::End::Gone => {}
         process::End::Late => return Err(late("has not ended")),
     }
-    for card in &record.ready.cards {
-        let Some(name) = &card.reader else { continue };
-        let events = before.iter().find(|reader| reader.name == *name).map(|reader| reader.events);
-        while !is_empty(name, events) {
-            if Instant::now() >= deadline {
-                return Err(late(&format!("has ended, but the PC/SC service has not noticed that {name} is empty")));
-            }
-            std::thread::sleep(GLANCE);
-        }
+    match departing.still_there(deadline) {
+        Some(name) => Err(late(&format!("has ended, but the PC/SC service has not noticed that {name} is empty"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(10);
+
+/// Cards that are about to be taken out of their readers.
+pub(crate) struct Departing {
+    /// The name of each reader, and how many cards had come and gone before.
+    readers: Vec<(String, Option<u32>)>,
+}
+
+impl Departing {
+    /// To be called before they are.
+    pub(crate) fn of(cards: &[ReadyCard]) -> Self {
+        let names: Vec<_> = cards.iter().filter_map(|card| card.reader.clone()).collect();
+        let before = if names.is_empty() { Vec::new() } else { list_readers().unwrap_or_default() };
+        let events = |name: &str| before.iter().find(|reader| reader.name == name).map(|reader| reader.events);
+        Self {
+            readers: names.into_iter().map(|name| (events(&name), name)).map(|(events, name)| (name, events)).collect(),
+        }
+    }
+
+    /// Waits until the PC/SC service has noticed that all are gone; returns the reader of one that it sees still.
+    pub(crate) fn still_there(&self, deadline: Instant) -> Option<&str> {
+        for (name, events) in &self.readers {
+            while !is_empty(name, *events) {
+                if Instant::now() >= deadline {
+                    return Some(name);
+                }
+                std::thread::sleep(GLANCE);
+            }
+        }
+        None
+    }
+}
 
 /// Whether the card that was in a reader is gone; another one may be in it.
 fn is_empty(name: &str, events: Option<u32>) -> bool {
@@ -185,12 +191,6 @@ mod process {
     pub(super) enum End {
         Gone,
         Late,
-    }
-
-    /// Whether there is a process of this number.
-    #[cfg(unix)]
-    pub(super) fn exists(pid: u32) -> bool {
-        number(pid).is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
     }
 
     #[cfg(unix)]
@@ -238,18 +238,13 @@ mod process {
             Err(rustix::io::Errno::SRCH) => return Ok(End::Gone),
             Err(error) => return Err(refused(error)),
         }
-        while exists(pid) {
+        while crate::card::ready::process_exists(pid) {
             if Instant::now() >= deadline {
                 return Ok(End::Late);
             }
             std::thread::sleep(super::GLANCE);
         }
         Ok(End::Gone)
-    }
-
-    #[cfg(not(unix))]
-    pub(super) const fn exists(_: u32) -> bool {
-        false
     }
 
     #[cfg(not(unix))]

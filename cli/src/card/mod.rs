@@ -1,7 +1,7 @@
 //! `vuicc card`: create, insert and inspect cards.
 
 pub(crate) mod detach;
-mod eject;
+pub(crate) mod eject;
 mod fault;
 mod new;
 mod personality;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use card::image::holder;
 use card::inspect;
 use console::Exit;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,13 @@ impl Ready {
     }
 }
 
+impl Ready {
+    /// Whether its process runs, as far as one of its images is locked by it.
+    fn has_its_images(&self) -> bool {
+        self.cards.iter().any(|card| holder::process(&card.image) == Some(self.pid))
+    }
+}
+
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, card) in self.cards.iter().enumerate() {
@@ -104,11 +112,21 @@ impl ReadyFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             there => there.at("replace the ready file", path)?,
         };
-        if serde_json::from_slice::<Ready>(&there).is_err() {
+        let Ok(earlier) = serde_json::from_slice::<Ready>(&there) else {
             let told = format!("{} is there and no ready file; name another file, or remove it", path.display());
+            return Err(Failure::because(told).with(Exit::Usage));
+        };
+        if earlier.pid != std::process::id() && earlier.has_its_images() {
+            let (path, pid) = (path.display(), earlier.pid);
+            let told = format!("{path} is the ready file of process {pid}, which runs; name another file");
             return Err(Failure::because(told).with(Exit::Usage));
         }
         std::fs::remove_file(path).at("replace the ready file", path)
+    }
+
+    /// Where it is to be.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// All cards can be used.
@@ -143,6 +161,9 @@ impl Drop for ReadyFile {
 pub(crate) struct Record {
     /// When the process began, in the kernel's count: its number may be given to another one after its end.
     pub(crate) began: Option<u64>,
+    /// Its ready file, which it leaves behind if it is killed.
+    #[serde(default)]
+    pub(crate) ready_file: Option<PathBuf>,
     #[serde(flatten)]
     pub(crate) ready: Ready,
 }
@@ -152,41 +173,101 @@ pub(crate) fn folder(state: &State) -> Result<PathBuf, Failure> {
     Ok(state.path()?.join("run"))
 }
 
+impl Record {
+    /// Whether the process of a record is the one that has made it: one that got its number since began at another time, and has
+    /// none of its images. One that has ended and that nobody has asked for its exit code is none.
+    pub(crate) fn is_running(&self) -> bool {
+        let pid = self.ready.pid;
+        let is_it = match (self.began, ProcessState::of(pid)) {
+            (_, Some(ProcessState { is_over: true, .. })) => false,
+            (Some(then), now) => now.is_some_and(|now| now.began == then),
+            (None, _) => true,
+        };
+        is_it
+            && process_exists(pid)
+            && self.ready.cards.iter().all(|card| holder::process(&card.image).is_none_or(|holder| holder == pid))
+    }
+
+    /// Removes what its process, which was killed, has left behind.
+    pub(crate) fn clean_up(&self) {
+        if let Some(path) = &self.ready_file
+            && std::fs::read(path)
+                .is_ok_and(|there| serde_json::from_slice(&there).is_ok_and(|there: Ready| there.pid == self.ready.pid))
+        {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether there is a process of this number.
+#[cfg(unix)]
+pub(crate) fn process_exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+pub(crate) const fn process_exists(_: u32) -> bool {
+    false
+}
+
 /// The record of this process, which is removed at its end.
 #[derive(Debug)]
-pub(crate) struct Recorded(PathBuf);
+pub(crate) struct Recorded {
+    path: PathBuf,
+    ready_file: Option<PathBuf>,
+}
 
 impl Recorded {
     /// Makes it.
-    pub(crate) fn of(ready: &Ready, state: &State) -> Result<Self, Failure> {
+    pub(crate) fn of(ready: &Ready, ready_file: Option<&Path>, state: &State) -> Result<Self, Failure> {
         let folder = state.directory()?.join("run");
         create_private(&folder)?;
-        let recorded = Self(folder.join(format!("{}.json", ready.pid)));
+        let path = folder.join(format!("{}.json", ready.pid));
+        let ready_file = ready_file.and_then(|path| std::path::absolute(path).ok());
+        let recorded = Self { path, ready_file };
         recorded.update(ready)?;
         Ok(recorded)
     }
 
     /// Writes it anew.
     pub(crate) fn update(&self, ready: &Ready) -> Result<(), Failure> {
-        let record = Record { began: began(ready.pid), ready: ready.clone() };
-        replace(&self.0, &serde_json::to_vec(&record)?, Readers::Owner).at("write the record of this run to", &self.0)
+        let began = ProcessState::of(ready.pid).map(|state| state.began);
+        let record = Record { began, ready_file: self.ready_file.clone(), ready: ready.clone() };
+        let text = serde_json::to_vec(&record)?;
+        replace(&self.path, &text, Readers::Owner).at("write the record of this run to", &self.path)
     }
 }
 
 impl Drop for Recorded {
     fn drop(&mut self) {
         // One that stays is recognised as old.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// When a process began, in clock ticks since the machine did: field 22 of proc_pid_stat(5). `None` if there is no such
-/// process, or the system does not tell.
-pub(crate) fn began(pid: u32) -> Option<u64> {
-    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in parentheses, which may contain anything.
-    let (_, after_name) = line.rsplit_once(')')?;
-    after_name.split_whitespace().nth(19)?.parse().ok()
+/// What the system tells of a process: proc_pid_stat(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ProcessState {
+    /// It has ended, and its parent has not taken notice: field 3.
+    is_over: bool,
+    /// When it began, in clock ticks since the machine did: field 22.
+    began: u64,
+}
+
+impl ProcessState {
+    /// `None` if there is no such process, or the system does not tell.
+    fn of(pid: u32) -> Option<Self> {
+        Self::read(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn read(line: &str) -> Option<Self> {
+        // The second field is a name in parentheses, which may contain anything.
+        let (_, after_name) = line.rsplit_once(')')?;
+        let mut fields = after_name.split_whitespace();
+        let is_over = matches!(fields.next()?, "Z" | "X");
+        Some(Self { is_over, began: fields.nth(18)?.parse().ok()? })
+    }
 }
 
 /// All records in a state directory, each with its file; what cannot be read is none.
@@ -202,4 +283,28 @@ pub(crate) fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
         .collect();
     found.sort_by_key(|(_, record): &(PathBuf, Record)| record.ready.pid);
     found
+}
+
+/// The processes that run; records of those that do not are removed, with what these have left behind.
+pub(crate) fn running(folder: &Path) -> Vec<(PathBuf, Record)> {
+    let (running, gone): (Vec<_>, Vec<_>) = records(folder).into_iter().partition(|(_, record)| record.is_running());
+    for (file, record) in gone {
+        record.clean_up();
+        let _ = std::fs::remove_file(file);
+    }
+    running
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_over_is_told_from_one_that_runs() {
+        let stat =
+            |state: char| format!("7 (a) b) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 {} 20 21\n", 4_711);
+        assert_eq!(ProcessState::read(&stat('S')), Some(ProcessState { is_over: false, began: 4_711 }));
+        assert_eq!(ProcessState::read(&stat('Z')), Some(ProcessState { is_over: true, began: 4_711 }));
+        assert_eq!(ProcessState::read("7 (a"), None);
+    }
 }

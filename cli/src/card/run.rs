@@ -2,6 +2,7 @@
 
 mod cards;
 mod coordinator;
+mod neighbours;
 mod stay;
 
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "PATH", required = true, value_parser = image)]
     images: Vec<PathBuf>,
     /// Address of a slot, in the order of the images [default: this machine, ports 35963, 35964 …]
-    #[arg(long = "reader", value_name = "HOST:PORT")]
+    #[arg(long = "reader", alias = "slot", value_name = "HOST:PORT")]
     readers: Vec<String>,
     /// Listen for clients here instead of going into a reader, in the order of the images: HOST:PORT (port 0 takes a free
     /// one), or unix:PATH
@@ -95,7 +96,26 @@ pub(crate) fn first_port() -> Result<u16, Failure> {
     }
 }
 
+/// Refuses what is named twice: the second would wait for the first.
+fn once<T: PartialEq>(what: &str, named: &[T], told: impl Fn(&T) -> String) -> Result<(), Failure> {
+    for (index, one) in named.iter().enumerate() {
+        if named.iter().skip(index + 1).any(|other| other == one) {
+            return Err(
+                Failure::because(format!("{} is named twice; give each {what} once", told(one))).with(Exit::Usage)
+            );
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    // One that is not there is told of later.
+    let found: Vec<_> =
+        arguments.images.iter().map(|image| image.canonicalize().unwrap_or_else(|_| image.clone())).collect();
+    once("card", &found, |image| image.display().to_string())?;
+    if arguments.listeners.is_empty() {
+        once("slot", &arguments.slots()?, Clone::clone)?;
+    }
     let name = arguments.images.first().and_then(|image| image.file_name()).unwrap_or_default();
     arguments.stay.run(name, context, |parent| coordinator::run(arguments, context, parent))
 }

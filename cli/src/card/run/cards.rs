@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use apdu::{Icc, StatusWord};
+use reader_bridge::ReaderError;
 use reader_bridge::pcsc_reader::{Reader, list_readers, touch, wait_for_new_card};
 use reader_bridge::socket::{self, Address, Client, Listener};
 use reader_bridge::trace::Tracer;
@@ -26,6 +27,15 @@ use crate::way_out::OTHER_SLOT;
 
 /// How long a card whose reader has its answer to reset may take until the PC/SC service shows it.
 const SHOWN: Duration = Duration::from_secs(3);
+
+/// Why a card that has its power is not ready.
+const UNSEEN: &str = "the PC/SC service of this machine does not show the card";
+
+/// Whether the PC/SC service of this machine has a virtual reader, whose slots are here: one that has none is not the one that
+/// a slot of this machine belongs to.
+fn has_virtual_reader(readers: &Result<Vec<Reader>, ReaderError>) -> bool {
+    readers.as_ref().is_ok_and(|readers| readers.iter().any(|reader| reader.name.starts_with("Virtual PCD")))
+}
 
 /// Where a card is to be.
 pub(crate) enum Place {
@@ -53,6 +63,8 @@ pub(super) enum What {
     Usable(Vec<String>),
     /// Hosts cannot use it: why.
     Unusable(String),
+    /// Nor will they soon, as another card is in its slot.
+    Full(String),
 }
 
 /// One card, its place and who is told.
@@ -65,6 +77,8 @@ pub(super) struct Seat<'a> {
     /// All slots that this process fills.
     pub(super) slots: &'a [String],
     pub(super) stopped: watch::Receiver<bool>,
+    /// When hosts have noticed that the card is gone: until then nobody else gets it.
+    pub(super) missed: watch::Receiver<bool>,
     /// The number of the card that may look for its reader; those before it have.
     pub(super) turn: watch::Receiver<usize>,
     pub(super) events: UnboundedSender<Event>,
@@ -83,7 +97,7 @@ impl Seat<'_> {
     fn serve_on(self, card: &mut impl Icc) -> Result<(), Failure> {
         let mark = Mark::new();
         let card = &mut Marked { card, mark: mark.clone() };
-        let Self { number, image, place, output, slots, mut stopped, mut turn, events, .. } = self;
+        let Self { number, image, place, output, slots, mut stopped, mut missed, mut turn, events, .. } = self;
         let stop = async move {
             // An error means that the sender is gone, which is a stop too.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -107,6 +121,8 @@ impl Seat<'_> {
                     slot.look();
                     let address = slot.address.clone();
                     vpcd::serve(card, &address, stop, |link| slot.hear(output, &link)).await;
+                    // An error means that nobody looks.
+                    let _ = missed.wait_for(|is_missed| *is_missed).await;
                 });
             }
         }
@@ -182,6 +198,8 @@ struct Slot<'a> {
     mark: Mark,
     events: UnboundedSender<Event>,
     generation: u64,
+    /// The same, for those who look for the card meanwhile.
+    newest: Arc<AtomicU64>,
     /// What the readers of this machine held before the card was put in.
     before: Vec<Reader>,
     /// The last cause of waiting that was told: a card may wait long, and tries every two seconds.
@@ -197,7 +215,8 @@ impl<'a> Slot<'a> {
         (atr, mark): (Vec<u8>, Mark),
         events: UnboundedSender<Event>,
     ) -> Self {
-        Self { number, image, address, slots, atr, mark, events, generation: 0, before: Vec::new(), last: None }
+        let (newest, before) = (Arc::default(), Vec::new());
+        Self { number, image, address, slots, atr, mark, events, generation: 0, newest, before, last: None }
     }
 
     /// Looks at what the readers hold now.
@@ -209,9 +228,12 @@ impl<'a> Slot<'a> {
         match link {
             Link::Inserted => self.say(What::Inserted),
             Link::Powered => self.find(),
-            Link::Unanswered => self.lose(link.to_string()),
-            Link::Waiting { cause, .. } => self.lose(no_reader(cause)),
-            Link::Reinserting { why, .. } => self.lose(why.to_string()),
+            Link::Unanswered => self.lose(What::Full(format!("{link}{}", other_slot(&self.address, self.slots)))),
+            Link::Waiting { cause, .. } if cause.kind() == ErrorKind::TimedOut => {
+                self.lose(What::Full(format!("{}{}", no_reader(cause), other_slot(&self.address, self.slots))));
+            }
+            Link::Waiting { cause, .. } => self.lose(What::Unusable(no_reader(cause))),
+            Link::Reinserting { why, .. } => self.lose(What::Unusable(why.to_string())),
             Link::Ejected => {}
         }
         self.tell(output, link);
@@ -222,27 +244,41 @@ impl<'a> Slot<'a> {
         let _ = self.events.send(Event { card: self.number, generation: self.generation, what });
     }
 
-    fn lose(&mut self, why: String) {
-        self.generation += 1;
-        self.say(What::Unusable(why));
+    fn lose(&mut self, why: What) {
+        self.begin_anew();
+        self.say(why);
         self.look();
+    }
+
+    fn begin_anew(&mut self) {
+        self.generation += 1;
+        self.newest.store(self.generation, Ordering::Relaxed);
     }
 
     /// Finds out, beside the card, when hosts see it and what they call its reader.
     fn find(&mut self) {
-        self.generation += 1;
+        self.begin_anew();
         let is_here = Address::Tcp(self.address.clone()).is_local();
         let (card, generation, events) = (self.number, self.generation, self.events.clone());
         let (before, atr, mark) = (std::mem::take(&mut self.before), self.atr.clone(), self.mark.clone());
+        let newest = Arc::clone(&self.newest);
         thread::spawn(move || {
-            let found = if is_here { wait_for_new_card(&before, &atr, SHOWN) } else { Vec::new() };
+            let say = |what| events.send(Event { card, generation, what }).is_ok();
+            let mut found = Vec::new();
+            while is_here && found.is_empty() && newest.load(Ordering::Relaxed) == generation {
+                found = wait_for_new_card(&before, &atr, SHOWN);
+                let is_elsewhere = found.is_empty() && !has_virtual_reader(&list_readers());
+                if is_elsewhere || found.is_empty() && !say(What::Unusable(UNSEEN.to_owned())) {
+                    break;
+                }
+            }
             let mut names: Vec<_> = found.into_iter().map(|reader| reader.name).collect();
             if names.len() > 1 {
                 // Cards were put into several at once: the one that this card is touched in is its own.
                 let own = names.iter().position(|name| mark.is_touched_by(|| touch(name, &mark.command)));
                 names = own.map(|own| names.swap_remove(own)).into_iter().collect();
             }
-            let _ = events.send(Event { card, generation, what: What::Usable(names) });
+            say(What::Usable(names));
         });
     }
 
@@ -301,6 +337,22 @@ fn other_slot(slot: &str, all: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A service that has no virtual reader, or no service at all, shows no card of a slot that is somebody else's.
+    #[test]
+    fn who_would_show_a_card() {
+        let reader = |name: &str| Reader {
+            index: 0,
+            name: name.to_owned(),
+            card: None,
+            in_use: false,
+            exclusive: false,
+            events: 0,
+        };
+        assert!(has_virtual_reader(&Ok(vec![reader("ACS ACR38U 00 00"), reader("Virtual PCD 00 00")])));
+        assert!(!has_virtual_reader(&Ok(vec![reader("ACS ACR38U 00 00")])));
+        assert!(!has_virtual_reader(&Err(ReaderError::NoService)));
+    }
 
     /// Where another card is in a slot, the option for the other one is given whole.
     #[test]

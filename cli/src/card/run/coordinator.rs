@@ -16,30 +16,37 @@ use tokio::time::Instant;
 
 use super::Arguments;
 use super::cards::{Event, Place, Seat, What};
+use super::neighbours::Neighbours;
+use crate::Context;
+use crate::asynchronous::{Signals, Stoppable};
 use crate::card::detach::{Parent, Word};
+use crate::card::eject::Departing;
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
 use crate::failure::Failure;
 use crate::output::{beside, tell};
 use crate::target::{IN_USE, once_free};
 use crate::trace::Watcher;
-use crate::{Context, asynchronous};
 
 /// How long a process in the background tries to find its readers, unless it is told.
 const DETACHED: Duration = Duration::from_secs(30);
+/// How long the PC/SC service may take to notice that a card was taken out: it looks two or three times a second.
+const MISSED: Duration = Duration::from_secs(2);
 
 /// Runs the cards until that is interrupted, or one cannot be used for too long.
 pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
-    let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref())?;
     // All images are opened and all addresses taken before any card is inserted, so a bad one is reported at once.
-    let places = places(arguments)?;
     let cards = open(arguments)?;
+    let stoppable = Stoppable::begin()?;
+    let places = places(arguments)?;
     let seen = arguments.images.iter().map(|image| ReadyCard::of(image)).collect::<Result<Vec<_>, _>>()?;
     let seen = placed(seen, &places);
     let labels: Vec<_> = seen.iter().map(|card| card.place().to_owned()).collect();
     let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+    // The last, so that nothing else that is wrong costs an earlier one.
+    let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref())?;
     let tracers = arguments.trace.observers(&labels)?;
     let (names, limit) = (arguments.images.clone(), arguments.stay.limit());
-    let running = Running { cards, names, seen, places, tracers, ready_file, limit };
+    let running = Running { cards, names, seen, places, tracers, ready_file, limit, stoppable };
     running.serve(context, parent, future::pending())
 }
 
@@ -70,6 +77,8 @@ pub(crate) struct Running<C> {
     pub(crate) ready_file: ReadyFile,
     /// How many seconds one may be without a reader.
     pub(crate) limit: Option<u64>,
+    /// Who may end it.
+    pub(crate) stoppable: Stoppable,
 }
 
 impl<C: Icc + Send> Running<C> {
@@ -80,29 +89,40 @@ impl<C: Icc + Send> Running<C> {
         parent: Option<&mut Parent>,
         ended: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let Self { cards, names, seen, places, tracers, ready_file, limit } = self;
+        let Self { cards, names, seen, places, tracers, ready_file, limit, stoppable } = self;
         let ready = Ready::new(seen);
-        let recorded = record(&ready, context, parent.is_some())?;
+        let neighbours = Neighbours::of(&ready, &context.state);
+        let is_impatient = parent.is_some() && limit.is_none();
+        neighbours.make_way(is_impatient)?;
+        let recorded = record(&ready, ready_file.path(), context, parent.is_some())?;
         let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
         let tracers = tracers.into_iter().map(Some).chain(iter::repeat_with(|| None));
         let limit = limit.map(Duration::from_secs).or_else(|| parent.is_some().then_some(DETACHED));
         let (stop, stopped) = watch::channel(false);
+        let (tell_missed, missed) = watch::channel(false);
         let (take_turn, turn) = watch::channel(0);
         let (tell_event, events) = unbounded_channel();
         thread::scope(|scope| {
             let mut running = Vec::new();
             for (number, ((place, card), tracer)) in places.into_iter().zip(cards).zip(tracers).enumerate() {
                 let image = names.get(number).map_or(Path::new(""), AsRef::as_ref);
-                let (stopped, turn, events) = (stopped.clone(), turn.clone(), tell_event.clone());
+                let (stopped, missed, turn) = (stopped.clone(), missed.clone(), turn.clone());
+                let events = tell_event.clone();
                 let (output, slots) = (context.output, slots.as_slice());
-                let seat = Seat { number, image, place, tracer, output, slots, stopped, turn, events };
+                let seat = Seat { number, image, place, tracer, output, slots, stopped, missed, turn, events };
                 running.push(scope.spawn(move || seat.serve(card)));
             }
             // Each thread has its own.
             drop(tell_event);
             let mut coordinator = Coordinator::new(ready, ready_file, recorded, limit, context, parent);
-            let outcome = asynchronous::run(coordinator.wait(events, &take_turn, ended));
+            coordinator.neighbours = is_impatient.then_some(neighbours);
+            let outcome = stoppable.run(async |signals| coordinator.wait(events, &take_turn, ended, signals).await);
+            let departing = Departing::of(&coordinator.ready.cards);
+            coordinator.withdraw();
             stop.send_replace(true);
+            // The next command finds the readers empty.
+            let _ = departing.still_there(std::time::Instant::now() + MISSED);
+            tell_missed.send_replace(true);
             for card in running {
                 let stopped = || Failure::because("a card stopped unexpectedly; run it with RUST_BACKTRACE=1");
                 card.join().map_err(|_| stopped())??;
@@ -154,8 +174,13 @@ fn open(arguments: &Arguments) -> Result<Vec<impl Icc + Send + use<>>, Failure> 
 }
 
 /// Records that this process runs these cards. In the foreground that is no condition of running them.
-fn record(ready: &Ready, context: &Context, is_needed: bool) -> Result<Option<Recorded>, Failure> {
-    match Recorded::of(ready, &context.state) {
+fn record(
+    ready: &Ready,
+    ready_file: Option<&Path>,
+    context: &Context,
+    is_needed: bool,
+) -> Result<Option<Recorded>, Failure> {
+    match Recorded::of(ready, ready_file, &context.state) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(failure) if is_needed => Err(failure),
         Err(failure) => {
@@ -186,6 +211,8 @@ struct Coordinator<'a> {
     limit: Option<Duration>,
     context: &'a Context,
     parent: Option<&'a mut Parent>,
+    /// Where a full slot is no reason to wait: who may be in it.
+    neighbours: Option<Neighbours>,
     is_published: bool,
 }
 
@@ -202,7 +229,7 @@ impl<'a> Coordinator<'a> {
         let known =
             Known { generation: 0, is_usable: false, was_in: false, was_usable: false, since: Instant::now(), why };
         let known = vec![known; ready.cards.len()];
-        Self { ready, known, ready_file, recorded, limit, context, parent, is_published: false }
+        Self { ready, known, ready_file, recorded, limit, context, parent, neighbours: None, is_published: false }
     }
 
     /// Waits until the user or the system interrupts, or something is wrong.
@@ -211,9 +238,10 @@ impl<'a> Coordinator<'a> {
         mut events: UnboundedReceiver<Event>,
         turn: &watch::Sender<usize>,
         ended: impl Future<Output = Result<(), Failure>>,
+        signals: &mut Signals,
     ) -> Result<(), Failure> {
         let mut ended = std::pin::pin!(ended);
-        let mut interrupted = std::pin::pin!(asynchronous::interrupted());
+        let mut interrupted = std::pin::pin!(signals.received());
         let gone = match &self.parent {
             Some(parent) => Some(parent.gone()?),
             None => None,
@@ -283,12 +311,19 @@ impl<'a> Coordinator<'a> {
         known.generation = event.generation;
         match event.what {
             What::Inserted => known.was_in = true,
-            What::Unusable(why) => {
+            What::Full(why) if !known.was_in && self.neighbours.is_some() => {
+                let card = self.ready.cards.get(event.card);
+                let place = card.and_then(|card| card.slot.as_deref()).unwrap_or_default();
+                let known = self.neighbours.as_ref().and_then(|neighbours| neighbours.refusal(place));
+                return Err(known.unwrap_or_else(|| Failure::because(format!("{place}: {why}")).with(Exit::Card)));
+            }
+            What::Unusable(why) | What::Full(why) => {
                 known.why = why;
                 if std::mem::replace(&mut known.is_usable, false) {
                     known.since = Instant::now();
                 }
                 self.withdraw();
+                self.is_nowhere(event.card)?;
             }
             What::Usable(names) => {
                 (known.is_usable, known.was_in, known.was_usable) = (true, true, true);
@@ -299,6 +334,15 @@ impl<'a> Coordinator<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A card that hosts cannot use is in no reader: who ends this process does not wait for one.
+    fn is_nowhere(&mut self, number: usize) -> Result<(), Failure> {
+        let Some(card) = self.ready.cards.get_mut(number) else { return Ok(()) };
+        match (card.reader.take(), &self.recorded) {
+            (Some(_), Some(recorded)) => recorded.update(&self.ready),
+            _ => Ok(()),
+        }
     }
 
     /// Which of these readers a card is in: those of the others are not it.
