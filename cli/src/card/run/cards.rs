@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apdu::{Icc, StatusWord};
 use reader_bridge::ReaderError;
@@ -28,8 +28,39 @@ use crate::way_out::OTHER_SLOT;
 /// How long a card whose reader has its answer to reset may take until the PC/SC service shows it.
 const SHOWN: Duration = Duration::from_secs(3);
 
+/// Between two looks at several readers.
+const GLANCE: Duration = Duration::from_millis(20);
 /// Why a card that has its power is not ready.
 const UNSEEN: &str = "the PC/SC service of this machine does not show the card";
+
+/// Where the PC/SC service of this machine shows a card.
+enum Seen {
+    /// In this reader.
+    In(String),
+    /// It has nothing to do with the card's slot.
+    Elsewhere,
+    /// It should, and does not.
+    Nowhere,
+}
+
+/// Looks for the reader that a card was put into since `before` was listed.
+fn own_reader(before: &[Reader], atr: &[u8], mark: &Mark) -> Seen {
+    let deadline = Instant::now() + SHOWN;
+    loop {
+        let mut names: Vec<_> = wait_for_new_card(before, atr, SHOWN).into_iter().map(|reader| reader.name).collect();
+        // Cards were put into several at once: the one that this card is touched in is its own. It may not be among them yet.
+        let own = match names.len() {
+            0 | 1 => names.pop(),
+            _ => names.into_iter().find(|name| mark.is_touched_by(|| touch(name, &mark.command))),
+        };
+        match own {
+            Some(name) => return Seen::In(name),
+            None if !has_virtual_reader(&list_readers()) => return Seen::Elsewhere,
+            None if Instant::now() >= deadline => return Seen::Nowhere,
+            None => thread::sleep(GLANCE),
+        }
+    }
+}
 
 /// Whether the PC/SC service of this machine has a virtual reader, whose slots are here: one that has none is not the one that
 /// a slot of this machine belongs to.
@@ -264,21 +295,19 @@ impl<'a> Slot<'a> {
         let newest = Arc::clone(&self.newest);
         thread::spawn(move || {
             let say = |what| events.send(Event { card, generation, what }).is_ok();
-            let mut found = Vec::new();
-            while is_here && found.is_empty() && newest.load(Ordering::Relaxed) == generation {
-                found = wait_for_new_card(&before, &atr, SHOWN);
-                let is_elsewhere = found.is_empty() && !has_virtual_reader(&list_readers());
-                if is_elsewhere || found.is_empty() && !say(What::Unusable(UNSEEN.to_owned())) {
-                    break;
+            while is_here && newest.load(Ordering::Relaxed) == generation {
+                match own_reader(&before, &atr, &mark) {
+                    Seen::In(name) => {
+                        say(What::Usable(vec![name]));
+                        return;
+                    }
+                    Seen::Elsewhere => break,
+                    Seen::Nowhere if say(What::Unusable(UNSEEN.to_owned())) => {}
+                    // Nobody wants to know any more.
+                    Seen::Nowhere => return,
                 }
             }
-            let mut names: Vec<_> = found.into_iter().map(|reader| reader.name).collect();
-            if names.len() > 1 {
-                // Cards were put into several at once: the one that this card is touched in is its own.
-                let own = names.iter().position(|name| mark.is_touched_by(|| touch(name, &mark.command)));
-                names = own.map(|own| names.swap_remove(own)).into_iter().collect();
-            }
-            say(What::Usable(names));
+            say(What::Usable(Vec::new()));
         });
     }
 
