@@ -3,5 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod es2plus;
+mod notices;
 mod orders;
 mod server;
+mod troubles;
+mod world;

@@ -6,5 +6,5 @@ mod carried_over;
 mod log;
 #[path = "../../../aaa/tests/aaa/peer.rs"]
 mod peer;
-#[path = "../../../entitlement/tests/world/mod.rs"]
+#[path = "../../../entitlement/tests/entitlement/world.rs"]
 mod world;

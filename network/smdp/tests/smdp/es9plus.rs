@@ -1,241 +1,36 @@
 //! Every function of ES9+ over HTTP, driven by a software eUICC: what has to work, and what has to be refused.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use crate::client::{call, post, post_over, post_with};
-use crate::euicc::{Euicc, Installed, Prepared, Session};
+use crate::bench::{Bench, OPERATOR, fill_random, iccid, metadata, mint, now, package, refused};
+use crate::client::{call, post, post_over};
+use crate::euicc::{Euicc, Session};
 use crypto::ec::{Curve, PrivateKey};
 use database::place::{Place, on_each_database};
-use identities::{Eid, Iccid};
+use identities::Iccid;
 use rsp::certificate::Role;
 use rsp::es2plus::NotificationPointId;
-use rsp::es8::StoreMetadataRequest;
 use rsp::es9::{
-    AuthenticateClientRequest, AuthenticateClientResponse, Base64, CancelSessionRequest, Function,
-    GetBoundProfilePackageRequest, HandleNotificationRequest, InitiateAuthenticationRequest,
-    InitiateAuthenticationResponse, Status, StatusCodeData, status,
+    AuthenticateClientRequest, Base64, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
+    HandleNotificationRequest, InitiateAuthenticationRequest, Status, status,
 };
 use rsp::es10b::{
     AuthenticateErrorCode, AuthenticateResponseError, AuthenticateServerResponse, CancelSessionReason,
-    CancelSessionResponse, CancelSessionResponseError, DownloadErrorCode, EuiccSigned1, EuiccSigned2,
-    PrepareDownloadResponse, PrepareDownloadResponseError,
+    DownloadErrorCode, EuiccSigned1, EuiccSigned2, PrepareDownloadResponse, PrepareDownloadResponseError,
 };
 use rsp::euicc_info::{ExtCardResource, RspCapability, UiccCapability};
-use rsp::metadata::{
-    IconType, NotificationConfigurationInformation, NotificationEvent, OperatorId, PprIds, ProfileClass,
-};
+use rsp::metadata::{NotificationEvent, PprIds, ProfileClass};
 use rsp::notification::ErrorReason;
-use rsp::{CertificateDer, Oid, OneTimePublicKey, Raw, TransactionId, VersionType};
-use saip::header::{ProfileHeader, Service, ServicesList};
-use saip::{PeHeader, ProfileElement};
+use rsp::{CertificateDer, OneTimePublicKey, Raw, TransactionId, VersionType};
 use smdp::bind::ProfileProtection;
-use smdp::order::{self, Confirmation, MatchingId, OrderRequest, ProfileSelector};
-use smdp::profile::{Profile, ProfileState};
-use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST, TOO_MANY_SESSIONS};
+use smdp::order::{self, MatchingId, OrderRequest, ProfileSelector};
+use smdp::profile::ProfileState;
+use smdp::status::{EUICC_ERROR, MALFORMED_REQUEST};
 use smdp::store::Notification;
-use smdp::{Config, MasterKey, Server, serve};
-use test_pki::{Parameters, Pki};
+use smdp::{Config, MasterKey, serve};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use test_pki::Pki;
 
-pub(crate) const OPERATOR: &str = "operator.example";
-
-/// A running server and the PKI it lives in; perhaps with another one that shares its database.
-pub(crate) struct Bench {
-    pki: Pki,
-    pub(crate) server: Server,
-    other: Option<Server>,
-    calls: AtomicUsize,
-}
-
-impl Bench {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}).await
-    }
-
-    pub(crate) async fn start_with(bend: impl FnOnce(&mut Config)) -> Self {
-        Self::start_in(mint(now()), bend).await
-    }
-
-    /// In plain HTTP unless `bend` says otherwise.
-    async fn start_in(pki: Pki, bend: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config { tls: None, ..Config::from_pki(&pki).unwrap() };
-        bend(&mut config);
-        Self { server: serve(config).await.unwrap(), pki, other: None, calls: AtomicUsize::new(0) }
-    }
-
-    /// Two servers that are one SM-DP+, and are called in turn.
-    pub(crate) async fn start_twice(place: &Place) -> Self {
-        Self::start_twice_with(place, |_| {}).await
-    }
-
-    pub(crate) async fn start_twice_with(place: &Place, and: impl Fn(&mut Config)) -> Self {
-        let bend = |config: &mut Config| {
-            and(config);
-            config.database.clone_from(&place.url);
-            config.master_key = Arc::new(MasterKey::new([7; 32]));
-            config.settings.address = "smdp.example.com".into();
-        };
-        let one = Self::start_with(bend).await;
-        let other = Self::start_in(one.pki.clone(), bend).await.server;
-        Self { other: Some(other), ..one }
-    }
-
-    /// The eUICC of the PKI.
-    pub(crate) fn euicc(&self) -> Euicc {
-        Euicc::new(&self.pki, self.pki.get(Role::Euicc).unwrap())
-    }
-
-    /// Another eUICC of the same maker.
-    pub(crate) fn other_euicc(&self) -> Euicc {
-        let eid = Eid::with_check_digits("890490321234512345123456789099").unwrap();
-        Euicc::new(&self.pki, &self.pki.issue_euicc(eid, now(), &mut fill_random).unwrap())
-    }
-
-    /// Whom to call.
-    pub(crate) fn at(&self) -> SocketAddr {
-        match &self.other {
-            Some(other) if self.calls.fetch_add(1, Ordering::Relaxed) % 2 == 1 => other.listening_at(),
-            _ => self.server.listening_at(),
-        }
-    }
-
-    pub(crate) async fn add(&self, number: u32) -> Iccid {
-        let (metadata, package) = (metadata(number), package(number));
-        let profile = order::add_profile(self.server.store(), metadata, &package, 0).await.unwrap();
-        profile.iccid().clone()
-    }
-
-    /// Adds and orders a profile; returns its ICCID and matchingId.
-    pub(crate) async fn order(&self, number: u32, bend: impl FnOnce(&mut OrderRequest)) -> (Iccid, String) {
-        let iccid = self.add(number).await;
-        let mut request = OrderRequest::new(ProfileSelector::Iccid(iccid.clone()));
-        bend(&mut request);
-        let profile = order::order(self.server.store(), request, &mut fill_random, 0).await.unwrap();
-        (iccid, profile.order.matching_id.unwrap_or_default())
-    }
-
-    /// The same for an operator, which is to hear of it.
-    pub(crate) async fn order_for_operator(
-        &self,
-        number: u32,
-        bend: impl FnOnce(&mut Confirmation),
-    ) -> (Iccid, String) {
-        let iccid = self.add(number).await;
-        let mut profile = self.profile(&iccid).await;
-        let mut confirmation = Confirmation::default();
-        bend(&mut confirmation);
-        profile.reserve(Some(OPERATOR.into()), None, 0).unwrap();
-        profile.confirm(confirmation, &mut fill_random, 0).unwrap();
-        profile.release(0).unwrap();
-        self.server.store().update_profile(&profile).await.unwrap();
-        (iccid, profile.order.matching_id.unwrap_or_default())
-    }
-
-    pub(crate) async fn profile(&self, iccid: &Iccid) -> Profile {
-        self.server.store().profile(iccid).await.unwrap().unwrap()
-    }
-
-    pub(crate) async fn state(&self, iccid: &Iccid) -> ProfileState {
-        self.profile(iccid).await.state
-    }
-
-    pub(crate) async fn authenticate(
-        &self,
-        euicc: &Euicc,
-        matching_id: &str,
-    ) -> Result<(Session, AuthenticateClientResponse), StatusCodeData> {
-        let answer = call(self.at(), &euicc.initiate(self.server.address())).await?;
-        let (session, request) = euicc.authenticate(&answer, Some(matching_id), |_| {});
-        Ok((session, call(self.at(), &request).await?))
-    }
-
-    /// Up to and including the package; the installation result is left to the caller.
-    pub(crate) async fn download(
-        &self,
-        euicc: &mut Euicc,
-        matching_id: &str,
-        confirmation_code: Option<&str>,
-    ) -> Result<(Session, Prepared, Installed), StatusCodeData> {
-        let (session, answer) = self.authenticate(euicc, matching_id).await?;
-        let prepared = euicc.prepare(&session, &answer, confirmation_code, None);
-        let answer = call(self.at(), &prepared.request).await?;
-        let installed = euicc.load(&session, &prepared, &answer.bound_profile_package.0);
-        Ok((session, prepared, installed))
-    }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-pub(crate) fn fill_random(octets: &mut [u8]) {
-    getrandom::fill(octets).unwrap();
-}
-
-fn mint(now: u64) -> Pki {
-    let eid = "89049032123451234512345678901235".parse().unwrap();
-    Pki::mint(&Parameters::new(now, eid), &mut fill_random).unwrap()
-}
-
-/// Metadata with every field in use.
-fn metadata(number: u32) -> StoreMetadataRequest {
-    let recipient = |operation| NotificationConfigurationInformation {
-        profile_management_operation: operation,
-        notification_address: "smdp.example.com".into(),
-    };
-    StoreMetadataRequest {
-        iccid: iccid(number),
-        service_provider_name: "Example Telecom".into(),
-        profile_name: "Reise – Tarif".into(),
-        icon_type: Some(IconType::PNG),
-        icon: Some(vec![0x89; 1024].into()),
-        profile_class: ProfileClass::OPERATIONAL,
-        notification_configuration_info: Some(vec![
-            recipient(NotificationEvent::ENABLE | NotificationEvent::DISABLE),
-            recipient(NotificationEvent::DELETE),
-        ]),
-        profile_owner: OperatorId::new("001", "01"),
-        profile_policy_rules: Some(PprIds::PPR2),
-    }
-}
-
-fn iccid(number: u32) -> Iccid {
-    Iccid::with_check_digit(&format!("8944{number:014}")).unwrap()
-}
-
-/// A profile package of several segments: a header, something large, an end.
-fn package(number: u32) -> Vec<u8> {
-    let iccid = iccid(number).to_array().unwrap().map(|octet| octet.rotate_left(4));
-    let header = ProfileHeader {
-        major_version: 2,
-        minor_version: 3,
-        profile_type: Some("Test Type".into()),
-        iccid,
-        pol: None,
-        mandatory_services: ServicesList::new([Service::USIM, Service::CSIM]),
-        mandatory_templates: Vec::new(),
-        connectivity_parameters: None,
-        mandatory_aids: None,
-        iot_options: None,
-    };
-    let filler = ProfileElement::Unknown {
-        tag: 0xBF40,
-        header: None,
-        content: [&[0x80, 0x82, 0x0F, 0xA0][..], &[7; 4000]].concat(),
-    };
-    let end = ProfileElement::End(saip::End { header: PeHeader::mandated(2) });
-    saip::encode_package(&[ProfileElement::Header(Box::new(header)), filler, end])
-}
-
-#[track_caller]
-pub(crate) fn refused<T: core::fmt::Debug>(answer: Result<T, StatusCodeData>, status: Status) {
-    match answer {
-        Err(data) => assert!(data.is(status), "{data} instead of {status:?}"),
-        Ok(answer) => panic!("{answer:?} instead of {status:?}"),
-    }
-}
+on_each_database!(a_download_alternates_between_two_servers, a_package_asked_for_at_once, guesses_at_once_all_count);
 
 #[tokio::test]
 async fn a_profile_is_downloaded_and_installed() {
@@ -596,8 +391,6 @@ async fn the_confirmation_code_is_asked_for_and_counted() {
     refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
 }
 
-on_each_database!(a_download_alternates_between_two_servers, a_package_asked_for_at_once, guesses_at_once_all_count);
-
 async fn a_download_alternates_between_two_servers(place: &Place) {
     let bench = Bench::start_twice(place).await;
     let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
@@ -676,214 +469,6 @@ async fn guesses_at_once_all_count(place: &Place) {
     assert_eq!(count(status::CONFIRMATION_CODE_RETRIES_EXCEEDED), 1, "{answers:?}");
     assert_eq!(count(status::PROFILE_NOT_REBINDABLE), 5, "{answers:?}");
     assert_eq!(bench.state(&iccid).await, ProfileState::Error);
-}
-
-#[tokio::test]
-async fn sessions_begun_by_anybody_are_limited() {
-    let bench = Bench::start_with(|config| config.settings.sessions.waiting = 3).await;
-    let (_, matching_id) = bench.order(1, |_| {}).await;
-    let mut euicc = bench.euicc();
-    let initiate = euicc.initiate(bench.server.address());
-    let first = call(bench.at(), &initiate).await.unwrap();
-    for _ in 0..2 {
-        call(bench.at(), &initiate).await.unwrap();
-    }
-    for _ in 0..2 {
-        let refusal = call(bench.at(), &initiate).await.unwrap_err();
-        assert_eq!(refusal, TOO_MANY_SESSIONS.into());
-    }
-    // Whose eUICC shows itself makes room, and has lost nothing.
-    let (session, request) = euicc.authenticate(&first, Some(&matching_id), |_| {});
-    let answer = call(bench.at(), &request).await.unwrap();
-    call(bench.at(), &initiate).await.unwrap();
-    call(bench.at(), &euicc.prepare(&session, &answer, None, None).request).await.unwrap();
-    assert_eq!(call(bench.at(), &initiate).await.unwrap_err(), TOO_MANY_SESSIONS.into());
-}
-
-#[tokio::test]
-async fn sessions_of_one_source_do_not_use_up_the_quota() {
-    let bench = Bench::start_with(|config| config.settings.sessions.waiting_of_one = 2).await;
-    let initiate = bench.euicc().initiate(bench.server.address());
-    for _ in 0..2 {
-        call(bench.at(), &initiate).await.unwrap();
-    }
-    assert_eq!(call(bench.at(), &initiate).await.unwrap_err(), TOO_MANY_SESSIONS.into());
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let stream = socket.connect(bench.at()).await.unwrap();
-    let path = InitiateAuthenticationRequest::PATH;
-    let answer = post_over(stream, path, rsp::es9::request(&initiate).as_bytes()).await;
-    rsp::es9::read_response::<InitiateAuthenticationResponse>(&answer.body).expect("there is room for others");
-}
-
-#[tokio::test]
-async fn phones_behind_a_proxy_are_not_one_source() {
-    let bench = Bench::start_with(|config| {
-        config.settings.sessions.waiting_of_one = 1;
-        config.proxies = vec!["127.0.0.1".parse().unwrap()];
-    })
-    .await;
-    let initiate = rsp::es9::request(&bench.euicc().initiate(bench.server.address()));
-    for (phone, is_served) in [("203.0.113.1", true), ("203.0.113.2", true), ("203.0.113.1", false)] {
-        let stream = tokio::net::TcpStream::connect(bench.at()).await.unwrap();
-        let headers = format!("gsma/rsp/v2.2.2\r\nX-Forwarded-For: {phone}");
-        let answer = post_with(stream, InitiateAuthenticationRequest::PATH, &headers, initiate.as_bytes()).await;
-        let answer = rsp::es9::read_response::<InitiateAuthenticationResponse>(&answer.body);
-        assert_eq!(answer.is_ok(), is_served, "{phone}");
-    }
-}
-
-#[tokio::test]
-async fn an_interrupted_download_is_tried_again() {
-    let bench = Bench::start_with(|config| config.settings.download_tries = 3).await;
-    let (iccid, matching_id) = bench.order(1, |_| {}).await;
-    let mut euicc = bench.euicc();
-    let (session, prepared, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
-    let interrupted = euicc.installation_result(&session, &iccid, Some(ErrorReason::INTERRUPTION));
-    call(bench.at(), &interrupted).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
-
-    // The eUICC still has the one-time key it is offered.
-    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-    assert_eq!(answer.smdp_signed2.decode().unwrap().bpp_euicc_otpk, Some(prepared.otpk.clone()));
-    let again = euicc.prepare(&session, &answer, None, Some(&prepared.one_time_keys));
-    assert_eq!(again.otpk, prepared.otpk);
-    let answer = call(bench.at(), &again.request).await.unwrap();
-    assert_eq!(euicc.load(&session, &again, &answer.bound_profile_package.0).package, package(1));
-
-    // Or it has not, and makes another. No result came of the time before.
-    let (session, _, installed) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
-    assert_eq!(installed.package, package(1));
-    refused(bench.authenticate(&euicc, &matching_id).await, status::DOWNLOAD_RETRIES_EXCEEDED);
-    // Given up here, but the third try did succeed.
-    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
-    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
-
-    // Some failures are for good.
-    let (iccid, matching_id) = bench.order(2, |_| {}).await;
-    let (session, _, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
-    let failed = euicc.installation_result(&session, &iccid, Some(ErrorReason::PE_PROCESSING_ERROR));
-    call(bench.at(), &failed).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
-    let notifications = bench.server.store().notifications().await.unwrap();
-    let result = notifications.last().unwrap().result.clone().unwrap();
-    assert_eq!(result, "loadProfileElements(5): installFailedDueToPEProcessingError(12)");
-}
-
-#[tokio::test]
-async fn a_cancelled_session_leaves_the_order_open_if_another_try_can_help() {
-    let bench = Bench::start_with(|config| config.settings.rejection_is_final = false).await;
-    let mut euicc = bench.euicc();
-    let (iccid, matching_id) = bench.order(1, |request| request.confirmation_code = Some("4711".into())).await;
-    // A mistyped confirmation code, after which widespread LPAs have the user reject the profile.
-    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-    let wrong = euicc.prepare(&session, &answer, Some("4712"), None).request;
-    refused(call(bench.at(), &wrong).await, status::CONFIRMATION_CODE_REFUSED);
-    let rejection = euicc.cancel(&session, &session.server_oid, CancelSessionReason::END_USER_REJECTION);
-    call(bench.at(), &rejection).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
-    // The package did not get through, for one reason or the other.
-    for reason in [CancelSessionReason::LOAD_BPP_EXECUTION_ERROR, CancelSessionReason::UNDEFINED_REASON] {
-        let (session, _, _) = bench.download(&mut euicc, &matching_id, Some("4711")).await.unwrap();
-        call(bench.at(), &euicc.cancel(&session, &session.server_oid, reason)).await.unwrap();
-        assert_eq!(bench.state(&iccid).await, ProfileState::Released);
-    }
-    // The profile is there already, until the user deletes it.
-    let (session, _, _) = bench.download(&mut euicc, &matching_id, Some("4711")).await.unwrap();
-    let twice = euicc.installation_result(&session, &iccid, Some(ErrorReason::ICCID_ALREADY_EXISTS_ON_EUICC));
-    call(bench.at(), &twice).await.unwrap();
-    let (session, _, _) = bench.download(&mut euicc, &matching_id, Some("4711")).await.unwrap();
-    call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Installed);
-
-    // What no other try can cure.
-    for (number, reason) in [(2, CancelSessionReason::PPR_NOT_ALLOWED), (3, CancelSessionReason::METADATA_MISMATCH)] {
-        let (iccid, matching_id) = bench.order(number, |_| {}).await;
-        let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-        call(bench.at(), &euicc.cancel(&session, &session.server_oid, reason)).await.unwrap();
-        assert_eq!(bench.state(&iccid).await, ProfileState::Error);
-    }
-}
-
-#[tokio::test]
-async fn sessions_are_cancelled_by_the_euicc_only() {
-    let bench = Bench::start().await;
-    let mut euicc = bench.euicc();
-    let (iccid, matching_id) = bench.order(1, |_| {}).await;
-
-    let (session, answer) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-    let own = session.server_oid.clone();
-    let wrong_oid: Oid = "2.5.29.17".parse().unwrap();
-    let rejection = CancelSessionReason::END_USER_REJECTION;
-    refused(call(bench.at(), &euicc.cancel(&session, &wrong_oid, rejection)).await, status::SMDP_OID_INVALID);
-    let mut forger = euicc.clone();
-    forger.key = PrivateKey::from_bytes(Curve::P256, &[0x55; 32]).unwrap();
-    refused(call(bench.at(), &forger.cancel(&session, &own, rejection)).await, status::EUICC_SIGNATURE_INVALID);
-    let error = CancelSessionResponse::CancelSessionResponseError(CancelSessionResponseError::INVALID_TRANSACTION_ID);
-    let request = CancelSessionRequest {
-        transaction_id: session.transaction_id.clone(),
-        cancel_session_response: Raw::encode(&error).unwrap(),
-    };
-    refused(call(bench.at(), &request).await, EUICC_ERROR);
-    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
-
-    call(bench.at(), &euicc.cancel(&session, &own, CancelSessionReason::POSTPONED)).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Released);
-    refused(call(bench.at(), &euicc.cancel(&session, &own, rejection)).await, status::TRANSACTION_UNKNOWN);
-    let prepared = euicc.prepare(&session, &answer, None, None);
-    refused(call(bench.at(), &prepared.request).await, status::TRANSACTION_UNKNOWN);
-
-    let (session, _) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-    call(bench.at(), &euicc.cancel(&session, &own, rejection)).await.unwrap();
-    assert_eq!(bench.state(&iccid).await, ProfileState::Error);
-    refused(bench.authenticate(&euicc, &matching_id).await, status::MATCHING_ID_REFUSED);
-
-    // Cancelled before the eUICC has shown itself: nobody can tell who it was.
-    let answer = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
-    let (session, _) = euicc.authenticate(&answer, None, |_| {});
-    refused(call(bench.at(), &euicc.cancel(&session, &own, rejection)).await, status::TRANSACTION_UNKNOWN);
-}
-
-#[tokio::test]
-async fn steps_out_of_order_are_refused() {
-    let bench = Bench::start().await;
-    let mut euicc = bench.euicc();
-    let (_, matching_id) = bench.order(1, |_| {}).await;
-    let initiated = call(bench.at(), &euicc.initiate(bench.server.address())).await.unwrap();
-    let (session, request) = euicc.authenticate(&initiated, Some(&matching_id), |_| {});
-    // The package before the authentication.
-    let early = EuiccSigned2 {
-        transaction_id: session.transaction_id.clone(),
-        euicc_otpk: OneTimePublicKey::from(euicc.key.public_key().to_uncompressed()),
-        hash_cc: None,
-    };
-    refused(call(bench.at(), &euicc.sign2(&early, &[1; 64].into())).await, status::TRANSACTION_UNKNOWN);
-    // A replay.
-    let answer = call(bench.at(), &request).await.unwrap();
-    refused(call(bench.at(), &request).await, status::TRANSACTION_UNKNOWN);
-    // A session of another server.
-    let mut foreign = request.clone();
-    foreign.transaction_id = TransactionId::from([7; 16]);
-    refused(call(bench.at(), &foreign).await, status::TRANSACTION_UNKNOWN);
-    // One session's answer in another session.
-    let (_, other) = bench.authenticate(&euicc, &matching_id).await.unwrap();
-    let prepared = euicc.prepare(&session, &answer, None, None);
-    let mut swapped = prepared.request.clone();
-    swapped.transaction_id = other.transaction_id;
-    refused(call(bench.at(), &swapped).await, status::EUICC_SIGNATURE_INVALID);
-    // Lower case is as good as upper case.
-    let text = rsp::es9::request(&prepared.request)
-        .replace(&session.transaction_id.to_string(), &session.transaction_id.to_string().to_lowercase());
-    let answer = post(bench.at(), GetBoundProfilePackageRequest::PATH, text.as_bytes()).await;
-    assert!(String::from_utf8(answer.body).unwrap().contains("Executed-Success"));
-}
-
-#[tokio::test]
-async fn sessions_expire() {
-    let bench = Bench::start_with(|config| config.settings.sessions.lifetime = 0).await;
-    let (_, matching_id) = bench.order(1, |_| {}).await;
-    refused(bench.authenticate(&bench.euicc(), &matching_id).await, status::TRANSACTION_UNKNOWN);
 }
 
 /// The eUICC will not prepare for a download.

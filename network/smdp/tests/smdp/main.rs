@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod bench;
 mod client;
 mod database;
 mod es2plus;
@@ -9,3 +10,4 @@ mod es9plus;
 mod euicc;
 mod log;
 mod reset;
+mod sessions;

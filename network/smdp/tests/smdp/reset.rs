@@ -10,8 +10,8 @@ use rsp::notification::ErrorReason;
 use smdp::order::{self, Confirmation, MatchingId, OrderError, OrderRequest, ProfileSelector};
 use smdp::profile::ProfileState;
 
+use crate::bench::{Bench, OPERATOR, fill_random, refused};
 use crate::client::call;
-use crate::es9plus::{Bench, OPERATOR, fill_random, refused};
 
 on_each_database!(a_profile_whose_euicc_is_gone_is_ordered_again, a_reusable_order_is_downloaded_again_and_again);
 
