@@ -84,7 +84,7 @@ impl TargetArguments {
     }
 
     /// Whether options are given that fit the card.
-    fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         if self.seed.is_given() && self.card.is_none() {
             return Err(Failure::because(
                 "--seed is for a card that runs inside this process: name its image with --card; one in the virtual reader is \
@@ -100,6 +100,16 @@ impl TargetArguments {
             .with(Exit::Usage));
         }
         Ok(())
+    }
+
+    /// Whether a card was chosen.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.reader.is_some() || self.card.is_some()
+    }
+
+    /// Where the exchange is recorded.
+    pub(crate) const fn trace(&self) -> &TraceArguments {
+        &self.trace
     }
 
     /// The reader or the socket, if one was chosen.

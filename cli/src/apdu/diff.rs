@@ -1,16 +1,17 @@
-//! `vuicc apdu diff`: one script, two cards, side by side.
+//! `vuicc apdu diff`: one script, two cards, side by side; or two recorded sessions.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
 use console::Exit;
+use decode::{Decoded, Decoder, Differing, compare};
 use reader_bridge::script::{Difference, Done, Outcome, Run, Variables, diff};
 use reader_bridge::trace::describe_command;
 use serde_json::json;
 
 use super::sources::{Expect, Loaded, Scripts};
-use super::step;
+use super::{differing, sessions, step};
 use crate::failure::Failure;
 use crate::file::image;
 use crate::output::Plain;
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let readers = arguments.readers.iter().map(|name| Target::Reader(name));
     let targets: Vec<_> = readers.chain(arguments.cards.iter().map(|image| Target::Image(image))).collect();
+    if let ([], [left, right]) = (targets.as_slice(), arguments.scripts.paths()) {
+        return sessions::run([left, right], arguments.all, context);
+    }
     let [left, right] = targets.as_slice() else {
         let named = match targets.len() {
             0 => "none is given".to_owned(),
@@ -43,7 +47,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             count => format!("{count} are given"),
         };
         return Err(Failure::because(format!(
-            "apdu diff compares two cards, and {named}: use --reader NAME and --card PATH, or one of them twice"
+            "apdu diff compares two cards, and {named}: use --reader NAME and --card PATH, or one of them twice; or give two \
+             recorded sessions and no card"
         ))
         .with(Exit::Usage));
     };
@@ -55,23 +60,50 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let right = play_all(*right, &scripts, &variables)?;
 
     let (mut steps, mut different, mut forbidden) = (0, 0, 0);
+    let mut decoders = [Decoder::new(), Decoder::new()];
     for (left, right) in left.iter().zip(&right) {
         for row in diff(left, right) {
             steps += 1;
             different += usize::from(!row.equal);
             forbidden += usize::from(!row.equal && !row.allowed);
+            let differing = fields(&row, &mut decoders);
             context.output.json(&json!({
                 "script": &*row.location.file, "line": row.location.line, "equal": row.equal, "allowed": row.allowed,
                 "left": row.left.as_ref().map(step::object), "right": row.right.as_ref().map(step::object),
+                "differences": differing.iter().map(|one| differing::object(one, ["left", "right"])).collect::<Vec<_>>(),
             }))?;
             if arguments.all || !row.equal {
                 context.output.block(Row(&row, &names))?;
+                for one in &differing {
+                    let [left, right] = &names;
+                    context.output.text(format_args!("          {}", differing::line(one, [left, right])))?;
+                }
             }
         }
     }
     context.output.summary([("steps", steps), ("different", different), ("not_allowed", forbidden)])?;
     context.output.text(summary(steps, different, forbidden))?;
     if forbidden == 0 { Ok(()) } else { Err(Failure::Told(Exit::Difference)) }
+}
+
+/// Fields of the two answers that differ. The decoders follow what each card was sent.
+fn fields(row: &Difference, decoders: &mut [Decoder; 2]) -> Vec<Differing> {
+    let [left, right] = decoders;
+    let explained = [(left, &row.left), (right, &row.right)].map(|(decoder, done)| explain(decoder, done.as_ref()?));
+    match explained {
+        [Some(left), Some(right)] if !row.equal => compare(left.answer(), right.answer()),
+        _ => Vec::new(),
+    }
+}
+
+/// Explains what a step did; nothing of what is kept secret.
+fn explain(decoder: &mut Decoder, done: &Done) -> Option<Decoded> {
+    if let Outcome::Reset { atr } = &done.outcome {
+        return Some(decoder.reset(atr, false));
+    }
+    let is_condition = done.command.is_empty() || matches!(done.outcome, Outcome::Skipped(_) | Outcome::NoValues(_));
+    let explained = (!is_condition).then(|| decoder.exchange(&done.command, &done.response))?;
+    (!done.hides_response()).then_some(explained)
 }
 
 /// The result of the comparison.

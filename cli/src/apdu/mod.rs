@@ -4,15 +4,18 @@
 mod convert;
 mod decode;
 mod diff;
+mod differing;
 mod junit;
 mod place;
 mod play;
 mod proxy;
 mod record;
 mod recorded_card;
+mod recorded_host;
 mod replay;
 mod report;
 mod secrets;
+mod sessions;
 mod sources;
 mod step;
 mod tap;
@@ -83,7 +86,7 @@ Examples:
 Traces of vuicc (text and JSON), APDU logs of lpac and pySim, and pcap or pcapng with GSMTAP are read. PINs and PUKs are \
 not written down; ${secret} stands in their place. `vuicc apdu run` runs all of these directly.")]
     Convert(convert::Arguments),
-    /// Play the card's side of a recorded session to a program
+    /// Play a recorded session: the card's side to a program, or the host's side to a card
     #[command(after_help = "\
 Examples:
   vuicc apdu replay session.apdu
@@ -91,25 +94,38 @@ Examples:
   vuicc apdu replay session.pcapng --listen 127.0.0.1:7000 --until-asked
       behind a socket; ends when all that is recorded was asked
   vuicc apdu replay session.json --unknown 6D00 --show
+  vuicc apdu replay session.apdu --reader ACS
+      sends what was sent to another card, and shows where it answers otherwise
+  vuicc apdu replay session.apdu --card fresh.img --seed 'my test'
+      to a card in an image that draws what the recorded one has drawn
 
-Each command is answered as it was recorded. What a program draws anew each time (challenges, transaction identifiers, \
+To a program: each command is answered as it was recorded. What a program draws anew each time (challenges, transaction identifiers, \
 signatures, one-time keys, PINs) may differ, and so may the channel, the cut of STORE DATA and of GET RESPONSE; what is read twice \
 is answered twice. A command that was never recorded gets 6F00, or what --unknown says, and is shown with the nearest recorded \
 one. At the end follow what was asked in which order and what was not asked. The exit code is 3 if a command was not recorded, \
 or with --complete if a recorded one was not asked.
 
+To a card (--reader, --card): what the recorded program took from answers is taken from this card's answers: numbers of channels \
+and notifications, lengths, challenges, identifiers. Answers are compared field by field; random values may differ. What a \
+server has signed for one session, and what else a card accepts once, cannot be repeated and is said to be that. Nothing is sent \
+to what was not selected. The exit code is 3 if the card answers otherwise or a command was not sent, and 4 if the card is lost, \
+with where to go on: --from.
+
 Sessions are recorded by `vuicc apdu proxy`, by --trace of any command, by lpac and by pySim, or as packets of GSMTAP.")]
     Replay(replay::Arguments),
-    /// Run the same scripts on two cards and show where they differ
+    /// Compare two cards by the same scripts, or two recorded sessions
     #[command(after_help = "\
 Examples:
   vuicc apdu diff scripts/apdu/*.apdu --reader ACS --card my.img
       a card of plastic and an emulated one
   vuicc apdu diff scripts/apdu/pin.apdu --card old.img --card new.img
       two emulated ones
+  vuicc apdu diff monday.apdu tuesday.pcapng
+      two recorded sessions, without any card
 
 Each step is `same`, `allowed` (they differ, and the script expects both) or `DIFFERS`; those that are the same are \
-counted, and shown with --all. Succeeds if none DIFFERS.")]
+counted, and shown with --all. What differs is shown by the names of its fields. Steps of two sessions are laid side by side; those \
+that differ only in random values or in numbers that a card assigns are counted apart. Succeeds if none DIFFERS.")]
     Diff(diff::Arguments),
     /// Explain a recorded session, or single APDUs, field by field
     #[command(after_help = "\

@@ -45,6 +45,12 @@ pub(super) struct Taken {
 }
 
 impl PlaceArguments {
+    /// The first option that is given, if one is.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let own = [(self.slot.is_some(), "--slot"), (self.listen.is_some(), "--listen")];
+        own.into_iter().find_map(|(is_given, name)| is_given.then_some(name)).or_else(|| self.stay.given())
+    }
+
     /// Takes the place.
     pub(super) fn take(&self) -> Result<Taken, Failure> {
         let stoppable = Stoppable::begin()?;

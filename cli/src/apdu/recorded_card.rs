@@ -37,7 +37,7 @@ pub(super) fn run(
             .with(Exit::Input));
     }
     let taken = arguments.place.take()?;
-    let tracer = arguments.trace.observers(&[""])?.pop();
+    let tracer = arguments.target.trace().observers(&[""])?.pop();
     let log = Arc::new(Mutex::new(Log::default()));
     let (tell, told) = watch::channel(0_usize);
     let listener = {

@@ -4,41 +4,48 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use apdu::StatusWord;
-use capture::Session;
+use capture::{Event, Session, What};
 use clap::Args;
 use console::Exit;
 use reader_bridge::replay::Options;
 
 use super::place::PlaceArguments;
-use super::recorded_card;
+use super::sources::SOME_SECRET;
+use super::{recorded_card, recorded_host};
 use crate::failure::{AtPath, Failure};
-use crate::trace::TraceArguments;
+use crate::target::TargetArguments;
 use crate::{Context, hexadecimal};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// A recorded session: a trace as text or JSON lines, packets of GSMTAP, a log of lpac or pySim; `-` is stdin
     #[arg(value_name = "SESSION")]
-    session: PathBuf,
+    pub(super) session: PathBuf,
+    /// To a card: begin with this event of the session, numbered as `vuicc apdu decode` shows them
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) from: Option<usize>,
+    /// To a card: the octets of each PIN or PUK that was left out when the session was recorded
+    #[arg(long = "set", value_name = "secret=HEX", value_parser = secret)]
+    pub(super) secret: Option<Octets>,
+    #[command(flatten)]
+    pub(super) target: TargetArguments,
     #[command(flatten)]
     pub(super) place: PlaceArguments,
     /// Answer to reset [default: the recorded one]
     #[arg(long, value_name = "HEX", value_parser = hexadecimal::parse)]
     atr: Option<Octets>,
-    /// Status word for commands that are not recorded
-    #[arg(long, value_name = "SW", default_value = "6F00", value_parser = status_word)]
-    unknown: StatusWord,
+    /// Status word for commands that are not recorded [default: 6F00]
+    #[arg(long, value_name = "SW", value_parser = status_word)]
+    unknown: Option<StatusWord>,
     /// End, successfully, when each recorded command was asked and no other one follows
     #[arg(long)]
     pub(super) until_asked: bool,
     /// Fail with exit code 3 if a recorded command was not asked, too
     #[arg(long)]
     pub(super) complete: bool,
-    /// Show every command, not only those that are not recorded
+    /// Show every command, not only those that are not recorded, or are answered otherwise
     #[arg(long)]
     pub(super) show: bool,
-    #[command(flatten)]
-    pub(super) trace: TraceArguments,
 }
 
 /// So that clap takes it for one value.
@@ -53,16 +60,61 @@ fn status_word(text: &str) -> Result<StatusWord, String> {
 
 impl Arguments {
     pub(super) fn options(&self) -> Options {
-        Options { atr: self.atr.clone(), unknown: self.unknown }
+        let default = Options::default();
+        Options { atr: self.atr.clone(), unknown: self.unknown.unwrap_or(default.unknown) }
+    }
+
+    /// Refuses options of the one direction with the other.
+    fn check(&self) -> Result<(), Failure> {
+        let named =
+            |options: &[(bool, &'static str)]| options.iter().find_map(|(is_given, name)| is_given.then_some(*name));
+        let for_card = named(&[(self.from.is_some(), "--from"), (self.secret.is_some(), "--set")]);
+        let for_program = named(&[
+            (self.atr.is_some(), "--atr"),
+            (self.unknown.is_some(), "--unknown"),
+            (self.until_asked, "--until-asked"),
+            (self.complete, "--complete"),
+        ]);
+        let told = match (self.target.is_given(), for_card, for_program.or_else(|| self.place.given())) {
+            (true, _, Some(option)) => {
+                format!(
+                    "{option} is for a session that is played to a program, and --reader and --card play it to a card"
+                )
+            }
+            (false, Some(option), _) => {
+                format!("{option} is for a session that is played to a card: name that by --reader or --card")
+            }
+            (true, ..) => return Ok(()),
+            (false, ..) => return self.target.check(),
+        };
+        Err(Failure::because(told).with(Exit::Usage))
     }
 }
 
+fn secret(text: &str) -> Result<Octets, String> {
+    let wrong = || format!("{SOME_SECRET}=HEX, as in {SOME_SECRET}=31323334FFFFFFFF");
+    let value = text.strip_prefix(SOME_SECRET).and_then(|rest| rest.strip_prefix('=')).ok_or_else(wrong)?;
+    hexadecimal::parse(value)
+}
+
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    arguments.check()?;
     if arguments.session == Path::new("-") && arguments.place.stay.detaches() {
         let told = "what runs in the background has no stdin to read a recording from; name a file";
         return Err(Failure::because(told).with(Exit::Usage));
     }
     let recorded = session(&arguments.session)?;
+    let is_answer = |event: &Event| matches!(&event.what, What::Exchange { response, .. } if !response.is_empty());
+    if !recorded.events.iter().any(is_answer) {
+        let told = format!(
+            "{} holds no answer of a card, as a script that was written by hand; `vuicc apdu run` sends its commands",
+            arguments.session.display()
+        );
+        return Err(Failure::because(told).with(Exit::Input));
+    }
+    if arguments.target.is_given() {
+        return recorded_host::run(arguments, &recorded, context);
+    }
     let name = arguments.session.file_name().unwrap_or("replay".as_ref());
     arguments.place.stay.run(name, context, |parent| {
         recorded_card::run(arguments, &arguments.session, &recorded.events, context, parent)
@@ -70,7 +122,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 }
 
 /// Reads a recorded session.
-fn session(path: &Path) -> Result<Session, Failure> {
+pub(super) fn session(path: &Path) -> Result<Session, Failure> {
     let mut bytes = Vec::new();
     if path == Path::new("-") {
         std::io::stdin().read_to_end(&mut bytes)?;

@@ -49,9 +49,14 @@ pub(super) struct Loaded {
 }
 
 /// The name of the variable that stands for a PIN or PUK in traces and recorded scripts.
-const SOME_SECRET: &str = "secret";
+pub(super) const SOME_SECRET: &str = "secret";
 
 impl Scripts {
+    /// The files.
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
     /// Reads them all, before any is played.
     pub(super) fn load(&self, expect: Expect, context: &Context) -> Result<Vec<Loaded>, Failure> {
         let scripts = self.paths.iter().map(|path| load(path, expect, context)).collect::<Result<Vec<_>, _>>()?;
@@ -198,7 +203,7 @@ pub(super) fn script_of(session: &Session, expect: Expect, mode: Mode) -> String
 }
 
 /// The channel that the log of lpac uses and does not open: it has the commands to the ISD-R alone.
-fn channel_of_lpac(session: &Session) -> Option<u8> {
+pub(super) fn channel_of_lpac(session: &Session) -> Option<u8> {
     let first = session.events.iter().find_map(|event| match &event.what {
         What::Exchange { command, .. } => command.first(),
         _ => None,

@@ -33,6 +33,17 @@ pub(crate) struct StayArguments {
 }
 
 impl StayArguments {
+    /// The first option that is given, if one is.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.ready_file.is_some(), "--ready-file"),
+            (self.detach || self.detached, "--detach"),
+            (self.log_file.is_some(), "--log-file"),
+            (self.timeout.is_some(), "--timeout"),
+        ];
+        options.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
+    }
+
     /// Whether it goes into the background.
     pub(crate) const fn detaches(&self) -> bool {
         self.detach
