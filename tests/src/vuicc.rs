@@ -164,8 +164,12 @@ impl SmDp {
 
     fn start(folder: &Path, database: PathBuf, options: &[&str]) -> Self {
         let state = folder.join("state");
-        let mut serve = command(&state, ["smdp", "serve", "--json", "--listen", "127.0.0.1:0", "--db"]);
-        let mut process = Process::start(serve.arg(&database).args(options), folder);
+        let mut serve = command(&state, ["smdp", "serve", "--json", "--db"]);
+        serve.arg(&database).args(options);
+        if !options.contains(&"--listen") {
+            serve.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut process = Process::start(&mut serve, folder);
         let mut said = None;
         process.wait_until("its address", |process| {
             let line = process.log().lines().find_map(|line| serde_json::from_str::<Value>(line).ok());

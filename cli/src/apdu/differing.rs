@@ -19,9 +19,22 @@ fn shown(field: Option<&Field>) -> String {
             let start = octets.get(..SHOWN).unwrap_or_default();
             format!("{}... ({} octets)", decode::hex(start), octets.len())
         }
+        (FieldValue::None, None) if field.fields.is_empty() => "there".to_owned(),
         (FieldValue::Number(_), Some(meaning)) if field.name.name == "status_word" => meaning.clone(),
-        _ => field.shown().unwrap_or_else(|| "there".to_owned()),
+        _ => field.shown().unwrap_or_else(|| inside(field)),
     }
+}
+
+/// The first values inside a group.
+fn inside(group: &Field) -> String {
+    const FIRST: usize = 3;
+    let leaves: Vec<_> = group.all().into_iter().filter(|field| field.fields.is_empty()).collect();
+    let mut text: Vec<_> =
+        leaves.iter().take(FIRST).map(|leaf| format!("{} {}", leaf.name.label, shown(Some(leaf)))).collect();
+    if leaves.len() > FIRST {
+        text.push("...".to_owned());
+    }
+    format!("({})", text.join(", "))
 }
 
 /// A field that differs, as an object. `sides` are the keys of both.
