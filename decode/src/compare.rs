@@ -1,6 +1,6 @@
 //! Two explained events side by side: which fields differ, by name, and which of them differ in any session.
 
-use crate::field::{Field, Name, Source};
+use crate::field::{Field, Name, Source, Value};
 use crate::names;
 use crate::session::{Decoded, Kind};
 
@@ -21,7 +21,10 @@ pub struct Differing {
 impl Differing {
     /// Why it differs in any session, if it does.
     pub fn varies(&self) -> Option<Varies> {
-        self.left.as_ref().zip(self.right.as_ref())?;
+        let (left, right) = self.left.as_ref().zip(self.right.as_ref())?;
+        if self.name.name.starts_with(SEGMENT) && !differ_in_protection(self.name.name, left, right) {
+            return None;
+        }
         VARYING.iter().find(|(name, _)| *name == self.name.name).map(|(_, varies)| *varies)
     }
 }
@@ -76,6 +79,20 @@ pub const VARYING: &[(&str, Varies)] = &[
     ("manage_channel.channel", Varies::Assigned),
     ("suspend.token", Varies::Random),
 ];
+
+/// Segments of a bound profile package.
+const SEGMENT: &str = "bpp.segment_";
+/// One of those that are not encrypted.
+const IN_THE_CLEAR: &str = "bpp.segment_88";
+/// Octets of a MAC at the end of a segment. SGP.22 §2.6.4.
+const MAC: usize = 8;
+
+/// Whether two segments are as long as each other, and say the same where they are in the clear.
+fn differ_in_protection(name: &str, left: &Field, right: &Field) -> bool {
+    let (Value::Octets(left), Value::Octets(right)) = (&left.value, &right.value) else { return false };
+    let body = |segment: &[u8]| segment.get(..segment.len().saturating_sub(MAC)).map(<[u8]>::to_vec);
+    left.len() == right.len() && (name != IN_THE_CLEAR || body(left) == body(right))
+}
 
 impl Decoded {
     /// What the card said: fields of the response, or of the answer to reset.
@@ -190,6 +207,25 @@ mod tests {
         let refused = told(&two, &[0x6A, 0x88]);
         assert_eq!(refused.len(), 2, "{refused:?}");
         assert!(refused[0].starts_with("response: ") && refused[1].starts_with("status word: 36864"), "{refused:?}");
+    }
+
+    /// Other metadata is a difference, another MAC is none.
+    #[test]
+    fn segments_vary_in_what_protects_them() {
+        let segment = |octets: &[u8]| Some(Field::octets(name(IN_THE_CLEAR), octets));
+        let differing = |left: &[u8], right: &[u8]| Differing {
+            name: name(IN_THE_CLEAR),
+            path: Vec::new(),
+            left: segment(left),
+            right: segment(right),
+        };
+        assert_eq!(differing(b"one MAC.MAC.", b"one CAM.CAM.").varies(), Some(Varies::Random));
+        assert_eq!(differing(b"one MAC.MAC.", b"two CAM.CAM.").varies(), None);
+        assert_eq!(differing(b"one MAC.MAC.", b"oneCAM.CAM.").varies(), None);
+    }
+
+    fn name(wanted: &str) -> Name {
+        crate::names().into_iter().find(|name| name.name == wanted).unwrap()
     }
 
     #[test]
