@@ -8,10 +8,12 @@ use std::error::Error;
 use apdu::TransportError;
 use card::OpenError;
 use card::image::ImageError;
+use card::inspect::InspectionError;
 use console::Exit;
 use lpa::{CardError, LpaError, ServerError, es10};
 use reader_bridge::ReaderError;
 use reader_bridge::script::{RunError, ScriptError};
+use reader_bridge::socket::NotAnAddress;
 use usim::UsimError;
 
 /// The exit code of this error; `None` if it has none of its own, and those below it are asked.
@@ -22,7 +24,16 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Exit> {
     let lpa = || error.downcast_ref().and_then(of_lpa).or_else(|| error.downcast_ref().map(of_server));
     let es10 = || error.downcast_ref().and_then(of_es10).or_else(|| error.downcast_ref().and_then(of_card));
     let usim = || error.downcast_ref().and_then(of_usim);
-    let known = card().or_else(reader).or_else(script).or_else(lpa).or_else(es10).or_else(usim);
+    let looked_into = || error.downcast_ref().and_then(of_inspection);
+    let address = || error.is::<NotAnAddress>().then_some(Exit::Usage);
+    let known = card()
+        .or_else(looked_into)
+        .or_else(address)
+        .or_else(reader)
+        .or_else(script)
+        .or_else(lpa)
+        .or_else(es10)
+        .or_else(usim);
     #[cfg(feature = "operator")]
     let known = known.or_else(|| devices::of(error));
     known
@@ -38,6 +49,13 @@ const fn of_reader(_: &ReaderError) -> Exit {
 
 const fn of_open(error: &OpenError) -> Option<Exit> {
     if let OpenError::Image(error) = error { of_image(error) } else { None }
+}
+
+const fn of_inspection(error: &InspectionError) -> Option<Exit> {
+    match error {
+        InspectionError::Image(error) => of_image(error),
+        InspectionError::NoAnswer { .. } => Some(Exit::Input),
+    }
 }
 
 const fn of_image(error: &ImageError) -> Option<Exit> {

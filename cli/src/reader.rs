@@ -1,12 +1,14 @@
 //! `vuicc reader`: lists readers and their cards.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use apdu::Transport as _;
 use clap::Subcommand;
 use console::Exit;
 use reader_bridge::ReaderError;
 use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card, wait_until_empty};
+use reader_bridge::socket::{Address, SocketCard, is_listening};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -29,13 +31,17 @@ Examples:
   vuicc card run my.img & vuicc reader wait
       goes on as soon as any PC/SC program can use the card
   vuicc reader wait --reader 'Virtual PCD 00 01' --timeout 60
+  vuicc reader wait --reader unix:card.sock
+      until the card behind a socket answers
   vuicc reader wait --gone
       until no reader holds a card any more
 
-The PC/SC service looks for a card two or three times a second. Commands of vuicc that use a card wait two seconds for it by \
+The PC/SC service looks for a card two or three times a second; one that is in a virtual reader already is believed after \
+half a second. Commands of vuicc that use a card wait two seconds for it by \
 themselves; other programs do not.")]
     Wait {
-        /// In this reader: its number, its name or a part of it [default: any]
+        /// In this reader: its number, its name or a part of it; or behind a socket, tcp:HOST:PORT or unix:PATH [default: any
+        /// reader]
         #[arg(long, value_name = "NAME")]
         reader: Option<String>,
         /// Until it is empty; without --reader, until all are
@@ -66,12 +72,50 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 }
 
 fn wait(reader: Option<&str>, gone: bool, limit: Duration, context: &Context) -> Result<(), Failure> {
+    if let Some(address) = reader.and_then(Address::of_reader) {
+        let address = address?;
+        let found = if gone { until_silent(&address, limit) } else { until_answered(&address, limit) };
+        return Ok(context.output.put(&found.map_err(in_vain)?)?);
+    }
     let found =
         if gone { wait_until_empty(reader, limit) } else { wait_for_card(reader, limit).map(|reader| vec![reader]) };
     for reader in found.map_err(in_vain)? {
         context.output.put(&Line::from(reader))?;
     }
     Ok(())
+}
+
+/// Between two looks at a socket.
+const GLANCE: Duration = Duration::from_millis(50);
+/// The same while a card is there, which is told of each.
+const GLANCE_AT_CARD: Duration = Duration::from_millis(250);
+
+/// Waits until a card behind a socket answers.
+fn until_answered(address: &Address, limit: Duration) -> Result<Behind, ReaderError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match SocketCard::connect_within(address, left.max(GLANCE)) {
+            Ok(card) => {
+                let atr = Some(hexadecimal::whole(card.atr()));
+                return Ok(Behind { socket: address.to_string(), card: true, atr });
+            }
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => std::thread::sleep(GLANCE),
+        }
+    }
+}
+
+/// Waits until nothing listens at the address of a socket.
+fn until_silent(address: &Address, limit: Duration) -> Result<Behind, ReaderError> {
+    let deadline = Instant::now() + limit;
+    while is_listening(address, GLANCE_AT_CARD) {
+        if Instant::now() >= deadline {
+            return Err(ReaderError::Occupied { reader: address.to_string() });
+        }
+        std::thread::sleep(GLANCE_AT_CARD);
+    }
+    Ok(Behind { socket: address.to_string(), card: false, atr: None })
 }
 
 /// Why nothing came of waiting: the time was over, or waiting does not help.
@@ -82,6 +126,20 @@ fn in_vain(error: ReaderError) -> Failure {
         _ => Exit::TimedOut,
     };
     Failure::from(error).with(exit)
+}
+
+/// A card behind a socket.
+#[derive(Serialize)]
+struct Behind {
+    socket: String,
+    card: bool,
+    atr: Option<String>,
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.socket, self.atr.as_deref().unwrap_or("no card"))
+    }
 }
 
 #[derive(Serialize)]

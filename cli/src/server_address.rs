@@ -13,6 +13,15 @@ pub(crate) fn server_address(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
+/// An address to connect to, `HOST:PORT`.
+pub(crate) fn host_and_port(text: &str) -> Result<String, String> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    match text.rsplit_once(':') {
+        Some((_, port)) if is_port(port) && is_server_address(text) => Ok(text.to_owned()),
+        _ => Err("expected a host and a port, such as 127.0.0.1:8443 or [::1]:8443".to_owned()),
+    }
+}
+
 /// The default name of an operator.
 pub(crate) const OPERATOR: &str = "operator.test";
 /// The default port for progress notifications from SM-DP+s.
@@ -47,6 +56,16 @@ mod tests {
             ["", "foo:bar:baz", "foo:bar", "a:0", "a:65536", "a b", "https://a", "a$b", "[x]:1", "::1", ":8443"]
         {
             assert!(server_address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_has_a_port() {
+        for right in ["localhost:8443", "192.0.2.7:8443", "[::1]:8443"] {
+            assert_eq!(host_and_port(right).as_deref(), Ok(right));
+        }
+        for wrong in ["nonsense", "localhost", "localhost:0", "[::1]", "::1", "localhost:x", ""] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::failure::Failure;
+use crate::server_address::host_and_port;
 
 /// Interval between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -18,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The server's address
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     at: Option<String>,
     /// How long to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]

@@ -43,6 +43,11 @@ impl Reader {
         self.card.as_ref().is_some_and(|atr| !atr.is_empty())
     }
 
+    /// Whether it is made of software: such a reader notices a card that is gone at its next look only.
+    pub fn is_virtual(&self) -> bool {
+        self.name.starts_with("Virtual PCD")
+    }
+
     /// Whether, since `before` was listed, a card has been put in that gives this answer to reset.
     fn has_new(&self, atr: &[u8], before: &[Self]) -> bool {
         let was = before.iter().find(|reader| reader.name == self.name);

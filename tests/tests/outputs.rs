@@ -1,8 +1,6 @@
 //! Files that commands write: over nothing that they read or that lasts, whole or not at all, and for their owner where they hold
 //! what a card said.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -133,6 +133,8 @@ fn a_card_behind_a_socket() {
         let _ = stream.shutdown(std::net::Shutdown::Write);
         assert_eq!(stream.read(&mut [0]).unwrap_or_default(), 0, "{hostile:02X?}");
     }
+    let waited = vuicc(folder.path(), &["--json", "reader", "wait", "--reader", &address(1)]).success();
+    assert_eq!(json_lines(&waited)[0]["atr"], ready["cards"][1]["atr"]);
     let mut first = SocketCard::connect(&socket.parse().unwrap()).unwrap();
     assert_eq!(first.transmit(SELECT_MF).unwrap(), [0x90, 0x00]);
     let second = {
@@ -145,6 +147,10 @@ fn a_card_behind_a_socket() {
     assert_eq!(second.join().unwrap().unwrap(), [0x90, 0x00]);
     let _ = vuicc(folder.path(), &["card", "eject", path(&unix)]).success();
     assert!(!folder.path().join("card.sock").exists());
+    for socket in [&address(0), &address(1)] {
+        let gone = vuicc(folder.path(), &["--json", "reader", "wait", "--gone", "--reader", socket]).success();
+        assert_eq!(json_lines(&gone)[0]["card"], false);
+    }
     let gone = vuicc(folder.path(), &["--json", "lpa", "chip", "info", "--reader", &socket]);
     let told = error(&gone);
     assert_eq!((gone.code(), told["code"].as_str()), (Some(4), Some("card")), "{gone:#?}");
@@ -166,6 +172,8 @@ fn what_keeps_a_card_from_running() {
         (&[image, "--listen", &taken], 1, "take another port"),
         (&[image, "--listen", "unix:a-file"], 1, "take another path"),
         (&[image, "--listen", "0", "--listen", "0"], 2, "once for each image"),
+        (&[image, image], 2, "named twice"),
+        (&[image, "other.img", "--reader", "127.0.0.1:1", "--slot", "127.0.0.1:1"], 2, "named twice"),
         (&[image, "--reader", "127.0.0.1:1", "--timeout", "0"], 7, "found no reader at 127.0.0.1:1"),
         (&[image, "--listen", "0", "--ready-file", "no/folder"], 2, "no folder"),
         (&[image, "--listen", "0", "--ready-file", "."], 2, "is a folder"),
@@ -179,6 +187,147 @@ fn what_keeps_a_card_from_running() {
         }
     }
     assert_eq!(vuicc(folder.path(), &["card", "eject", "--all"]).success().stdout, "no card is running\n");
+    // Others tell the same with the same code.
+    for (arguments, code) in [
+        (&["card", "show", "nothing.img"][..], 4),
+        (&["card", "show", "a-file"], 5),
+        (&["card", "fault", "list", "nothing.img"], 4),
+        (&["lpa", "chip", "info", "--card", "nothing.img"], 4),
+        (&["lpa", "chip", "info", "--reader", "tcp:nonsense"], 2),
+        (&["reader", "wait", "--reader", "tcp:nonsense"], 2),
+        (&["reader", "wait", "--reader", "tcp:127.0.0.1:1", "--timeout", "0"], 7),
+        (&["smdp", "wait", "--at", "nonsense"], 2),
+        (&["smdp", "profile", "order", "8988211000000000011", "--matching-id", "a b"], 2),
+    ] {
+        let refused = vuicc(folder.path(), &[&["--json"], arguments].concat());
+        assert_eq!(
+            (refused.code(), error(&refused)["exit_code"].as_i64()),
+            (Some(code), Some(code.into())),
+            "{refused:#?}"
+        );
+    }
+}
+
+/// The card that has a slot is named at once, and a slot that is free; so it is where its process is not known.
+#[test]
+fn a_slot_that_another_card_has() {
+    beside_private_reader(|reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Card::new(folder.path(), &[]), Card::new(folder.path(), &[]));
+        let _ = detached(folder.path(), &[path(&first)]);
+        let refused = vuicc(folder.path(), &["--json", "card", "run", path(&second), "--detach"]);
+        let told = error(&refused)["message"].as_str().unwrap().to_owned();
+        assert_eq!(refused.code(), Some(4), "{refused:#?}");
+        for word in [path(&first), &reader.slot(0), &format!("free is --reader {}", reader.slot(1)), "vuicc card eject"]
+        {
+            assert!(told.contains(word), "{word}: {told}");
+        }
+        let stranger = Card::new(&folder.path().join("elsewhere"), &[]);
+        let unknown = vuicc(&folder.path().join("elsewhere"), &["card", "run", path(&stranger), "--detach"]);
+        assert!(unknown.code() == Some(4) && unknown.stderr.contains("another card"), "{unknown:#?}");
+        // The way out is one, and each command finds what the one before has left.
+        let _ = detached(folder.path(), &[path(&second), "--reader", &reader.slot(1)]);
+        let _ = vuicc(folder.path(), &["card", "eject", path(&first)]).success();
+        let _ = detached(folder.path(), &[path(&stranger)]);
+        let _ = vuicc(folder.path(), &["card", "eject", "--all"]).success();
+    });
+}
+
+/// A slot of this machine that the PC/SC service here knows nothing of, though it has a virtual reader: no host sees the card.
+#[test]
+fn a_card_that_no_host_sees_is_not_ready() {
+    beside_private_reader(|_| {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Card::new(folder.path(), &[]);
+        let slot = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = slot.local_addr().unwrap().to_string();
+        let (ready_file, state) = (folder.path().join("ready.json"), folder.path().join("state"));
+        let mut run = command(&state, ["--json", "card", "run", "--timeout", "5", "--reader", &address]);
+        let mut run = Process::start(run.arg(card.image()).arg("--ready-file").arg(&ready_file), folder.path());
+        let (mut host, _) = slot.accept().unwrap();
+        host.write_all(&[0, 1, 1, 0, 1, 4]).unwrap();
+        host.read_exact(&mut [0; 3]).unwrap();
+        let ended = run.wait_for_end();
+        assert!(ended.code() == Some(7) && run.log().contains("does not show the card"), "{ended}: {}", run.log());
+        assert!(!ready_file.exists() && !run.log().contains("\"ready\""), "{}", run.log());
+    });
+}
+
+/// When the process has ended the reader is empty: whatever looks next sees no card that is gone.
+#[test]
+fn a_card_that_is_taken_out_is_missed() {
+    beside_private_reader(|reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Card::new(folder.path(), &[]);
+        for _ in 0..5 {
+            let run = card.insert(reader, 0);
+            // Its name has to be known to it.
+            let ready = |run: &Process| run.log().contains("ready: ");
+            let mut run = run;
+            run.wait_until("the card is ready", ready);
+            let _ = run.stop();
+            assert!(list_readers().unwrap().iter().all(|reader| reader.card.is_none()));
+        }
+    });
+}
+
+/// The terminal is closed: nothing stays behind. What nohup(1) starts outlives that.
+#[test]
+fn a_terminal_that_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let state = folder.path().join("state");
+    let (ready_file, socket) = (folder.path().join("ready.json"), folder.path().join("card.sock"));
+    let start = |program: Command| {
+        let mut run = program;
+        run.arg("--state").arg(&state).args(["card", "run", path(&card), "--listen"]);
+        run.arg(format!("unix:{}", socket.display())).arg("--ready-file").arg(&ready_file);
+        let mut run = Process::start(&mut run, folder.path());
+        run.wait_until("the ready file", |_| ready_file.exists());
+        run
+    };
+    let signal = |run: &Process, signal| {
+        kill_process(Pid::from_raw(i32::try_from(run.id()).unwrap()).unwrap(), signal).unwrap();
+    };
+    let nothing_is_left = || {
+        assert!(!ready_file.exists() && !socket.exists());
+        assert!(fs::read_dir(state.join("run")).unwrap().next().is_none());
+    };
+    let mut run = start(Command::new(vuicc_tests::vuicc::program()));
+    signal(&run, Signal::HUP);
+    assert_eq!(run.wait_for_end().code(), Some(0), "{}", run.log());
+    nothing_is_left();
+    let mut nohup = Command::new("nohup");
+    nohup.arg(vuicc_tests::vuicc::program());
+    let mut run = start(nohup);
+    signal(&run, Signal::HUP);
+    let mut client = SocketCard::connect(&format!("unix:{}", socket.display()).parse().unwrap()).unwrap();
+    assert_eq!(client.transmit(SELECT_MF).unwrap(), [0x90, 0x00]);
+    signal(&run, Signal::TERM);
+    assert_eq!(run.wait_for_end().code(), Some(0), "{}", run.log());
+    nothing_is_left();
+}
+
+/// Killed, and nobody has asked for its exit code: it does not run, and what it left is removed.
+#[test]
+fn a_process_that_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    let ready_file = folder.path().join("ready.json");
+    let mut run = command(&folder.path().join("state"), ["card", "run", path(&card), "--listen", "0", "--ready-file"]);
+    let mut run = run.arg(&ready_file).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !ready_file.exists() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    run.kill().unwrap();
+    let stat = format!("/proc/{}/stat", run.id());
+    while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let refused = vuicc(folder.path(), &["card", "eject", path(&card)]);
+    assert!(refused.code() == Some(4) && refused.stderr.contains("is not running"), "{refused:#?}");
+    assert!(!ready_file.exists(), "it says that the card can be used");
+    let _ = run.wait();
 }
 
 /// The reader goes away: the ready file goes too, and comes back with the reader; without one the card gives up.
@@ -191,6 +340,8 @@ fn a_reader_that_is_lost() {
     let address = slot.local_addr().unwrap().to_string();
     let mut run =
         command(&folder.path().join("state"), ["--json", "card", "run", "--timeout", "2", "--reader", &address]);
+    // A service that runs here would have to show the card.
+    run.env("PCSCLITE_CSOCK_NAME", folder.path().join("no-service"));
     let mut run = Process::start(run.arg(card.image()).arg("--ready-file").arg(&ready_file), folder.path());
     let power = || {
         let (mut reader, _) = slot.accept().unwrap();

@@ -185,6 +185,8 @@ fn is_empty(name: &str, events: Option<u32>) -> bool {
 mod process {
     use std::time::Instant;
 
+    use console::Exit;
+
     use crate::failure::Failure;
 
     /// What came of ending one.
@@ -220,7 +222,7 @@ mod process {
             Err(error) => return Err(refused(error)),
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(|_| Failure::because("--timeout is too long"))?;
+        let left = Timespec::try_from(left).map_err(|_| Failure::because("--timeout is too long").with(Exit::Usage))?;
         let mut ended = [PollFd::new(&process, PollFlags::IN)];
         Ok(if poll(&mut ended, Some(&left)).map_err(refused)? == 0 { End::Late } else { End::Gone })
     }

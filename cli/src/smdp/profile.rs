@@ -212,7 +212,7 @@ struct Details {
     #[arg(long)]
     eid: Option<Eid>,
     /// The matchingId in the activation code: capital letters, digits, hyphens [default: a fresh one, hard to guess]
-    #[arg(long, value_name = "TEXT", conflicts_with = "by_eid")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "by_eid", value_parser = matching_id)]
     matching_id: Option<String>,
     /// Without a matchingId: the eUICC is identified by its EID
     #[arg(long, requires = "eid")]
@@ -227,6 +227,10 @@ struct Details {
     /// all of them get the same subscription
     #[arg(long)]
     reusable: bool,
+}
+
+fn matching_id(text: &str) -> Result<String, String> {
+    smdp::order::check_matching_id(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 impl Details {

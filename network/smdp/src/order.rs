@@ -456,8 +456,11 @@ async fn written(store: &SqlStore, mut profile: Profile) -> Result<Profile, Orde
     Ok(profile)
 }
 
-/// Capital letters, digits and hyphens, 1 to 255 of them. SGP.22 §4.1
-fn check_matching_id(text: &str) -> Result<(), OrderError> {
+/// Refuses what is no matchingId: capital letters, digits and hyphens, 1 to 255 of them. SGP.22 §4.1
+///
+/// # Errors
+/// [`OrderError::BadMatchingId`]
+pub fn check_matching_id(text: &str) -> Result<(), OrderError> {
     let allowed = |octet: u8| matches!(octet, b'A'..=b'Z' | b'0'..=b'9' | b'-');
     if (1..=255).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(());

@@ -21,6 +21,8 @@ const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const MUTE_LIMIT: Duration = Duration::from_millis(1500);
 /// How long it waits for a card to appear. A virtual card may be on its way: pcscd looks for one every 0.4 s.
 const ARRIVAL: Duration = Duration::from_secs(2);
+/// How long a virtual reader may hold a card that is gone: pcscd looks every 0.4 s.
+const UNNOTICED: Duration = Duration::from_millis(500);
 /// Between two looks for a card.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -46,9 +48,14 @@ pub fn list_readers() -> Result<Vec<Reader>, ReaderError> {
 /// Waits until the reader chosen by `wanted` (see [`PcscReader::connect`]), or else any, exists and holds a card that has
 /// answered to reset.
 ///
-/// Gives up after `limit` with the reason of the last look.
+/// Gives up after `limit` with the reason of the last look. A card that is in a virtual reader from the beginning has to stay for
+/// half a second of that: it may have been taken out just now, which the reader has not noticed.
 pub fn wait_for_card(wanted: Option<&str>, limit: Duration) -> Result<Reader, ReaderError> {
-    let deadline = Instant::now() + limit;
+    let begun = Instant::now();
+    let deadline = begun + limit;
+    let mut first_look = true;
+    // Which reader had a card at the first look, and how many had come and gone before.
+    let mut doubtful = None;
     loop {
         let found = list_readers().and_then(|readers| {
             let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
@@ -62,10 +69,16 @@ pub fn wait_for_card(wanted: Option<&str>, limit: Duration) -> Result<Reader, Re
             };
             readers.get(chosen).filter(|reader| reader.has_answered()).cloned().ok_or_else(missing)
         });
-        match found {
-            Err(_) if Instant::now() < deadline => std::thread::sleep(GLANCE),
-            outcome => return outcome,
+        let card = found.as_ref().ok().filter(|reader| reader.is_virtual());
+        let card = card.map(|reader| (reader.name.clone(), reader.events));
+        if std::mem::replace(&mut first_look, false) {
+            doubtful.clone_from(&card);
         }
+        let is_doubtful = card.is_some() && card == doubtful && begun.elapsed() < UNNOTICED;
+        if found.is_ok() && !is_doubtful || Instant::now() >= deadline {
+            return found;
+        }
+        std::thread::sleep(GLANCE);
     }
 }
 

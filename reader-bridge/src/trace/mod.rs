@@ -81,12 +81,14 @@ impl<F: FnMut(Event<'_>)> Observer for F {
 pub struct Tracer<T, O> {
     inner: T,
     observer: O,
+    /// Whether there is power that can be taken away: hosts do so again and again.
+    is_powered: bool,
 }
 
 impl<T, O> Tracer<T, O> {
     /// Lets `observer` watch `inner` from now on.
     pub const fn new(inner: T, observer: O) -> Self {
-        Self { inner, observer }
+        Self { inner, observer, is_powered: false }
     }
 
     /// What is watched.
@@ -165,19 +167,23 @@ impl<T: Transport, O: Observer + Send> Transport for Tracer<T, O> {
 impl<T: Icc, O: Observer> Icc for Tracer<T, O> {
     fn power_on(&mut self) -> Vec<u8> {
         let atr = self.inner.power_on();
+        self.is_powered = true;
         self.observer.observe(Event::PowerOn { atr: &atr });
         atr
     }
 
     fn warm_reset(&mut self) -> Vec<u8> {
         let atr = self.inner.warm_reset();
+        self.is_powered = true;
         self.observer.observe(Event::WarmReset { atr: &atr });
         atr
     }
 
     fn power_off(&mut self) {
         self.inner.power_off();
-        self.observer.observe(Event::PowerOff);
+        if std::mem::replace(&mut self.is_powered, false) {
+            self.observer.observe(Event::PowerOff);
+        }
     }
 
     fn atr(&self) -> Vec<u8> {
@@ -185,6 +191,7 @@ impl<T: Icc, O: Observer> Icc for Tracer<T, O> {
     }
 
     fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+        self.is_powered = true;
         let before = response.len();
         let start = Instant::now();
         self.inner.transmit(command, response);

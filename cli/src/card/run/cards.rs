@@ -65,7 +65,7 @@ fn own_reader(before: &[Reader], atr: &[u8], mark: &Mark) -> Seen {
 /// Whether the PC/SC service of this machine has a virtual reader, whose slots are here: one that has none is not the one that
 /// a slot of this machine belongs to.
 fn has_virtual_reader(readers: &Result<Vec<Reader>, ReaderError>) -> bool {
-    readers.as_ref().is_ok_and(|readers| readers.iter().any(|reader| reader.name.starts_with("Virtual PCD")))
+    readers.as_ref().is_ok_and(|readers| readers.iter().any(Reader::is_virtual))
 }
 
 /// Where a card is to be.
