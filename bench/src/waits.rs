@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How much later than a card is there it may be known. Most of it is a process that is started.
 const CARD: f64 = 1.25;
 /// The same of a server, which is there within few milliseconds.
-const SERVER: f64 = 2.0;
+const SERVER: f64 = 3.0;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

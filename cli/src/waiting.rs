@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::server_address::host_and_port;
 
 /// Interval between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The timeout, and the server's address.
 #[derive(Debug, Args)]
