@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind, Seek, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -214,21 +214,18 @@ fn connect(to: &str) -> io::Result<UdpSocket> {
 struct TraceFile<F> {
     file: F,
     path: PathBuf,
+    /// Octets of whole events so far.
+    length: u64,
     ended: bool,
 }
 
 /// What is written to, and cut back where an event did not fit.
 trait Growing: Write {
-    /// Octets so far; `None` if it is no file that could be cut back.
-    fn length(&mut self) -> Option<u64>;
+    /// Fails if it is no file that could be cut back.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
 impl Growing for File {
-    fn length(&mut self) -> Option<u64> {
-        self.stream_position().ok()
-    }
-
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
@@ -236,20 +233,20 @@ impl Growing for File {
 
 impl<F: Growing> TraceFile<F> {
     fn new(file: F, path: &Path) -> Self {
-        Self { file, path: path.to_owned(), ended: false }
+        Self { file, path: path.to_owned(), length: 0, ended: false }
     }
 
     fn append(&mut self, event: &[u8]) {
         if self.ended {
             return;
         }
-        let before = self.file.length();
-        if let Err(error) = self.file.write_all(event).and_then(|()| self.file.flush()) {
-            self.ended = true;
-            if let Some(before) = before {
-                let _ = self.file.cut(before);
+        match self.file.write_all(event).and_then(|()| self.file.flush()) {
+            Ok(()) => self.length += u64::try_from(event.len()).unwrap_or(u64::MAX),
+            Err(error) => {
+                self.ended = true;
+                let _ = self.file.cut(self.length);
+                lose(&format!("cannot write the trace to {}: {error}; it ends there", self.path.display()));
             }
-            lose(&format!("cannot write the trace to {}: {error}; it ends there", self.path.display()));
         }
     }
 }
@@ -277,9 +274,6 @@ mod tests {
     }
 
     impl Growing for Disk {
-        fn length(&mut self) -> Option<u64> {
-            u64::try_from(self.octets.len()).ok()
-        }
         fn cut(&mut self, length: u64) -> io::Result<()> {
             self.octets.truncate(usize::try_from(length).unwrap());
             Ok(())

@@ -1,4 +1,6 @@
-"""Programs and libraries of others: there, or missed aloud; with ``VUICC_PEERS=required`` their absence is a failure."""
+"""Programs and libraries of others: there, or missed aloud. ``VUICC_PEERS`` says whose absence is a failure: with ``packaged`` of
+those that Debian or a package index has, with ``required`` of all.
+"""
 
 import importlib
 import os
@@ -10,9 +12,12 @@ import vuicc
 from vuicc.reader import _namespaces
 
 
-def skip(why: str, *, whole_module: bool = False) -> NoReturn:
-    """Say that a test cannot be done here, and why."""
-    if os.environ.get("VUICC_PEERS") == "required":
+def skip(why: str, *, fetched: bool = False, whole_module: bool = False) -> NoReturn:
+    """Say that a test cannot be done here, and why. ``fetched``: no package has what is missing."""
+    peers = os.environ.get("VUICC_PEERS", "")
+    if peers not in ("", "packaged", "required"):
+        pytest.fail(f"VUICC_PEERS is {peers!r}; it may be packaged or required", pytrace=False)
+    if peers == "required" or (peers == "packaged" and not fetched):
         pytest.fail(f"{why}, and VUICC_PEERS says it must be there", pytrace=False)
     pytest.skip(why, allow_module_level=whole_module)
 

@@ -70,7 +70,7 @@ def test_lpac(vuicc_reader, vuicc_smdp):
     """lpac downloads, too; the variable LPAC names the program."""
     lpac = os.environ.get("LPAC")
     if not lpac:
-        peers.skip("LPAC names no lpac")
+        peers.skip("LPAC names no lpac", fetched=True)
     environment = {
         **os.environ,
         **vuicc_reader.env,
