@@ -103,11 +103,16 @@ def test_a_temporary_card_leaves_nothing():
 
 
 def test_errors_are_exceptions(tmp_path):
-    with pytest.raises(vuicc.VuiccError, match="no card image") as caught:
+    with pytest.raises(vuicc.NotThere, match="no card image") as caught:
         vuicc.run("card", "show", tmp_path / "none.img")
-    assert caught.value.exit_code not in (0, None) and "show" in caught.value.command
-    with pytest.raises(vuicc.VuiccError, match="none.img"):
-        vuicc.Card(tmp_path / "none.img").transmit(SELECT_MF)
+    assert caught.value.exit_code == 4 and "show" in caught.value.command
+    none = vuicc.Card(tmp_path / "none.img")
+    for use in (none.show, none.faults, lambda: none.transmit(SELECT_MF), lambda: none.lpa("chip", "info")):
+        with pytest.raises(vuicc.NotThere, match="none.img"):
+            use()
+    (tmp_path / "text.img").write_text("no card")
+    with pytest.raises(vuicc.InputError, match="not a card image"):
+        vuicc.Card(tmp_path / "text.img").show()
     with pytest.raises(vuicc.UsageError, match="--frobnicate") as usage:
         vuicc.Card.new(frobnicate=True)
     assert usage.value.exit_code == 2
