@@ -20,6 +20,7 @@ mod response;
 mod status_word;
 pub mod tlv;
 pub mod transport;
+mod words;
 
 pub use aid::{Aid, InvalidAid};
 pub use class::{Class, SecureMessaging};
@@ -30,3 +31,4 @@ pub use oid::{InvalidOid, Oid};
 pub use response::Response;
 pub use status_word::StatusWord;
 pub use transport::{InProcess, Transport, TransportError};
+pub use words::counted;
