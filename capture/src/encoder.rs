@@ -1,7 +1,10 @@
 //! Writes a session, whole or event by event.
 
+use std::collections::BTreeSet;
+
 use crate::event::{Event, What};
-use crate::secret::secret_part;
+use crate::left_out::Shown;
+use crate::line::one_line;
 use crate::{gsmtap, json, pcap, text};
 
 /// Formats that can be written.
@@ -57,6 +60,8 @@ pub struct Encoder {
     card: u8,
     brief: bool,
     begun: bool,
+    /// In text: the secrets that were declared.
+    declared: BTreeSet<String>,
     describe: Describe,
     pcap: pcap::Encoder,
 }
@@ -70,6 +75,7 @@ impl Encoder {
             card: 0,
             brief: false,
             begun: false,
+            declared: BTreeSet::new(),
             describe: Describe::NOTHING,
             pcap: pcap::Encoder::new(),
         }
@@ -93,7 +99,7 @@ impl Encoder {
     /// pcapng; in GSMTAP by `card`, the antenna number. Text is no script any more. An empty label says nothing.
     #[must_use]
     pub fn labelled(mut self, label: &str, card: u8) -> Self {
-        label.clone_into(&mut self.label);
+        self.label = one_line(label);
         self.card = card;
         self
     }
@@ -122,14 +128,19 @@ impl Encoder {
     /// One event, with the header if it is the first.
     pub fn event(&mut self, event: &Event) -> Vec<u8> {
         let mut octets = self.header();
+        let shown = Shown::of(event);
         match self.format {
-            Format::Text => text::write(event, &self.label, self.brief, &self.describe, &mut octets),
-            Format::JsonLines => json::write(event, &self.label, &self.describe, &mut octets),
+            Format::Text => {
+                text::declare(&shown, &self.label, &mut self.declared, &mut octets);
+                text::write(event, &shown, &self.label, self.brief, &self.describe, &mut octets);
+            }
+            Format::JsonLines => json::write(event, &shown, &self.label, &self.describe, &mut octets),
             Format::Pcap | Format::PcapNg => {
-                let comment = self.comment(event).filter(|_| self.format == Format::PcapNg);
-                let mut comment = comment.as_deref();
-                for datagram in gsmtap::recorded(event, self.card) {
-                    self.pcap.datagram(event.at, &datagram, comment.take(), &mut octets);
+                let comment = self.comment(event, &shown).filter(|_| self.format == Format::PcapNg);
+                let (datagrams, stands) = gsmtap::recorded(event, &shown, self.card);
+                for (index, datagram) in datagrams.iter().enumerate() {
+                    let comment = comment.as_deref().filter(|_| index == stands);
+                    self.pcap.datagram(event.at, datagram, comment, &mut octets);
                 }
             }
         }
@@ -146,13 +157,18 @@ impl Encoder {
     }
 
     /// What GSMTAP has no place for, in words that [`crate::read`] understands.
-    fn comment(&self, event: &Event) -> Option<String> {
+    fn comment(&self, event: &Event, shown: &Shown) -> Option<String> {
         let mut parts = Vec::new();
         match &event.what {
-            What::Exchange { command, response } => {
-                parts.extend([(self.describe.command)(command), (self.describe.response)(response)]);
-                if secret_part(command).is_some() {
+            What::Exchange { .. } => {
+                parts.extend([(self.describe.command)(&shown.command), (self.describe.response)(&shown.response)]);
+                let mut left_out: Vec<&str> =
+                    shown.of_command.iter().chain(&shown.of_response).map(|(_, name)| name.as_str()).collect();
+                left_out.dedup();
+                if shown.is_plain() && !left_out.is_empty() {
                     parts.push("PIN left out".into());
+                } else if !left_out.is_empty() {
+                    parts.push(format!("left out: {}", left_out.join(", ")));
                 }
             }
             What::Reset { warm, .. } => parts.push(if *warm { "warm reset" } else { "cold reset" }.into()),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::left_out::LeftOut;
+
 /// A recorded session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -24,12 +26,14 @@ pub struct Event {
     pub line: Option<usize>,
     /// What happened.
     pub what: What,
+    /// The octets of it that are not told, each [`MASK`](crate::MASK), in order.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Event {
     /// An event of which nothing else is known.
     pub const fn new(what: What) -> Self {
-        Self { at: None, took: None, line: None, what }
+        Self { at: None, took: None, line: None, what, left_out: Vec::new() }
     }
 
     /// A command and its response.
@@ -61,7 +65,7 @@ pub enum What {
     Failed {
         /// Command APDU; empty for a reset.
         command: Vec<u8>,
-        /// What went wrong, one line.
+        /// What went wrong, one line without control characters.
         cause: String,
     },
 }

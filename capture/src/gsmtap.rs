@@ -4,18 +4,24 @@
 //! signal and noise, four of frame number, sub type, antenna, sub slot, one reserved. Behind it, by sub type: a command,
 //! its response data and SW in one; an answer to reset; PPS; or a part of a TPDU.
 //!
-//! vuicc uses two fields that mean nothing for a SIM. Antenna is the number of the card, if there are several. The frame
+//! vuicc uses fields that mean nothing for a SIM. Antenna is the number of the card, if there are several. The frame
 //! number is `VU` and a number: of a command in one with its response the length in octets, since where one ends and the
-//! other begins is nowhere said; of an answer to reset 1 if the reset was warm. Others have 0 there, and ignore it.
+//! other begins is nowhere said; of an answer to reset 1 if the reset was warm. Behind such a mark, ARFCN and the two octets of
+//! signal and noise say from which octet on the command was left out, and how many: a PIN, a key. Others have 0 there, and
+//! ignore it.
 //!
-//! That the power went or a command failed has no sub type: in files these are packets of GSMTAP's type log, from process
-//! `vuicc`, which Wireshark shows as text.
+//! That the power went, a command failed or a card stayed mute has no sub type: in files these are packets of GSMTAP's type
+//! log, from process `vuicc`, which Wireshark shows as text. The names of secrets that were left out stand in one before the
+//! command.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::event::{Event, What};
 use crate::hexadecimal::{hex, unhex};
-use crate::secret::masked;
+use crate::left_out::{LeftOut, Part, Shown, is_name};
+use crate::line::one_line;
+use crate::secret::{MASK, is_masked, secret_part};
 use crate::shape;
 
 /// UDP port.
@@ -66,44 +72,103 @@ impl SubType {
 
 /// The packets of type SIM for an event: one, or several if it is large; none for what has no sub type.
 ///
-/// `card` is the number of the card, if there are several. PINs and PUKs are masked.
+/// `card` is the number of the card, if there are several. What is left out is masked.
 pub fn datagrams(event: &Event, card: u8) -> Vec<Vec<u8>> {
     match &event.what {
         What::Reset { atr, warm } if !atr.is_empty() => {
-            vec![packet(SubType::Atr, warm.then_some(1), card, &[atr])]
+            vec![Header { kind: SubType::Atr, marked: warm.then_some(1), card, left_out: None }.packet(&[atr])]
         }
-        What::Exchange { command, response } if response.len() >= 2 => exchange(&masked(command), response, card),
+        What::Exchange { .. } => exchange(&Shown::of(event), card),
         _ => Vec::new(),
     }
 }
 
-fn exchange(command: &[u8], response: &[u8], card: u8) -> Vec<Vec<u8>> {
+fn exchange(shown: &Shown, card: u8) -> Vec<Vec<u8>> {
+    let (command, response) = (shown.command.as_slice(), shown.response.as_slice());
+    // All from the first such octet to the last: the header has no room for more.
+    let left_out = shown.of_command.first().zip(shown.of_command.last());
+    let left_out = left_out.map(|((first, _), (last, _))| first.start..last.end);
+    let header = |kind| Header { kind, marked: None, card, left_out: None };
+    let length = u16::try_from(command.len()).ok();
     if command.len() + response.len() <= LARGEST {
-        let length = u16::try_from(command.len()).ok();
-        return vec![packet(SubType::Apdu, length, card, &[command, response])];
+        return vec![Header { marked: length, left_out, ..header(SubType::Apdu) }.packet(&[command, response])];
     }
-    let (header, sent) = command.split_at_checked(5).unwrap_or((command, &[]));
+    let (start, sent) = command.split_at_checked(5).unwrap_or((command, &[]));
     let (received, sw) = response.split_at_checked(response.len().saturating_sub(2)).unwrap_or((&[], response));
-    let mut packets = vec![packet(SubType::TpduHeader, None, card, &[header])];
-    packets.extend(sent.chunks(LARGEST).map(|part| packet(SubType::TpduCommand, None, card, &[part])));
-    packets.extend(received.chunks(LARGEST).map(|part| packet(SubType::TpduResponse, None, card, &[part])));
-    packets.push(packet(SubType::TpduSw, None, card, &[sw]));
+    // Here the mark says nothing but that this is vuicc's.
+    let mut packets = vec![Header { marked: Some(0), left_out, ..header(SubType::TpduHeader) }.packet(&[start])];
+    packets.extend(sent.chunks(LARGEST).map(|part| header(SubType::TpduCommand).packet(&[part])));
+    packets.extend(received.chunks(LARGEST).map(|part| header(SubType::TpduResponse).packet(&[part])));
+    packets.push(header(SubType::TpduSw).packet(&[sw]));
     packets
 }
 
-/// The packets for an event in a file, where those of type log disturb nobody.
-pub(crate) fn recorded(event: &Event, card: u8) -> Vec<Vec<u8>> {
-    let packets = datagrams(event, card);
-    if !packets.is_empty() {
-        return packets;
+/// The packets for an event in a file, where those of type log disturb nobody; and which of them stands for it.
+pub(crate) fn recorded(event: &Event, shown: &Shown, card: u8) -> (Vec<Vec<u8>>, usize) {
+    let at = event.at.unwrap_or_default();
+    let mut texts = Vec::new();
+    if !shown.is_plain() {
+        texts.push(format!("{LEFT_OUT}{}", names(shown)));
     }
-    let text = match &event.what {
-        What::Reset { warm, .. } => if *warm { WARM_RESET } else { COLD_RESET }.to_owned(),
-        What::PowerOff => POWER_OFF.to_owned(),
-        What::Exchange { command, response } => format!("> {}: {NO_ANSWER}{}", hex(&masked(command)), hex(response)),
-        What::Failed { command, cause } => format!("> {}: {cause}", hex(&masked(command))),
+    let command = |texts: &mut Vec<String>| {
+        let mut digits = hex(&shown.command);
+        // A packet has room for half of the longest command.
+        while digits.len() > LOGGED {
+            let rest = digits.split_off(LOGGED);
+            texts.push(format!("{BEGUN}{digits}"));
+            digits = rest;
+        }
+        digits
     };
-    vec![log(event.at.unwrap_or_default(), card, &text)]
+    let mut packets = Vec::new();
+    match &event.what {
+        What::Exchange { response, .. } if response.len() < 2 => {
+            let text = format!("> {}: {NO_ANSWER}{}", command(&mut texts), hex(response));
+            texts.push(text);
+        }
+        What::Failed { cause, .. } => {
+            let cause = one_line(cause);
+            let is_plain = ![NO_ANSWER, FAILED].iter().any(|other| cause.starts_with(other));
+            let text = format!("> {}: {}{cause}", command(&mut texts), if is_plain { "" } else { FAILED });
+            texts.push(text);
+        }
+        What::Reset { atr, warm } if atr.is_empty() => {
+            texts.push(if *warm { WARM_RESET } else { COLD_RESET }.to_owned());
+        }
+        What::PowerOff => texts.push(POWER_OFF.to_owned()),
+        What::Reset { .. } | What::Exchange { .. } => packets = datagrams(event, card),
+    }
+    let mut all: Vec<Vec<u8>> = texts.iter().map(|text| log(at, card, text)).collect();
+    let stands = if packets.is_empty() { all.len().saturating_sub(1) } else { all.len() };
+    all.append(&mut packets);
+    (all, stands)
+}
+
+/// What is left out: `command 5+4 k, response 0+16 adm`.
+fn names(shown: &Shown) -> String {
+    let of = |part: &str, places: &[(Range<usize>, String)]| {
+        let place = |(range, name): &(Range<usize>, String)| format!("{part} {}+{} {name}", range.start, range.len());
+        places.iter().map(place).collect::<Vec<_>>()
+    };
+    [of(COMMAND, &shown.of_command), of(RESPONSE, &shown.of_response)].concat().join(", ")
+}
+
+/// Reads that.
+fn read_names(text: &str) -> Vec<LeftOut> {
+    let one = |text: &str| {
+        let mut words = text.split(' ');
+        let part = match words.next()? {
+            COMMAND => Part::Command,
+            RESPONSE => Part::Response,
+            _ => return None,
+        };
+        let (start, length) = words.next()?.split_once('+')?;
+        let start: usize = start.parse().ok()?;
+        let end = start.checked_add(length.parse().ok()?)?;
+        let name = words.next().filter(|name| is_name(name))?.to_owned();
+        Some(LeftOut { part, range: start..end, name })
+    };
+    text.split(", ").filter_map(one).collect()
 }
 
 /// Texts of log packets.
@@ -111,17 +176,41 @@ const COLD_RESET: &str = "cold reset";
 const WARM_RESET: &str = "warm reset";
 const POWER_OFF: &str = "power off";
 const NO_ANSWER: &str = "no answer";
+/// Before a cause that begins as another text does.
+const FAILED: &str = "failed: ";
+/// Before the first digits of a long command, whose others follow.
+const BEGUN: &str = "+ ";
+const LEFT_OUT: &str = "left out of the next: ";
+const COMMAND: &str = "command";
+const RESPONSE: &str = "response";
+/// The most digits of a command in one text, which leaves room for the words.
+const LOGGED: usize = 0xF000;
 /// Who logs.
 const PROCESS: &[u8; 16] = b"vuicc\0\0\0\0\0\0\0\0\0\0\0";
 /// Octets between the header and the text: time, process and its number, level, subsystem, source file and line.
 const BEFORE_TEXT: usize = 8 + 16 + 4 + 4 + 16 + 32 + 4;
 
-fn packet(kind: SubType, marked: Option<u16>, card: u8, payload: &[&[u8]]) -> Vec<u8> {
-    let mut packet = header(SIM, kind.number(), marked, card);
-    for part in payload {
-        packet.extend_from_slice(part);
+/// What a packet of type SIM begins with.
+struct Header {
+    kind: SubType,
+    marked: Option<u16>,
+    card: u8,
+    /// The octets of the command that are left out.
+    left_out: Option<Range<usize>>,
+}
+
+impl Header {
+    fn packet(&self, payload: &[&[u8]]) -> Vec<u8> {
+        let mut packet = header(SIM, self.kind.number(), self.marked, self.card);
+        if let Some(range) = &self.left_out {
+            let word = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
+            packet.splice(4..8, [word(range.start), word(range.len())].concat());
+        }
+        for part in payload {
+            packet.extend_from_slice(part);
+        }
+        packet
     }
-    packet
 }
 
 fn header(kind: u8, sub_type: u8, marked: Option<u16>, card: u8) -> Vec<u8> {
@@ -168,6 +257,10 @@ pub fn is_sim(datagram: &[u8]) -> bool {
 pub(crate) struct Assembly {
     events: Vec<Event>,
     open: Option<Event>,
+    /// What a packet of type log says of the next command.
+    left_out: Vec<LeftOut>,
+    /// The first octets of a command that a packet of type log ends.
+    begun: Vec<u8>,
     card: Option<u8>,
     /// Packets of type SIM so far.
     pub(crate) packets: usize,
@@ -197,9 +290,12 @@ impl Assembly {
                     Some([m0, m1, high, low]) if [*m0, *m1] == MARK => Some(u16::from_be_bytes([*high, *low])),
                     _ => None,
                 };
+                if marked.is_some() {
+                    event.left_out = marked_out(header);
+                }
                 match kind {
                     SubType::Apdu => {
-                        event.what = combined(payload, marked)?;
+                        event.what = combined(payload, marked);
                         self.push(event);
                     }
                     SubType::Atr => {
@@ -216,16 +312,15 @@ impl Assembly {
     }
 
     /// Takes a command and its response in one, from a link without GSMTAP, or an answer to reset.
-    pub(crate) fn bare(&mut self, octets: &[u8], mut event: Event) -> Result<(), String> {
+    pub(crate) fn bare(&mut self, octets: &[u8], mut event: Event) {
         /// How an answer to reset begins, and no command. ISO/IEC 7816-3 §8.1.
         const TS: [u8; 2] = [0x3B, 0x3F];
         self.packets += 1;
         event.what = match octets.first() {
             Some(first) if TS.contains(first) => What::Reset { atr: octets.into(), warm: false },
-            _ => combined(octets, None)?,
+            _ => combined(octets, None),
         };
         self.push(event);
-        Ok(())
     }
 
     fn one_card(&mut self, header: &[u8]) -> Result<(), String> {
@@ -238,20 +333,41 @@ impl Assembly {
         }
     }
 
-    fn push(&mut self, event: Event) {
+    fn push(&mut self, mut event: Event) {
         self.close();
+        self.name(&mut event);
         self.events.push(event);
     }
 
     fn close(&mut self) {
-        self.events.extend(self.open.take());
+        if let Some(mut event) = self.open.take() {
+            self.name(&mut event);
+            self.events.push(event);
+        }
+    }
+
+    /// Says what was left out, as well as it is known, and that of a PIN which is masked.
+    fn name(&mut self, event: &mut Event) {
+        let named = std::mem::take(&mut self.left_out);
+        if !named.is_empty() {
+            event.left_out = named;
+        }
+        let (command, response) = match &event.what {
+            What::Exchange { command, response } => (command.as_slice(), response.as_slice()),
+            What::Failed { command, .. } => (command.as_slice(), &[][..]),
+            What::Reset { .. } | What::PowerOff => (&[][..], &[][..]),
+        };
+        event.left_out.retain(|LeftOut { part, range, .. }| {
+            let octets = if *part == Part::Command { command } else { response };
+            octets.get(range.clone()).is_some_and(|octets| octets.iter().all(|octet| *octet == MASK))
+        });
+        if event.left_out.is_empty() && is_masked(command) {
+            event.left_out.extend(secret_part(command).map(LeftOut::pin));
+        }
     }
 
     fn part(&mut self, kind: SubType, payload: &[u8], mut event: Event) -> Result<(), String> {
         if kind == SubType::TpduHeader {
-            if payload.len() < 4 {
-                return Err("a TPDU header of fewer than four octets".into());
-            }
             self.close();
             event.what = What::Exchange { command: payload.into(), response: Vec::new() };
             self.open = Some(event);
@@ -280,12 +396,22 @@ impl Assembly {
             POWER_OFF => What::PowerOff,
             COLD_RESET | WARM_RESET => What::Reset { atr: Vec::new(), warm: text == WARM_RESET },
             text => {
+                if let Some(names) = text.strip_prefix(LEFT_OUT) {
+                    self.close();
+                    self.left_out = read_names(names);
+                    return Ok(());
+                }
+                if let Some(digits) = text.strip_prefix(BEGUN) {
+                    self.begun.extend(unhex(digits)?);
+                    return Ok(());
+                }
                 let failed = text.strip_prefix("> ").and_then(|text| text.split_once(": "));
-                let Some((command, cause)) = failed else { return Ok(()) };
-                let command = unhex(command)?;
-                match cause.strip_prefix(NO_ANSWER) {
-                    Some("") if command.len() >= 4 => What::Exchange { command, response: Vec::new() },
-                    _ => What::Failed { command, cause: cause.into() },
+                let Some((digits, cause)) = failed else { return Ok(()) };
+                let mut command = std::mem::take(&mut self.begun);
+                command.extend(unhex(digits)?);
+                match cause.strip_prefix(NO_ANSWER).map(unhex) {
+                    Some(Ok(response)) => What::Exchange { command, response },
+                    _ => What::Failed { command, cause: one_line(cause.strip_prefix(FAILED).unwrap_or(cause)) },
                 }
             }
         };
@@ -295,17 +421,23 @@ impl Assembly {
     }
 }
 
-/// Command, response data and SW in one.
-fn combined(octets: &[u8], command: Option<u16>) -> Result<What, String> {
-    let known = command.map(usize::from).filter(|length| *length >= 4 && length + 2 <= octets.len());
-    let parts = match known.and_then(|length| octets.split_at_checked(length)) {
-        Some(parts) => parts,
-        None => match shape::split(octets) {
-            Some(exchanged) => (exchanged.command, exchanged.response),
-            None => return Err(format!("{} octets are no command with its status word", octets.len())),
-        },
-    };
-    Ok(What::Exchange { command: parts.0.into(), response: parts.1.into() })
+/// What a marked header says was left out of its command.
+fn marked_out(header: &[u8]) -> Vec<LeftOut> {
+    let Some([start, more, length, fewer]) = header.get(4..8) else { return Vec::new() };
+    let [start, length] = [[*start, *more], [*length, *fewer]].map(|word| usize::from(u16::from_be_bytes(word)));
+    if length == 0 { Vec::new() } else { vec![LeftOut::pin(start..start + length)] }
+}
+
+/// Command, response data and SW in one. What is too short to be both is taken apart before its last two octets.
+fn combined(octets: &[u8], command: Option<u16>) -> What {
+    let known = command.and_then(|length| octets.split_at_checked(length.into()));
+    let (command, response) = known.unwrap_or_else(|| {
+        shape::split(octets).map_or_else(
+            || octets.split_at_checked(octets.len().saturating_sub(2)).unwrap_or((octets, &[])),
+            |exchanged| (exchanged.command, exchanged.response),
+        )
+    });
+    What::Exchange { command: command.into(), response: response.into() }
 }
 
 #[cfg(test)]
@@ -397,13 +529,47 @@ mod tests {
             What::PowerOff,
             What::Reset { atr: vec![], warm: false },
             Event::exchange(hex!("00FE0000"), []).what,
+            Event::exchange([], [0x90]).what,
             What::Failed { command: hex!("00FE0000").into(), cause: "the card: gone".into() },
+            What::Failed { command: hex!("00").into(), cause: "no answer".into() },
             What::Failed { command: vec![], cause: "no card".into() },
         ];
         for what in events {
             let event = Event::new(what.clone());
-            assert!(datagrams(&event, 0).is_empty());
-            assert_eq!(assembled(&[&recorded(&event, 0)[0]]), [what]);
+            assert_eq!(assembled(&[&recorded(&event, &Shown::of(&event), 0).0[0]]), [what]);
         }
+    }
+
+    #[test]
+    fn a_packet_that_goes_out_carries_any_octets() {
+        let short = Event::exchange([0xA4], []);
+        assert_eq!(datagrams(&short, 0), [hex!("02040400 00000000 5655 0001 00 00 00 00  A4")]);
+        for (command, response) in
+            [(&[][..], &[][..]), (&[], &[0x67, 0]), (&[0xA4], &[0x90]), (&[0, 0xA4, 0], &[0x67, 0])]
+        {
+            let event = Event::exchange(command, response);
+            assert_eq!(assembled(&[&datagrams(&event, 0)[0]]), [event.what]);
+        }
+        let foreign = hex!("02040400 00000000 00000000 00 00 00 00  00A4 6700");
+        assert_eq!(assembled(&[&foreign]), [Event::exchange(hex!("00A4"), hex!("6700")).what]);
+    }
+
+    #[test]
+    fn a_packet_says_what_is_left_out_of_it() {
+        let left_out = LeftOut { part: Part::Command, range: 5..9, name: "k".into() };
+        let event =
+            Event { left_out: vec![left_out.clone()], ..Event::exchange(hex!("00DA000005 01020304 05"), hex!("9000")) };
+        let packet = &datagrams(&event, 0)[0];
+        assert_eq!(packet[..], hex!("02040400 0005 0004 5655 000A 00 00 00 00  00DA000005 2A2A2A2A 05 9000"));
+        let read = |packets: &[&Vec<u8>]| {
+            let mut assembly = Assembly::default();
+            for packet in packets {
+                assembly.datagram(packet, Event::new(What::PowerOff)).unwrap();
+            }
+            assembly.finish().pop().unwrap().left_out
+        };
+        assert_eq!(read(&[packet]), [LeftOut { name: "secret".into(), ..left_out.clone() }]);
+        let recorded = recorded(&event, &Shown::of(&event), 0).0;
+        assert_eq!(read(&recorded.iter().collect::<Vec<_>>()), [left_out]);
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! `{"event":"exchange","command":"00A40004023F00","name":"SELECT 00 04","data":"62…","sw":"9000","meaning":"…",
 //! "micros":120}`, besides `power_on` and `warm_reset` with `atr`, `power_off`, and `failed` with `cause`. Of a PIN or
-//! PUK only the length is told, as `secret_bytes`. `at` is the time in seconds since 1970, `card` the card's label.
+//! PUK only the length is told, as `secret_bytes`. Of another secret `${name}` stands in its place, and `left_out` has
+//! `{"in":"command","name":"k","bytes":4}` for each, in order. `at` is the time in seconds since 1970, `card` the card's label.
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::encoder::Describe;
 use crate::error::CaptureError;
 use crate::event::{Event, Origin, Session, What};
 use crate::hexadecimal::{hex, unhex};
-use crate::secret::{secret_part, unfolded};
+use crate::left_out::{LeftOut, Places, SOME_SECRET, Shown, Unnamed, joined, written};
+use crate::line::one_line;
+use crate::secret::MASK;
 
 /// Values of `event`.
 const POWER_ON: &str = "power_on";
@@ -32,7 +35,7 @@ fn object(line: &str) -> Option<Map<String, Value>> {
 }
 
 /// Writes an event as one line.
-pub(crate) fn write(event: &Event, label: &str, describe: &Describe, out: &mut Vec<u8>) {
+pub(crate) fn write(event: &Event, shown: &Shown, label: &str, describe: &Describe, out: &mut Vec<u8>) {
     let mut line = Map::new();
     let mut insert = |name: &str, value: Value| {
         line.insert(name.into(), value);
@@ -48,18 +51,18 @@ pub(crate) fn write(event: &Event, label: &str, describe: &Describe, out: &mut V
             insert("atr", hex(atr).into());
         }
         What::PowerOff => words("event", POWER_OFF.into()),
-        What::Exchange { command, response } => {
-            let (data, sw) = response.split_at_checked(response.len().saturating_sub(2)).unwrap_or((&[], response));
+        What::Exchange { .. } => {
+            let (data, sw) = shown.response.split_at(shown.response.len().saturating_sub(2));
             words("event", EXCHANGE.into());
-            words("name", (describe.command)(command));
-            words("meaning", (describe.response)(response));
-            insert("data", hex(data).into());
+            words("name", (describe.command)(&shown.command));
+            words("meaning", (describe.response)(&shown.response));
+            insert("data", written(data, &shown.of_response).into());
             insert("sw", hex(sw).into());
         }
-        What::Failed { command, cause } => {
+        What::Failed { cause, .. } => {
             words("event", FAILED.into());
-            words("name", (describe.command)(command));
-            insert("cause", cause.as_str().into());
+            words("name", (describe.command)(&shown.command));
+            insert("cause", one_line(cause).into());
         }
     }
     if let Some(took) = event.took {
@@ -68,12 +71,21 @@ pub(crate) fn write(event: &Event, label: &str, describe: &Describe, out: &mut V
     if let Some(at) = event.at {
         insert("at", at.as_secs_f64().into());
     }
-    if let What::Exchange { command, .. } | What::Failed { command, .. } = &event.what {
-        let secret = secret_part(command);
-        let open = secret.as_ref().map_or(command.as_slice(), |secret| command.get(..secret.start).unwrap_or_default());
-        insert("command", hex(open).into());
-        if let Some(secret) = secret {
-            insert("secret_bytes", secret.len().into());
+    if matches!(event.what, What::Exchange { .. } | What::Failed { .. }) {
+        match shown.of_command.as_slice() {
+            // A PIN at the end, as most are.
+            [(pin, name)] if name == SOME_SECRET && pin.end == shown.command.len() && shown.of_response.is_empty() => {
+                insert("command", hex(shown.command.get(..pin.start).unwrap_or_default()).into());
+                insert("secret_bytes", pin.len().into());
+            }
+            _ => {
+                insert("command", written(&shown.command, &shown.of_command).into());
+                let left_out = listed(COMMAND, &shown.of_command).chain(listed(DATA, &shown.of_response));
+                let left_out: Vec<Value> = left_out.collect();
+                if !left_out.is_empty() {
+                    insert("left_out", left_out.into());
+                }
+            }
         }
     }
     if !label.is_empty() {
@@ -81,6 +93,14 @@ pub(crate) fn write(event: &Event, label: &str, describe: &Describe, out: &mut V
     }
     out.extend(Value::Object(line).to_string().into_bytes());
     out.push(b'\n');
+}
+
+/// Values of `in`.
+const COMMAND: &str = "command";
+const DATA: &str = "data";
+
+fn listed<'a>(part: &'a str, places: &'a Places) -> impl Iterator<Item = Value> + 'a {
+    places.iter().map(move |(range, name)| json!({ "in": part, "name": name, "bytes": range.len() }))
 }
 
 /// Reads a trace of one card.
@@ -94,9 +114,14 @@ pub(crate) fn read(text: &str) -> Result<Session, CaptureError> {
             .map_err(|error| refused(format!("no JSON object: {}", place_free(&error.to_string()))))?;
         let label = object.get("card").cloned().unwrap_or(Value::Null);
         if let Some(other) = card.as_ref().filter(|card| **card != label) {
-            return Err(refused(format!("two cards in one trace, {other} and {label}: keep the lines of one of them")));
+            return Err(refused(format!(
+                "two cards in one trace, {} and {}: keep the lines of one of them",
+                one_line(&other.to_string()),
+                one_line(&label.to_string())
+            )));
         }
         card = Some(label);
+        let (what, left_out) = what(&object).map_err(refused)?;
         events.push(Event {
             at: object
                 .get("at")
@@ -105,7 +130,8 @@ pub(crate) fn read(text: &str) -> Result<Session, CaptureError> {
                 .map(micros),
             took: object.get("micros").and_then(Value::as_u64).map(Duration::from_micros),
             line: Some(number),
-            what: what(&object).map_err(refused)?,
+            what,
+            left_out,
         });
     }
     Ok(Session { origin: Origin::JsonLines, events })
@@ -121,35 +147,52 @@ fn place_free(message: &str) -> &str {
     message.split(" at line ").next().unwrap_or(message)
 }
 
-fn what(object: &Map<String, Value>) -> Result<What, String> {
+fn what(object: &Map<String, Value>) -> Result<(What, Vec<LeftOut>), String> {
     let text = |name: &str| {
         object.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing, or not a text"))
     };
     let octets = |name: &str| unhex(text(name)?).map_err(|cause| format!("`{name}`: {cause}"));
-    let command = || {
-        let open = octets("command")?;
-        let secret = object.get("secret_bytes").and_then(Value::as_u64).and_then(|secret| usize::try_from(secret).ok());
-        Ok::<_, String>(match secret {
-            Some(secret) => unfolded(&open, Some(secret)),
-            None => open,
-        })
+    let filled = |name: &str| {
+        let filled = Unnamed::parse(text(name)?).and_then(|unnamed| unnamed.filled(&lengths(object, name)));
+        filled.map_err(|cause| format!("`{name}`: {cause}"))
     };
-    Ok(match text("event")? {
+    let command = || match count(object.get("secret_bytes")) {
+        Some(pin) => {
+            let mut command = octets(COMMAND)?;
+            let start = command.len();
+            // No command has more.
+            command.resize(start + pin.min(usize::from(u16::MAX)), MASK);
+            let places = vec![(start..command.len(), SOME_SECRET.to_owned())];
+            Ok::<_, String>((command, places))
+        }
+        None => filled(COMMAND),
+    };
+    let what = match text("event")? {
         POWER_ON => What::Reset { atr: octets("atr")?, warm: false },
         WARM_RESET => What::Reset { atr: octets("atr")?, warm: true },
         POWER_OFF => What::PowerOff,
         EXCHANGE => {
-            let command = command()?;
-            if command.len() < 4 {
-                return Err("`command` has fewer than four octets".into());
-            }
-            let mut response = octets("data")?;
+            let ((command, of_command), (mut response, of_response)) = (command()?, filled(DATA)?);
             response.extend(octets("sw")?);
-            What::Exchange { command, response }
+            return Ok((What::Exchange { command, response }, joined(of_command, of_response)));
         }
-        FAILED => What::Failed { command: command()?, cause: text("cause")?.into() },
+        FAILED => {
+            let (command, of_command) = command()?;
+            return Ok((What::Failed { command, cause: one_line(text("cause")?) }, joined(of_command, Vec::new())));
+        }
         other => return Err(format!("`event` is `{}`, none that a trace has", other.escape_default())),
-    })
+    };
+    Ok((what, Vec::new()))
+}
+
+fn count(value: Option<&Value>) -> Option<usize> {
+    value.and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok())
+}
+
+/// How many octets each name stands for in the command or in the data.
+fn lengths(object: &Map<String, Value>, part: &str) -> Vec<usize> {
+    let list = object.get("left_out").and_then(Value::as_array).into_iter().flatten();
+    list.filter(|entry| entry["in"] == part).filter_map(|entry| count(entry.get("bytes"))).collect()
 }
 
 #[cfg(test)]
@@ -190,6 +233,9 @@ mod tests {
         let masked = b"\x00\x20\x00\x01\x08********";
         expected[1].what = What::Exchange { command: masked.into(), response: hex!("AB 63C2").into() };
         expected[3].what = What::Failed { command: masked.into(), cause: "the card was removed".into() };
+        for pin in [1, 3] {
+            expected[pin].left_out = vec![LeftOut::pin(5..13)];
+        }
         for (index, event) in expected.iter_mut().enumerate() {
             event.line = Some(index + 1);
         }

@@ -4,7 +4,8 @@
 //! exchanges, in order. [`write`](write()) does the reverse for the four formats of [`Format`]; an [`Encoder`] writes
 //! event by event, for a session that is still going on. [`gsmtap`] has the packets that carry an event over UDP.
 //!
-//! What is written never contains a PIN or a PUK, see [`secret_part`].
+//! What is written never contains a PIN or a PUK, see [`secret_part`], nor what an event says was left out of it, see
+//! [`LeftOut`].
 
 mod encoder;
 mod error;
@@ -13,6 +14,8 @@ mod frame;
 pub mod gsmtap;
 mod hexadecimal;
 mod json;
+mod left_out;
+mod line;
 mod lpac;
 mod pcap;
 mod pysim;
@@ -23,11 +26,19 @@ mod text;
 pub use encoder::{Describe, Encoder, Format, write};
 pub use error::{CaptureError, Place};
 pub use event::{Event, Origin, Session, What};
+pub use left_out::{LeftOut, Part, SOME_SECRET, named};
+pub use line::one_line;
 pub use secret::{MASK, is_masked, secret_part};
 pub use shape::{Exchanged, OUTGOING, split};
 pub use text::shown_command;
 
 /// Reads a recorded session, whatever its format.
+///
+/// Octets that are no command or no response are in it as they were recorded: a client may send anything.
+///
+/// # Errors
+/// [`CaptureError`] with the line or packet and the cause, if the bytes are of none of the formats, are cut short or damaged,
+/// are of two cards, or hold no event of a card.
 pub fn read(bytes: &[u8]) -> Result<Session, CaptureError> {
     if let Some(origin) = pcap::recognise(bytes) {
         return pcap::read(origin, bytes);

@@ -114,12 +114,7 @@ fn happened(request: &Value, answer: &Value) -> Result<Vec<What>, String> {
     Ok(match request["func"].as_str().unwrap_or_default() {
         "connect" if code == 0 => vec![What::Reset { atr: Vec::new(), warm: false }],
         "disconnect" => vec![What::PowerOff],
-        "transmit" => {
-            if parameter.len() < 4 {
-                return Err("`param` has fewer than four octets".into());
-            }
-            vec![exchange(parameter, octets(answer, "data")?)]
-        }
+        "transmit" => vec![exchange(parameter, octets(answer, "data")?)],
         "logic_channel_open" => {
             let Some(channel) = u8::try_from(code).ok().filter(|channel| (1..=19).contains(channel)) else {
                 return Ok(Vec::new());

@@ -99,6 +99,12 @@ impl Reader {
     fn pcapng(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
         let (mut rest, mut parser) = match PcapNgParser::new(bytes) {
             Ok(begun) => begun,
+            Err(PcapNgParseError::IncompleteBuffer(..)) => {
+                return Err(CaptureError::whole(
+                    self.origin,
+                    "the file ends in the middle of its header: it is cut short",
+                ));
+            }
             Err(error) => return Err(CaptureError::whole(self.origin, format!("the file is damaged: {error}"))),
         };
         while !rest.is_empty() {
@@ -148,7 +154,7 @@ impl Reader {
             at: packet.at.filter(|at| !at.is_zero()),
             took: packet.took,
             line: Some(self.number),
-            what: What::PowerOff,
+            ..Event::new(What::PowerOff)
         };
         let held = frame::held(packet.link, packet.data);
         if packet.data.len() < packet.length && held != Held::Other {
@@ -161,7 +167,10 @@ impl Reader {
             Held::Other => Ok(()),
             Held::Cut => Err("its GSMTAP is cut short, or in several IP fragments".into()),
             Held::Gsmtap(datagram) => self.assembly.datagram(datagram, event),
-            Held::Bare(octets) => self.assembly.bare(octets, event),
+            Held::Bare(octets) => {
+                self.assembly.bare(octets, event);
+                Ok(())
+            }
         };
         taken.map_err(|cause| self.refused(cause))
     }
@@ -176,11 +185,11 @@ impl Reader {
         let cause = match (number, packets, self.unknown) {
             (0, ..) => "it holds no packet".into(),
             (_, 0, Some(link)) => format!(
-                "none of its {number} packets is of a SIM: APDUs are read from Ethernet, Linux cooked, raw IP, loopback \
+                "none of its packets ({number}) is of a SIM: APDUs are read from Ethernet, Linux cooked, raw IP, loopback \
                  and USER links, and this one has link type {link}"
             ),
             (_, 0, None) => format!(
-                "none of its {number} packets is of a SIM: APDUs are in GSMTAP packets of type SIM, UDP port 4729, or bare \
+                "none of its packets ({number}) is of a SIM: APDUs are in GSMTAP packets of type SIM, UDP port 4729, or bare \
                  on a USER link"
             ),
             _ => "its packets of a SIM hold no whole exchange".into(),
@@ -270,12 +279,20 @@ mod tests {
     fn events() -> Vec<Event> {
         let at = |micros: u64| Some(Duration::from_micros(1_764_513_978_000_000 + micros));
         let took = Some(Duration::from_micros(7));
-        vec![
+        [
             Event { at: at(0), ..Event::new(What::Reset { atr: vec![0x3B, 0], warm: true }) },
             Event { at: at(1), took, ..Event::exchange(b"\x00\x20\x00\x01\x08********", hex!("63C2")) },
             Event { at: at(2), took, ..Event::exchange(hex!("00CA005A00"), hex!("5A0101 9000")) },
             Event { at: at(3), ..Event::new(What::PowerOff) },
         ]
+        .map(|mut event| {
+            if let What::Exchange { command, .. } = &event.what {
+                event.left_out =
+                    if crate::is_masked(command) { vec![crate::left_out::LeftOut::pin(5..13)] } else { vec![] };
+            }
+            event
+        })
+        .into()
     }
 
     fn numbered(mut events: Vec<Event>) -> Vec<Event> {
@@ -333,7 +350,14 @@ mod tests {
             let none = refused(&write(format, &[]));
             assert_eq!(none, format!("{name}: it holds no packet"));
             for length in 4..whole.len() {
-                let _ = crate::read(&whole[..length]);
+                if let Err(error) = crate::read(&whole[..length]) {
+                    assert!(
+                        ["it is cut short", "ends before its first packet", "holds no packet"]
+                            .iter()
+                            .any(|cause| error.cause.contains(cause)),
+                        "{error}"
+                    );
+                }
             }
         }
         // The destination's port and the header's type, so that nothing says GSMTAP.
@@ -341,7 +365,7 @@ mod tests {
         dns[24 + 16 + 14 + 20..][..4].copy_from_slice(&[0, 53, 0, 53]);
         dns[24 + 16 + 14 + 28] = 0;
         let other = refused(&dns);
-        assert!(other.starts_with("pcap: none of its 1 packets is of a SIM: APDUs are in GSMTAP"), "{other}");
+        assert!(other.starts_with("pcap: none of its packets (1) is of a SIM: APDUs are in GSMTAP"), "{other}");
         let mut usb = write(Format::Pcap, &events()[..1]);
         usb[20] = 220;
         assert!(refused(&usb).ends_with("this one has link type 220"), "{}", refused(&usb));

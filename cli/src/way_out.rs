@@ -132,7 +132,8 @@ const HOLDERS: &[(&str, &str)] = &[
 fn of_script(error: &RunError) -> Option<&'static str> {
     match error {
         RunError::Script(_, Unfilled::Variable(_)) => Some(": --set NAME=HEX"),
-        RunError::Script(_, Unfilled::Secret(_)) => Some(": --secrets FILE"),
+        RunError::Script(_, Unfilled::Secret(_)) => Some(": --secrets FILE, or --set NAME=HEX"),
+        RunError::Script(_, Unfilled::LeftOut(_)) => Some(": --set secret=HEX, or in the file of --secrets"),
         _ => None,
     }
 }

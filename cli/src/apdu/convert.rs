@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use apdu::counted;
 use clap::Args;
 use console::Exit;
 use reader_bridge::script::Mode;
 use serde_json::json;
 
-use super::sources::{Expect, Source, read, script_of};
+use super::sources::{Expect, Source, is_recorded, read, script_of};
 use crate::Context;
 use crate::failure::Failure;
 use crate::file::{Readers, is_stdout, put};
@@ -35,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         Source::Session(session) => (script_of(&session, arguments.expect, mode), session.origin.to_string()),
         Source::Script(text) => {
             // A trace is a script already; what is asked for is another one.
-            let Ok(session) = capture::read(text.as_bytes()) else {
+            let Some(session) = capture::read(text.as_bytes()).ok().filter(is_recorded) else {
                 let path = arguments.file.display();
                 let cause =
                     format!("{path} is a script already, or no recorded session; `vuicc apdu run {path}` runs it");
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         // PINs are left out; the card's answers, CK and IK too, are not.
         put(path, script.as_bytes(), Readers::Owner, "the script")?;
         context.output.json(&json!({ "converted": path, "from": of, "commands": commands }))?;
-        context.output.text(format_args!("{commands} commands of {of} are in {}", path.display()))?;
+        context.output.text(format_args!("{} of {of}: {}", counted(commands, "command"), path.display()))?;
     } else {
         context.output.json(&json!({ "script": script, "from": of, "commands": commands }))?;
         context.output.block(script.trim_end())?;

@@ -57,6 +57,9 @@ fn exchange(text: &str) -> Result<Exchange, String> {
     if command.len() < 4 {
         return Err("a command has four octets at least".to_owned());
     }
+    if response.is_some_and(|response| response.contains(':')) {
+        return Err("COMMAND:RESPONSE: one colon, between a command and its response".to_owned());
+    }
     let response = response.map(hexadecimal::parse).transpose()?.unwrap_or_default();
     if response.len() == 1 {
         return Err("a response has two octets of status word at least".to_owned());

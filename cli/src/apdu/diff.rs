@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use apdu::counted;
 use clap::Args;
 use console::Exit;
 use decode::{Decoded, Decoder, Differing, compare};
@@ -10,6 +11,7 @@ use reader_bridge::script::{Difference, Done, Outcome, Run, Variables, diff};
 use reader_bridge::trace::describe_command;
 use serde_json::json;
 
+use super::report::NOTHING_SENT;
 use super::sources::{Expect, Loaded, Scripts};
 use super::{differing, sessions, step};
 use crate::failure::Failure;
@@ -53,12 +55,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         .with(Exit::Usage));
     };
     let scripts = arguments.scripts.load(Expect::None, context)?;
-    let variables = arguments.scripts.variables(&scripts)?;
+    let variables = arguments.scripts.checked(&scripts)?;
     let names = [named(*left), named(*right)];
     // Sequentially, so that both may be the same reader with the card changed in between.
     let left = play_all(*left, &scripts, &variables)?;
     let right = play_all(*right, &scripts, &variables)?;
 
+    if !left.iter().chain(&right).flatten().any(Done::acts) {
+        return Err(Failure::because(format!("nothing was compared: {NOTHING_SENT}")).with(Exit::Input));
+    }
     let (mut steps, mut different, mut forbidden) = (0, 0, 0);
     let mut decoders = [Decoder::new(), Decoder::new()];
     for (left, right) in left.iter().zip(&right) {
@@ -108,7 +113,7 @@ fn explain(decoder: &mut Decoder, done: &Done) -> Option<Decoded> {
 
 /// The result of the comparison.
 fn summary(steps: usize, different: usize, forbidden: usize) -> String {
-    let same = format!("{} of {steps} steps are the same on both cards", steps - different);
+    let same = format!("{} of {} are the same on both cards", steps - different, counted(steps, "step"));
     match (different, different - forbidden) {
         (0, _) => same,
         (_, 0) => format!("{same}; {forbidden} differ"),
@@ -146,7 +151,7 @@ impl fmt::Display for Row<'_> {
         let command = left.as_ref().or(right.as_ref()).map(|done| done.command.as_slice()).unwrap_or_default();
         let what = match left.as_ref().or(right.as_ref()).map(|done| &done.outcome) {
             Some(Outcome::Reset { .. }) => "reset".into(),
-            Some(Outcome::Skipped(_) | Outcome::NoValues(_)) => "condition".into(),
+            Some(Outcome::Skipped(_) | Outcome::NoValues(_) | Outcome::NotTaken(_)) => "condition".into(),
             _ if command.is_empty() => "condition".into(),
             _ => describe_command(command),
         };
@@ -172,10 +177,12 @@ fn shown(done: Option<&Done>) -> String {
     match done.map(|done| (&done.outcome, &done.response)) {
         None => "(not reached)".into(),
         Some((Outcome::Reset { atr }, _)) => format!("ATR {}", hexadecimal::whole(atr)),
-        Some((Outcome::Skipped(count), _)) => {
-            format!("({count} steps skipped: the script's condition is not met on this card)")
+        Some((Outcome::Skipped(count) | Outcome::NotTaken(count), _)) => {
+            format!("({} skipped: the script's condition is not met on this card)", counted(*count, "step"))
         }
-        Some((Outcome::NoValues(count), _)) => format!("({count} steps skipped: the loop has no values on this card)"),
+        Some((Outcome::NoValues(count), _)) => {
+            format!("({} skipped: the loop has no values on this card)", counted(*count, "step"))
+        }
         Some(_) => done.map(Done::shown_response).unwrap_or_default(),
     }
 }

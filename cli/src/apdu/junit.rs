@@ -2,8 +2,94 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use apdu::counted as number_of;
+use console::Exit;
 
 use super::report::{Case, Suite, Verdict};
+use crate::asynchronous::interrupted;
+use crate::failure::Failure;
+use crate::file::{Readers, put};
+use crate::output::tell;
+
+/// So many cases a report has; those that passed or were skipped behind them are counted only.
+const MOST_CASES: usize = 50_000;
+
+/// The report of a run. It is written at the end of the run, however that comes: also by a signal.
+pub(super) struct Report {
+    path: Option<PathBuf>,
+    suites: Arc<Mutex<Vec<Suite>>>,
+    kept: usize,
+}
+
+impl Report {
+    /// A report to `path`, if there is one; from now on it is written if the run is ended by a signal.
+    pub(super) fn new(path: Option<&Path>) -> Result<Self, Failure> {
+        let suites = Arc::new(Mutex::new(Vec::new()));
+        if let Some(path) = path {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let (suites, path) = (Arc::clone(&suites), path.to_owned());
+            thread::spawn(move || {
+                runtime.block_on(interrupted());
+                // Held to the end, so that no step is added any more.
+                let mut suites = locked(&suites);
+                if let Some(suite) = suites.last_mut() {
+                    let case = suite.add_broken("the run was ended by a signal");
+                    suite.cases.push(case);
+                }
+                match write(&path, &suites) {
+                    Ok(()) => tell(&format!("vuicc: ended by a signal; what was played is in {}", path.display())),
+                    Err(_) => tell(&format!("vuicc: ended by a signal, and {} cannot be written", path.display())),
+                }
+                std::process::exit(Exit::Failed.row().code.into());
+            });
+        }
+        Ok(Self { path: path.map(Path::to_owned), suites, kept: 0 })
+    }
+
+    /// The next script.
+    pub(super) fn begin(&self, suite: Suite) {
+        locked(&self.suites).push(suite);
+    }
+
+    /// Adds what `step` makes of the script that is played, if it is a case.
+    pub(super) fn case(&mut self, step: impl FnOnce(&mut Suite) -> Option<Case>) -> Option<Case> {
+        let mut suites = locked(&self.suites);
+        let suite = suites.last_mut()?;
+        let case = step(suite)?;
+        if self.path.is_some() {
+            let is_telling = matches!(case.verdict, Verdict::Failed(_) | Verdict::Broken(_));
+            if self.kept < MOST_CASES || is_telling && self.kept < 2 * MOST_CASES {
+                self.kept += 1;
+                suite.cases.push(case.clone());
+            } else {
+                suite.uncounted += 1;
+            }
+        }
+        Some(case)
+    }
+
+    pub(super) fn suites(&self) -> MutexGuard<'_, Vec<Suite>> {
+        locked(&self.suites)
+    }
+
+    /// Writes what was played so far.
+    pub(super) fn write(&self) -> Result<(), Failure> {
+        self.path.as_deref().map_or(Ok(()), |path| write(path, &self.suites()))
+    }
+}
+
+fn locked(suites: &Mutex<Vec<Suite>>) -> MutexGuard<'_, Vec<Suite>> {
+    suites.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write(path: &Path, suites: &[Suite]) -> Result<(), Failure> {
+    // Responses of a card are in it, and who reads them next is the user's decision.
+    put(path, document(suites).as_bytes(), Readers::Owner, "the report")
+}
 
 /// The document.
 pub(super) fn document(suites: &[Suite]) -> String {
@@ -35,6 +121,10 @@ pub(super) fn document(suites: &[Suite]) -> String {
             *count += 1;
             let again = if *count == 1 { String::new() } else { format!(" ({count})") };
             document.push_str(&element(&suite.script, case, &again));
+        }
+        if suite.uncounted > 0 {
+            let more = format!("{} more, not listed", number_of(suite.uncounted, "case"));
+            let _ = writeln!(document, "    <system-out>{more}</system-out>");
         }
         document.push_str("  </testsuite>\n");
     }

@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use apdu::Transport;
+use apdu::{Transport, counted};
 use clap::Args;
 use console::Exit;
 use reader_bridge::script::{Done, Run, RunError, Variables};
 
-use super::report::{Case, Suite, Sum, table};
-use super::sources::{Expect, Loaded, Scripts};
+use super::junit::Report;
+use super::report::{Case, Rules, Suite, Sum, Verdict, table};
+use super::sources::{Expect, Loaded, Scripts, wrong_run};
 use super::step::{Told, object};
-use super::{junit, tap};
+use super::tap;
 use crate::Context;
 use crate::failure::{Failure, line};
-use crate::file::{Readers, not_stdout, put};
+use crate::file::not_stdout;
 use crate::target::TargetArguments;
 
 #[derive(Debug, Args)]
@@ -72,29 +73,19 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     }
     let scripts = arguments.scripts.load(arguments.expect, context)?;
     let variables = arguments.scripts.variables(&scripts)?;
-    let first = first_of(&scripts, arguments.from.as_ref())?;
+    let first = first_of(&scripts, arguments.from.as_ref(), &variables)?;
     let mut card = arguments.target.connect_hiding(&variables)?;
-    let mut player = Player { arguments, context, variables, suites: Vec::new(), cases: 0 };
-    if arguments.reports.tap {
-        context.output.text(tap::HEADER)?;
-    }
-    let mut stopped = None;
-    for (index, loaded) in scripts.iter().enumerate() {
-        if index < first {
-            player.leave_out(loaded, "it comes before --from")?;
-        } else if stopped.is_some() {
-            player.leave_out(loaded, "the run was stopped before it")?;
-        } else {
-            let from = arguments.from.as_ref().filter(|_| index == first).map(|start| start.line);
-            stopped = player.play(loaded, from, &mut card)?;
-        }
-    }
-    player.conclude(stopped)
+    let report = Report::new(arguments.reports.junit.as_deref())?;
+    let mut player = Player { arguments, context, variables, report, cases: 0 };
+    let ended = player.play_all(&scripts, first, &mut card).and_then(|stopped| player.conclude(stopped));
+    // What was played before the output was closed, say, is in the report.
+    player.report.write().and(ended)
 }
 
 /// The script to start with.
-fn first_of(scripts: &[Loaded], from: Option<&Start>) -> Result<usize, Failure> {
-    let Some(from) = from else { return Ok(0) };
+fn first_of(scripts: &[Loaded], from: Option<&Start>, variables: &Variables) -> Result<usize, Failure> {
+    let check = |loaded: &Loaded| Run::new(&loaded.script, variables.clone()).check().map_err(wrong_run);
+    let Some(from) = from else { return scripts.iter().try_for_each(check).map(|()| 0) };
     let is_it = |loaded: &Loaded| Path::new(&loaded.name) == Path::new(&from.script);
     let first = scripts.iter().position(is_it).ok_or_else(|| {
         let names = scripts.iter().map(|loaded| loaded.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -102,10 +93,12 @@ fn first_of(scripts: &[Loaded], from: Option<&Start>) -> Result<usize, Failure> 
             .with(Exit::Usage)
     })?;
     if let Some(loaded) = scripts.get(first) {
-        let mut trial = Run::new(&loaded.script, Variables::new());
+        let mut trial = Run::new(&loaded.script, variables.clone());
         let refused = |error| Failure::because(format!("--from {}: {error}", from.script)).with(Exit::Usage);
         trial.start_at(from.line).map_err(refused)?;
+        trial.check().map_err(wrong_run)?;
     }
+    scripts.iter().skip(first + 1).try_for_each(check)?;
     Ok(first)
 }
 
@@ -119,12 +112,36 @@ struct Player<'a> {
     arguments: &'a Arguments,
     context: &'a Context,
     variables: Variables,
-    suites: Vec<Suite>,
+    report: Report,
     /// Cases told so far.
     cases: usize,
 }
 
 impl Player<'_> {
+    /// Plays the scripts from number `first` on; says why, if the run could not go on.
+    fn play_all(
+        &mut self,
+        scripts: &[Loaded],
+        first: usize,
+        card: &mut impl Transport,
+    ) -> Result<Option<Stopped>, Failure> {
+        if self.arguments.reports.tap {
+            self.context.output.text(tap::HEADER)?;
+        }
+        let mut stopped = None;
+        for (index, loaded) in scripts.iter().enumerate() {
+            if index < first {
+                self.leave_out(loaded, "it comes before --from")?;
+            } else if stopped.is_some() {
+                self.leave_out(loaded, "the run was stopped before it")?;
+            } else {
+                let from = self.arguments.from.as_ref().filter(|_| index == first).map(|start| start.line);
+                stopped = self.play(loaded, from, card)?;
+            }
+        }
+        Ok(stopped)
+    }
+
     /// Plays one script; says why, if the run cannot go on after it.
     fn play(
         &mut self,
@@ -132,43 +149,41 @@ impl Player<'_> {
         from: Option<usize>,
         card: &mut impl Transport,
     ) -> Result<Option<Stopped>, Failure> {
-        let mut suite = Suite::new(&loaded.name);
+        self.report.begin(Suite::new(&loaded.name));
+        let rules = Rules { strict: self.arguments.strict_timing, whole: self.arguments.reports.show };
         let begun = Instant::now();
         let mut run = Run::new(&loaded.script, self.variables.clone()).timed(move || begun.elapsed());
         if let Some(line) = from {
             run.start_at(line).map_err(Failure::from)?;
         }
-        let mut stopped = None;
         loop {
             match run.step(card) {
                 Ok(None) => break,
                 Ok(Some(done)) => {
-                    let failed = suite.failed;
-                    let case = suite.add(&done, self.arguments.strict_timing);
+                    let case = self.report.case(|suite| Some(suite.add(&done, rules)));
                     self.tell(&done)?;
-                    self.tell_case(&mut suite, case)?;
-                    if suite.failed > failed && !self.arguments.reports.keep_going {
+                    self.tell_case(&loaded.name, case.as_ref())?;
+                    let has_failed = case.is_some_and(|case| matches!(case.verdict, Verdict::Failed(_)));
+                    if has_failed && !self.arguments.reports.keep_going {
                         break;
                     }
                 }
                 Err(error) => {
-                    let case = suite.add_broken(&line(&error));
-                    self.tell_case(&mut suite, case)?;
-                    stopped = Some(Stopped { error, resume: format!("{}:{}", loaded.name, run.resume_at()) });
-                    break;
+                    let case = self.report.case(|suite| Some(suite.add_broken(&line(&error))));
+                    self.tell_case(&loaded.name, case.as_ref())?;
+                    return Ok(Some(Stopped { error, resume: format!("{}:{}", loaded.name, run.resume_at()) }));
                 }
             }
         }
-        self.suites.push(suite);
-        Ok(stopped)
+        let nothing_sent = self.report.case(Suite::end);
+        self.tell_case(&loaded.name, nothing_sent.as_ref())?;
+        Ok(None)
     }
 
     fn leave_out(&mut self, loaded: &Loaded, why: &str) -> Result<(), Failure> {
-        let mut suite = Suite::new(&loaded.name);
-        let case = suite.leave_out(why);
-        self.tell_case(&mut suite, case)?;
-        self.suites.push(suite);
-        Ok(())
+        self.report.begin(Suite::new(&loaded.name));
+        let case = self.report.case(|suite| Some(suite.leave_out(why)));
+        self.tell_case(&loaded.name, case.as_ref())
     }
 
     fn tell(&self, done: &Done) -> Result<(), Failure> {
@@ -179,13 +194,11 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn tell_case(&mut self, suite: &mut Suite, case: Case) -> Result<(), Failure> {
+    fn tell_case(&mut self, script: &str, case: Option<&Case>) -> Result<(), Failure> {
+        let Some(case) = case else { return Ok(()) };
         self.cases += 1;
         if self.arguments.reports.tap {
-            self.context.output.block(tap::lines(&suite.script, &case, self.cases))?;
-        }
-        if self.arguments.reports.junit.is_some() {
-            suite.cases.push(case);
+            self.context.output.block(tap::lines(script, case, self.cases))?;
         }
         Ok(())
     }
@@ -193,13 +206,10 @@ impl Player<'_> {
     /// Reports, also of a run that was stopped.
     fn conclude(&self, stopped: Option<Stopped>) -> Result<(), Failure> {
         let output = self.context.output;
-        let sum = Sum::of(&self.suites);
+        let suites = self.report.suites();
+        let sum = Sum::of(&suites);
         let lost = stopped.as_ref().filter(|stopped| matches!(stopped.error, RunError::Transport(..)));
-        if let Some(path) = &self.arguments.reports.junit {
-            let document = junit::document(&self.suites);
-            put(path, document.as_bytes(), Readers::Everybody, "the report")?;
-        }
-        output.json(&sum.object(&self.suites, lost.map(|lost| lost.resume.as_str())))?;
+        output.json(&sum.object(&suites, lost.map(|lost| lost.resume.as_str())))?;
         if self.arguments.reports.tap {
             match lost {
                 Some(lost) => output.text(tap::bail_out(&line(&lost.error)))?,
@@ -207,19 +217,22 @@ impl Player<'_> {
             }
         } else {
             if self.arguments.reports.keep_going {
-                output.block(table(&self.suites))?;
+                output.block(table(&suites))?;
             }
             output.text(sum.line())?;
         }
         match stopped {
             Some(Stopped { error, resume }) if matches!(error, RunError::Transport(..)) => {
                 let played = sum.steps;
-                let cause = format!("{}; {played} steps were played, go on with --from {resume}", line(&error));
+                let cause = format!("{}; {} played, go on with --from {resume}", line(&error), counted(played, "step"));
                 Err(Failure::because(cause).with(Exit::Card))
             }
             Some(Stopped { error, .. }) => Err(Failure::from(error).with(Exit::Input)),
             None if sum.failed > 0 => Err(Failure::Told(Exit::Difference)),
-            None => Ok(()),
+            None => match suites.iter().find_map(|suite| suite.broken.as_ref().map(|cause| (&suite.script, cause))) {
+                Some((script, cause)) => Err(Failure::because(format!("{script}: {cause}")).with(Exit::Input)),
+                None => Ok(()),
+            },
         }
     }
 }

@@ -97,11 +97,11 @@ fn counted(out: &Destination) -> Result<(Arc<AtomicU64>, Watcher), Failure> {
 
 fn so_far(commands: &AtomicU64, out: &Destination) -> String {
     let count = commands.load(Ordering::Relaxed);
-    let commands = if count == 1 { "command" } else { "commands" };
+    let commands = apdu::counted(count, "command");
     if crate::output::lost().is_some() {
-        return format!("{count} {commands} passed; not all of them are recorded: {out}");
+        return format!("{commands} passed; not all of them are recorded: {out}");
     }
-    format!("{count} {commands} recorded: {out}")
+    format!("{commands} recorded: {out}")
 }
 
 /// What has happened to the card, without what to do about it: the recording is over.

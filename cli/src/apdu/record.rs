@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use apdu::Transport;
+use apdu::counted;
 use clap::Args;
-use reader_bridge::script::{Mode, Recorder, Run, Script, Variables};
+use console::Exit;
+use reader_bridge::script::{Done, Mode, Recorder, Run};
 use reader_bridge::trace::Tracer;
 use serde_json::json;
 
+use super::report::NOTHING_SENT;
 use super::sources::{Expect, Scripts};
 use crate::Context;
 use crate::failure::Failure;
@@ -30,28 +32,28 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let scripts = arguments.scripts.load(Expect::None, context)?;
-    let variables = arguments.scripts.variables(&scripts)?;
+    let variables = arguments.scripts.checked(&scripts)?;
     let mode = if arguments.raw { Mode::Raw } else { Mode::Auto };
     let observer = Recorder::new(mode).hiding(variables.clone());
     let mut card = Tracer::new(arguments.target.connect_hiding(&variables)?, observer);
-    let mut commands = 0;
+    let (mut commands, mut acted) = (0, false);
     for loaded in &scripts {
-        commands += play(&loaded.script, &variables, &mut card)?;
+        let done = Run::new(&loaded.script, variables.clone()).finish(&mut card)?;
+        commands += done.iter().filter(|done| !done.command.is_empty()).count();
+        acted |= done.iter().any(Done::acts);
+    }
+    if commands == 0 && !acted {
+        return Err(Failure::because(format!("nothing was recorded: {NOTHING_SENT}")).with(Exit::Input));
     }
     let recorded = card.into_parts().1.into_script();
     if let Some(path) = arguments.out.as_deref().filter(|path| !is_stdout(path)) {
         // PINs are left out; the card's answers, CK and IK too, are not.
         put(path, recorded.as_bytes(), Readers::Owner, "the script")?;
         context.output.json(&json!({ "recorded": path, "commands": commands }))?;
-        context.output.text(format_args!("{commands} commands recorded in {}", path.display()))?;
+        context.output.text(format_args!("{} recorded in {}", counted(commands, "command"), path.display()))?;
     } else {
         context.output.json(&json!({ "script": recorded, "commands": commands }))?;
         context.output.block(recorded.trim_end())?;
     }
     Ok(())
-}
-
-fn play(script: &Script, variables: &Variables, card: &mut impl Transport) -> Result<usize, Failure> {
-    let done = Run::new(script, variables.clone()).finish(card)?;
-    Ok(done.iter().filter(|done| !done.command.is_empty()).count())
 }

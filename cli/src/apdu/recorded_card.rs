@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apdu::StatusWord;
+use apdu::{StatusWord, counted};
 use capture::Event;
 use console::Exit;
 use decode::describe_command;
@@ -134,7 +134,7 @@ impl Log {
     }
 
     fn summary(&self, recording: &Recording) -> String {
-        let mut text = format!("{} commands were asked", self.order.len() + self.unknown);
+        let mut text = format!("asked: {}", counted(self.order.len() + self.unknown, "command"));
         for (count, what) in [
             (self.again, "again"),
             (self.ahead, "ahead of their turn"),

@@ -3,11 +3,26 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reader_bridge::script::{Done, Outcome};
+use apdu::{Ins, counted};
+use reader_bridge::script::{Done, Mismatch, Outcome};
 use serde_json::{Value, json};
 
 use super::step::{self, time};
+use crate::hexadecimal;
 use crate::output::Plain;
+
+/// Why a script that was played to its end has not passed.
+pub(super) const NOTHING_SENT: &str =
+    "no command or reset was sent to the card, because no condition on the way to one was met";
+
+/// How steps are judged and told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// One that is late has failed.
+    pub(super) strict: bool,
+    /// Keys that a card gives are told, too.
+    pub(super) whole: bool,
+}
 
 /// A step, as test reports have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +63,23 @@ pub(super) struct Failing {
 pub(super) struct Suite {
     pub(super) script: String,
     pub(super) cases: Vec<Case>,
+    /// Cases that a report has no room for.
+    pub(super) uncounted: usize,
     pub(super) steps: usize,
     pub(super) failed: usize,
     pub(super) skipped: usize,
     pub(super) late: usize,
     pub(super) took: Duration,
+    /// Whether the card got a command or a reset.
+    pub(super) acted: bool,
     /// Where and how it first differed.
     pub(super) first: Option<First>,
     /// Why it was not played to its end, if no difference is the reason.
     pub(super) broken: Option<String>,
     /// Whether none of it was played.
     pub(super) is_left_out: bool,
+    /// Whether the last response has what AUTHENTICATE gives, and whether a variable may.
+    keys: (bool, bool),
 }
 
 /// The first difference of a script.
@@ -73,18 +94,20 @@ impl Suite {
         Self { script: script.into(), ..Self::default() }
     }
 
-    /// Counts a step. With `strict` one that is late has failed.
-    pub(super) fn add(&mut self, done: &Done, strict: bool) -> Case {
+    /// Counts a step.
+    pub(super) fn add(&mut self, done: &Done, rules: Rules) -> Case {
+        self.follow(done);
         let case = Case {
             name: self.named(done),
             took: done.took.unwrap_or_default(),
-            verdict: verdict(done, strict),
+            verdict: self.verdict(done, rules),
             remark: step::late(done),
         };
         match &done.outcome {
-            Outcome::Skipped(count) | Outcome::NoValues(count) => self.skipped += count,
+            Outcome::Skipped(count) | Outcome::NoValues(count) | Outcome::NotTaken(count) => self.skipped += count,
             _ => self.steps += 1,
         }
+        self.acted |= done.acts();
         self.late += usize::from(done.is_late());
         self.took += case.took;
         if let Verdict::Failed(failing) = &case.verdict {
@@ -98,8 +121,13 @@ impl Suite {
     /// A step that could not be played.
     pub(super) fn add_broken(&mut self, cause: &str) -> Case {
         self.broken = Some(cause.to_owned());
-        let name = "the step that could not be played".to_owned();
+        let name = if self.acted { "the step that could not be played" } else { "all of it" }.to_owned();
         Case { name, took: Duration::ZERO, verdict: Verdict::Broken(cause.to_owned()), remark: None }
+    }
+
+    /// A script that was played to its end and sent nothing has not passed.
+    pub(super) fn end(&mut self) -> Option<Case> {
+        (!self.acted && self.broken.is_none() && self.failed == 0).then(|| self.add_broken(NOTHING_SENT))
     }
 
     /// None of it is played.
@@ -107,6 +135,55 @@ impl Suite {
         self.is_left_out = true;
         let verdict = Verdict::Skipped(why.to_owned());
         Case { name: "all of it".into(), took: Duration::ZERO, verdict, remark: None }
+    }
+
+    /// Notes whether what the card gave has keys: RES, CK, IK and Kc. TS 31.102 §7.1.2.
+    fn follow(&mut self, done: &Done) {
+        let Some(ins) = done.command.get(1).map(|ins| Ins(*ins)) else { return };
+        let (was, ever) = self.keys;
+        let has = matches!(ins, Ins::AUTHENTICATE | Ins::AUTHENTICATE_ODD) || was && ins == Ins::GET_RESPONSE;
+        self.keys = (has, ever || has);
+    }
+
+    fn hides(&self, mismatch: &Mismatch, rules: Rules) -> bool {
+        let (response, variable) = self.keys;
+        !rules.whole && if mismatch.meaning().is_some() { response && mismatch.received.len() > 2 } else { variable }
+    }
+
+    /// What came; without keys, unless they are asked for.
+    fn received(&self, mismatch: &Mismatch, rules: Rules) -> String {
+        if !self.hides(mismatch, rules) {
+            return mismatch.shown();
+        }
+        let sw = mismatch.received.last_chunk::<2>().filter(|_| mismatch.meaning().is_some());
+        let left_out = counted(mismatch.received.len() - sw.map_or(0, |sw| sw.len()), "byte");
+        format!("({left_out} left out){}", sw.map(|sw| format!(" {}", hexadecimal::whole(sw))).unwrap_or_default())
+    }
+
+    fn verdict(&self, done: &Done, rules: Rules) -> Verdict {
+        match &done.outcome {
+            Outcome::Skipped(_) | Outcome::NoValues(_) | Outcome::NotTaken(_) => {
+                Verdict::Skipped(step::skipped(done).unwrap_or_default())
+            }
+            Outcome::Differs(mismatch) => {
+                let mut details =
+                    vec![("expected", mismatch.expected.clone()), ("received", self.received(mismatch, rules))];
+                details.extend(mismatch.meaning().map(|meaning| ("meaning", meaning.to_owned())));
+                if !done.command.is_empty() {
+                    details.insert(0, ("sent", sent(done)));
+                }
+                let message =
+                    if self.hides(mismatch, rules) { format!("{} expected", mismatch.wanted) } else { mismatch.line() };
+                Verdict::Failed(Failing { kind: "difference", message, details })
+            }
+            _ => match step::late(done).filter(|_| rules.strict) {
+                Some(message) => {
+                    let details = vec![("sent", sent(done))];
+                    Verdict::Failed(Failing { kind: "late", message, details })
+                }
+                None => Verdict::Passed,
+            },
+        }
     }
 
     /// Line, turns of loops, what was done.
@@ -140,25 +217,14 @@ impl Suite {
     }
 }
 
-fn verdict(done: &Done, strict: bool) -> Verdict {
-    match &done.outcome {
-        Outcome::Skipped(_) | Outcome::NoValues(_) => Verdict::Skipped(step::skipped(done).unwrap_or_default()),
-        Outcome::Differs(mismatch) => {
-            let mut details = vec![("expected", mismatch.expected.clone()), ("received", mismatch.shown())];
-            details.push(("meaning", mismatch.meaning().to_owned()));
-            if !done.command.is_empty() {
-                details.insert(0, ("sent", done.shown_command()));
-            }
-            let message = step::difference(done).unwrap_or_default();
-            Verdict::Failed(Failing { kind: "difference", message, details })
+/// The command, without the keys that PUT KEY brings. GlobalPlatform §11.8.
+fn sent(done: &Done) -> String {
+    match done.command.get(..5) {
+        Some(header) if header.get(1) == Some(&Ins::PUT_KEY.0) => {
+            let left_out = done.command.len() - header.len();
+            format!("{} ({} left out)", hexadecimal::whole(header), counted(left_out, "byte"))
         }
-        _ => match step::late(done).filter(|_| strict) {
-            Some(message) => {
-                let details = vec![("sent", done.shown_command())];
-                Verdict::Failed(Failing { kind: "late", message, details })
-            }
-            None => Verdict::Passed,
-        },
+        _ => done.shown_command(),
     }
 }
 
@@ -189,7 +255,7 @@ impl Sum {
 
     /// One line.
     pub(super) fn line(&self) -> String {
-        let mut line = format!("{} steps, {} not as expected", self.steps, self.failed);
+        let mut line = format!("{}, {} not as expected", counted(self.steps, "step"), self.failed);
         for (count, what) in [(self.skipped, "skipped"), (self.late, "late")] {
             if count > 0 {
                 let _ = write!(line, ", {count} {what}");
@@ -246,7 +312,7 @@ mod tests {
         let mut suite = Suite::new("a.apdu");
         let mut cases = Vec::new();
         while let Some(done) = run.step(&mut card).unwrap() {
-            cases.push(suite.add(&done, strict));
+            cases.push(suite.add(&done, Rules { strict, whole: false }));
         }
         (suite, cases)
     }
@@ -264,6 +330,34 @@ mod tests {
         let (suite, cases) = played(text, dialogue, true);
         assert_eq!((suite.failed, suite.outcome()), (2, "failed"));
         assert!(matches!(&cases[0].verdict, Verdict::Failed(failing) if failing.kind == "late"), "{cases:?}");
+    }
+
+    /// What AUTHENTICATE gives is in no report, however it is fetched and looked at.
+    #[test]
+    fn keys_of_a_card_are_left_out() {
+        let text = "raw\n> 0088008100\n< 6103\n> 00C0000003\n< {ck:2} 00 9000 | DC 9000\nexpect response is DC 9000\n\
+                    set ck A1B2\nexpect ck is 00\n> 00B0000002\n< 0000 9000\n> 80D8810102AAAB\n< 9000";
+        let dialogue = &[
+            ("0088008100", "6103"),
+            ("00C0000003", "A1B2C39000"),
+            ("00B0000002", "F1F29000"),
+            ("80D8810102AAAB", "6985"),
+        ];
+        let (_, cases) = played(text, dialogue, false);
+        let told = format!("{cases:?}");
+        assert!(!["A1", "B2", "C3", "AAAB"].iter().any(|key| told.contains(key)), "{told}");
+        assert!(told.contains("(3 bytes left out) 9000") && told.contains("(2 bytes left out)"), "{told}");
+        assert!(told.contains("F1F29000") && told.contains("80D8810102 (2 bytes left out)"), "{told}");
+    }
+
+    #[test]
+    fn a_script_that_sends_nothing_has_not_passed() {
+        let text = "set x 01\nif x is 02\n > 00\n > 01\nelse if x is 03\n > 02\nend";
+        let (mut suite, cases) = played(text, &[], false);
+        assert_eq!(cases[0].verdict, Verdict::Skipped("3 steps skipped: not so: x is 03".into()));
+        assert!(matches!(suite.end().unwrap().verdict, Verdict::Broken(_)));
+        assert_eq!((suite.outcome(), suite.skipped), ("broken", 3));
+        assert_eq!(played("> 00", &[("00", "9000")], false).0.end(), None);
     }
 
     #[test]

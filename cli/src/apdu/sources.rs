@@ -4,11 +4,14 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use apdu::Class;
+use apdu::{Class, counted};
+pub(super) use capture::SOME_SECRET;
 use capture::{Origin, Session, What};
 use clap::{Args, ValueEnum};
 use console::Exit;
-use reader_bridge::script::{Included, Mode, Recorder, Script, ScriptError, Scriptor, Variables, is_scriptor};
+use reader_bridge::script::{
+    Included, Mode, Recorder, Run, RunError, SHORTEST_SECRET, Script, ScriptError, Scriptor, Variables, is_scriptor,
+};
 use reader_bridge::trace::{Event, Observer};
 
 use super::secrets;
@@ -48,9 +51,6 @@ pub(super) struct Loaded {
     pub(super) script: Script,
 }
 
-/// The name of the variable that stands for a PIN or PUK in traces and recorded scripts.
-pub(super) const SOME_SECRET: &str = "secret";
-
 impl Scripts {
     /// The files.
     pub(super) fn paths(&self) -> &[PathBuf] {
@@ -78,10 +78,31 @@ impl Scripts {
         variables.extend(self.variables.iter().cloned());
         let declared = scripts.iter().flat_map(|loaded| loaded.script.secrets());
         for name in declared.chain([SOME_SECRET]) {
+            if let Some(value) = variables.get(name).filter(|value| value.len() < SHORTEST_SECRET) {
+                let cause = format!(
+                    "the secret `{name}` has {}, and needs {SHORTEST_SECRET}: a shorter one cannot be found to be hidden",
+                    counted(value.len(), "byte")
+                );
+                return Err(Failure::because(cause).with(Exit::Usage));
+            }
             variables.keep_secret(name);
         }
         Ok(variables)
     }
+
+    /// The same, and every script has what it needs: nothing is sent to a card before.
+    pub(super) fn checked(&self, scripts: &[Loaded]) -> Result<Variables, Failure> {
+        let variables = self.variables(scripts)?;
+        for loaded in scripts {
+            Run::new(&loaded.script, variables.clone()).check().map_err(wrong_run)?;
+        }
+        Ok(variables)
+    }
+}
+
+/// A script that lacks something.
+pub(super) fn wrong_run(error: RunError) -> Failure {
+    Failure::from(error).with(Exit::Input)
 }
 
 fn assignment(text: &str) -> Result<(String, Vec<u8>), String> {
@@ -106,7 +127,8 @@ pub(super) fn read(path: &Path, context: &Context) -> Result<Source, Failure> {
     }
     .map_err(|error| unreadable(error, path))?;
     let Ok(text) = String::from_utf8(octets.clone()) else { return session(&octets, path) };
-    if is_scriptor(&text) {
+    let is_named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("scriptor"));
+    if is_named || is_scriptor(&text) {
         let scriptor = Scriptor::parse(&path.to_string_lossy(), &text).map_err(|error| wrong(error, context))?;
         return Ok(Source::Scriptor(scriptor));
     }
@@ -185,21 +207,23 @@ pub(super) fn script_of(session: &Session, expect: Expect, mode: Mode) -> String
         recorder.observe(Event::PowerOn { atr: &[] });
     }
     for event in &session.events {
-        recorder.observe(match &event.what {
-            What::Reset { atr, warm: false } => Event::PowerOn { atr },
-            What::Reset { atr, warm: true } => Event::WarmReset { atr },
-            What::PowerOff => Event::PowerOff,
-            What::Exchange { command, response } => {
-                Event::Exchange { command, response, took: event.took.unwrap_or_default() }
-            }
-            What::Failed { command, cause } => Event::Failed { command, cause },
-        });
+        recorder.observe(Event::of(event));
     }
     let script = recorder.into_script();
     match channel_of_lpac(session) {
         Some(channel) => opening(&script, channel),
         None => script,
     }
+}
+
+/// Whether anything in it shows that a card was there: a script without expectations has commands, too.
+pub(super) fn is_recorded(session: &Session) -> bool {
+    let shows = |what: &What| match what {
+        What::Reset { atr, .. } => !atr.is_empty(),
+        What::PowerOff | What::Failed { .. } => true,
+        What::Exchange { response, .. } => !response.is_empty(),
+    };
+    session.events.iter().any(|event| shows(&event.what))
 }
 
 /// The channel that the log of lpac uses and does not open: it has the commands to the ISD-R alone.

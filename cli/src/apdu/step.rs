@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use apdu::counted;
 use reader_bridge::script::{Done, Outcome};
 use reader_bridge::trace::{describe_command, describe_response, pretty_tlv};
 use serde_json::{Value, json};
@@ -32,11 +33,12 @@ pub(super) fn object(done: &Done) -> Value {
         Outcome::Reset { atr } => {
             insert("atr", hexadecimal::whole(atr).into());
         }
-        Outcome::Skipped(count) | Outcome::NoValues(count) => {
+        Outcome::Skipped(count) | Outcome::NoValues(count) | Outcome::NotTaken(count) => {
             insert("skipped", (*count).into());
         }
         Outcome::Differs(mismatch) => {
             insert("expected", mismatch.expected.as_str().into());
+            insert("received", mismatch.shown().into());
             insert("nibble", mismatch.nibble.into());
             insert("wanted", mismatch.wanted.as_str().into());
         }
@@ -58,7 +60,7 @@ const fn word(outcome: &Outcome) -> &'static str {
         Outcome::AsExpected => "as_expected",
         Outcome::Unchecked => "unchecked",
         Outcome::Differs(_) => "differs",
-        Outcome::Skipped(_) | Outcome::NoValues(_) => "skipped",
+        Outcome::Skipped(_) | Outcome::NoValues(_) | Outcome::NotTaken(_) => "skipped",
     }
 }
 
@@ -74,8 +76,14 @@ pub(super) fn what(done: &Done) -> String {
 /// How many steps were left out and why; `None` for a step that was played.
 pub(super) fn skipped(done: &Done) -> Option<String> {
     match &done.outcome {
-        Outcome::Skipped(count) => Some(format!("{count} steps skipped: {}", describe_response(&done.response))),
-        Outcome::NoValues(count) => Some(format!("{count} steps skipped: this loop has no values")),
+        Outcome::Skipped(count) => {
+            Some(format!("{} skipped: {}", counted(*count, "step"), describe_response(&done.response)))
+        }
+        Outcome::NoValues(count) => Some(format!("{} skipped: this loop has no values", counted(*count, "step"))),
+        Outcome::NotTaken(count) => {
+            let condition = done.condition.as_deref().unwrap_or_default();
+            Some(format!("{} skipped: not so: {condition}", counted(*count, "step")))
+        }
         _ => None,
     }
 }
@@ -96,10 +104,12 @@ pub(super) fn time(time: Duration) -> String {
     }
 }
 
-/// The difference of a step in one line.
-pub(super) fn difference(done: &Done) -> Option<String> {
-    let Outcome::Differs(mismatch) = &done.outcome else { return None };
-    Some(format!("byte {}: {} expected, {} received", mismatch.nibble / 2, mismatch.wanted, mismatch.found()))
+/// Whether a comment has only the words that a recording puts there, which are shown anyway.
+fn says_the_same(done: &Done, note: &str) -> bool {
+    match &done.outcome {
+        Outcome::Reset { atr } => note == format!("ATR {}", hexadecimal::whole(atr)),
+        _ => !done.command.is_empty() && note == describe_command(&done.command),
+    }
 }
 
 /// A step, as text.
@@ -118,13 +128,14 @@ impl Told<'_> {
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Done { location, note, turns, command, response, outcome, .. } = self.done;
-        let note = note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
+        let note = note.as_ref().filter(|note| !says_the_same(self.done, note));
+        let note = note.map(|note| format!("  # {note}")).unwrap_or_default();
         let turns = if turns.is_empty() { String::new() } else { format!(" [{}]", turns.join(" ")) };
         match outcome {
             Outcome::Reset { atr } => {
                 return write!(f, "ok      {location}{turns}  reset, ATR {}{note}", hexadecimal::whole(atr));
             }
-            Outcome::Skipped(_) | Outcome::NoValues(_) => {
+            Outcome::Skipped(_) | Outcome::NoValues(_) | Outcome::NotTaken(_) => {
                 let skipped = skipped(self.done).unwrap_or_default();
                 return write!(f, "skip    {location}{turns}  {skipped}{note}");
             }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use apdu::tlv::{Reader, Tag};
 
-use super::pattern::{Expectation, Mismatch};
-use super::template::{Template, Unfilled};
+use super::pattern::{Expectation, Instead, Looked, Mismatch};
+use super::template::{Filled, Template, Unfilled};
 use super::variables::Variables;
 
 /// What is looked at.
@@ -106,73 +106,90 @@ pub(super) enum Test {
 /// What a script looks into.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen<'a> {
-    /// The last response, with its status word.
-    pub(super) response: &'a [u8],
+    /// The last response, with its status word; `None` if there was none since the last reset.
+    pub(super) response: Option<&'a [u8]>,
 }
 
 impl Subject {
     /// Its bytes: of a response with the status word.
-    fn whole<'a>(&self, seen: Seen<'a>, variables: &'a Variables) -> Result<&'a [u8], Unfilled> {
+    fn looked(&self, seen: Seen<'_>, variables: &Variables) -> Result<Looked, Unfilled> {
         match self {
-            Self::Response => Ok(seen.response),
-            Self::Variable(name) => variables.get(name).ok_or_else(|| Unfilled::Variable(name.clone())),
+            Self::Response => Ok(Looked::response(seen.response.ok_or(Unfilled::NoResponse)?, variables)),
+            Self::Variable(name) => {
+                let bytes = variables.get(name).ok_or_else(|| Unfilled::missing(name))?.to_vec();
+                let mut places = variables.places_of(name);
+                if places.is_empty() {
+                    places = variables.of_value(&bytes);
+                }
+                Ok(Looked { bytes, places, is_response: false })
+            }
         }
     }
 
-    /// Its TLVs: of a response without the status word.
-    pub(super) fn data<'a>(&self, seen: Seen<'a>, variables: &'a Variables) -> Result<&'a [u8], Unfilled> {
-        let whole = self.whole(seen, variables)?;
-        match self {
-            Self::Response => Ok(whole.get(..whole.len().saturating_sub(2)).unwrap_or_default()),
-            Self::Variable(_) => Ok(whole),
-        }
+    /// The variable, if it is one.
+    pub(super) fn variable(&self) -> Option<&str> {
+        if let Self::Variable(name) = self { Some(name) } else { None }
     }
+}
+
+/// Where its TLVs are: all of it but a status word.
+fn data(looked: &Looked) -> &[u8] {
+    let sw = if looked.is_response { 2 } else { 0 };
+    looked.bytes.get(..looked.bytes.len().saturating_sub(sw)).unwrap_or_default()
 }
 
 impl Condition {
     /// Whether it is so; if not, where it is not. Sets the variables that its pattern captures.
     pub(super) fn check(&self, seen: Seen<'_>, variables: &mut Variables) -> Result<Result<(), Mismatch>, Unfilled> {
-        let outcome = self.look(seen, variables)?;
+        let looked = self.subject.looked(seen, variables)?;
+        let outcome = self.look(&looked, variables);
         if !self.negated {
             return Ok(outcome);
         }
-        let received = self.subject.whole(seen, variables)?.to_vec();
-        let against = || Mismatch::whole(&self.source, received, "something else", variables);
+        let against = || Mismatch::whole(&self.source, looked, "something else".into(), Instead::This);
         Ok(if outcome.is_ok() { Err(against()) } else { Ok(()) })
     }
 
-    fn look(&self, seen: Seen<'_>, variables: &mut Variables) -> Result<Result<(), Mismatch>, Unfilled> {
-        let whole = self.subject.whole(seen, variables)?.to_vec();
+    fn look(&self, looked: &Looked, variables: &mut Variables) -> Result<(), Mismatch> {
         let (path, expected) = match &self.test {
-            Test::Is(expected) => return Ok(expected.check(&whole, variables)),
+            Test::Is(expected) => return expected.look(looked, variables),
             Test::Has(path, expected) => (path, expected),
         };
-        let data = self.subject.data(seen, variables)?.to_vec();
-        let places = path.places(&data);
+        let places = path.places(data(looked));
         if places.is_empty() {
-            return Ok(Err(missing(&self.source, &whole, &data, path, variables)));
+            return Err(missing(&self.source, looked, path));
         }
-        let Some(expected) = expected else { return Ok(Ok(())) };
+        let Some(expected) = expected else { return Ok(()) };
         let mut nearest = None;
         for place in places {
-            match expected.check(data.get(place.clone()).unwrap_or_default(), variables) {
-                Ok(()) => return Ok(Ok(())),
+            let Filled { bytes, places } = looked.part(place.clone());
+            let part = Looked { bytes: bytes.to_vec(), places, is_response: false };
+            match expected.look(&part, variables) {
+                Ok(()) => return Ok(()),
                 Err(mismatch) => nearest = nearest.or(Some((place.start, mismatch))),
             }
         }
         // The mark belongs into the whole, where the first value is.
-        let Some((offset, mismatch)) = nearest else { return Ok(Ok(())) };
-        Ok(Err(mismatch.within(&self.source, whole, offset, variables)))
+        let Some((offset, mismatch)) = nearest else { return Ok(()) };
+        Err(mismatch.within(&self.source, looked.clone(), offset))
+    }
+
+    /// The patterns in it.
+    pub(super) const fn expectation(&self) -> Option<&Expectation> {
+        match &self.test {
+            Test::Is(expected) => Some(expected),
+            Test::Has(_, expected) => expected.as_ref(),
+        }
     }
 }
 
 /// The way down that is not there.
-fn missing(source: &str, whole: &[u8], data: &[u8], path: &Path, variables: &Variables) -> Mismatch {
-    let reached = path.reached(data);
+fn missing(source: &str, looked: &Looked, path: &Path) -> Mismatch {
+    let reached = path.reached(data(looked));
     let next = path.segments.get(reached.segments.len()..).unwrap_or_default();
     let tag = Path { segments: next.iter().take(1).copied().collect() };
     let wanted = if reached.segments.is_empty() { format!("tag {tag}") } else { format!("tag {tag} within {reached}") };
-    Mismatch::whole(source, whole.to_vec(), &wanted, variables)
+    Mismatch::whole(source, looked.clone(), wanted, Instead::Nothing)
 }
 
 /// The value that a path leads to, to be kept.
@@ -184,13 +201,10 @@ pub struct Source {
 
 impl Source {
     /// The first value at the end of the way; if there is none, where the way ends.
-    pub(super) fn first(&self, seen: Seen<'_>, variables: &Variables) -> Result<Result<Vec<u8>, Mismatch>, Unfilled> {
-        let data = self.subject.data(seen, variables)?;
-        let Some(first) = self.path.values(data).first().map(|value| value.to_vec()) else {
-            let whole = self.subject.whole(seen, variables)?;
-            return Ok(Err(missing(&self.path.to_string(), whole, data, &self.path, variables)));
-        };
-        Ok(Ok(first))
+    pub(super) fn first(&self, seen: Seen<'_>, variables: &Variables) -> Result<Result<Filled, Mismatch>, Unfilled> {
+        let looked = self.subject.looked(seen, variables)?;
+        let first = self.path.places(data(&looked)).into_iter().next();
+        Ok(first.map(|place| looked.part(place)).ok_or_else(|| missing(&self.path.to_string(), &looked, &self.path)))
     }
 }
 
@@ -221,20 +235,21 @@ pub enum Item {
 
 impl List {
     /// Its values, as they are before the first turn.
-    pub(super) fn values(&self, seen: Seen<'_>, variables: &Variables) -> Result<Vec<Vec<u8>>, Unfilled> {
+    pub(super) fn values(&self, seen: Seen<'_>, variables: &Variables) -> Result<Vec<Filled>, Unfilled> {
         match self {
             Self::Found(Source { subject, path }) => {
-                let data = subject.data(seen, variables)?;
-                Ok(path.values(data).into_iter().map(<[u8]>::to_vec).collect())
+                let looked = subject.looked(seen, variables)?;
+                Ok(path.places(data(&looked)).into_iter().map(|place| looked.part(place)).collect())
             }
             Self::Items(items) => {
                 let mut values = Vec::new();
                 for item in items {
                     match item {
-                        Item::One(template) => values.push(template.fill(variables)?),
+                        Item::One(template) => values.push(template.filled(variables)?),
                         Item::Range { first, last, width } => values.extend((*first..=*last).map(|number| {
                             let bytes = number.to_be_bytes();
-                            bytes.get(bytes.len().saturating_sub(*width)..).unwrap_or_default().to_vec()
+                            let bytes = bytes.get(bytes.len().saturating_sub(*width)..).unwrap_or_default().to_vec();
+                            Filled { bytes: bytes.into(), ..Filled::default() }
                         })),
                     }
                 }
@@ -256,7 +271,7 @@ mod tests {
 
     fn check(condition: &str, response: &[u8]) -> Result<(), Mismatch> {
         let mut variables = Variables::from([("entry".to_owned(), hex!("5A0198 9F700101").to_vec())]);
-        parse::condition_alone(condition).unwrap().check(Seen { response }, &mut variables).unwrap()
+        parse::condition_alone(condition).unwrap().check(Seen { response: Some(response) }, &mut variables).unwrap()
     }
 
     fn holds(condition: &str) -> bool {
@@ -281,9 +296,22 @@ mod tests {
         let missing = mismatch("response has BF2D/A0/E3/92");
         assert_eq!(missing.wanted, "tag 92 within BF2D/A0/E3");
         assert_eq!(mismatch("response has 6F/84").wanted, "tag 6F");
+        let told = mismatch("entry has 82[2]").to_string();
+        let expected =
+            "expected  entry has 82[2]\nreceived  5A01989F700101\n          tag 82[2] expected, none received";
+        assert_eq!(told, expected, "a value has no status word, and no byte is to blame");
         let other = mismatch("response has BF2D/A0/E3/5A = 98000003");
         assert_eq!((other.nibble, other.wanted.as_str()), (2 * 12 + 1, "03"), "{other}");
         assert!(other.to_string().contains("expected  response has BF2D/A0/E3/5A = 98000003"), "{other}");
+    }
+
+    #[test]
+    fn without_a_response_nothing_is_so_or_not_so() {
+        for condition in ["response is 9000", "not response is 9000", "response has 6F"] {
+            let condition = parse::condition_alone(condition).unwrap();
+            let unfilled = condition.check(Seen { response: None }, &mut Variables::new()).unwrap_err();
+            assert_eq!(unfilled, Unfilled::NoResponse);
+        }
     }
 
     #[test]
@@ -299,10 +327,10 @@ mod tests {
         let values = |list: &str| {
             parse::list_alone(list)
                 .unwrap()
-                .values(Seen { response: LIST }, &variables)
+                .values(Seen { response: Some(LIST) }, &variables)
                 .unwrap()
                 .iter()
-                .map(|value| crate::trace::hex(value))
+                .map(|value| crate::trace::hex(&value.bytes))
                 .collect::<Vec<_>>()
         };
         assert_eq!(values("in 3F00, ${fid}, #( 3F 00 )"), ["3F00", "2FE2", "023F00"]);

@@ -8,6 +8,7 @@
 //! [`Mismatch`] says where a response differs, to the nibble; [`Recorder`] writes a script from what it sees;
 //! [`diff`] lays two runs side by side.
 
+mod check;
 mod compare;
 mod condition;
 mod hiding;
@@ -43,6 +44,10 @@ pub struct Script {
 
 impl Script {
     /// Reads a script. `name` stands for it in messages; `resolve` finds what it includes.
+    ///
+    /// # Errors
+    /// [`ScriptError`] with file, line, column, cause and way out: a line is wrong, a block has no end, an include cannot be
+    /// read, or there is too much of something; or nothing is done to a card.
     pub fn parse(name: &str, text: &str, resolve: &mut Resolve<'_>) -> Result<Self, ScriptError> {
         parse::script(name, text, resolve)
     }
@@ -80,6 +85,8 @@ pub struct Step {
     pub location: Location,
     /// The line of the whole script that it belongs to: its own, or that of the outermost `if`, `for` or `include` around it.
     pub outer: usize,
+    /// How many `if` and `for` are around it: whether and how often it is played is not known before.
+    pub blocks: usize,
     /// What it does.
     pub action: Action,
     /// The comment at the end of its line.
@@ -150,6 +157,9 @@ pub enum Action {
         condition: Condition,
         /// The step where it goes on otherwise.
         otherwise: usize,
+        /// How many steps are left out if neither this nor any branch before it is played and there is no `else`; `None` where
+        /// another branch follows.
+        left_out: Option<usize>,
     },
     /// The end of a branch that has others behind it.
     Jump {

@@ -23,6 +23,10 @@ const ELEMENTS: usize = 256;
 const LIST: usize = 65_536;
 /// Steps of a script with all that it includes.
 const STEPS: usize = 1_000_000;
+/// Scripts that one includes, with all that they include, however often the same.
+const INCLUDES: usize = 10_000;
+/// Characters of a script with all that it includes.
+const TEXT: usize = 64 << 20;
 /// Tags of one path.
 const PATH: usize = 32;
 /// The longest time that `within` may say.
@@ -60,8 +64,8 @@ impl ScriptError {
 
 /// Reads a script with its includes.
 pub(super) fn script(name: &str, text: &str, resolve: &mut Resolve<'_>) -> Result<Script, ScriptError> {
-    let mut reader = Reader { steps: Vec::new(), open: None };
-    reader.file(name, text, resolve, Place { depth: 0, outer: None })?;
+    let mut reader = Reader { steps: Vec::new(), open: None, includes: 0, text: 0 };
+    reader.file(name, text, resolve, Place { depth: 0, blocks: 0, outer: None })?;
     let acts = |step: &Step| matches!(step.action, Action::Send { .. } | Action::Reset { .. });
     if reader.steps.iter().any(acts) {
         return Ok(Script { steps: reader.steps });
@@ -76,6 +80,9 @@ struct Reader {
     steps: Vec<Step>,
     /// The command that `<` and `within` may describe: the step directly above.
     open: Option<usize>,
+    /// Scripts that were included so far, and characters of all.
+    includes: usize,
+    text: usize,
 }
 
 /// Where a file stands within the whole.
@@ -83,6 +90,8 @@ struct Reader {
 struct Place {
     /// How many others it is included by.
     depth: usize,
+    /// How many `if` and `for` are around its `include`, and around those it is included by.
+    blocks: usize,
     /// The line of the whole script that it stands for, if it is included.
     outer: Option<usize>,
 }
@@ -101,6 +110,8 @@ enum Kind {
         last: Option<usize>,
         /// The jumps to the end.
         jumps: Vec<usize>,
+        /// Its first step.
+        first: usize,
     },
     For {
         /// Its step.
@@ -121,14 +132,18 @@ impl Reader {
             let outer = place.outer.or_else(|| blocks.first().map(|block| block.line)).unwrap_or(line.first_line());
             if let Statement::Include(path) = statement {
                 let included = include(name, &path, resolve, place.depth).map_err(|problem| at((0, problem)))?;
-                let place = Place { depth: place.depth + 1, outer: Some(outer) };
+                self.count(&included).map_err(|problem| at((0, problem)))?;
+                let place = Place { depth: place.depth + 1, blocks: place.blocks + blocks.len(), outer: Some(outer) };
                 self.file(&included.name, &included.text, resolve, place)?;
                 self.open = None;
                 continue;
             }
             let location = Location { file: file.clone(), line: line.first_line() };
             let note = scanner.comment();
-            let step = |action| Step { location: location.clone(), outer, action, note: note.clone() };
+            // A block's own first and last step are in it: they are played whenever it is come by.
+            let closes = usize::from(matches!(statement, Statement::End | Statement::Else(_)));
+            let around = place.blocks + blocks.len().saturating_sub(closes);
+            let step = |action| Step { location: location.clone(), outer, blocks: around, action, note: note.clone() };
             self.statement(statement, step, &mut blocks, &line, &at)?;
             if self.steps.len() > STEPS {
                 return Err(at((
@@ -149,6 +164,21 @@ impl Reader {
             {
                 *to = end;
             }
+        }
+        Ok(())
+    }
+
+    /// Counts a script that is included: a few lines can name as many as there are stars.
+    fn count(&mut self, included: &Included) -> Result<(), String> {
+        self.includes += 1;
+        self.text = self.text.saturating_add(included.text.len());
+        if self.includes > INCLUDES {
+            return Err(format!(
+                "more than {INCLUDES} scripts are included; does one include another again and again?"
+            ));
+        }
+        if self.text > TEXT {
+            return Err(format!("the included scripts have more than {} MiB of text", TEXT >> 20));
         }
         Ok(())
     }
@@ -189,7 +219,7 @@ impl Reader {
             }
             Statement::Act(action) => {
                 let kind = match &action {
-                    Action::If { .. } => Some(Kind::If { last: Some(here), jumps: Vec::new() }),
+                    Action::If { .. } => Some(Kind::If { last: Some(here), jumps: Vec::new(), first: here }),
                     Action::For { .. } => Some(Kind::For { start: here }),
                     Action::Send { .. } => {
                         self.open = Some(here);
@@ -234,7 +264,7 @@ impl Reader {
         condition: Option<Condition>,
         step: impl Fn(Action) -> Step,
     ) -> Result<(), String> {
-        let Some(Block { kind: Kind::If { last, jumps }, .. }) = blocks.last_mut() else {
+        let Some(Block { kind: Kind::If { last, jumps, .. }, .. }) = blocks.last_mut() else {
             return Err("`else` belongs into an `if`, before its `end`".into());
         };
         let Some(before) = last.take() else {
@@ -246,7 +276,7 @@ impl Reader {
         self.leads_to(before, next);
         if let Some(condition) = condition {
             *last = Some(next);
-            self.steps.push(step(Action::If { condition, otherwise: usize::MAX }));
+            self.steps.push(step(Action::If { condition, otherwise: usize::MAX, left_out: None }));
         }
         Ok(())
     }
@@ -254,8 +284,15 @@ impl Reader {
     fn end(&mut self, blocks: &mut Vec<Block>, step: impl Fn(Action) -> Step) -> Result<(), String> {
         match blocks.pop().map(|block| block.kind) {
             None => Err("`end` without `if` or `for`".into()),
-            Some(Kind::If { last, jumps }) => {
+            Some(Kind::If { last, jumps, first }) => {
                 let end = self.steps.len();
+                let branches = self.steps.get(first..).unwrap_or_default();
+                let told = branches.iter().filter(|step| !step.action.is_quiet()).count();
+                if let Some(Step { action: Action::If { left_out, .. }, .. }) =
+                    last.and_then(|last| self.steps.get_mut(last))
+                {
+                    *left_out = Some(told);
+                }
                 last.into_iter().chain(jumps).for_each(|from| self.leads_to(from, end));
                 Ok(())
             }
@@ -316,7 +353,7 @@ fn statement(scanner: &mut Scanner<'_>) -> Result<Statement, Problem> {
         }
         "secret" => Action::Secret { name: scanner.name()? },
         "expect" => Action::Expect { condition: condition(scanner)? },
-        "if" => Action::If { condition: condition(scanner)?, otherwise: usize::MAX },
+        "if" => Action::If { condition: condition(scanner)?, otherwise: usize::MAX, left_out: None },
         "for" => Action::For { name: scanner.name()?, list: list(scanner)?, end: usize::MAX },
         "skip" => {
             scanner.blanks();
@@ -780,6 +817,32 @@ mod tests {
         assert_eq!(outer, [1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 11]);
     }
 
+    /// Ten lines through fifteen levels would be more scripts than there is time to read.
+    #[test]
+    fn includes_are_counted_that_hold_nothing() {
+        let mut read = 0;
+        let error = script("0", &"include 1\n".repeat(10), &mut |from, _| {
+            read += 1;
+            let level = from.parse::<u32>().unwrap() + 1;
+            let text = if level < 15 { "include x\n".repeat(10) } else { "# nothing".into() };
+            Ok(Included { name: level.to_string(), text })
+        })
+        .unwrap_err();
+        assert!(error.problem.starts_with("more than 10000 scripts are included"), "{error}");
+        assert!(read <= INCLUDES + 1, "{read}");
+        let long = "# ".to_owned() + &"x".repeat(TEXT / 4);
+        let error =
+            script("0", &"include 1\n".repeat(5), &mut |_, _| Ok(Included { name: "1".into(), text: long.clone() }));
+        assert!(error.unwrap_err().problem.contains("more than 64 MiB of text"));
+    }
+
+    /// Each line used to walk over all lines before it.
+    #[test]
+    fn a_command_may_go_on_over_many_lines() {
+        let text = "> 00D6000000FFFF  # begin\n".to_owned() + &"    00  # one more\n".repeat(60_000);
+        assert_eq!(sent(&text).len(), 7 + 60_000);
+    }
+
     #[test]
     fn statements_may_be_indented() {
         let script = read("  > 00A4 #(\n    3F00 )\n  < 62 ..\n    9000\n  set\n    end 01\n  reset\n").unwrap();
@@ -799,7 +862,8 @@ mod tests {
         assert!(problem("if x is 00\nelse\nelse\nend").starts_with("test.apdu:3:1: this `if` has its `else`"));
         assert!(problem("for x in 01\nelse\nend").contains("belongs into an `if`"));
         assert!(
-            problem("if response si 9000\nend").contains("2: ") || problem("if response si 9000").contains("not `si`")
+            problem("if response si 9000\nend")
+                .starts_with("test.apdu:1:13: `is PATTERN` or `has PATH` expected, not `si`")
         );
         assert!(problem("if").starts_with("test.apdu:1:3: `response` or the name"), "{}", problem("if"));
         assert!(problem("if response has\nend").contains("a path is tags"));

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use apdu::StatusWord;
 
-use super::variables::{Variables, masked};
+use super::template::Filled;
+use super::variables::{Places, Variables, masked, ranges};
 
 /// What a response must be like: one of several patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,36 +70,89 @@ impl fmt::Display for Masked {
     }
 }
 
-/// Where and how a response differs from what was expected.
+/// Where and how a response, or the value of a variable, differs from what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// What was expected, as written.
     pub expected: String,
-    /// What came: data, SW1, SW2.
+    /// What came: data, SW1, SW2; or the value of the variable.
     pub received: Vec<u8>,
-    /// The first nibble of `received` that no pattern allows; its length in nibbles if something is missing at the end.
+    /// The first nibble of `received` that no pattern allows; its length in nibbles if something is missing at the end. 0 where
+    /// no nibble is to blame more than another.
     pub nibble: usize,
     /// What was expected there.
     pub wanted: String,
+    instead: Instead,
+    /// Whether it is a response, so that a status word is at its end.
+    is_response: bool,
     /// The parts of `received` that are not to be shown.
     secret: Vec<Range<usize>>,
 }
 
-impl Mismatch {
-    fn new(expected: String, received: Vec<u8>, nibble: usize, wanted: String, variables: &Variables) -> Self {
-        let secret = variables.secrets_of_response(&received);
-        Self { expected, received, nibble, wanted, secret }
+/// What came in place of what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// The byte of the nibble, or the end.
+    Byte,
+    /// No such thing.
+    Nothing,
+    /// Just what was not to come.
+    This,
+}
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Looked {
+    pub(super) bytes: Vec<u8>,
+    /// The parts that are not to be shown.
+    pub(super) places: Places,
+    pub(super) is_response: bool,
+}
+
+impl Looked {
+    /// A response.
+    pub(super) fn response(bytes: &[u8], variables: &Variables) -> Self {
+        Self { bytes: bytes.to_vec(), places: variables.of_response(bytes, &[]), is_response: true }
     }
 
-    /// Something else than `wanted` came, and no nibble is to blame more than another.
-    pub(super) fn whole(expected: &str, received: Vec<u8>, wanted: &str, variables: &Variables) -> Self {
-        Self::new(expected.to_owned(), received, 0, wanted.to_owned(), variables)
+    /// A part of it.
+    pub(super) fn part(&self, range: Range<usize>) -> Filled {
+        let within = |(place, name): &(Range<usize>, String)| {
+            let (start, end) = (place.start.max(range.start), place.end.min(range.end));
+            // The name stands for all of it, and not for a piece.
+            let name = if (start, end) == (place.start, place.end) { name.clone() } else { String::new() };
+            (start < end).then(|| (start - range.start..end - range.start, name))
+        };
+        let places = self.places.iter().filter_map(within).collect();
+        Filled { bytes: self.bytes.get(range).unwrap_or_default().to_vec().into(), places }
+    }
+}
+
+impl Mismatch {
+    /// No nibble is to blame more than another: something else than `wanted` came.
+    pub(super) fn whole(expected: &str, looked: Looked, wanted: String, instead: Instead) -> Self {
+        let Looked { bytes: received, places, is_response } = looked;
+        let (expected, secret) = (expected.to_owned(), ranges(&places));
+        Self { expected, received, nibble: 0, wanted, instead, is_response, secret }
     }
 
     /// The same difference, seen in the bytes that the compared ones are a part of.
     #[must_use]
-    pub(super) fn within(self, expected: &str, whole: Vec<u8>, offset: usize, variables: &Variables) -> Self {
-        Self::new(expected.to_owned(), whole, self.nibble + 2 * offset, self.wanted, variables)
+    pub(super) fn within(self, expected: &str, whole: Looked, offset: usize) -> Self {
+        let inner = self.secret.into_iter().map(|range| range.start + offset..range.end + offset);
+        Self {
+            expected: expected.to_owned(),
+            received: whole.bytes,
+            nibble: self.nibble + 2 * offset,
+            is_response: whole.is_response,
+            secret: ranges(&whole.places).into_iter().chain(inner).collect(),
+            ..self
+        }
+    }
+
+    /// The parts of what came that are not to be shown.
+    pub(super) fn secret(&self) -> &[Range<usize>] {
+        &self.secret
     }
 
     /// What came, in hexadecimal, with asterisks in place of what is secret.
@@ -108,6 +162,11 @@ impl Mismatch {
 
     /// What came there, in words.
     pub fn found(&self) -> String {
+        match self.instead {
+            Instead::Byte => {}
+            Instead::Nothing => return "none".into(),
+            Instead::This => return "this".into(),
+        }
         let at = self.nibble / 2;
         if self.secret.iter().any(|range| range.contains(&at)) {
             return "another".into();
@@ -118,12 +177,16 @@ impl Mismatch {
         }
     }
 
-    /// What the status word that came means.
-    pub fn meaning(&self) -> &'static str {
-        match self.received.last_chunk::<2>() {
-            Some(sw) => StatusWord::from(*sw).description(),
-            None => "no status word",
-        }
+    /// The difference in one line.
+    pub fn line(&self) -> String {
+        let difference = format!("{} expected, {} received", self.wanted, self.found());
+        if self.instead == Instead::Byte { format!("byte {}: {difference}", self.nibble / 2) } else { difference }
+    }
+
+    /// What the status word that came means; `None` if it is no response.
+    pub fn meaning(&self) -> Option<&'static str> {
+        let sw = self.received.last_chunk::<2>();
+        self.is_response.then(|| sw.map_or("no status word", |sw| StatusWord::from(*sw).description()))
     }
 }
 
@@ -131,31 +194,66 @@ impl fmt::Display for Mismatch {
     /// Three lines: expected, received, and a mark under the nibble.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "expected  {}", self.expected)?;
-        writeln!(f, "received  {}  ({})", self.shown(), self.meaning())?;
-        let (wanted, found) = (&self.wanted, self.found());
-        write!(f, "          {:1$}^ byte {2}: {wanted} expected, {found} received", "", self.nibble, self.nibble / 2)
+        let shown = if self.received.is_empty() { "nothing".to_owned() } else { self.shown() };
+        match self.meaning() {
+            Some(meaning) => writeln!(f, "received  {shown}  ({meaning})")?,
+            None => writeln!(f, "received  {shown}")?,
+        }
+        let mark = if self.instead == Instead::Byte { format!("{:1$}^ ", "", self.nibble) } else { String::new() };
+        write!(f, "          {mark}{}", self.line())
     }
 }
 
 impl Expectation {
-    /// Compares `received` with each pattern in turn. The first that fits sets the variables it captures.
+    /// Compares a response with each pattern in turn. The first that fits sets the variables it captures.
+    ///
+    /// # Errors
+    /// [`Mismatch`] if none fits: where the one that got furthest did not.
     pub fn check(&self, received: &[u8], variables: &mut Variables) -> Result<(), Mismatch> {
-        let mut nearest: Option<(usize, String)> = None;
+        self.look(&Looked::response(received, variables), variables)
+    }
+
+    /// The same for whatever is looked at. What is captured from a secret is one.
+    pub(super) fn look(&self, looked: &Looked, variables: &mut Variables) -> Result<(), Mismatch> {
+        let mut nearest: Option<Miss> = None;
         for pattern in &self.patterns {
-            let mut search = Search::new(received, pattern, variables);
+            let mut search = Search::new(&looked.bytes, pattern, variables);
             if search.matches(0, 0) {
                 let captures: Vec<_> =
-                    search.captures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-                variables.extend(captures);
+                    search.captures.into_iter().map(|(name, range)| (name.to_owned(), looked.part(range))).collect();
+                for (name, filled) in captures {
+                    variables.set_filled(name, filled);
+                }
                 return Ok(());
             }
-            let miss = search.miss.map_or((0, String::new()), |miss| (miss.nibble, miss.wanted));
-            if nearest.as_ref().is_none_or(|(nibble, _)| miss.0 > *nibble) {
+            let miss = search.miss.unwrap_or_default();
+            if nearest.as_ref().is_none_or(|nearest| miss.nibble > nearest.nibble) {
                 nearest = Some(miss);
             }
         }
-        let (nibble, wanted) = nearest.unwrap_or_default();
-        Err(Mismatch::new(self.to_string(), received.to_vec(), nibble, wanted, variables))
+        let Miss { nibble, wanted, hidden, .. } = nearest.unwrap_or_default();
+        let mut secret = ranges(&looked.places);
+        secret.extend(hidden);
+        let (expected, received, is_response) = (self.to_string(), looked.bytes.clone(), looked.is_response);
+        Err(Mismatch { expected, received, nibble, wanted, instead: Instead::Byte, is_response, secret })
+    }
+
+    /// The variables whose values it needs.
+    pub(super) fn needed(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().flat_map(|pattern| &pattern.elements).filter_map(|element| match element {
+            Element::Variable(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The variables that it gives a value, if it fits.
+    pub(super) fn captured(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().flat_map(|pattern| &pattern.elements).filter_map(|element| match element {
+            Element::Capture(name) | Element::CaptureExactly(name, _) | Element::Counted(Some(name)) => {
+                Some(name.as_str())
+            }
+            _ => None,
+        })
     }
 }
 
@@ -175,18 +273,21 @@ struct Search<'a> {
     variables: &'a Variables,
     /// For each element, the length of it and all behind it, if that does not depend on the response.
     fixed: Vec<Option<usize>>,
-    captures: Vec<(&'a str, Vec<u8>)>,
+    captures: Vec<(&'a str, Range<usize>)>,
     /// For each element: no byte from this one on is a good start for it.
     hopeless_from: Vec<usize>,
     miss: Option<Miss>,
 }
 
 /// The best failure so far: the one that got furthest through the pattern.
+#[derive(Default)]
 struct Miss {
     element: usize,
     fitting: usize,
     nibble: usize,
     wanted: String,
+    /// Where a secret was expected: how much of it came is not told.
+    hidden: Option<Range<usize>>,
 }
 
 impl<'a> Search<'a> {
@@ -243,19 +344,25 @@ impl<'a> Search<'a> {
                     return false;
                 };
                 if let Some(offset) = (0..value.len()).find(|offset| rest.get(*offset) != value.get(*offset)) {
-                    let wanted = match value.get(offset) {
-                        Some(_) if self.variables.is_secret(name) => format!("${{{name}}}"),
-                        Some(byte) => format!("{byte:02X} (of ${{{name}}})"),
-                        None => String::new(),
-                    };
-                    self.missed(index, 2 * offset, 2 * (at + offset), || wanted);
+                    if self.variables.is_secret(name) {
+                        self.missed(index, 2 * offset, 2 * at, || format!("${{{name}}}"));
+                        let end = (at + value.len()).min(self.received.len());
+                        if let Some(miss) = self.miss.as_mut().filter(|miss| miss.element == index) {
+                            miss.hidden = (at < end).then_some(at..end);
+                        }
+                    } else {
+                        let wanted = || {
+                            value.get(offset).map_or_else(String::new, |byte| format!("{byte:02X} (of ${{{name}}})"))
+                        };
+                        self.missed(index, 2 * offset, 2 * (at + offset), wanted);
+                    }
                     return false;
                 }
                 self.matches(index + 1, at + value.len())
             }
             Element::CaptureExactly(name, length) => {
-                if let Some(value) = rest.get(..*length) {
-                    return self.matches_keeping(name, value, index + 1, at + length);
+                if rest.len() >= *length {
+                    return self.matches_keeping(name, at, index + 1, at + length);
                 }
                 self.missed(index, 2 * rest.len(), 2 * self.received.len(), || format!("{length} bytes for {name}"));
                 false
@@ -265,9 +372,10 @@ impl<'a> Search<'a> {
                     self.missed(index, 0, 2 * at, || "a length with as many bytes".into());
                     return false;
                 };
-                let next = at + header + value.len();
+                let begin = at + header;
+                let next = begin + value.len();
                 match name {
-                    Some(name) => self.matches_keeping(name, value, index + 1, next),
+                    Some(name) => self.matches_keeping(name, begin, index + 1, next),
                     None => self.matches(index + 1, next),
                 }
             }
@@ -276,8 +384,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn matches_keeping(&mut self, name: &'a str, value: &[u8], index: usize, at: usize) -> bool {
-        self.captures.push((name, value.to_vec()));
+    /// Keeps what is from `begin` to `at`, where the elements from `index` on have to fit.
+    fn matches_keeping(&mut self, name: &'a str, begin: usize, index: usize, at: usize) -> bool {
+        self.captures.push((name, begin..at));
         let fits = self.matches(index, at);
         if !fits {
             self.captures.pop();
@@ -301,9 +410,8 @@ impl<'a> Search<'a> {
             if self.hopeless_from.get(index).is_some_and(|from| start >= *from) {
                 break;
             }
-            let value = self.received.get(at..start).unwrap_or_default();
             let fits = match name {
-                Some(name) => self.matches_keeping(name, value, index + 1, start),
+                Some(name) => self.matches_keeping(name, at, index + 1, start),
                 None => self.matches(index + 1, start),
             };
             if fits {
@@ -319,7 +427,7 @@ impl<'a> Search<'a> {
     fn missed(&mut self, element: usize, fitting: usize, nibble: usize, wanted: impl FnOnce() -> String) {
         if self.miss.as_ref().is_none_or(|best| (element, fitting) > (best.element, best.fitting)) {
             let nibble = nibble.min(2 * self.received.len());
-            self.miss = Some(Miss { element, fitting, nibble, wanted: wanted() });
+            self.miss = Some(Miss { element, fitting, nibble, wanted: wanted(), hidden: None });
         }
     }
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use capture::{LeftOut, SOME_SECRET, one_line};
+
+use super::variables::{Places, named};
 use super::{Mode, Variables};
 use crate::trace::{Event, Observer, describe_command, describe_response, hex};
 
 /// An [`Observer`] that writes a script of what it sees.
 ///
-/// The script expects the very bytes that were seen. PINs and PUKs are left out: `${secret}` stands in their place.
+/// The script expects the very bytes that were seen. PINs and PUKs are left out: `${secret}` stands in their place. So is what
+/// was left out of a recording that is shown to it, under its name.
 #[derive(Debug)]
 pub struct Recorder {
     mode: Mode,
@@ -17,8 +21,8 @@ pub struct Recorder {
     /// Those that were left out.
     used: BTreeSet<String>,
     shown: Shown,
-    /// In [`Mode::Auto`]: a command whose response is still coming, and the data that came.
-    open: Option<(Vec<u8>, Vec<u8>)>,
+    /// In [`Mode::Auto`]: a command whose response is still coming.
+    open: Option<Open>,
 }
 
 /// What becomes of the responses.
@@ -26,6 +30,22 @@ pub struct Recorder {
 enum Shown {
     Expected,
     Commented,
+}
+
+/// A command as it is written, and what came of its response.
+#[derive(Debug)]
+struct Open {
+    command: Vec<u8>,
+    line: Line,
+    data: Vec<u8>,
+    places: Places,
+}
+
+/// A command as a script has it, and what it is. Secrets may have other values when it is written down.
+#[derive(Debug)]
+struct Line {
+    text: String,
+    what: String,
 }
 
 impl Recorder {
@@ -55,84 +75,112 @@ impl Recorder {
 
     /// The script.
     pub fn into_script(mut self) -> String {
-        self.close(&[]);
-        let declared = self.used.iter().filter(|name| self.secrets.is_secret(name));
+        self.close(&[], Places::new());
+        let declared = self.used.iter().filter(|name| *name != SOME_SECRET || self.secrets.is_secret(name));
         let declarations: String = declared.flat_map(|name| ["secret ", name, "\n"]).collect();
         declarations + &self.script
     }
 
-    fn command(&mut self, command: &[u8]) -> String {
-        self.used.extend(self.secrets.secrets_of_command(command).into_iter().map(|(_, name)| name));
-        self.secrets.shown_command(command)
+    fn command(&mut self, command: &[u8], left_out: &[LeftOut]) -> Line {
+        let places = self.secrets.of_command(command, left_out);
+        let text = named(command, &places);
+        self.used.extend(places.into_iter().map(|(_, name)| name));
+        Line { text, what: describe_command(command) }
     }
 
     fn write(&mut self, line: &str, comment: &str) {
-        let _ = writeln!(self.script, "{line:<44}  # {comment}");
+        if comment.is_empty() {
+            let _ = writeln!(self.script, "{line}");
+        } else {
+            let _ = writeln!(self.script, "{line:<44}  # {comment}");
+        }
     }
 
-    fn write_exchange(&mut self, command: &[u8], response: &[u8]) {
-        let shown = self.command(command);
-        self.write(&format!("> {shown}"), &describe_command(command));
+    fn write_exchange(&mut self, line: &Line, response: &[u8], places: Places) {
+        if line.text.is_empty() {
+            // No script can send it.
+            self.write("# > nothing", &line.what);
+            return self.write(&format!("# < {}", hex(response)), &describe_response(response));
+        }
+        self.write(&format!("> {}", line.text), &line.what);
         if response.len() < 2 {
             let _ = writeln!(self.script, "# no answer");
             return;
         }
         let mark = if self.shown == Shown::Expected { "<" } else { "# <" };
-        let expected = self.secrets.expected(response, &mut self.used);
-        self.write(&format!("{mark} {expected}"), &describe_response(response));
+        self.write(&format!("{mark} {}", named(response, &places)), &describe_response(response));
+        self.used.extend(places.into_iter().map(|(_, name)| name));
     }
 
     /// Writes the command still open, its last response being `response`.
-    fn close(&mut self, response: &[u8]) {
-        if let Some((command, mut data)) = self.open.take() {
-            data.extend(response);
-            self.write_exchange(&command, &data);
+    fn close(&mut self, response: &[u8], places: Places) {
+        if let Some(Open { line, mut data, places: mut all, .. }) = self.open.take() {
+            extend(&mut data, &mut all, response, places);
+            self.write_exchange(&line, &data, all);
         }
     }
 
-    fn fold(&mut self, command: &[u8], response: &[u8]) {
+    fn fold(&mut self, command: &[u8], line: Line, response: &[u8], places: Places) {
         let continues = match &self.open {
-            Some((first, data)) => {
+            Some(Open { command: first, data, .. }) => {
                 matches!(command, [_, 0xC0, 0, 0, _])
                     || data.is_empty() && command.get(..4) == first.get(..4) && command != first
             }
             None => false,
         };
         if !continues {
-            self.close(&[]);
+            self.close(&[], Places::new());
         }
         match response {
             [data @ .., 0x61, _] => {
-                let open = self.open.get_or_insert_with(|| (command.to_vec(), Vec::new()));
-                open.1.extend(data);
+                let begun = || Open { command: command.to_vec(), line, data: Vec::new(), places: Places::new() };
+                let open = self.open.get_or_insert_with(begun);
+                extend(&mut open.data, &mut open.places, data, places);
             }
-            [0x6C, _] if !continues => self.open = Some((command.to_vec(), Vec::new())),
-            _ if continues => self.close(response),
-            _ => self.write_exchange(command, response),
+            [0x6C, _] if !continues => {
+                self.open = Some(Open { command: command.to_vec(), line, data: Vec::new(), places: Places::new() });
+            }
+            _ if continues => self.close(response, places),
+            _ => self.write_exchange(&line, response, places),
         }
     }
+}
+
+/// Puts a part of a response behind those before it.
+fn extend(data: &mut Vec<u8>, all: &mut Places, part: &[u8], places: Places) {
+    let before = data.len();
+    data.extend(part);
+    all.extend(places.into_iter().map(|(range, name)| (range.start + before..range.end + before, name)));
 }
 
 impl Observer for Recorder {
     fn observe(&mut self, event: Event<'_>) {
         match event {
-            Event::Exchange { command, response, .. } if self.mode == Mode::Auto => self.fold(command, response),
-            Event::Exchange { command, response, .. } => self.write_exchange(command, response),
-            Event::PowerOn { atr } => {
-                self.close(&[]);
-                self.write("reset", &format!("ATR {}", hex(atr)));
+            Event::Exchange { command, response, left_out, .. } => {
+                let line = self.command(command, left_out);
+                let places = self.secrets.of_response(response, left_out);
+                match self.mode {
+                    Mode::Auto => self.fold(command, line, response, places),
+                    Mode::Raw => self.write_exchange(&line, response, places),
+                }
             }
-            Event::WarmReset { atr } => {
-                self.close(&[]);
-                self.write("reset warm", &format!("ATR {}", hex(atr)));
-            }
+            Event::PowerOn { atr } => self.reset("reset", atr),
+            Event::WarmReset { atr } => self.reset("reset warm", atr),
             Event::PowerOff => {}
-            Event::Failed { command, cause } => {
-                self.close(&[]);
-                let shown = self.command(command);
-                let _ = writeln!(self.script, "# {shown}: {cause}");
+            Event::Failed { command, cause, left_out } => {
+                self.close(&[], Places::new());
+                let Line { text, .. } = self.command(command, left_out);
+                let _ = writeln!(self.script, "# {text}: {}", one_line(cause));
             }
         }
+    }
+}
+
+impl Recorder {
+    fn reset(&mut self, statement: &str, atr: &[u8]) {
+        self.close(&[], Places::new());
+        let comment = if atr.is_empty() { String::new() } else { format!("ATR {}", hex(atr)) };
+        self.write(statement, &comment);
     }
 }
 

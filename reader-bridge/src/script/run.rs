@@ -9,11 +9,12 @@ use apdu::transport::exchange;
 use apdu::{Transport, TransportError};
 use zeroize::Zeroizing;
 
+use super::check::Check;
 use super::condition::Seen;
 use super::pattern::Mismatch;
-use super::template::Unfilled;
-use super::variables::{Variables, masked, named};
-use super::{Action, Condition, Expectation, List, Location, Mode, Script, Step, Template};
+use super::template::{Filled, Unfilled};
+use super::variables::{Places, Variables, masked, named, ranges};
+use super::{Action, Condition, Expectation, List, Location, Mode, Script, Step, Subject, Template};
 
 /// Steps one run plays at most, all turns of all loops counted, unless [`Run::at_most`] says otherwise.
 const MOST_STEPS: usize = 10_000_000;
@@ -36,6 +37,8 @@ pub enum Outcome {
     Skipped(usize),
     /// A loop has no values: so many steps are left out.
     NoValues(usize),
+    /// No condition of an `if` held: so many steps are left out.
+    NotTaken(usize),
 }
 
 /// A step that was played.
@@ -49,11 +52,12 @@ pub struct Done {
     pub note: Option<String>,
     /// The variables of the loops around it, from the outermost: as `fid=2F00`.
     pub turns: Vec<String>,
-    /// The condition, or the path of tags, that was looked for; `None` for a command, a reset and what is skipped.
+    /// The condition, or the path of tags, that was looked for; `None` for a command, a reset and a loop.
     pub condition: Option<String>,
     /// The command sent, empty for a reset and a condition.
     pub command: Zeroizing<Vec<u8>>,
-    /// The response, empty for a reset; the one a condition looked at. In [`Mode::Auto`] all data and the last status word.
+    /// The response, empty for a reset; the one a condition looked at, empty if that is about a variable. In [`Mode::Auto`] all
+    /// data and the last status word.
     pub response: Vec<u8>,
     /// What it led to.
     pub outcome: Outcome,
@@ -63,7 +67,7 @@ pub struct Done {
     pub within: Option<Duration>,
     /// Loops and their turns around it, and its index: in the order of play.
     pub(super) position: Vec<usize>,
-    secrets_sent: Vec<(Range<usize>, String)>,
+    secrets_sent: Places,
     secrets_received: Vec<Range<usize>>,
 }
 
@@ -86,6 +90,11 @@ impl Done {
     /// Whether it took longer than it should.
     pub fn is_late(&self) -> bool {
         self.took.zip(self.within).is_some_and(|(took, within)| took > within)
+    }
+
+    /// Whether the card took part: it got a command or was reset.
+    pub fn acts(&self) -> bool {
+        !self.command.is_empty() || matches!(self.outcome, Outcome::Reset { .. })
     }
 
     /// Whether the card did something else than the script expects.
@@ -139,7 +148,8 @@ pub struct Run<'a> {
     mode: Mode,
     variables: Variables,
     given: BTreeSet<String>,
-    last_response: Vec<u8>,
+    /// `None` before the first one, and after a reset.
+    last_response: Option<Vec<u8>>,
     loops: Vec<Turns>,
     clock: Option<Clock<'a>>,
 }
@@ -150,7 +160,7 @@ struct Turns {
     start: usize,
     end: usize,
     name: String,
-    values: Vec<Vec<u8>>,
+    values: Vec<Filled>,
     turn: usize,
 }
 
@@ -183,7 +193,7 @@ impl<'a> Run<'a> {
     /// names give way to them, and a loop over one of them has this value alone.
     pub fn new(script: &'a Script, variables: Variables) -> Self {
         let given = variables.names().map(str::to_owned).collect();
-        let (mode, last_response, loops) = (Mode::Auto, Vec::new(), Vec::new());
+        let (mode, last_response, loops) = (Mode::Auto, None, Vec::new());
         Self { script, next: 0, played: 0, most: MOST_STEPS, mode, variables, given, last_response, loops, clock: None }
     }
 
@@ -207,7 +217,10 @@ impl<'a> Run<'a> {
     }
 
     /// Starts at a line of the script, or the first step below it. What the steps before it set and which mode they chose
-    /// holds; what they would have captured has no value.
+    /// holds, unless that is in an `if` or a `for`, which may not have been played; what they would have captured has no value.
+    ///
+    /// # Errors
+    /// [`NoStart`] if there is no step from that line on, or if it is within an `if` or a `for`.
     pub fn start_at(&mut self, line: usize) -> Result<(), NoStart> {
         let steps = self.script.steps();
         let Some(first) = steps.first() else { return Ok(()) };
@@ -219,12 +232,12 @@ impl<'a> Run<'a> {
         let Some(start) = steps.iter().position(|step| step.outer >= line) else {
             return Err(NoStart::Behind { line, last: steps.last().map_or(0, |step| step.outer) });
         };
-        for step in steps.get(..start).unwrap_or_default() {
+        for step in steps.get(..start).unwrap_or_default().iter().filter(|step| step.blocks == 0) {
             match &step.action {
                 Action::Mode(mode) => self.mode = *mode,
                 Action::Set { name, value } if !self.given.contains(name) => {
-                    if let Ok(value) = value.fill(&self.variables) {
-                        self.variables.set(name.clone(), value);
+                    if let Ok(value) = value.filled(&self.variables) {
+                        self.variables.set_filled(name.clone(), value);
                     }
                 }
                 Action::Secret { name } => {
@@ -237,6 +250,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Looks for what can be known to be wrong before the first command is sent: secrets and variables that no line before their use
+    /// gives a value, and commands that are too long.
+    ///
+    /// # Errors
+    /// [`RunError::Script`] with the first such line.
+    pub fn check(&self) -> Result<(), RunError> {
+        Check::new(self.script, self.next, &self.variables).run()
+    }
+
     /// The line to start at after the card was lost: that of the last reset before it, or of the first step.
     pub fn resume_at(&self) -> usize {
         let played = self.script.steps().get(..self.next).unwrap_or_default();
@@ -247,6 +269,10 @@ impl<'a> Run<'a> {
     /// Plays on up to and including the next step worth telling; `None` at the end.
     ///
     /// A mismatch does not end the run: whether to go on is the caller's decision.
+    ///
+    /// # Errors
+    /// [`RunError`] with the line: a variable or secret has no value, a condition looks at a response before there is one, the run
+    /// is too long, or the card or the way to it is gone.
     pub fn step<T: Transport + ?Sized>(&mut self, card: &mut T) -> Result<Option<Done>, RunError> {
         let script = self.script;
         while let Some(step) = script.steps().get(self.next) {
@@ -262,12 +288,17 @@ impl<'a> Run<'a> {
             if let Some(Told { command, response, outcome, took, within }) = self.play(index, step, card)? {
                 let (location, note) = (step.location.clone(), step.note.clone());
                 let condition = match &step.action {
-                    Action::Expect { condition } => Some(condition.source.clone()),
+                    Action::Expect { condition } | Action::If { condition, .. } => Some(condition.source.clone()),
                     Action::Take { source, .. } => Some(source.path.to_string()),
                     _ => None,
                 };
-                let secrets_sent = self.variables.secrets_of_command(&command);
-                let secrets_received = self.variables.secrets_of_response(&response);
+                let secrets_sent = self.variables.of_command(&command, &[]);
+                let mut secrets_received = ranges(&self.variables.of_response(&response, &[]));
+                if let Outcome::Differs(mismatch) = &outcome
+                    && mismatch.received == response
+                {
+                    secrets_received.extend_from_slice(mismatch.secret());
+                }
                 return Ok(Some(Done {
                     step: index,
                     location,
@@ -289,6 +320,9 @@ impl<'a> Run<'a> {
     }
 
     /// Plays to the end, mismatches or not.
+    ///
+    /// # Errors
+    /// [`RunError`] as of [`Run::step`]; what was played before is not told.
     pub fn finish<T: Transport + ?Sized>(mut self, card: &mut T) -> Result<Vec<Done>, RunError> {
         let mut done = Vec::new();
         while let Some(step) = self.step(card)? {
@@ -302,7 +336,7 @@ impl<'a> Run<'a> {
     }
 
     fn turns(&self) -> Vec<String> {
-        let value = |turns: &Turns| turns.values.get(turns.turn).map(|value| self.variables.shown_response(value));
+        let value = |turns: &Turns| turns.values.get(turns.turn).map(|value| self.variables.shown_value(value));
         self.loops.iter().map(|turns| format!("{}={}", turns.name, value(turns).unwrap_or_default())).collect()
     }
 
@@ -322,20 +356,19 @@ impl<'a> Run<'a> {
             }
             Action::Set { name, .. } | Action::Take { name, .. } if self.given.contains(name) => {}
             Action::Set { name, value } => {
-                let value = value.fill(&self.variables).map_err(unfilled)?;
-                self.variables.set(name.clone(), value);
+                let value = value.filled(&self.variables).map_err(unfilled)?;
+                self.variables.set_filled(name.clone(), value);
             }
-            Action::Take { name, source } => {
-                let seen = Seen { response: &self.last_response };
-                match source.first(seen, &self.variables).map_err(unfilled)? {
-                    Ok(value) => self.variables.set(name.clone(), value),
-                    Err(mismatch) => return Ok(Some(self.looked(Outcome::Differs(mismatch)))),
+            Action::Take { name, source } => match source.first(self.seen(), &self.variables).map_err(unfilled)? {
+                Ok(value) => self.variables.set_filled(name.clone(), value),
+                Err(mismatch) => {
+                    return Ok(Some(self.looked(Some(&source.subject), Outcome::Differs(mismatch))));
                 }
-            }
+            },
             Action::Reset { warm } => {
                 let atr = if *warm { card.warm_reset() } else { card.reset() }
                     .map_err(|error| RunError::Transport(step.location.clone(), error))?;
-                self.last_response.clear();
+                self.last_response = None;
                 return Ok(Some(Told::quiet(&[], Outcome::Reset { atr })));
             }
             Action::Send { command, expected, within } => {
@@ -348,16 +381,20 @@ impl<'a> Run<'a> {
                     Ok(()) => Outcome::AsExpected,
                     Err(mismatch) => Outcome::Differs(mismatch),
                 };
-                return Ok(Some(self.looked(outcome)));
+                return Ok(Some(self.looked(Some(&condition.subject), outcome)));
             }
             Action::SkipUnless { expected, to } => {
-                if expected.check(&self.last_response, &mut self.variables).is_err() {
+                let response = self.last_response.clone().ok_or_else(|| unfilled(Unfilled::NoResponse))?;
+                if expected.check(&response, &mut self.variables).is_err() {
                     return Ok(Some(self.skip_to(*to)));
                 }
             }
-            Action::If { condition, otherwise } => {
+            Action::If { condition, otherwise, left_out } => {
                 if self.holds(condition).map_err(unfilled)?.is_err() {
                     self.next = *otherwise;
+                    if let Some(left_out) = left_out {
+                        return Ok(Some(self.looked(Some(&condition.subject), Outcome::NotTaken(*left_out))));
+                    }
                 }
             }
             Action::Jump { to } => self.next = *to,
@@ -368,12 +405,17 @@ impl<'a> Run<'a> {
     }
 
     /// A condition is told with the response it looked at.
-    fn looked(&self, outcome: Outcome) -> Told {
-        Told::quiet(&self.last_response, outcome)
+    fn looked(&self, subject: Option<&Subject>, outcome: Outcome) -> Told {
+        let is_value = subject.is_some_and(|subject| subject.variable().is_some());
+        Told::quiet(self.last_response.as_deref().filter(|_| !is_value).unwrap_or_default(), outcome)
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen { response: self.last_response.as_deref() }
     }
 
     fn holds(&mut self, condition: &Condition) -> Result<Result<(), Mismatch>, Unfilled> {
-        condition.check(Seen { response: &self.last_response }, &mut self.variables)
+        condition.check(Seen { response: self.last_response.as_deref() }, &mut self.variables)
     }
 
     fn send<T: Transport + ?Sized>(
@@ -383,8 +425,10 @@ impl<'a> Run<'a> {
         expected: Option<&Expectation>,
         card: &mut T,
     ) -> Result<Told, RunError> {
-        let filled = command.fill(&self.variables).map_err(|error| RunError::Script(step.location.clone(), error))?;
-        let command = Zeroizing::new(filled);
+        let filled = command.filled(&self.variables);
+        let Filled { bytes: command, places } =
+            filled.map_err(|error| RunError::Script(step.location.clone(), error))?;
+        self.variables.sends(&command, &places);
         let begun = self.now();
         let response = match self.mode {
             Mode::Auto => exchange(card, &command).map(apdu::Response::into_bytes),
@@ -397,7 +441,7 @@ impl<'a> Run<'a> {
             Some(Ok(())) => Outcome::AsExpected,
             Some(Err(mismatch)) => Outcome::Differs(mismatch),
         };
-        self.last_response.clone_from(&response);
+        self.last_response = Some(response.clone());
         Ok(Told { command, response, outcome, took, within: None })
     }
 
@@ -410,21 +454,21 @@ impl<'a> Run<'a> {
         let skipped = to.saturating_sub(self.next);
         self.next = to;
         self.loops.retain(|turns| to <= turns.end);
-        self.looked(Outcome::Skipped(skipped))
+        self.looked(None, Outcome::Skipped(skipped))
     }
 
     /// The first turn of a loop; without values what is in it is left out.
     fn begin(&mut self, start: usize, name: &str, list: &List, end: usize) -> Result<Option<Told>, Unfilled> {
         let given = self.given.contains(name).then(|| self.variables.get(name)).flatten();
         let values = match given {
-            Some(value) => vec![value.to_vec()],
-            None => list.values(Seen { response: &self.last_response }, &self.variables)?,
+            Some(value) => vec![Filled { bytes: value.to_vec().into(), places: self.variables.places_of(name) }],
+            None => list.values(self.seen(), &self.variables)?,
         };
         let Some(first) = values.first() else {
             self.next = end + 1;
-            return Ok(Some(self.looked(Outcome::NoValues(end.saturating_sub(start + 1)))));
+            return Ok(Some(self.looked(None, Outcome::NoValues(end.saturating_sub(start + 1)))));
         };
-        self.variables.set(name, first.clone());
+        self.variables.set_filled(name, first.clone());
         self.loops.push(Turns { start, end, name: name.to_owned(), values, turn: 0 });
         Ok(None)
     }
@@ -433,7 +477,7 @@ impl<'a> Run<'a> {
         let Some(turns) = self.loops.last_mut() else { return };
         turns.turn += 1;
         if let Some(value) = turns.values.get(turns.turn) {
-            self.variables.set(turns.name.clone(), value.clone());
+            self.variables.set_filled(turns.name.clone(), value.clone());
             self.next = turns.start + 1;
         } else {
             self.loops.pop();
@@ -459,7 +503,7 @@ mod tests {
             outcomes.push(done.outcome);
         }
         assert!(card.is_finished());
-        (outcomes, run.variables)
+        (outcomes, run.variables().clone())
     }
 
     #[test]
@@ -624,10 +668,101 @@ end
         let mut card = dialogue(&[("00DA00000401020304", "01020305010203049000")]);
         let done = Run::new(&script, given).finish(&mut card).unwrap();
         assert_eq!(done[0].shown_command(), "00DA000004 ${adm}");
-        assert_eq!(done[0].shown_response(), "01020305********9000");
+        assert_eq!(done[0].shown_response(), "****************9000", "nor how much of it another one has");
         let Outcome::Differs(mismatch) = &done[0].outcome else { panic!("{done:?}") };
         let told = mismatch.to_string();
-        assert!(!told.contains("04 ") && told.contains("${adm} expected"), "{told}");
+        assert!(!told.contains("01") && told.contains("^ byte 0: ${adm} expected, another received"), "{told}");
+    }
+
+    /// What is taken from a secret, what it was before, and what is too short to be searched for.
+    #[test]
+    fn what_comes_of_a_secret_is_one() {
+        let text = "secret keys\nset part from keys 80\n> 00DA0000 #( ${part} )\nfor key from keys 81\n  > 00DB0000 #( ${key} 77 )\n\
+                    end\n> 00CA0000\n< {keys} 9000\n> 00DC0000 #( ${keys} )\n> 00CB0000\n< 01 {first:2} .. 9000\n> 00DD0000 #( ${first} )";
+        let script = script(text);
+        let mut given = Variables::from([("keys".to_owned(), crate::testing::octets("8004A1A2A3A48102B1B2"))]);
+        given.keep_secret("keys");
+        let dialogue = &[
+            ("00DA000004A1A2A3A4", "9000"),
+            ("00DB000003B1B277", "9000"),
+            ("00CA0000", "C1C2C3C49000"),
+            ("00DC000004C1C2C3C4", "A1A2A3A49000"),
+            ("00CB0000", "01C1C2C3C49000"),
+            ("00DD000002C1C2", "9000"),
+        ];
+        let mut seen = Vec::new();
+        let watch = super::super::Hiding::new(
+            |event: crate::trace::Event<'_>| {
+                let event = event.recorded(None);
+                seen.push(String::from_utf8(capture::write(capture::Format::Text, &[event])).unwrap());
+            },
+            given.clone(),
+        );
+        let mut card = crate::trace::Tracer::new(crate::testing::dialogue(dialogue), watch);
+        let done = Run::new(&script, given).finish(&mut card).unwrap();
+        drop(card);
+        let shown: Vec<_> = done.iter().map(Done::shown_command).collect();
+        let expected = [
+            "00DA000004 ${part}",
+            "00DB000003 ${key} 77",
+            "00CA0000",
+            "00DC000004 ${keys}",
+            "00CB0000",
+            "00DD000002 ${first}",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(done[3].shown_response(), "********9000", "the value before");
+        assert_eq!(done[1].turns, ["key=****"]);
+        for (index, (seen, shown)) in seen.iter().zip(shown).enumerate() {
+            assert!(seen.contains(&format!("> {shown}")), "{seen}");
+            // Which part of a response a script keeps is known when it is there.
+            let is_new = index == 2;
+            assert!(is_new || !["A1A2", "B1B2", "C1C2"].iter().any(|secret| seen.contains(secret)), "{seen}");
+        }
+    }
+
+    #[test]
+    fn a_branch_that_is_not_taken_is_told() {
+        let text = "> 00A40000\nif response has 62\n > 01\nelse if response has 63\n > 02\n reset\nend\n\
+                    if response has 62\n > 03\nelse\n > 04\nend";
+        let script = script(text);
+        let mut card = dialogue(&[("00A40000", "6A82"), ("04", "9000")]);
+        let done = Run::new(&script, Variables::new()).finish(&mut card).unwrap();
+        assert_eq!(done[1].outcome, Outcome::NotTaken(3));
+        assert_eq!((done[1].location.line, done[1].condition.as_deref()), (4, Some("response has 63")));
+        assert_eq!(done[2].command[..], [4], "an `else` is a branch that is always taken");
+        assert!(done[0].acts() && !done[1].acts());
+    }
+
+    #[test]
+    fn a_condition_needs_a_response() {
+        for text in [
+            "if response has 62\n > 01\nelse\n > 02\nend",
+            "reset\nskip unless 9000\n> 01",
+            "> 01\nreset\nexpect response is 9000",
+        ] {
+            let script = script(text);
+            let mut card = dialogue(&[("01", "9000")]);
+            let error = Run::new(&script, Variables::new()).finish(&mut card).unwrap_err();
+            assert!(matches!(error, RunError::Script(_, Unfilled::NoResponse)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_condition_on_a_variable_is_not_about_the_response() {
+        let script = script("> 00\nset a 8200\nexpect a is 82??83");
+        let done = Run::new(&script, Variables::new()).finish(&mut dialogue(&[("00", "01029000")])).unwrap();
+        assert!(done[1].response.is_empty());
+        let Outcome::Differs(mismatch) = &done[1].outcome else { panic!("{done:?}") };
+        assert_eq!((mismatch.shown().as_str(), mismatch.nibble, mismatch.meaning()), ("8200", 4, None));
+    }
+
+    #[test]
+    fn what_may_not_have_been_played_sets_nothing() {
+        let script = script("> 00\nset a 01\nif response is 9000\n set a 02\nend\nfor b in 03\n set c 03\nend\n> 04");
+        let mut run = Run::new(&script, Variables::new());
+        run.start_at(9).unwrap();
+        assert_eq!((run.variables().get("a"), run.variables().get("c")), (Some(&[1][..]), None));
     }
 
     #[test]

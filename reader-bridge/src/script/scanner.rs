@@ -9,6 +9,9 @@ pub(super) type Problem = (usize, String);
 pub(super) const STATEMENTS: &[&str] =
     &["reset", "auto", "raw", "set", "secret", "within", "expect", "skip", "include", "if", "else", "for", "end"];
 
+/// The characters of the longest of [`STATEMENTS`].
+const LONGEST_WORD: usize = 7;
+
 /// A line with its continuations.
 pub(super) struct LogicalLine {
     pub(super) text: Vec<char>,
@@ -30,8 +33,8 @@ impl LogicalLine {
     /// Whether an indented line that reads like a statement could still be the rest of this one: `set`, and on the next
     /// line a variable called `end`.
     fn is_bare(&self) -> bool {
-        let word: String = self.text.iter().collect();
-        matches!(word.trim(), "set" | "include" | "skip" | "secret" | "for" | "if")
+        let word: String = self.text.iter().take(LONGEST_WORD).collect();
+        self.text.len() <= LONGEST_WORD && matches!(word.trim(), "set" | "include" | "skip" | "secret" | "for" | "if")
     }
 }
 
@@ -48,8 +51,10 @@ pub(super) fn logical_lines(text: &str) -> Vec<LogicalLine> {
         }
         let indent = physical.chars().take_while(|c| c.is_whitespace()).count();
         match lines.last_mut() {
-            Some(line) if indent > 0 && (line.is_bare() || !begins_statement(&content)) => {
-                drop_comment(&mut line.text);
+            Some(line) if indent > 0 && (!begins_statement(&content) || line.is_bare()) => {
+                // The pieces before have none any more.
+                let begin = line.pieces.last().map_or(0, |(begin, ..)| *begin);
+                drop_comment(&mut line.text, begin);
                 line.text.push(' ');
                 line.pieces.push((line.text.len(), index + 1, indent + 1));
                 line.text.extend(content);
@@ -68,8 +73,10 @@ fn begins_statement(content: &[char]) -> bool {
     }
 }
 
-fn drop_comment(text: &mut Vec<char>) {
-    if let Some(start) = (0..text.len()).find(|position| begins_comment(text.get(*position..).unwrap_or_default())) {
+/// Cuts the comment off that begins at `begin` or behind.
+fn drop_comment(text: &mut Vec<char>, begin: usize) {
+    if let Some(start) = (begin..text.len()).find(|position| begins_comment(text.get(*position..).unwrap_or_default()))
+    {
         text.truncate(start);
     }
 }
@@ -157,7 +164,7 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn rest_before_comment(&mut self) -> String {
         let mut rest = self.rest().to_vec();
-        drop_comment(&mut rest);
+        drop_comment(&mut rest, 0);
         self.position += rest.len();
         rest.iter().collect::<String>().trim().to_owned()
     }

@@ -19,24 +19,28 @@ pub struct Scriptor {
 }
 
 /// Whether a text is a file of scriptor rather than a script: its first line that is neither blank, comment nor `reset`
-/// begins with digits.
+/// begins with digits, or is `exit`.
 pub fn is_scriptor(text: &str) -> bool {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut others = lines.filter(|line| !line.to_lowercase().starts_with("reset"));
     others.next().is_some_and(|line| {
         let word = line.split_whitespace().next().unwrap_or_default().trim_end_matches('\\');
-        word.len() >= 2 && word.chars().all(|c| c.is_ascii_hexdigit()) && !STATEMENTS.contains(&word)
+        word.eq_ignore_ascii_case("exit")
+            || word.len() >= 2 && word.chars().all(|c| c.is_ascii_hexdigit()) && !STATEMENTS.contains(&word)
     })
 }
 
 impl Scriptor {
     /// Reads one. `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// [`ScriptError`] for a line that is neither a command nor one of its words, or if there is no command and no reset.
     pub fn parse(name: &str, text: &str) -> Result<Self, ScriptError> {
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let mut lines = Vec::new();
         let mut continued = false;
-        let mut commands = 0;
+        let mut acts = 0;
         for (index, line) in text.lines().enumerate() {
             let written = line.trim().replace('\t', " ");
             let written = written.as_str();
@@ -49,6 +53,7 @@ impl Scriptor {
             }
             if !continued && written.to_lowercase().starts_with("reset") {
                 lines.push("reset warm".into());
+                acts += 1;
                 continue;
             }
             let at = |column, problem| ScriptError::new(name, text, (index + 1, column), problem);
@@ -56,22 +61,25 @@ impl Scriptor {
             check_digits(written, continued).map_err(|(column, problem)| at(column + indent + 1, problem))?;
             let (digits, goes_on) = written.strip_suffix('\\').map_or((written, false), |digits| (digits, true));
             lines.push(format!("{} {}", if continued { " " } else { ">" }, digits.trim()));
-            commands += usize::from(!continued);
+            acts += usize::from(!continued);
             continued = goes_on;
         }
-        if commands == 0 {
-            let problem = "no command in it: each line is one in hexadecimal, as `00 A4 00 04 02 3F 00`";
+        if acts == 0 {
+            let problem = "no command in it before its end: each line is one in hexadecimal, as `00 A4 00 04 02 3F 00`";
             return Err(ScriptError::new(name, "", (1, 1), problem.into()));
         }
         Ok(Self { name: name.to_owned(), lines })
     }
 
     /// The script that does the same; its lines are those of the file.
+    ///
+    /// # Errors
+    /// [`ScriptError`] as [`Script::parse`] has it.
     pub fn script(&self) -> Result<Script, ScriptError> {
         let Script { mut steps } = parse::script(&self.name, &self.lines.join("\n"), &mut |_, _| Err(String::new()))?;
         let location = Location { file: self.name.as_str().into(), line: 1 };
         // Nothing in it leads to another step, whose number this would change.
-        steps.insert(0, Step { location, outer: 1, action: Action::Mode(Mode::Raw), note: None });
+        steps.insert(0, Step { location, outer: 1, blocks: 0, action: Action::Mode(Mode::Raw), note: None });
         Ok(Script { steps })
     }
 
@@ -132,7 +140,7 @@ mod tests {
         for script in ["> 00A4", "reset\n> 00A4", "# 00A4\nraw\n", "set aa 00\n> 00", "", "end"] {
             assert!(!is_scriptor(script), "{script}");
         }
-        for scriptor in ["00 A4 00 00", "\u{FEFF}# x\nRESET\n00a4000002\\\n3F00", "reset\n80CA9F7F00"] {
+        for scriptor in ["exit\n00 A4", "00 A4 00 00", "\u{FEFF}# x\nRESET\n00a4000002\\\n3F00", "reset\n80CA9F7F00"] {
             assert!(is_scriptor(scriptor), "{scriptor}");
         }
     }
@@ -142,6 +150,12 @@ mod tests {
         let problem = |text: &str| Scriptor::parse("x.scr", text).unwrap_err().to_string();
         assert_eq!(problem("00 A4\n00 A"), "x.scr:2:4: half a byte: two digits make one");
         assert!(problem("00 A4 zz").starts_with("x.scr:1:7: a command in hexadecimal"), "{}", problem("00 A4 zz"));
-        assert!(problem("reset\nexit\n00").contains("no command in it"));
+        assert!(problem("exit\n00").contains("no command in it"));
+    }
+
+    #[test]
+    fn a_file_may_hold_a_reset_alone() {
+        let script = Scriptor::parse("x.scriptor", "reset\nexit\n00").unwrap().script().unwrap();
+        assert!(matches!(script.steps()[1].action, Action::Reset { warm: true }));
     }
 }

@@ -1,32 +1,52 @@
 //! Values by name, some of them secret.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::{Index, Range};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use capture::{LeftOut, Part, SOME_SECRET};
 use zeroize::Zeroizing;
 
+use super::template::Filled;
 use crate::trace::{hex, secret_part};
 
 /// A secret has at least so many bytes: shorter ones are found in every other command, and hide nothing.
 pub const SHORTEST_SECRET: usize = 4;
+/// So many values are searched for; the oldest gives way to the next. More than a script has, unless each turn of a loop finds
+/// a new one.
+const MOST_SECRETS: usize = 4096;
 
-/// The name that stands for a PIN or PUK that no variable holds.
-const SOME_SECRET: &str = "secret";
+/// Places in bytes that are not to be shown, and the names that stand there: from the left, none over another. A piece of a
+/// secret has no name.
+pub(super) type Places = Vec<(Range<usize>, String)>;
 
 /// Values by name: set by the script, captured from responses, given by the caller. They are zeroized when dropped.
 ///
 /// A *secret* value is sent, and never shown: wherever a command contains it, its name stands in its place, and where a
-/// response does, asterisks.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// response does, asterisks. What is taken from a secret is one, and a value that was secret stays so when its variable gets
+/// another. Clones know of each other's secrets: a trace that hides those of a script hides what the script finds on its way.
+#[derive(Clone, Default)]
 pub struct Variables {
     values: BTreeMap<String, Value>,
+    secrets: Arc<Mutex<Secrets>>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
 struct Value {
     bytes: Zeroizing<Vec<u8>>,
     is_secret: bool,
+    /// The parts that are secret, if it is not as a whole.
+    places: Places,
+}
+
+/// What is not to be shown, now and before.
+#[derive(Default)]
+struct Secrets {
+    /// Names and values, the oldest first.
+    values: Vec<(String, Zeroizing<Vec<u8>>)>,
+    /// The command that a script sends, and the secrets that it was made with: also those too short to be found.
+    sent: (Zeroizing<Vec<u8>>, Places),
 }
 
 impl Variables {
@@ -42,24 +62,50 @@ impl Variables {
 
     /// Gives a variable a value. One that was secret stays so.
     pub fn set(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
+        self.set_filled(name, Filled { bytes: bytes.into(), places: Places::new() });
+    }
+
+    /// The same with bytes of which some may be secret. One with a piece of a secret in it is secret as a whole.
+    pub(super) fn set_filled(&mut self, name: impl Into<String>, filled: Filled) {
         let name = name.into();
-        let is_secret = self.is_secret(&name);
-        self.values.insert(name, Value { bytes: bytes.into(), is_secret });
+        let Filled { bytes, places } = filled;
+        let is_secret = self.is_secret(&name) || places.iter().any(|(_, name)| name.is_empty());
+        self.insert(name, Value { bytes, is_secret, places });
     }
 
     /// Gives a variable a value that is not to be shown; one shorter than [`SHORTEST_SECRET`] is in what is sent only.
     pub fn set_secret(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
-        self.values.insert(name.into(), Value { bytes: bytes.into(), is_secret: true });
+        self.insert(name.into(), Value { bytes: bytes.into(), is_secret: true, places: Places::new() });
+    }
+
+    fn insert(&mut self, name: String, value: Value) {
+        if value.is_secret {
+            self.secrets().keep(&name, &value.bytes);
+        }
+        self.values.insert(name, value);
     }
 
     /// Makes a value secret from here on. `false` if there is none.
     pub fn keep_secret(&mut self, name: &str) -> bool {
-        self.values.get_mut(name).map(|value| value.is_secret = true).is_some()
+        let Some(value) = self.values.get_mut(name) else { return false };
+        value.is_secret = true;
+        let bytes = value.bytes.clone();
+        self.secrets().keep(name, &bytes);
+        true
     }
 
     /// Whether a variable has a value that is not to be shown.
     pub fn is_secret(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| value.is_secret)
+    }
+
+    /// The parts of a variable's value that are not to be shown.
+    pub(super) fn places_of(&self, name: &str) -> Places {
+        match self.values.get(name) {
+            Some(value) if value.is_secret && !value.bytes.is_empty() => vec![(0..value.bytes.len(), name.to_owned())],
+            Some(value) => value.places.clone(),
+            None => Places::new(),
+        }
     }
 
     /// Names, sorted.
@@ -77,90 +123,131 @@ impl Variables {
         self.values.is_empty()
     }
 
-    /// Where `bytes` contain secret values, and which, from the left.
-    fn found_in(&self, bytes: &[u8]) -> Vec<(Range<usize>, &str)> {
-        let mut secrets: Vec<(&str, &[u8])> = self
-            .values
-            .iter()
-            .filter(|(_, value)| value.is_secret && value.bytes.len() >= SHORTEST_SECRET)
-            .map(|(name, value)| (name.as_str(), value.bytes.as_slice()))
-            .collect();
-        // The longest first: a PIN may be part of a longer secret.
-        secrets.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-        let mut found: Vec<(Range<usize>, &str)> = Vec::new();
-        for (name, value) in secrets {
-            for start in 0..=bytes.len().saturating_sub(value.len()) {
-                let here = start..start + value.len();
-                let is_free = found.iter().all(|(other, _)| other.end <= here.start || here.end <= other.start);
-                if is_free && bytes.get(here.clone()) == Some(value) {
-                    found.push((here, name));
-                }
+    fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a command is about to be sent, and which parts of it are secret.
+    pub(super) fn sends(&self, command: &[u8], places: &Places) {
+        self.secrets().sent = (command.to_vec().into(), places.clone());
+    }
+
+    /// The parts of a command that are not to be shown, and the names that stand in their place: what is known to be left out,
+    /// secret values, and PINs and PUKs wherever they come from.
+    pub(super) fn of_command(&self, command: &[u8], known: &[LeftOut]) -> Places {
+        let mut found = known_places(known, Part::Command, command.len());
+        let secrets = self.secrets();
+        secrets.add_sent(command, &mut found);
+        secrets.add_found(command, &mut found);
+        if let Some(pin) = secret_part(command) {
+            let inside = |range: &Range<usize>| range.start < pin.end && pin.start < range.end;
+            let named: usize =
+                found.iter().map(|(range, _)| range.end.min(pin.end).saturating_sub(range.start.max(pin.start))).sum();
+            if named < pin.len() {
+                found.retain(|(range, _)| !inside(range));
+                found.push((pin, SOME_SECRET.to_owned()));
+                found.sort_by_key(|(range, _)| range.start);
             }
         }
-        found.sort_by_key(|(range, _)| range.start);
         found
     }
 
-    /// The parts of a command that are not to be shown, and the names that stand in their place: secret values, and PINs and
-    /// PUKs wherever they come from.
-    pub(super) fn secrets_of_command(&self, command: &[u8]) -> Vec<(Range<usize>, String)> {
-        let mut found = self.found_in(command);
-        if let Some(pin) = secret_part(command) {
-            let (inside, outside): (Vec<_>, Vec<_>) =
-                found.into_iter().partition(|(range, _)| range.start >= pin.start && range.end <= pin.end);
-            let named: usize = inside.iter().map(|(range, _)| range.len()).sum();
-            found = outside.into_iter().filter(|(range, _)| range.end <= pin.start).collect();
-            if named == pin.len() {
-                found.extend(inside);
-            } else {
-                found.push((pin, SOME_SECRET));
-            }
-        }
-        found.into_iter().map(|(range, name)| (range, name.to_owned())).collect()
+    /// The parts of a response that are not to be shown. A status word is none.
+    pub(super) fn of_response(&self, response: &[u8], known: &[LeftOut]) -> Places {
+        let data = response.get(..response.len().saturating_sub(2)).unwrap_or_default();
+        let mut found = known_places(known, Part::Response, data.len());
+        self.secrets().add_found(data, &mut found);
+        found
     }
 
-    /// The parts of a response that are not to be shown.
-    pub(super) fn secrets_of_response(&self, response: &[u8]) -> Vec<Range<usize>> {
-        self.found_in(response).into_iter().map(|(range, _)| range).collect()
+    /// The parts of any bytes that are not to be shown.
+    pub(super) fn of_value(&self, bytes: &[u8]) -> Places {
+        let mut found = Places::new();
+        self.secrets().add_found(bytes, &mut found);
+        found
     }
 
     /// A command in hexadecimal, with `${name}` in place of what is secret: as a script has it.
     pub fn shown_command(&self, command: &[u8]) -> String {
-        named(command, &self.secrets_of_command(command))
-    }
-
-    /// A response in hexadecimal, with `${name}` in place of what is secret, as a script expects it; the names are added to
-    /// `used`.
-    pub(super) fn expected(&self, response: &[u8], used: &mut BTreeSet<String>) -> String {
-        let secrets: Vec<_> =
-            self.found_in(response).into_iter().map(|(range, name)| (range, name.to_owned())).collect();
-        used.extend(secrets.iter().map(|(_, name)| name.clone()));
-        named(response, &secrets)
+        named(command, &self.of_command(command, &[]))
     }
 
     /// A response in hexadecimal, with asterisks in place of what is secret.
     pub fn shown_response(&self, response: &[u8]) -> String {
-        masked(response, &self.secrets_of_response(response))
+        masked(response, &ranges(&self.of_response(response, &[])))
+    }
+
+    /// A value in hexadecimal, with asterisks in place of what is secret.
+    pub(super) fn shown_value(&self, filled: &Filled) -> String {
+        let places = ranges(&filled.places).into_iter().chain(ranges(&self.of_value(&filled.bytes)));
+        masked(&filled.bytes, &places.collect::<Vec<_>>())
     }
 }
 
-/// `bytes` with names in place of some ranges.
-pub(super) fn named(bytes: &[u8], ranges: &[(Range<usize>, String)]) -> String {
-    let (mut text, mut at) = (String::new(), 0);
-    for (range, name) in ranges {
-        let before = hex(bytes.get(at..range.start).unwrap_or_default());
-        text.push_str(&before);
-        if !text.is_empty() {
-            text.push(' ');
+impl Secrets {
+    fn keep(&mut self, name: &str, value: &[u8]) {
+        if value.len() < SHORTEST_SECRET {
+            return;
         }
-        let _ = write!(text, "${{{name}}}");
-        at = range.end;
+        if self.values.iter().any(|(known, bytes)| known == name && bytes.as_slice() == value) {
+            return;
+        }
+        if self.values.len() == MOST_SECRETS {
+            self.values.remove(0);
+        }
+        self.values.push((name.to_owned(), value.to_vec().into()));
     }
-    let rest = hex(bytes.get(at..).unwrap_or_default());
-    if !ranges.is_empty() && !rest.is_empty() {
-        text.push(' ');
+
+    /// The secrets that a script has put into this command, whose end a reader may have changed.
+    fn add_sent(&self, command: &[u8], found: &mut Places) {
+        let (sent, places) = &self.sent;
+        let Some(end) = places.last().map(|(range, _)| range.end) else { return };
+        if command.get(..end).is_some_and(|begun| sent.get(..end) == Some(begun)) {
+            for (range, name) in places {
+                add(found, range.clone(), name);
+            }
+        }
     }
-    text + &rest
+
+    /// Where `bytes` contain secret values.
+    fn add_found(&self, bytes: &[u8], found: &mut Places) {
+        let mut secrets: Vec<&(String, Zeroizing<Vec<u8>>)> = self.values.iter().collect();
+        // The longest first: a PIN may be part of a longer secret. Of equal ones the first name, and the value it has now.
+        secrets.sort_by(|(name, value), (other, others)| others.len().cmp(&value.len()).then_with(|| name.cmp(other)));
+        for (name, value) in secrets {
+            for (start, here) in bytes.windows(value.len()).enumerate() {
+                if here == value.as_slice() {
+                    add(found, start..start + value.len(), name);
+                }
+            }
+        }
+    }
+}
+
+/// Adds a place, unless one is over it.
+fn add(found: &mut Places, range: Range<usize>, name: &str) {
+    let at = found.partition_point(|(other, _)| other.end <= range.start);
+    if !range.is_empty() && found.get(at).is_none_or(|(other, _)| range.end <= other.start) {
+        found.insert(at, (range, name.to_owned()));
+    }
+}
+
+fn known_places(known: &[LeftOut], part: Part, length: usize) -> Places {
+    let mut found = Places::new();
+    for left_out in known.iter().filter(|left_out| left_out.part == part && left_out.range.end <= length) {
+        add(&mut found, left_out.range.clone(), &left_out.name);
+    }
+    found
+}
+
+/// Places without their names.
+pub(super) fn ranges(places: &Places) -> Vec<Range<usize>> {
+    places.iter().map(|(range, _)| range.clone()).collect()
+}
+
+/// `bytes` with names in place of some ranges.
+pub(super) fn named(bytes: &[u8], places: &Places) -> String {
+    capture::named(bytes, places.iter().map(|(range, name)| (range.clone(), name.as_str())))
 }
 
 /// `bytes` with asterisks in place of some ranges, as long as without.
@@ -170,6 +257,14 @@ pub(super) fn masked(bytes: &[u8], ranges: &[Range<usize>]) -> String {
     };
     if ranges.is_empty() { hex(bytes) } else { bytes.iter().enumerate().map(byte).collect() }
 }
+
+impl PartialEq for Variables {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl Eq for Variables {}
 
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,6 +329,7 @@ mod tests {
         assert_eq!(shown(&hex!("00A4000C 023F00")), "00A4000C023F00");
         assert_eq!(variables.shown_response(&hex!("5A 00112233 9000")), "5A********9000");
         assert_eq!(variables.shown_response(&hex!("98001032 9000")), "980010329000");
+        assert_eq!(variables.shown_response(&hex!("0011 2233")), "00112233", "a status word is no secret");
     }
 
     #[test]
@@ -245,5 +341,10 @@ mod tests {
         let shown = format!("{variables:?}");
         assert!(!shown.contains("AABB") && !shown.contains("9800") && shown.contains("iccid"), "{shown}");
         assert_eq!(&variables["key"], hex!("AABBCCDD"));
+        let command = hex!("00DA000008 00112233 AABBCCDD");
+        assert_eq!(variables.shown_command(&command), "00DA000008 ${key} ${key}", "the value before, too");
+        let mut clone = variables.clone();
+        clone.set_secret("new", hex!("55667788").to_vec());
+        assert_eq!(variables.shown_command(&hex!("00DA000004 55667788")), "00DA000004 ${new}", "found on the way");
     }
 }

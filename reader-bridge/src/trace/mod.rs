@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use apdu::Icc;
-use capture::What;
+use capture::{LeftOut, What};
 
 pub use capture::secret_part;
 pub(crate) use decode::hex;
@@ -36,8 +36,10 @@ pub enum Event<'a> {
         command: &'a [u8],
         /// Response APDU: data, SW1, SW2. Empty if the card stayed mute.
         response: &'a [u8],
-        /// Time between the two, as seen from here.
+        /// Time between the two, as seen from here; with the time that a card holds its response back.
         took: Duration,
+        /// Octets of both that are not told.
+        left_out: &'a [LeftOut],
     },
     /// A command was not answered, or a reset failed.
     Failed {
@@ -45,22 +47,40 @@ pub enum Event<'a> {
         command: &'a [u8],
         /// What went wrong.
         cause: &'a str,
+        /// Octets of the command that are not told.
+        left_out: &'a [LeftOut],
     },
 }
 
 impl Event<'_> {
     /// The same as recordings have it; `at` is the time since 1970-01-01 UTC.
     pub fn recorded(self, at: Option<Duration>) -> capture::Event {
-        let (took, what) = match self {
-            Self::PowerOn { atr } => (None, What::Reset { atr: atr.into(), warm: false }),
-            Self::WarmReset { atr } => (None, What::Reset { atr: atr.into(), warm: true }),
-            Self::PowerOff => (None, What::PowerOff),
-            Self::Exchange { command, response, took } => {
-                (Some(took), What::Exchange { command: command.into(), response: response.into() })
+        let (took, what, left_out) = match self {
+            Self::PowerOn { atr } => (None, What::Reset { atr: atr.into(), warm: false }, &[][..]),
+            Self::WarmReset { atr } => (None, What::Reset { atr: atr.into(), warm: true }, &[][..]),
+            Self::PowerOff => (None, What::PowerOff, &[][..]),
+            Self::Exchange { command, response, took, left_out } => {
+                (Some(took), What::Exchange { command: command.into(), response: response.into() }, left_out)
             }
-            Self::Failed { command, cause } => (None, What::Failed { command: command.into(), cause: cause.into() }),
+            Self::Failed { command, cause, left_out } => {
+                (None, What::Failed { command: command.into(), cause: cause.into() }, left_out)
+            }
         };
-        capture::Event { at, took, ..capture::Event::new(what) }
+        capture::Event { at, took, left_out: left_out.to_vec(), ..capture::Event::new(what) }
+    }
+
+    /// An event of a recording, as an observer would have seen it.
+    pub fn of(event: &capture::Event) -> Event<'_> {
+        let left_out = event.left_out.as_slice();
+        match &event.what {
+            What::Reset { atr, warm: false } => Event::PowerOn { atr },
+            What::Reset { atr, warm: true } => Event::WarmReset { atr },
+            What::PowerOff => Event::PowerOff,
+            What::Exchange { command, response } => {
+                Event::Exchange { command, response, took: event.took.unwrap_or_default(), left_out }
+            }
+            What::Failed { command, cause } => Event::Failed { command, cause, left_out },
+        }
     }
 }
 
@@ -83,12 +103,14 @@ pub struct Tracer<T, O> {
     observer: O,
     /// Whether there is power that can be taken away: hosts do so again and again.
     is_powered: bool,
+    /// How long the last response is to be held back.
+    delay: Duration,
 }
 
 impl<T, O> Tracer<T, O> {
     /// Lets `observer` watch `inner` from now on.
     pub const fn new(inner: T, observer: O) -> Self {
-        Self { inner, observer, is_powered: false }
+        Self { inner, observer, is_powered: false, delay: Duration::ZERO }
     }
 
     /// What is watched.
@@ -115,8 +137,10 @@ impl<T, O> Tracer<T, O> {
 impl<T, O: Observer> Tracer<T, O> {
     fn report(&mut self, command: &[u8], took: Duration, outcome: &Result<Vec<u8>, TransportError>) {
         match outcome {
-            Ok(response) => self.observer.observe(Event::Exchange { command, response, took }),
-            Err(error) => self.observer.observe(Event::Failed { command, cause: &error.to_string() }),
+            Ok(response) => self.observer.observe(Event::Exchange { command, response, took, left_out: &[] }),
+            Err(error) => {
+                self.observer.observe(Event::Failed { command, cause: &error.to_string(), left_out: &[] });
+            }
         }
     }
 }
@@ -195,12 +219,15 @@ impl<T: Icc, O: Observer> Icc for Tracer<T, O> {
         let before = response.len();
         let start = Instant::now();
         self.inner.transmit(command, response);
+        let took = start.elapsed();
+        // It is asked once: here, so that the time told is the one that a host sees.
+        self.delay = self.inner.delay();
         let response = response.get(before..).unwrap_or_default();
-        self.observer.observe(Event::Exchange { command, response, took: start.elapsed() });
+        self.observer.observe(Event::Exchange { command, response, took: took + self.delay, left_out: &[] });
     }
 
     fn delay(&mut self) -> Duration {
-        self.inner.delay()
+        std::mem::take(&mut self.delay)
     }
 }
 
@@ -233,5 +260,43 @@ mod tests {
         assert!(host_saw[2].starts_with("failed: the card did not answer"));
         assert_eq!(card_saw[1..3], ["PowerOff", "PowerOn { atr: [59, 2, 20, 80] }"]);
         assert_eq!(card_saw[3..], ["00B0000001: 009000", "00FE0000: "]);
+    }
+
+    /// A card that is two hours late.
+    struct Slow(FakeCard);
+
+    impl Icc for Slow {
+        fn power_on(&mut self) -> Vec<u8> {
+            self.0.power_on()
+        }
+        fn warm_reset(&mut self) -> Vec<u8> {
+            self.0.warm_reset()
+        }
+        fn power_off(&mut self) {
+            self.0.power_off();
+        }
+        fn atr(&self) -> Vec<u8> {
+            self.0.atr()
+        }
+        fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+            self.0.transmit(command, response);
+        }
+        fn delay(&mut self) -> Duration {
+            Duration::from_hours(2)
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_slow_card_is_the_one_a_host_sees() {
+        let mut seen = Vec::new();
+        let mut card = Tracer::new(Slow(FakeCard::default()), |event: Event<'_>| {
+            if let Event::Exchange { took, .. } = event {
+                seen.push(took);
+            }
+        });
+        card.transmit(&[0, 0xB0, 0, 0, 1], &mut Vec::new());
+        assert_eq!((card.delay(), card.delay()), (Duration::from_hours(2), Duration::ZERO));
+        drop(card);
+        assert!(seen[0] >= Duration::from_hours(2), "{seen:?}");
     }
 }
