@@ -180,6 +180,9 @@ def test_the_action_takes_the_wheel_of_the_release_it_is_used_by(tmp_path):
     assert version in installs({}, f"v{version}").splitlines()[-1]
     url = f"http://127.0.0.1:8000/OWNER/vuicc/releases/download/v{version}/{name}"
     installs({"wheel": url, "sha256": SHA256}, "main")
+    (tmp_path / "a folder").mkdir()
+    shutil.copy(WHEEL, tmp_path / "a folder")
+    installs({"wheel": str(tmp_path / "a folder" / WHEEL.name), "sha256": SHA256}, "main")
     for inputs, ref, why in [
         ({"wheel": url, "sha256": "0" * 64}, "main", "DO NOT MATCH THE HASHES"),
         ({"wheel": url}, "main", "needs its input sha256"),
