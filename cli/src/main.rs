@@ -30,6 +30,7 @@ mod key_log;
 mod log;
 mod lpa;
 mod master_key;
+mod modem;
 #[cfg(feature = "operator")]
 mod operator;
 mod package;
@@ -125,6 +126,9 @@ enum Command {
     /// APDU scripts: run, record, compare
     #[command(subcommand)]
     Apdu(apdu::Command),
+    /// An AT modem whose SIM is a card
+    #[command(subcommand)]
+    Modem(modem::Command),
     /// The SM-DP+: the server that profiles are downloaded from
     #[command(subcommand)]
     Smdp(smdp::Command),
@@ -189,6 +193,7 @@ fn main() -> ExitCode {
         Command::Reader(command) => reader::run(&command, &context),
         Command::Lpa(command) => lpa::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
+        Command::Modem(command) => modem::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),
         #[cfg(feature = "operator")]
         Command::Operator(command) => operator::run(&command, &context),
@@ -295,9 +300,9 @@ mod tests {
     /// Of every option that names a file it is known whether it is written.
     #[test]
     fn files_to_write_are_known() {
-        const READ: [&str; 9] =
-            ["card", "secrets", "settings", "master-key", "ci", "ca", "subscriber", "profile", "es2-clients"];
-        const OTHERS: [&str; 6] = ["eap-sim-db", "scan", "primary-scan", "euicc-card", "from", "like"];
+        const READ: [&str; 10] =
+            ["card", "secrets", "settings", "master-key", "ci", "ca", "subscriber", "profile", "es2-clients", "quirks"];
+        const OTHERS: [&str; 7] = ["eap-sim-db", "scan", "primary-scan", "euicc-card", "from", "like", "link"];
         fn visit(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
             for argument in command.get_arguments() {

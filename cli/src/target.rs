@@ -47,6 +47,14 @@ impl TargetArguments {
         self.connect_as(Sharing::Exclusive)
     }
 
+    /// Connects to the card in an image that was named otherwise, or else to the one that is chosen, for exclusive use.
+    pub(crate) fn connect_or(&self, image: Option<&Path>) -> Result<Box<dyn Transport>, Failure> {
+        let Some(image) = image else { return self.connect() };
+        self.seed.warn();
+        let card = Target::Image(image).connect_as(Sharing::Exclusive, &self.seed, self.keylog.as_deref())?;
+        self.trace.watch(card)
+    }
+
     /// Connects to the card.
     pub(crate) fn connect_as(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
         self.trace.watch(self.untraced(sharing)?)

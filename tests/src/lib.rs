@@ -19,6 +19,7 @@ pub mod dice;
 pub mod hearing;
 pub mod host;
 pub mod images;
+pub mod modem;
 pub mod mutation;
 pub mod network;
 pub mod peer;

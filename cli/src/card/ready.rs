@@ -27,6 +27,9 @@ pub(crate) struct ReadyCard {
     pub(crate) slot: Option<String>,
     /// The socket it listens on.
     pub(crate) socket: Option<String>,
+    /// The pseudo-terminal of the modem it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) terminal: Option<String>,
 }
 
 impl ReadyCard {
@@ -35,24 +38,25 @@ impl ReadyCard {
         let seen = inspect::image(image)?;
         let eid = seen.euicc.map(|euicc| euicc.eid);
         let image = std::path::absolute(image).at("look into", image)?;
-        Ok(Self { image, eid, atr: seen.atr, reader: None, slot: None, socket: None })
+        Ok(Self { image, eid, atr: seen.atr, reader: None, slot: None, socket: None, terminal: None })
     }
 
     /// A card that is no image, and has no place yet.
     pub(crate) fn named(name: impl Into<PathBuf>, atr: &[u8]) -> Self {
         let (image, atr) = (name.into(), crate::hexadecimal::whole(atr));
-        Self { image, eid: None, atr, reader: None, slot: None, socket: None }
+        Self { image, eid: None, atr, reader: None, slot: None, socket: None, terminal: None }
     }
 
     /// Where it is, as users name it.
     pub(crate) fn place(&self) -> &str {
-        let known = self.reader.as_deref().or(self.socket.as_deref()).or(self.slot.as_deref());
+        let known = self.terminal.as_deref().or(self.reader.as_deref());
+        let known = known.or(self.socket.as_deref()).or(self.slot.as_deref());
         known.unwrap_or("no reader")
     }
 
     /// The same after a word that fits.
     pub(super) fn at_place(&self) -> String {
-        format!("{} {}", if self.socket.is_some() { "at" } else { "in" }, self.place())
+        format!("{} {}", if self.socket.is_some() || self.terminal.is_some() { "at" } else { "in" }, self.place())
     }
 }
 

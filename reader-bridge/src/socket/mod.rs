@@ -23,7 +23,7 @@ mod server;
 
 pub use address::{Address, NotAnAddress};
 pub use client::{Lookout, SocketCard, is_listening};
-pub use server::{Client, Listener, serve};
+pub use server::{Client, Connection, Listener, serve};
 
 #[cfg(doc)]
 use crate::vpcd::{GET_ATR, POWER_ON};

@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use apdu::Icc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use super::Address;
@@ -74,6 +75,26 @@ impl Listener {
             Socket::Tcp(listener) => Frames::over_tcp(listener.accept().await?.0),
             #[cfg(unix)]
             Socket::Unix(socket) => Ok(Frames::over(socket.listener().accept().await?.0)),
+        }
+    }
+}
+
+/// A connection as it is.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
+
+impl Listener {
+    /// The next connection, for who has other messages than [the module](super) has.
+    pub async fn connection(&self) -> io::Result<Box<dyn Connection>> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let stream = listener.accept().await?.0;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            #[cfg(unix)]
+            Socket::Unix(socket) => Ok(Box::new(socket.listener().accept().await?.0)),
         }
     }
 }

@@ -135,8 +135,7 @@ impl Quirks {
 
     /// The published ones of this name.
     pub fn named(name: &str) -> Option<Self> {
-        let (_, text) = PUBLISHED.iter().find(|(known, _)| *known == name)?;
-        Self::parse(text).ok()
+        Self::parse(text(name)?).ok()
     }
 
     /// Reads a description in TOML.
@@ -148,6 +147,11 @@ impl Quirks {
     pub(crate) fn shape(&self, command: &str) -> Shape {
         self.answers.get(command).cloned().unwrap_or_default()
     }
+}
+
+/// The description of the published ones of this name, in TOML.
+pub fn text(name: &str) -> Option<&'static str> {
+    PUBLISHED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 #[cfg(test)]

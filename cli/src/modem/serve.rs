@@ -1,0 +1,272 @@
+//! A modem at work: one thread, a task for each program that is connected.
+
+use std::cell::{Cell, RefCell};
+use std::future;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use console::Exit;
+use modem::{Modem, Port};
+use reader_bridge::socket::Connection;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::listener::Socket;
+use crate::Context;
+use crate::asynchronous::Signals;
+use crate::card::detach::{Parent, Word};
+use crate::card::ready::{Ready, ReadyFile, Recorded};
+use crate::failure::Failure;
+use crate::output::{Output, beside};
+
+/// How many programs may be connected to the socket.
+const CONNECTIONS: usize = 8;
+/// How long a program on a socket may take until its first command, and between two of them.
+const GREETING: Duration = Duration::from_mins(1);
+const IDLE: Duration = Duration::from_hours(1);
+/// How long a program may take to read an answer.
+const TAKE: Duration = Duration::from_secs(10);
+/// What a program gets that is one too many.
+const TOO_MANY: &[u8] = b"\r\nBUSY\r\n";
+
+#[cfg(unix)]
+pub(super) type Terminal = super::pty::Pty;
+
+/// Opens a pseudo-terminal.
+#[cfg(unix)]
+pub(super) fn terminal(link: Option<&Path>) -> Result<Terminal, Failure> {
+    Terminal::open(link)
+}
+
+/// There is none.
+#[cfg(not(unix))]
+pub(super) enum Terminal {}
+
+#[cfg(not(unix))]
+impl Terminal {
+    pub(super) fn path(&self) -> &Path {
+        match *self {}
+    }
+
+    async fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    async fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
+        match *self {}
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn terminal(_: Option<&Path>) -> Result<Terminal, Failure> {
+    Err(Failure::because("pseudo-terminals are for Unix systems; use --listen").with(Exit::Usage))
+}
+
+/// Where programs reach the modem.
+pub(super) struct Places {
+    pub(super) terminal: Option<Terminal>,
+    pub(super) socket: Option<Socket>,
+}
+
+/// What others are told of it.
+pub(super) struct Told {
+    pub(super) ready: Ready,
+    pub(super) ready_file: ReadyFile,
+    /// How many seconds the card may be gone.
+    pub(super) limit: Option<u64>,
+}
+
+/// What the tasks share.
+struct Shared {
+    modem: RefCell<Modem>,
+    begun: Instant,
+    connected: Cell<usize>,
+    /// Whether the card was in its reader when that was told last.
+    had_card: Cell<bool>,
+    changed: Notify,
+    name: String,
+    output: Output,
+}
+
+impl Shared {
+    /// Has the modem answer.
+    fn receive(&self, port: &mut Port, octets: &[u8]) -> Vec<Vec<u8>> {
+        let mut modem = self.modem.borrow_mut();
+        let answers = modem.receive(port, octets, self.begun.elapsed());
+        let has_card = modem.has_card();
+        if self.had_card.replace(has_card) != has_card {
+            self.tell_of_card(has_card);
+            self.changed.notify_one();
+        }
+        answers
+    }
+
+    fn tell_of_card(&self, is_there: bool) {
+        let event = if is_there { "back" } else { "lost" };
+        beside(self.output.json(&json!({ "card": self.name, "event": event })));
+        beside(self.output.text(if is_there {
+            format!("{}: the card is back", self.name)
+        } else {
+            format!("{}: the card was taken away; programs get `SIM not inserted` until it is back", self.name)
+        }));
+    }
+
+    fn tell_of_client(&self, socket: &str, event: &str, cause: Option<&io::Error>) {
+        let told = cause.map(ToString::to_string);
+        beside(self.output.json(&json!({ "card": self.name, "socket": socket, "event": event, "cause": told })));
+        let cause = told.map_or_else(String::new, |cause| format!(": {cause}"));
+        beside(self.output.text(format_args!("{} at {socket}: program {event}{cause}", self.name)));
+    }
+}
+
+/// Serves programs until the user or the system interrupts, or the card is gone for too long.
+pub(super) async fn serve(
+    modem: Modem,
+    places: Places,
+    told: Told,
+    context: &Context,
+    parent: Option<&mut Parent>,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let Told { ready, mut ready_file, limit } = told;
+    let _recorded = record(&ready, ready_file.path(), context, parent.is_some())?;
+    let name = ready.cards.first().map(|card| card.image.display().to_string()).unwrap_or_default();
+    let shared = Rc::new(Shared {
+        modem: RefCell::new(modem),
+        begun: Instant::now(),
+        connected: Cell::new(0),
+        had_card: Cell::new(true),
+        changed: Notify::new(),
+        name,
+        output: context.output,
+    });
+    let tasks = LocalSet::new();
+    if let Some(terminal) = places.terminal {
+        tasks.spawn_local(attend_terminal(Rc::clone(&shared), terminal));
+    }
+    if let Some(socket) = places.socket {
+        tasks.spawn_local(attend_socket(Rc::clone(&shared), socket));
+    }
+    ready_file.write(&ready)?;
+    beside(context.output.json(&json!({ "event": "ready", "ready": ready })));
+    beside(context.output.text(&ready));
+    if let Some(parent) = parent {
+        parent.tell(&Word::Ready(ready));
+    }
+    let limit = limit.map(Duration::from_secs);
+    let outcome = tasks
+        .run_until(async {
+            tokio::select! {
+                () = signals.received() => Ok(()),
+                failure = gone_for(&shared, limit) => Err(failure),
+            }
+        })
+        .await;
+    ready_file.remove();
+    // Tasks hold the terminal with its link, and the card.
+    drop(tasks);
+    outcome
+}
+
+/// Records that this process has this card. In the foreground that is no condition of running.
+fn record(
+    ready: &Ready,
+    ready_file: Option<&Path>,
+    context: &Context,
+    is_needed: bool,
+) -> Result<Option<Recorded>, Failure> {
+    match Recorded::of(ready, ready_file, &context.state) {
+        Ok(recorded) => Ok(Some(recorded)),
+        Err(failure) if is_needed => Err(failure),
+        Err(failure) => {
+            failure.while_doing("`vuicc card eject` will not find this process").tell();
+            Ok(None)
+        }
+    }
+}
+
+/// Completes when the card has been gone for so long.
+async fn gone_for(shared: &Shared, limit: Option<Duration>) -> Failure {
+    let Some(limit) = limit else { return future::pending().await };
+    loop {
+        if shared.had_card.get() {
+            shared.changed.notified().await;
+        } else if timeout(limit, shared.changed.notified()).await.is_err() {
+            let (name, seconds) = (&shared.name, limit.as_secs());
+            return Failure::because(format!("{name} was taken away and not put back within {seconds} s"))
+                .with(Exit::Card);
+        }
+    }
+}
+
+async fn attend_terminal(shared: Rc<Shared>, mut terminal: Terminal) {
+    let mut port = Port::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let Ok(read) = terminal.read(&mut buffer).await else {
+            // The line is held open, so that it is not for the lack of programs.
+            sleep(TAKE).await;
+            continue;
+        };
+        for answer in shared.receive(&mut port, buffer.get(..read).unwrap_or_default()) {
+            // What nobody reads is lost, as on any serial line.
+            let _ = timeout(TAKE, terminal.write_all(&answer)).await;
+        }
+    }
+}
+
+async fn attend_socket(shared: Rc<Shared>, socket: Socket) {
+    /// Before the next try, where no connection can be accepted: too many files are open.
+    const PAUSE: Duration = Duration::from_millis(200);
+    let address: Rc<str> = socket.address().to_string().into();
+    loop {
+        match socket.accept().await {
+            Ok(mut program) if shared.connected.get() >= CONNECTIONS => {
+                let _ = timeout(TAKE, program.write_all(TOO_MANY)).await;
+            }
+            Ok(program) => {
+                shared.connected.set(shared.connected.get() + 1);
+                let (shared, address) = (Rc::clone(&shared), Rc::clone(&address));
+                tokio::task::spawn_local(async move {
+                    shared.tell_of_client(&address, "connected", None);
+                    let cause = attend(&shared, program).await;
+                    shared.connected.set(shared.connected.get() - 1);
+                    shared.tell_of_client(&address, "disconnected", Some(&cause));
+                });
+            }
+            Err(error) => {
+                shared.tell_of_client(&address, "unaccepted", Some(&error));
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers one program until it is gone, and returns why.
+async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error {
+    let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, what.to_owned());
+    let mut port = Port::new();
+    let mut buffer = [0; 1024];
+    let mut limit = GREETING;
+    loop {
+        let read = match timeout(limit, program.read(&mut buffer)).await {
+            Err(_) => return late("it sent no command"),
+            Ok(Err(error)) => return error,
+            Ok(Ok(0)) => return io::ErrorKind::UnexpectedEof.into(),
+            Ok(Ok(read)) => read,
+        };
+        for answer in shared.receive(&mut port, buffer.get(..read).unwrap_or_default()) {
+            limit = IDLE;
+            match timeout(TAKE, program.write_all(&answer)).await {
+                Err(_) => return late("it does not take its answers"),
+                Ok(Err(error)) => return error,
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+}
