@@ -9,6 +9,7 @@ mod fleet;
 mod flows;
 mod in_process;
 mod memory;
+mod modem;
 mod network;
 mod processors;
 mod reader;
@@ -51,6 +52,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("proxy", reader::recorded),
     ("waits.card", waits::card),
     ("waits.server", waits::server),
+    ("modem.generic_access", modem::generic_access),
     ("download", download::profile),
     ("downloads.per_second", fleet::downloads),
     ("eap_aka", eap::authentications),
