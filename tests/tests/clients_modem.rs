@@ -3,7 +3,7 @@
 //! `LPAC` names lpac, whose drivers `at` and `at_csim` have to be built in (`-DLPAC_WITH_APDU_AT=ON`); `PYSIM` and `PYSIM_PYTHON`
 //! name pySim. Without them the tests are skipped. gammu is Debian's.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -52,9 +52,9 @@ impl Desk {
         let mut lpac = Command::new(&self.lpac);
         lpac.args(arguments).env("LPAC_APDU", self.driver).env("LPAC_HTTP", "curl");
         let finished = run(lpac.env("LPAC_APDU_AT_DEVICE", self.modem.terminal()));
-        let lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let last = lines.filter(|line| line["type"] == "lpa").last();
-        let payload = last.unwrap_or_else(|| panic!("lpac says nothing: {finished:#?}"))["payload"].take();
+        let mut lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let last = lines.rfind(|line| line["type"] == "lpa");
+        let payload = last.unwrap_or_else(|| panic!("lpac says nothing: {finished:#?}"))["payload"].clone();
         (payload["code"].as_i64().unwrap(), payload["data"].clone())
     }
 
@@ -163,4 +163,12 @@ fn gammu_identifies_modem_and_card() {
         assert!(identity.contains(expected), "no {expected} in {identity}");
     }
     assert!(gammu(&["getsecuritystatus"]).contains("Nothing to enter"));
+    // A message in record 3 of EF.SMS.
+    let message = "0307915155000000F0040B917238880900F100009930925161958004E8329B0D";
+    let written = modem.at_terminal().ask(&format!("AT+CRSM=220,28476,3,4,176,\"{message:F<352}\""));
+    assert!(written.contains(&"+CRSM: 144,0".to_owned()), "{written:?}");
+    let messages = gammu(&["getallsms"]);
+    assert!(messages.contains("hell") && messages.contains("+27838890001"), "{messages}");
+    gammu(&["deletesms", "1", "3"]);
+    assert!(!gammu(&["getallsms"]).contains("hell"));
 }

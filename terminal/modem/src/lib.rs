@@ -5,8 +5,8 @@
 //! | `line` | octets to command lines: terminator, echo, editing, what is noise | V.250 §5.2 |
 //! | `call` | a command line to commands: basic, S-parameters, extended, their arguments | V.250 §5.3, §5.4 |
 //! | [`result_code`] | how commands end, and why | V.250 §5.7, TS 27.007 §9 |
-//! | `commands` | what each command does | TS 27.007 |
-//! | `card` | the card's power, sessions, files and PINs | TS 102 221 |
+//! | `commands` | what each command does | TS 27.007, TS 27.005 |
+//! | `card` | the card's power, sessions, files and PINs; what it asks its terminal for | TS 102 221, TS 102 223 |
 //! | [`quirks`] | what modems in the field do otherwise, each with its source | – |
 //!
 //! A [`Modem`] has the card, and each program that is connected has a [`Port`] with its settings. Octets come in and go out, the

@@ -90,6 +90,8 @@ impl Modem {
             }
             let Some(input) = input else { continue };
             self.answer(port, input, &mut answer);
+            // The answer stands before the card gets what it asked for: a reset, perhaps.
+            self.card.attend_to_requests();
             if !answer.is_empty() {
                 answers.push(std::mem::take(&mut answer));
             }

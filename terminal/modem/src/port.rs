@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) parameters: [u8; PARAMETERS],
     /// `+CSCS`.
     pub(crate) characters: CharacterSet,
+    /// `+CMGF`.
+    pub(crate) messages: Messages,
 }
 
 /// How the reason of an error is told. TS 27.007 §9.1.
@@ -46,6 +48,13 @@ pub(crate) enum Errors {
     Hidden,
     Number,
     Words,
+}
+
+/// How messages are written. TS 27.005 §3.2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Messages {
+    Octets,
+    Text,
 }
 
 /// How texts are written. TS 27.007 §5.5.
@@ -94,6 +103,7 @@ impl Default for Settings {
             errors: Errors::Hidden,
             parameters,
             characters: CharacterSet::Ira,
+            messages: Messages::Octets,
         }
     }
 }

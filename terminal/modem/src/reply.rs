@@ -64,6 +64,14 @@ impl Reply {
         self.lines.push(line.into());
     }
 
+    /// Adds what belongs beneath the last line.
+    pub(crate) fn beneath(&mut self, text: &str) {
+        if let Some(line) = self.lines.last_mut() {
+            line.push_str("\r\n");
+            line.push_str(text);
+        }
+    }
+
     /// Adds what quirks have a command say besides.
     pub(crate) fn besides(&mut self, command: &str) {
         self.lines.extend(self.quirks.shape(command).also);

@@ -35,8 +35,12 @@ impl Transport for Paper {
     }
 
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
-        let step = self.next();
         let command = hex::encode_upper(command);
+        // After each reset; TERMINAL PROFILE of a program is another one.
+        if command == "8010000003010080" {
+            return Ok(vec![0x90, 0x00]);
+        }
+        let step = self.next();
         let (expected, response) = step.split_once(' ').unwrap_or((&step, ""));
         assert_eq!(command, expected, "expected is {step}");
         match response {
@@ -506,6 +510,156 @@ fn lines_of_several_commands_end_at_the_first_error() {
          > ATZ
          < OK",
     );
+}
+
+/// The program has its answer first; then the card gets its reset, and sessions are gone.
+#[test]
+fn a_refresh_is_the_modems_own_work() {
+    plays(
+        "> AT+CCHO=A0000005591010
+         = 0070000001 019000
+         = 01A4040007A000000559101000 9000
+         < +CCHO: 1
+         < OK
+         > AT+CGLA=1,10,\"81C0000003\"
+         = 81C0000003 BF3100910B
+         = 801200000B D0098103010104820281829000
+         = 801400000C810301010482028281830100 9000
+         = reset
+         < +CGLA: 10,\"BF3100910B\"
+         < OK
+         > AT+CCHC=1
+         < ERROR
+         > AT+CSIM=10,\"80F2000000\"
+         = 80F2000000 910B
+         = 801200000B D0098103012100820281829000
+         = 801400000C810301210082028281830130 910B
+         = 801200000B D0098103010100820281829000
+         = 801400000C810301010082028281830100 9000
+         < +CSIM: 4,\"910B\"
+         < OK
+         > AT+CSIM=16,\"80100000010F\"
+         < ERROR
+         > AT+CSIM=12,\"80100000010F\"
+         = 80100000010F 910B
+         < +CSIM: 4,\"910B\"
+         < OK
+         > AT+CSIM=10,\"801200000B\"
+         = 801200000B D0098103010100820281829000
+         < +CSIM: 26,\"D0098103010100820281829000\"
+         < OK",
+    );
+}
+
+const SELECT_SMS: &str = "= 00A4040407A000000087100200 9000
+         = 00A40804047FFF6F3C00 6207820542210028029000";
+
+/// Records of 40 octets: a message that was not read, one that is to be sent.
+#[test]
+fn messages_of_the_card() {
+    let dialogue = "> AT+CMEE=1
+         < OK
+         > AT+CPMS?
+         SELECT
+         = 00B2010428 FIRST9000
+         = 00B2020428 EMPTY9000
+         < +CPMS: \"SM\",1,2,\"SM\",1,2,\"SM\",1,2
+         < OK
+         > AT+CPMS=\"SM\",\"SM\"
+         SELECT
+         = 00B2010428 FIRST9000
+         = 00B2020428 EMPTY9000
+         < +CPMS: 1,2,1,2,1,2
+         < OK
+         > AT+CPMS=\"ME\"
+         < +CMS ERROR: 303
+         > AT+CMGL=4
+         SELECT
+         = 00B2010428 FIRST9000
+         = 00DC010428READ 9000
+         = 00B2020428 EMPTY9000
+         < +CMGL: 1,0,,23
+         < 07915155000000F0040B917238880900F100009930925161958004E8329B0D
+         < OK
+         > AT+CMGR=1
+         SELECT
+         = 00B2010428 READ9000
+         < +CMGR: 1,,23
+         < 07915155000000F0040B917238880900F100009930925161958004E8329B0D
+         < OK
+         > AT+CMGF=1
+         < OK
+         > AT+CMGR=1
+         SELECT
+         = 00B2010428 READ9000
+         < +CMGR: \"REC READ\",\"+27838890001\",,\"99/03/29,15:16:59+08\"
+         < hell
+         < OK
+         > AT+CMGL=\"REC UNREAD\"
+         SELECT
+         = 00B2010428 READ9000
+         = 00B2020428 EMPTY9000
+         < OK
+         > AT+CMGL=4
+         < +CMS ERROR: 305
+         > AT+CMGR=2
+         SELECT
+         = 00B2020428 EMPTY9000
+         < OK
+         > AT+CMGR=3
+         SELECT
+         < +CMS ERROR: 321
+         > AT+CMGD=1
+         SELECT
+         = 00DC010428EMPTY 9000
+         < OK
+         > AT+CMGD=1,4
+         SELECT
+         = 00B2010428 READ9000
+         = 00DC010428EMPTY 9000
+         = 00B2020428 EMPTY9000
+         < OK
+         > AT+CMGD=0
+         SELECT
+         < +CMS ERROR: 321";
+    let message = "07915155000000F0040B917238880900F100009930925161958004E8329B0D";
+    let record = |status: &str, body: &str| format!("{status}{body:F<78}");
+    let dialogue = dialogue
+        .replace("SELECT", SELECT_SMS)
+        .replace("FIRST", &record("03", message))
+        .replace("READ9000", &(record("01", message) + "9000"))
+        .replace("428READ", &("428".to_owned() + &record("01", message)))
+        .replace("EMPTY", &record("00", ""));
+    plays(&dialogue);
+}
+
+#[test]
+fn the_service_centre_of_the_card() {
+    let dialogue = "> AT+CSCA?
+         = 00A4040407A000000087100200 9000
+         = 00A40804047FFF6F4200 620782054221001C019000
+         = 00B201041C EMPTY9000
+         < +CSCA: \"\",129
+         < OK
+         > AT+CSCA=\"+15550000000\",145
+         = 00A4040407A000000087100200 9000
+         = 00A40804047FFF6F4200 620782054221001C019000
+         = 00B201041C EMPTY9000
+         = 00DC01041CWRITTEN 9000
+         < OK
+         > AT+CSCA?
+         = 00A4040407A000000087100200 9000
+         = 00A40804047FFF6F4200 620782054221001C019000
+         = 00B201041C WRITTEN9000
+         < +CSCA: \"+15550000000\",145
+         < OK
+         > AT+CSCA=\"nobody\"
+         = 00A4040407A000000087100200 9000
+         = 00A40804047FFF6F4200 620782054221001C019000
+         = 00B201041C EMPTY9000
+         < ERROR";
+    let written = format!("FD{}07915155000000F0{}", "FF".repeat(12), "FF".repeat(7));
+    plays(&dialogue.replace("EMPTY", &"FF".repeat(28)).replace("WRITTEN", &written));
 }
 
 #[test]

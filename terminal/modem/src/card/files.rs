@@ -28,6 +28,8 @@ impl File {
     pub(crate) const DIR: u16 = 0x2F00;
     pub(crate) const IMSI: u16 = 0x6F07;
     pub(crate) const MSISDN: u16 = 0x6F40;
+    pub(crate) const SMS: u16 = 0x6F3C;
+    pub(crate) const SMSP: u16 = 0x6F42;
     pub(crate) const EST: u16 = 0x6F56;
 
     /// A file beneath the MF.
@@ -132,6 +134,15 @@ impl Card {
     pub(crate) fn read_record(&mut self, number: u8, length: u8) -> Result<Vec<u8>, Cme> {
         let read = self.send(&CommandBuf::new(Class::BASIC, Ins::READ_RECORD, number, ABSOLUTE).le(length))?;
         if read.sw.is_ok() { Ok(read.data) } else { Err(failure(read.sw)) }
+    }
+}
+
+impl Card {
+    /// Writes a record of the file that is selected.
+    pub(crate) fn update_record(&mut self, number: u8, octets: &[u8]) -> Result<(), Cme> {
+        let command = CommandBuf::new(Class::BASIC, Ins::UPDATE_RECORD, number, ABSOLUTE).data(octets);
+        let sw = self.send(&command)?.sw;
+        if sw.is_ok() { Ok(()) } else { Err(failure(sw)) }
     }
 }
 

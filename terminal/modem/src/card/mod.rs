@@ -2,6 +2,7 @@
 
 mod files;
 mod pin;
+mod toolkit;
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,9 @@ use apdu::{Class, CommandBuf, Ins, Response, StatusWord, Transport, TransportErr
 
 use crate::result_code::Cme;
 
-pub(crate) use files::File;
+pub(crate) use files::{File, Records};
+use toolkit::Toolkit;
+
 pub(crate) use pin::{Key, PIN1, PIN2, PinState};
 
 /// The card's state, as the modem sees it.
@@ -38,12 +41,27 @@ pub(crate) struct Card {
     opened: u32,
     /// The PINs that were verified since the last reset.
     verified: BTreeSet<Key>,
+    toolkit: Toolkit,
 }
 
 impl Card {
     /// A card that has power.
     pub(crate) fn new(transport: Box<dyn Transport>) -> Self {
-        Self { transport, power: Power::On, sessions: Vec::new(), opened: 0, verified: BTreeSet::new() }
+        let mut card = Self {
+            transport,
+            power: Power::On,
+            sessions: Vec::new(),
+            opened: 0,
+            verified: BTreeSet::new(),
+            toolkit: Toolkit::default(),
+        };
+        card.announce();
+        card
+    }
+
+    /// Whether it has power.
+    fn is_on(&self) -> bool {
+        self.power == Power::On
     }
 
     /// Whether it is in its reader, with power or without.
@@ -77,6 +95,7 @@ impl Card {
         match self.transport.reset() {
             Ok(_) => {
                 self.power = Power::On;
+                self.announce();
                 Ok(())
             }
             Err(error) => Err(self.note(&error)),
@@ -122,6 +141,7 @@ impl Card {
         let response = self.transport.transmit(command).map_err(|error| self.note(&error))?;
         if let Some(status) = response.last_chunk() {
             self.observe(command, StatusWord::from(*status));
+            self.toolkit.take_over(command);
         }
         Ok(response)
     }

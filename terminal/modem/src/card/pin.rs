@@ -31,8 +31,9 @@ pub(crate) enum PinState {
 }
 
 impl Card {
-    /// Notes which PINs are verified, whoever verified them.
+    /// Notes which PINs are verified, by programs or by the modem, and what the card asks for.
     pub(super) fn observe(&mut self, command: &[u8], sw: StatusWord) {
+        self.toolkit.observe(command, sw.0.to_be_bytes());
         let &[_, ins, _, key, ref rest @ ..] = command else { return };
         let is_with_data = rest.len() > 1;
         match Ins(ins) {

@@ -3,6 +3,7 @@
 mod files;
 mod general;
 mod identities;
+mod messages;
 mod security;
 mod sessions;
 
@@ -109,6 +110,13 @@ rows! {
     "+CSIM", Test::Done, sessions::generic;
     "+CRLA", Test::Done, files::restricted_in_session;
     "+CRSM", Test::Done, files::restricted;
+    // TS 27.005.
+    "+CMGD", Test::Done, messages::delete;
+    "+CMGF", Test::Values("(0,1)"), messages::format;
+    "+CMGL", Test::Done, messages::list;
+    "+CMGR", Test::Done, messages::read;
+    "+CPMS", Test::Values("(\"SM\"),(\"SM\"),(\"SM\")"), messages::storage;
+    "+CSCA", Test::Done, messages::service_centre;
 }
 
 #[cfg(test)]
