@@ -68,16 +68,15 @@ fn script(output: Output, text: &str) -> Result<(), Failure> {
 /// Returns how many pages were written.
 fn man(folder: &Path) -> Result<usize, Failure> {
     std::fs::create_dir_all(folder).at("make the folder", folder)?;
-    clap_mangen::generate_to(whole(), folder).at("write man pages to", folder)?;
+    // They are laid out elsewhere, so that each appears whole.
+    let made = tempfile::tempdir()?;
+    clap_mangen::generate_to(whole(), &made).at("write man pages to", made.path())?;
     let mut pages = 0;
-    for page in std::fs::read_dir(folder).at("look into", folder)? {
-        let path = page.at("look into", folder)?.path();
-        let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vuicc"));
-        if is_ours && path.extension().is_some_and(|extension| extension == "1") {
-            let page = std::fs::read_to_string(&path).at("read", &path)?;
-            put(&path, laid_out(&page).as_bytes(), Readers::Everybody, "the page")?;
-            pages += 1;
-        }
+    for page in std::fs::read_dir(&made)? {
+        let page = page?;
+        let text = std::fs::read_to_string(page.path())?;
+        put(&folder.join(page.file_name()), laid_out(&text).as_bytes(), Readers::Everybody, "the page")?;
+        pages += 1;
     }
     Ok(pages)
 }

@@ -222,6 +222,16 @@ fn a_slot_that_another_card_has() {
         {
             assert!(told.contains(word), "{word}: {told}");
         }
+        let late = vuicc(folder.path(), &["card", "run", path(&second), "--timeout", "2"]);
+        assert!(late.code() == Some(7) && late.stderr.contains(path(&first)), "{late:#?}");
+        // One that ends makes way before anybody complains, and the next one is not taken for it.
+        let mut next = command(&folder.path().join("state"), ["card", "run", path(&second)]);
+        let mut next = Process::start(&mut next, folder.path());
+        let _ = vuicc(folder.path(), &["card", "eject", path(&first)]).success();
+        next.wait_until("the next card", |next| next.log().contains("ready: "));
+        assert!(!next.log().contains("did not notice"), "{}", next.log());
+        let _ = next.stop();
+        let _ = detached(folder.path(), &[path(&first)]);
         let stranger = Card::new(&folder.path().join("elsewhere"), &[]);
         let unknown = vuicc(&folder.path().join("elsewhere"), &["card", "run", path(&stranger), "--detach"]);
         assert!(unknown.code() == Some(4) && unknown.stderr.contains("another card"), "{unknown:#?}");

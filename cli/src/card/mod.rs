@@ -56,11 +56,12 @@ Examples:
       without any reader: clients connect to a port, which is shown
 
 A socket takes one client at a time, in the messages of vpcd: a length of two octets and a command APDU, answered alike; \
-the single octets 01, 02, 00 are power on, reset, power off, and 04 asks for the ATR. A client begins with 01. Commands of \
-vuicc reach it by --reader tcp:HOST:PORT or --reader unix:PATH.
+the single octets 01, 02, 00 are power on, reset, power off, and 04 asks for the ATR. A client begins with 01; one \
+that says nothing for ten seconds when its turn has come, or stops within a message, is sent away. Commands of vuicc \
+reach it by --reader tcp:HOST:PORT or --reader unix:PATH.
 
 The virtual reader is vpcd of vsmartcard, a driver of pcscd (Debian: apt install pcscd vsmartcard-vpcd). When pcscd \
-restarts the card is inserted again; Ctrl-C ejects it.")]
+restarts the card is inserted again; Ctrl-C, SIGTERM or closing the terminal ejects it, and the reader is empty then.")]
     Run(run::Arguments),
     /// End cards that run, and wait until their readers are empty
     #[command(after_help = "\

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use super::first_port;
+use super::neighbours::Neighbours;
 use crate::failure::Failure;
 use crate::output::{Output, beside};
 use crate::random;
@@ -107,6 +108,8 @@ pub(super) struct Seat<'a> {
     pub(super) output: Output,
     /// All slots that this process fills.
     pub(super) slots: &'a [String],
+    /// Who may be in its slot.
+    pub(super) neighbours: Neighbours,
     pub(super) stopped: watch::Receiver<bool>,
     /// When hosts have noticed that the card is gone: until then nobody else gets it.
     pub(super) missed: watch::Receiver<bool>,
@@ -128,7 +131,8 @@ impl Seat<'_> {
     fn serve_on(self, card: &mut impl Icc) -> Result<(), Failure> {
         let mark = Mark::new();
         let card = &mut Marked { card, mark: mark.clone() };
-        let Self { number, image, place, output, slots, mut stopped, mut missed, mut turn, events, .. } = self;
+        let Self { number, image, place, output, slots, neighbours, mut stopped, mut missed, mut turn, events, .. } =
+            self;
         let stop = async move {
             // An error means that the sender is gone, which is a stop too.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -149,8 +153,12 @@ impl Seat<'_> {
                         () = stop.as_mut() => return,
                         _ = turn.wait_for(|turn| *turn >= number) => {}
                     }
-                    slot.look();
                     let address = slot.address.clone();
+                    tokio::select! {
+                        () = stop.as_mut() => return,
+                        () = neighbours.vacancy(&address, |told| slot.is_taken(&told)) => {}
+                    }
+                    slot.look();
                     vpcd::serve(card, &address, stop, |link| slot.hear(output, &link)).await;
                     // An error means that nobody looks.
                     let _ = missed.wait_for(|is_missed| *is_missed).await;
@@ -268,6 +276,14 @@ impl<'a> Slot<'a> {
             Link::Ejected => {}
         }
         self.tell(output, link);
+    }
+
+    /// Another card is there, for longer than it takes to end.
+    fn is_taken(&self, told: &Failure) {
+        told.tell();
+        if let Failure::Because(cause) = told {
+            self.say(What::Unusable(cause.to_string()));
+        }
     }
 
     fn say(&self, what: What) {

@@ -93,7 +93,9 @@ impl<C: Icc + Send> Running<C> {
         let ready = Ready::new(seen);
         let neighbours = Neighbours::of(&ready, &context.state);
         let is_impatient = parent.is_some() && limit.is_none();
-        neighbours.make_way(is_impatient)?;
+        if is_impatient {
+            neighbours.are_gone()?;
+        }
         let recorded = record(&ready, ready_file.path(), context, parent.is_some())?;
         let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
         let tracers = tracers.into_iter().map(Some).chain(iter::repeat_with(|| None));
@@ -107,9 +109,10 @@ impl<C: Icc + Send> Running<C> {
             for (number, ((place, card), tracer)) in places.into_iter().zip(cards).zip(tracers).enumerate() {
                 let image = names.get(number).map_or(Path::new(""), AsRef::as_ref);
                 let (stopped, missed, turn) = (stopped.clone(), missed.clone(), turn.clone());
-                let events = tell_event.clone();
+                let (events, neighbours) = (tell_event.clone(), neighbours.clone());
                 let (output, slots) = (context.output, slots.as_slice());
-                let seat = Seat { number, image, place, tracer, output, slots, stopped, missed, turn, events };
+                let seat =
+                    Seat { number, image, place, tracer, output, slots, neighbours, stopped, missed, turn, events };
                 running.push(scope.spawn(move || seat.serve(card)));
             }
             // Each thread has its own.

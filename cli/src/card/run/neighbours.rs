@@ -15,11 +15,12 @@ use crate::state::State;
 /// How long a process that ends may take until its slot is free.
 const ENDING: Duration = Duration::from_secs(1);
 /// Between two looks.
-const GLANCE: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(50);
 /// The slots of a virtual reader.
 const SLOTS: u16 = 2;
 
 /// The cards that other processes of this state directory run.
+#[derive(Clone, Debug)]
 pub(super) struct Neighbours {
     /// Where their records are.
     folder: Option<PathBuf>,
@@ -34,22 +35,32 @@ impl Neighbours {
         Self { folder: folder(state).ok(), wanted }
     }
 
-    /// Says at once which card is where one of this process is to be; if `refuses`, it fails unless that one goes away.
-    pub(super) fn make_way(&self, refuses: bool) -> Result<(), Failure> {
+    /// Fails if another card is where one of this process is to be, and stays there.
+    pub(super) fn are_gone(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + ENDING;
         for slot in &self.wanted {
             while let Some(told) = self.refusal(slot) {
-                if refuses && Instant::now() >= deadline {
+                if Instant::now() >= deadline {
                     return Err(told);
-                }
-                if !refuses {
-                    told.tell();
-                    break;
                 }
                 std::thread::sleep(GLANCE);
             }
         }
         Ok(())
+    }
+
+    /// Waits until a slot is vacant: a card that came while the reader has not missed the one before would be taken for that.
+    /// `tell` is called if that takes long.
+    pub(super) async fn vacancy(&self, slot: &str, tell: impl FnOnce(Failure)) {
+        let (begun, mut tell) = (Instant::now(), Some(tell));
+        while let Some(told) = self.refusal(slot) {
+            if begun.elapsed() >= ENDING
+                && let Some(tell) = tell.take()
+            {
+                tell(told);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     /// Which card is in a slot, and which slot is free.
