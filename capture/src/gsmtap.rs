@@ -357,10 +357,11 @@ impl Assembly {
             What::Failed { command, .. } => (command.as_slice(), &[][..]),
             What::Reset { .. } | What::PowerOff => (&[][..], &[][..]),
         };
-        event.left_out.retain(|LeftOut { part, range, .. }| {
-            let octets = if *part == Part::Command { command } else { response };
-            octets.get(range.clone()).is_some_and(|octets| octets.iter().all(|octet| *octet == MASK))
-        });
+        let octets = |left_out: &LeftOut| {
+            let octets = if left_out.part == Part::Command { command } else { response };
+            octets.get(left_out.range.clone()).unwrap_or_default()
+        };
+        event.left_out = event.left_out.iter().flat_map(|left_out| runs(left_out, octets(left_out))).collect();
         if event.left_out.is_empty() && is_masked(command) {
             event.left_out.extend(secret_part(command).map(LeftOut::pin));
         }
@@ -419,6 +420,19 @@ impl Assembly {
         self.push(event);
         Ok(())
     }
+}
+
+/// The masked octets of what was left out: a header names all from the first to the last, and others may be between.
+fn runs(left_out: &LeftOut, octets: &[u8]) -> Vec<LeftOut> {
+    let mut at = left_out.range.start;
+    let mut runs = Vec::new();
+    for run in octets.chunk_by(|one, next| (*one == MASK) == (*next == MASK)) {
+        if run.first() == Some(&MASK) {
+            runs.push(LeftOut { range: at..at + run.len(), ..left_out.clone() });
+        }
+        at += run.len();
+    }
+    runs
 }
 
 /// What a marked header says was left out of its command.
@@ -569,6 +583,11 @@ mod tests {
             assembly.finish().pop().unwrap().left_out
         };
         assert_eq!(read(&[packet]), [LeftOut { name: "secret".into(), ..left_out.clone() }]);
+        let two = Event {
+            left_out: [5..6, 7..8].map(|range| LeftOut { part: Part::Command, range, name: "secret".into() }).into(),
+            ..Event::exchange(hex!("00DA000003 010203"), hex!("9000"))
+        };
+        assert_eq!(read(&[&datagrams(&two, 0)[0]]), two.left_out, "what is between them is sent");
         let recorded = recorded(&event, &Shown::of(&event), 0).0;
         assert_eq!(read(&recorded.iter().collect::<Vec<_>>()), [left_out]);
     }
