@@ -274,8 +274,12 @@ pub fn status_meaning(ins: Option<Ins>, status: StatusWord) -> String {
         (_, Some((.., words))) => (*words).to_owned(),
         (0x61 | 0x9F, _) => counted("octets are available, for GET RESPONSE"),
         (0x6C, _) => format!("Le has to be {}", if status.sw2() == 0 { 256 } else { status.sw2().into() }),
-        (0x91, _) => format!("done, and a proactive command of {} octets waits for FETCH", status.sw2()),
-        (0x63, _) if status.sw2() & 0xF0 == 0xC0 => format!("not verified, {} tries left", status.sw2() & 0x0F),
+        (0x91, _) => {
+            format!("done, and a proactive command of {} waits for FETCH", apdu::counted(status.sw2(), "octet"))
+        }
+        (0x63, _) if status.sw2() & 0xF0 == 0xC0 => {
+            format!("not verified, {} left", apdu::counted(status.sw2() & 0x0F, "try"))
+        }
         _ => status.description().to_owned(),
     }
 }

@@ -54,7 +54,7 @@ pub fn describe_response(response: &[u8]) -> String {
             let meaning = StatusWord::from([*sw1, *sw2]).description();
             match data.len() {
                 0 => meaning.into(),
-                length => format!("{length} bytes, {meaning}"),
+                length => format!("{}, {meaning}", apdu::counted(length, "byte")),
             }
         }
     }

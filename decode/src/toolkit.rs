@@ -120,7 +120,7 @@ fn read(form: Form, value: &[u8], base: Base) -> Reading {
             let parts: Vec<String> = value.iter().map(|octet| format!("{:02X}", octet.rotate_left(4))).collect();
             text(parts.join(":"))
         }
-        Form::Files => (octets(), value.first().map(|count| format!("{count} files")), Vec::new()),
+        Form::Files => (octets(), value.first().map(|count| apdu::counted(*count, "file")), Vec::new()),
         Form::Location => match value.split_first_chunk() {
             Some((plmn, rest)) => text(format!("{}, {}", crate::file::plmn(*plmn), hex(rest))),
             None => text(hex(value)),

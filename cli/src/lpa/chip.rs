@@ -96,7 +96,8 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             output.put_block(&Info::new(eid, addresses, info, refused))?;
             if count > 0 {
                 return Err(Failure::because(format!(
-                    "the eUICC did not report everything: {count} items were refused or are faulty"
+                    "the eUICC did not report everything: {} refused or faulty",
+                    apdu::counted(count, "item")
                 )));
             }
         }
