@@ -203,6 +203,26 @@ impl PcscReader {
     }
 }
 
+impl PcscReader {
+    /// A card that was pulled does not answer, and the service notices a little later why.
+    fn looked_after(&self, error: ReaderError) -> ReaderError {
+        const LOOKS: u32 = 6;
+        if !matches!(error, ReaderError::Card(TransportError::Mute)) {
+            return error;
+        }
+        let name = self.reader.to_string_lossy();
+        for _ in 0..LOOKS {
+            match list_readers() {
+                Ok(readers) if readers.iter().any(|reader| reader.name == name && reader.card.is_some()) => {}
+                Ok(_) => return ReaderError::Card(TransportError::CardRemoved),
+                Err(_) => return error,
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        error
+    }
+}
+
 impl Transport for PcscReader {
     /// Takes a card that was put in since as well: the one before is forgotten.
     fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
@@ -222,7 +242,8 @@ impl Transport for PcscReader {
 
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let command = if self.protocol == Some(Protocol::T0) { without_le(command) } else { command };
-        let response = self.holder.response(Order::Transmit(command.to_vec()))?;
+        let response = self.holder.response(Order::Transmit(command.to_vec()));
+        let response = response.map_err(|error| self.looked_after(error))?;
         match response.len() {
             0 => Err(TransportError::Mute),
             1 => Err(TransportError::ShortResponse(1)),
