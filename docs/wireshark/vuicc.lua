@@ -2054,7 +2054,11 @@ local function columns(pinfo, summary, outcome)
 end
 
 local function whole(tree, pinfo, tvb, sent, card)
-    if tvb:len() < 6 then return not_decoded(tree, tvb(), "shorter than a command and a status word") end
+    if not sent or sent < 4 or tvb:len() < sent + 2 then
+        not_decoded(tree, tvb(), "shorter than a command and a status word")
+        local answer = sent and sent < tvb:len() and hex(octets_of(tvb(sent))) or "no answer"
+        return columns(pinfo, "no command", answer)
+    end
     local summary, outcome = exchange(tree, pinfo, tvb, sent, card)
     tree:append_text(", " .. summary .. ", " .. outcome)
     tree:add(X.command, tvb(0, sent)):set_hidden()
@@ -2122,7 +2126,7 @@ local function sim(tvb, pinfo, root)
     local marked = tvb(8, 2):uint() == 0x5655 and tvb(10, 2):uint() or nil
     if kind == 0 then
         local sent = marked
-        if not sent or sent < 4 or sent + 2 > payload:len() then
+        if not sent or sent > payload:len() then
             sent = payload:len() >= 6 and sent_of(payload) or nil
         end
         whole(tree, pinfo, payload, sent, card)

@@ -289,6 +289,71 @@ fn secrets_appear_nowhere() {
     );
 }
 
+/// What was left out of a trace is asked for when it is played, and nothing is sent in its place.
+#[test]
+fn a_trace_without_its_secret_is_not_played() {
+    let bench = Bench::new();
+    bench.write("k.apdu", "secret k\nreset\n> 00A40004 #(${k})\n< 6A8?\n> 00A40004 #(3F00) 00\n");
+    for trace in ["k.trace", "k.json", "k.pcapng", "k.pcap"] {
+        let _ = bench.play(&["k.apdu", "--set", "k=11223344", "--trace", trace]).success();
+        let octets = fs::read(bench.folder.path().join(trace)).unwrap();
+        assert!(!octets.windows(4).any(|octets| octets == [0x11, 0x22, 0x33, 0x44]), "{trace}");
+        // The names of secrets are in all of them.
+        let refused = bench.play(&[trace]);
+        assert_eq!((refused.code(), refused.stdout.as_str()), (Some(5), ""), "{trace}: {refused:#?}");
+        assert!(refused.stderr.contains("the secret `k` is not given"), "{trace}: {refused:#?}");
+        let given = bench.play(&[trace, "--set", "k=11223344"]).success();
+        assert!(given.stdout.contains("3 steps, 0 not as expected"), "{trace}: {given:#?}");
+        let decoded = bench.vuicc(&["apdu", "decode", trace]).success();
+        assert!(decoded.stdout.contains("SELECT"), "{trace}: {decoded:#?}");
+    }
+}
+
+/// A pipeline is not green because nothing was sent.
+#[test]
+fn a_script_whose_branches_are_not_taken_fails() {
+    let bench = Bench::new();
+    bench.write("none.apdu", "set x 01\nif x is 02\n  > 00A4000C #(3F00)\nelse if x is 03\n  reset\nend\n");
+    bench.write("fine.apdu", "reset\n");
+    let played = bench.play(&["none.apdu", "fine.apdu", "--junit", "none.xml"]);
+    assert_eq!(played.code(), Some(5), "{played:#?}");
+    assert!(played.stdout.contains("skip    none.apdu:4  2 steps skipped: not so: x is 03"), "{played:#?}");
+    assert!(played.stderr.contains("none.apdu: no command or reset was sent to the card"), "{played:#?}");
+    let text = fs::read_to_string(bench.folder.path().join("none.xml")).unwrap();
+    assert_eq!(check_junit(&text), [3, 0, 1, 1], "{text}");
+    for command in [
+        &["apdu", "record", "none.apdu", "--card"][..],
+        &["apdu", "diff", "none.apdu", "--card", bench.card.image().to_str().unwrap(), "--card"],
+    ] {
+        let image = bench.card.image().to_str().unwrap();
+        let refused = bench.vuicc(&[command, &[image]].concat());
+        assert_eq!(refused.code(), Some(5), "{refused:#?}");
+    }
+    bench.write("early.apdu", "if response has 62\n  > 00A4000C #(3F00)\nelse\n  reset\nend\n");
+    let early = bench.play(&["early.apdu"]);
+    assert!(
+        early.code() == Some(5) && early.stderr.contains("early.apdu:1: there is no response to look at"),
+        "{early:#?}"
+    );
+}
+
+/// A job's time limit ends a run by SIGTERM: what was played is in the report.
+#[test]
+fn a_run_that_is_ended_leaves_its_report() {
+    let bench = Bench::new();
+    bench.write("slow.apdu", "reset\n> 00A4000C #(3F00)\n> 00A4000C #(3F00)\n");
+    let image = bench.card.image().to_str().unwrap();
+    let _ = bench.vuicc(&["card", "fault", "add", image, "slow=3600s@SELECT,from=2"]).success();
+    let mut run = command(&bench.folder.path().join("state"), []);
+    run.args(["apdu", "run", "slow.apdu", "--junit", "slow.xml", "--card", image]).current_dir(bench.folder.path());
+    let mut run = Process::start(&mut run, bench.folder.path());
+    run.wait_until("the command before is played", |run| run.log().contains("slow.apdu:2"));
+    assert_eq!(run.stop().code(), Some(1));
+    let text = fs::read_to_string(bench.folder.path().join("slow.xml")).unwrap();
+    assert_eq!(check_junit(&text), [3, 0, 1, 0], "{text}");
+    assert!(text.contains("the run was ended by a signal"), "{text}");
+}
+
 /// The example with a PIN, on a card whose PIN is enabled.
 #[test]
 fn the_example_with_a_secret_plays() {

@@ -10,7 +10,7 @@ use apdu::counted as number_of;
 use console::Exit;
 
 use super::report::{Case, Suite, Verdict};
-use crate::asynchronous::interrupted;
+use crate::asynchronous::Stoppable;
 use crate::failure::Failure;
 use crate::file::{Readers, put};
 use crate::output::tell;
@@ -30,10 +30,16 @@ impl Report {
     pub(super) fn new(path: Option<&Path>) -> Result<Self, Failure> {
         let suites = Arc::new(Mutex::new(Vec::new()));
         if let Some(path) = path {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let stoppable = Stoppable::begin()?;
             let (suites, path) = (Arc::clone(&suites), path.to_owned());
             thread::spawn(move || {
-                runtime.block_on(interrupted());
+                let heard = stoppable.run(async |signals| {
+                    signals.received().await;
+                    Ok(())
+                });
+                if heard.is_err() {
+                    return;
+                }
                 // Held to the end, so that no step is added any more.
                 let mut suites = locked(&suites);
                 if let Some(suite) = suites.last_mut() {
