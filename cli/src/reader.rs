@@ -36,7 +36,7 @@ Examples:
   vuicc reader wait --gone
       until no reader holds a card any more
 
-The PC/SC service looks for a card two or three times a second; one that is in a virtual reader already is believed after \
+The PC/SC service looks for a card two or three times a second; one that is in a virtual reader already is trusted after \
 half a second. Commands of vuicc that use a card wait two seconds for it by \
 themselves; other programs do not.")]
     Wait {

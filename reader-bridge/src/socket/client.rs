@@ -39,7 +39,7 @@ pub struct SocketCard {
 trait Stream: Read + Write + Send {
     fn set_limit(&self, limit: Duration) -> io::Result<()>;
 
-    /// Ends the connection, whoever else has a handle on it.
+    /// Ends the connection, though others have a handle on it.
     fn end(&self);
 
     #[cfg(unix)]
