@@ -73,6 +73,16 @@ status_words! {
     CLA_NOT_SUPPORTED = 0x6E00, "class not supported";
     TECHNICAL_PROBLEM = 0x6F00, "technical problem, no precise diagnosis";
 
+    GSM_MEMORY_PROBLEM = 0x9240, "memory problem, TS 51.011";
+    GSM_NO_EF_SELECTED = 0x9400, "no EF selected, TS 51.011";
+    GSM_OUT_OF_RANGE = 0x9402, "out of range, invalid address, TS 51.011";
+    GSM_FILE_NOT_FOUND = 0x9404, "file identifier or pattern not found, TS 51.011";
+    GSM_FILE_INCONSISTENT = 0x9408, "file inconsistent with the command, TS 51.011";
+    GSM_NO_CHV = 0x9802, "no CHV initialised, TS 51.011";
+    GSM_ACCESS_NOT_FULFILLED = 0x9804, "access condition not fulfilled, or a wrong CHV with tries left, TS 51.011";
+    GSM_CHV_STATUS = 0x9808, "in contradiction with the status of the CHV, TS 51.011";
+    GSM_INVALIDATION_STATUS = 0x9810, "in contradiction with the invalidation status, TS 51.011";
+    GSM_CHV_BLOCKED = 0x9840, "CHV blocked, no tries left, TS 51.011";
     INCREASE_CANNOT_BE_PERFORMED = 0x9850, "INCREASE cannot be performed, maximum value reached";
     AUTHENTICATION_ERROR = 0x9862, "authentication error, incorrect MAC";
     SECURITY_SESSION_EXPIRED = 0x9863, "authentication error, security session or association expired";
@@ -113,9 +123,9 @@ impl StatusWord {
         self.0.to_be_bytes()[1]
     }
 
-    /// Whether the command was carried out without a warning: `9000`, `91XX` or `92XX`.
+    /// Whether the command was carried out without a warning: `9000`, `91XX` or `92XX`, but for the memory problem of TS 51.011.
     pub const fn is_ok(self) -> bool {
-        matches!(self.sw1(), 0x91 | 0x92) || self.0 == 0x9000
+        self.0 == 0x9000 || matches!(self.sw1(), 0x91 | 0x92) && self.0 != Self::GSM_MEMORY_PROBLEM.0
     }
 
     /// Whether the command was carried out with a warning: `62XX` or `63XX`.
@@ -184,5 +194,6 @@ mod tests {
         assert_eq!(format!("{:?}", StatusWord(0x6ABC)), "6ABC");
         assert_eq!(StatusWord(0x63C1).description(), "verification failed, tries left in the last digit");
         assert!(StatusWord(0x910B).is_ok() && !StatusWord(0x6283).is_ok());
+        assert!(StatusWord(0x9203).is_ok() && !StatusWord::GSM_MEMORY_PROBLEM.is_ok());
     }
 }

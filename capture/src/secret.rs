@@ -4,8 +4,18 @@ use std::ops::Range;
 
 use apdu::Ins;
 
-/// Instructions whose data is a PIN or a PUK.
-const SECRET: &[Ins] = &[Ins::VERIFY_PIN, Ins::CHANGE_PIN, Ins::DISABLE_PIN, Ins::ENABLE_PIN, Ins::UNBLOCK_PIN];
+/// Instructions whose data is a PIN or a PUK, those with odd numbers in a BER-TLV. TS 102 221 §11.1.9 to §11.1.13, ISO/IEC 7816-4
+/// §11.5
+const SECRET: &[Ins] = &[
+    Ins::VERIFY_PIN,
+    Ins::VERIFY_ODD,
+    Ins::CHANGE_PIN,
+    Ins::CHANGE_REFERENCE_DATA_ODD,
+    Ins::DISABLE_PIN,
+    Ins::ENABLE_PIN,
+    Ins::UNBLOCK_PIN,
+    Ins::RESET_RETRY_COUNTER_ODD,
+];
 
 /// Stands for each octet of a PIN or PUK that was left out: `*`, which no PIN contains.
 pub const MASK: u8 = b'*';
@@ -32,6 +42,7 @@ mod tests {
     fn pins_are_secret_and_their_queries_are_not() {
         assert_eq!(secret_part(&hex!("0020000108 31323334FFFFFFFF")), Some(5..13));
         assert_eq!(secret_part(&hex!("002C000110 31313131313131313030303030303030")), Some(5..21));
+        assert_eq!(secret_part(&hex!("0021000106 530431323334")), Some(5..11));
         assert_eq!(secret_part(&hex!("00200001")), None);
         assert_eq!(secret_part(&hex!("00A40004023F00")), None);
     }
