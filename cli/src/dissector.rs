@@ -1,7 +1,7 @@
 //! `vuicc generate dissector`: what APDUs mean, for Wireshark, as a Lua script. Its tables are those of the decoder; what is done
-//! with them is in `dissector.lua`.
+//! with them is in `dissector/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use apdu::{Ins, StatusWord};
@@ -21,9 +21,17 @@ pub(crate) fn script() -> String {
         let _ = writeln!(script, "local {} = {}", name.to_uppercase(), tables.number(nodes));
     }
     tables.write(&mut script);
-    script.push_str(include_str!("dissector.lua"));
-    script
+    script + &PARTS.join("\n")
 }
+
+/// What is done with the tables, each part with what is defined in those before it.
+const PARTS: [&str; 5] = [
+    include_str!("dissector/fields.lua"),
+    include_str!("dissector/tlv.lua"),
+    include_str!("dissector/answers.lua"),
+    include_str!("dissector/commands.lua"),
+    include_str!("dissector/packets.lua"),
+];
 
 const HEAD: &str = "\
 -- SIM, USIM and eUICC in Wireshark: APDUs in GSMTAP, with the words of their specifications.
@@ -68,26 +76,37 @@ fn names(script: &mut String) {
     table(script, "NAMES", rows);
 }
 
-/// Classes that are interindustry and proprietary.
-const INTERINDUSTRY: u8 = 0x00;
-const PROPRIETARY: u8 = 0x80;
+/// Classes under which instructions have other names: interindustry, proprietary, and that of TS 51.011.
+const CLASSES: [(&str, u8); 3] = [("INTERINDUSTRY", 0x00), ("PROPRIETARY", 0x80), ("GSM", 0xA0)];
 
 fn instructions(script: &mut String) {
     let all = || (0..=u8::MAX).map(Ins).filter(|ins| ins.name().is_some());
-    let row = |class: u8, ins: Ins| format!("[0x{:02X}] = {}", ins.0, quoted(&decode::instruction(class, ins)));
-    table(script, "INSTRUCTIONS", all().map(|ins| row(INTERINDUSTRY, ins)));
-    let renamed =
-        all().filter(|ins| decode::instruction(INTERINDUSTRY, *ins) != decode::instruction(PROPRIETARY, *ins));
-    table(script, "PROPRIETARY", renamed.map(|ins| row(PROPRIETARY, ins)));
+    // The name that most classes have for it.
+    let usual = |ins: Ins| {
+        let mut names = CLASSES.map(|(_, class)| decode::instruction(class, ins));
+        names.sort_by_key(|name| name.starts_with("INS "));
+        let [first, second, third] = names;
+        if second == third { second } else { first }
+    };
+    table(script, "INSTRUCTIONS", all().map(|ins| format!("[0x{:02X}] = {}", ins.0, quoted(&usual(ins)))));
+    for (name, class) in CLASSES {
+        let renamed = all().filter(|ins| decode::instruction(class, *ins) != usual(*ins));
+        let row = |ins: Ins| format!("[0x{:02X}] = {}", ins.0, quoted(&decode::instruction(class, ins)));
+        table(script, name, renamed.map(row));
+    }
+    let pins = (0..=u8::MAX).filter(|ins| capture::secret_part(&[0, *ins, 0, 0, 1, 0]).is_some());
+    table(script, "PINS", pins.map(|ins| format!("[0x{ins:02X}] = true")));
     table(script, "OUTGOING", capture::OUTGOING.iter().map(|ins| format!("[0x{:02X}] = true", ins.0)));
 }
 
 /// First octets of status words whose second one is a number; the script has the words for them.
-const COUNTED: [u16; 4] = [0x61, 0x6C, 0x91, 0x9F];
+const COUNTED: [u16; 5] = [0x61, 0x6C, 0x91, 0x9E, 0x9F];
 
 fn status_words(script: &mut String) {
     let meaning = |ins, sw| decode::status_meaning(ins, StatusWord(sw));
-    let words = || (0x6000_u16..0xA000).filter(|sw| !COUNTED.contains(&(sw >> 8)) && sw & 0xFFF0 != 0x63C0);
+    let words = || {
+        (0x6000_u16..0xA000).filter(|sw| !COUNTED.contains(&(sw >> 8)) && ![0x63C0, 0x9200].contains(&(sw & 0xFFF0)))
+    };
     let mut runs: Vec<(u16, u16, String)> = Vec::new();
     for sw in words().filter(|sw| matches!(sw >> 12, 6 | 9)) {
         let words = meaning(None, sw);
@@ -124,6 +143,20 @@ fn files(script: &mut String) {
     }
     let rows = by_id.iter().map(|(id, names)| format!("[0x{id:04X}] = {}", quoted(&names.join(" or "))));
     table(script, "FILES", rows);
+    // Nor is it known of which application a file of keys is.
+    let keys: BTreeSet<_> = decode::key_files().collect();
+    let files: BTreeSet<u16> = keys.iter().filter_map(|(id, _)| *id).collect();
+    table(script, "HOLDS_KEYS", files.iter().map(|id| format!("[0x{id:04X}] = true")));
+    let below = decode::key_folders().into_iter().map(|(folder, files)| match files.as_slice() {
+        [] => format!("[0x{folder:04X}] = true"),
+        files => {
+            let files: Vec<String> = files.iter().map(|file| format!("[0x{file:04X}] = true")).collect();
+            format!("[0x{folder:04X}] = {{ {} }}", files.join(", "))
+        }
+    });
+    table(script, "KEY_FOLDERS", below);
+    table(script, "SHORT_KEYS", keys.iter().filter_map(|(_, sfi)| *sfi).map(|sfi| format!("[{sfi}] = true")));
+    table(script, "SECRETS", decode::secret_names().map(|name| format!("[{}] = true", quoted(name.name))));
 }
 
 fn messages(tables: &mut Tables, script: &mut String) {
@@ -200,7 +233,7 @@ impl Tables {
             Form::Version => ("version", None),
             Form::Flag => ("flag", None),
             Form::Null => ("null", None),
-            Form::Tags => ("tags", None),
+            Form::Tags(nodes) => ("tags", Some(self.number(nodes))),
             Form::Plmn => ("plmn", None),
             Form::Secret => ("secret", None),
             // What is inside has no table.

@@ -8,23 +8,32 @@ use crate::field::{Base, Field, Name, Value};
 use crate::file::Content;
 use crate::names;
 use crate::schema::Walk;
+use crate::secret::is_secret;
 use crate::tables::es10::{MESSAGES, PROFILE_INSTALLATION_RESULT};
 use crate::tables::fcp::{Known, TEMPLATES};
 use crate::tables::globalplatform::{DATA_OBJECTS, REGISTRY};
+use crate::words::counted;
 
 /// What the data of a response are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Nothing is known of them.
     Data,
+    /// Nothing is known of them, but they may be keys.
+    Secret,
     /// FCP or FCI.
     Template,
+    /// What SELECT and STATUS of a SIM answer.
+    GsmHeader,
     /// Content of a file or record.
     Content(Content),
     /// Numbers of records.
     Records,
     /// None, but the status word tells of tries.
-    Pin,
+    Pin {
+        /// Nothing was to be verified: that was the question.
+        query: bool,
+    },
     /// The number of a channel.
     Channel,
     /// Results of an authentication.
@@ -67,22 +76,38 @@ pub(crate) enum Security {
     ThreeG,
     /// Ks_ext_NAF.
     Naf,
+    /// RES alone, or AUTS; what follows from them stays in the card.
+    Bootstrapping,
+    /// VSTK.
+    Vgcs,
+    /// BER-TLV: MBMS, local keys.
+    Tlv,
+}
+
+impl Answer {
+    /// Whether a part of it may be a key, whatever the other parts are.
+    pub(crate) fn is_secret(&self) -> bool {
+        match self {
+            Self::Secret | Self::Authenticate(_) => true,
+            Self::Content(content) => content.holds_keys(),
+            _ => false,
+        }
+    }
 }
 
 /// Values that stand one after another, each behind its length.
-pub(crate) fn length_values(names: &[Name], octets: &[u8], base: Base) -> Vec<Field> {
+pub(crate) fn length_values(names: &[Name], octets: &[u8], base: Base, walk: Walk) -> Vec<Field> {
     let (mut rest, mut at, mut fields) = (octets, 0, Vec::new());
+    // Among keys, what does not fit may be a part of one.
+    let walk = if names.iter().any(|name| is_secret(*name)) { walk.wary() } else { walk };
     for name in names {
         let Some((&length, after)) = rest.split_first() else { return fields };
         let Some((value, after)) = after.split_at_checked(usize::from(length)) else {
-            fields.push(Field::malformed(
-                rest,
-                base.plus(at),
-                format!("the length of {} exceeds the data", name.label),
-            ));
+            fields.push(walk.malformed(rest, base.plus(at), format!("the length of {} exceeds the data", name.label)));
             return fields;
         };
         let field = match name.kind {
+            _ if is_secret(*name) => walk.secret(*name, value),
             crate::field::Kind::Text => Field::text(*name, String::from_utf8_lossy(value)),
             _ => Field::octets(*name, value),
         };
@@ -91,7 +116,8 @@ pub(crate) fn length_values(names: &[Name], octets: &[u8], base: Base) -> Vec<Fi
         rest = after;
     }
     if !rest.is_empty() {
-        fields.push(Field::octets(names::DATA, rest).at(base.plus(at), rest.len()));
+        let field = if walk.wary { walk.secret(names::DATA, rest) } else { Field::octets(names::DATA, rest) };
+        fields.push(field.at(base.plus(at), rest.len()));
     }
     fields
 }
@@ -102,16 +128,20 @@ pub(crate) fn fields(answer: &Answer, channel: &mut Channel, data: &[u8], base: 
     match answer {
         Answer::Template if data.first().is_some_and(|tag| matches!(tag, 0x62 | 0x6F)) => {
             channel.learn(&Known::read(data));
-            walk.fields(TEMPLATES, data, base)
+            let mut fields = walk.fields(TEMPLATES, data, base);
+            fields.iter_mut().for_each(crate::tables::fcp::explain_pin_status);
+            fields
         }
-        Answer::Data | Answer::Template | Answer::Pin => octets(names::DATA),
-        Answer::Content(content) => content_fields(content, channel, data, base),
+        Answer::Data | Answer::Template | Answer::Pin { .. } => octets(names::DATA),
+        Answer::Secret => vec![walk.secret(names::DATA, data).at(base, data.len())],
+        Answer::GsmHeader => crate::gsm::header(channel, data, base),
+        Answer::Content(content) => content_fields(content, channel, data, base, walk),
         Answer::Records => octets(names::RECORD_NUMBERS),
         Answer::Channel => match data {
             [number] => vec![Field::number(names::CHANNEL_NUMBER, *number).at(base, 1)],
             _ => octets(names::DATA),
         },
-        Answer::Authenticate(security) => authentication(*security, data, base),
+        Answer::Authenticate(security) => authentication(*security, data, base, walk),
         Answer::Challenge => octets(names::CHALLENGE),
         Answer::Suspend => match data.split_at_checked(2) {
             Some((duration, token)) => vec![
@@ -128,50 +158,59 @@ pub(crate) fn fields(answer: &Answer, channel: &mut Channel, data: &[u8], base: 
         Answer::Registry => walk.fields(REGISTRY, data, base),
         Answer::InitializeUpdate => initialize_update(data, base),
         Answer::Keys => octets(names::GP_KEY_CHECK),
-        Answer::Proactive => crate::toolkit::proactive(data, base),
+        Answer::Proactive => crate::toolkit::proactive(data, base, walk),
         Answer::Envelope => crate::sms::answer(data, base),
     }
 }
 
 /// Content, put together with what was read before.
-fn content_fields(content: &Content, channel: &mut Channel, data: &[u8], base: Base) -> Vec<Field> {
+fn content_fields(content: &Content, channel: &mut Channel, data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
     let Some(file) = channel.file.as_mut().filter(|file| content.record.is_none() && file.id == content.file.id) else {
-        return crate::file::fields(content, data, base);
+        return crate::file::fields(content, data, base, walk);
     };
     let whole = content.offset == 0 && file.size.is_none_or(|size| data.len() >= size);
     if whole || content.offset != file.read.len() {
         file.read.clear();
-        return crate::file::fields(content, data, base);
+        return crate::file::fields(content, data, base, walk);
     }
     file.read.extend_from_slice(data);
-    let part = Field::octets(names::DATA, data).at(base, data.len());
+    let part = if content.holds_keys() { walk.secret(names::DATA, data) } else { Field::octets(names::DATA, data) };
+    let part = part.at(base, data.len());
     if file.size.is_some_and(|size| file.read.len() < size) {
         return vec![part];
     }
     let read = core::mem::take(&mut file.read);
     let whole = Content { offset: 0, ..content.clone() };
     let mut fields = vec![part];
-    fields.extend(crate::file::fields(&whole, &read, Base::new(crate::field::Source::Answer, 0)));
+    fields.extend(crate::file::fields(&whole, &read, Base::new(crate::field::Source::Answer, 0), walk));
     fields
 }
 
 /// TS 31.102 §7.1.2.
-fn authentication(security: Security, data: &[u8], base: Base) -> Vec<Field> {
+fn authentication(security: Security, data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
+    const SUCCESS: u8 = 0xDB;
+    const SYNCHRONISATION_FAILURE: u8 = 0xDC;
+    let values = |names: &[Name], values| length_values(names, values, base.plus(1), walk);
     match (security, data.split_first()) {
         (Security::GsmAlgorithm, _) => match data.split_at_checked(4) {
-            Some((sres, kc)) => vec![
-                Field::octets(names::SRES, sres).at(base, 4),
-                Field::octets(names::KC, kc).at(base.plus(4), kc.len()),
-            ],
-            None => vec![Field::malformed(data, base, "shorter than SRES")],
+            Some((sres, kc)) => {
+                vec![walk.secret(names::SRES, sres).at(base, 4), walk.secret(names::KC, kc).at(base.plus(4), kc.len())]
+            }
+            None => vec![walk.wary().malformed(data, base, "shorter than SRES")],
         },
-        (Security::Gsm, _) => length_values(&[names::SRES, names::KC], data, base),
-        (Security::ThreeG, Some((0xDB, values))) => {
-            length_values(&[names::RES, names::CK, names::IK, names::KC], values, base.plus(1))
+        (Security::Gsm, _) => length_values(&[names::SRES, names::KC], data, base, walk),
+        (Security::ThreeG, Some((&SUCCESS, rest))) => values(&[names::RES, names::CK, names::IK, names::KC], rest),
+        (Security::Bootstrapping, Some((&SUCCESS, rest))) => values(&[names::RES], rest),
+        (Security::Naf, Some((&SUCCESS, rest))) => values(&[names::KS_EXT_NAF], rest),
+        (Security::Vgcs, Some((&SUCCESS, rest))) => values(&[names::VSTK], rest),
+        (Security::ThreeG | Security::Bootstrapping, Some((&SYNCHRONISATION_FAILURE, rest))) => {
+            let mut fields = values(&[names::AUTS], rest);
+            for field in fields.iter_mut().filter(|field| field.name == names::AUTS) {
+                field.meaning = Some("synchronisation failure".into());
+            }
+            fields
         }
-        (Security::ThreeG, Some((0xDC, values))) => length_values(&[names::AUTS], values, base.plus(1)),
-        (Security::Naf, Some((0xDB, values))) => length_values(&[names::KS_EXT_NAF], values, base.plus(1)),
-        _ => vec![Field::octets(names::DATA, data).at(base, data.len())],
+        _ => vec![walk.secret(names::DATA, data).at(base, data.len())],
     }
 }
 
@@ -239,8 +278,15 @@ const IN_CONTEXT: &[(Option<Ins>, u16, &str)] = &[
     (Some(Ins::VERIFY_PIN), 0x6984, "the PIN is disabled"),
     (Some(Ins::VERIFY_PIN), 0x6A88, "there is no such PIN"),
     (Some(Ins::CHANGE_PIN), 0x6983, "the PIN is blocked"),
+    (Some(Ins::CHANGE_PIN), 0x6984, "the PIN is disabled"),
+    (Some(Ins::CHANGE_PIN), 0x6A88, "there is no such PIN"),
     (Some(Ins::DISABLE_PIN), 0x6983, "the PIN is blocked"),
+    (Some(Ins::DISABLE_PIN), 0x6984, "the PIN is disabled already"),
+    (Some(Ins::DISABLE_PIN), 0x6A88, "there is no such PIN"),
     (Some(Ins::ENABLE_PIN), 0x6983, "the PIN is blocked"),
+    (Some(Ins::ENABLE_PIN), 0x6984, "the PIN is enabled already"),
+    (Some(Ins::ENABLE_PIN), 0x6A88, "there is no such PIN"),
+    (Some(Ins::UNBLOCK_PIN), 0x6A88, "there is no such PIN"),
     (Some(Ins::UNBLOCK_PIN), 0x6983, "the PUK is blocked"),
     (Some(Ins::AUTHENTICATE), 0x9862, "the MAC in AUTN is wrong: another K or OPc, or a changed challenge"),
     (Some(Ins::AUTHENTICATE), 0x6982, "the PIN has to be verified first"),
@@ -268,35 +314,51 @@ pub fn status_words_in_context() -> impl Iterator<Item = (Ins, StatusWord)> {
 
 /// What a status word means after this command.
 pub fn status_meaning(ins: Option<Ins>, status: StatusWord) -> String {
-    let counted = |what: &str| format!("{} {what}", if status.sw2() == 0 { 256 } else { status.sw2().into() });
+    let octets: u64 = if status.sw2() == 0 { 256 } else { status.sw2().into() };
     let contextual = IN_CONTEXT.iter().find(|(of, number, _)| *number == status.0 && (of.is_none() || *of == ins));
     match (status.sw1(), contextual) {
         (_, Some((.., words))) => (*words).to_owned(),
-        (0x61 | 0x9F, _) => counted("octets are available, for GET RESPONSE"),
-        (0x6C, _) => format!("Le has to be {}", if status.sw2() == 0 { 256 } else { status.sw2().into() }),
-        (0x91, _) => {
-            format!("done, and a proactive command of {} waits for FETCH", apdu::counted(status.sw2(), "octet"))
+        (0x61 | 0x9F, _) => {
+            format!("{}, for GET RESPONSE", counted(octets, "octet is available", "octets are available"))
         }
-        (0x63, _) if status.sw2() & 0xF0 == 0xC0 => {
-            format!("not verified, {} left", apdu::counted(status.sw2() & 0x0F, "try"))
+        (0x9E, _) => format!("error in SIM data download, {} for GET RESPONSE", counted(octets, "octet", "octets")),
+        (0x6C, _) => format!("Le has to be {octets}"),
+        (0x91, _) => format!("done, and a proactive command of {} waits for FETCH", counted(octets, "octet", "octets")),
+        (0x92, _) if status.sw2() & 0xF0 == 0 => {
+            format!("done, after {}", counted(status.sw2(), "internal try", "internal tries"))
         }
+        (0x63, _) if status.sw2() & 0xF0 == 0xC0 => format!("not verified, {}", tries(status)),
         _ => status.description().to_owned(),
     }
 }
 
+/// Of `63CX`.
+fn tries(status: StatusWord) -> String {
+    counted(status.sw2() & 0x0F, "try left", "tries left")
+}
+
+/// Whether it is a number of tries that was asked for.
+fn is_answered_query(answer: &Answer, status: StatusWord) -> bool {
+    *answer == Answer::Pin { query: true } && status.sw1() == 0x63 && status.sw2() & 0xF0 == 0xC0
+}
+
+fn meaning(ins: Option<Ins>, answer: &Answer, status: StatusWord) -> String {
+    if is_answered_query(answer, status) { tries(status) } else { status_meaning(ins, status) }
+}
+
 pub(crate) fn status_field(ins: Option<Ins>, answer: &Answer, status: StatusWord) -> Field {
     let field =
-        Field::number(names::STATUS_WORD, status.0).meaning(format!("{status} {}", status_meaning(ins, status)));
-    if *answer == Answer::Pin && status.sw1() == 0x63 && status.sw2() & 0xF0 == 0xC0 {
+        Field::number(names::STATUS_WORD, status.0).meaning(format!("{status} {}", meaning(ins, answer, status)));
+    if matches!(answer, Answer::Pin { .. }) && status.sw1() == 0x63 && status.sw2() & 0xF0 == 0xC0 {
         return field.with(vec![Field::number(names::PIN_TRIES, status.sw2() & 0x0F)]);
     }
     field
 }
 
 /// The meaning for a line: nothing of what needs no words.
-pub(crate) fn in_words(ins: Option<Ins>, _: &Answer, status: StatusWord) -> Option<String> {
+pub(crate) fn in_words(ins: Option<Ins>, answer: &Answer, status: StatusWord) -> Option<String> {
     let plain = status.0 == 0x9000 || matches!(status.sw1(), 0x61 | 0x9F);
-    (!plain).then(|| status_meaning(ins, status))
+    (!plain).then(|| meaning(ins, answer, status))
 }
 
 /// Whether the card did what was asked.
@@ -305,8 +367,9 @@ pub(crate) fn is_done(status: StatusWord) -> bool {
 }
 
 /// Whether the card refused.
-pub(crate) fn is_failure(status: StatusWord) -> bool {
-    !is_done(status) && status.sw1() != 0x6C && !(status.sw1() == 0x63 && status.sw2() & 0xF0 == 0xF0)
+pub(crate) fn is_failure(answer: &Answer, status: StatusWord) -> bool {
+    let goes_on = status.sw1() == 0x6C || status == StatusWord::MORE_TO_LIST || status.0 & 0xFFF0 == 0x63F0;
+    !is_done(status) && !goes_on && !is_answered_query(answer, status)
 }
 
 /// Results of functions of ES10: zero is success.
@@ -323,6 +386,7 @@ fn is_error(name: &str) -> bool {
 /// Whether an answer of ES10 says that it failed.
 pub(crate) fn reports_failure(field: &Field) -> bool {
     let here = match field.value {
+        _ if field.name == names::AUTS => true,
         Value::Number(number) => is_error(field.name.name) || is_result(field.name.name) && number != 0,
         _ => false,
     };
@@ -340,7 +404,6 @@ const BRIEF: &[&str] = &[
     "ef.number",
     "ef.mnc_length",
     "authenticate.auts",
-    "authenticate.res",
     "cat.command",
     "sms.text",
 ];

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use apdu::Ins;
 use saip::templates::{named, named_adf, named_by_sfi};
 
 use crate::answer::Answer;
@@ -23,6 +24,10 @@ pub(crate) struct Channel {
     pub(crate) chain: Vec<u8>,
     /// How many.
     pub(crate) blocks: u64,
+    /// Blocks that are missing before the last one that came.
+    pub(crate) missing: Option<String>,
+    /// The last command, if more commands of its chain follow.
+    pub(crate) chained: Option<Ins>,
     /// The bound profile package that is being loaded.
     pub(crate) package: Option<Package>,
     /// A command that was answered with its right length, to be sent again.
@@ -122,7 +127,9 @@ impl Directory {
 
     /// The name of what has this identifier here.
     pub(crate) fn name_of(&self, id: u16) -> Option<&'static str> {
-        named(self.adf.as_deref(), self.dfs.last().copied(), id).map(|file| file.name)
+        let within = self.dfs.last().copied();
+        let found = named(self.adf.as_deref(), within, id).map(|file| file.name);
+        found.or_else(|| crate::tables::gsm::name(within.filter(|_| self.adf.is_none()), id))
     }
 
     /// Name and identifier of what has this short identifier here.
@@ -154,13 +161,26 @@ impl Directory {
 }
 
 impl Channel {
+    /// A channel that is opened on this one. TS 102 221 §11.1.17: on another than the basic channel it begins where that one is.
+    pub(crate) fn opened(&self, number: u8) -> Self {
+        if number == 0 {
+            return Self::default();
+        }
+        Self { application: self.application.clone(), directory: self.directory.clone(), ..Self::default() }
+    }
+
+    /// Whether ISD-R is selected here.
+    pub(crate) fn is_isd_r(&self) -> bool {
+        self.application.as_deref().is_some_and(crate::application::is_isd_r)
+    }
+
     /// Whether ES10 is answered here: by ISD-R, or perhaps where it is not known what is selected.
     pub(crate) fn may_be_isd_r(&self) -> bool {
         self.application.as_deref().is_none_or(crate::application::is_isd_r)
     }
 
     /// Whether this command is the one that was to be sent again, with another Le.
-    pub(crate) fn repeated(&mut self, command: &[u8], _: u64) -> Option<u64> {
+    pub(crate) fn repeated(&mut self, command: &[u8]) -> Option<u64> {
         let (number, earlier) = self.retried.take()?;
         let same = |length: usize| command.get(..length).is_some_and(|start| earlier.get(..length) == Some(start));
         let without_le = earlier.len().min(command.len()).saturating_sub(1);
@@ -191,6 +211,8 @@ impl Channel {
                 // The MF stays where it is under an application without files.
                 self.directory = Directory::adf(aid);
                 self.chain.clear();
+                self.blocks = 0;
+                self.missing = None;
                 self.package = None;
             }
             Effect::Directory(directory) => {

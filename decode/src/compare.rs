@@ -51,6 +51,8 @@ pub const VARYING: &[(&str, Varies)] = &[
     ("authenticate.rand", Varies::Random),
     ("authenticate.res", Varies::Computed),
     ("authenticate.sres", Varies::Computed),
+    ("authenticate.vstk", Varies::Computed),
+    ("authenticate.vstk_rand", Varies::Random),
     ("bpp.segment_86", Varies::Random),
     ("bpp.segment_87", Varies::Random),
     ("bpp.segment_88", Varies::Random),

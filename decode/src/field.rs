@@ -3,6 +3,8 @@
 use core::fmt;
 use core::ops::Range;
 
+use zeroize::Zeroizing;
+
 /// What every field of one kind has in common: a row of the table of [names](crate::names()).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name {
@@ -49,8 +51,50 @@ pub enum Value {
     Text(String),
     /// Octets.
     Octets(Vec<u8>),
-    /// Octets that are secret and were not asked for: how many.
-    Hidden(usize),
+    /// Octets that are secret and were not asked for.
+    Hidden(Hidden),
+}
+
+/// Octets that are secret: how many are told, not which. Two are equal if their octets are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Hidden {
+    octets: Zeroizing<Vec<u8>>,
+    length: usize,
+}
+
+impl Hidden {
+    pub(crate) fn new(octets: &[u8]) -> Self {
+        Self { octets: Zeroizing::new(octets.to_vec()), length: octets.len() }
+    }
+
+    /// What a value says that was found in so many octets.
+    pub(crate) fn of_value(value: &Value, length: usize) -> Self {
+        let octets = match value {
+            Value::Octets(octets) => octets.clone(),
+            Value::Text(text) => text.clone().into_bytes(),
+            Value::Number(number) => number.to_be_bytes().to_vec(),
+            Value::Flag(flag) => vec![u8::from(*flag)],
+            Value::Hidden(hidden) => return hidden.clone(),
+            Value::None => Vec::new(),
+        };
+        Self { octets: Zeroizing::new(octets), length }
+    }
+
+    /// How many octets are left out.
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether none are.
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets", self.length)
+    }
 }
 
 impl Value {
@@ -62,7 +106,7 @@ impl Value {
             Self::Flag(flag) => Some(if *flag { "yes" } else { "no" }.to_owned()),
             Self::Text(text) => Some(Plain(text).to_string()),
             Self::Octets(octets) => Some(hex(octets)),
-            Self::Hidden(length) => Some(format!("({length} octets, secret)")),
+            Self::Hidden(hidden) => Some(format!("({} octets, secret)", hidden.len())),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Contents of elementary files, by their names. TS 31.102 §4, TS 31.103 §4, TS 102 221 §13.
 
-use apdu::bcd;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::channel::{Directory, File};
+use crate::digits;
 use crate::field::{Base, Field, hex};
 use crate::names;
 use crate::schema::Walk;
+use crate::secret;
 use crate::services::{EST, IST, UST};
 use crate::tables::fcp::{ACCESS_RULE, APPLICATION_TEMPLATE};
 
@@ -20,10 +22,20 @@ pub(crate) struct Content {
     pub(crate) record: Option<u8>,
 }
 
+impl Content {
+    /// Whether the file holds keys.
+    pub(crate) fn holds_keys(&self) -> bool {
+        secret::holds_keys(self.file.name, self.file.id, self.directory.dfs.last().copied())
+    }
+}
+
 /// The content as fields, inside one for the whole.
-pub(crate) fn fields(content: &Content, data: &[u8], base: Base) -> Vec<Field> {
+pub(crate) fn fields(content: &Content, data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
+    if content.holds_keys() && !walk.secrets {
+        return key_file(content, data, base, walk);
+    }
     let octets = Field::octets(names::DATA, data).at(base, data.len());
-    let reading = content.file.name.filter(|_| content.offset == 0).map(|name| read(name, data, base));
+    let reading = content.file.name.filter(|_| content.offset == 0).map(|name| read(name, data, base, walk));
     match reading {
         Some(fields) if !fields.is_empty() => {
             let name = content.file.name.unwrap_or_default();
@@ -33,37 +45,58 @@ pub(crate) fn fields(content: &Content, data: &[u8], base: Base) -> Vec<Field> {
     }
 }
 
+/// The content of a file of keys without them. Where there are none yet, it says so.
+fn key_file(content: &Content, data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
+    let from = secret::keys_from(content.file.name, content.offset).min(data.len());
+    let (open, keys) = data.split_at(from);
+    let hidden = walk.secret(names::DATA, keys).at(base.plus(from), keys.len());
+    let read = match open {
+        [identifier] => vec![key_set(*identifier, base)],
+        _ => Vec::new(),
+    };
+    if read.is_empty() {
+        return vec![hidden];
+    }
+    let group = Field::group(names::CONTENT, read).meaning(content.file.name.unwrap_or_default());
+    vec![hidden, group.at(base, data.len())]
+}
+
 /// What an EF of this name holds; nothing if its coding is not known here.
-fn read(name: &str, data: &[u8], base: Base) -> Vec<Field> {
+fn read(name: &str, data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
     let whole = |field: Field| vec![field.at(base, data.len())];
     if !data.is_empty() && data.iter().all(|octet| *octet == 0xFF) {
-        return whole(Field::new(names::FREE, crate::field::Value::Flag(false)));
+        return whole(Field::new(names::FREE, crate::field::Value::Flag(true)));
     }
     match name {
-        "EF.ICCID" => whole(Field::text(names::ICCID, bcd::unpack_swapped(data))),
-        "EF.IMSI" => whole(Field::text(names::IMSI, imsi(data))),
+        "EF.ICCID" => whole(digit_field(names::ICCID, digits::swapped(data))),
+        "EF.IMSI" => whole(digit_field(names::IMSI, imsi(data))),
         "EF.AD" => administrative_data(data, base),
         "EF.SPN" => service_provider_name(data, base),
         "EF.UST" => services(data, base, UST),
         "EF.IST" => services(data, base, IST),
         "EF.EST" => services(data, base, EST),
-        "EF.MSISDN" | "EF.ADN" | "EF.FDN" | "EF.SDN" | "EF.BDN" | "EF.LND" => dialling_number(data, base),
+        "EF.MSISDN" | "EF.ADN" | "EF.FDN" | "EF.SDN" | "EF.BDN" | "EF.LND" | "EF.MBDN" => dialling_number(data, base),
         "EF.PLMNwAcT" | "EF.OPLMNwAcT" | "EF.HPLMNwAcT" => plmns_with_technology(data, base),
-        "EF.FPLMN" | "EF.EHPLMN" | "EF.EFPLMN" => plmns(data, base),
+        "EF.FPLMN" | "EF.EHPLMN" | "EF.PLMNsel" => plmns(data, base),
         "EF.SMSP" => message_parameters(data, base),
-        "EF.SMS" => crate::sms::record(data, base),
+        "EF.SMS" => crate::sms::record(data, base, walk),
         "EF.DIR" => Walk::new(false).fields(APPLICATION_TEMPLATE, objects(data), base),
         "EF.ARR" => Walk::new(false).fields(ACCESS_RULE, objects(data), base),
         "EF.LI" | "EF.PL" => languages(data, base),
         "EF.ACC" => access_classes(data, base),
         "EF.HPPLMN" => period(data, base),
-        "EF.LOCI" => location(data, base, 5, &[4]),
-        "EF.PSLOCI" => location(data, base, 7, &[4, 3]),
-        "EF.EPSLOCI" => location(data, base, 12, &[]),
+        "EF.LOCI" => location(&LOCI, data, base),
+        "EF.PSLOCI" | "EF.LOCIGPRS" => location(&PSLOCI, data, base),
+        "EF.EPSLOCI" => location(&EPSLOCI, data, base),
+        "EF.5GS3GPPLOCI" | "EF.5GSN3GPPLOCI" => location(&FIVE_GS_LOCI, data, base),
+        "EF.SST" => crate::gsm::services(data, base),
+        "EF.ECC (SIM)" => crate::gsm::emergency(data, base),
+        "EF.Phase" => crate::gsm::phase(data, base),
         "EF.Keys" | "EF.KeysPS" => keys(data, base),
         "EF.GID1" | "EF.GID2" => whole(Field::octets(names::DATA, data)),
         "EF.PNN" => network_name(data, base),
-        "EF.IMPI" | "EF.IMPU" | "EF.DOMAIN" | "EF.PCSCF" => uri(data, base),
+        "EF.IMPI" | "EF.IMPU" | "EF.DOMAIN" | "EF.Domain" => uri(data, base, false),
+        "EF.PCSCF" | "EF.P-CSCF" => uri(data, base, true),
         "EF.ECC" => emergency(data, base),
         "EF.Routing_Indicator" => routing_indicator(data, base),
         _ => Vec::new(),
@@ -100,8 +133,13 @@ pub(crate) fn plmn(octets: [u8; 3]) -> String {
 fn imsi(data: &[u8]) -> String {
     let length = usize::from(data.first().copied().unwrap_or_default());
     let digits =
-        bcd::unpack_swapped(data.get(1..).and_then(|digits| digits.get(..length).or(Some(digits))).unwrap_or_default());
+        digits::swapped(data.get(1..).and_then(|digits| digits.get(..length).or(Some(digits))).unwrap_or_default());
     digits.get(1..).unwrap_or_default().to_owned()
+}
+
+fn digit_field(name: crate::field::Name, digits: String) -> Field {
+    let meaning = digits::strange(&digits);
+    Field::text(name, digits).meaning_if(meaning)
 }
 
 /// Text of an alpha identifier: the GSM alphabet, an octet a character, or one of three codings of UCS2. TS 102 221 annex A
@@ -127,7 +165,7 @@ fn compact(length: u8, page: u16, text: &[u8]) -> String {
 /// A number behind its type: `+` if it is international. TS 24.008 §10.5.4.7
 pub(crate) fn dialled(kind: u8, digits: &[u8]) -> String {
     let plus = if kind & 0x70 == 0x10 { "+" } else { "" };
-    let number: String = bcd::unpack_swapped(digits)
+    let number: String = digits::swapped(digits)
         .chars()
         .map(|digit| match digit {
             'A' => '*',
@@ -192,27 +230,37 @@ fn dialling_number(data: &[u8], base: Base) -> Vec<Field> {
 
 /// TS 31.102 §4.2.5: PLMN and two octets of access technologies.
 fn plmns_with_technology(data: &[u8], base: Base) -> Vec<Field> {
-    const TECHNOLOGIES: [(u16, &str); 8] = [
-        (0x8000, "UTRAN"),
-        (0x4000, "E-UTRAN"),
-        (0x0800, "NG-RAN"),
-        (0x0400, "satellite NG-RAN"),
-        (0x0080, "GSM"),
-        (0x0040, "GSM COMPACT"),
-        (0x0020, "cdma2000 HRPD"),
-        (0x0010, "cdma2000 1xRTT"),
-    ];
     let entries = data.chunks_exact(5).enumerate().filter(|(_, entry)| !entry.starts_with(&[0xFF, 0xFF, 0xFF]));
     entries
         .filter_map(|(at, entry)| {
             let (operator, technologies) = entry.split_first_chunk::<3>()?;
             let bits = technologies.iter().fold(0, |bits, octet| bits << 8 | u16::from(*octet));
-            let set: Vec<&str> =
-                TECHNOLOGIES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
-            let words = if set.is_empty() { "no technology".to_owned() } else { set.join(", ") };
-            Some(Field::text(names::PLMN, plmn(*operator)).meaning(words).at(base.plus(5 * at), 5))
+            Some(Field::text(names::PLMN, plmn(*operator)).meaning(technologies_of(bits)).at(base.plus(5 * at), 5))
         })
         .collect()
+}
+
+/// Tables 4.2.5.1 and 4.2.5.2: E-UTRAN and GSM have bits that narrow them down.
+fn technologies_of(bits: u16) -> String {
+    const TECHNOLOGIES: [(u16, u16, &str); 12] = [
+        (0x8000, 0x8000, "UTRAN"),
+        (0x7000, 0x4000, "E-UTRAN"),
+        (0x7000, 0x7000, "E-UTRAN"),
+        (0x7000, 0x6000, "E-UTRAN WB-S1"),
+        (0x7000, 0x5000, "E-UTRAN NB-S1"),
+        (0x0800, 0x0800, "NG-RAN"),
+        (0x0400, 0x0400, "satellite NG-RAN"),
+        (0x0080, 0x0080, "GSM"),
+        (0x0008, 0x0008, "EC-GSM-IoT"),
+        (0x0040, 0x0040, "GSM COMPACT"),
+        (0x0020, 0x0020, "cdma2000 HRPD"),
+        (0x0010, 0x0010, "cdma2000 1xRTT"),
+    ];
+    // EC-GSM-IoT alone has bit 8 as well.
+    let only_iot = bits & 0x008C == 0x0088;
+    let set = TECHNOLOGIES.iter().filter(|(mask, value, _)| bits & mask == *value && !(only_iot && *value == 0x0080));
+    let words: Vec<&str> = set.map(|(.., name)| *name).collect();
+    if words.is_empty() { "no technology".to_owned() } else { words.join(", ") }
 }
 
 fn plmns(data: &[u8], base: Base) -> Vec<Field> {
@@ -228,18 +276,19 @@ fn message_parameters(data: &[u8], base: Base) -> Vec<Field> {
         return vec![Field::malformed(data, base, "shorter than the 28 octets of parameters")];
     };
     let mut fields = vec![Field::text(names::NAME, alpha(name)).at(base, name.len())];
-    let number = |at: usize| {
+    // The destination has its digits counted, as in a TPDU; of the service centre the octets are, as in an RP address.
+    let number = |at: usize, octets: fn(usize) -> usize| {
         let length = usize::from(*footer.get(at)?);
-        let ([kind], digits) = footer.get(at + 1..at + 1 + length.min(11))?.split_first_chunk()?;
+        let ([kind], digits) = footer.get(at + 1..at + 1 + octets(length).min(11))?.split_first_chunk()?;
         (length != 0xFF).then(|| dialled(*kind, digits))
     };
     let place = |at| base.plus(name.len() + at);
     fields.extend(
-        number(1)
+        number(1, |digits| 1 + digits.div_ceil(2))
             .filter(|_| footer.first().is_some_and(|present| present & 0x01 == 0))
             .map(|to| Field::text(names::NUMBER, to).at(place(1), 12)),
     );
-    fields.extend(number(13).map(|centre| Field::text(names::SMS_CENTRE, centre).at(place(13), 12)));
+    fields.extend(number(13, |octets| octets).map(|centre| Field::text(names::SMS_CENTRE, centre).at(place(13), 12)));
     fields
 }
 
@@ -265,43 +314,70 @@ fn period(data: &[u8], base: Base) -> Vec<Field> {
     vec![Field::text(names::PERIOD, words).at(base, 1)]
 }
 
-/// EF.LOCI and its relatives: an identity of so many octets, location, and the update status at the end.
-fn location(data: &[u8], base: Base, area: usize, identities: &[usize]) -> Vec<Field> {
+/// EF.LOCI and its relatives: identities, an area, what is between that and the update status at the end.
+struct Location {
+    identities: &'static [(crate::field::Name, usize)],
+    area: usize,
+    statuses: &'static [&'static str],
+}
+
+/// TS 31.102 §4.2.17: TMSI, LAI, an octet that is reserved.
+const LOCI: Location = Location {
+    identities: &[(names::TMSI, 4)],
+    area: 5,
+    statuses: &["updated", "not updated", "PLMN not allowed", "location area not allowed"],
+};
+/// §4.2.23: P-TMSI and its signature, RAI.
+const PSLOCI: Location = Location {
+    identities: &[(names::TMSI, 4), (names::SIGNATURE, 3)],
+    area: 6,
+    statuses: &["updated", "not updated", "PLMN not allowed", "routing area not allowed"],
+};
+/// §4.2.91: GUTI, last visited TAI.
+const EPSLOCI: Location = Location {
+    identities: &[(names::GUTI, 12)],
+    area: 5,
+    statuses: &["updated", "not updated", "roaming not allowed"],
+};
+/// §4.4.11.2: 5G-GUTI, last visited TAI with three octets of TAC.
+const FIVE_GS_LOCI: Location = Location {
+    identities: &[(names::GUTI, 13)],
+    area: 6,
+    statuses: &["updated", "not updated", "roaming not allowed"],
+};
+
+fn location(layout: &Location, data: &[u8], base: Base) -> Vec<Field> {
     let Some((status, rest)) = data.split_last() else { return Vec::new() };
     let (mut at, mut fields) = (0, Vec::new());
-    for length in identities {
-        if let Some(identity) = rest.get(at..at + length) {
-            fields.push(Field::octets(names::TMSI, identity).at(base.plus(at), *length));
-            at += length;
-        }
+    for (name, length) in layout.identities {
+        let Some(identity) = rest.get(at..at + length) else {
+            return vec![Field::malformed(data, base, format!("shorter than {} and what is behind it", name.label))];
+        };
+        fields.push(Field::octets(*name, identity).at(base.plus(at), *length));
+        at += length;
     }
-    let from = if identities.is_empty() { area } else { at };
-    if let Some((operator, _)) = rest.get(from..).and_then(|rest| rest.split_first_chunk::<3>()) {
-        fields.push(Field::text(names::PLMN, plmn(*operator)).at(base.plus(from), 3));
-    }
-    fields.push(
-        Field::octets(names::LOCATION, rest.get(from..).unwrap_or_default())
-            .at(base.plus(from), rest.len().saturating_sub(from)),
-    );
-    let words = match status & 0x07 {
-        0 => "updated",
-        1 => "not updated",
-        2 => "PLMN not allowed",
-        3 => "location area or roaming not allowed",
-        _ => "reserved",
+    let Some(area) = rest.get(at..at + layout.area) else {
+        return vec![Field::malformed(data, base, "shorter than a location and its status")];
     };
+    if let Some((operator, _)) = area.split_first_chunk::<3>().filter(|(operator, _)| **operator != [0xFF; 3]) {
+        fields.push(Field::text(names::PLMN, plmn(*operator)).at(base.plus(at), 3));
+    }
+    fields.push(Field::octets(names::LOCATION, area).at(base.plus(at), layout.area));
+    let words = layout.statuses.get(usize::from(status & 0x07)).copied().unwrap_or("reserved");
     fields.push(Field::number(names::UPDATE_STATUS, *status).meaning(words).at(base.plus(rest.len()), 1));
     fields
+}
+
+/// TS 31.102 §4.2.3.
+fn key_set(identifier: u8, base: Base) -> Field {
+    let words = (identifier & 0x07 == 0x07).then_some("no keys");
+    Field::number(names::KSI, identifier).meaning_if(words).at(base, 1)
 }
 
 /// TS 31.102 §4.2.3: key set identifier, CK, IK.
 fn keys(data: &[u8], base: Base) -> Vec<Field> {
     let Some((identifier, keys)) = data.split_first() else { return Vec::new() };
-    let words = (identifier & 0x07 == 0x07).then_some("no keys");
-    vec![
-        Field::number(names::KSI, *identifier).meaning_if(words).at(base, 1),
-        Field::octets(names::KEY_BYTES, keys).at(base.plus(1), keys.len()),
-    ]
+    vec![key_set(*identifier, base), Field::octets(names::KEY_BYTES, keys).at(base.plus(1), keys.len())]
 }
 
 /// TS 31.102 §4.2.58, TS 24.008 §10.5.3.5a.
@@ -321,17 +397,29 @@ fn network_name(data: &[u8], base: Base) -> Vec<Field> {
     fields
 }
 
-/// TS 31.103 §4.2.2 to §4.2.4, §4.2.8: text in a TLV with tag 80.
-fn uri(data: &[u8], base: Base) -> Vec<Field> {
+/// TS 31.103 §4.2.2 to §4.2.4, §4.2.8: text in a TLV with tag 80; of a P-CSCF behind an octet that says what kind of address it is.
+fn uri(data: &[u8], base: Base, is_address: bool) -> Vec<Field> {
     match apdu::tlv::Reader::new(data).next() {
         Ok(Some(tlv)) if tlv.tag.0 == 0x80 => {
-            // Of a P-CSCF the first octet says what kind of address it is.
-            let text = tlv.value.strip_prefix(&[0x00]).unwrap_or(tlv.value);
+            let (kind, text) = match tlv.value.split_first() {
+                Some((kind, address)) if is_address => (*kind, address),
+                _ => (0x00, tlv.value),
+            };
+            let shown = address(kind, text).unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
             let place = base.plus(tlv.raw.len() - text.len());
-            vec![Field::text(names::URI, String::from_utf8_lossy(text)).at(place, text.len())]
+            vec![Field::text(names::URI, shown).at(place, text.len())]
         }
         Ok(_) => Vec::new(),
         Err(error) => vec![Field::malformed(data, base, error.to_string())],
+    }
+}
+
+/// An IP address; nothing of a name.
+fn address(kind: u8, octets: &[u8]) -> Option<String> {
+    match kind {
+        0x01 => <[u8; 4]>::try_from(octets).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
+        0x02 => <[u8; 16]>::try_from(octets).ok().map(|octets| Ipv6Addr::from(octets).to_string()),
+        _ => None,
     }
 }
 
@@ -348,6 +436,6 @@ fn emergency(data: &[u8], base: Base) -> Vec<Field> {
 /// TS 31.102 §4.4.11.11.
 fn routing_indicator(data: &[u8], base: Base) -> Vec<Field> {
     let digits = data.get(..2).unwrap_or_default();
-    let field = Field::text(names::ROUTING, bcd::unpack_swapped(digits)).at(base, 2.min(data.len()));
+    let field = digit_field(names::ROUTING, digits::swapped(digits)).at(base, 2.min(data.len()));
     vec![if digits.is_empty() { field.meaning(hex(data)) } else { field }]
 }

@@ -31,6 +31,9 @@ pub fn event(decoded: &Decoded) -> Json {
     match decoded.kind {
         Kind::Exchange => {
             put("response", hex(&decoded.response).into());
+            if !decoded.response_hidden.is_empty() {
+                put("response_secret_bytes", decoded.response_hidden.len().into());
+            }
         }
         Kind::Reset { .. } => {
             put("atr", hex(&decoded.response).into());
@@ -61,8 +64,8 @@ pub fn field(field: &Field) -> Json {
         Value::Octets(octets) => {
             put("value", hex(octets).into());
         }
-        Value::Hidden(length) => {
-            put("secret_bytes", (*length).into());
+        Value::Hidden(hidden) => {
+            put("secret_bytes", hidden.len().into());
         }
     }
     if let Some(meaning) = &field.meaning {

@@ -17,8 +17,8 @@
 //! that are repeated with another Le, and bound profile packages, which it opens with a key log. Each [`Field`] has a [`Name`] that does
 //! not change between releases, a typed [`Value`], and the octets it was found in. [`names()`] lists them all.
 //!
-//! What cannot be decoded is there as octets, in fields `unknown` and `malformed` with the reason. PINs and keys are left out
-//! unless they are asked for.
+//! What cannot be decoded is there as octets, in fields `unknown` and `malformed` with the reason. PINs and keys, and what may be
+//! one, are left out of everything unless they are asked for.
 
 mod answer;
 pub mod application;
@@ -27,26 +27,31 @@ mod certificate;
 mod channel;
 mod command;
 mod compare;
+mod digits;
 mod field;
 mod file;
+mod gsm;
 pub mod json;
 mod line;
 mod names;
 mod profile;
 mod schema;
+mod secret;
 mod services;
 mod session;
 mod sms;
 mod tables;
 mod text;
 mod toolkit;
+mod words;
 
 pub use answer::{status_meaning, status_words_in_context};
 pub use compare::{Differing, VARYING, Varies, compare};
-pub use field::{Field, Kind as ValueKind, Name, Place, Source, Value, hex};
+pub use field::{Field, Hidden, Kind as ValueKind, Name, Place, Source, Value, hex};
 pub use line::{describe_command, describe_response, instruction, pretty_tlv};
 pub use names::all as names;
 pub use schema::{Form, Node, Reading};
+pub use secret::{key_files, key_folders, secret_names};
 pub use session::{Decoded, Decoder, Kind, Topic};
 pub use tables::es10::{MESSAGES, Message};
 pub use tables::places;

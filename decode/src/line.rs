@@ -8,6 +8,7 @@ use crate::field::{Base, Field, Source, Value};
 use crate::names;
 use crate::schema::Walk;
 use crate::tables::{es10, fcp};
+use crate::words::counted;
 
 /// Levels of nesting a tree may have. A bound profile package has eight.
 const DEPTH: usize = 16;
@@ -15,11 +16,44 @@ const DEPTH: usize = 16;
 /// Instructions that mean something else under a proprietary class. GlobalPlatform §11.
 const PROPRIETARY: &[(Ins, &str)] = &[(Ins(0xE4), "DELETE"), (Ins(0xE6), "INSTALL"), (Ins(0xE8), "LOAD")];
 
+/// Instructions that mean something else under an interindustry class, or have no meaning there. ISO/IEC 7816-4 §5.4.2, TS 102 221
+/// table 10.5
+const INTERINDUSTRY: &[(Ins, Option<&str>)] = &[
+    (Ins::TERMINAL_PROFILE, None),
+    (Ins::FETCH, None),
+    (Ins::TERMINAL_RESPONSE, None),
+    (Ins::INCREASE, None),
+    (Ins::INITIALIZE_UPDATE, None),
+    (Ins::SUSPEND_UICC, None),
+    (Ins::GET_IDENTITY, None),
+    (Ins::EXCHANGE_CAPABILITIES, None),
+    (Ins::TERMINAL_CAPABILITY, None),
+    (Ins::RETRIEVE_DATA, Some("GET DATA")),
+    (Ins::RESIZE_FILE, None),
+    (Ins::PUT_KEY, None),
+    (Ins::SET_DATA, Some("PUT DATA")),
+    (Ins::STORE_DATA, Some("APPEND RECORD")),
+    (Ins::SET_STATUS, None),
+    (Ins::STATUS, None),
+];
+
+/// Whether an instruction has its name under another class than this one.
+pub(crate) fn is_of_another_class(class: Class, ins: Ins) -> bool {
+    !class.is_proprietary() && INTERINDUSTRY.iter().any(|(other, _)| *other == ins)
+        || class.is_gsm() && ins == Ins::STORE_DATA
+}
+
 /// The name of an instruction under a class, with blanks; `INS FB` if it has none.
 pub fn instruction(class: u8, ins: Ins) -> String {
-    let proprietary = Class::parse(class).is_some_and(|class| class.is_proprietary() && !class.is_gsm());
+    let parsed = Class::parse(class);
+    let proprietary = parsed.is_some_and(|class| class.is_proprietary() && !class.is_gsm());
+    if let Some(class) = parsed.filter(|class| is_of_another_class(*class, ins)) {
+        let name = INTERINDUSTRY.iter().find(|(other, _)| *other == ins && !class.is_gsm()).and_then(|(_, name)| *name);
+        return name.map_or_else(|| format!("INS {:02X}", ins.0), str::to_owned);
+    }
     let renamed = PROPRIETARY.iter().find(|(number, _)| proprietary && *number == ins).map(|(_, name)| *name);
-    renamed.or_else(|| ins.name()).map_or_else(|| format!("{ins:?}"), |name| name.replace('_', " "))
+    let name = renamed.or_else(|| ins.name()).map(|name| name.strip_suffix("_ODD").unwrap_or(name).replace('_', " "));
+    name.unwrap_or_else(|| format!("{ins:?}"))
 }
 
 /// One line about a command: its name, P1 and P2, its channel, the function inside a STORE DATA.
@@ -36,6 +70,7 @@ pub fn describe_command(command: &[u8]) -> String {
         Some(_) => {}
     }
     if ins == Ins::STORE_DATA
+        && Class::parse(*cla).is_some_and(|class| !is_of_another_class(class, ins))
         && let Some((_, data)) = body.split_first()
         && let Ok(Some(header)) = tlv::Header::parse(data)
         && let Some(function) = rsp::es10::FUNCTIONS.iter().find(|function| function.tag == header.tag)
@@ -54,7 +89,7 @@ pub fn describe_response(response: &[u8]) -> String {
             let meaning = StatusWord::from([*sw1, *sw2]).description();
             match data.len() {
                 0 => meaning.into(),
-                length => format!("{}, {meaning}", apdu::counted(length, "byte")),
+                length => format!("{}, {meaning}", counted(length as u64, "byte", "bytes")),
             }
         }
     }
@@ -132,6 +167,10 @@ mod tests {
         assert_eq!(describe_command(&hex!("81E2910003BF2D00")), "STORE DATA 91 00, channel 1, GetProfilesInfo");
         assert_eq!(describe_command(&hex!("80E60C0000")), "INSTALL 0C 00");
         assert_eq!(describe_command(&hex!("00FB0000")), "INS FB 00 00");
+        assert_eq!(describe_command(&hex!("0021000100")), "VERIFY 00 01");
+        assert_eq!(describe_command(&hex!("0010000001FF")), "INS 10 00 00");
+        assert_eq!(describe_command(&hex!("A010000001FF")), "TERMINAL PROFILE 00 00");
+        assert_eq!(describe_command(&hex!("00E2000003BF2D00")), "APPEND RECORD 00 00");
         assert_eq!(describe_command(&hex!("FFA40000")), "SELECT 00 00, reserved class");
         assert_eq!(describe_command(&[0]), "no command: fewer than four bytes");
     }
@@ -140,6 +179,7 @@ mod tests {
     fn responses_have_sentences() {
         assert_eq!(describe_response(&hex!("6A82")), "file or application not found");
         assert_eq!(describe_response(&hex!("01029000")), "2 bytes, normal ending of the command");
+        assert_eq!(describe_response(&hex!("019000")), "1 byte, normal ending of the command");
         assert_eq!(describe_response(&[]), "no answer");
     }
 

@@ -67,6 +67,10 @@ names! {
     NAF_ID "authenticate.naf_id" "NAF_ID" Octets;
     IMPI "authenticate.impi" "IMPI" Text;
     KS_EXT_NAF "authenticate.ks_ext_naf" "Ks_ext_NAF" Octets;
+    VSERVICE_ID "authenticate.vservice_id" "Vservice_Id" Octets;
+    VK_ID "authenticate.vk_id" "VK_Id" Octets;
+    VSTK_RAND "authenticate.vstk_rand" "VSTK_RAND" Octets;
+    VSTK "authenticate.vstk" "VSTK" Octets;
 
     CHALLENGE "challenge" "challenge" Octets;
     IDENTITY "identity.context" "identity" Text;
@@ -81,6 +85,7 @@ names! {
     STORE_DATA_BLOCK "store_data.block" "block" Number;
     STORE_DATA_LAST "store_data.last" "last block" Flag;
     STORE_DATA_SO_FAR "store_data.octets" "octets so far" Number;
+    STORE_DATA_MISSING "store_data.missing" "missing before it" Text;
 
     BPP_PACKAGE "bpp.package" "BoundProfilePackage" Group;
     BPP_LENGTH "bpp.length" "length" Number;
@@ -118,6 +123,13 @@ names! {
 
     PROFILE_BITS "terminal_profile.bit" "announced" Text;
     PROFILE_OCTETS "terminal_profile.octets" "terminal profile" Octets;
+    PROFILE_SOFT_KEYS "terminal_profile.soft_keys" "soft keys" Number;
+    PROFILE_CHANNELS "terminal_profile.channels" "channels" Number;
+    PROFILE_LINES "terminal_profile.lines" "characters down the display" Number;
+    PROFILE_COLUMNS "terminal_profile.columns" "characters across the display" Number;
+    PROFILE_REDUCTION "terminal_profile.menu_width_reduction" "characters fewer across in a menu" Number;
+    PROFILE_FRAMES "terminal_profile.frames" "frames" Number;
+    PROFILE_TIA "terminal_profile.tia_eia" "version of TIA/EIA-136" Number;
 
     CAT_COMMAND "cat.command" "proactive command" Text;
     CAT_ENVELOPE "cat.envelope" "envelope" Text;
@@ -151,7 +163,9 @@ names! {
     SECURED_COUNTER "secured.counter" "CNTR" Number;
     SECURED_PADDING "secured.padding" "PCNTR" Number;
     SECURED_STATUS "secured.status" "response status" Number;
-    SECURED_DATA "secured.data" "integrity value and secured data" Octets;
+    SECURED_POR "secured.proof_of_receipt" "proof of receipt" Text;
+    SECURED_INTEGRITY "secured.integrity" "RC, CC or DS" Octets;
+    SECURED_DATA "secured.data" "secured data" Octets;
 
     CONTENT "content" "content" Group;
     ICCID "ef.iccid" "ICCID" Text;
@@ -173,7 +187,24 @@ names! {
     URI "ef.uri" "URI" Text;
     KEY_BYTES "ef.keys" "keys" Octets;
     ROUTING "ef.routing_indicator" "routing indicator" Text;
-    FREE "ef.free" "record in use" Flag;
+    FREE "ef.free" "unused, all FF" Flag;
+    SIGNATURE "ef.p_tmsi_signature" "P-TMSI signature" Octets;
+    GUTI "ef.guti" "GUTI" Octets;
+    PHASE "ef.phase" "phase" Text;
+
+    GSM_FREE_MEMORY "gsm.free_memory" "free memory" Number;
+    GSM_FILE_SIZE "gsm.file_size" "file size" Number;
+    GSM_FILE_ID "gsm.file_id" "file identifier" Octets;
+    GSM_FILE_TYPE "gsm.file_type" "type of file" Number;
+    GSM_ACCESS "gsm.access" "access conditions" Octets;
+    GSM_STATUS "gsm.status" "file status" Number;
+    GSM_STRUCTURE "gsm.structure" "structure" Number;
+    GSM_RECORD_LENGTH "gsm.record_length" "record length" Number;
+    GSM_CHARACTERISTICS "gsm.characteristics" "file characteristics" Number;
+    GSM_DFS "gsm.dfs" "DFs directly below" Number;
+    GSM_EFS "gsm.efs" "EFs directly below" Number;
+    GSM_CODES "gsm.codes" "CHVs, UNBLOCK CHVs and administrative codes" Number;
+    GSM_CODE "gsm.code" "code" Text;
 
     FCP_RECORD_LENGTH "fcp.record_length" "record length" Number;
     FCP_RECORDS "fcp.records" "records" Number;
@@ -188,6 +219,10 @@ names! {
     ATR_BAUD "atr.baud_rate_factor" "Di" Number;
     ATR_HISTORICAL "atr.historical" "historical bytes" Octets;
     ATR_OBJECT "atr.object" "COMPACT-TLV object" Octets;
+    ATR_CLOCK_STOP "atr.clock_stop" "clock stop" Text;
+    ATR_CLASSES "atr.classes" "classes of operating conditions" Text;
+    ATR_UICC "atr.uicc" "UICC" Text;
+    ATR_EUICC "atr.euicc" "eUICC-related functions supported" Flag;
     ATR_CHECK "atr.check" "check byte" Number;
 }
 

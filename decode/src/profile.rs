@@ -4,14 +4,17 @@ use apdu::tlv::{Header, Tlv};
 use crypto::bsp::{SessionKeys, Unprotector};
 use crypto::key_log::{KeyLog, KeySet};
 use saip::aka::{AlgoConfiguration, AlgorithmId};
-use saip::file_management::FileManagementStep;
-use saip::files::FileStep;
-use saip::pin::PinConfig;
-use saip::{EuiccResponse, ProfileElement, Splitter};
+use saip::file_management::{FileManagementStep, GenericFileManagement};
+use saip::files::{FileElement, FileStep};
+use saip::header::ProfileHeader;
+use saip::pin::{PinConfig, PinConfiguration};
+use saip::security_domain::SecurityDomain;
+use saip::{EuiccResponse, ProfileElement, Secret, Splitter};
 
 use crate::field::{Base, Field, Name, Source, Value, hex};
 use crate::names;
 use crate::schema::{Form, Node, Walk};
+use crate::secret;
 use crate::tables::{es10, profile as pe};
 
 /// Longest profile element that is waited for.
@@ -62,14 +65,26 @@ impl Package {
     /// The package that begins with these octets, if one does.
     pub(crate) fn starting(data: &[u8]) -> Option<Self> {
         let header = Header::parse(data).ok().flatten().filter(|header| header.tag.0 == PACKAGE)?;
-        Some(Self {
-            remaining: header.total_length(),
+        Some(Self { remaining: header.total_length(), ..Self::empty() })
+    }
+
+    /// A package of which these octets are a whole part, if they can be.
+    pub(crate) fn resumed(data: &[u8]) -> Option<Self> {
+        const WITHIN: &str = "its beginning was not recorded";
+        let header = Header::parse(data).ok().flatten()?;
+        let is_part = matches!(header.tag.0, 0x86..=0x88) && header.total_length() == data.len();
+        is_part.then(|| Self { remaining: usize::MAX, opener: Opener::Closed(WITHIN), ..Self::empty() })
+    }
+
+    fn empty() -> Self {
+        Self {
+            remaining: 0,
             held: Vec::new(),
             transaction_id: Vec::new(),
             opener: Opener::Closed(NO_KEYS),
             elements: Splitter2(Splitter::new(LONGEST_ELEMENT)),
             segments: 0,
-        })
+        }
     }
 
     /// Whether these octets can go on with the package.
@@ -199,6 +214,8 @@ impl Package {
                 {
                     opener.replace_session_keys(&keys);
                 }
+                // What was encrypted may be a key.
+                let walk = if header.tag.0 == 0x87 { walk.wary() } else { walk };
                 Field::group(names::BPP_OPENED, walk.fields(es10::COMMANDS, &data, Base::new(Source::Opened, 0)))
             }
         };
@@ -289,39 +306,20 @@ pub(crate) fn element(der: &[u8], walk: Walk) -> Field {
 }
 
 fn contents(element: ProfileElement, walk: Walk) -> Vec<Field> {
-    let secret = |name, octets: &[u8]| {
-        let value = if walk.secrets { Value::Octets(octets.to_vec()) } else { Value::Hidden(octets.len()) };
-        Field::new(name, value)
-    };
     match element {
-        ProfileElement::Header(header) => {
-            let mut fields =
-                vec![Field::text(pe::VERSION, format!("{}.{}", header.major_version, header.minor_version))];
-            fields.extend(header.profile_type.map(|name| Field::text(pe::PROFILE_TYPE, name)));
-            fields.push(Field::text(pe::ICCID, apdu::bcd::unpack_straight(&header.iccid)));
-            fields
-                .extend(header.mandatory_services.iter().map(|service| Field::text(pe::SERVICES, service.to_string())));
-            fields.extend(header.mandatory_templates.iter().map(|oid| Field::text(pe::TEMPLATES, oid.to_string())));
-            fields
-        }
+        ProfileElement::Header(header) => package_header(&header),
         ProfileElement::PinCodes(codes) => match codes.pin_codes {
-            PinConfig::Own(pins) => pins
-                .iter()
-                .map(|pin| {
-                    let value = secret(pe::PIN, pin.pin_value.expose());
-                    key(pin.key_reference).with(vec![value, Field::number(pe::ATTEMPTS, pin.max_attempts())])
-                })
-                .collect(),
+            PinConfig::Own(pins) => {
+                let pin =
+                    |pin: &PinConfiguration| code(pin.key_reference, pe::PIN, &pin.pin_value, pin.max_attempts(), walk);
+                pins.iter().map(pin).collect()
+            }
             PinConfig::Shared(path) => vec![Field::octets(pe::FILE_PATH, &path)],
         },
-        ProfileElement::PukCodes(codes) => codes
-            .puk_codes
-            .iter()
-            .map(|puk| {
-                let value = secret(pe::PUK, puk.puk_value.expose());
-                key(puk.key_reference).with(vec![value, Field::number(pe::ATTEMPTS, puk.max_attempts())])
-            })
-            .collect(),
+        ProfileElement::PukCodes(codes) => {
+            let puks = codes.puk_codes.iter();
+            puks.map(|puk| code(puk.key_reference, pe::PUK, &puk.puk_value, puk.max_attempts(), walk)).collect()
+        }
         ProfileElement::AkaParameter(aka) => match aka.algo_configuration {
             AlgoConfiguration::Algo(algo) => {
                 let name = match algo.algorithm_id {
@@ -331,42 +329,82 @@ fn contents(element: ProfileElement, walk: Walk) -> Vec<Field> {
                 };
                 vec![
                     Field::text(pe::ALGORITHM, name),
-                    secret(pe::KEY, algo.key.expose()),
-                    secret(pe::OPC, algo.opc.expose()),
+                    walk.secret(pe::KEY, algo.key.expose()),
+                    walk.secret(pe::OPC, algo.opc.expose()),
                 ]
             }
             AlgoConfiguration::Mapping(mapping) => vec![aid(&mapping.mapping_source)],
         },
-        ProfileElement::SecurityDomain(domain) => {
-            let mut fields = vec![aid(&domain.instance.instance_aid)];
-            for object in domain.key_list.iter().flatten() {
-                let [version] = object.key_version_number;
-                let [identifier] = object.key_identifier;
-                let data = object.key_components.iter().map(|part| secret(pe::KEY_DATA, part.key_data.expose()));
-                let version = Field::number(pe::KEY_VERSION, version);
-                let inside = std::iter::once(version).chain(data).collect();
-                fields.push(Field::number(pe::KEY_IDENTIFIER, identifier).with(inside));
-            }
-            fields
-        }
+        ProfileElement::CdmaParameter(cdma) => vec![walk.secret(pe::KEY, cdma.authentication_key.expose())],
+        ProfileElement::SecurityDomain(domain) => security_domain(&domain, walk),
         ProfileElement::Rfm(rfm) => vec![aid(&rfm.instance_aid)],
-        ProfileElement::Files(files) => {
-            let template = saip::templates::find(&files.template_id);
-            let mut fields = vec![Field::text(pe::TEMPLATE, files.template_id.to_string())];
-            for (tag, file) in &files.files {
-                let name = template.and_then(|template| template.row_of_any_version(*tag)).map(|row| row.name);
-                let name = name.map_or_else(|| format!("field {tag:02X}"), str::to_owned);
-                fields.push(Field::text(pe::FILE, name).with(file.0.iter().map(step).collect()));
-            }
-            fields
-        }
-        ProfileElement::GenericFileManagement(management) => {
-            let steps = management.file_management_cmd.iter().flat_map(|management| &management.0);
-            steps.map(management_step).collect()
-        }
-        ProfileElement::Unknown { content, .. } => vec![Field::octets(pe::CONTENT, &content)],
+        ProfileElement::Files(files) => template_files(&files, walk),
+        ProfileElement::GenericFileManagement(management) => managed_files(&management, walk),
+        ProfileElement::Unknown { content, .. } => vec![walk.secret(pe::CONTENT, &content)],
         _ => Vec::new(),
     }
+}
+
+fn package_header(header: &ProfileHeader) -> Vec<Field> {
+    let mut fields = vec![Field::text(pe::VERSION, format!("{}.{}", header.major_version, header.minor_version))];
+    fields.extend(header.profile_type.as_ref().map(|name| Field::text(pe::PROFILE_TYPE, name)));
+    fields.push(Field::text(pe::ICCID, crate::digits::straight(&header.iccid)));
+    fields.extend(header.mandatory_services.iter().map(|service| Field::text(pe::SERVICES, service.to_string())));
+    fields.extend(header.mandatory_templates.iter().map(|oid| Field::text(pe::TEMPLATES, oid.to_string())));
+    fields
+}
+
+/// A PIN or a PUK.
+fn code(reference: u8, name: Name, value: &Secret, attempts: u8, walk: Walk) -> Field {
+    key(reference).with(vec![walk.secret(name, value.expose()), Field::number(pe::ATTEMPTS, attempts)])
+}
+
+fn security_domain(domain: &SecurityDomain, walk: Walk) -> Vec<Field> {
+    let mut fields = vec![aid(&domain.instance.instance_aid)];
+    for object in domain.key_list.iter().flatten() {
+        let [version] = object.key_version_number;
+        let [identifier] = object.key_identifier;
+        let data = object.key_components.iter().map(|part| walk.secret(pe::KEY_DATA, part.key_data.expose()));
+        let version = Field::number(pe::KEY_VERSION, version);
+        let inside = std::iter::once(version).chain(data).collect();
+        fields.push(Field::number(pe::KEY_IDENTIFIER, identifier).with(inside));
+    }
+    fields
+}
+
+fn template_files(files: &FileElement, walk: Walk) -> Vec<Field> {
+    let template = saip::templates::find(&files.template_id);
+    let mut fields = vec![Field::text(pe::TEMPLATE, files.template_id.to_string())];
+    for (tag, file) in &files.files {
+        let name = template.and_then(|template| template.row_of_any_version(*tag)).map(|row| row.name);
+        let is_secret = secret::holds_keys(name, None, None);
+        let name = name.map_or_else(|| format!("field {tag:02X}"), str::to_owned);
+        fields.push(Field::text(pe::FILE, name).with(file.0.iter().map(|part| step(part, is_secret, walk)).collect()));
+    }
+    fields
+}
+
+fn managed_files(management: &GenericFileManagement, walk: Walk) -> Vec<Field> {
+    let (mut directory, mut is_secret) = (None, false);
+    let steps = management.file_management_cmd.iter().flat_map(|management| &management.0);
+    let read = steps.map(|part| match part {
+        FileManagementStep::FilePath(path) => {
+            directory = path.last_chunk().map(|id| u16::from_be_bytes(*id));
+            is_secret = secret::holds_keys(None, directory, directory);
+            Field::octets(pe::FILE_PATH, path).meaning(hex(path))
+        }
+        FileManagementStep::CreateFcp(fcp) => {
+            is_secret = secret::holds_keys(None, fcp.file_id.map(u16::from_be_bytes), directory);
+            Field::octets(pe::FILE_ID, fcp.file_id.as_ref().map_or(&[], |id| id))
+        }
+        FileManagementStep::FillFileOffset(offset) => Field::number(pe::FILE_OFFSET, *offset),
+        FileManagementStep::FillFileContent(content) => file_content(content, is_secret, walk),
+    });
+    read.collect()
+}
+
+fn file_content(content: &[u8], is_secret: bool, walk: Walk) -> Field {
+    if is_secret { walk.secret(pe::FILE_CONTENT, content) } else { Field::octets(pe::FILE_CONTENT, content) }
 }
 
 fn aid(aid: &[u8]) -> Field {
@@ -377,20 +415,11 @@ fn key(reference: u8) -> Field {
     Field::number(pe::KEY_REFERENCE, reference).meaning(crate::tables::fcp::key_reference(reference))
 }
 
-fn step(step: &FileStep) -> Field {
+fn step(step: &FileStep, is_secret: bool, walk: Walk) -> Field {
     match step {
         FileStep::DoNotCreate => Field::new(pe::FILE_CONTENT, Value::None).meaning("not created"),
         FileStep::FileDescriptor(fcp) => Field::octets(pe::FILE_ID, fcp.file_id.as_ref().map_or(&[], |id| id)),
         FileStep::FillFileOffset(offset) => Field::number(pe::FILE_OFFSET, *offset),
-        FileStep::FillFileContent(content) => Field::octets(pe::FILE_CONTENT, content),
-    }
-}
-
-fn management_step(step: &FileManagementStep) -> Field {
-    match step {
-        FileManagementStep::FilePath(path) => Field::octets(pe::FILE_PATH, path).meaning(hex(path)),
-        FileManagementStep::CreateFcp(fcp) => Field::octets(pe::FILE_ID, fcp.file_id.as_ref().map_or(&[], |id| id)),
-        FileManagementStep::FillFileOffset(offset) => Field::number(pe::FILE_OFFSET, *offset),
-        FileManagementStep::FillFileContent(content) => Field::octets(pe::FILE_CONTENT, content),
+        FileStep::FillFileContent(content) => file_content(content, is_secret, walk),
     }
 }

@@ -1,10 +1,11 @@
 //! How the inside of a TLV looks, as tables: one [`Node`] for every tag that may stand in a place. One walk reads them all.
 
+use apdu::Oid;
 use apdu::tlv::{Header, Reader};
-use apdu::{Oid, bcd};
 
 use crate::certificate;
-use crate::field::{Base, Field, Kind, Name, Value, hex};
+use crate::digits;
+use crate::field::{Base, Field, Hidden, Kind, Name, Value, hex};
 use crate::names;
 
 /// Levels of nesting that are followed. A bound profile package has eight.
@@ -48,8 +49,8 @@ pub enum Form {
     Flag,
     /// Nothing: that it is there says it.
     Null,
-    /// A list of tags.
-    Tags,
+    /// A list of tags, which are those of these elements.
+    Tags(&'static [Node]),
     /// MCC and MNC.
     Plmn,
     /// Octets that are shown only on request.
@@ -90,7 +91,7 @@ impl Form {
             | Self::Bits(_) => Kind::Text,
             Self::Flag => Kind::Flag,
             Self::Null | Self::Inside(_) | Self::Certificate | Self::SimaResponse => Kind::Group,
-            Self::Octets | Self::Aid | Self::Tags | Self::Secret => Kind::Octets,
+            Self::Octets | Self::Aid | Self::Tags(_) | Self::Secret => Kind::Octets,
             Self::Own(kind, _) => kind,
         }
     }
@@ -112,12 +113,32 @@ pub(crate) use nodes;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     pub(crate) secrets: bool,
+    /// What has no name in its place may be a secret.
+    pub(crate) wary: bool,
     pub(crate) depth: usize,
 }
 
 impl Walk {
     pub(crate) const fn new(secrets: bool) -> Self {
-        Self { secrets, depth: DEPTH }
+        Self { secrets, wary: false, depth: DEPTH }
+    }
+
+    /// The same where what has no name may be a secret.
+    pub(crate) const fn wary(self) -> Self {
+        Self { wary: true, ..self }
+    }
+
+    /// A field of octets that are secret.
+    pub(crate) fn secret(self, name: Name, octets: &[u8]) -> Field {
+        let shown = self.secrets;
+        Field::new(name, if shown { Value::Octets(octets.to_vec()) } else { Value::Hidden(Hidden::new(octets)) })
+    }
+
+    /// What could not be decoded, and why.
+    pub(crate) fn malformed(self, octets: &[u8], base: Base, reason: impl Into<String>) -> Field {
+        let field =
+            if self.wary { self.secret(names::MALFORMED, octets) } else { Field::octets(names::MALFORMED, octets) };
+        field.meaning(reason).at(base, octets.len())
     }
 
     /// Every TLV in `octets` as a field.
@@ -126,7 +147,7 @@ impl Walk {
     /// several times keeps its place.
     pub(crate) fn fields(self, nodes: &'static [Node], octets: &[u8], base: Base) -> Vec<Field> {
         let Some(depth) = self.depth.checked_sub(1) else {
-            return vec![Field::malformed(octets, base, "TLVs are nested too deeply")];
+            return vec![self.malformed(octets, base, "TLVs are nested too deeply")];
         };
         let walk = Self { depth, ..self };
         let (mut reader, mut fields, mut expected) = (Reader::new(octets), Vec::new(), 0);
@@ -136,7 +157,7 @@ impl Walk {
             match reader.next() {
                 Ok(None) => return fields,
                 Err(error) => {
-                    fields.push(Field::malformed(rest, here, error.to_string()));
+                    fields.push(self.malformed(rest, here, error.to_string()));
                     return fields;
                 }
                 Ok(Some(tlv)) => {
@@ -160,7 +181,11 @@ impl Walk {
 
     /// One TLV whose tag nothing is known of in its place.
     fn unknown(self, tag: u32, value: &[u8], inside: Base) -> Field {
-        let field = Field::new(names::UNKNOWN, Value::Octets(value.to_vec())).meaning(format!("tag {tag:02X}"));
+        let meaning = format!("tag {tag:02X}");
+        if self.wary {
+            return self.secret(names::UNKNOWN, value).meaning(meaning).at(inside, value.len());
+        }
+        let field = Field::octets(names::UNKNOWN, value).meaning(meaning);
         if apdu::tlv::Tag(tag).is_constructed() && apdu::tlv::check_depth(value, self.depth.min(8)).is_ok() {
             return field.with(self.fields(&[], value, inside));
         }
@@ -181,10 +206,10 @@ impl Walk {
                 let Reading { value: own, meaning, fields } = read(value, inside);
                 Field::new(node.name, own.unwrap_or(Value::None)).meaning_if(meaning).with(fields)
             }
-            Form::Secret if !self.secrets => Field::new(node.name, Value::Hidden(value.len())),
+            Form::Secret if !self.secrets => Field::new(node.name, Value::Hidden(Hidden::new(value))),
             _ => match read {
                 Some((value, meaning)) => Field::new(node.name, value).meaning_if(meaning),
-                None => Field::new(node.name, Value::None).with(vec![Field::malformed(
+                None => Field::new(node.name, Value::None).with(vec![self.malformed(
                     value,
                     inside,
                     "the value has another form than this field's",
@@ -206,8 +231,8 @@ fn read(form: Form, value: &[u8]) -> Option<(Value, Option<String>)> {
             Some((Value::Number(number), Some(name.unwrap_or("a code without a name").to_owned())))
         }
         Form::Bits(names) => plain(Value::Text(bits(names, value)?)),
-        Form::Digits => plain(Value::Text(bcd::unpack_swapped(value))),
-        Form::DigitsInOrder => plain(Value::Text(bcd::unpack_straight(value))),
+        Form::Digits => Some(decimal(digits::swapped(value))),
+        Form::DigitsInOrder => Some(decimal(digits::straight(value))),
         Form::Aid => Some((Value::Octets(value.to_vec()), crate::application::name(value).map(str::to_owned))),
         Form::Oid => plain(Value::Text(Oid::new(value)?.dotted()?)),
         Form::Version => {
@@ -219,7 +244,7 @@ fn read(form: Form, value: &[u8]) -> Option<(Value, Option<String>)> {
             plain(Value::Flag(*flag != 0))
         }
         Form::Null => value.is_empty().then_some((Value::None, None)),
-        Form::Tags => Some((Value::Octets(value.to_vec()), Some(tags(value)?))),
+        Form::Tags(nodes) => Some((Value::Octets(value.to_vec()), Some(tags(value, nodes)?))),
         Form::Plmn => plain(Value::Text(crate::file::plmn(*value.first_chunk()?))),
         _ => plain(Value::Octets(value.to_vec())),
     }
@@ -245,8 +270,14 @@ fn bits(names: &[(u8, &str)], value: &[u8]) -> Option<String> {
     Some(if set.is_empty() { "none".to_owned() } else { set.join(", ") })
 }
 
-/// The tags in a list of tags, apart from each other.
-fn tags(value: &[u8]) -> Option<String> {
+/// Digits, with a word if they are none.
+fn decimal(digits: String) -> (Value, Option<String>) {
+    let meaning = digits::strange(&digits).map(str::to_owned);
+    (Value::Text(digits), meaning)
+}
+
+/// The tags in a list of tags, apart from each other, with the names of their elements.
+fn tags(value: &[u8], nodes: &[Node]) -> Option<String> {
     let (mut rest, mut tags) = (value, Vec::new());
     while !rest.is_empty() {
         // A length behind it makes it a header that can be read.
@@ -255,8 +286,10 @@ fn tags(value: &[u8]) -> Option<String> {
             Header::parse(&with_length).ok().flatten().filter(|header| header.header_length == octets + 1)
         })?;
         let (tag, after) = rest.split_at_checked(header.header_length - 1)?;
-        tags.push(hex(tag));
+        let number = tag.iter().fold(0, |number, octet| number << 8 | u32::from(*octet));
+        let element = nodes.iter().find(|node| node.tag == number);
+        tags.push(element.map_or_else(|| hex(tag), |node| format!("{} {}", hex(tag), node.name.label)));
         rest = after;
     }
-    Some(tags.join(" "))
+    Some(tags.join(", "))
 }

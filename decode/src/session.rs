@@ -8,9 +8,10 @@ use crypto::key_log::KeyLog;
 use crate::answer::{self, Answer};
 use crate::channel::{Channel, Effect, Pending};
 use crate::command;
-use crate::field::{Base, Field, Source, Value};
+use crate::field::{Base, Field, Hidden, Source, Value};
 use crate::names;
 use crate::schema::Walk;
+use crate::secret::{self, Veil};
 
 /// What an event is about; filters go by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +97,14 @@ pub struct Decoded {
     pub outcome: String,
     /// The card refused, or reported a failure.
     pub failed: bool,
-    /// The command, with a PIN left out; or the ATR.
+    /// The command, up to the first octet of a PIN or key.
     pub command: Vec<u8>,
-    /// How many octets of the command were left out at its end.
+    /// How many octets of the command were left out from there on.
     pub hidden: usize,
-    /// The response, status word included.
+    /// The response or the ATR; between the first octet of a key and the status word nothing is shown.
     pub response: Vec<u8>,
+    /// What was left out before the status word.
+    pub response_hidden: Hidden,
     /// Everything found in it.
     pub fields: Vec<Field>,
 }
@@ -174,12 +177,12 @@ impl Decoder {
             _ => (header(command).0, crate::line::describe_command(command)),
         };
         let topic = if command.is_empty() { Topic::Power } else { Topic::Other };
-        let hidden = self.hidden(command);
+        let veil = self.veil_of_unread(command);
         let mut decoded = self.event(Kind::Failed, topic, summary, fields);
+        veil.draw(&mut decoded.fields);
         cause.clone_into(&mut decoded.outcome);
         decoded.failed = true;
-        decoded.command = command.get(..command.len() - hidden).unwrap_or_default().to_vec();
-        decoded.hidden = hidden;
+        (decoded.command, decoded.hidden) = veil.command(command);
         decoded
     }
 
@@ -193,16 +196,19 @@ impl Decoder {
         }
     }
 
-    /// Octets at the end of a command that are not shown: a PIN, or what PUT KEY says behind the key's version.
-    fn hidden(&self, command: &[u8]) -> usize {
-        if self.secrets {
-            return 0;
-        }
-        let keys = match command {
-            [_, ins, _, _, _, _, keys @ ..] if Ins(*ins) == Ins::PUT_KEY => keys.len(),
-            _ => 0,
+    /// What is left out of a command that cannot be read, or that nobody answered.
+    fn veil_of_unread(&self, command: &[u8]) -> Veil {
+        let mut channels = self.channels.iter();
+        let secret = match command.first().copied().map(Class::parse) {
+            _ if self.secrets => false,
+            Some(Some(class)) => secret::may_hold_secret(command, self.channels.get(&class.channel())),
+            // Without a channel it may be meant for any.
+            _ => {
+                secret::may_hold_secret(command, None)
+                    || channels.any(|(_, channel)| secret::may_hold_secret(command, Some(channel)))
+            }
         };
-        capture::secret_part(command).map_or(keys, |secret| secret.len())
+        if secret { Veil::of_body(command) } else { Veil::default() }
     }
 
     fn event(&mut self, kind: Kind, topic: Topic, summary: String, fields: Vec<Field>) -> Decoded {
@@ -217,24 +223,33 @@ impl Decoder {
             command: Vec::new(),
             hidden: 0,
             response: Vec::new(),
+            response_hidden: Hidden::default(),
             fields,
         }
     }
 
     /// A command and its response: data, SW1, SW2; empty if the card stayed mute.
     pub fn exchange(&mut self, command: &[u8], response: &[u8]) -> Decoded {
-        let number = self.number + 1;
         let (mut fields, parsed) = header(command);
         let status = response.last_chunk().map(|sw: &[u8; 2]| StatusWord::from(*sw));
         let data = response.get(..response.len().saturating_sub(2)).unwrap_or_default();
         let walk = Walk::new(self.secrets);
+        let mut veil = Veil::default();
         let (summary, topic, answer) = if let Some(parsed) = parsed {
+            if !self.secrets {
+                veil = Veil::of_pin(command);
+            }
             self.command(&parsed, command, status, data, walk, &mut fields)
         } else {
-            let shown = command.get(..command.len() - self.hidden(command)).unwrap_or_default();
-            fields.push(Field::malformed(shown, Base::new(Source::Command, 0), malformed(command)));
+            veil = self.veil_of_unread(command);
+            let (shown, _) = veil.command(command);
+            fields.push(Field::malformed(&shown, Base::new(Source::Command, 0), malformed(command)));
             ("no command".to_owned(), Topic::Other, Answer::Data)
         };
+        if !self.secrets {
+            veil.learn(&fields, 4..command.len(), 0..data.len());
+            veil.draw(&mut fields);
+        }
         let mut outcome = Vec::new();
         if let Some(status) = status {
             let ins = command.get(1).copied().map(Ins);
@@ -247,15 +262,13 @@ impl Decoder {
             fields.push(Field::malformed(response, Base::new(Source::Response, 0), "a response of a single octet"));
         }
         outcome.extend(answer::result(&fields));
-        let failed = status.is_none_or(answer::is_failure) || fields.iter().any(answer::reports_failure);
-        let hidden = self.hidden(command);
+        let refused = status.is_none_or(|status| answer::is_failure(&answer, status));
+        let failed = refused || fields.iter().any(answer::reports_failure);
         let mut decoded = self.event(Kind::Exchange, topic, summary, fields);
-        debug_assert!(decoded.number == number);
         decoded.outcome = outcome.join(", ");
         decoded.failed = failed;
-        decoded.command = command.get(..command.len() - hidden).unwrap_or_default().to_vec();
-        decoded.hidden = hidden;
-        decoded.response = response.to_vec();
+        (decoded.command, decoded.hidden) = veil.command(command);
+        (decoded.response, decoded.response_hidden) = veil.response(response);
         decoded
     }
 
@@ -272,52 +285,59 @@ impl Decoder {
         let number = self.number + 1;
         let id = parsed.class.channel();
         let channel = self.channels.entry(id).or_default();
-        let base = Base::new(Source::Command, 5 + 2 * usize::from(parsed.extended && !parsed.data.is_empty()));
+        let header = 5 + 2 * usize::from(parsed.extended && !parsed.data.is_empty());
+        let base = Base::new(Source::Command, header.min(whole.len()));
         if parsed.ins == Ins::GET_RESPONSE {
-            return get_response(channel, fields, status, data, walk);
+            let (summary, topic, answer) = get_response(channel, fields, status, data, walk);
+            if answer == Answer::Channel && status.is_some_and(answer::is_done) {
+                self.others(id, &Effect::Open { number: None }, data);
+            }
+            return (on_channel(summary, id), topic, answer);
         }
-        let repeats = channel.repeated(whole, number);
+        let repeats = channel.repeated(whole);
         channel.pending = None;
+        let blocks = (channel.chain.len(), channel.blocks);
         let context = command::Context { walk, keys: &self.keys };
         let mut read = command::read(&context, channel, parsed, base);
+        channel.chained = parsed.class.is_chained().then_some(parsed.ins);
         if let Some(earlier) = repeats {
             fields.push(Field::number(names::REPEATS, earlier));
         }
         fields.append(&mut read.fields);
-        let retried = status.is_some_and(|status| status.sw1() == 0x6C);
-        if retried {
+        if status.is_some_and(|status| status.sw1() == 0x6C) {
             channel.remember(whole, number);
         }
         if status.is_some_and(answer::is_done) {
             channel.apply(&read.effect);
-            self.others(&read.effect, data);
+            self.others(id, &read.effect, data);
+        } else if parsed.ins == Ins::STORE_DATA && parsed.p2 != 0 && channel.chain.len() > blocks.0 {
+            // A block that was refused comes again, or the request is given up.
+            channel.chain.truncate(blocks.0);
+            channel.blocks = blocks.1;
         }
         let channel = self.channels.entry(id).or_default();
-        if status.is_some_and(|status| matches!(status.sw1(), 0x61 | 0x9F)) {
-            let pending = Pending {
+        if status.is_some_and(|status| matches!(status.sw1(), 0x61 | 0x9E | 0x9F)) {
+            fields.extend(part(&read.answer, data, walk));
+            channel.pending = Some(Pending {
                 number,
                 summary: read.summary.clone(),
                 topic: read.topic,
                 answer: read.answer.clone(),
                 data: data.to_vec(),
-            };
-            channel.pending = Some(pending);
-            if !data.is_empty() {
-                fields.push(Field::octets(names::DATA, data).at(Base::new(Source::Response, 0), data.len()));
-            }
+            });
         } else if !data.is_empty() {
             fields.append(&mut answer::fields(&read.answer, channel, data, Base::new(Source::Response, 0), walk));
         }
-        let summary = if id == 0 { read.summary } else { format!("{}, channel {id}", read.summary) };
-        (summary, read.topic, read.answer)
+        (on_channel(read.summary, id), read.topic, read.answer)
     }
 
-    /// What a command does to other channels.
-    fn others(&mut self, effect: &Effect, data: &[u8]) {
+    /// What a command on the channel `from` does to other channels.
+    fn others(&mut self, from: u8, effect: &Effect, data: &[u8]) {
         match effect {
             Effect::Open { number } => {
-                let opened = number.or_else(|| data.first().copied());
-                opened.map(|opened| self.channels.insert(opened, Channel::default()));
+                let opened = self.channels.get(&from).map(|channel| channel.opened(from)).unwrap_or_default();
+                let number = number.or_else(|| data.first().copied()).filter(|number| *number != from);
+                number.map(|number| self.channels.insert(number, opened));
             }
             Effect::Close { number } => {
                 self.channels.remove(number);
@@ -325,6 +345,16 @@ impl Decoder {
             _ => {}
         }
     }
+}
+
+fn on_channel(summary: String, channel: u8) -> String {
+    if channel == 0 { summary } else { format!("{summary}, channel {channel}") }
+}
+
+/// Data of a response that is not complete.
+fn part(answer: &Answer, data: &[u8], walk: Walk) -> Option<Field> {
+    let field = if answer.is_secret() { walk.secret(names::DATA, data) } else { Field::octets(names::DATA, data) };
+    (!data.is_empty()).then(|| field.at(Base::new(Source::Response, 0), data.len()))
 }
 
 /// GET RESPONSE brings what an earlier command asked for.
@@ -336,10 +366,9 @@ fn get_response(
     walk: Walk,
 ) -> (String, Topic, Answer) {
     let Some(mut pending) = channel.pending.take() else {
-        if !data.is_empty() {
-            fields.push(Field::octets(names::DATA, data).at(Base::new(Source::Response, 0), data.len()));
-        }
-        return ("GET RESPONSE".into(), Topic::Other, Answer::Data);
+        let answer = if secret::looks_like_keys(data) { Answer::Secret } else { Answer::Data };
+        fields.extend(part(&answer, data, walk));
+        return ("GET RESPONSE".into(), Topic::Other, answer);
     };
     fields.push(Field::number(names::CONTINUES, pending.number).meaning(pending.summary.clone()));
     let summary = format!("GET RESPONSE to {}", pending.summary);
@@ -347,9 +376,7 @@ fn get_response(
     let alone = pending.data.is_empty();
     pending.data.extend_from_slice(data);
     if status.is_some_and(|status| matches!(status.sw1(), 0x61 | 0x6C)) {
-        if !data.is_empty() {
-            fields.push(Field::octets(names::DATA, data).at(Base::new(Source::Response, 0), data.len()));
-        }
+        fields.extend(part(&answer, data, walk));
         channel.pending = Some(pending);
     } else if !pending.data.is_empty() {
         let source = if alone { Source::Response } else { Source::Answer };

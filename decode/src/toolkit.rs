@@ -1,20 +1,23 @@
 //! Proactive commands and what belongs to them: COMPREHENSION-TLV objects. TS 102 223 §8.
 
-use apdu::bcd;
 use apdu::tlv::{Tlv, comprehension};
 
-use crate::field::{Base, Field, Value, hex};
+use crate::digits;
+use crate::field::{Base, Field, Hidden, Name, Value, hex};
 use crate::names;
+use crate::schema::Walk;
+use crate::secret;
 use crate::tables::toolkit::{COMMANDS, EVENTS, Form, OBJECTS, QUALIFIERS, RESULTS, device, name};
+use crate::words::counted;
 
 /// What FETCH brings.
-pub(crate) fn proactive(data: &[u8], base: Base) -> Vec<Field> {
+pub(crate) fn proactive(data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
     let template = match Tlv::parse(data) {
         Ok(template) if template.tag.0 == 0xD0 => template,
         Ok(_) => return vec![Field::malformed(data, base, "no proactive command: another tag than D0")],
         Err(error) => return vec![Field::malformed(data, base, error.to_string())],
     };
-    let fields = objects(template.value, base.plus(data.len() - template.value.len()));
+    let fields = objects(template.value, base.plus(data.len() - template.value.len()), walk);
     let name = command_name(&fields).unwrap_or_else(|| "of a reserved type".into());
     vec![Field::text(names::CAT_COMMAND, name).with(fields).at(base, data.len())]
 }
@@ -28,7 +31,38 @@ pub(crate) fn command_name(fields: &[Field]) -> Option<String> {
 }
 
 /// Every object in `octets` as a field.
-pub(crate) fn objects(octets: &[u8], base: Base) -> Vec<Field> {
+pub(crate) fn objects(octets: &[u8], base: Base, walk: Walk) -> Vec<Field> {
+    let mut fields = all_objects(octets, base, walk);
+    if !walk.secrets {
+        conceal(&mut fields);
+    }
+    fields
+}
+
+/// Leaves out what a user typed into a hidden input, and the password of a data connection. TS 102 223 §6.4.3, §6.6.3, §6.4.27
+fn conceal(fields: &mut [Field]) {
+    const GET_INPUT: u64 = 0x23;
+    const NOT_REVEALED: u64 = 0x04;
+    const OPEN_CHANNEL: u64 = 0x40;
+    let number = |name: Name| {
+        let found = fields.iter().find_map(|field| field.find(name.name))?;
+        if let Value::Number(number) = found.value { Some(number) } else { None }
+    };
+    let answered = fields.iter().any(|field| field.name.name == "cat.result");
+    let first = match (number(names::CAT_TYPE), number(names::CAT_QUALIFIER)) {
+        (Some(GET_INPUT), Some(qualifier)) if answered && qualifier & NOT_REVEALED != 0 => 0,
+        // The login is before it.
+        (Some(OPEN_CHANNEL), _) => 1,
+        _ => return,
+    };
+    let is_text = |field: &&mut Field| field.name.name == "cat.text_string" || field.name == names::MALFORMED;
+    for field in fields.iter_mut().filter(is_text).skip(first) {
+        let length = field.place.as_ref().map_or(0, |place| place.octets.len());
+        field.value = Value::Hidden(Hidden::of_value(&field.value, length));
+    }
+}
+
+fn all_objects(octets: &[u8], base: Base, walk: Walk) -> Vec<Field> {
     let (mut at, mut fields) = (0, Vec::new());
     while let Some(rest) = octets.get(at..).filter(|rest| !rest.is_empty()) {
         let mut reader = comprehension::Reader::new(rest);
@@ -45,7 +79,7 @@ pub(crate) fn objects(octets: &[u8], base: Base) -> Vec<Field> {
         let whole = header + object.value.len();
         let field = match OBJECTS.iter().find(|known| known.tag == object.tag) {
             Some(known) => {
-                let (value, meaning, fields) = read(known.form, object.value, inside);
+                let (value, meaning, fields) = read(known.form, object.value, inside, walk);
                 Field::new(known.name, value).meaning_if(meaning).with(fields)
             }
             None => Field::octets(names::UNKNOWN, object.value).meaning(format!("object {:02X}", object.tag)),
@@ -68,11 +102,25 @@ fn header_length(object: &[u8]) -> usize {
 
 type Reading = (Value, Option<String>, Vec<Field>);
 
-fn read(form: Form, value: &[u8], base: Base) -> Reading {
+fn read(form: Form, value: &[u8], base: Base, walk: Walk) -> Reading {
     let octets = || Value::Octets(value.to_vec());
     let text = |text: String| (Value::Text(text), None, Vec::new());
     match form {
-        Form::Octets => (octets(), None, Vec::new()),
+        Form::CommandApdu if !walk.secrets && secret::of_apdu(value) => {
+            (Value::Hidden(Hidden::new(value)), None, Vec::new())
+        }
+        Form::ResponseApdu if !walk.secrets && looks_like_keys(value) => {
+            (Value::Hidden(Hidden::new(value)), None, Vec::new())
+        }
+        Form::Octets | Form::CommandApdu | Form::ResponseApdu => (octets(), None, Vec::new()),
+        Form::Moment => (octets(), Some(crate::sms::moment(value)), Vec::new()),
+        Form::Codes(codes) => match crate::schema::number(value) {
+            Some(number) => {
+                let words = u8::try_from(number).ok().and_then(|code| name(codes, code)).unwrap_or("reserved");
+                (Value::Number(number), Some(words.to_owned()), Vec::new())
+            }
+            None => (octets(), None, Vec::new()),
+        },
         Form::Number => match crate::schema::number(value) {
             Some(number) => (Value::Number(number), None, Vec::new()),
             None => (octets(), None, Vec::new()),
@@ -108,24 +156,29 @@ fn read(form: Form, value: &[u8], base: Base) -> Reading {
             Some((kind, digits)) => text(crate::file::dialled(*kind, digits)),
             None => text(String::new()),
         },
-        Form::Tpdu => (Value::None, None, crate::sms::tpdu(value, base)),
+        Form::Tpdu => (Value::None, None, crate::sms::tpdu(value, base, walk)),
         Form::Events => {
             let events: Vec<&str> = value.iter().map(|code| name(EVENTS, *code).unwrap_or("reserved")).collect();
             (octets(), Some(events.join(", ")), Vec::new())
         }
-        Form::Digits => text(bcd::unpack_swapped(value)),
+        Form::Identity => text(digits::swapped(value).chars().skip(1).collect()),
         Form::Aid => (octets(), crate::application::name(value).map(str::to_owned), Vec::new()),
         Form::Ascii => text(String::from_utf8_lossy(value).into_owned()),
         Form::Timer => {
             let parts: Vec<String> = value.iter().map(|octet| format!("{:02X}", octet.rotate_left(4))).collect();
             text(parts.join(":"))
         }
-        Form::Files => (octets(), value.first().map(|count| apdu::counted(*count, "file")), Vec::new()),
+        Form::Files => (octets(), value.first().map(|count| counted(*count, "file", "files")), Vec::new()),
         Form::Location => match value.split_first_chunk() {
             Some((plmn, rest)) => text(format!("{}, {}", crate::file::plmn(*plmn), hex(rest))),
             None => text(hex(value)),
         },
     }
+}
+
+/// Whether the response of another card looks like keys before its status word.
+fn looks_like_keys(response: &[u8]) -> bool {
+    secret::looks_like_keys(response.get(..response.len().saturating_sub(2)).unwrap_or_default())
 }
 
 fn command_details(value: &[u8], base: Base) -> Reading {

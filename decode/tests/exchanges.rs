@@ -96,21 +96,134 @@ fn pins_stay_out() {
     assert_eq!(shown(&verify, "pin.octets"), "31323334FFFFFFFF");
 }
 
+/// A command with data.
+fn command(header: &[u8], data: &[u8]) -> Vec<u8> {
+    [header, &[u8::try_from(data.len()).unwrap()], data].concat()
+}
+
+/// The same, with secrets.
+fn openly(exchanges: &[(&[u8], &[u8])]) -> Decoded {
+    let mut decoder = Decoder::new().with_secrets(true);
+    exchanges.iter().map(|(command, response)| decoder.exchange(command, response)).next_back().unwrap()
+}
+
 #[test]
 fn authentication_has_its_parts() {
     let challenge = hex!("10 000102030405060708090A0B0C0D0E0F 10 101112131415161718191A1B1C1D1E1F");
     let command = [&hex!("0088008122")[..], &challenge].concat();
     let answer =
         hex!("DB 08 A1A2A3A4A5A6A7A8 10 C0C1C2C3C4C5C6C7C8C9CACBCCCDCECF 10 D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF 9000");
-    let decoded = one(&command, &answer);
+    let decoded = openly(&[(&command, &answer)]);
     assert_eq!(decoded.summary, "AUTHENTICATE, 3G");
     assert_eq!(shown(&decoded, "authenticate.autn"), "101112131415161718191A1B1C1D1E1F");
     assert_eq!(shown(&decoded, "authenticate.res"), "A1A2A3A4A5A6A7A8");
     assert_eq!(shown(&decoded, "authenticate.ik"), "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF");
     let resynchronise = one(&command, &hex!("DC 0E 000102030405060708090A0B0C0D 9000"));
-    assert_eq!(resynchronise.outcome, "9000, AUTS 000102030405060708090A0B0C0D");
-    let gsm = one(&[&hex!("0088008011 10")[..], &[7; 16]].concat(), &hex!("04 01020304 08 0102030405060708 9000"));
+    assert_eq!(resynchronise.outcome, "9000, AUTS 000102030405060708090A0B0C0D  synchronisation failure");
+    assert!(resynchronise.failed, "a vector was refused");
+    let gsm =
+        openly(&[(&[&hex!("0088008011 10")[..], &[7; 16]].concat(), &hex!("04 01020304 08 0102030405060708 9000"))]);
     assert_eq!(shown(&gsm, "authenticate.kc"), "0102030405060708");
+    // Voice group calls, and the bootstrapping of which RES alone leaves the card. TS 31.102 §7.1.2
+    let group = hex!("00880082 10 0400010203 0110 08 2021222324252627");
+    let vstk = hex!("DB10 B0B1B2B3B4B5B6B7B8B9BABBBCBDBEBF 9000");
+    let group = openly(&[(&group, &vstk)]);
+    assert_eq!(shown(&group, "authenticate.vservice_id"), "00010203");
+    assert_eq!(shown(&group, "authenticate.vk_id"), "10");
+    assert_eq!(shown(&group, "authenticate.vstk_rand"), "2021222324252627");
+    assert_eq!(shown(&group, "authenticate.vstk"), "B0B1B2B3B4B5B6B7B8B9BABBBCBDBEBF");
+    let bootstrapping = [&hex!("0088008423 DD")[..], &challenge].concat();
+    let bootstrapping = openly(&[(&bootstrapping, &hex!("DB 08 A1A2A3A4A5A6A7A8 9000"))]);
+    assert_eq!(bootstrapping.summary, "AUTHENTICATE, GBA, bootstrapping");
+    assert_eq!(shown(&bootstrapping, "authenticate.res"), "A1A2A3A4A5A6A7A8");
+}
+
+/// Each kind of command and response that carries a PIN or a key, and what stands in it.
+#[test]
+fn secrets_are_shown_on_request_alone() {
+    const KEY: [u8; 16] = hex!("5EC2E7A1B3D4F60718293A4B5C6D7E8F");
+    let with = |before: &[u8], after: &[u8]| [before, &KEY, after].concat();
+    let usim = (hex!("00A4040007A0000000871002").to_vec(), hex!("9000").to_vec());
+    let domain = (hex!("00A4040008A000000151000000").to_vec(), hex!("9000").to_vec());
+    let select = |id: [u8; 2]| (command(&hex!("00A40004"), &id), hex!("9000").to_vec());
+    let ok = hex!("9000").to_vec();
+    let challenge = command(&hex!("00880081"), &[&[0x10], &[1; 16][..], &[0x10], &[2; 16]].concat());
+    let answer = [&hex!("DB0401020304 10")[..], &KEY, &hex!("10"), &[3; 16], &hex!("9000")].concat();
+    let packet = with(&hex!("002A 0D 0001 15 15 B00010 0000000001 00 80D8018117 3088 10"), &hex!("03 010203"));
+    assert_eq!(packet.len(), 2 + 0x2A);
+    let tpdu = [&hex!("44 04 8121 43 7F F6 22101121436500 2F 027000")[..], &packet].concat();
+    let objects = [&hex!("82028381 8B")[..], &[u8::try_from(tpdu.len()).unwrap()], &tpdu].concat();
+    let envelope = [&[0xD1, u8::try_from(objects.len()).unwrap()][..], &objects].concat();
+    let sessions: Vec<Vec<(Vec<u8>, Vec<u8>)>> = vec![
+        vec![(command(&hex!("00210001"), &with(&hex!("5310"), &[])), ok.clone())],
+        vec![(command(&hex!("002D0001"), &with(&hex!("5310"), &[])), ok.clone())],
+        vec![(command(&hex!("80D80181"), &with(&hex!("308810"), &hex!("03010203"))), ok.clone())],
+        vec![(command(&hex!("90D80181"), &[0x30, 0x88]), ok.clone()), (command(&hex!("80D80181"), &KEY), ok.clone())],
+        vec![domain.clone(), (command(&hex!("84820100"), &KEY), ok.clone())],
+        vec![domain.clone(), (command(&hex!("80E28800"), &with(&hex!("8F0110"), &[])), ok.clone())],
+        vec![domain.clone(), (command(&hex!("80E29000"), &with(&hex!("00B910"), &[])), ok.clone())],
+        vec![domain, (command(&hex!("80E20000"), &KEY), ok.clone()), (command(&hex!("80E28001"), &[0]), ok.clone())],
+        vec![usim.clone(), select(hex!("6F08")), (command(&hex!("00D60000"), &with(&[0], &[4; 16])), ok.clone())],
+        vec![usim.clone(), select(hex!("6F08")), (hex!("00B0000021").to_vec(), with(&[0], &with(&[], &ok)))],
+        vec![usim.clone(), (command(&hex!("00D68800"), &with(&[0], &[])), ok.clone())],
+        vec![usim.clone(), select(hex!("6FE4")), (hex!("00B2010436").to_vec(), with(&hex!("A0348101078120"), &ok))],
+        vec![usim.clone(), (challenge.clone(), answer.clone())],
+        vec![usim, (challenge, hex!("612B").to_vec()), (hex!("00C000002B").to_vec(), answer.clone())],
+        vec![(hex!("00C000002B").to_vec(), answer)],
+        vec![(command(&hex!("80C20000"), &envelope), ok.clone())],
+        // Of the wrong length.
+        vec![(with(&hex!("80D8018120 30 88 10"), &[]), hex!("6700").to_vec())],
+        vec![(with(&hex!("00200001"), &[]), hex!("6700").to_vec())],
+    ];
+    for session in &sessions {
+        let (mut closed, mut open) = (Decoder::new(), Decoder::new().with_secrets(true));
+        let mut texts = (String::new(), String::new());
+        for (command, response) in session {
+            for (decoder, text) in [(&mut closed, &mut texts.0), (&mut open, &mut texts.1)] {
+                let decoded = decoder.exchange(command, response);
+                lies_within(&decoded);
+                *text += &Text { brief: false, whole: true }.write(&decoded);
+                *text += &decode::json::event(&decoded).to_string();
+            }
+        }
+        // A length may be part of what is malformed.
+        let key = decode::hex(&KEY[1..]);
+        assert!(!texts.0.contains(&key), "{}", texts.0);
+        assert!(texts.1.contains(&key), "{}", texts.1);
+    }
+    // Two answers with other keys are not the same, though neither is shown.
+    let read = |key: &[u8]| {
+        let response = [&[0][..], key, &hex!("9000")].concat();
+        after(&[
+            (&hex!("00A4040007A0000000871002"), &hex!("9000")),
+            (&hex!("00A40004026F08"), &hex!("9000")),
+            (&hex!("00B0000011"), &response),
+        ])
+    };
+    let (one, other) = (read(&KEY), read(&[9; 16]));
+    assert_eq!(one.response, other.response);
+    assert_ne!(one.response_hidden, other.response_hidden);
+    assert_eq!(decode::compare(one.answer(), other.answer()).len(), 1);
+    let mut decoder = Decoder::new();
+    let failed = decoder.failed(&command(&hex!("80D80181"), &KEY), "the card was removed");
+    assert_eq!((failed.command, failed.hidden), (hex!("80D80181").to_vec(), 17));
+}
+
+/// What a user types into a hidden input, and commands for another card.
+#[test]
+fn secrets_of_the_toolkit_stay_out() {
+    let shown = |command: &[u8], response: &[u8]| decode::json::event(&one(command, response)).to_string();
+    let response = |objects: &[u8]| shown(&command(&hex!("80140000"), objects), &hex!("9000"));
+    let input = response(&hex!("810301230482028281 830100 8D0904 3438313531363233"));
+    assert!(!input.contains("48151623") && input.contains("secret_bytes"), "{input}");
+    let visible = response(&hex!("810301230082028281 830100 8D0904 3438313531363233"));
+    assert!(visible.contains("48151623"), "{visible}");
+    // Too short by an octet: the last digit seems to be Le.
+    let short = shown(&hex!("8014000016 810301230482028281 830100 8D0904 3438313531363233"), &hex!("9000"));
+    assert!(!short.contains("34383135") && !short.contains("\"value\":51"), "{short}");
+    let verify = hex!("D018 810301300082028110 A20D 0020000108 3438313531363233 9000");
+    let verify = shown(&hex!("801200001A"), &verify);
+    assert!(!verify.contains("3438313531363233"), "{verify}");
 }
 
 #[test]
@@ -119,7 +232,7 @@ fn functions_of_the_euicc_are_put_together() {
         (&hex!("81E2910006BF3E035C015A"), &hex!("6115")),
         (&hex!("81C0000015"), &hex!("BF3E125A10890490449000000000000000001023559000")),
     ]);
-    assert_eq!(eid.summary, "GET RESPONSE to GetEID");
+    assert_eq!(eid.summary, "GET RESPONSE to GetEID, channel 1");
     assert_eq!(shown(&eid, "es10.eid"), "89049044900000000000000000102355");
     let blocks = after(&[
         (&[&hex!("81E2110008")[..], &hex!("BF3111A00C5A0A98")].concat(), &hex!("9000")),
@@ -165,6 +278,192 @@ fn messages_for_the_card_are_opened() {
     assert_eq!(shown(&decoded, "secured.counter"), "1");
 }
 
+/// Blocks that do not follow each other are no request, and an answer speaks for itself.
+#[test]
+fn missing_blocks_are_told() {
+    let first: (&[u8], &[u8]) = (&hex!("80E2110006 BF3E035C015A"), &hex!("9000"));
+    let gap = after(&[first, (&hex!("80E2910201 00"), &hex!("9000"))]);
+    assert_eq!(gap.summary, "STORE DATA, block 2, the last of an incomplete request");
+    assert_eq!(shown(&gap, "store_data.missing"), "block 1");
+    assert!(gap.find("es10.function").is_none());
+    let without = one(&hex!("80E2910306 BF3E035C015A"), &hex!("9000"));
+    assert_eq!(shown(&without, "store_data.missing"), "blocks 0 to 2");
+    assert!(without.find("es10.function").is_none());
+    // A block that was refused is sent again.
+    let again = after(&[
+        (&hex!("80E2110002 BF3E"), &hex!("9000")),
+        (&hex!("80E2110101 03"), &hex!("6985")),
+        (&hex!("80E2110101 03"), &hex!("9000")),
+        (&hex!("80E2910203 5C015A"), &hex!("6115")),
+    ]);
+    assert_eq!(again.summary, "GetEID");
+    // The recording begins within a download.
+    let end = one(&hex!("80E2910003 860100"), &hex!("BF370D BF270A 8001AA A205 A103800102 9000"));
+    assert_eq!(end.topic, Topic::Es10);
+    assert!(end.find("es10.transaction_id").is_some(), "{}", Text::default().write(&end));
+}
+
+/// A channel opened on another than the basic one begins where that one is. TS 102 221 §11.1.17
+#[test]
+fn channels_begin_where_they_are_opened() {
+    let isim: (&[u8], &[u8]) = (&hex!("01A4040007A0000000871004"), &hex!("9000"));
+    let opened = after(&[isim, (&hex!("0170000001"), &hex!("029000")), (&hex!("02A40004026F07"), &hex!("9000"))]);
+    assert_eq!(shown(&opened, "select.path"), "ADF.ISIM/EF.IST");
+    let basic = after(&[
+        (&hex!("00A4040007A0000000871004"), &hex!("9000")),
+        (&hex!("0070000001"), &hex!("029000")),
+        (&hex!("02A40004026F07"), &hex!("9000")),
+    ]);
+    assert_eq!(shown(&basic, "select.path"), "MF/6F07");
+}
+
+/// TS 51.011: directories, file headers, status words.
+#[test]
+fn sims_are_read() {
+    let gsm: (&[u8], &[u8]) = (&hex!("A0A40000027F20"), &hex!("9F16"));
+    let header = hex!("000000007F20020000000000099100170400838A838A 9000");
+    let directory = after(&[gsm, (&hex!("A0C0000016"), &header)]);
+    assert_eq!(directory.summary, "GET RESPONSE to SELECT DF.GSM");
+    assert_eq!(shown(&directory, "gsm.characteristics"), "145  CHV1 disabled, 3 V");
+    assert_eq!(shown(&directory, "gsm.code"), "CHV1: 3 tries left");
+    let imsi = after(&[
+        gsm,
+        (&hex!("A0A40000026F07"), &hex!("9F0F")),
+        (&hex!("A0C000000F"), &hex!("000000096F07040015F015010200009000")),
+    ]);
+    assert_eq!(
+        shown(&imsi, "gsm.access"),
+        "15F015  read CHV1, update ADM, increase never, rehabilitate CHV1, invalidate ADM"
+    );
+    assert_eq!(shown(&imsi, "gsm.structure"), "0  transparent");
+    let read =
+        after(&[gsm, (&hex!("A0A40000026F07"), &hex!("9F0F")), (&hex!("A0B0000009"), &hex!("0809101010325476989000"))]);
+    assert_eq!(shown(&read, "ef.imsi"), "001010123456789");
+    let phone = after(&[
+        (&hex!("A0A40000027F10"), &hex!("9F16")),
+        (&hex!("A0A40000026F3A"), &hex!("9F0F")),
+        (&hex!("A0B2010410"), &hex!("4142 03 81 2143 FFFFFFFFFFFFFFFF FF FF 9000")),
+    ]);
+    assert_eq!((shown(&phone, "ef.name"), shown(&phone, "ef.number")), ("AB".into(), "1234".into()));
+    for (status, words) in [
+        (hex!("9404"), "not found"),
+        (hex!("9804"), "wrong CHV"),
+        (hex!("9840"), "CHV blocked"),
+        (hex!("9240"), "memory problem"),
+    ] {
+        let refused = one(&hex!("A0A40000027F20"), &status);
+        assert!(refused.failed && refused.outcome.contains(words), "{}", refused.outcome);
+    }
+    assert!(!one(&hex!("A0D6000001 00"), &hex!("9202")).failed, "done after two tries");
+}
+
+/// An instruction has its name under its own class.
+#[test]
+fn classes_tell_instructions_apart() {
+    for (command, summary) in [
+        (&hex!("00E2000003 BF2D00")[..], "APPEND RECORD, a file"),
+        (&hex!("00100000 01 FF"), "INS 10"),
+        (&hex!("0012000010"), "INS 12"),
+        (&hex!("00D8010001 30"), "INS D8"),
+        (&hex!("A010000001 FF"), "TERMINAL PROFILE"),
+        (&hex!("8010000001 FF"), "TERMINAL PROFILE"),
+    ] {
+        assert_eq!(one(command, &hex!("9000")).summary, summary);
+    }
+}
+
+/// Contents of files, octet by octet.
+#[test]
+fn files_have_their_layout() {
+    let read = |id: [u8; 2], content: &[u8]| {
+        let select = [&hex!("00A4000402")[..], &id].concat();
+        let response = [content, &hex!("9000")].concat();
+        after(&[
+            (&hex!("00A4040007A0000000871002"), &hex!("9000")),
+            (&select, &hex!("9000")),
+            (&hex!("00B0000000"), &response),
+        ])
+    };
+    // TS 31.102 §4.2.17: an octet between the LAI and the status is reserved.
+    let loci = read(hex!("6F7E"), &hex!("01020304 32F4510001 FF 02"));
+    assert_eq!((shown(&loci, "ef.tmsi"), shown(&loci, "ef.location")), ("01020304".into(), "32F4510001".into()));
+    assert_eq!(shown(&loci, "ef.update_status"), "2  PLMN not allowed");
+    let psloci = read(hex!("6F73"), &hex!("01020304 050607 32F4510001 09 01"));
+    assert_eq!(shown(&psloci, "ef.p_tmsi_signature"), "050607");
+    assert_eq!(shown(&psloci, "ef.location"), "32F451000109");
+    let epsloci = read(hex!("6FE3"), &hex!("0B F6 32F451 8001 02 03040506 32F4510007 00"));
+    assert_eq!(shown(&epsloci, "ef.guti"), "0BF632F45180010203040506");
+    assert_eq!((shown(&epsloci, "ef.location"), shown(&epsloci, "ef.plmn")), ("32F4510007".into(), "234-15".into()));
+    let plmns = read(hex!("6F60"), &hex!("00F1106000 00F1100088 00F110008C 00F1107000"));
+    let technologies =
+        plmns.all().filter(|field| field.name.name == "ef.plmn").filter_map(|field| field.meaning.clone());
+    assert_eq!(technologies.collect::<Vec<_>>(), ["E-UTRAN WB-S1", "EC-GSM-IoT", "GSM, EC-GSM-IoT", "E-UTRAN"]);
+    let unused = read(hex!("6F07"), &[0xFF; 9]);
+    assert_eq!(unused.find("ef.free").unwrap().value, decode::Value::Flag(true));
+    let iccid: (&[u8], &[u8]) = (&hex!("00A40004022FE2"), &hex!("9000"));
+    let iccid = after(&[iccid, (&hex!("00B000000A"), &hex!("98001032547698103F14 9000"))]);
+    assert_eq!(shown(&iccid, "ef.iccid"), "8900012345678901F341  not all of it decimal digits");
+}
+
+/// TS 102 221 §9.5.2 and table 9.5.
+#[test]
+fn access_is_explained() {
+    let fcp = hex!("6219 82027821 83023F00 8A0105 C60C 900140 830101 830181 83010A 9000");
+    let fcp = one(&hex!("00A40004023F00"), &fcp);
+    let enabled = "40  PIN1 of application 1 disabled, PIN2 of application 1 enabled, ADM1 disabled";
+    assert_eq!(shown(&fcp, "fcp.pin_enabled"), enabled);
+    let rule: (&[u8], &[u8]) = (&hex!("00A40004022F06"), &hex!("9000"));
+    let rule = after(&[rule, (&hex!("00B2010407"), &hex!("800143 9000 FFFF 9000"))]);
+    let words = "67  read, update (of a DF: delete child, create EF), delete";
+    assert_eq!(shown(&rule, "arr.access_mode"), words);
+}
+
+/// A question about tries is no failure, and one is no plural.
+#[test]
+fn tries_are_counted() {
+    let asked = one(&hex!("00200001"), &hex!("63C1"));
+    assert!(!asked.failed);
+    assert_eq!(asked.outcome, "63C1, 1 try left");
+    let refused = one(&hex!("0020000108 31323334FFFFFFFF"), &hex!("63C1"));
+    assert!(refused.failed);
+    assert_eq!(refused.outcome, "63C1, not verified, 1 try left");
+    assert_eq!(one(&hex!("0026000108 31323334FFFFFFFF"), &hex!("6984")).outcome, "6984, the PIN is disabled already");
+    let list = one(&hex!("80E2910008 BF2D055C035A9F70"), &hex!("6110"));
+    assert_eq!(shown(&list, "es10.tag_list"), "5A9F70  5A iccid, 9F70 profileState");
+}
+
+/// Objects with tags from 60 on, and the half octet before the digits of an IMEI. TS 101 220 §7.2, TS 24.008 §10.5.1.4
+#[test]
+fn objects_have_their_names() {
+    let objects = hex!("990112 82028281 7D05 00F1100001 740109 75010B 7203010203");
+    let rejection = one(&command(&hex!("80C20000"), &[&[0xD6, 25], &objects[..]].concat()), &hex!("9000"));
+    assert_eq!(shown(&rejection, "cat.tracking_area"), "00F1100001");
+    assert_eq!(
+        (shown(&rejection, "cat.update_type"), shown(&rejection, "cat.rejection_cause")),
+        ("9".into(), "11".into())
+    );
+    let imei = hex!("810301260182028281 830100 94081A32547698103254");
+    let imei = one(&command(&hex!("80140000"), &imei), &hex!("9000"));
+    assert_eq!(shown(&imei, "cat.imei"), "123456789012345");
+}
+
+/// The numbers in TERMINAL PROFILE, and a time stamp that is none.
+#[test]
+fn numbers_are_read() {
+    let mut bits = [0; 34];
+    (bits[12], bits[13], bits[14], bits[15], bits[33]) = (0xE0, 0x05, 0x50, 0x60, 0x20);
+    let profile = one(&command(&hex!("80100000"), &bits), &hex!("9000"));
+    assert_eq!(shown(&profile, "terminal_profile.channels"), "7");
+    assert_eq!(shown(&profile, "terminal_profile.lines"), "5");
+    assert_eq!(shown(&profile, "terminal_profile.columns"), "80");
+    assert_eq!(shown(&profile, "terminal_profile.menu_width_reduction"), "3");
+    let announced: Vec<_> = profile.all().filter(|field| field.name.name == "terminal_profile.bit").collect();
+    assert!(announced.iter().any(|bit| bit.shown().unwrap() == "REFRESH, eUICC profile state change"));
+    let envelope = hex!("D116 82028381 8B10 00 04 8121 43 00 00 12345678901234 01 41");
+    let message = one(&command(&hex!("80C20000"), &envelope), &hex!("9000"));
+    assert_eq!(shown(&message, "sms.at"), "12345678901234  no date and time: a digit is out of range");
+}
+
 #[test]
 fn cards_introduce_themselves() {
     let mut decoder = Decoder::new();
@@ -173,6 +472,19 @@ fn cards_introduce_themselves() {
     assert_eq!(shown(&reset, "atr.convention"), "direct");
     assert_eq!(shown(&reset, "atr.clock_rate_factor"), "512");
     assert!(reset.find("malformed").is_none());
+    let euicc = decoder.reset(&hex!("3B9F96803FC7828031E073FE211B5753494D4F53010008"), false);
+    assert_eq!(shown(&euicc, "atr.clock_stop"), "in either state");
+    assert_eq!(shown(&euicc, "atr.classes"), "A (5 V), B (3 V), C (1.8 V)");
+    assert_eq!(shown(&euicc, "atr.euicc"), "yes");
+    for (octet, is_euicc, supported) in [
+        (0x80, "no", "no further interfaces"),
+        (0x02, "no", "no further interfaces"),
+        (0xA0, "no", "UICC-CLF interface (TS 102 613)"),
+        (0xA2, "yes", "UICC-CLF interface (TS 102 613)"),
+    ] {
+        let reset = decoder.reset(&[0x3B, 0x80, 0x80, 0x2F, octet], false);
+        assert_eq!((shown(&reset, "atr.euicc").as_str(), shown(&reset, "atr.uicc").as_str()), (is_euicc, supported));
+    }
     for broken in [&hex!("3B")[..], &hex!("3B9F"), &hex!("3B10"), &hex!("3B0F0102"), &hex!("3F80 80 80")] {
         assert!(decoder.reset(broken, false).find("malformed").is_some(), "{broken:02X?}");
     }
@@ -237,7 +549,7 @@ fn lies_within(decoded: &Decoded) {
         let Some(place) = &field.place else { continue };
         let length = match place.source {
             decode::Source::Command => decoded.command.len() + decoded.hidden,
-            decode::Source::Response => decoded.response.len(),
+            decode::Source::Response => decoded.response.len() + decoded.response_hidden.len(),
             _ => continue,
         };
         assert!(place.octets.end <= length, "{field:?} of {length} octets");
@@ -259,6 +571,7 @@ fn noise_is_no_trouble() {
     // Every instruction, with data that fit none, on each answer.
     for ins in 0..=u8::MAX {
         for class in [0x00, 0x80, 0x84, 0xA0] {
+            lies_within(&decoder.exchange(&[class, ins, 0x00, 0x00], &hex!("9000")));
             for data in [&hex!("")[..], &hex!("FF"), &hex!("BF36"), &hex!("62047F"), &hex!("D0FF8103"), &[0; 40]] {
                 let length = u8::try_from(data.len()).unwrap();
                 let command = [&[class, ins, 0x00, 0x00, length][..], data].concat();

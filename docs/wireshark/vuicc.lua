@@ -5,8 +5,22 @@
 
 local NAMES = {
     { "application", "application", "text" },
+    { "arr.access_class", "access mode, class", "octets" },
+    { "arr.access_class_instruction", "access mode, class and instruction", "octets" },
+    { "arr.access_class_instruction_p1", "access mode, class, instruction, P1", "octets" },
+    { "arr.access_class_instruction_p2", "access mode, class, instruction, P2", "octets" },
+    { "arr.access_class_p1", "access mode, class and P1", "octets" },
+    { "arr.access_class_p1_p2", "access mode, class, P1 P2", "octets" },
+    { "arr.access_class_p2", "access mode, class and P2", "octets" },
+    { "arr.access_header", "access mode, header of the command", "octets" },
     { "arr.access_instruction", "access mode, instruction", "octets" },
+    { "arr.access_instruction_p1", "access mode, instruction and P1", "octets" },
+    { "arr.access_instruction_p1_p2", "access mode, instruction, P1 P2", "octets" },
+    { "arr.access_instruction_p2", "access mode, instruction and P2", "octets" },
     { "arr.access_mode", "access mode", "number" },
+    { "arr.access_p1", "access mode, P1", "octets" },
+    { "arr.access_p1_p2", "access mode, P1 P2", "octets" },
+    { "arr.access_p2", "access mode, P2", "octets" },
     { "arr.all_of", "all of", "group" },
     { "arr.always", "always", "group" },
     { "arr.any_of", "any of", "group" },
@@ -14,16 +28,21 @@ local NAMES = {
     { "arr.key_reference", "key reference", "number" },
     { "arr.never", "never", "group" },
     { "arr.none_of", "not", "group" },
+    { "arr.security_condition", "security condition", "octets" },
     { "arr.usage_qualifier", "usage qualifier", "number" },
     { "atr.baud_rate_factor", "Di", "number" },
     { "atr.check", "check byte", "number" },
+    { "atr.classes", "classes of operating conditions", "text" },
     { "atr.clock_rate_factor", "Fi", "number" },
+    { "atr.clock_stop", "clock stop", "text" },
     { "atr.convention", "convention", "text" },
+    { "atr.euicc", "eUICC-related functions supported", "flag" },
     { "atr.historical", "historical bytes", "octets" },
     { "atr.interface", "interface byte", "number" },
     { "atr.object", "COMPACT-TLV object", "octets" },
     { "atr.octets", "ATR", "octets" },
     { "atr.protocol", "protocol", "text" },
+    { "atr.uicc", "UICC", "text" },
     { "authenticate.autn", "AUTN", "octets" },
     { "authenticate.auts", "AUTS", "octets" },
     { "authenticate.ck", "CK", "octets" },
@@ -36,6 +55,10 @@ local NAMES = {
     { "authenticate.rand", "RAND", "octets" },
     { "authenticate.res", "RES", "octets" },
     { "authenticate.sres", "SRES", "octets" },
+    { "authenticate.vk_id", "VK_Id", "octets" },
+    { "authenticate.vservice_id", "Vservice_Id", "octets" },
+    { "authenticate.vstk", "VSTK", "octets" },
+    { "authenticate.vstk_rand", "VSTK_RAND", "octets" },
     { "bpp.closed", "not opened", "text" },
     { "bpp.configure_isdp", "ConfigureISDP", "group" },
     { "bpp.first_sequence_of_87", "firstSequenceOf87", "group" },
@@ -63,19 +86,21 @@ local NAMES = {
     { "cat.at_command", "AT command", "text" },
     { "cat.at_response", "AT response", "text" },
     { "cat.attribute_information", "attribute information", "octets" },
-    { "cat.bc_repeat_indicator", "BC repeat indicator", "number" },
-    { "cat.bcch_channel_list", "BCCH channel list", "octets" },
+    { "cat.battery_state", "battery state", "number" },
+    { "cat.bc_repeat_indicator", "BC repeat indicator, or data connection type", "number" },
+    { "cat.bcch_channel_list", "BCCH channel list, or data connection status", "octets" },
     { "cat.bearer", "bearer", "octets" },
     { "cat.bearer_description", "bearer description", "octets" },
     { "cat.broadcast_network_information", "broadcast network information", "octets" },
     { "cat.browser_identity", "browser identity", "number" },
-    { "cat.browser_termination_cause", "browser termination cause", "number" },
+    { "cat.browser_termination_cause", "browser termination cause, or supported radio access technologies", "number" },
+    { "cat.browsing_status", "browsing status", "octets" },
     { "cat.buffer_size", "buffer size", "number" },
     { "cat.c_apdu", "C-APDU", "octets" },
     { "cat.call_control_requested_action", "call control requested action", "octets" },
     { "cat.capability_configuration", "capability configuration parameters", "octets" },
     { "cat.card_atr", "card ATR", "octets" },
-    { "cat.card_reader_identifier", "card reader identifier", "octets" },
+    { "cat.card_reader_identifier", "card reader identifier, or REFRESH enforcement policy", "octets" },
     { "cat.card_reader_status", "card reader status", "number" },
     { "cat.cause", "cause", "octets" },
     { "cat.cdma_sms_tpdu", "CDMA SMS TPDU", "octets" },
@@ -91,55 +116,63 @@ local NAMES = {
     { "cat.contactless_functionality_state", "contactless functionality state", "octets" },
     { "cat.contactless_state_request", "contactless state request", "octets" },
     { "cat.csg_cell_selection_status", "CSG cell selection status", "octets" },
-    { "cat.csg_id_list", "CSG ID list", "octets" },
+    { "cat.csg_id_list", "CSG ID list, or media type", "octets" },
     { "cat.csg_identifier", "CSG identifier", "octets" },
-    { "cat.data_connection_status", "data connection status", "octets" },
-    { "cat.data_connection_type", "data connection type", "octets" },
     { "cat.date_time_and_time_zone", "date, time and time zone", "octets" },
     { "cat.default_text", "default text", "text" },
     { "cat.destination", "to", "number" },
     { "cat.device_filter", "device filter", "octets" },
     { "cat.device_identities", "device identities", "group" },
-    { "cat.display_parameters", "display parameters", "octets" },
+    { "cat.display_parameters", "display parameters, or DNS server address", "octets" },
     { "cat.dtmf_string", "DTMF string", "octets" },
     { "cat.duration", "duration", "text" },
+    { "cat.emergency_call_object", "emergency call object", "octets" },
     { "cat.envelope", "envelope", "text" },
     { "cat.eps_pdn_connection", "EPS PDN connection activation parameters", "octets" },
-    { "cat.esm_cause", "(E/5G)SM cause", "octets" },
     { "cat.esn", "ESN", "octets" },
     { "cat.event", "event", "number" },
     { "cat.event_list", "event list", "octets" },
-    { "cat.extended_rejection_cause", "extended rejection cause code", "octets" },
     { "cat.file_list", "file list", "octets" },
-    { "cat.file_update_information", "file update information", "octets" },
-    { "cat.gad_shapes", "GAD shapes", "octets" },
-    { "cat.geographical_location", "geographical location parameters", "octets" },
+    { "cat.file_update_information", "file update information, or application specific refresh data", "octets" },
+    { "cat.frame_identifier", "frame identifier", "number" },
+    { "cat.frame_layout", "frame layout", "octets" },
+    { "cat.frames_information", "frames information", "octets" },
+    { "cat.gad_shapes", "GAD shapes, or IMPU list", "octets" },
+    { "cat.geographical_location", "geographical location parameters, or IARI", "octets" },
     { "cat.help_request", "help request", "octets" },
-    { "cat.hnb_name", "HNB name", "octets" },
+    { "cat.hnb_name", "HNB name, or extended rejection cause code", "octets" },
     { "cat.icon_identifier", "icon identifier", "octets" },
     { "cat.imei", "IMEI", "text" },
+    { "cat.imeisv", "IMEISV", "text" },
     { "cat.immediate_response", "immediate response", "octets" },
-    { "cat.ims_call_disconnection_cause", "IMS call disconnection cause", "octets" },
-    { "cat.ims_uri", "IMS URI", "octets" },
-    { "cat.imsi_list", "list of IMSIs", "octets" },
     { "cat.item", "item", "text" },
     { "cat.item_icon_identifier_list", "item icon identifier list", "octets" },
     { "cat.item_identifier", "item identifier", "number" },
     { "cat.item_text_attribute_list", "item text attribute list", "octets" },
     { "cat.items_next_action_indicator", "items next action indicator", "octets" },
     { "cat.language", "language", "text" },
+    { "cat.last_envelope", "last envelope", "octets" },
     { "cat.location_information", "location information", "text" },
     { "cat.location_status", "location status", "number" },
-    { "cat.media_type", "media type", "octets" },
+    { "cat.mac", "MAC", "octets" },
+    { "cat.measurement_qualifier", "UTRAN or E-UTRAN measurement qualifier", "number" },
+    { "cat.meid", "MEID", "octets" },
+    { "cat.multimedia_content_identifier", "multimedia message content identifier", "octets" },
+    { "cat.multimedia_message_identifier", "multimedia message identifier", "octets" },
+    { "cat.multimedia_message_notification", "multimedia message notification", "octets" },
+    { "cat.multimedia_message_reference", "multimedia message reference", "octets" },
+    { "cat.multimedia_message_transfer_status", "multimedia message transfer status", "octets" },
     { "cat.network_access_name", "network access name", "octets" },
     { "cat.network_measurement_results", "network measurement results", "octets" },
-    { "cat.nmea_sentence", "NMEA sentence", "text" },
+    { "cat.network_search_mode", "network search mode", "number" },
+    { "cat.nmea_sentence", "NMEA sentence, or IMS status code", "text" },
     { "cat.other_address", "other address", "octets" },
     { "cat.pdp_context_activation", "PDP context activation parameter", "octets" },
     { "cat.plmn_list", "PLMN list", "octets" },
     { "cat.plmn_wact_list", "PLMNwAcT list", "octets" },
     { "cat.provisioning_reference_file", "provisioning reference file", "octets" },
     { "cat.r_apdu", "R-APDU", "octets" },
+    { "cat.registry_application_data", "registry application data", "octets" },
     { "cat.rejection_cause", "rejection cause code", "number" },
     { "cat.remote_entity_address", "remote entity address", "octets" },
     { "cat.response_length", "response length", "octets" },
@@ -156,13 +189,13 @@ local NAMES = {
     { "cat.text_string", "text string", "text" },
     { "cat.timer_identifier", "timer identifier", "number" },
     { "cat.timer_value", "timer value", "text" },
-    { "cat.timing_advance", "timing advance", "octets" },
+    { "cat.timing_advance", "timing advance, or (E/5G)SM cause", "octets" },
     { "cat.tone", "tone", "number" },
     { "cat.tracking_area", "tracking area identification", "octets" },
     { "cat.transaction_identifier", "transaction identifier", "octets" },
     { "cat.transport_level", "UICC/terminal interface transport level", "octets" },
-    { "cat.update_type", "update or attach or registration type", "number" },
-    { "cat.url", "URL", "text" },
+    { "cat.update_type", "update, attach or registration type", "number" },
+    { "cat.url", "URL, or IMS URI", "text" },
     { "cat.ussd_string", "USSD string", "text" },
     { "cat.wlan_access_status", "I-WLAN access status", "octets" },
     { "cat.wlan_identifier", "I-WLAN identifier", "octets" },
@@ -189,7 +222,8 @@ local NAMES = {
     { "directory", "directory", "text" },
     { "ef.access_classes", "access classes", "text" },
     { "ef.ad_mode", "UE operation mode", "number" },
-    { "ef.free", "record in use", "flag" },
+    { "ef.free", "unused, all FF", "flag" },
+    { "ef.guti", "GUTI", "octets" },
     { "ef.iccid", "ICCID", "text" },
     { "ef.imsi", "IMSI", "text" },
     { "ef.keys", "keys", "octets" },
@@ -199,7 +233,9 @@ local NAMES = {
     { "ef.mnc_length", "length of the MNC", "number" },
     { "ef.name", "name", "text" },
     { "ef.number", "number", "text" },
+    { "ef.p_tmsi_signature", "P-TMSI signature", "octets" },
     { "ef.period", "period", "text" },
+    { "ef.phase", "phase", "text" },
     { "ef.plmn", "PLMN", "text" },
     { "ef.routing_indicator", "routing indicator", "text" },
     { "ef.service", "service", "text" },
@@ -383,6 +419,7 @@ local NAMES = {
     { "fcp.isdr_template", "ISDRProprietaryApplicationTemplate", "group" },
     { "fcp.key_reference", "key reference", "number" },
     { "fcp.life_cycle", "life cycle status", "number" },
+    { "fcp.linked_file", "path of the file it is a link to (proprietary)", "octets" },
     { "fcp.maximum_command_data", "maximum length of command data", "number" },
     { "fcp.maximum_file_size", "maximum file size", "number" },
     { "fcp.minimum_clock", "minimum application clock frequency", "number" },
@@ -420,7 +457,7 @@ local NAMES = {
     { "gp.card_challenge", "card challenge", "octets" },
     { "gp.card_cryptogram", "card cryptogram", "octets" },
     { "gp.card_data", "card data", "group" },
-    { "gp.card_image_number", "card image number", "octets" },
+    { "gp.card_image_number", "card or security domain image number", "octets" },
     { "gp.card_recognition", "card recognition data", "group" },
     { "gp.card_recognition_oid", "object identifier", "text" },
     { "gp.card_resources", "card resource management data", "octets" },
@@ -443,7 +480,7 @@ local NAMES = {
     { "gp.install_for", "for", "text" },
     { "gp.install_parameters", "install parameters", "group" },
     { "gp.installed_applications", "number of installed applications", "number" },
-    { "gp.issuer_identification", "issuer identification number", "octets" },
+    { "gp.issuer_identification", "issuer or security domain provider identification number", "octets" },
     { "gp.key_check_values", "key check values", "octets" },
     { "gp.key_derivation_data", "key derivation data", "octets" },
     { "gp.key_id", "key identifier", "number" },
@@ -469,7 +506,7 @@ local NAMES = {
     { "gp.secure_channel_protocol", "secure channel protocol", "text" },
     { "gp.secure_channel_protocols", "secure channel protocol", "group" },
     { "gp.security_domain_aid", "security domain", "octets" },
-    { "gp.security_domain_image_number", "security domain provider identification number", "octets" },
+    { "gp.security_domain_provider", "security domain provider identification number", "octets" },
     { "gp.security_level", "security level", "number" },
     { "gp.sequence_counter", "sequence counter", "number" },
     { "gp.sim_parameters", "SIM file access and toolkit parameters", "octets" },
@@ -482,6 +519,19 @@ local NAMES = {
     { "gp.uicc_parameters", "UICC system specific parameters", "group" },
     { "gp.volatile_quota", "volatile memory quota", "number" },
     { "gp.volatile_reserved", "volatile reserved memory", "number" },
+    { "gsm.access", "access conditions", "octets" },
+    { "gsm.characteristics", "file characteristics", "number" },
+    { "gsm.code", "code", "text" },
+    { "gsm.codes", "CHVs, UNBLOCK CHVs and administrative codes", "number" },
+    { "gsm.dfs", "DFs directly below", "number" },
+    { "gsm.efs", "EFs directly below", "number" },
+    { "gsm.file_id", "file identifier", "octets" },
+    { "gsm.file_size", "file size", "number" },
+    { "gsm.file_type", "type of file", "number" },
+    { "gsm.free_memory", "free memory", "number" },
+    { "gsm.record_length", "record length", "number" },
+    { "gsm.status", "file status", "number" },
+    { "gsm.structure", "structure", "number" },
     { "identity.context", "identity", "text" },
     { "instruction", "instruction", "number" },
     { "lc", "Lc", "number" },
@@ -535,11 +585,13 @@ local NAMES = {
     { "repeats", "repeats command", "number" },
     { "secure_messaging", "secure messaging", "text" },
     { "secured.counter", "CNTR", "number" },
-    { "secured.data", "integrity value and secured data", "octets" },
+    { "secured.data", "secured data", "octets" },
+    { "secured.integrity", "RC, CC or DS", "octets" },
     { "secured.kic", "KIc", "number" },
     { "secured.kid", "KID", "number" },
     { "secured.packet", "secured packet", "group" },
     { "secured.padding", "PCNTR", "number" },
+    { "secured.proof_of_receipt", "proof of receipt", "text" },
     { "secured.spi", "SPI", "octets" },
     { "secured.status", "response status", "number" },
     { "secured.tar", "TAR", "octets" },
@@ -566,6 +618,7 @@ local NAMES = {
     { "status_word", "status word", "number" },
     { "store_data.block", "block", "number" },
     { "store_data.last", "last block", "flag" },
+    { "store_data.missing", "missing before it", "text" },
     { "store_data.octets", "octets so far", "number" },
     { "suspend.maximum", "maximum duration", "text" },
     { "suspend.minimum", "minimum duration", "text" },
@@ -579,7 +632,14 @@ local NAMES = {
     { "terminal_capability.power_supply", "terminal power supply", "octets" },
     { "terminal_capability.template", "terminal capability template", "group" },
     { "terminal_profile.bit", "announced", "text" },
+    { "terminal_profile.channels", "channels", "number" },
+    { "terminal_profile.columns", "characters across the display", "number" },
+    { "terminal_profile.frames", "frames", "number" },
+    { "terminal_profile.lines", "characters down the display", "number" },
+    { "terminal_profile.menu_width_reduction", "characters fewer across in a menu", "number" },
     { "terminal_profile.octets", "terminal profile", "octets" },
+    { "terminal_profile.soft_keys", "soft keys", "number" },
+    { "terminal_profile.tia_eia", "version of TIA/EIA-136", "number" },
     { "unknown", "unknown", "octets" },
 }
 local INSTRUCTIONS = {
@@ -588,10 +648,13 @@ local INSTRUCTIONS = {
     [0x12] = "FETCH",
     [0x14] = "TERMINAL RESPONSE",
     [0x20] = "VERIFY PIN",
+    [0x21] = "VERIFY",
     [0x24] = "CHANGE PIN",
+    [0x25] = "CHANGE REFERENCE DATA",
     [0x26] = "DISABLE PIN",
     [0x28] = "ENABLE PIN",
     [0x2C] = "UNBLOCK PIN",
+    [0x2D] = "RESET RETRY COUNTER",
     [0x32] = "INCREASE",
     [0x44] = "ACTIVATE FILE",
     [0x50] = "INITIALIZE UPDATE",
@@ -604,7 +667,7 @@ local INSTRUCTIONS = {
     [0x82] = "EXTERNAL AUTHENTICATE",
     [0x84] = "GET CHALLENGE",
     [0x88] = "AUTHENTICATE",
-    [0x89] = "AUTHENTICATE ODD",
+    [0x89] = "AUTHENTICATE",
     [0xA2] = "SEARCH RECORD",
     [0xA4] = "SELECT",
     [0xAA] = "TERMINAL CAPABILITY",
@@ -620,7 +683,7 @@ local INSTRUCTIONS = {
     [0xDB] = "SET DATA",
     [0xDC] = "UPDATE RECORD",
     [0xE0] = "CREATE FILE",
-    [0xE2] = "STORE DATA",
+    [0xE2] = "APPEND RECORD",
     [0xE4] = "DELETE FILE",
     [0xE6] = "TERMINATE DF",
     [0xE8] = "TERMINATE EF",
@@ -628,10 +691,41 @@ local INSTRUCTIONS = {
     [0xF2] = "STATUS",
     [0xFE] = "TERMINATE CARD USAGE",
 }
+local INTERINDUSTRY = {
+    [0x10] = "INS 10",
+    [0x12] = "INS 12",
+    [0x14] = "INS 14",
+    [0x32] = "INS 32",
+    [0x50] = "INS 50",
+    [0x76] = "INS 76",
+    [0x78] = "INS 78",
+    [0x7A] = "INS 7A",
+    [0xAA] = "INS AA",
+    [0xCB] = "GET DATA",
+    [0xD4] = "INS D4",
+    [0xD8] = "INS D8",
+    [0xDB] = "PUT DATA",
+    [0xF0] = "INS F0",
+    [0xF2] = "INS F2",
+}
 local PROPRIETARY = {
+    [0xE2] = "STORE DATA",
     [0xE4] = "DELETE",
     [0xE6] = "INSTALL",
     [0xE8] = "LOAD",
+}
+local GSM = {
+    [0xE2] = "INS E2",
+}
+local PINS = {
+    [0x20] = true,
+    [0x21] = true,
+    [0x24] = true,
+    [0x25] = true,
+    [0x26] = true,
+    [0x28] = true,
+    [0x2C] = true,
+    [0x2D] = true,
 }
 local OUTGOING = {
     [0x12] = true,
@@ -713,9 +807,29 @@ local STATUS = {
     { 0x6F01, 0x6FFF, "unknown status word" },
     { 0x9000, 0x9000, "normal ending of the command" },
     { 0x9001, 0x90FF, "unknown status word" },
-    { 0x9200, 0x92FF, "unknown status word" },
+    { 0x9210, 0x923F, "unknown status word" },
+    { 0x9240, 0x9240, "memory problem, TS 51.011" },
+    { 0x9241, 0x92FF, "unknown status word" },
     { 0x9300, 0x9300, "SIM application toolkit is busy, command cannot be executed at present" },
-    { 0x9301, 0x984F, "unknown status word" },
+    { 0x9301, 0x93FF, "unknown status word" },
+    { 0x9400, 0x9400, "no EF selected, TS 51.011" },
+    { 0x9401, 0x9401, "unknown status word" },
+    { 0x9402, 0x9402, "out of range, invalid address, TS 51.011" },
+    { 0x9403, 0x9403, "unknown status word" },
+    { 0x9404, 0x9404, "file identifier or pattern not found, TS 51.011" },
+    { 0x9405, 0x9407, "unknown status word" },
+    { 0x9408, 0x9408, "file inconsistent with the command, TS 51.011" },
+    { 0x9409, 0x9801, "unknown status word" },
+    { 0x9802, 0x9802, "no CHV initialised, TS 51.011" },
+    { 0x9803, 0x9803, "unknown status word" },
+    { 0x9804, 0x9804, "access condition not fulfilled, or a wrong CHV with tries left, TS 51.011" },
+    { 0x9805, 0x9807, "unknown status word" },
+    { 0x9808, 0x9808, "in contradiction with the status of the CHV, TS 51.011" },
+    { 0x9809, 0x980F, "unknown status word" },
+    { 0x9810, 0x9810, "in contradiction with the invalidation status, TS 51.011" },
+    { 0x9811, 0x983F, "unknown status word" },
+    { 0x9840, 0x9840, "CHV blocked, no tries left, TS 51.011" },
+    { 0x9841, 0x984F, "unknown status word" },
     { 0x9850, 0x9850, "INCREASE cannot be performed, maximum value reached" },
     { 0x9851, 0x9861, "unknown status word" },
     { 0x9862, 0x9862, "authentication error, incorrect MAC" },
@@ -724,16 +838,16 @@ local STATUS = {
     { 0x9865, 0x9865, "key freshness failure" },
     { 0x9866, 0x9866, "authentication error, no memory space available" },
     { 0x9867, 0x9867, "authentication error, no memory space available in EF_MUK" },
-    { 0x9868, 0x9EFF, "unknown status word" },
+    { 0x9868, 0x9DFF, "unknown status word" },
 }
 local STATUS_OF = {
     [0x12] = { [0x6F00] = "no proactive command is pending", },
     [0x14] = { [0x6F00] = "no proactive command is waiting for it", },
     [0x20] = { [0x6983] = "the PIN is blocked", [0x6984] = "the PIN is disabled", [0x6A88] = "there is no such PIN", },
-    [0x24] = { [0x6983] = "the PIN is blocked", },
-    [0x26] = { [0x6983] = "the PIN is blocked", },
-    [0x28] = { [0x6983] = "the PIN is blocked", },
-    [0x2C] = { [0x6983] = "the PUK is blocked", },
+    [0x24] = { [0x6983] = "the PIN is blocked", [0x6984] = "the PIN is disabled", [0x6A88] = "there is no such PIN", },
+    [0x26] = { [0x6983] = "the PIN is blocked", [0x6984] = "the PIN is disabled already", [0x6A88] = "there is no such PIN", },
+    [0x28] = { [0x6983] = "the PIN is blocked", [0x6984] = "the PIN is enabled already", [0x6A88] = "there is no such PIN", },
+    [0x2C] = { [0x6A88] = "there is no such PIN", [0x6983] = "the PUK is blocked", },
     [0x70] = { [0x6A81] = "no channel is left, or channels are not supported", [0x6881] = "no channel is left, or channels are not supported", },
     [0x82] = { [0x6300] = "the host cryptogram is wrong: another key", },
     [0x88] = { [0x9862] = "the MAC in AUTN is wrong: another K or OPc, or a changed challenge", [0x6982] = "the PIN has to be verified first", [0x6985] = "the application is not ready for it", [0x6A81] = "this security context is not supported", },
@@ -1014,6 +1128,34 @@ local FILES = {
     [0x7F11] = "DF.CD",
     [0x7FFF] = "the current ADF",
 }
+local HOLDS_KEYS = {
+    [0x6F08] = true,
+    [0x6F09] = true,
+    [0x6F20] = true,
+    [0x6F52] = true,
+    [0x6FE4] = true,
+}
+local KEY_FOLDERS = {
+    [0x5F3B] = { [0x4F20] = true, [0x4F52] = true },
+    [0x5F40] = { [0x4F46] = true },
+    [0x5FC0] = { [0x4F03] = true, [0x4F04] = true, [0x4F05] = true },
+    [0xA515] = true,
+}
+local SHORT_KEYS = {
+    [8] = true,
+    [9] = true,
+    [24] = true,
+}
+local SECRETS = {
+    ["authenticate.res"] = true,
+    ["authenticate.ck"] = true,
+    ["authenticate.ik"] = true,
+    ["authenticate.kc"] = true,
+    ["authenticate.sres"] = true,
+    ["authenticate.ks_ext_naf"] = true,
+    ["authenticate.vstk"] = true,
+    ["pin.octets"] = true,
+}
 local MESSAGES = {
     [0xBF20] = { name = "GetEUICCInfo", request = 1, response = 2 },
     [0xBF21] = { name = "PrepareDownload", request = 3, response = 4 },
@@ -1057,8 +1199,8 @@ local NODES = {
     { { 0x80, "es10.set_nickname_result", "codes", 3 } },
     { { 0xA0, "es10.search_criteria", "inside", 52 } },
     { { 0xA0, "es10.notification_list", "inside", 53 }, { 0x81, "es10.notifications_list_result_error", "codes", 2 } },
-    { { 0xA0, "es10.search_criteria", "inside", 54 }, { 0x5C, "es10.tag_list", "tags" } },
-    { { 0xA0, "es10.profile_info_list_ok", "inside", 55 }, { 0x81, "es10.profile_info_list_error", "codes", 4 } },
+    { { 0xA0, "es10.search_criteria", "inside", 54 }, { 0x5C, "es10.tag_list", "tags", 55 } },
+    { { 0xA0, "es10.profile_info_list_ok", "inside", 56 }, { 0x81, "es10.profile_info_list_error", "codes", 4 } },
     { { 0x80, "es10.euicc_challenge", "octets" } },
     { { 0x80, "es10.seq_number", "number" } },
     { { 0x80, "es10.delete_notification_status", "codes", 5 } },
@@ -1070,27 +1212,27 @@ local NODES = {
     { { 0x82, "es10.reset_options", "bits", 5 } },
     { { 0x80, "es10.reset_result", "codes", 9 } },
     { { 0xA0, "es10.crl", "octets" } },
-    { { 0xA0, "es10.load_crl_response_ok", "inside", 56 }, { 0x81, "es10.load_crl_response_error", "codes", 10 } },
-    { { 0xBF23, "bpp.initialise_secure_channel", "inside", 43 }, { 0xA0, "bpp.first_sequence_of_87", "inside", 57 }, { 0xA1, "bpp.sequence_of_88", "inside", 58 }, { 0xA2, "bpp.second_sequence_of_87", "inside", 57 }, { 0xA3, "bpp.sequence_of_86", "inside", 59 } },
-    { { 0xBF27, "es10.profile_installation_result_data", "inside", 60 }, { 0x5F37, "es10.euicc_sign_pir", "octets" } },
-    { { 0x30, "es10.server_signed1", "inside", 61 }, { 0x5F37, "es10.server_signature1", "octets" }, { 0x04, "es10.euicc_ci_pk_id_to_be_used", "octets" }, { 0x30, "es10.server_certificate", "group" }, { 0xA0, "es10.ctx_params1", "inside", 62 } },
-    { { 0xA0, "es10.authenticate_response_ok", "inside", 63 }, { 0xA1, "es10.authenticate_response_error", "inside", 64 } },
+    { { 0xA0, "es10.load_crl_response_ok", "inside", 57 }, { 0x81, "es10.load_crl_response_error", "codes", 10 } },
+    { { 0xBF23, "bpp.initialise_secure_channel", "inside", 43 }, { 0xA0, "bpp.first_sequence_of_87", "inside", 58 }, { 0xA1, "bpp.sequence_of_88", "inside", 59 }, { 0xA2, "bpp.second_sequence_of_87", "inside", 58 }, { 0xA3, "bpp.sequence_of_86", "inside", 60 } },
+    { { 0xBF27, "es10.profile_installation_result_data", "inside", 61 }, { 0x5F37, "es10.euicc_sign_pir", "octets" } },
+    { { 0x30, "es10.server_signed1", "inside", 62 }, { 0x5F37, "es10.server_signature1", "octets" }, { 0x04, "es10.euicc_ci_pk_id_to_be_used", "octets" }, { 0x30, "es10.server_certificate", "group" }, { 0xA0, "es10.ctx_params1", "inside", 63 } },
+    { { 0xA0, "es10.authenticate_response_ok", "inside", 64 }, { 0xA1, "es10.authenticate_response_error", "inside", 65 } },
     { { 0x80, "es10.default_dp_address", "text" }, { 0x81, "es10.root_ds_address", "text" } },
-    { { 0x5C, "es10.tag_list", "tags" } },
+    { { 0x5C, "es10.tag_list", "tags", 31 } },
     { { 0x5A, "es10.eid", "digits_in_order" } },
     { { 0x80, "es10.default_dp_address", "text" } },
     { { 0x80, "es10.set_default_dp_address_result", "codes", 11 } },
     { { 0x80, "es10.transaction_id", "octets" }, { 0x81, "es10.cancel_reason", "codes", 12 } },
-    { { 0xA0, "es10.cancel_session_response_ok", "inside", 65 }, { 0x81, "es10.cancel_session_response_error", "codes", 13 } },
-    { { 0xA0, "es10.rat", "inside", 66 } },
-    { { 0x62, "fcp.template", "inside", 67 }, { 0x6F, "fcp.fci", "inside", 68 } },
-    { { 0x42, "gp.issuer_identification", "octets" }, { 0x45, "gp.card_image_number", "octets" }, { 0x5A, "gp.eid", "digits_in_order" }, { 0x5F20, "gp.security_domain_image_number", "octets" }, { 0x66, "gp.card_data", "inside", 69 }, { 0x67, "gp.card_capability", "octets" }, { 0x7F21, "gp.certificate_store", "group" }, { 0x9F7F, "gp.production_life_cycle", "octets" }, { 0xBF30, "gp.certificate_chain", "inside", 70 }, { 0xC1, "gp.sequence_counter", "number" }, { 0xC2, "gp.confirmation_counter", "number" }, { 0xCF, "gp.key_derivation_data", "octets" }, { 0xE0, "gp.key_information", "inside", 71 }, { 0xFF21, "gp.extended_resources", "inside", 72 }, { 0xFF40, "gp.card_resources", "octets" } },
-    { { 0xE3, "gp.registry_entry", "inside", 73 } },
+    { { 0xA0, "es10.cancel_session_response_ok", "inside", 66 }, { 0x81, "es10.cancel_session_response_error", "codes", 13 } },
+    { { 0xA0, "es10.rat", "inside", 67 } },
+    { { 0x62, "fcp.template", "inside", 68 }, { 0x6F, "fcp.fci", "inside", 69 } },
+    { { 0x42, "gp.issuer_identification", "octets" }, { 0x45, "gp.card_image_number", "octets" }, { 0x5A, "gp.eid", "digits_in_order" }, { 0x5F20, "gp.security_domain_provider", "octets" }, { 0x66, "gp.card_data", "inside", 70 }, { 0x67, "gp.card_capability", "octets" }, { 0x7F21, "gp.certificate_store", "group" }, { 0x9F7F, "gp.production_life_cycle", "octets" }, { 0xBF30, "gp.certificate_chain", "inside", 71 }, { 0xC1, "gp.sequence_counter", "number" }, { 0xC2, "gp.confirmation_counter", "number" }, { 0xCF, "gp.key_derivation_data", "octets" }, { 0xE0, "gp.key_information", "inside", 72 }, { 0xFF21, "gp.extended_resources", "inside", 73 }, { 0xFF40, "gp.card_resources", "octets" } },
+    { { 0xE3, "gp.registry_entry", "inside", 74 } },
     { { 0x4F, "gp.aid", "aid" }, { 0x5C, "gp.tag_list", "octets" } },
     { { 0x4F, "gp.aid", "aid" }, { 0xD0, "gp.key_identifier", "number" }, { 0xD2, "gp.key_version", "number" }, { 0xB6, "gp.control_reference", "octets" } },
-    { { 0xA9, "terminal_capability.template", "inside", 74 } },
-    { { 0x82, "es10.remote_op_id", "codes", 14 }, { 0x80, "es10.transaction_id", "octets" }, { 0xA6, "es10.control_ref_template", "inside", 75 }, { 0x5F49, "es10.smdp_otpk", "octets" }, { 0x5F37, "es10.smdp_sign", "octets" } },
-    { { 0xBF24, "bpp.configure_isdp", "inside", 76 }, { 0xBF25, "bpp.store_metadata", "inside", 77 }, { 0xBF26, "bpp.replace_session_keys", "inside", 78 }, { 0xBF2A, "bpp.update_metadata", "inside", 77 } },
+    { { 0xA9, "terminal_capability.template", "inside", 75 } },
+    { { 0x82, "es10.remote_op_id", "codes", 14 }, { 0x80, "es10.transaction_id", "octets" }, { 0xA6, "es10.control_ref_template", "inside", 76 }, { 0x5F49, "es10.smdp_otpk", "octets" }, { 0x5F37, "es10.smdp_sign", "octets" } },
+    { { 0xBF24, "bpp.configure_isdp", "inside", 77 }, { 0xBF25, "bpp.store_metadata", "inside", 55 }, { 0xBF26, "bpp.replace_session_keys", "inside", 78 }, { 0xBF2A, "bpp.update_metadata", "inside", 55 } },
     { { 0x81, "es10.installed_applications", "number" }, { 0x82, "es10.free_non_volatile_memory", "number" }, { 0x83, "es10.free_volatile_memory", "number" } },
     { { 0x04, "es10.subject_key_identifier", "octets" } },
     { { 0x80, "es10.platform_label", "text" }, { 0x81, "es10.discovery_base_url", "text" } },
@@ -1101,55 +1243,55 @@ local NODES = {
     { { 0x80, "es10.seq_number", "number" }, { 0x81, "es10.profile_management_operation", "bits", 4 } },
     { { 0xBF37, "es10.profile_installation_result", "inside", 26 }, { 0x30, "es10.other_signed_notification", "inside", 81 } },
     { { 0x4F, "es10.isdp_aid", "aid" }, { 0x5A, "es10.iccid", "digits" }, { 0x95, "es10.profile_class", "codes", 16 } },
-    { { 0xE3, "es10.profile_info", "inside", 77 } },
-    { { 0xA0, "es10.missing_parts", "inside", 82 } },
+    { { 0x5A, "es10.iccid", "digits" }, { 0x4F, "es10.isdp_aid", "aid" }, { 0x9F70, "es10.profile_state", "codes", 17 }, { 0x90, "es10.profile_nickname", "text" }, { 0x91, "es10.service_provider_name", "text" }, { 0x92, "es10.profile_name", "text" }, { 0x93, "es10.icon_type", "codes", 18 }, { 0x94, "es10.icon", "octets" }, { 0x95, "es10.profile_class", "codes", 16 }, { 0xB6, "es10.notification_configuration_info", "inside", 82 }, { 0xB7, "es10.profile_owner", "inside", 83 }, { 0xB8, "es10.dp_proprietary_data", "inside", 84 }, { 0x99, "es10.profile_policy_rules", "bits", 3 }, { 0xBF76, "es10.ref_ar_do_list", "inside", 85 } },
+    { { 0xE3, "es10.profile_info", "inside", 55 } },
+    { { 0xA0, "es10.missing_parts", "inside", 86 } },
     { { 0x87, "bpp.segment_87", "octets" } },
     { { 0x88, "bpp.segment_88", "octets" } },
     { { 0x86, "bpp.segment_86", "octets" } },
-    { { 0x80, "es10.transaction_id", "octets" }, { 0xBF2F, "es10.notification_metadata", "inside", 80 }, { 0x06, "es10.smdp_oid", "oid" }, { 0xA2, "es10.final_result", "inside", 83 } },
+    { { 0x80, "es10.transaction_id", "octets" }, { 0xBF2F, "es10.notification_metadata", "inside", 80 }, { 0x06, "es10.smdp_oid", "oid" }, { 0xA2, "es10.final_result", "inside", 87 } },
     { { 0x80, "es10.transaction_id", "octets" }, { 0x81, "es10.euicc_challenge", "octets" }, { 0x83, "es10.server_address", "text" }, { 0x84, "es10.server_challenge", "octets" } },
-    { { 0x80, "es10.matching_id", "text" }, { 0xA1, "es10.device_info", "inside", 84 } },
-    { { 0x30, "es10.euicc_signed1", "inside", 85 }, { 0x5F37, "es10.euicc_signature1", "octets" }, { 0x30, "es10.euicc_certificate", "group" }, { 0x30, "es10.eum_certificate", "group" } },
-    { { 0x80, "es10.transaction_id", "octets" }, { 0x02, "es10.authenticate_error_code", "codes", 17 } },
-    { { 0x30, "es10.euicc_cancel_session_signed", "inside", 86 }, { 0x5F37, "es10.euicc_cancel_session_signature", "octets" } },
-    { { 0x30, "es10.profile_policy_authorisation_rule", "inside", 87 } },
-    { { 0x80, "fcp.file_size", "number" }, { 0x81, "fcp.total_file_size", "number" }, { 0x82, "fcp.file_descriptor", "own" }, { 0x83, "fcp.file_id", "octets" }, { 0x84, "fcp.df_name", "aid" }, { 0x88, "fcp.sfi", "own" }, { 0x8A, "fcp.life_cycle", "own" }, { 0x8B, "fcp.security_referenced", "own" }, { 0x8C, "fcp.security_compact", "octets" }, { 0xA5, "fcp.proprietary", "inside", 88 }, { 0xAB, "fcp.security_expanded", "own" }, { 0xC6, "fcp.pin_status", "inside", 89 } },
-    { { 0x84, "fcp.df_name", "aid" }, { 0xA5, "fcp.fci_proprietary", "inside", 90 }, { 0xE0, "fcp.isdr_template", "inside", 91 } },
-    { { 0x73, "gp.card_recognition", "inside", 92 } },
+    { { 0x80, "es10.matching_id", "text" }, { 0xA1, "es10.device_info", "inside", 88 } },
+    { { 0x30, "es10.euicc_signed1", "inside", 89 }, { 0x5F37, "es10.euicc_signature1", "octets" }, { 0x30, "es10.euicc_certificate", "group" }, { 0x30, "es10.eum_certificate", "group" } },
+    { { 0x80, "es10.transaction_id", "octets" }, { 0x02, "es10.authenticate_error_code", "codes", 19 } },
+    { { 0x30, "es10.euicc_cancel_session_signed", "inside", 90 }, { 0x5F37, "es10.euicc_cancel_session_signature", "octets" } },
+    { { 0x30, "es10.profile_policy_authorisation_rule", "inside", 91 } },
+    { { 0x80, "fcp.file_size", "number" }, { 0x81, "fcp.total_file_size", "number" }, { 0x82, "fcp.file_descriptor", "own" }, { 0x83, "fcp.file_id", "octets" }, { 0x84, "fcp.df_name", "aid" }, { 0x88, "fcp.sfi", "own" }, { 0x8A, "fcp.life_cycle", "own" }, { 0x8B, "fcp.security_referenced", "own" }, { 0x8C, "fcp.security_compact", "octets" }, { 0xA5, "fcp.proprietary", "inside", 92 }, { 0xAB, "fcp.security_expanded", "own" }, { 0xC6, "fcp.pin_status", "inside", 93 } },
+    { { 0x84, "fcp.df_name", "aid" }, { 0xA5, "fcp.fci_proprietary", "inside", 94 }, { 0xE0, "fcp.isdr_template", "inside", 95 } },
+    { { 0x73, "gp.card_recognition", "inside", 96 } },
     { { 0x7F21, "gp.certificate_store", "group" } },
     { { 0xC0, "gp.key_information_data", "octets" } },
     { { 0x81, "gp.installed_applications", "number" }, { 0x82, "gp.free_non_volatile_memory", "number" }, { 0x83, "gp.free_volatile_memory", "number" } },
     { { 0x4F, "gp.aid", "aid" }, { 0x9F70, "gp.life_cycle", "octets" }, { 0xC5, "gp.privileges", "octets" }, { 0xC4, "gp.load_file_aid", "aid" }, { 0xCC, "gp.security_domain_aid", "aid" }, { 0xCE, "gp.load_file_version", "octets" }, { 0x84, "gp.module_aid", "aid" }, { 0xCF, "gp.implicit_selection", "octets" } },
     { { 0x80, "terminal_capability.power_supply", "octets" }, { 0x81, "terminal_capability.extended_logical_channels", "octets" }, { 0x82, "terminal_capability.additional_interfaces", "own" }, { 0x83, "terminal_capability.euicc", "own" }, { 0x84, "terminal_capability.euicc_m2m", "octets" }, { 0x85, "terminal_capability.multiple_profiles", "octets" } },
-    { { 0x80, "es10.key_type", "codes", 18 }, { 0x81, "es10.key_len", "number" }, { 0x84, "es10.host_id", "octets" } },
-    { { 0xB8, "es10.dp_proprietary_data", "inside", 93 } },
-    { { 0x5A, "es10.iccid", "digits" }, { 0x4F, "es10.isdp_aid", "aid" }, { 0x9F70, "es10.profile_state", "codes", 19 }, { 0x90, "es10.profile_nickname", "text" }, { 0x91, "es10.service_provider_name", "text" }, { 0x92, "es10.profile_name", "text" }, { 0x93, "es10.icon_type", "codes", 20 }, { 0x94, "es10.icon", "octets" }, { 0x95, "es10.profile_class", "codes", 16 }, { 0xB6, "es10.notification_configuration_info", "inside", 94 }, { 0xB7, "es10.profile_owner", "inside", 95 }, { 0xB8, "es10.dp_proprietary_data", "inside", 93 }, { 0x99, "es10.profile_policy_rules", "bits", 3 }, { 0xBF76, "es10.ref_ar_do_list", "inside", 96 } },
+    { { 0x80, "es10.key_type", "codes", 20 }, { 0x81, "es10.key_len", "number" }, { 0x84, "es10.host_id", "octets" } },
+    { { 0xB8, "es10.dp_proprietary_data", "inside", 84 } },
     { { 0x80, "es10.initial_mac_chaining_value", "secret" }, { 0x81, "es10.ppk_enc", "secret" }, { 0x82, "es10.ppk_cmac", "secret" } },
     { { 0x80, "es10.transaction_id", "octets" }, { 0x5F49, "es10.euicc_otpk", "octets" }, { 0x04, "es10.hash_cc", "octets" } },
     { { 0x80, "es10.seq_number", "number" }, { 0x81, "es10.profile_management_operation", "bits", 4 }, { 0x0C, "es10.notification_address", "text" }, { 0x5A, "es10.iccid", "digits" } },
     { { 0xBF2F, "es10.tbs_other_notification", "inside", 80 }, { 0x5F37, "es10.euicc_notification_signature", "octets" }, { 0x30, "es10.euicc_certificate", "group" }, { 0x30, "es10.eum_certificate", "group" } },
-    { { 0x02, "es10.missing_part_number", "number" } },
-    { { 0xA0, "es10.success_result", "inside", 97 }, { 0xA1, "es10.error_result", "inside", 98 } },
-    { { 0x80, "es10.tac", "digits" }, { 0xA1, "es10.device_capabilities", "inside", 99 }, { 0x82, "es10.imei", "digits" } },
-    { { 0x80, "es10.transaction_id", "octets" }, { 0x83, "es10.server_address", "text" }, { 0x84, "es10.server_challenge", "octets" }, { 0xBF22, "es10.euicc_info2", "inside", 2 }, { 0xA0, "es10.ctx_params1", "inside", 62 } },
-    { { 0x80, "es10.transaction_id", "octets" }, { 0x81, "es10.smdp_oid", "oid" }, { 0x82, "es10.cancel_reason", "codes", 12 } },
-    { { 0x80, "es10.ppr_ids", "bits", 3 }, { 0xA1, "es10.allowed_operators", "inside", 100 }, { 0x82, "es10.ppr_flags", "bits", 6 } },
-    { { 0x80, "fcp.uicc_characteristics", "octets" }, { 0x81, "fcp.power_consumption", "octets" }, { 0x82, "fcp.minimum_clock", "number" }, { 0x83, "fcp.available_memory", "number" }, { 0x84, "fcp.file_details", "octets" }, { 0x85, "fcp.reserved_file_size", "number" }, { 0x86, "fcp.maximum_file_size", "number" }, { 0x87, "fcp.system_commands", "own" }, { 0x88, "fcp.uicc_environment", "octets" }, { 0x89, "fcp.platform_secured_apdu", "octets" }, { 0x91, "fcp.sim_file_information", "octets" }, { 0xC0, "fcp.special_file_information", "octets" }, { 0xC1, "fcp.filling_pattern", "octets" }, { 0xC2, "fcp.repeat_pattern", "octets" } },
-    { { 0x90, "fcp.pin_enabled", "octets" }, { 0x95, "fcp.usage_qualifier", "own" }, { 0x83, "fcp.key_reference", "own" } },
-    { { 0x73, "fcp.security_domain_data", "octets" }, { 0x9F6E, "fcp.production_life_cycle", "octets" }, { 0x9F65, "fcp.maximum_command_data", "number" }, { 0xE0, "fcp.isdr_template", "inside", 91 } },
-    { { 0x82, "es10.svn", "version" }, { 0x03, "es10.lpae_support", "bits", 7 }, { 0x83, "es10.lpae_support", "bits", 7 } },
-    { { 0x06, "gp.card_recognition_oid", "oid" }, { 0x60, "gp.management_type", "inside", 101 }, { 0x63, "gp.identification_scheme", "inside", 101 }, { 0x64, "gp.secure_channel_protocols", "inside", 101 }, { 0x65, "gp.configuration", "octets" }, { 0x66, "gp.chip_details", "octets" } },
-    { { 0x80, "es10.dp_oid", "oid" } },
-    { { 0x30, "es10.notification_configuration_information", "inside", 102 } },
+    { { 0x30, "es10.notification_configuration_information", "inside", 97 } },
     { { 0x80, "es10.mcc_mnc", "plmn" }, { 0x81, "es10.gid1", "octets" }, { 0x82, "es10.gid2", "octets" } },
-    { { 0xE2, "es10.ref_ar_do", "inside", 103 } },
+    { { 0x80, "es10.dp_oid", "oid" } },
+    { { 0xE2, "es10.ref_ar_do", "inside", 98 } },
+    { { 0x02, "es10.missing_part_number", "number" } },
+    { { 0xA0, "es10.success_result", "inside", 99 }, { 0xA1, "es10.error_result", "inside", 100 } },
+    { { 0x80, "es10.tac", "digits" }, { 0xA1, "es10.device_capabilities", "inside", 101 }, { 0x82, "es10.imei", "digits" } },
+    { { 0x80, "es10.transaction_id", "octets" }, { 0x83, "es10.server_address", "text" }, { 0x84, "es10.server_challenge", "octets" }, { 0xBF22, "es10.euicc_info2", "inside", 2 }, { 0xA0, "es10.ctx_params1", "inside", 63 } },
+    { { 0x80, "es10.transaction_id", "octets" }, { 0x81, "es10.smdp_oid", "oid" }, { 0x82, "es10.cancel_reason", "codes", 12 } },
+    { { 0x80, "es10.ppr_ids", "bits", 3 }, { 0xA1, "es10.allowed_operators", "inside", 102 }, { 0x82, "es10.ppr_flags", "bits", 6 } },
+    { { 0x80, "fcp.uicc_characteristics", "octets" }, { 0x81, "fcp.power_consumption", "octets" }, { 0x82, "fcp.minimum_clock", "number" }, { 0x83, "fcp.available_memory", "number" }, { 0x84, "fcp.file_details", "octets" }, { 0x85, "fcp.reserved_file_size", "number" }, { 0x86, "fcp.maximum_file_size", "number" }, { 0x87, "fcp.system_commands", "own" }, { 0x88, "fcp.uicc_environment", "octets" }, { 0x89, "fcp.platform_secured_apdu", "octets" }, { 0x91, "fcp.sim_file_information", "octets" }, { 0x9B, "fcp.linked_file", "octets" }, { 0xC0, "fcp.special_file_information", "octets" }, { 0xC1, "fcp.filling_pattern", "octets" }, { 0xC2, "fcp.repeat_pattern", "octets" } },
+    { { 0x90, "fcp.pin_enabled", "octets" }, { 0x95, "fcp.usage_qualifier", "own" }, { 0x83, "fcp.key_reference", "own" } },
+    { { 0x73, "fcp.security_domain_data", "octets" }, { 0x9F6E, "fcp.production_life_cycle", "octets" }, { 0x9F65, "fcp.maximum_command_data", "number" }, { 0xE0, "fcp.isdr_template", "inside", 95 } },
+    { { 0x82, "es10.svn", "version" }, { 0x03, "es10.lpae_support", "bits", 7 }, { 0x83, "es10.lpae_support", "bits", 7 } },
+    { { 0x06, "gp.card_recognition_oid", "oid" }, { 0x60, "gp.management_type", "inside", 103 }, { 0x63, "gp.identification_scheme", "inside", 103 }, { 0x64, "gp.secure_channel_protocols", "inside", 103 }, { 0x65, "gp.configuration", "octets" }, { 0x66, "gp.chip_details", "octets" } },
+    { { 0x80, "es10.profile_management_operation", "bits", 4 }, { 0x81, "es10.notification_address", "text" } },
+    { { 0xE1, "es10.ref_do", "inside", 104 }, { 0xE3, "es10.ar_do", "inside", 105 } },
     { { 0x4F, "es10.installed_aid", "aid" }, { 0x04, "es10.sima_response", "group" } },
     { { 0x80, "es10.bpp_command_id", "codes", 21 }, { 0x81, "es10.error_reason", "codes", 22 }, { 0x82, "es10.sima_response", "group" } },
     { { 0x80, "es10.gsm_supported_release", "version" }, { 0x81, "es10.utran_supported_release", "version" }, { 0x82, "es10.cdma2000onex_supported_release", "version" }, { 0x83, "es10.cdma2000hrpd_supported_release", "version" }, { 0x84, "es10.cdma2000ehrpd_supported_release", "version" }, { 0x85, "es10.eutran_epc_supported_release", "version" }, { 0x86, "es10.contactless_supported_release", "version" }, { 0x87, "es10.rsp_crl_supported_version", "version" }, { 0x88, "es10.nr_epc_supported_release", "version" }, { 0x89, "es10.nr5gc_supported_release", "version" }, { 0x8A, "es10.eutran5gc_supported_release", "version" }, { 0x8B, "es10.lpa_svn", "version" } },
-    { { 0x30, "es10.operator_id", "inside", 95 } },
+    { { 0x30, "es10.operator_id", "inside", 83 } },
     { { 0x06, "gp.card_recognition_oid", "oid" } },
-    { { 0x80, "es10.profile_management_operation", "bits", 4 }, { 0x81, "es10.notification_address", "text" } },
-    { { 0xE1, "es10.ref_do", "inside", 104 }, { 0xE3, "es10.ar_do", "inside", 105 } },
     { { 0xC1, "es10.device_app_id_ref_do", "octets" }, { 0xCA, "es10.pkg_ref_do", "text" } },
     { { 0xDB, "es10.perm_ar_do", "octets" } },
 }
@@ -1170,10 +1312,10 @@ local CODES = {
     { [1] = "installBoundProfilePackage" },
     { [1] = "invalidCertificate", [2] = "invalidSignature", [3] = "unsupportedCurve", [4] = "noSessionContext", [5] = "invalidTransactionId", [127] = "undefinedError" },
     { [0] = "test", [1] = "provisioning", [2] = "operational" },
-    { [1] = "invalidCertificate", [2] = "invalidSignature", [3] = "unsupportedCurve", [4] = "noSessionContext", [5] = "invalidOid", [6] = "euiccChallengeMismatch", [7] = "ciPKUnknown", [127] = "undefinedError" },
-    { [136] = "AES" },
     { [0] = "disabled", [1] = "enabled" },
     { [0] = "jpg", [1] = "png" },
+    { [1] = "invalidCertificate", [2] = "invalidSignature", [3] = "unsupportedCurve", [4] = "noSessionContext", [5] = "invalidOid", [6] = "euiccChallengeMismatch", [7] = "ciPKUnknown", [127] = "undefinedError" },
+    { [136] = "AES" },
     { [0] = "initialiseSecureChannel", [1] = "configureISDP", [2] = "storeMetadata", [3] = "storeMetadata2", [4] = "replaceSessionKeys", [5] = "loadProfileElements" },
     { [1] = "incorrectInputValues", [2] = "invalidSignature", [3] = "invalidTransactionId", [4] = "unsupportedCrtValues", [5] = "unsupportedRemoteOperationType", [6] = "unsupportedProfileClass", [7] = "scp03tStructureError", [8] = "scp03tSecurityError", [9] = "installFailedDueToIccidAlreadyExistsOnEuicc", [10] = "installFailedDueToInsufficientMemoryForProfile", [11] = "installFailedDueToInterruption", [12] = "installFailedDueToPEProcessingError", [13] = "installFailedDueToDataMismatch", [14] = "testProfileInstallFailedDueToInvalidNaaKey", [15] = "pprNotAllowed", [127] = "installFailedDueToUnknownError" },
 }
@@ -1287,6 +1429,11 @@ local function add(tree, name, range, value, meaning)
     return item
 end
 
+-- What is kept secret: its octets are in the packet, but no field points at them.
+local function add_secret(tree, name)
+    return tree:add(X.secret, (LABEL[name] or name) .. ", left out")
+end
+
 local function not_decoded(tree, range, why)
     local item = range and add(tree, "malformed", range) or tree
     item:append_text("  " .. why)
@@ -1377,17 +1524,22 @@ local function oid(octets)
     return table.concat(parts, ".")
 end
 
-local function tags(octets)
+-- The names of tags are those of the elements in `nodes`.
+local function tags(octets, nodes)
     local list, at = {}, 1
     while at <= #octets do
         local from = at
         if byte(octets, at) % 32 == 31 then
             repeat at = at + 1 until at > #octets or byte(octets, at) < 128
         end
-        list[#list + 1] = hex(octets:sub(from, at))
+        local tag, name = octets:sub(from, at), nil
+        for _, node in ipairs(nodes) do
+            if node[1] == number_of(tag) then name = LABEL[node[2]] break end
+        end
+        list[#list + 1] = name and (hex(tag) .. " " .. name) or hex(tag)
         at = at + 1
     end
-    return table.concat(list, " ")
+    return table.concat(list, ", ")
 end
 
 local function plmn(octets)
@@ -1421,7 +1573,9 @@ local READ = {
     end,
     flag = function(tree, name, range, octets) return add(tree, name, range, byte(octets, 1) ~= 0) end,
     null = function(tree, name, range) return add(tree, name, range) end,
-    tags = function(tree, name, range, octets) return add(tree, name, range, nil, tags(octets)) end,
+    tags = function(tree, name, range, octets, nodes)
+        return add(tree, name, range, nil, tags(octets, NODES[nodes]))
+    end,
     plmn = function(tree, name, range, octets) return add(tree, name, range, plmn(octets)) end,
     group = function(tree, name, range) return add(tree, name, range) end,
     own = function(tree, name, range, octets)
@@ -1434,20 +1588,20 @@ local READ = {
         if kind == "text" then return add(tree, name, range, (octets:gsub("\255+$", ""))) end
         return add(tree, name, range)
     end,
-    secret = function(tree, name, range)
-        return tree:add(X.secret, range, LABEL[name] .. ", left out")
-    end,
+    secret = function(tree, name) return add_secret(tree, name) end,
 }
 
 -- Every TLV of `tvb` from `from` on, `length` octets. Fields stand in the order of `nodes`, so that of two with the same tag
 -- the first is meant first.
-function walk(tree, nodes, tvb, from, length, depth)
+-- `wary`: what has no name in its place may be a secret.
+function walk(tree, nodes, tvb, from, length, depth, wary)
     if length == 0 then return end
     local octets = octets_of(tvb(from, length))
     local at, expected = 1, 1
     while at <= #octets do
         local tag, head, size = header(octets, at)
         if not tag or at + head + size - 1 > #octets then
+            if wary then return add_secret(tree, "malformed") end
             return not_decoded(tree, tvb(from + at - 1, #octets - at + 1), "no BER-TLV")
         end
         local found
@@ -1467,7 +1621,7 @@ function walk(tree, nodes, tvb, from, length, depth)
             expected = found + (again and 1 or 0)
             if node[3] == "inside" then
                 local item = add(tree, node[2], whole)
-                if depth > 0 then walk(item, NODES[node[4]], tvb, value_at, size, depth - 1) end
+                if depth > 0 then walk(item, NODES[node[4]], tvb, value_at, size, depth - 1, wary) end
             else
                 -- An empty value has no octets of its own to point at.
                 local range = size > 0 and tvb(value_at, size) or nil
@@ -1475,6 +1629,8 @@ function walk(tree, nodes, tvb, from, length, depth)
                     READ[node[3]](tree, node[2], range or whole, value, node[4])
                 end
             end
+        elseif wary then
+            add_secret(tree, "unknown")
         else
             local item = size > 0 and add(tree, "unknown", tvb(value_at, size)) or tree
             if size > 0 then item:append_text("  tag " .. hex(octets:sub(at, at + head - 1))) end
@@ -1515,9 +1671,20 @@ local function is_proprietary(class)
     return class >= 0x80 and class ~= 0xA0
 end
 
-local function instruction(class, ins)
-    return is_proprietary(class) and PROPRIETARY[ins] or INSTRUCTIONS[ins] or string.format("INS %02X", ins)
+-- The name that an instruction has under this class and not under others.
+local function renamed(class, ins)
+    if is_proprietary(class) then return PROPRIETARY[ins] end
+    return (class == 0xA0 and GSM or INTERINDUSTRY)[ins]
 end
+
+local function instruction(class, ins)
+    return renamed(class, ins) or INSTRUCTIONS[ins] or string.format("INS %02X", ins)
+end
+
+-- Instructions whose data are a PIN or keys, and which are answered with keys.
+local HIDES = { [0xD8] = true, [0x82] = true }
+for ins in pairs(PINS) do HIDES[ins] = true end
+local BRINGS_KEYS = { [0x88] = true, [0x89] = true }
 
 local function channel_of(class)
     if class == 0xFF then return 0 end
@@ -1528,17 +1695,31 @@ end
 local function status_words(ins, sw)
     local sw1, sw2 = math.floor(sw / 256), sw % 256
     local count = sw2 == 0 and 256 or sw2
+    local function counted(number, one, many) return number .. " " .. (number == 1 and one or many) end
     local there = STATUS_OF[ins] and STATUS_OF[ins][sw]
     if there then return there end
-    if sw1 == 0x61 or sw1 == 0x9F then return count .. " octets are available, for GET RESPONSE" end
+    if sw1 == 0x61 or sw1 == 0x9F then
+        return counted(count, "octet is available", "octets are available") .. ", for GET RESPONSE"
+    end
+    if sw1 == 0x9E then
+        return "error in SIM data download, " .. counted(count, "octet", "octets") .. " for GET RESPONSE"
+    end
     if sw1 == 0x6C then return "Le has to be " .. count end
-    if sw1 == 0x91 then return "done, and a proactive command of " .. sw2 .. " octets waits for FETCH" end
-    if sw1 == 0x63 and sw2 >= 0xC0 and sw2 <= 0xCF then return "not verified, " .. sw2 % 16 .. " tries left" end
+    if sw1 == 0x91 then
+        return "done, and a proactive command of " .. counted(count, "octet", "octets") .. " waits for FETCH"
+    end
+    if sw1 == 0x92 and sw2 < 16 then return "done, after " .. counted(sw2, "internal try", "internal tries") end
+    if sw1 == 0x63 and sw2 >= 0xC0 and sw2 <= 0xCF then
+        return "not verified, " .. counted(sw2 % 16, "try left", "tries left")
+    end
     for _, row in ipairs(STATUS) do
         if sw >= row[1] and sw <= row[2] then return row[3] end
     end
     return "without a name"
 end
+
+-- Kinds of answers of which each part may be a key.
+local SEALED = { secret = true, gsm = true, gsm_algorithm = true, three_g = true, bootstrapping = true, naf = true, vgcs = true }
 
 local etsi_cat = Dissector.get("etsi_cat")
 
@@ -1554,8 +1735,12 @@ local function length_values(tree, names, tvb, from, length)
     for _, name in ipairs(names) do
         if at >= stop then return end
         local size = tvb(at, 1):uint()
-        if at + 1 + size > stop then return not_decoded(tree, tvb(at, stop - at), "a length exceeds the data") end
-        if size > 0 then add(tree, name, tvb(at + 1, size), tvb(at + 1, size):string()) end
+        if at + 1 + size > stop then
+            if SECRETS[names[1]] then return add_secret(tree, name) end
+            return not_decoded(tree, tvb(at, stop - at), "a length exceeds the data")
+        end
+        if SECRETS[name] then add_secret(tree, name)
+        elseif size > 0 then add(tree, name, tvb(at + 1, size), tvb(at + 1, size):string()) end
         at = at + 1 + size
     end
 end
@@ -1576,10 +1761,32 @@ local ANSWER = {
     gsm = function(tree, _, tvb, from, length)
         length_values(tree, { "authenticate.sres", "authenticate.kc" }, tvb, from, length)
     end,
-    gsm_algorithm = function(tree, _, tvb, from, length)
-        if length < 4 then return not_decoded(tree, tvb(from, length), "shorter than SRES") end
-        add(tree, "authenticate.sres", tvb(from, 4))
-        if length > 4 then add(tree, "authenticate.kc", tvb(from + 4, length - 4)) end
+    gsm_algorithm = function(tree)
+        add_secret(tree, "authenticate.sres")
+        add_secret(tree, "authenticate.kc")
+    end,
+    gsm_header = function(tree, _, tvb, from, length)
+        if length < 7 then return add(tree, "data", tvb(from, length)) end
+        local kind = tvb(from + 6, 1):uint()
+        local is_directory = kind == 1 or kind == 2
+        local size = is_directory and "gsm.free_memory" or "gsm.file_size"
+        add(tree, size, tvb(from + 2, 2), tvb(from + 2, 2):uint())
+        add(tree, "gsm.file_id", tvb(from + 4, 2))
+        add(tree, "gsm.file_type", tvb(from + 6, 1), kind, ({ "MF", "DF", [4] = "EF" })[kind])
+        local function number(name, at)
+            if length > at then add(tree, name, tvb(from + at, 1), tvb(from + at, 1):uint()) end
+        end
+        if is_directory then
+            number("gsm.characteristics", 13)
+            number("gsm.dfs", 14)
+            number("gsm.efs", 15)
+            return number("gsm.codes", 16)
+        end
+        if length > 10 then add(tree, "gsm.access", tvb(from + 8, 3)) end
+        number("gsm.status", 11)
+        number("gsm.structure", 13)
+        local structure = length > 13 and tvb(from + 13, 1):uint()
+        if structure == 1 or structure == 3 then number("gsm.record_length", 14) end
     end,
     three_g = function(tree, _, tvb, from, length)
         local first = tvb(from, 1):uint()
@@ -1588,14 +1795,16 @@ local ANSWER = {
             return length_values(tree, names, tvb, from + 1, length - 1)
         end
         if first == 0xDC then return length_values(tree, { "authenticate.auts" }, tvb, from + 1, length - 1) end
-        add(tree, "data", tvb(from, length))
+        add_secret(tree, "data")
     end,
-    naf = function(tree, _, tvb, from, length)
-        if tvb(from, 1):uint() == 0xDB then
-            return length_values(tree, { "authenticate.ks_ext_naf" }, tvb, from + 1, length - 1)
-        end
-        add(tree, "data", tvb(from, length))
+    bootstrapping = function(tree, _, tvb, from, length)
+        local names = ({ [0xDB] = { "authenticate.res" }, [0xDC] = { "authenticate.auts" } })[tvb(from, 1):uint()]
+        if names then return length_values(tree, names, tvb, from + 1, length - 1) end
+        add_secret(tree, "data")
     end,
+    naf = function(tree) add_secret(tree, "authenticate.ks_ext_naf") end,
+    vgcs = function(tree) add_secret(tree, "authenticate.vstk") end,
+    secret = function(tree) add_secret(tree, "data") end,
     challenge = function(tree, _, tvb, from, length) add(tree, "challenge", tvb(from, length)) end,
     object = function(tree, _, tvb, from, length) walk(tree, NODES[DATA_OBJECTS], tvb, from, length, 24) end,
     registry = function(tree, _, tvb, from, length) walk(tree, NODES[REGISTRY], tvb, from, length, 24) end,
@@ -1686,9 +1895,9 @@ COMMAND[0x70] = function(tree, _, c)
 end
 
 local CONTEXTS = {
-    [0] = { "GSM", "gsm" }, { "3G", "three_g" }, { "VGCS or VBS", "three_g" }, { "reserved", "three_g" },
-    { "GBA, bootstrapping", "three_g" }, { "MBMS", "three_g" }, { "local key establishment", "naf" },
-    { "reserved", "three_g" },
+    [0] = { "GSM", "gsm" }, { "3G", "three_g" }, { "VGCS or VBS", "vgcs" }, { "reserved", "secret" },
+    { "GBA, bootstrapping", "bootstrapping" }, { "MBMS", "secret" }, { "local key establishment", "secret" },
+    { "reserved", "secret" },
 }
 
 COMMAND[0x88] = function(tree, _, c)
@@ -1707,8 +1916,18 @@ COMMAND[0x88] = function(tree, _, c)
     local names = { "authenticate.rand", "authenticate.autn" }
     if security == "naf" then names = { "authenticate.naf_id", "authenticate.impi" } end
     if security == "gsm" then names = { "authenticate.rand" } end
+    if security == "vgcs" then
+        names = { "authenticate.vservice_id", "authenticate.vk_id", "authenticate.vstk_rand" }
+    end
     length_values(tree, names, c.tvb, from, length)
     return "AUTHENTICATE, " .. context, security
+end
+
+COMMAND[0x89] = function(tree, _, c)
+    local context = ({ [5] = "MBMS", [6] = "local key establishment" })[c.p2 % 8] or "reserved"
+    add(tree, "authenticate.context", c.tvb(c.at + 3, 1), context)
+    if c.length > 0 then add(tree, "data", c.tvb(c.from, c.length)) end
+    return "AUTHENTICATE, " .. context, "secret"
 end
 
 COMMAND[0x84] = function() return "GET CHALLENGE", "challenge" end
@@ -1716,10 +1935,10 @@ COMMAND[0x84] = function() return "GET CHALLENGE", "challenge" end
 local function pin(tree, _, c)
     add(tree, "pin.reference", c.tvb(c.at + 3, 1), c.p2)
     if c.length == 0 then return instruction(c.class, c.ins) .. ": tries left?", "data" end
-    tree:add(X.secret, c.tvb(c.from, c.length), "PIN, left out")
+    add_secret(tree, "pin.octets")
     return instruction(c.class, c.ins), "data"
 end
-for _, ins in ipairs({ 0x20, 0x24, 0x26, 0x28, 0x2C }) do COMMAND[ins] = pin end
+for ins in pairs(PINS) do COMMAND[ins] = pin end
 
 COMMAND[0xAA] = function(tree, _, c)
     walk(tree, NODES[TERMINAL_CAPABILITY], c.tvb, c.from, c.length, 24)
@@ -1759,7 +1978,7 @@ COMMAND[0x82] = function(tree, _, c)
     end
     local words = #set == 0 and "none" or table.concat(set, ", ")
     add(tree, "gp.security_level", c.tvb(c.at + 2, 1), c.p1, words)
-    if c.plain > 0 then add(tree, "gp.host_cryptogram", c.tvb(c.from, c.plain)) end
+    if c.plain > 0 then add_secret(tree, "gp.host_cryptogram") end
     return "EXTERNAL AUTHENTICATE", "data"
 end
 
@@ -1804,12 +2023,14 @@ GLOBALPLATFORM[0xE8] = function(tree, _, c)
     return "LOAD, block " .. c.p2, "data"
 end
 
-GLOBALPLATFORM[0xD8] = function(tree, _, c)
+GLOBALPLATFORM[0xD8] = function(tree, _, c, seen)
     add(tree, "gp.key_id", c.tvb(c.at + 3, 1), c.p2 % 128)
     add(tree, "gp.key_version_number", c.tvb(c.at + 2, 1), c.p1 % 128, "replaced")
     if c.plain > 0 then
-        add(tree, "gp.key_version_number", c.tvb(c.from, 1), c.tvb(c.from, 1):uint(), "new")
-        if c.plain > 1 then tree:add(X.secret, c.tvb(c.from + 1, c.plain - 1), "keys") end
+        if not seen.continues_chain then
+            add(tree, "gp.key_version_number", c.tvb(c.from, 1), c.tvb(c.from, 1):uint(), "new")
+        end
+        if c.plain > 1 then add_secret(tree, "gp.keys") end
     end
     return "PUT KEY", "data"
 end
@@ -1861,18 +2082,28 @@ local function request(tree, seen, tvb, from, length)
         walk(group, NODES[message.request], tvb, from + head, size, 24)
         return message.name, tag
     end
-    walk(tree, NODES[DATA_OBJECTS], tvb, from, length, 24)
+    if seen.sealed then
+        add_secret(tree, "data")
+    else
+        -- A security domain is given its keys like this as well.
+        walk(tree, NODES[DATA_OBJECTS], tvb, from, length, 24, true)
+    end
     return "STORE DATA", "data"
 end
 
 COMMAND[0xE2] = function(tree, _, c, seen)
     add(tree, "store_data.block", c.tvb(c.at + 3, 1), c.p2)
     add(tree, "store_data.last", c.tvb(c.at + 2, 1), c.p1 >= 0x80)
-    if c.p1 < 0x80 then
-        if c.plain > 0 then add(tree, "data", c.tvb(c.from, c.plain)) end
+    if seen.missing then add(tree, "store_data.missing", nil, seen.missing) end
+    if c.p1 < 0x80 or seen.incomplete then
+        if c.plain > 0 then
+            if seen.open then add(tree, "data", c.tvb(c.from, c.plain)) else add_secret(tree, "data") end
+        end
         add(tree, "store_data.octets", nil, seen.so_far)
         local name = seen.package and "LoadBoundProfilePackage" or seen.chain_name
-        return "STORE DATA, block " .. c.p2 .. (name and (" of " .. name) or ""), "data"
+        local of = name and (" of " .. name) or ""
+        if seen.incomplete then of = c.p1 < 0x80 and ", of an incomplete request" or ", the last of an incomplete request" end
+        return "STORE DATA, block " .. c.p2 .. of, "data"
     end
     if seen.request then
         local tvb = ByteArray.new(seen.request, true):tvb("Request of several STORE DATA")
@@ -1886,21 +2117,53 @@ end
 local PACKAGE = { [0xBF36] = true, [0xBF23] = true, [0x86] = true, [0x87] = true, [0x88] = true,
     [0xA0] = true, [0xA1] = true, [0xA2] = true, [0xA3] = true }
 
+-- Which blocks are missing before this one.
+local function missing_before(state, block)
+    if block == 0 then
+        state.chain, state.blocks, state.incomplete = "", 0, false
+        return nil
+    end
+    local next_block = state.blocks or 0
+    if next_block == block then return nil end
+    state.incomplete = true
+    if next_block + 1 == block then return "block " .. next_block end
+    if next_block < block then return "blocks " .. next_block .. " to " .. block - 1 end
+    return "block " .. next_block .. ": this one came before"
+end
+
 local function learn_store_data(state, seen, c, data)
     seen.isd_r = is_isd_r(state.aid)
-    if c.p2 == 0 then state.chain = "" end
+    seen.missing = missing_before(state, c.p2)
+    seen.incomplete = state.incomplete
+    state.before = { chain = state.chain, blocks = state.blocks }
+    state.blocks = c.p2 + 1
     local alone = (state.chain or "") == "" and c.p1 >= 0x80
     state.chain = (state.chain or "") .. data
     seen.so_far = #state.chain
     local tag = header(state.chain, 1)
     if tag == 0xBF36 then state.package = true
-    elseif tag and not PACKAGE[tag] then state.package = false end
+    elseif tag and not PACKAGE[tag] then state.package = false
+    elseif tag and tag >= 0x86 and tag <= 0x88 and seen.isd_r and c.p1 >= 0x80 and alone
+        and math.floor(c.p1 / 32) % 4 == 0 then
+        -- A recording may begin within one.
+        state.package = true
+    end
     seen.package = state.package and PACKAGE[tag or 0] or false
     seen.chain_name = seen.isd_r and tag and MESSAGES[tag] and MESSAGES[tag].name or nil
+    -- What is not for ISD-R may be keys.
+    seen.open = seen.package or seen.chain_name ~= nil or state.aid ~= nil and seen.isd_r
+    seen.sealed = math.floor(c.p1 / 32) % 4 ~= 0 or math.floor(c.p1 / 8) % 4 == 1
     if c.p1 >= 0x80 then
-        if not alone then seen.request = state.chain end
-        state.chain = ""
+        if not alone and not seen.incomplete then seen.request = state.chain end
+        state.chain, state.blocks, state.incomplete = "", 0, false
     end
+end
+
+-- Whether a response whose command is not known looks like the answer to AUTHENTICATE.
+local function looks_like_keys(c, received)
+    local first, second = byte(received, 1), byte(received, 2)
+    if first == 0xDB then return true end
+    return first == 4 and second ~= 0 and #received == 14 or c.class == 0xA0 and #received == 12
 end
 
 local function learn(card, c, data, response, kind, seen)
@@ -1909,7 +2172,7 @@ local function learn(card, c, data, response, kind, seen)
     local sw = number_of(response:sub(-2))
     local sw1, received = math.floor(sw / 256), response:sub(1, -3)
     if c.ins == 0xC0 then
-        seen.kind = state.pending and state.pending.kind or "data"
+        seen.kind = state.pending and state.pending.kind or looks_like_keys(c, received) and "secret" or "data"
         seen.continues = state.pending and state.pending.summary
         local sofar = (state.pending and state.pending.data or "") .. received
         if sw1 == 0x61 or sw1 == 0x6C then
@@ -1922,19 +2185,37 @@ local function learn(card, c, data, response, kind, seen)
         return
     end
     seen.kind = kind
-    if sw1 == 0x61 or sw1 == 0x9F then
+    if sw1 == 0x61 or sw1 == 0x9E or sw1 == 0x9F then
         state.pending = { kind = kind, summary = seen.summary, data = received }
         seen.partial = true
     else
         state.pending = nil
     end
     local done = sw == 0x9000 or sw1 == 0x61 or sw1 == 0x62 or sw1 == 0x91 or sw1 == 0x9F
-    if not done then return end
+    if not done then
+        -- A block that was refused comes again, or the request is given up.
+        if c.ins == 0xE2 and state.before and c.p1 < 0x80 then
+            state.chain, state.blocks = state.before.chain, state.before.blocks
+        end
+        return
+    end
+    if c.ins == 0xA4 then
+        local id = number_of(data:sub(-2))
+        local is_directory = c.p1 == 4 or c.length == 0 or id == 0x3F00 or math.floor(id / 256) % 32 == 31
+        if is_directory or KEY_FOLDERS[id] then
+            state.folder = c.p1 ~= 4 and id or nil
+        elseif c.length >= 4 then
+            state.folder = number_of(data:sub(-4, -3))
+        end
+        local below = KEY_FOLDERS[state.folder]
+        state.keys = c.p1 ~= 4 and (HOLDS_KEYS[id] or below and (below == true or below[id]) or false)
+    end
     if c.ins == 0xA4 and c.p1 == 4 then
-        state.aid, state.chain, state.package = data, "", false
+        state.aid, state.chain, state.blocks, state.incomplete, state.package = data, "", 0, false, false
     elseif c.ins == 0x70 and c.p1 == 0 then
         local opened = c.p2 ~= 0 and c.p2 or byte(received, 1)
-        channels[card .. ":" .. opened] = {}
+        -- On another than the basic channel it begins where that one is.
+        channels[card .. ":" .. opened] = { aid = number > 0 and state.aid or nil }
     elseif c.ins == 0x70 and c.p1 == 0x80 then
         channels[card .. ":" .. c.p2] = nil
     end
@@ -1981,6 +2262,18 @@ local function head(tree, c)
     if c.le then add(tree, "le", c.le_range, c.le) end
 end
 
+-- Whether READ BINARY, UPDATE BINARY and their relatives for records name a file of keys by its short identifier.
+local function short_keys(c, five_gs)
+    local sfi
+    if (c.ins == 0xB0 or c.ins == 0xD6) and c.p1 >= 0x80 then sfi = c.p1 % 32 end
+    if c.ins == 0xB2 or c.ins == 0xDC then sfi = math.floor(c.p2 / 8) end
+    return sfi and (SHORT_KEYS[sfi] or five_gs and sfi >= 3 and sfi <= 5) or false
+end
+
+local function secured_chain(class)
+    return class ~= 0xA0 and bits(class, 4, 1) == 1
+end
+
 local function secured(class)
     return is_proprietary(class) and class < 0xC0 and bits(class, 2, 2) == 1
 end
@@ -1994,16 +2287,27 @@ local function exchange(tree, pinfo, tvb, sent, card)
     local response = octets_of(tvb(sent, tvb:len() - sent))
     local first = not pinfo.visited or not known[pinfo.number]
     local seen = first and {} or known[pinfo.number]
-    if first and c.ins == 0xE2 then learn_store_data(channel(card, channel_of(c.class)), seen, c, data) end
+    local state = channel(card, channel_of(c.class))
+    if first then
+        seen.continues_chain = state.chained == c.ins
+        state.chained = secured_chain(c.class) and c.ins or nil
+        seen.keys = state.keys or short_keys(c, state.folder == 0x5FC0)
+    end
+    if first and c.ins == 0xE2 and is_proprietary(c.class) then learn_store_data(channel(card, channel_of(c.class)), seen, c, data) end
     head(tree, c)
     local dissect = is_proprietary(c.class) and GLOBALPLATFORM[c.ins] or COMMAND[c.ins]
+    if not is_proprietary(c.class) and renamed(c.class, c.ins) then dissect = nil end
     local summary, kind = instruction(c.class, c.ins), "data"
     if dissect then
         summary, kind = dissect(tree, pinfo, c, seen)
-    elseif c.length > 0 then
-        if c.plain > 0 then add(tree, "data", tvb(c.from, c.plain)) end
+        if kind == "template" and c.class == 0xA0 then kind = "gsm_header" end
+    elseif c.plain > 0 then
+        if HIDES[c.ins] or seen.keys then add_secret(tree, "data") else add(tree, "data", tvb(c.from, c.plain)) end
     end
-    if c.plain < c.length then add(tree, "mac", tvb(c.from + c.plain, c.length - c.plain)) end
+    if not dissect and seen.keys then kind = "secret" end
+    seen.hides = HIDES[c.ins] or seen.keys or c.ins == 0xE2 and is_proprietary(c.class) and not seen.open
+    seen.brings = BRINGS_KEYS[c.ins] or kind == "secret"
+    if c.plain < c.length and not PINS[c.ins] then add(tree, "mac", tvb(c.from + c.plain, c.length - c.plain)) end
     seen.summary = summary
     if first then
         learn(card, c, data, response, kind, seen)
@@ -2012,10 +2316,12 @@ local function exchange(tree, pinfo, tvb, sent, card)
     if c.ins == 0xC0 and seen.continues then summary = "GET RESPONSE to " .. seen.continues end
     local length = tvb:len() - sent - 2
     if seen.partial then
-        if length > 0 then add(tree, "data", tvb(sent, length)) end
+        if length > 0 then
+            if seen.brings or SEALED[seen.kind] then add_secret(tree, "data") else add(tree, "data", tvb(sent, length)) end
+        end
     elseif seen.answer then
         local whole = ByteArray.new(seen.answer, true):tvb("Answer of several GET RESPONSE")
-        if length > 0 then add(tree, "data", tvb(sent, length)):set_hidden() end
+        if length > 0 and not SEALED[seen.kind] then add(tree, "data", tvb(sent, length)):set_hidden() end
         answer(tree, pinfo, seen.kind, whole, 0, whole:len())
     else
         answer(tree, pinfo, seen.kind, tvb, sent, math.max(length, 0))
@@ -2026,7 +2332,7 @@ local function exchange(tree, pinfo, tvb, sent, card)
     if pin == dissect and math.floor(sw / 16) == 0x63C then add(item, "pin.tries_left", nil, sw % 16) end
     local number = channel_of(c.class)
     if number > 0 then summary = summary .. ", channel " .. number end
-    return summary, string.format("%04X", sw)
+    return summary, string.format("%04X", sw), seen.hides and 4 or sent, not (seen.brings or SEALED[seen.kind])
 end
 
 -- Where a command ends that stands in one with its response: what is sent to the card is P3 octets, unless the instruction
@@ -2055,14 +2361,16 @@ end
 
 local function whole(tree, pinfo, tvb, sent, card)
     if not sent or sent < 4 or tvb:len() < sent + 2 then
-        not_decoded(tree, tvb(), "shorter than a command and a status word")
+        local hides = tvb:len() > 4 and HIDES[tvb(1, 1):uint()]
+        not_decoded(tree, tvb(0, hides and 4 or tvb:len()), "shorter than a command and a status word")
         local answer = sent and sent < tvb:len() and hex(octets_of(tvb(sent))) or "no answer"
         return columns(pinfo, "no command", answer)
     end
-    local summary, outcome = exchange(tree, pinfo, tvb, sent, card)
+    local summary, outcome, shown, is_open = exchange(tree, pinfo, tvb, sent, card)
     tree:append_text(", " .. summary .. ", " .. outcome)
-    tree:add(X.command, tvb(0, sent)):set_hidden()
-    tree:add(X.response, tvb(sent, tvb:len() - sent)):set_hidden()
+    tree:add(X.command, tvb(0, math.min(shown, sent))):set_hidden()
+    local from = is_open and sent or tvb:len() - 2
+    tree:add(X.response, tvb(from, tvb:len() - from)):set_hidden()
     columns(pinfo, summary, outcome)
 end
 
@@ -2099,8 +2407,14 @@ local function part(tree, pinfo, tvb, kind, card)
         if first and open then
             local side = kind == 5 and "sent" or "received"
             open[side] = open[side] .. octets
+            local ins = byte(open.sent, 2)
+            known[pinfo.number] = { is_secret = kind == 5 and HIDES[ins] or kind == 6 and (BRINGS_KEYS[ins] or ins == 0xC0) }
         end
-        tree:add(X.part, tvb())
+        if known[pinfo.number] and known[pinfo.number].is_secret then
+            add_secret(tree, "data")
+        else
+            tree:add(X.part, tvb())
+        end
         return columns(pinfo, kind == 5 and "TPDU command data" or "TPDU response data", #octets .. " octets")
     end
     local seen = known[pinfo.number]

@@ -139,6 +139,7 @@ fn what_cannot_be_decoded_is_named() {
     for (arguments, code, cause) in [
         (&["apdu", "decode"][..], 2, "--apdu"),
         (&["apdu", "decode", "--apdu", "80"], 2, "four octets"),
+        (&["apdu", "decode", "--apdu", "00A40000", "--apdu", "0020000104313233345"], 2, "--apdu 2:"),
         (&["apdu", "decode", "nothing"], 5, "nothing"),
         (&["apdu", "decode", "noise"], 5, "no recording of APDUs"),
         (&["apdu", "decode", "--apdu", "00A40004", "--keylog", "keys"], 5, "line 1 of the key log"),
@@ -146,7 +147,63 @@ fn what_cannot_be_decoded_is_named() {
     ] {
         let refused = vuicc(folder, arguments);
         assert!(refused.code() == Some(code) && refused.stderr.contains(cause), "{arguments:?}: {refused:#?}");
+        assert!(!refused.stderr.contains("31323334"), "a PIN is not quoted: {refused:#?}");
     }
     let one = vuicc(folder, &["apdu", "decode", "--brief", "--apdu", "80E2910006BF3E035C015A:6A88"]).success();
     assert_eq!(one.stdout, "   1  GetEID -> 6A88, the function is not known\n");
+}
+
+/// The fields of this name in what is decoded from a command and its response.
+fn named(command: &[u8], response: &[u8], name: &str) -> Vec<String> {
+    let decoded = Decoder::new().exchange(command, response);
+    let fields = decoded.all().filter(|field| field.name.name == name);
+    fields.map(|field| field.shown().unwrap_or_default()).collect()
+}
+
+/// A command with this header and data.
+fn with_data(header: [u8; 4], data: &[u8]) -> Vec<u8> {
+    [&header[..], &[u8::try_from(data.len()).unwrap()], data].concat()
+}
+
+/// What a card waits for before it sends a proactive command, and what the decoder says of the same bit and the same command: two
+/// tables, of which one knows no words and the other no card.
+#[test]
+fn card_and_decoder_agree_about_the_toolkit() {
+    use card_os::{Device, EventKind, ProactiveCommand, TerminalProfile};
+    let mut compared = 0;
+    for (kind, qualifier) in (0..0x80).flat_map(|kind| (0..0x10).map(move |qualifier| (kind, qualifier))) {
+        let Ok(command) = ProactiveCommand::new(kind, qualifier, Device::TERMINAL, []) else { continue };
+        let bits = (1..=36).flat_map(|octet| (1..=8).map(move |bit| (octet, bit)));
+        let announcing: Vec<(usize, u8)> = bits
+            .filter(|(octet, bit)| {
+                let mut all = [0xFF; 36];
+                all[octet - 1] &= !(1 << (bit - 1));
+                let without = TerminalProfile::new(&all).supports(&command);
+                !without && TerminalProfile::new(&[0xFF; 36]).supports(&command)
+            })
+            .collect();
+        let fetched = [0xD0, 9, 0x81, 3, 1, kind, qualifier, 0x82, 2, 0x81, 0x82, 0x90, 0x00];
+        let name = named(&[0x80, 0x12, 0x00, 0x00, 0x00], &fetched, "cat.command_type");
+        let (_, name) = name[0].split_once("  ").unwrap();
+        for (octet, bit) in announcing {
+            let mut profile = [0; 36];
+            profile[octet - 1] = 1 << (bit - 1);
+            let bit = named(&with_data([0x80, 0x10, 0x00, 0x00], &profile), &[0x90, 0x00], "terminal_profile.bit");
+            assert!(bit[0].starts_with(name), "{kind:02X} {qualifier:02X}: {name} is announced by {bit:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 200, "{compared}");
+    for (kind, words) in [
+        (EventKind::SMS_PP_DOWNLOAD, "SMS-PP download"),
+        (EventKind::CELL_BROADCAST_DOWNLOAD, "cell broadcast download"),
+        (EventKind::MENU_SELECTION, "menu selection"),
+        (EventKind::CALL_CONTROL, "call control"),
+        (EventKind::MO_SHORT_MESSAGE_CONTROL, "MO short message control"),
+        (EventKind::EVENT_DOWNLOAD, "event download"),
+        (EventKind::TIMER_EXPIRATION, "timer expiration"),
+    ] {
+        let envelope = with_data([0x80, 0xC2, 0x00, 0x00], &[kind.0, 4, 0x82, 2, 0x82, 0x81]);
+        assert_eq!(named(&envelope, &[0x90, 0x00], "cat.envelope"), [words]);
+    }
 }

@@ -21,8 +21,8 @@ pub(crate) struct Arguments {
     #[arg(value_name = "FILE", group = "input")]
     file: Option<PathBuf>,
     /// A command, or a command and its response, in hexadecimal; repeat for more, which follow each other on one card
-    #[arg(long = "apdu", value_name = "COMMAND[:RESPONSE]", group = "input", value_parser = exchange)]
-    apdus: Vec<Exchange>,
+    #[arg(long = "apdu", value_name = "COMMAND[:RESPONSE]", group = "input")]
+    apdus: Vec<String>,
     /// A line for each event, without its fields
     #[arg(long, conflicts_with = "whole")]
     brief: bool,
@@ -44,34 +44,33 @@ pub(crate) struct Arguments {
 }
 
 /// A command and its response; none if it is not known.
-#[derive(Clone, Debug)]
-struct Exchange {
-    command: Vec<u8>,
-    response: Vec<u8>,
-}
-
-fn exchange(text: &str) -> Result<Exchange, String> {
+fn exchange(text: &str) -> Result<Event, String> {
     let (command, response) =
         text.split_once(':').map_or((text, None), |(command, response)| (command, Some(response)));
-    let command = hexadecimal::parse(command)?;
+    let octets = |text| hexadecimal::parse(text).map_err(|_| "no hexadecimal; write two digits per byte".to_owned());
+    let command = octets(command)?;
     if command.len() < 4 {
         return Err("a command has four octets at least".to_owned());
     }
     if response.is_some_and(|response| response.contains(':')) {
         return Err("COMMAND:RESPONSE: one colon, between a command and its response".to_owned());
     }
-    let response = response.map(hexadecimal::parse).transpose()?.unwrap_or_default();
+    let response = response.map(octets).transpose()?.unwrap_or_default();
     if response.len() == 1 {
         return Err("a response has two octets of status word at least".to_owned());
     }
-    Ok(Exchange { command, response })
+    Ok(Event::exchange(command, response))
 }
 
 impl Arguments {
     fn events(&self) -> Result<Vec<Event>, Failure> {
         let Some(path) = &self.file else {
-            let exchanges = self.apdus.iter().cloned();
-            return Ok(exchanges.map(|Exchange { command, response }| Event::exchange(command, response)).collect());
+            // Not while options are read: what they say of a value quotes it, with the PIN in it.
+            let read = |(at, text): (usize, &String)| {
+                exchange(text)
+                    .map_err(|cause| Failure::because(format!("--apdu {}: {cause}", at + 1)).with(Exit::Usage))
+            };
+            return self.apdus.iter().enumerate().map(read).collect();
         };
         let mut bytes = Vec::new();
         if path == Path::new("-") {

@@ -7,6 +7,8 @@ use crate::answer::Answer;
 use crate::channel::{Channel, Directory, Effect, File};
 use crate::field::{Base, Field, hex};
 use crate::names;
+use crate::schema::Walk;
+use crate::secret;
 use crate::session::Topic;
 
 /// The MF, and what stands for the ADF of the current application in a path. TS 102 221 §8.4.2
@@ -23,9 +25,10 @@ pub(super) fn select(channel: &Channel, command: &Command<'_>, base: Base) -> Re
         0x09 => "by path from the current DF",
         _ => "reserved",
     };
-    let wanted = match command.p2 & 0x1F {
+    let wanted = match command.p2 & 0x1C {
         0x00 if command.p1 == 0x04 => "FCI",
         0x04 => "FCP",
+        0x08 => "FMD",
         0x0C => "no data",
         0x00 => "FCI or FCP",
         _ => "reserved",
@@ -33,11 +36,11 @@ pub(super) fn select(channel: &Channel, command: &Command<'_>, base: Base) -> Re
     let mut fields = vec![Field::text(names::SELECT_BY, by).at(Base::new(base.source, 2), 1)];
     let mut returns = Field::text(names::SELECT_RETURN, wanted).at(Base::new(base.source, 3), 1);
     if command.p1 == 0x04 {
-        returns = returns.meaning_if(match command.p2 & 0x63 {
-            0x02 => Some("next occurrence"),
-            0x40 => Some("termination of the application"),
-            _ => None,
-        });
+        let occurrence = ["", "last occurrence", "next occurrence", "previous occurrence"];
+        let occurrence = occurrence.get(usize::from(command.p2 & 0x03)).copied().unwrap_or_default();
+        let termination = if command.p2 & 0x60 == 0x40 { "termination of the application" } else { "" };
+        let words: Vec<&str> = [occurrence, termination].into_iter().filter(|words| !words.is_empty()).collect();
+        returns = returns.meaning_if(Some(words.join(", ")).filter(|words| !words.is_empty()));
     }
     fields.push(returns);
     let (summary, effect) = match command.p1 {
@@ -53,7 +56,12 @@ pub(super) fn select(channel: &Channel, command: &Command<'_>, base: Base) -> Re
         }
         _ => path(channel, command, base, &mut fields),
     };
-    Read::new(summary, Topic::File).with(fields).answered(Answer::Template).has(effect)
+    Read::new(summary, Topic::File).with(fields).answered(template(command)).has(effect)
+}
+
+/// What SELECT and STATUS answer under this class.
+const fn template(command: &Command<'_>) -> Answer {
+    if command.class.is_gsm() { Answer::GsmHeader } else { Answer::Template }
 }
 
 /// SELECT by identifiers, one or several.
@@ -157,7 +165,7 @@ pub(super) fn status(channel: &Channel, command: &Command<'_>) -> Read {
     };
     let fields = [Field::text(names::STATUS_PURPOSE, purpose), Field::text(names::SELECT_RETURN, wanted)];
     let summary = format!("STATUS of {}", channel.directory.shown());
-    Read::new(summary, Topic::File).with(fields).answered(Answer::Template)
+    Read::new(summary, Topic::File).with(fields).answered(template(command))
 }
 
 /// The file that a command is about, by its short identifier or because it is current; and its fields.
@@ -172,7 +180,7 @@ fn target(channel: &Channel, sfi: Option<u8>) -> (File, Vec<Field>) {
     (file, fields)
 }
 
-pub(super) fn binary(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+pub(super) fn binary(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
     let sfi = (command.p1 & 0x80 != 0).then_some(command.p1 & 0x1F);
     let offset = if sfi.is_some() { usize::from(command.p2) } else { usize::from(command.p1_p2()) };
     let (file, mut fields) = target(channel, sfi);
@@ -183,13 +191,13 @@ pub(super) fn binary(channel: &Channel, command: &Command<'_>, base: Base) -> Re
     let effect = sfi.map_or(Effect::None, Effect::Short);
     let read = Read::new(summary, Topic::File).has(effect);
     if command.ins == Ins::UPDATE_BINARY {
-        fields.extend(crate::file::fields(&content, command.data, base));
+        fields.extend(crate::file::fields(&content, command.data, base, walk));
         return read.with(fields);
     }
     read.with(fields).answered(Answer::Content(content))
 }
 
-pub(super) fn record(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+pub(super) fn record(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
     let sfi = (command.p2 >> 3 != 0).then_some(command.p2 >> 3);
     let mode = match command.p2 & 0x07 {
         0x02 => "next",
@@ -207,13 +215,13 @@ pub(super) fn record(channel: &Channel, command: &Command<'_>, base: Base) -> Re
     let content = crate::file::Content { directory, file, offset: 0, record: Some(command.p1) };
     let read = Read::new(summary, Topic::File).has(sfi.map_or(Effect::None, Effect::Short));
     if command.ins == Ins::UPDATE_RECORD {
-        fields.extend(crate::file::fields(&content, command.data, base));
+        fields.extend(crate::file::fields(&content, command.data, base, walk));
         return read.with(fields);
     }
     read.with(fields).answered(Answer::Content(content))
 }
 
-pub(super) fn search(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+pub(super) fn search(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
     let sfi = (command.p2 >> 3 != 0).then_some(command.p2 >> 3);
     let (file, mut fields) = target(channel, sfi);
     fields.push(Field::number(names::RECORD, command.p1));
@@ -224,20 +232,45 @@ pub(super) fn search(channel: &Channel, command: &Command<'_>, base: Base) -> Re
         _ => "reserved",
     };
     fields.push(Field::text(names::RECORD_MODE, mode));
-    fields.push(Field::octets(names::PATTERN, command.data).at(base, command.data.len()));
+    let pattern = if secret::is_key_file(channel, &file) {
+        walk.secret(names::PATTERN, command.data)
+    } else {
+        Field::octets(names::PATTERN, command.data)
+    };
+    fields.push(pattern.at(base, command.data.len()));
     let summary = format!("SEARCH RECORD {}", file.shown());
     Read::new(summary, Topic::File).with(fields).answered(Answer::Records).has(sfi.map_or(Effect::None, Effect::Short))
 }
 
-pub(super) fn increase(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
-    let sfi = (command.p1 & 0x80 != 0).then_some(command.p1 & 0x1F);
-    let (file, fields) = target(channel, sfi);
-    Read::new(format!("INCREASE {}", file.shown()), Topic::File).with(fields).with(data(command, base))
+/// APPEND RECORD. ISO/IEC 7816-4 §11.4.6
+pub(super) fn append(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+    let sfi = (command.p2 >> 3 != 0).then_some(command.p2 >> 3);
+    let (file, mut fields) = target(channel, sfi);
+    let summary = format!("APPEND RECORD, {}", file.shown());
+    let directory = channel.directory.clone();
+    let content = crate::file::Content { directory, file, offset: 0, record: Some(0) };
+    fields.extend(crate::file::fields(&content, command.data, base, walk));
+    Read::new(summary, Topic::File).with(fields).has(sfi.map_or(Effect::None, Effect::Short))
 }
 
-pub(super) fn ber_tlv(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
-    let (file, fields) = target(channel, None);
-    Read::new(format!("{} {}", name(command), file.shown()), Topic::File).with(fields).with(data(command, base))
+pub(super) fn increase(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+    let sfi = (command.p1 & 0x80 != 0).then_some(command.p1 & 0x1F);
+    on_file(walk, channel, command, base, sfi)
+}
+
+pub(super) fn ber_tlv(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+    on_file(walk, channel, command, base, None)
+}
+
+/// A command on a file whose content has no reading here; of a file of keys neither is shown.
+fn on_file(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base, sfi: Option<u8>) -> Read {
+    let (file, fields) = target(channel, sfi);
+    let read = Read::new(format!("{} {}", name(command), file.shown()), Topic::File).with(fields);
+    if secret::is_key_file(channel, &file) {
+        let data = walk.secret(names::DATA, command.data).at(base, command.data.len());
+        return read.with(Some(data).filter(|_| !command.data.is_empty())).answered(Answer::Secret);
+    }
+    read.with(data(command, base))
 }
 
 pub(super) fn activation(channel: &Channel, command: &Command<'_>, base: Base) -> Read {

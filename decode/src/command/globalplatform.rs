@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::channel::Channel;
 use crate::field::{Base, Field, Source, Value, hex};
 use crate::names;
+use crate::secret;
 use crate::session::Topic;
 use crate::tables::globalplatform::{DELETE, INSTALL_PARAMETERS, SEARCH};
 
@@ -15,25 +16,33 @@ pub(super) fn read(context: &Context<'_>, channel: &Channel, command: &Command<'
     match command.ins {
         Ins::GET_DATA => get_data(command),
         Ins::INITIALIZE_UPDATE if proprietary => initialize_update(command, base),
-        Ins::EXTERNAL_AUTHENTICATE => external_authenticate(command, base),
+        Ins::EXTERNAL_AUTHENTICATE => external_authenticate(context, command, base),
         Ins::TERMINATE_DF if proprietary => install(context, command, base),
         Ins::TERMINATE_EF if proprietary => load(command, base),
         Ins::DELETE_FILE if proprietary => delete(context, command, base),
-        Ins::PUT_KEY => put_key(context, command, base),
+        Ins::PUT_KEY => put_key(context, channel, command, base),
         Ins::SET_STATUS if proprietary => set_status(command, base),
-        _ => {
-            let topic = match command.ins {
-                Ins::CREATE_FILE | Ins::DELETE_FILE | Ins::RESIZE_FILE | Ins::TERMINATE_DF | Ins::TERMINATE_EF => {
-                    Topic::File
-                }
-                _ => Topic::Other,
-            };
-            let application = channel.application.as_deref().map(|aid| {
-                Field::text(names::APPLICATION, crate::application::name(aid).map_or_else(|| hex(aid), str::to_owned))
-            });
-            Read::new(name(command), topic).with(application).with(data(command, base))
-        }
+        _ => other(context, channel, command, base),
     }
+}
+
+/// A command without a reading of its own. One on a file of keys may carry them, or bring them.
+pub(super) fn other(context: &Context<'_>, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+    let topic = match command.ins {
+        Ins::CREATE_FILE | Ins::DELETE_FILE | Ins::RESIZE_FILE | Ins::TERMINATE_DF | Ins::TERMINATE_EF => Topic::File,
+        _ => Topic::Other,
+    };
+    let application = channel.application.as_deref().map(|aid| {
+        Field::text(names::APPLICATION, crate::application::name(aid).map_or_else(|| hex(aid), str::to_owned))
+    });
+    let read = Read::new(name(command), topic).with(application);
+    let on_keys = channel.file.as_ref().is_some_and(|file| secret::is_key_file(channel, file));
+    if on_keys || secret::may_hold_secret(&[0, command.ins.0, 0, 0], None) {
+        let data = context.walk.secret(names::DATA, command.data).at(base, command.data.len());
+        let answer = if on_keys { Answer::Secret } else { Answer::Data };
+        return read.with(Some(data).filter(|_| !command.data.is_empty())).answered(answer);
+    }
+    read.with(data(command, base))
 }
 
 fn get_data(command: &Command<'_>) -> Read {
@@ -58,7 +67,7 @@ fn initialize_update(command: &Command<'_>, base: Base) -> Read {
         .answered(Answer::InitializeUpdate)
 }
 
-fn external_authenticate(command: &Command<'_>, base: Base) -> Read {
+fn external_authenticate(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
     const LEVELS: [(u8, &str); 4] = [(0x01, "C-MAC"), (0x02, "C-DECRYPTION"), (0x10, "R-MAC"), (0x20, "R-ENCRYPTION")];
     let level: Vec<&str> = LEVELS.iter().filter(|(bit, _)| command.p1 & bit != 0).map(|(_, name)| *name).collect();
     let level = if level.is_empty() { "none".to_owned() } else { level.join(", ") };
@@ -66,7 +75,7 @@ fn external_authenticate(command: &Command<'_>, base: Base) -> Read {
     Read::new("EXTERNAL AUTHENTICATE", Topic::GlobalPlatform)
         .with([
             Field::number(names::GP_SECURITY_LEVEL, command.p1).meaning(level).at(Base::new(Source::Command, 2), 1),
-            Field::octets(names::GP_HOST_CRYPTOGRAM, cryptogram).at(base, cryptogram.len()),
+            context.walk.secret(names::GP_HOST_CRYPTOGRAM, cryptogram).at(base, cryptogram.len()),
         ])
         .with(mac)
 }
@@ -122,7 +131,7 @@ fn install(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
             names::GP_TOKEN,
         ]
     };
-    let mut fields = crate::answer::length_values(parts, plain, base);
+    let mut fields = crate::answer::length_values(parts, plain, base, context.walk);
     for field in &mut fields {
         let (Value::Octets(octets), Some(place)) = (&field.value, &field.place) else { continue };
         if field.name == names::GP_PARAMETERS {
@@ -159,15 +168,18 @@ fn delete(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
         .with(mac)
 }
 
-fn put_key(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
+fn put_key(context: &Context<'_>, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
     let (plain, mac) = unprotected(command, base);
     let place = Base::new(Source::Command, 2);
     let mut fields = vec![Field::number(names::GP_KEY_ID, command.p2 & 0x7F).at(place.plus(1), 1)];
     fields.push(Field::number(names::GP_KEY_VERSION, command.p1 & 0x7F).meaning("replaced").at(place, 1));
-    if let Some((version, keys)) = plain.split_first() {
+    // What continues a chain goes on within the keys.
+    let continues = channel.chained == Some(Ins::PUT_KEY);
+    if let Some((version, keys)) = plain.split_first().filter(|_| !continues) {
         fields.push(Field::number(names::GP_KEY_VERSION, *version).meaning("new").at(base, 1));
-        let value = if context.walk.secrets { Value::Octets(keys.to_vec()) } else { Value::Hidden(keys.len()) };
-        fields.push(Field::new(names::GP_KEYS, value).at(base.plus(1), keys.len()));
+        fields.push(context.walk.secret(names::GP_KEYS, keys).at(base.plus(1), keys.len()));
+    } else {
+        fields.push(context.walk.secret(names::GP_KEYS, plain).at(base, plain.len()));
     }
     Read::new("PUT KEY", Topic::GlobalPlatform).with(fields).with(mac).answered(Answer::Keys)
 }

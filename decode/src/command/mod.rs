@@ -59,20 +59,31 @@ pub(crate) struct Context<'a> {
 /// What is asked for; `base` is where the command's data stand.
 pub(crate) fn read(context: &Context<'_>, channel: &mut Channel, command: &Command<'_>, base: Base) -> Read {
     let proprietary = command.class.is_proprietary() && !command.class.is_gsm();
+    if crate::line::is_of_another_class(command.class, command.ins) {
+        return match command.ins {
+            Ins::STORE_DATA => file::append(context.walk, channel, command, base),
+            _ => globalplatform::other(context, channel, command, base),
+        };
+    }
     match command.ins {
         Ins::SELECT => file::select(channel, command, base),
         Ins::STATUS if proprietary && command.p1 & 0xF0 != 0 => globalplatform::get_status(context, command, base),
         Ins::STATUS => file::status(channel, command),
-        Ins::READ_BINARY | Ins::UPDATE_BINARY => file::binary(channel, command, base),
-        Ins::READ_RECORD | Ins::UPDATE_RECORD => file::record(channel, command, base),
-        Ins::SEARCH_RECORD => file::search(channel, command, base),
-        Ins::INCREASE => file::increase(channel, command, base),
-        Ins::RETRIEVE_DATA | Ins::SET_DATA => file::ber_tlv(channel, command, base),
+        Ins::READ_BINARY | Ins::UPDATE_BINARY => file::binary(context.walk, channel, command, base),
+        Ins::READ_RECORD | Ins::UPDATE_RECORD => file::record(context.walk, channel, command, base),
+        Ins::SEARCH_RECORD => file::search(context.walk, channel, command, base),
+        Ins::INCREASE => file::increase(context.walk, channel, command, base),
+        Ins::RETRIEVE_DATA | Ins::SET_DATA => file::ber_tlv(context.walk, channel, command, base),
         Ins::ACTIVATE_FILE | Ins::DEACTIVATE_FILE => file::activation(channel, command, base),
-        Ins::VERIFY_PIN | Ins::CHANGE_PIN | Ins::DISABLE_PIN | Ins::ENABLE_PIN | Ins::UNBLOCK_PIN => {
-            security::pin(context, command, base)
-        }
-        Ins::AUTHENTICATE | Ins::AUTHENTICATE_ODD => security::authenticate(command, base),
+        Ins::VERIFY_PIN
+        | Ins::VERIFY_ODD
+        | Ins::CHANGE_PIN
+        | Ins::CHANGE_REFERENCE_DATA_ODD
+        | Ins::DISABLE_PIN
+        | Ins::ENABLE_PIN
+        | Ins::UNBLOCK_PIN
+        | Ins::RESET_RETRY_COUNTER_ODD => security::pin(context, command, base),
+        Ins::AUTHENTICATE | Ins::AUTHENTICATE_ODD => security::authenticate(context, command, base),
         Ins::GET_CHALLENGE => Read::new("GET CHALLENGE", Topic::Authentication).answered(Answer::Challenge),
         Ins::MANAGE_CHANNEL => security::manage_channel(command, base),
         Ins::TERMINAL_CAPABILITY => security::terminal_capability(context, command, base),
@@ -80,8 +91,8 @@ pub(crate) fn read(context: &Context<'_>, channel: &mut Channel, command: &Comma
         Ins::GET_IDENTITY => security::identity(command),
         Ins::TERMINAL_PROFILE => toolkit::terminal_profile(command, base),
         Ins::FETCH => Read::new("FETCH", Topic::Toolkit).answered(Answer::Proactive),
-        Ins::TERMINAL_RESPONSE => toolkit::terminal_response(command, base),
-        Ins::ENVELOPE => toolkit::envelope(command, base),
+        Ins::TERMINAL_RESPONSE => toolkit::terminal_response(context, command, base),
+        Ins::ENVELOPE => toolkit::envelope(context, command, base),
         Ins::STORE_DATA => store_data::read(context, channel, command, base),
         _ => globalplatform::read(context, channel, command, base),
     }

@@ -5,10 +5,11 @@ use apdu::{Command, Ins};
 use super::{Context, Read, data, name};
 use crate::answer::{Answer, Security};
 use crate::channel::Effect;
-use crate::field::{Base, Field, Source, Value};
+use crate::field::{Base, Field, Source};
 use crate::names;
 use crate::session::Topic;
 use crate::tables::fcp::{TERMINAL_CAPABILITY, key_reference};
+use crate::words::counted;
 
 pub(super) fn pin(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
     let which = key_reference(command.p2);
@@ -16,19 +17,17 @@ pub(super) fn pin(context: &Context<'_>, command: &Command<'_>, base: Base) -> R
     let mut fields = vec![Field::number(names::PIN_REFERENCE, command.p2).meaning(which.clone()).at(place, 1)];
     let query = command.data.is_empty();
     if !query {
-        let octets =
-            if context.walk.secrets { Value::Octets(command.data.to_vec()) } else { Value::Hidden(command.data.len()) };
-        fields.push(Field::new(names::PIN_OCTETS, octets).at(base, command.data.len()));
+        fields.push(context.walk.secret(names::PIN_OCTETS, command.data).at(base, command.data.len()));
     }
     let name = match command.ins {
         Ins::DISABLE_PIN if command.p1 & 0x80 != 0 => "DISABLE PIN, replaced by the universal PIN".into(),
         _ => name(command),
     };
     let summary = if query { format!("{name}, {which}: tries left?") } else { format!("{name}, {which}") };
-    Read::new(summary, Topic::Pin).with(fields).answered(Answer::Pin)
+    Read::new(summary, Topic::Pin).with(fields).answered(Answer::Pin { query })
 }
 
-pub(super) fn authenticate(command: &Command<'_>, base: Base) -> Read {
+pub(super) fn authenticate(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
     if command.class.is_gsm() {
         let rand = Field::octets(names::RAND, command.data).at(base, command.data.len());
         return Read::new("RUN GSM ALGORITHM", Topic::Authentication)
@@ -36,29 +35,38 @@ pub(super) fn authenticate(command: &Command<'_>, base: Base) -> Read {
             .answered(Answer::Authenticate(Security::GsmAlgorithm));
     }
     if command.ins == Ins::AUTHENTICATE_ODD {
-        return Read::new("AUTHENTICATE", Topic::Authentication).with(data(command, base));
+        let name = match command.p2 & 0x07 {
+            0x05 => "MBMS",
+            0x06 => "local key establishment",
+            _ => "reserved",
+        };
+        return Read::new(format!("AUTHENTICATE, {name}"), Topic::Authentication)
+            .with([Field::text(names::AUTHENTICATE_CONTEXT, name).at(Base::new(Source::Command, 3), 1)])
+            .with(data(command, base))
+            .answered(Answer::Authenticate(Security::Tlv));
     }
-    let (context, security) = match command.p2 & 0x07 {
+    let (name, security) = match command.p2 & 0x07 {
         0x00 => ("GSM", Security::Gsm),
         0x01 => ("3G", Security::ThreeG),
-        0x02 => ("VGCS or VBS", Security::ThreeG),
+        0x02 => ("VGCS or VBS", Security::Vgcs),
         0x04 if command.data.first() == Some(&0xDE) => ("GBA, NAF derivation", Security::Naf),
-        0x04 => ("GBA, bootstrapping", Security::ThreeG),
-        0x05 => ("MBMS", Security::ThreeG),
-        0x06 => ("local key establishment", Security::Naf),
-        _ => ("reserved", Security::ThreeG),
+        0x04 => ("GBA, bootstrapping", Security::Bootstrapping),
+        0x05 => ("MBMS", Security::Tlv),
+        0x06 => ("local key establishment", Security::Tlv),
+        _ => ("reserved", Security::Tlv),
     };
-    let mut fields = vec![Field::text(names::AUTHENTICATE_CONTEXT, context).at(Base::new(Source::Command, 3), 1)];
+    let mut fields = vec![Field::text(names::AUTHENTICATE_CONTEXT, name).at(Base::new(Source::Command, 3), 1)];
     let has_tag = matches!(command.data.first(), Some(0xDD | 0xDE)) && command.p2 & 0x07 == 0x04;
     let (values, base) =
         if has_tag { (command.data.get(1..).unwrap_or_default(), base.plus(1)) } else { (command.data, base) };
     let fields_of = match security {
         Security::Naf => &[names::NAF_ID, names::IMPI][..],
         Security::Gsm => &[names::RAND],
+        Security::Vgcs => &[names::VSERVICE_ID, names::VK_ID, names::VSTK_RAND],
         _ => &[names::RAND, names::AUTN],
     };
-    fields.extend(crate::answer::length_values(fields_of, values, base));
-    Read::new(format!("AUTHENTICATE, {context}"), Topic::Authentication)
+    fields.extend(crate::answer::length_values(fields_of, values, base, context.walk));
+    Read::new(format!("AUTHENTICATE, {name}"), Topic::Authentication)
         .with(fields)
         .answered(Answer::Authenticate(security))
 }
@@ -111,8 +119,8 @@ pub(crate) fn duration(value: &[u8]) -> String {
         0 => "s",
         1 => "min",
         2 => "h",
-        3 => "days",
-        4 => "periods of ten days",
+        3 => return counted(count, "day", "days"),
+        4 => return counted(count, "period of ten days", "periods of ten days"),
         _ => "of a reserved unit",
     };
     format!("{count} {unit}")

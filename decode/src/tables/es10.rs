@@ -283,7 +283,7 @@ static MISSING_PARTS: &[Node] = nodes!("es10": 0x02 missing_part_number "number"
 
 static GET_PROFILES_INFO: &[Node] = nodes!("es10":
     0xA0 search_criteria "searchCriteria" Inside(PROFILE_SEARCH);
-    0x5C tag_list "tagList" Tags;
+    0x5C tag_list "tagList" Tags(PROFILE_INFO);
 );
 static PROFILE_SEARCH: &[Node] = nodes!("es10":
     0x4F isdp_aid "isdpAid" Aid;
@@ -350,7 +350,7 @@ static DISABLE_RESPONSE: &[Node] =
 static DELETE_RESPONSE: &[Node] = nodes!("es10": 0x80 delete_result "deleteResult" Codes(DeleteProfileResult::NAMES););
 static MEMORY_RESET: &[Node] = nodes!("es10": 0x82 reset_options "resetOptions" Bits(ResetOptions::NAMES););
 static MEMORY_RESET_RESPONSE: &[Node] = nodes!("es10": 0x80 reset_result "resetResult" Codes(ResetResult::NAMES););
-static GET_EUICC_DATA: &[Node] = nodes!("es10": 0x5C tag_list "tagList" Tags;);
+static GET_EUICC_DATA: &[Node] = nodes!("es10": 0x5C tag_list "tagList" Tags(GET_EUICC_DATA_RESPONSE););
 static GET_EUICC_DATA_RESPONSE: &[Node] = nodes!("es10": 0x5A eid "eidValue" DigitsInOrder;);
 static SET_NICKNAME: &[Node] = nodes!("es10":
     0x5A iccid "iccid" Digits;

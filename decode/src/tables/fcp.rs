@@ -45,6 +45,7 @@ static PROPRIETARY: &[Node] = nodes!("fcp":
     0x88 uicc_environment "specific UICC environmental conditions" Octets;
     0x89 platform_secured_apdu "platform to platform CAT secured APDU" Octets;
     0x91 sim_file_information "special file information (proprietary)" Octets;
+    0x9B linked_file "path of the file it is a link to (proprietary)" Octets;
     0xC0 special_file_information "special file information" Octets;
     0xC1 filling_pattern "filling pattern" Octets;
     0xC2 repeat_pattern "repeat pattern" Octets;
@@ -72,7 +73,22 @@ static FCI_PROPRIETARY: &[Node] = nodes!("fcp":
 /// An access rule in expanded format, and what of it EF.ARR has. TS 102 221 §9.2.4.
 pub(crate) static ACCESS_RULE: &[Node] = nodes!("arr":
     0x80 access_mode "access mode" Own(Kind::Number, by(access_mode));
+    0x81 access_p2 "access mode, P2" Octets;
+    0x82 access_p1 "access mode, P1" Octets;
+    0x83 access_p1_p2 "access mode, P1 P2" Octets;
     0x84 access_instruction "access mode, instruction" Octets;
+    0x85 access_instruction_p2 "access mode, instruction and P2" Octets;
+    0x86 access_instruction_p1 "access mode, instruction and P1" Octets;
+    0x87 access_instruction_p1_p2 "access mode, instruction, P1 P2" Octets;
+    0x88 access_class "access mode, class" Octets;
+    0x89 access_class_p2 "access mode, class and P2" Octets;
+    0x8A access_class_p1 "access mode, class and P1" Octets;
+    0x8B access_class_p1_p2 "access mode, class, P1 P2" Octets;
+    0x8C access_class_instruction "access mode, class and instruction" Octets;
+    0x8D access_class_instruction_p2 "access mode, class, instruction, P2" Octets;
+    0x8E access_class_instruction_p1 "access mode, class, instruction, P1" Octets;
+    0x8F access_header "access mode, header of the command" Octets;
+    0x9E security_condition "security condition" Octets;
     0x90 always "always" Null;
     0x97 never "never" Null;
     0xA4 control_reference "control reference" Inside(CONTROL_REFERENCE);
@@ -138,9 +154,10 @@ fn descriptor(value: &[u8], base: Base) -> Reading {
     };
     let shareable = if first & 0x40 == 0 { ", not shareable" } else { ", shareable" };
     let mut fields = Vec::new();
-    if let Some(&[high, low, records]) = value.get(2..) {
-        fields.push(Field::number(names::FCP_RECORD_LENGTH, u16::from_be_bytes([high, low])).at(base.plus(2), 2));
-        fields.push(Field::number(names::FCP_RECORDS, records).at(base.plus(4), 1));
+    // Where a file is created their number may be left out. TS 102 222 §6.3.2.2.1
+    if let Some((length, records)) = value.get(2..).and_then(<[u8]>::split_first_chunk) {
+        fields.push(Field::number(names::FCP_RECORD_LENGTH, u16::from_be_bytes(*length)).at(base.plus(2), 2));
+        fields.extend(records.first().map(|records| Field::number(names::FCP_RECORDS, *records).at(base.plus(4), 1)));
     }
     Reading { value: Some(octets(value)), meaning: Some(format!("{structure}{shareable}")), fields }
 }
@@ -225,13 +242,44 @@ pub(crate) fn key_reference(reference: u8) -> String {
     }
 }
 
-/// TS 102 221 table 9.4: what an access mode of an EF or DF allows.
+/// TS 102 221 tables 9.4 and 9.5: what an access mode allows. The lowest bits say another thing of a DF, and the rule does not say
+/// whose it is.
 fn access_mode(value: &[u8], _: Base) -> Reading {
-    const MODES: [&str; 7] = ["read", "update", "write", "deactivate", "activate", "terminate", "delete"];
+    const OF_EF: [&str; 3] = ["read", "update", "write"];
+    const OF_DF: [&str; 3] = ["delete child", "create EF", "create DF"];
+    const OF_BOTH: [&str; 4] = ["deactivate", "activate", "terminate", "delete"];
     let Some(&mode) = value.first() else { return Reading::default() };
-    let allowed: Vec<&str> =
-        MODES.iter().enumerate().filter(|(bit, _)| mode >> bit & 1 == 1).map(|(_, name)| *name).collect();
+    let names = |names: &[&'static str], from: usize| {
+        let set = names.iter().enumerate().filter(|(bit, _)| mode >> (from + bit) & 1 == 1);
+        set.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    };
+    let mut allowed = Vec::new();
+    if mode & 0x07 != 0 {
+        allowed.push(format!("{} (of a DF: {})", names(&OF_EF, 0), names(&OF_DF, 0)));
+    }
+    allowed.extend(Some(names(&OF_BOTH, 3)).filter(|names| !names.is_empty()));
     number(mode, &allowed.join(", "))
+}
+
+/// Which PINs of a PIN status template are enabled: the PIN status DO has a bit for each key reference behind it, from the highest
+/// on. TS 102 221 §9.5.2
+pub(crate) fn explain_pin_status(field: &mut Field) {
+    if field.name.name == "fcp.pin_status" {
+        let references = field.fields.iter().filter(|field| field.name.name == "fcp.key_reference");
+        let references: Vec<String> = references.filter_map(|reference| reference.meaning.clone()).collect();
+        let enabled = field.fields.iter_mut().find(|field| field.name.name == "fcp.pin_enabled");
+        if let Some(enabled) = enabled
+            && let Value::Octets(bits) = &enabled.value
+        {
+            let is_set = |at: usize| bits.get(at / 8).is_some_and(|octet| octet >> (7 - at % 8) & 1 == 1);
+            let states = references
+                .iter()
+                .enumerate()
+                .map(|(at, reference)| format!("{reference} {}", if is_set(at) { "enabled" } else { "disabled" }));
+            enabled.meaning = Some(states.collect::<Vec<_>>().join(", ")).filter(|states| !states.is_empty());
+        }
+    }
+    field.fields.iter_mut().for_each(explain_pin_status);
 }
 
 /// EF.DIR's label: text of the GSM alphabet, or UCS2, padded with FF.

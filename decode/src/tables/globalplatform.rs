@@ -7,10 +7,10 @@ use crate::schema::{
 
 /// What GET DATA answers, by its tag. §11.3.3
 pub(crate) static DATA_OBJECTS: &[Node] = nodes!("gp":
-    0x42 issuer_identification "issuer identification number" Octets;
-    0x45 card_image_number "card image number" Octets;
+    0x42 issuer_identification "issuer or security domain provider identification number" Octets;
+    0x45 card_image_number "card or security domain image number" Octets;
     0x5A eid "EID" DigitsInOrder;
-    0x5F20 security_domain_image_number "security domain provider identification number" Octets;
+    0x5F20 security_domain_provider "security domain provider identification number" Octets;
     0x66 card_data "card data" Inside(CARD_DATA);
     0x67 card_capability "card capability information" Octets;
     0x7F21 certificate_store "certificate" Certificate;

@@ -1,12 +1,24 @@
 //! The card application toolkit: types of commands, objects, results, events. TS 102 223 §8, §9, TS 31.111.
 
 use crate::field::{Kind, Name};
+use Form::{
+    Address, Aid, Alpha, Ascii, CodedText, Codes, CommandApdu, CommandDetails, Devices, Duration, Events, Files,
+    Identity, Item, Location, Moment, Number, Octets, ResponseApdu, Result, Timer, Tpdu,
+};
 
 /// What an object's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Octets.
     Octets,
+    /// A command for another card.
+    CommandApdu,
+    /// The response of another card.
+    ResponseApdu,
+    /// Date, time and time zone.
+    Moment,
+    /// A number with names.
+    Codes(&'static [(u8, &'static str)]),
     /// One octet, or several as one number.
     Number,
     /// Number, type, qualifier of a command.
@@ -29,8 +41,8 @@ pub(crate) enum Form {
     Tpdu,
     /// Events.
     Events,
-    /// Digits, swapped.
-    Digits,
+    /// A mobile identity: its type in the first half octet, then digits, swapped. TS 24.008 §10.5.1.4
+    Identity,
     /// An application identifier.
     Aid,
     /// ASCII.
@@ -46,9 +58,16 @@ pub(crate) enum Form {
 impl Form {
     const fn kind(self) -> Kind {
         match self {
-            Self::Number => Kind::Number,
+            Self::Number | Self::Codes(_) => Kind::Number,
             Self::CommandDetails | Self::Devices | Self::Tpdu => Kind::Group,
-            Self::Octets | Self::Aid | Self::Result | Self::Files | Self::Events => Kind::Octets,
+            Self::Octets
+            | Self::CommandApdu
+            | Self::ResponseApdu
+            | Self::Moment
+            | Self::Aid
+            | Self::Result
+            | Self::Files
+            | Self::Events => Kind::Octets,
             _ => Kind::Text,
         }
     }
@@ -63,12 +82,12 @@ pub(crate) struct Object {
 }
 
 macro_rules! objects {
-    ($($tag:literal $name:ident $label:literal $form:ident;)*) => {
+    ($($tag:literal $name:ident $label:literal $form:expr;)*) => {
         /// The objects of proactive commands, terminal responses and envelopes. TS 102 223 §9.3, TS 101 220 §7.2.
         pub(crate) static OBJECTS: &[Object] = &[$(Object {
             tag: $tag,
-            name: Name::new(concat!("cat.", stringify!($name)), $label, Form::$form.kind()),
-            form: Form::$form,
+            name: Name::new(concat!("cat.", stringify!($name)), $label, Form::kind($form)),
+            form: $form,
         }),*];
     };
 }
@@ -87,56 +106,56 @@ objects! {
     0x0B sms_tpdu "SMS TPDU" Tpdu;
     0x0C cell_broadcast_page "cell broadcast page" Octets;
     0x0D text_string "text string" CodedText;
-    0x0E tone "tone" Number;
+    0x0E tone "tone" Codes(TONES);
     0x0F item "item" Item;
     0x10 item_identifier "item identifier" Number;
     0x11 response_length "response length" Octets;
     0x12 file_list "file list" Files;
     0x13 location_information "location information" Location;
-    0x14 imei "IMEI" Digits;
+    0x14 imei "IMEI" Identity;
     0x15 help_request "help request" Octets;
     0x16 network_measurement_results "network measurement results" Octets;
     0x17 default_text "default text" CodedText;
     0x18 items_next_action_indicator "items next action indicator" Octets;
     0x19 event_list "event list" Events;
     0x1A cause "cause" Octets;
-    0x1B location_status "location status" Number;
+    0x1B location_status "location status" Codes(LOCATION_STATUSES);
     0x1C transaction_identifier "transaction identifier" Octets;
-    0x1D bcch_channel_list "BCCH channel list" Octets;
+    0x1D bcch_channel_list "BCCH channel list, or data connection status" Octets;
     0x1E icon_identifier "icon identifier" Octets;
     0x1F item_icon_identifier_list "item icon identifier list" Octets;
     0x20 card_reader_status "card reader status" Number;
     0x21 card_atr "card ATR" Octets;
-    0x22 c_apdu "C-APDU" Octets;
-    0x23 r_apdu "R-APDU" Octets;
+    0x22 c_apdu "C-APDU" CommandApdu;
+    0x23 r_apdu "R-APDU" ResponseApdu;
     0x24 timer_identifier "timer identifier" Number;
     0x25 timer_value "timer value" Timer;
-    0x26 date_time_and_time_zone "date, time and time zone" Octets;
+    0x26 date_time_and_time_zone "date, time and time zone" Moment;
     0x27 call_control_requested_action "call control requested action" Octets;
     0x28 at_command "AT command" Ascii;
     0x29 at_response "AT response" Ascii;
-    0x2A bc_repeat_indicator "BC repeat indicator" Number;
+    0x2A bc_repeat_indicator "BC repeat indicator, or data connection type" Number;
     0x2B immediate_response "immediate response" Octets;
     0x2C dtmf_string "DTMF string" Octets;
     0x2D language "language" Ascii;
-    0x2E timing_advance "timing advance" Octets;
+    0x2E timing_advance "timing advance, or (E/5G)SM cause" Octets;
     0x2F aid "AID" Aid;
     0x30 browser_identity "browser identity" Number;
-    0x31 url "URL" Ascii;
+    0x31 url "URL, or IMS URI" Ascii;
     0x32 bearer "bearer" Octets;
     0x33 provisioning_reference_file "provisioning reference file" Octets;
-    0x34 browser_termination_cause "browser termination cause" Number;
+    0x34 browser_termination_cause "browser termination cause, or supported radio access technologies" Number;
     0x35 bearer_description "bearer description" Octets;
     0x36 channel_data "channel data" Octets;
     0x37 channel_data_length "channel data length" Number;
     0x38 channel_status "channel status" Octets;
     0x39 buffer_size "buffer size" Number;
-    0x3A card_reader_identifier "card reader identifier" Octets;
-    0x3B file_update_information "file update information" Octets;
+    0x3A card_reader_identifier "card reader identifier, or REFRESH enforcement policy" Octets;
+    0x3B file_update_information "file update information, or application specific refresh data" Octets;
     0x3C transport_level "UICC/terminal interface transport level" Octets;
     0x3E other_address "other address" Octets;
     0x3F access_technology "access technology" Octets;
-    0x40 display_parameters "display parameters" Octets;
+    0x40 display_parameters "display parameters, or DNS server address" Octets;
     0x41 service_record "service record" Octets;
     0x42 device_filter "device filter" Octets;
     0x43 service_search "service search" Octets;
@@ -155,29 +174,77 @@ objects! {
     0x54 contactless_functionality_state "contactless functionality state" Octets;
     0x55 csg_cell_selection_status "CSG cell selection status" Octets;
     0x56 csg_identifier "CSG identifier" Octets;
-    0x57 hnb_name "HNB name" Octets;
-    0x60 plmn_wact_list "PLMNwAcT list" Octets;
-    0x61 routing_area "routing area information" Octets;
-    0x62 update_type "update or attach or registration type" Number;
-    0x63 rejection_cause "rejection cause code" Number;
-    0x64 geographical_location "geographical location parameters" Octets;
-    0x65 gad_shapes "GAD shapes" Octets;
-    0x66 nmea_sentence "NMEA sentence" Ascii;
-    0x67 plmn_list "PLMN list" Octets;
-    0x68 broadcast_network_information "broadcast network information" Octets;
-    0x69 activate_descriptor "ACTIVATE descriptor" Octets;
-    0x6A eps_pdn_connection "EPS PDN connection activation parameters" Octets;
-    0x6B tracking_area "tracking area identification" Octets;
-    0x6C csg_id_list "CSG ID list" Octets;
-    0x6D imsi_list "list of IMSIs" Octets;
-    0x6E media_type "media type" Octets;
-    0x6F ims_uri "IMS URI" Octets;
-    0x70 ims_call_disconnection_cause "IMS call disconnection cause" Octets;
-    0x71 extended_rejection_cause "extended rejection cause code" Octets;
-    0x72 data_connection_status "data connection status" Octets;
-    0x73 data_connection_type "data connection type" Octets;
-    0x7C esm_cause "(E/5G)SM cause" Octets;
+    0x57 hnb_name "HNB name, or extended rejection cause code" Octets;
+    0x60 mac "MAC" Octets;
+    0x61 emergency_call_object "emergency call object" Octets;
+    0x62 imeisv "IMEISV" Identity;
+    0x63 battery_state "battery state" Number;
+    0x64 browsing_status "browsing status" Octets;
+    0x65 network_search_mode "network search mode" Codes(SEARCH_MODES);
+    0x66 frame_layout "frame layout" Octets;
+    0x67 frames_information "frames information" Octets;
+    0x68 frame_identifier "frame identifier" Number;
+    0x69 measurement_qualifier "UTRAN or E-UTRAN measurement qualifier" Number;
+    0x6A multimedia_message_reference "multimedia message reference" Octets;
+    0x6B multimedia_message_identifier "multimedia message identifier" Octets;
+    0x6C multimedia_message_transfer_status "multimedia message transfer status" Octets;
+    0x6D meid "MEID" Octets;
+    0x6E multimedia_content_identifier "multimedia message content identifier" Octets;
+    0x6F multimedia_message_notification "multimedia message notification" Octets;
+    0x70 last_envelope "last envelope" Octets;
+    0x71 registry_application_data "registry application data" Octets;
+    0x72 plmn_wact_list "PLMNwAcT list" Octets;
+    0x73 routing_area "routing area information" Octets;
+    0x74 update_type "update, attach or registration type" Number;
+    0x75 rejection_cause "rejection cause code" Number;
+    0x76 geographical_location "geographical location parameters, or IARI" Octets;
+    0x77 gad_shapes "GAD shapes, or IMPU list" Octets;
+    0x78 nmea_sentence "NMEA sentence, or IMS status code" Ascii;
+    0x79 plmn_list "PLMN list" Octets;
+    0x7A broadcast_network_information "broadcast network information" Octets;
+    0x7B activate_descriptor "ACTIVATE descriptor" Octets;
+    0x7C eps_pdn_connection "EPS PDN connection activation parameters" Octets;
+    0x7D tracking_area "tracking area identification" Octets;
+    0x7E csg_id_list "CSG ID list, or media type" Octets;
 }
+
+/// TS 102 223 §8.27.
+const LOCATION_STATUSES: &[(u8, &str)] = &[(0x00, "normal service"), (0x01, "limited service"), (0x02, "no service")];
+
+/// TS 102 223 §8.108.
+const SEARCH_MODES: &[(u8, &str)] = &[(0x00, "manual"), (0x01, "automatic")];
+
+/// TS 102 223 §8.16.
+const TONES: &[(u8, &str)] = &[
+    (0x01, "dial tone"),
+    (0x02, "called subscriber busy"),
+    (0x03, "congestion"),
+    (0x04, "radio path acknowledge"),
+    (0x05, "radio path not available, or call dropped"),
+    (0x06, "error, special information"),
+    (0x07, "call waiting tone"),
+    (0x08, "ringing tone"),
+    (0x10, "general beep"),
+    (0x11, "positive acknowledgement tone"),
+    (0x12, "negative acknowledgement or error tone"),
+    (0x13, "ringing tone as selected by the user for incoming speech calls"),
+    (0x14, "alert tone as selected by the user for incoming messages"),
+    (0x15, "critical alert"),
+    (0x20, "vibrate only, if available"),
+    (0x30, "happy tone"),
+    (0x31, "sad tone"),
+    (0x32, "urgent action tone"),
+    (0x33, "question tone"),
+    (0x34, "message received tone"),
+    (0x40, "melody 1"),
+    (0x41, "melody 2"),
+    (0x42, "melody 3"),
+    (0x43, "melody 4"),
+    (0x44, "melody 5"),
+    (0x45, "melody 6"),
+    (0x46, "melody 7"),
+    (0x47, "melody 8"),
+];
 
 /// Types of proactive commands. TS 102 223 §9.4, TS 31.111 §9.4.
 pub(crate) const COMMANDS: &[(u8, &str)] = &[
@@ -246,13 +313,21 @@ pub(crate) const QUALIFIERS: &[(u8, u8, &str)] = &[
     (0x26, 0x02, "network measurement results"),
     (0x26, 0x03, "date, time and time zone"),
     (0x26, 0x04, "language setting"),
-    (0x26, 0x05, "timing advance"),
+    (0x26, 0x05, "timing advance, or (E/5G)SM cause"),
     (0x26, 0x06, "access technology"),
     (0x26, 0x07, "ESN"),
     (0x26, 0x08, "IMEISV"),
     (0x26, 0x09, "search mode"),
     (0x26, 0x0A, "charge state of the battery"),
     (0x26, 0x0B, "MEID"),
+    (0x26, 0x0C, "WSID of the current I-WLAN connection"),
+    (0x26, 0x0D, "broadcast network information"),
+    (0x26, 0x0E, "multiple access technologies"),
+    (0x26, 0x0F, "location information for multiple access technologies"),
+    (0x26, 0x10, "network measurement results for multiple access technologies"),
+    (0x26, 0x11, "CSG ID list and HNB names"),
+    (0x26, 0x12, "H(e)NB IP address"),
+    (0x26, 0x13, "H(e)NB surrounding macrocells"),
     (0x27, 0x00, "start"),
     (0x27, 0x01, "deactivate"),
     (0x27, 0x02, "get the current value"),

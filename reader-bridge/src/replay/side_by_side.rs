@@ -127,10 +127,13 @@ fn both((left, sent): (Side, Vec<u8>), (right, also): (Side, Vec<u8>)) -> Row {
         asked.retain(|one| !CUT.contains(&one.name.name));
     }
     let mut answered = Vec::new();
-    if left.decoded.response != right.decoded.response {
+    // What is secret is left out of the response, and counts all the same.
+    let said = |side: &Side| (side.decoded.response.clone(), side.decoded.response_hidden.clone());
+    let is_answered_alike = said(&left) == said(&right);
+    if !is_answered_alike {
         answered = compare(left.decoded.answer(), right.decoded.answer());
     }
-    let is_same = sent == also && left.decoded.response == right.decoded.response;
+    let is_same = sent == also && is_answered_alike;
     let is_explained = (sent == also || !asked.is_empty()) && (asked.len() + answered.len() > 0);
     let varies = |one: &Differing| match one.varies() {
         Some(Varies::Computed) => sent != also,

@@ -1,0 +1,252 @@
+//! What is shown only on request: PINs, keys, and what a network computes with them.
+//!
+//! Who reads a value leaves it out of its field ([`Value::Hidden`]). A [`Veil`] leaves the same octets out of everything else: the
+//! command, the response, and fields that hold them under another name, as those of what cannot be decoded do.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+use apdu::{Command, Ins};
+
+use crate::channel::{Channel, File};
+use crate::field::{Field, Hidden, Name, Place, Source, Value};
+use crate::names;
+
+/// Values that are secret wherever they stand.
+const SECRET: &[Name] =
+    &[names::RES, names::CK, names::IK, names::KC, names::SRES, names::KS_EXT_NAF, names::VSTK, names::PIN_OCTETS];
+
+/// Names of values that are secret wherever they stand, for other programs' tables.
+pub fn secret_names() -> impl Iterator<Item = Name> {
+    SECRET.iter().copied()
+}
+
+/// Identifiers and short identifiers of files of keys directly in an ADF, for programs that do not know in which one they are.
+pub fn key_files() -> impl Iterator<Item = (Option<u16>, Option<u8>)> {
+    let named = saip::templates::named_files().iter();
+    let named = named.filter(|file| file.within.is_none() && KEY_FILES.iter().any(|(name, _)| *name == file.name));
+    let named = named.map(|file| (Some(file.file_id), file.sfi));
+    named.chain(KEY_FILES.iter().filter(|(_, id)| id.is_some()).map(|(_, id)| (*id, None)))
+}
+
+/// Directories with files of keys, and which they are; none: all of them.
+pub fn key_folders() -> BTreeMap<u16, Vec<u16>> {
+    let mut folders: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
+    for (folder, file) in KEY_PLACES {
+        folders.entry(*folder).or_default().extend(file);
+    }
+    folders
+}
+
+/// Whether values of this name are secret.
+pub(crate) fn is_secret(name: Name) -> bool {
+    SECRET.contains(&name)
+}
+
+/// Names of EFs that hold keys, and their identifiers where a recording does not say in which directory it is. TS 31.102 §4.2.3,
+/// §4.2.4, §4.2.92, §4.4.3, §4.4.5, §4.4.11, TS 51.011 §10.3.3, §10.3.34; TS 102 310 for EAP
+const KEY_FILES: &[(&str, Option<u16>)] = &[
+    ("EF.Keys", Some(0x6F08)),
+    ("EF.KeysPS", Some(0x6F09)),
+    ("EF.EPSNSC", Some(0x6FE4)),
+    ("EF.Kc", Some(0x6F20)),
+    ("EF.KcGPRS", Some(0x6F52)),
+    ("EF.5GS3GPPNSC", None),
+    ("EF.5GSN3GPPNSC", None),
+    ("EF.5GAUTHKEYS", None),
+    ("EF.WRI", None),
+    ("EF.EAPKEYS", None),
+];
+
+/// The same below a directory that has no name here, and directories whose files are all keys: DF.SYSTEM of sysmocom's cards.
+const KEY_PLACES: &[(u16, Option<u16>)] = &[
+    (0x5F3B, Some(0x4F20)),
+    (0x5F3B, Some(0x4F52)),
+    (0x5F40, Some(0x4F46)),
+    (0x5FC0, Some(0x4F03)),
+    (0x5FC0, Some(0x4F04)),
+    (0x5FC0, Some(0x4F05)),
+    (0xA515, None),
+];
+
+/// Whether a file of this name, or without one of this identifier in this directory, holds keys.
+pub(crate) fn holds_keys(name: Option<&str>, id: Option<u16>, directory: Option<u16>) -> bool {
+    let place = KEY_PLACES.iter().any(|(df, file)| directory == Some(*df) && (file.is_none() || *file == id));
+    match name {
+        Some(name) => KEY_FILES.iter().any(|(known, _)| *known == name) || directory == Some(0xA515),
+        None => place || id.is_some() && KEY_FILES.iter().any(|(_, known)| *known == id),
+    }
+}
+
+/// Whether this file of a channel's directory holds keys.
+pub(crate) fn is_key_file(channel: &Channel, file: &File) -> bool {
+    holds_keys(file.name, file.id, channel.directory.dfs.last().copied())
+}
+
+/// Where the key octets of such a file begin: EF.Keys and EF.KeysPS begin with an identifier that is none.
+pub(crate) fn keys_from(name: Option<&str>, offset: usize) -> usize {
+    usize::from(matches!(name, Some("EF.Keys" | "EF.KeysPS")) && offset == 0)
+}
+
+/// Whether the data of a command that cannot be read, or that nobody answered, may hold a secret.
+pub(crate) fn may_hold_secret(command: &[u8], channel: Option<&Channel>) -> bool {
+    let &[_, ins, p1, p2, ..] = command else { return false };
+    match Ins(ins) {
+        Ins::PUT_KEY | Ins::EXTERNAL_AUTHENTICATE | Ins::ENVELOPE | Ins::TERMINAL_RESPONSE => true,
+        Ins::STORE_DATA => !channel.is_some_and(Channel::is_isd_r),
+        _ if capture::secret_part(command).is_some() => true,
+        ins => channel.is_some_and(|channel| {
+            let short = match ins {
+                Ins::UPDATE_BINARY => (p1 & 0x80 != 0).then_some(p1 & 0x1F),
+                Ins::UPDATE_RECORD => (p2 >> 3 != 0).then_some(p2 >> 3),
+                _ => None,
+            };
+            let short = short.map(|sfi| channel.by_sfi(sfi));
+            short.as_ref().or(channel.file.as_ref()).is_some_and(|file| is_key_file(channel, file))
+        }),
+    }
+}
+
+/// Whether a command of a script over the air, or one for another card, carries a secret.
+fn carries_secret(command: &[u8]) -> bool {
+    let ins = command.get(1).copied().map(Ins);
+    command.len() > 5
+        && (capture::secret_part(command).is_some()
+            || matches!(ins, Some(Ins::PUT_KEY | Ins::STORE_DATA | Ins::EXTERNAL_AUTHENTICATE)))
+}
+
+/// Whether octets that are said to be a command carry a secret: also if they are none.
+pub(crate) fn of_apdu(command: &[u8]) -> bool {
+    carries_secret(command) || Command::parse(command).is_err() && may_hold_secret(command, None)
+}
+
+/// Whether the commands in a packet over the air carry a secret; also if they cannot be taken apart. TS 102 226 §5.2.1
+pub(crate) fn of_script(script: &[u8]) -> bool {
+    let (mut rest, mut keys_selected) = (script, false);
+    while let &[_, ins, _, _, p3, ref after @ ..] = rest {
+        let sent = if capture::OUTGOING.contains(&Ins(ins)) { 0 } else { usize::from(p3) };
+        let Some((data, behind)) = after.split_at_checked(sent) else { return true };
+        let command = rest.get(..5 + sent).unwrap_or(rest);
+        let selected = data.last_chunk().map(|id| u16::from_be_bytes(*id));
+        keys_selected |= Ins(ins) == Ins::SELECT && holds_keys(None, selected, None);
+        if carries_secret(command) || keys_selected && sent > 0 && Ins(ins) != Ins::SELECT {
+            return true;
+        }
+        rest = behind;
+    }
+    !rest.is_empty()
+}
+
+/// Whether a response whose command is not known looks like the answer to AUTHENTICATE. TS 31.102 §7.1.2, TS 51.011 §9.2.16
+pub(crate) fn looks_like_keys(data: &[u8]) -> bool {
+    const KEY: usize = 16;
+    let values = |octets: &[u8]| {
+        let (mut rest, mut lengths) = (octets.to_vec(), Vec::new());
+        while let Some((&length, after)) = rest.split_first() {
+            lengths.push(usize::from(length));
+            rest = after.get(usize::from(length)..)?.to_vec();
+        }
+        Some(lengths)
+    };
+    match data {
+        [0xDB, rest @ ..] => {
+            values(rest).is_some_and(|lengths| matches!(*lengths, [4..=16 | 32] | [_, KEY, KEY] | [_, KEY, KEY, 8]))
+        }
+        [4, ..] => values(data).is_some_and(|lengths| lengths == [4, 8]),
+        _ => data.len() == 12,
+    }
+}
+
+/// Octets that are left out.
+#[derive(Debug, Default)]
+pub(crate) struct Veil {
+    places: Vec<Place>,
+}
+
+impl Veil {
+    /// Over a PIN, also where the command ends too early or too late.
+    pub(crate) fn of_pin(command: &[u8]) -> Self {
+        let mut veil = Self::default();
+        if let Some(secret) = capture::secret_part(command) {
+            veil.hide(Source::Command, secret.start..command.len());
+        }
+        veil
+    }
+
+    /// Over all that stands behind the header of a command.
+    pub(crate) fn of_body(command: &[u8]) -> Self {
+        let mut veil = Self::default();
+        veil.hide(Source::Command, 4..command.len());
+        veil
+    }
+
+    pub(crate) fn hide(&mut self, source: Source, octets: Range<usize>) {
+        if !octets.is_empty() {
+            self.places.push(Place { source, octets });
+        }
+    }
+
+    /// Over what these fields leave out. Of what was put together from several commands or responses, the last is left out as a
+    /// whole.
+    pub(crate) fn learn(&mut self, fields: &[Field], command: Range<usize>, response: Range<usize>) {
+        for field in fields.iter().flat_map(Field::all) {
+            let (Value::Hidden(_), Some(place)) = (&field.value, &field.place) else { continue };
+            let end = match place.source {
+                // What seems to be Le behind it may be a part of it.
+                Source::Command if field.name == names::MALFORMED => command.end,
+                _ => place.octets.end,
+            };
+            self.hide(place.source, place.octets.start..end);
+            match place.source {
+                Source::Request => self.hide(Source::Command, command.clone()),
+                Source::Answer => self.hide(Source::Response, response.clone()),
+                Source::Command | Source::Response | Source::Opened => {}
+            }
+        }
+    }
+
+    fn touches(&self, place: &Place) -> bool {
+        let overlap = |hidden: &Place| {
+            hidden.source == place.source
+                && hidden.octets.start < place.octets.end
+                && place.octets.start < hidden.octets.end
+        };
+        self.places.iter().any(overlap)
+    }
+
+    /// Leaves the octets out of fields: of those whose value has some of them.
+    pub(crate) fn draw(&self, fields: &mut [Field]) {
+        for field in fields {
+            let touched = field.place.as_ref().filter(|place| self.touches(place)).map(|place| place.octets.len());
+            if let Some(length) = touched {
+                let is_label = matches!(field.value, Value::Text(_)) && !field.fields.is_empty();
+                if !is_label && !matches!(field.value, Value::None | Value::Hidden(_)) {
+                    let hidden = Hidden::of_value(&field.value, length);
+                    (field.value, field.meaning) = (Value::Hidden(hidden), None);
+                }
+            }
+            self.draw(&mut field.fields);
+        }
+    }
+
+    /// Where the first octet of a command stands that is left out.
+    pub(crate) fn start(&self, source: Source) -> Option<usize> {
+        self.places.iter().filter(|place| place.source == source).map(|place| place.octets.start).min()
+    }
+
+    /// A command up to what is left out, and how much that is.
+    pub(crate) fn command(&self, command: &[u8]) -> (Vec<u8>, usize) {
+        let shown = self.start(Source::Command).unwrap_or(command.len()).min(command.len());
+        (command.get(..shown).unwrap_or_default().to_vec(), command.len() - shown)
+    }
+
+    /// A response without what is left out before its status word, and that.
+    pub(crate) fn response(&self, response: &[u8]) -> (Vec<u8>, Hidden) {
+        let Some((data, status)) = response.split_last_chunk::<2>() else {
+            return (response.to_vec(), Hidden::default());
+        };
+        let shown = self.start(Source::Response).unwrap_or(data.len()).min(data.len());
+        let (visible, hidden) = data.split_at(shown);
+        ([visible, status].concat(), Hidden::new(hidden))
+    }
+}
