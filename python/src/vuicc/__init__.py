@@ -16,6 +16,7 @@ with the object, and at the latest with this process::
 :class:`Operator`      an operator's servers: HLR, RADIUS, entitlement server, portal, SMPP
 :class:`PcscService`   the PC/SC service, the machine's or a private one
 :class:`Reader`        a card in one of its virtual readers
+:class:`Modem`         a card in an AT modem
 :func:`run`            any other command of ``vuicc``, its JSON as dictionaries
 :class:`VuiccError`    what all of them raise
 =====================  ==================================================================================
@@ -35,6 +36,7 @@ from ._errors import (
 )
 from ._program import program, run
 from .card import Card, Response
+from .modem import Modem
 from .reader import PcscService, Reader
 from .servers import Operator, Order, SmDp
 from .subscriber import Subscriber
@@ -43,6 +45,7 @@ __all__ = [
     "Card",
     "Difference",
     "InputError",
+    "Modem",
     "NotThere",
     "Operator",
     "Order",

@@ -1,8 +1,9 @@
-"""Fixtures of pytest: cards, readers, an SM-DP+ and an operator.
+"""Fixtures of pytest: cards, readers, a modem, an SM-DP+ and an operator.
 
 =====================  ==================================================================================
 ``vuicc_card``         an emulated card, new for each test: :class:`vuicc.Card`
 ``vuicc_reader``       that card in a virtual reader: :class:`vuicc.Reader`
+``vuicc_modem``        that card in an AT modem on a pseudo-terminal: :class:`vuicc.Modem`
 ``vuicc_smdp``         an SM-DP+ with a profile to download, new for each test: :class:`vuicc.SmDp`
 ``vuicc_operator``     an operator with one subscriber, that of the card if it has one: :class:`vuicc.Operator`
 ``vuicc_pcscd``        the PC/SC service, one for the session: :class:`vuicc.PcscService`
@@ -22,10 +23,11 @@ from typing import Any
 
 import pytest
 
-from . import Card, Operator, PcscService, ProgramMissing, Reader, SmDp, Subscriber, program
+from . import Card, Modem, Operator, PcscService, ProgramMissing, Reader, SmDp, Subscriber, program
 
 _MARKERS = (
     "vuicc_card(**options): options of the fixture's card, as vuicc.Card.new takes them: type, subscriber, profile, like …",
+    "vuicc_modem(**options): options of the fixture's modem, as `vuicc modem run` takes them: quirks, imei …",
     "vuicc_smdp(**options): options of the fixture's SM-DP+, as `vuicc smdp serve` takes them",
     "vuicc_operator(**options): options of the fixture's operator, as `vuicc operator serve` takes them; subscribers=[…]",
 )
@@ -102,6 +104,13 @@ def vuicc_reader(vuicc_pcscd: PcscService, vuicc_card: Card) -> Iterator[Reader]
     """The test's card in a virtual reader, ready for pyscard and any other PC/SC client."""
     with Reader.insert(vuicc_card, vuicc_pcscd) as reader:
         yield reader
+
+
+@pytest.fixture
+def vuicc_modem(request: pytest.FixtureRequest, vuicc_card: Card) -> Iterator[Modem]:
+    """The test's card in an AT modem, ready for any program that opens ``path``."""
+    with Modem(vuicc_card, **_chosen(request, "vuicc_modem")) as modem:
+        yield modem
 
 
 @pytest.fixture
