@@ -204,12 +204,12 @@ impl<'n> Context<'_, 'n> {
     }
 
     /// Whether something is ordered to go wrong at a point of this application, which has a number of its own: the code that it
-    /// is to answer with. See [`fault`](crate::fault).
+    /// is to answer with. Codes that it has no answer with just now, as `answers` tells, wait. See [`fault`](crate::fault).
     ///
     /// # Errors
     /// The status word that it is to refuse with; where the card is to fall silent, any.
-    pub fn fault(&mut self, point: u32, when: When) -> Result<Option<i64>, StatusWord> {
-        self.nvm.faults().map_or(Ok(None), |faults| faults.at(point, when))
+    pub fn fault(&mut self, point: u32, when: When, answers: impl Fn(i64) -> bool) -> Result<Option<i64>, StatusWord> {
+        self.nvm.faults().map_or(Ok(None), |faults| faults.at(point, when, &answers))
     }
 
     /// Makes the writes so far permanent at once, for what must not be undone by cutting the power.
@@ -276,7 +276,6 @@ impl<'n> Context<'_, 'n> {
         if self.application.domain != kernel.tree_domain {
             return None;
         }
-        let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
         let df = self.record.adf.unwrap_or(FileNumber::MF);
         let mut channel = Box::<Channel>::default();
         channel.select(Route::of(df).into());
@@ -289,7 +288,7 @@ impl<'n> Context<'_, 'n> {
             authority,
             verified: &kernel.verified,
             adf: self.record.adf,
-            free,
+            memory: self.profile.non_volatile_memory,
             header: [0; 4],
             effects: Effects::default(),
             refusal_ends_transfer: false,

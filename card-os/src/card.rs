@@ -272,7 +272,7 @@ impl Card {
     ) -> Result<T, StatusWord> {
         let selected = self.kernel.channel(number).ok().and_then(|channel| channel.application);
         let adf = selected.and_then(|application| self.adf_of(application));
-        let free = self.profile.non_volatile_memory.saturating_sub(self.nvm.used());
+        let memory = self.profile.non_volatile_memory;
         let domain = self.kernel.tree_domain;
         let kernel = &mut self.kernel;
         let mut nvm = Transaction::new(&mut self.nvm);
@@ -285,7 +285,7 @@ impl Card {
             authority: Authority::Terminal,
             verified: &kernel.verified,
             adf,
-            free,
+            memory,
             header: [0; 4],
             effects: Effects::default(),
             refusal_ends_transfer: false,

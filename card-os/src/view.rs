@@ -98,7 +98,7 @@ impl DomainView {
                 .collect(),
             applications: applications.collect(),
             load_files: registry::load_files(&nvm, id).into_iter().map(|(_, load_file)| load_file).collect(),
-            used: memory.iter().filter(|(key, _)| key.domain() == id.0).map(|(_, value)| Key::SIZE + value.len()).sum(),
+            used: memory.iter().filter(|(key, _)| key.domain() == id.0).map(|(key, value)| key.cost(value.len())).sum(),
             contents: within(Partition::Content).filter_map(|(index, content)| value(index, content)).collect(),
         }
     }

@@ -208,15 +208,177 @@ fn each_fault_does_what_it_says() {
     assert_eq!(Icc::delay(&mut card).as_millis(), 0);
 }
 
+/// What EUICCInfo2 says is free.
+fn free(card: &mut Card) -> u32 {
+    let info = es10(card, &hex!("BF2200"));
+    let at = info.windows(2).position(|octets| octets == hex!("8204")).unwrap();
+    u32::from_be_bytes(info[at + 2..at + 6].try_into().unwrap())
+}
+
+fn order(card: &mut Card, faults: &[&str]) {
+    let faults: Vec<_> = faults.iter().map(|text| fault::parse(text).unwrap()).collect();
+    card.order_faults(&faults).unwrap();
+}
+
+/// How often each has struck.
+fn struck(card: &Card) -> Vec<u32> {
+    card.faults().iter().map(|ordered| ordered.struck).collect()
+}
+
 #[test]
-fn a_full_card_says_so() {
+fn a_full_card_says_so_once() {
     let mut card = powered(made("faults = [\"memory-full\"]"));
     assert_eq!(select(&mut card, &ISD_R), OK);
-    let free = |info: &[u8]| {
-        let at = info.windows(2).position(|octets| octets == hex!("8204")).unwrap();
-        u32::from_be_bytes(info[at + 2..at + 6].try_into().unwrap())
-    };
-    let info = es10(&mut card, &hex!("BF2200"));
-    assert!(free(&info) == 0 || card.faults()[0].is_spent());
-    assert!(free(&es10(&mut card, &hex!("BF2200"))) > 100_000);
+    assert_eq!(free(&mut card), 0);
+    assert!(free(&mut card) > 100_000);
+    assert_eq!(struck(&card), [1]);
+}
+
+/// Asked for is free memory where a command tells it or goes by it, and nowhere else.
+#[test]
+fn a_full_memory_is_counted_where_it_is_seen() {
+    let mut card = powered(made(""));
+    assert_eq!(select(&mut card, &ISD_R), OK);
+    assert_eq!(enable_by_iccid(&mut card, 0), hex!("BF3103800100 9000"));
+    card.reset();
+    order(&mut card, &["memory-full"]);
+    for blind in [&hex!("00A4000C023F00")[..], &hex!("00A4000C022FE2"), &hex!("00B000000A")] {
+        let answer = card.transmit(blind);
+        assert!(answer.ends_with(&OK), "{answer:02X?}");
+        assert_eq!(struck(&card), [0], "{blind:02X?}");
+    }
+    // Total file size, then available memory, in the template of the MF.
+    let shown = send(&mut card, &hex!("00A40004023F00"));
+    assert!(shown.windows(6).any(|octets| octets == hex!("830400000000")), "{shown:02X?}");
+    assert_eq!(struck(&card), [1]);
+    // It lasts for the whole command, whatever else strikes in it.
+    order(&mut card, &["memory-full", "write-error"]);
+    assert_eq!(select(&mut card, &ISD_R), OK);
+    assert_eq!(es10(&mut card, &hex!("BF2911 5A0A 98000000000000000021 9003 616263")), [0x65, 0x81]);
+    assert_eq!(struck(&card), [1, 0, 1], "no memory was asked for");
+}
+
+/// For an LPA, and for profiles, the card is as without them.
+#[test]
+fn faults_take_no_memory() {
+    let mut card = powered(made(""));
+    assert_eq!(select(&mut card, &ISD_R), OK);
+    let before = (free(&mut card), send(&mut card, &hex!("01A40004023F00")));
+    let used = card.nvm().used();
+    for _ in 0..50 {
+        order(&mut card, &["status=6F00@FF", "EnableProfile=catBusy,always", "slow=1s@FF"]);
+    }
+    assert_eq!((free(&mut card), send(&mut card, &hex!("01A40004023F00"))), before);
+    assert_eq!(card.nvm().used(), used);
+    let mut small = made("");
+    small.manufacture.profile.non_volatile_memory = used;
+    let mut small = powered(small);
+    order(&mut small, &["status=6F00@FF", "memory-full"]);
+}
+
+/// Of several that decide the answer one strikes in a command; the other is not counted, and strikes the next time.
+#[test]
+fn one_fault_follows_another() {
+    let mf = hex!("00A4000C023F00");
+    for (faults, answers, first) in [
+        (&["status=6F00@SELECT", "status=6985@SELECT"][..], &[&hex!("6F00")[..], &hex!("6985"), &OK][..], &[1, 0][..]),
+        (&["status=6F00", "status=6985@SELECT,from=2"], &[&hex!("6F00"), &hex!("6985"), &OK], &[1, 0]),
+        (&["status=6F00@SELECT", "drop@SELECT"], &[&hex!("6F00"), &[], &OK], &[1, 0]),
+        (&["drop@SELECT", "status=6F00@SELECT,after"], &[&[], &hex!("6F00"), &OK], &[1, 0]),
+        (&["status=6F00@SELECT,after", "status=6985@SELECT"], &[&hex!("6985"), &hex!("6F00"), &OK], &[0, 1]),
+        (&["flip-command=0@SELECT", "status=6985@SELECT"], &[&hex!("6E00"), &hex!("6985"), &OK], &[1, 0]),
+        (&["flip-response=3", "flip-response=3"], &[&hex!("8000"), &hex!("8000"), &OK], &[1, 0]),
+        // Both are seen.
+        (&["status=6985@SELECT", "flip-response=3"], &[&hex!("7985"), &OK], &[1, 1]),
+        (&["flip-response=3", "flip-response=2"], &[&hex!("A000"), &OK], &[1, 1]),
+        (&["status=6985@SELECT", "slow=1s"], &[&hex!("6985"), &OK], &[1, 1]),
+        (&["drop", "slow=1s"], &[&[], &OK, &OK], &[1, 0]),
+    ] {
+        let mut card = powered(made(""));
+        order(&mut card, faults);
+        for (number, answer) in answers.iter().enumerate() {
+            assert_eq!(&card.transmit(&mf), answer, "{faults:?} {number}");
+            if number == 0 {
+                assert_eq!(struck(&card), first, "{faults:?}");
+            }
+        }
+        assert!(card.faults().iter().all(|ordered| ordered.struck == 1), "{faults:?}");
+    }
+    // One that cuts the power, and one behind it.
+    let mut card = powered(made(""));
+    order(&mut card, &["cut@SELECT", "mute@SELECT"]);
+    for struck_by_then in [[1, 0], [1, 1]] {
+        assert!(card.transmit(&mf).is_empty());
+        assert_eq!(struck(&card), struck_by_then);
+        card.reset();
+    }
+    assert_eq!(card.transmit(&mf), OK);
+}
+
+/// At a function, at the command that brings it, and at the write within: the one met first decides.
+#[test]
+fn faults_at_different_places_of_one_command() {
+    let rename = hex!("BF2911 5A0A 98000000000000000021 9003 616263");
+    let (done, refused) = (hex!("BF29038001009000").to_vec(), hex!("BF290380010190 00").to_vec());
+    for (faults, answers) in [
+        (["SetNickname=iccidNotFound", "status=6F00@STORE_DATA,after"], [refused.clone(), vec![0x6F, 0x00]]),
+        (["SetNickname=iccidNotFound", "write-error"], [refused.clone(), vec![0x65, 0x81]]),
+        (["SetNickname=iccidNotFound,after", "write-error"], [refused.clone(), vec![0x65, 0x81]]),
+        (["SetNickname=iccidNotFound", "SetNickname=iccidNotFound,after"], [refused.clone(), refused.clone()]),
+        (["status=6F00@SetNickname", "write-error"], [vec![0x6F, 0x00], vec![0x65, 0x81]]),
+        (["drop@SetNickname", "status=6F00@STORE_DATA,after"], [vec![], vec![0x6F, 0x00]]),
+    ] {
+        let mut card = powered(made(""));
+        assert_eq!(select(&mut card, &ISD_R), OK);
+        order(&mut card, &faults);
+        for (number, answer) in answers.iter().enumerate() {
+            assert_eq!(&es10(&mut card, &rename), answer, "{faults:?} {number}");
+            assert_eq!(struck(&card), [1, u32::from(number == 1)], "{faults:?} {number}");
+        }
+        assert_eq!(es10(&mut card, &rename), done, "{faults:?}");
+    }
+}
+
+/// A result code is for a request that it answers: others do not spend it.
+#[test]
+fn what_cannot_be_answered_does_not_spend_a_code() {
+    let mut card = powered(made(""));
+    assert_eq!(select(&mut card, &ISD_R), OK);
+    order(&mut card, &["EnableProfile=catBusy", "DisableProfile=catBusy,after", "AuthenticateServer=invalidOid"]);
+    // Not decodable: nothing to answer to, nothing done.
+    assert_eq!(es10(&mut card, &hex!("BF3205 3003020100")), [0x6A, 0x80]);
+    assert_eq!(es10(&mut card, &hex!("BF3803 020100")), [0x6A, 0x80]);
+    assert_eq!(struck(&card), [0, 0, 0]);
+    assert_eq!(enable_by_iccid(&mut card, 0), hex!("BF31038001059000"));
+    // What strikes whatever the answer is meets a status word as well.
+    order(&mut card, &["status=6F00@DisableProfile,after"]);
+    assert_eq!(es10(&mut card, &hex!("BF3205 3003020100")), [0x6F, 0x00]);
+    assert_eq!(struck(&card), [1, 0, 0, 1]);
+}
+
+/// What could never strike is refused, whoever orders it, and changes nothing.
+#[test]
+fn never_is_not_always() {
+    let mut card = powered(made(""));
+    let fault = fault::parse("status=6F00@SELECT").unwrap();
+    for never in [fault.times(Some(0)), fault.from(0)] {
+        assert_eq!(card.order_faults(&[fault, never]), Err(fault::OrderError::Never(never)));
+    }
+    assert!(card.faults().is_empty());
+}
+
+/// As known of one in the field: its ISD-R wants the reset, its files do not.
+#[test]
+fn only_es10_waits_for_the_reset() {
+    let mut card = like("reset-only");
+    assert_eq!(select(&mut card, &ISD_R), OK);
+    assert_eq!(enable_by_iccid(&mut card, 0), hex!("BF3103800100 9000"));
+    for request in [&EID[..], &hex!("BF2200"), &hex!("BF2D00"), &hex!("BF2800")] {
+        assert_eq!(es10(&mut card, request), [0x69, 0x85], "{request:02X?}");
+    }
+    assert_eq!(card.transmit(&hex!("01A4000C023F00")), hex!("6881"), "no such channel is open");
+    assert_eq!(card.transmit(&hex!("00A4000C023F00")), OK);
+    card.reset();
+    assert_eq!(select(&mut card, &ISD_R), OK);
+    assert!(es10(&mut card, &EID).ends_with(&OK));
 }

@@ -14,12 +14,7 @@ const IS_TOML: &str = "this is TOML: name the file .toml";
 /// Parses TOML.
 pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let place = |error: &toml::de::Error| {
-        // Counted from 1, the column in characters.
-        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-        (before.matches('\n').count() + 1, column + 1)
-    };
+    let place = |error: &toml::de::Error| place(text, error.span().map_or(0, |span| span.start));
     let deserializer = toml::Deserializer::parse(text).map_err(|error| {
         let (line, column) = place(&error);
         let field = text.lines().nth(line - 1).and_then(field_of_line);
@@ -32,6 +27,30 @@ pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
         format!("line {line}, column {column}: {field}{cause}")
     })?;
     parse(deserializer, |error| (Some(place(error)), error.message().to_owned()))
+}
+
+/// Line and column, counted from 1, of a value in TOML that parses: the names that lead to it, and of a list the number.
+pub(crate) fn place_in_toml(text: &str, field: &[&str]) -> Option<(usize, usize)> {
+    use toml::de::{DeTable, DeValue};
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let (first, rest) = field.split_first()?;
+    let whole = DeTable::parse(text).ok()?;
+    let mut value = whole.get_ref().get(*first)?;
+    for name in rest {
+        value = match value.get_ref() {
+            DeValue::Table(table) => table.get(*name)?,
+            DeValue::Array(list) => list.get(name.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(place(text, value.span().start))
+}
+
+/// Counted from 1, the column in characters.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or_default();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    (before.matches('\n').count() + 1, column + 1)
 }
 
 /// Parses JSON.
@@ -222,6 +241,16 @@ mod tests {
             let refused = from_json::<Fields>(&text.replace("SECRET", SECRET)).unwrap_err();
             assert!(!refused.contains("465b"), "{text}: {refused}");
         }
+    }
+
+    /// For what is found to be wrong later.
+    #[test]
+    fn a_value_is_found_again() {
+        let text = "a = 1\n[card]\nmemory = 0\npkis = [\"x\",\n \"y\"]\n";
+        assert_eq!(place_in_toml(text, &["card", "memory"]), Some((3, 10)));
+        assert_eq!(place_in_toml(text, &["card", "pkis", "1"]), Some((5, 2)));
+        assert_eq!(place_in_toml("\u{FEFF}a = 1", &["a"]), Some((1, 5)));
+        assert_eq!(place_in_toml(text, &["card", "none"]), None);
     }
 
     #[test]

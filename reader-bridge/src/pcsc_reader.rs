@@ -16,9 +16,9 @@ mod service;
 use std::fmt;
 
 #[cfg(not(feature = "pcsc"))]
-pub use absent::{PcscReader, list_readers, touch, wait_for_card, wait_until_empty};
+pub use absent::{PcscReader, find_reader, list_readers, touch, wait_for_card, wait_until_empty};
 #[cfg(feature = "pcsc")]
-pub use service::{PcscReader, list_readers, touch, wait_for_card, wait_until_empty};
+pub use service::{PcscReader, find_reader, list_readers, touch, wait_for_card, wait_until_empty};
 
 /// One reader of the PC/SC service and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

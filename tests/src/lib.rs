@@ -13,6 +13,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub mod card_faults;
 pub mod controllers;
 pub mod dialogues;
 pub mod dice;

@@ -6,15 +6,21 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use card::fault::{Act, CATALOGUE, Row};
+use apdu::Transport;
+use reader_bridge::PcscReader;
+use reader_bridge::socket::SocketCard;
 use tempfile::TempDir;
+use vuicc_tests::card_faults::{Act, CATALOGUE, Row};
 use vuicc_tests::process::{Finished, run};
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::subscriber::{iccid, package, subscriber};
-use vuicc_tests::vuicc::{Card, SmDp, command};
+use vuicc_tests::vuicc::{Card, SmDp, command, json_lines};
 use vuicc_tests::{peer, repository};
 
 /// A card, a server, and the folder of both.
@@ -200,15 +206,183 @@ fn by_lpac(desk: &Desk, lpac: &Path, reader: &Reader, row: &Row) -> String {
     words.join(": ")
 }
 
+const SELECT_MF: &[u8] = &[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00];
+const OK: [u8; 2] = [0x90, 0x00];
+
+/// The faults in an image: each with how often it has struck.
+fn struck(image: &Path) -> Vec<(String, u32)> {
+    card::inspect::image(image).unwrap().faults.into_iter().map(|fault| (fault.fault, fault.struck)).collect()
+}
+
+/// Orders reach a card while a client has it, by the image or by where the card is; what is answered is in the image.
+#[test]
+fn a_card_that_runs_takes_orders() {
+    let folder = tempfile::tempdir().unwrap();
+    // Longer than the address of a socket may be.
+    let state = folder.path().join("a-state-directory-with-a-long-name".repeat(4));
+    let image = folder.path().join("one.img");
+    let (one, vuicc) =
+        (image.to_str().unwrap(), |arguments: &[&str]| run(command(&state, []).args(arguments).current_dir(&folder)));
+    drop(vuicc(&["card", "new", one]).success());
+    let started = vuicc(&["--json", "card", "run", one, "--listen", "0", "--detach"]).success();
+    let ready = json_lines(&started).pop().unwrap()["ready"].take();
+    let socket = ready["cards"][0]["socket"].as_str().unwrap();
+    let mut host = SocketCard::connect(&socket.parse().unwrap()).unwrap();
+    assert_eq!(host.transmit(SELECT_MF).unwrap(), OK);
+
+    let ordered = vuicc(&["--json", "card", "fault", "add", "--reader", socket, "status=6F00@SELECT", "mute@SELECT"]);
+    let ordered = json_lines(&ordered.success());
+    let told: Vec<_> = ordered.iter().map(|line| (line["number"].as_u64(), line["reader"].as_str())).collect();
+    assert_eq!(told, [(Some(1), Some(socket)), (Some(2), Some(socket))]);
+    assert_eq!(struck(&image), [("status=6F00@SELECT".to_owned(), 0), ("mute@SELECT".to_owned(), 0)]);
+    assert_eq!(host.transmit(SELECT_MF).unwrap(), [0x6F, 0x00]);
+    assert_eq!(struck(&image)[0].1, 1);
+    // By the image, as others name it.
+    drop(vuicc(&["card", "fault", "clear", "./one.img", "2"]).success());
+    assert_eq!(host.transmit(SELECT_MF).unwrap(), OK);
+    drop(vuicc(&["card", "fault", "add", one, "status=6985@SELECT,after,times=2"]).success());
+    assert_eq!(host.transmit(SELECT_MF).unwrap(), [0x69, 0x85]);
+    let listed = json_lines(&vuicc(&["--json", "card", "fault", "list", "--reader", socket]).success());
+    assert_eq!((listed.len(), listed[1]["struck"].as_u64(), listed[1]["left"].as_u64()), (2, Some(1), Some(1)));
+    for (words, told) in [
+        (&["clear", one, "9"][..], "there is no fault 9"),
+        (&["clear", one, "+1"], "`+1` is no number of a fault"),
+        (&["add", one, "EnableProfile=catBuzzy"], "it has ok(0)"),
+        (&["add", "--reader", socket], "what is to go wrong?"),
+        (&["add", one, "drop,after"], "leave `after` out"),
+    ] {
+        let refused = vuicc(&[&["card", "fault"], words].concat());
+        assert!(refused.code() == Some(2) && refused.stderr.contains(told), "{refused:#?}");
+    }
+    let elsewhere = vuicc(&["card", "fault", "list", "--reader", "tcp:127.0.0.1:1"]);
+    assert!(
+        elsewhere.code() == Some(4) && elsewhere.stderr.contains("no card runs at tcp:127.0.0.1:1"),
+        "{elsewhere:#?}"
+    );
+    let cleared = json_lines(&vuicc(&["--json", "card", "fault", "clear", "--reader", socket]).success());
+    assert_eq!(cleared[0]["cleared"].as_array().unwrap().len(), 2);
+    assert_eq!(host.transmit(SELECT_MF).unwrap(), OK);
+    drop(host);
+    drop(vuicc(&["card", "eject", one]).success());
+    let left: Vec<_> = std::fs::read_dir(state.join("run")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(left.iter().all(|path| path.extension().unwrap() == "log"), "{left:?}");
+    // The image itself, now that nobody has it.
+    drop(vuicc(&["card", "fault", "add", one, "mute"]).success());
+    assert_eq!(struck(&image), [("mute".to_owned(), 0)]);
+}
+
+/// What others send to the control channel harms neither the card nor who comes after them.
+#[test]
+fn the_control_channel_is_its_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let image = folder.path().join("one.img");
+    let (one, vuicc) = (image.to_str().unwrap(), |arguments: &[&str]| run(command(&state, []).args(arguments)));
+    drop(vuicc(&["card", "new", one]).success());
+    let started = vuicc(&["--json", "card", "run", one, "--listen", "0", "--detach"]).success();
+    let ready = json_lines(&started).pop().unwrap()["ready"].take();
+    let control = state.join("run").join(format!("{}.sock", ready["pid"]));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&control), mode(&state.join("run"))), (0o600, 0o700));
+    // More than are heard at a time, and none of them says anything.
+    let idle: Vec<_> = (0..10).map(|_| UnixStream::connect(&control).unwrap()).collect();
+    let endless = vec![b'x'; 1 << 20];
+    for sent in [
+        &b"\n"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"{\"card\":0,\"order\":{\"clear\":[]}",
+        b"{\"card\":0,\"order\":{\"clear\":[]},\"more\":1}\n",
+        b"{\"card\":-1,\"order\":{\"clear\":[]}}\n",
+        &[0xFF, 0x00, b'\n'],
+        &endless,
+    ] {
+        let mut hostile = UnixStream::connect(&control).unwrap();
+        // The process may have closed the connection before all is sent.
+        let _ = hostile.write_all(sent);
+        let _ = hostile.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = hostile.read_to_end(&mut answer);
+        assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    }
+    for (sent, told) in [
+        (&b"{\"card\":1,\"order\":{\"clear\":[]}}\n"[..], "runs no such card"),
+        (b"{\"card\":0,\"order\":{\"add\":[\"explode\"]}}\n", "there is no such fault"),
+        (b"{\"card\":0,\"order\":{\"clear\":[7]}}\n", "there is no fault 7"),
+    ] {
+        let mut asking = UnixStream::connect(&control).unwrap();
+        asking.write_all(sent).unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("refused") && answer.contains(told), "{answer}");
+    }
+    drop(vuicc(&["card", "fault", "add", one, "mute@FF"]).success());
+    drop(idle);
+    assert_eq!(struck(&image), [("mute@FF".to_owned(), 0)]);
+    drop(vuicc(&["card", "eject", one]).success());
+}
+
+/// In a reader, with our LPA and lpac on it.
+#[test]
+fn orders_are_seen_by_lpas_in_a_reader() {
+    beside_private_reader(|reader| {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let vuicc = |arguments: &[&str]| run(command(&state, []).args(arguments));
+        let fault = |words: &[&str]| vuicc(&[&["card", "fault"], words].concat());
+        let empty = fault(&["list", "--reader", Reader::FIRST]);
+        assert!(empty.code() == Some(4) && empty.stderr.contains("is empty; `vuicc card run IMAGE`"), "{empty:#?}");
+        let card = Card::new(folder.path(), &[]);
+        let image = card.image().to_str().unwrap();
+        drop(vuicc(&["card", "run", image, "--detach"]).success());
+        drop(vuicc(&["lpa", "--reader", Reader::FIRST, "chip", "info"]).success());
+        drop(fault(&["add", "--reader", "00 00", "status=6985@GetEID"]).success());
+        let seen = vuicc(&["lpa", "--reader", Reader::FIRST, "chip", "info"]);
+        assert!(seen.stderr.contains("1 item refused or faulty"), "{seen:#?}");
+        drop(vuicc(&["lpa", "--reader", Reader::FIRST, "chip", "info"]).success());
+        // While a host has the card for itself.
+        let mut host = PcscReader::connect(Reader::FIRST).unwrap();
+        drop(fault(&["add", "--reader", &reader.slot(0), "status=6F00@SELECT"]).success());
+        assert_eq!(host.transmit(SELECT_MF).unwrap(), [0x6F, 0x00]);
+        assert_eq!(host.transmit(SELECT_MF).unwrap(), OK);
+        drop(host);
+        if let Some(lpac) = peer::named_by("LPAC", "lpac") {
+            let mut lpac = Command::new(lpac);
+            lpac.args(["profile", "list"]).env("LPAC_APDU", "pcsc").env("LPAC_HTTP", "curl");
+            drop(fault(&["add", "--reader", "0", "GetProfilesInfo=undefinedError"]).success());
+            let failed = run(&mut lpac);
+            assert!(failed.stdout.contains("es10c_get_profiles_info"), "{failed:#?}");
+            let listed = run(&mut lpac);
+            assert!(listed.stdout.contains("\"success\""), "{listed:#?}");
+        }
+        // Of another state directory it is a card like any other.
+        let other = folder.path().join("other");
+        let foreign = run(&mut command(&other, ["card", "fault", "add", "--reader", Reader::FIRST, "mute"]));
+        let told = "none that `vuicc card run` runs with this state directory (--state)";
+        assert!(foreign.code() == Some(4) && foreign.stderr.contains(told), "{foreign:#?}");
+        let foreign = run(&mut command(&other, ["card", "fault", "add", image, "mute"]));
+        assert!(foreign.code() == Some(4) && foreign.stderr.contains("is in use by process"), "{foreign:#?}");
+        drop(vuicc(&["card", "eject", image]).success());
+    });
+}
+
 /// The personalities that are shipped, in `docs/personalities.md`.
 #[test]
 fn the_page_of_personalities_lists_what_is_shipped() {
     let mut made = "| name | what is special | known from |\n|---|---|---|\n".to_owned();
     for one in card::personality::SHIPPED {
         let description: card::personality::Description = toml::from_str(one.text).unwrap();
-        let sources = description.sources.iter().map(|source| linked(source)).collect::<Vec<_>>().join(", ");
+        let sources = description.sources.iter().map(|source| linked(&source.0)).collect::<Vec<_>>().join(", ");
         made.push_str(
-            &["| `", one.name, "` | ", &description.about.unwrap_or_default(), " | ", &sources, " |\n"].concat(),
+            &[
+                "| `",
+                one.name,
+                "` | ",
+                &description.about.map(|about| about.0).unwrap_or_default(),
+                " | ",
+                &sources,
+                " |\n",
+            ]
+            .concat(),
         );
     }
     is_made("docs/personalities.md", SHIPPED_BEGIN, SHIPPED_END, &made);
@@ -228,7 +402,7 @@ fn linked(source: &str) -> String {
 
 const SHIPPED_BEGIN: &str = "<!-- personalities: made from card/src/personality -->\n";
 const SHIPPED_END: &str = "<!-- end of personalities -->";
-const BEGIN: &str = "<!-- faults of cards: made from card/src/fault/catalogue.rs -->\n";
+const BEGIN: &str = "<!-- faults of cards: made from tests/src/card_faults.rs -->\n";
 const END: &str = "<!-- end of faults of cards -->";
 
 #[test]

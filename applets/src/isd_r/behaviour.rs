@@ -68,7 +68,8 @@ pub struct Behaviour {
     pub longest_block: u8,
     /// Octets of the longest segment of a bound profile package. SGP.22 §2.5.4 says 1020; servers in the field send more.
     pub longest_segment: usize,
-    /// Octets of the longest nickname; a longer one gets `undefinedError`. SGP.22 §5.7.21 says 64.
+    /// Octets of the longest nickname; a longer one gets `undefinedError`, and one of more than 64, which SGP.22 §5.7.21 does not
+    /// have, is not decodable: `6A80`.
     pub longest_nickname: usize,
     /// When REFRESH is sent.
     pub refresh: Refresh,

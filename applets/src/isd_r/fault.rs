@@ -44,22 +44,32 @@ impl Point {
     }
 }
 
-/// What is ordered before a function is carried out: the answer instead.
+/// What is ordered before a function is carried out: the answer instead. A code that has no answer to this request waits.
 pub(super) fn before(tag: Tag, request: &[u8], cx: &mut Context<'_, '_>) -> Result<Option<Response>, StatusWord> {
-    Ok(cx.fault(Point::Function(tag).number(), When::Before)?.and_then(|code| coded(tag, code, request)))
+    let answer = |code| coded(tag, code, request);
+    Ok(cx.fault(Point::Function(tag).number(), When::Before, |code| answer(code).is_some())?.and_then(answer))
 }
 
-/// What is ordered after it: what the function has done stays done.
-pub(super) fn after(tag: Tag, request: &[u8], answer: Response, cx: &mut Context<'_, '_>) -> Response {
-    match cx.fault(Point::Function(tag).number(), When::After) {
-        Ok(code) => code.and_then(|code| coded(tag, code, request)).unwrap_or(answer),
-        Err(sw) => sw.into(),
+/// What is ordered after it: what the function has done stays done. Where it was refused with a status word nothing is done,
+/// and a code, which would say so much, waits.
+pub(super) fn after(
+    tag: Tag,
+    request: &[u8],
+    outcome: Result<Vec<u8>, StatusWord>,
+    cx: &mut Context<'_, '_>,
+) -> Result<Response, StatusWord> {
+    let answer = |code| coded(tag, code, request);
+    let answers = |code| outcome.is_ok() && answer(code).is_some();
+    match (cx.fault(Point::Function(tag).number(), When::After, answers), outcome) {
+        (Ok(code), Ok(data)) => Ok(code.and_then(answer).unwrap_or_else(|| Response::ok(data))),
+        (Err(sw), Ok(_)) => Ok(sw.into()),
+        (Ok(_), Err(sw)) | (Err(sw), Err(_)) => Err(sw),
     }
 }
 
 /// Why a piece of a bound profile package fails, where that is ordered.
 pub(super) fn at_command(command: BppCommandId, cx: &mut Context<'_, '_>) -> Result<Option<ErrorReason>, StatusWord> {
-    Ok(cx.fault(Point::Command(command).number(), When::Before)?.map(ErrorReason))
+    Ok(cx.fault(Point::Command(command).number(), When::Before, |_| true)?.map(ErrorReason))
 }
 
 fn coded(tag: Tag, code: i64, request: &[u8]) -> Option<Response> {

@@ -234,8 +234,8 @@ impl IsdR {
             if let Some(instead) = fault::before(fault::PACKAGE, request, cx)? {
                 return Ok(instead);
             }
-            let answer = self.load_bound_profile_package(request, cx)?;
-            return Ok(fault::after(fault::PACKAGE, request, Response::ok(answer), cx));
+            let answer = self.load_bound_profile_package(request, cx);
+            return fault::after(fault::PACKAGE, request, answer, cx);
         }
         let header = header.ok_or(StatusWord::WRONG_DATA)?;
         if loading::is_part_of_package(header.tag) {
@@ -255,8 +255,8 @@ impl IsdR {
         if let Some(instead) = fault::before(header.tag, request, cx)? {
             return Ok(instead);
         }
-        let answer = function(self, request, cx)?;
-        Ok(fault::after(header.tag, request, Response::ok(answer), cx))
+        let answer = function(self, request, cx);
+        fault::after(header.tag, request, answer, cx)
     }
 }
 

@@ -1,10 +1,11 @@
 //! A command on a card with faults.
 
-use super::{Effect, Fault, Ordered, Place, When};
+use super::{Effect, Fault, OrderError, Ordered, Place, When};
 use crate::card::Card;
 use crate::nvm::NvmError;
 use apdu::{Ins, StatusWord};
 use core::time::Duration;
+use zeroize::Zeroizing;
 
 impl Card {
     /// The faults ordered for this card, by their numbers.
@@ -15,8 +16,8 @@ impl Card {
     /// Orders faults for this card, all of them or none; they are in force at once. Returns their numbers.
     ///
     /// # Errors
-    /// Memory does not take them.
-    pub fn order_faults(&mut self, faults: &[Fault]) -> Result<Vec<u16>, NvmError> {
+    /// One of them can never strike, or memory does not take them.
+    pub fn order_faults(&mut self, faults: &[Fault]) -> Result<Vec<u16>, OrderError> {
         let numbers = super::order(self.nvm.inner_mut(), faults)?;
         self.reread_faults();
         Ok(numbers)
@@ -54,14 +55,16 @@ impl Card {
         if self.nvm.faults.silent {
             return;
         }
+        self.nvm.faults.begin();
         let begin = out.len();
         let ins = command.get(1).copied().map(Ins);
         let is_here = |place| match place {
             Place::Command(asked) => asked.is_none() || asked == ins,
             _ => false,
         };
-        let (mut command, mut refused) = (command.to_vec(), None);
-        for effect in self.nvm.meet(When::Before, is_here) {
+        // PINs and keys are in there.
+        let (mut command, mut refused) = (Zeroizing::new(command.to_vec()), None);
+        for effect in self.nvm.meet(When::Before, is_here, |_| true) {
             match effect {
                 Effect::CutPower => return self.lose_power(),
                 Effect::Mute => return self.nvm.faults.silent = true,
@@ -74,12 +77,21 @@ impl Card {
             Some(StatusWord(sw)) => out.extend(sw.to_be_bytes()),
             None => self.carry_out(&command, out),
         }
+        self.nvm.memory_was_asked();
         let ending = self.nvm.faults.ending.take();
-        let mut effects: Vec<Effect> = ending.into_iter().collect();
-        effects.extend(self.nvm.meet(When::After, is_here));
-        if self.nvm.faults.lost {
-            effects.push(Effect::CutPower);
-        }
+        let ending = if self.nvm.faults.lost { Some(Effect::CutPower) } else { ending };
+        let effects = match ending {
+            // There is nothing that more could be seen of.
+            Some(ending) => vec![ending],
+            // Behind a command that was not carried out there is only its response.
+            None => self.nvm.meet(When::After, is_here, |effect| refused.is_none() || !effect.decides()),
+        };
+        self.end(effects, out, begin);
+    }
+
+    /// What becomes of the response, which begins there.
+    fn end(&mut self, effects: Vec<Effect>, out: &mut Vec<u8>, begin: usize) {
+        let mut bits = Vec::new();
         for effect in effects {
             match effect {
                 Effect::CutPower => {
@@ -91,7 +103,7 @@ impl Card {
                     return self.nvm.faults.silent = true;
                 }
                 Effect::DropResponse => return out.truncate(begin),
-                Effect::FlipResponseBit(bit) => flip(out.get_mut(begin..).unwrap_or_default(), bit),
+                Effect::FlipResponseBit(bit) => bits.push(bit),
                 Effect::Status(StatusWord(sw)) => {
                     out.truncate(begin);
                     out.extend(sw.to_be_bytes());
@@ -100,9 +112,13 @@ impl Card {
                 _ => {}
             }
         }
+        // On its way, so that it is whatever the answer has become.
+        for bit in bits {
+            flip(out.get_mut(begin..).unwrap_or_default(), bit);
+        }
     }
 
-    /// The power fails. It is not there again before the reader applies it.
+    /// The power fails. The card is not there again before the reader resets it or powers it on.
     fn lose_power(&mut self) {
         self.power_off();
         self.nvm.faults.silent = true;

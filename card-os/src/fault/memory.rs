@@ -41,9 +41,6 @@ impl FaultyNvm {
 
     /// Writes the counters down. Where memory does not take them, they are written with the next that it takes.
     pub(super) fn settle(&mut self) {
-        if self.faults.memory_asked.take() {
-            self.faults.meet(When::Before, |place| place == Place::Memory);
-        }
         let counters = self.faults.counters();
         if !counters.is_empty() && self.inner.apply(counters).is_ok() {
             self.faults.counters_are_kept();
@@ -51,10 +48,22 @@ impl FaultyNvm {
     }
 
     /// A place is met: what strikes there. It is written down before it takes effect.
-    pub(super) fn meet(&mut self, when: When, is_there: impl Fn(Place) -> bool) -> Vec<Effect> {
-        let effects = self.faults.meet(when, is_there);
+    pub(super) fn meet(
+        &mut self,
+        when: When,
+        is_there: impl Fn(Place) -> bool,
+        is_possible: impl Fn(Effect) -> bool,
+    ) -> Vec<Effect> {
+        let effects = self.faults.meet(when, is_there, is_possible);
         self.settle();
         effects
+    }
+
+    /// A command has been carried out: where it has asked for free memory it has met that place, once.
+    pub(super) fn memory_was_asked(&mut self) {
+        if self.faults.memory_asked.take() {
+            self.meet(When::Before, |place| place == Place::Memory, |_| true);
+        }
     }
 }
 
@@ -74,13 +83,13 @@ impl Nvm for FaultyNvm {
         if self.faults.lost {
             return Err(NvmError);
         }
-        let before = self.faults.meet(When::Before, |place| place == Place::Write);
+        let before = self.faults.meet(When::Before, |place| place == Place::Write, |_| true);
         if !before.is_empty() {
             self.settle();
             self.faults.lost = before.contains(&Effect::CutPower);
             return Err(NvmError);
         }
-        let after = self.faults.meet(When::After, |place| place == Place::Write);
+        let after = self.faults.meet(When::After, |place| place == Place::Write, |_| true);
         // The counters and what they count, together.
         updates.extend(self.faults.counters());
         self.inner.apply(updates)?;

@@ -125,6 +125,84 @@ impl Fault {
     }
 }
 
+impl Effect {
+    /// Whether both can be seen of one command. Flipped bits and delays go beside an answer, not beside silence; of two that
+    /// decide the answer only one is seen.
+    const fn goes_with(self, other: Self) -> bool {
+        match (self.rank(), other.rank()) {
+            (Rank::OfResponse, Rank::OfResponse) | (Rank::OfCommand, Rank::OfCommand) => !self.is_same_bit(other),
+            (Rank::OfResponse, Rank::Silence) | (Rank::Silence, Rank::OfResponse) => false,
+            (Rank::Beside | Rank::OfResponse, _) | (_, Rank::Beside | Rank::OfResponse) => true,
+            _ => false,
+        }
+    }
+
+    const fn rank(self) -> Rank {
+        match self {
+            Self::MemoryFull => Rank::Beside,
+            Self::Delay(_) | Self::FlipResponseBit(_) => Rank::OfResponse,
+            Self::FlipCommandBit(_) => Rank::OfCommand,
+            Self::CutPower | Self::DropResponse | Self::Mute => Rank::Silence,
+            Self::Status(_) | Self::RefuseWrite | Self::Code(_) => Rank::Answer,
+        }
+    }
+
+    /// Flipped twice a bit is as it was.
+    const fn is_same_bit(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::FlipCommandBit(one), Self::FlipCommandBit(other))
+            | (Self::FlipResponseBit(one), Self::FlipResponseBit(other)) => one == other,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing else that decides the answer is seen beside it.
+    const fn decides(self) -> bool {
+        matches!(self.rank(), Rank::Silence | Rank::Answer)
+    }
+}
+
+/// What an effect is seen by.
+#[derive(Clone, Copy)]
+enum Rank {
+    /// By what the card says is free.
+    Beside,
+    /// By the response, which stays what it is otherwise.
+    OfResponse,
+    /// By what becomes of another command than was sent.
+    OfCommand,
+    /// By the answer.
+    Answer,
+    /// By there being none.
+    Silence,
+}
+
+/// Why faults cannot be ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderError {
+    /// This one can never strike: its place does not know its effect on this side, or a number in it is none.
+    Never(Fault),
+    /// Memory does not take them.
+    Memory(NvmError),
+}
+
+impl From<NvmError> for OrderError {
+    fn from(error: NvmError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl core::fmt::Display for OrderError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Never(_) => f.write_str("a fault can never strike"),
+            Self::Memory(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for OrderError {}
+
 /// A fault that was ordered, and what has become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ordered {
@@ -149,11 +227,11 @@ impl Ordered {
         self.fault.times.map(|times| times.saturating_sub(self.struck))
     }
 
-    /// The place is met: whether it strikes, and whether that changes what is to be kept.
-    fn meet(&mut self) -> (bool, bool) {
+    /// The place is met, where the effect could be seen or not: whether it strikes, and whether that changes what is to be kept.
+    fn meet(&mut self, is_seen: bool) -> (bool, bool) {
         let before = *self;
         self.met = self.met.saturating_add(1).min(self.fault.from);
-        let strikes = self.met >= self.fault.from;
+        let strikes = is_seen && self.met >= self.fault.from;
         if strikes {
             let most = self.fault.times.unwrap_or(1);
             self.struck = self.struck.saturating_add(1).min(most);
@@ -171,14 +249,17 @@ pub fn ordered(nvm: &dyn Nvm) -> Vec<Ordered> {
 /// Orders faults for the card in this memory; all of them, or none. They are there from the next reset on.
 ///
 /// # Errors
-/// The memory does not take them.
-pub fn order(nvm: &mut dyn Nvm, faults: &[Fault]) -> Result<Vec<u16>, NvmError> {
+/// One of them can never strike, or the memory does not take them.
+pub fn order(nvm: &mut dyn Nvm, faults: &[Fault]) -> Result<Vec<u16>, OrderError> {
     let last = nvm.keys(Key::all(Partition::Fault, 0)).last().map_or(0, |key| key.index());
-    let numbers = (last + 1..).filter_map(|number| u16::try_from(number).ok());
-    let new: Vec<Ordered> =
-        numbers.zip(faults).map(|(number, fault)| Ordered { number, fault: *fault, met: 0, struck: 0 }).collect();
-    if new.len() < faults.len() {
-        return Err(NvmError);
+    let mut numbers = (last + 1..=u32::from(u16::MAX)).filter_map(|number| u16::try_from(number).ok());
+    let mut new = Vec::new();
+    for fault in faults {
+        if !fault.can_strike() {
+            return Err(OrderError::Never(*fault));
+        }
+        let number = numbers.next().ok_or(NvmError)?;
+        new.push(Ordered { number, fault: *fault, met: 0, struck: 0 });
     }
     if !new.is_empty() {
         nvm.apply(new.iter().map(row::update).collect())?;
@@ -213,6 +294,8 @@ pub struct Faults {
     ending: Option<Effect>,
     /// How much later the response comes.
     delay: Duration,
+    /// What has struck in the command under way.
+    struck: Vec<Effect>,
     /// Whether the command under way has asked for free memory.
     memory_asked: Cell<bool>,
 }
@@ -228,38 +311,59 @@ impl Faults {
         !self.silent && !self.lost && self.ordered.iter().all(Ordered::is_spent)
     }
 
-    /// A place is met: what strikes there, on this side of it.
-    fn meet(&mut self, when: When, is_there: impl Fn(Place) -> bool) -> Vec<Effect> {
+    /// A place is met: what strikes there, on this side of it. What could not be seen beside what has struck in this command
+    /// waits for the next time, and so does what is not `possible`, which does not even count as met.
+    fn meet(
+        &mut self,
+        when: When,
+        is_there: impl Fn(Place) -> bool,
+        is_possible: impl Fn(Effect) -> bool,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (ordered, is_changed) in self.ordered.iter_mut().zip(&mut self.changed) {
-            if ordered.is_spent() || ordered.fault.when != when || !is_there(ordered.fault.place) {
+            let Fault { place, when: side, effect, .. } = ordered.fault;
+            if ordered.is_spent() || side != when || !is_there(place) || !is_possible(effect) {
                 continue;
             }
-            let (strikes, changes) = ordered.meet();
+            let is_seen = self.struck.iter().all(|other| effect.goes_with(*other));
+            let (strikes, changes) = ordered.meet(is_seen);
             *is_changed |= changes;
             if strikes {
-                effects.push(ordered.fault.effect);
+                self.struck.push(effect);
+                effects.push(effect);
             }
         }
         effects
     }
 
-    /// An application is at a point of its own.
-    pub(crate) fn at(&mut self, point: u32, when: When) -> Result<Option<i64>, StatusWord> {
-        let mut code = None;
-        for effect in self.meet(when, |place| place == Place::Application(point)) {
+    /// A command begins.
+    fn begin(&mut self) {
+        self.struck.clear();
+        self.memory_asked.set(false);
+        self.delay = Duration::ZERO;
+    }
+
+    /// An application is at a point of its own; `answers` tells whether it can answer with a code there.
+    pub(crate) fn at(
+        &mut self,
+        point: u32,
+        when: When,
+        answers: &dyn Fn(i64) -> bool,
+    ) -> Result<Option<i64>, StatusWord> {
+        let mut outcome = Ok(None);
+        let is_possible = |effect| !matches!(effect, Effect::Code(code) if !answers(code));
+        for effect in self.meet(when, |place| place == Place::Application(point), is_possible) {
             match effect {
-                Effect::Code(own) => code = Some(own),
-                Effect::Status(sw) => return Err(sw),
+                Effect::Code(own) => outcome = Ok(Some(own)),
+                Effect::Status(sw) => outcome = Err(sw),
                 Effect::Delay(longer) => self.delay += longer,
-                ending @ (Effect::CutPower | Effect::DropResponse | Effect::Mute) => {
+                ending => {
                     self.ending = Some(ending);
-                    return Err(StatusWord::TECHNICAL_PROBLEM);
+                    outcome = Err(StatusWord::TECHNICAL_PROBLEM);
                 }
-                _ => {}
             }
         }
-        Ok(code)
+        outcome
     }
 
     /// Whether memory passes for full just now. The command that asks meets the place once, when it ends.
@@ -301,6 +405,9 @@ mod tests {
         );
         assert_eq!(order(&mut nvm, &[mute, slow.from(3).times(None)]), Ok(vec![1, 2]));
         assert_eq!(order(&mut nvm, &[mute]), Ok(vec![3]));
+        // All of them, or none; and for the card it is as if there were none.
+        assert_eq!(order(&mut nvm, &[mute, mute.times(Some(0))]), Err(OrderError::Never(mute.times(Some(0)))));
+        assert_eq!((ordered(&nvm).len(), nvm.used()), (3, 0));
         let listed: Vec<_> = ordered(&nvm).into_iter().map(|one| (one.number, one.fault, one.left())).collect();
         assert_eq!(listed, [(1, mute, Some(1)), (2, slow.from(3).times(None), None), (3, mute, Some(1))]);
         assert_eq!(clear(&mut nvm, Some(&[1, 7])), Ok(vec![1]));
@@ -318,11 +425,15 @@ mod tests {
         };
         let mut strikes = Vec::new();
         while !one.is_spent() {
-            strikes.push(one.meet().0);
+            strikes.push(one.meet(true).0);
         }
         assert_eq!(strikes, [false, false, true, true]);
+        // What is not seen has been met, and has not struck.
+        let mut hidden = Ordered { met: 0, struck: 0, ..one };
+        let met: Vec<_> = [false, false, false, true].into_iter().map(|is_seen| hidden.meet(is_seen).0).collect();
+        assert_eq!((met, hidden.struck), (vec![false, false, false, true], 1));
         let mut always = Ordered { fault: one.fault.times(None), met: 0, struck: 0, ..one };
-        let met: Vec<_> = (0..5).map(|_| always.meet()).collect();
+        let met: Vec<_> = (0..5).map(|_| always.meet(true)).collect();
         // It is written down until it strikes for the first time, and not at each command from then on.
         assert_eq!(met, [(false, true), (false, true), (true, true), (true, false), (true, false)]);
     }

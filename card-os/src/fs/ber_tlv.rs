@@ -116,7 +116,7 @@ impl FileSession<'_, '_> {
         }
         let content = with_reserve(objects, capacity.reserved);
         let growth = content.len().saturating_sub(self.content(place.file).len());
-        if growth > self.free {
+        if growth > self.free() {
             return Err(StatusWord::NOT_ENOUGH_MEMORY);
         }
         self.write_content(place.file, content);

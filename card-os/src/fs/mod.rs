@@ -51,8 +51,8 @@ pub struct FileSession<'a, 'nvm> {
     pub(crate) verified: &'a Verified,
     /// The ADF that `7FFF` means.
     pub(crate) adf: Option<FileNumber>,
-    /// Bytes of memory left.
-    pub(crate) free: usize,
+    /// Bytes of memory that the card has.
+    pub(crate) memory: usize,
     /// CLA INS P1 P2 of the command under way, which access rules may name.
     pub(crate) header: [u8; 4],
     pub(crate) effects: Effects,
@@ -214,7 +214,12 @@ impl FileSession<'_, '_> {
         }
         let pins = self.pins();
         let enabled = |reference| pins.find(route, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
-        fcp::of_df(self.tree, *number, enabled, pins.uses_universal_pin(route), self.free)
+        fcp::of_df(self.tree, *number, enabled, pins.uses_universal_pin(route), self.free())
+    }
+
+    /// Bytes of memory left. Asked for only where a command tells it or goes by it.
+    fn free(&self) -> usize {
+        self.memory.saturating_sub(self.nvm.used())
     }
 
     fn content_key(&self, number: FileNumber) -> Key {

@@ -34,6 +34,12 @@ impl Key {
     /// Bytes a key takes in the memory accounts.
     pub const SIZE: usize = 8;
 
+    /// Bytes that a value of `length` takes in the memory accounts with its key. What is ordered to go wrong takes none: it is
+    /// beside the card, which has to look and to last as without it.
+    pub(crate) const fn cost(self, length: usize) -> usize {
+        if (self.0 >> 56) as u8 == Partition::Fault as u8 { 0 } else { Self::SIZE + length }
+    }
+
     /// The key of `index` in `domain`.
     pub const fn new(partition: Partition, domain: u16, index: u32) -> Self {
         Self((partition as u64) << 56 | (domain as u64) << 40 | index as u64)

@@ -14,15 +14,16 @@ pub struct MemoryNvm {
 
 impl MemoryNvm {
     fn set(&mut self, update: Update) {
+        let key = update.key();
         let old = match update {
             Update::Insert(key, value) => {
-                self.used += Key::SIZE + value.len();
+                self.used += key.cost(value.len());
                 self.values.insert(key, value)
             }
             Update::Remove(key) => self.values.remove(&key),
         };
         if let Some(mut old) = old {
-            self.used -= Key::SIZE + old.len();
+            self.used -= key.cost(old.len());
             // Keys and PINs are among the values; what is replaced or removed does not linger.
             old.zeroize();
         }

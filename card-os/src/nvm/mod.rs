@@ -65,7 +65,7 @@ pub trait Nvm: Send {
     /// Makes all `updates`, in order, or none.
     fn apply(&mut self, updates: Vec<Update>) -> Result<(), NvmError>;
 
-    /// Bytes in use, keys and values.
+    /// Bytes in use, keys and values; without what is ordered to go wrong.
     fn used(&self) -> usize;
 
     /// The faults ordered for the card, where this memory lets them strike; a plain memory does not.
@@ -172,9 +172,9 @@ impl<'a> Transaction<'a> {
         // Only the last write to a key counts.
         let last: BTreeMap<Key, &Update> = self.pending.iter().map(|update| (update.key(), update)).collect();
         last.into_iter().fold(self.nvm.used(), |used, (key, update)| {
-            let freed = self.nvm.get(key).map_or(0, |old| Key::SIZE + old.len());
+            let freed = self.nvm.get(key).map_or(0, |old| key.cost(old.len()));
             let taken = match update {
-                Update::Insert(_, value) => Key::SIZE + value.len(),
+                Update::Insert(_, value) => key.cost(value.len()),
                 Update::Remove(_) => 0,
             };
             (used + taken).saturating_sub(freed)

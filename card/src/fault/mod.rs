@@ -9,11 +9,9 @@
 //!
 //! What goes wrong, where it does after `@`, and behind commas on which side of that, from which time on, and how often.
 
-mod catalogue;
 mod words;
 
-pub use card_os::fault::{Effect, Fault, Ordered, Place, When, clear, order, ordered};
-pub use catalogue::{Act, CATALOGUE, Row};
+pub use card_os::fault::{Effect, Fault, OrderError, Ordered, Place, When, clear, order, ordered};
 pub use words::{KINDS, Kind};
 
 use apdu::tlv::Tag;
@@ -42,31 +40,82 @@ const LOAD_CRL: Tag = Tag(0xBF35);
 pub fn parse(text: &str) -> Result<Fault, FaultError> {
     let mut parts = text.split(',').map(str::trim);
     let (place, effect) = strikes(parts.next().unwrap_or_default())?;
-    let when = match effect {
-        Effect::DropResponse | Effect::FlipResponseBit(_) | Effect::Delay(_) => When::After,
-        _ => When::Before,
-    };
-    let mut fault = Fault::once(place, when, effect);
+    let once = Fault::once(place, side_of(effect), effect);
+    let (mut side, mut from, mut times) = (None, None, None);
     for part in parts {
-        let number = |number: &str| match number.parse() {
-            Ok(number @ 1..) => Ok(number),
+        let count = |count: &str| match number(count) {
+            Some(count @ 1..) => Ok(count),
             _ => wrong(format!("{part}: wants a number from 1 on")),
         };
         match part.split_once('=') {
-            None if part == "before" => fault.when = When::Before,
-            None if part == "after" => fault.when = When::After,
-            None if part == "once" => fault.times = Some(1),
-            None if part == "always" => fault.times = None,
-            Some(("from", from)) => fault.from = number(from)?,
-            Some(("times", times)) => fault.times = Some(number(times)?),
-            _ => return wrong(format!("{part}: wants before, after, once, always, from=N or times=N")),
+            None if part == "before" => set(&mut side, When::Before, part, text)?,
+            None if part == "after" => set(&mut side, When::After, part, text)?,
+            None if part == "once" => set(&mut times, Some(1), part, text)?,
+            None if part == "always" => set(&mut times, None, part, text)?,
+            Some(("from", value)) => set(&mut from, count(value)?, part, text)?,
+            Some(("times", value)) => set(&mut times, Some(count(value)?), part, text)?,
+            _ => {
+                return wrong(format!("{}: wants before, after, once, always, from=N or times=N", shown(part)));
+            }
         }
     }
-    if !fault.can_strike() {
-        let side = if fault.when == When::Before { "before" } else { "after" };
-        return wrong(format!("{text}: can never strike {side} its place; leave `{side}` out"));
+    if let Some(side) = side {
+        let other = if side == When::Before { When::After } else { When::Before };
+        let word = if side == When::Before { "before" } else { "after" };
+        if !can_strike(&Fault { when: side, ..once }) {
+            return wrong(format!("{text}: can never strike {word} its place; leave `{word}` out"));
+        }
+        if !can_strike(&Fault { when: other, ..once }) {
+            return wrong(format!("{text}: strikes {word} its place in any case; leave `{word}` out"));
+        }
     }
-    Ok(fault)
+    Ok(Fault { when: side.unwrap_or(once.when), from: from.unwrap_or(1), times: times.unwrap_or(Some(1)), ..once })
+}
+
+/// On which side of its place an effect strikes where nothing is said.
+const fn side_of(effect: Effect) -> When {
+    match effect {
+        Effect::DropResponse | Effect::FlipResponseBit(_) | Effect::Delay(_) => When::After,
+        _ => When::Before,
+    }
+}
+
+/// Whether it can strike on a card of ours, which meets a command of a package before it is carried out only.
+fn can_strike(fault: &Fault) -> bool {
+    let is_command = matches!(Point::of(fault.place), Some(Point::Command(_)));
+    fault.can_strike() && !(is_command && fault.when == When::After)
+}
+
+/// Says something that nothing has been said about.
+fn set<T>(place: &mut Option<T>, value: T, part: &str, text: &str) -> Result<(), FaultError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => wrong(format!("{text}: `{part}` says again, or otherwise, what is said before it; leave one out")),
+    }
+}
+
+/// A number in decimal digits and nothing else.
+fn number<T: core::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|digit| digit.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// A number in that many hexadecimal digits and nothing else.
+fn hexadecimal(text: &str, digits: usize) -> Option<u16> {
+    let is_one = text.len() == digits && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_one.then(|| u16::from_str_radix(text, 16).ok())?
+}
+
+/// A word as it was written, also where none was.
+fn shown(word: &str) -> &str {
+    if word.is_empty() { "\"\"" } else { word }
+}
+
+/// Why faults were not ordered.
+pub fn why_not(error: &OrderError) -> String {
+    match error {
+        OrderError::Never(fault) => format!("{} can never strike", text(fault)),
+        OrderError::Memory(error) => error.to_string(),
+    }
 }
 
 /// Whether a fault is one of an eUICC, which a UICC never meets.
@@ -92,6 +141,7 @@ fn strikes(text: &str) -> Result<(Place, Effect), FaultError> {
         (Some(own), None) => Ok((own, effect)),
         (Some(_), Some(_)) => wrong(format!("{text}: `{word}` has no other place; leave `@` and what follows out")),
         (None, None) => Ok((Place::Command(None), effect)),
+        (None, Some("")) => wrong(format!("{text}: wants an ES10 function, an instruction, or `write` behind `@`")),
         (None, Some("write")) if matches!(effect, Effect::CutPower) => Ok((Place::Write, effect)),
         (None, Some(place)) => {
             let place = named_place(place)?;
@@ -125,7 +175,7 @@ fn coded(word: &str, code: &str, place: Option<&str>) -> Result<(Place, Effect),
         ));
     }
     if tag == LOAD_CRL {
-        return wrong(format!("{word}: this card has no {word}, and answers 6A88 to it in any case"));
+        return wrong(format!("{word}: this card has no {word}, so that it is never met"));
     }
     let Some(codes) = ResultCodes::of(tag) else {
         return wrong(format!("{word} has no result codes; order a status word: status=6985@{word}"));
@@ -143,10 +193,8 @@ fn named_place(text: &str) -> Result<Place, FaultError> {
         Some(tag) => return Ok(Point::Function(tag).place()),
         None => {}
     }
-    let ins = Ins::named(text).or_else(|| {
-        let digits = Some(text).filter(|text| text.len() == 2)?;
-        u8::from_str_radix(digits, 16).ok().map(Ins)
-    });
+    let digits = || hexadecimal(text, 2).and_then(|ins| u8::try_from(ins).ok()).map(Ins);
+    let ins = Ins::named(text).or_else(digits);
     match ins {
         Some(ins) if ins.is_invalid() => {
             wrong(format!("{text}: is no instruction: 6X and 9X are status words, so that it is never met"))
@@ -175,7 +223,7 @@ fn function_name(tag: Tag) -> &'static str {
 }
 
 fn named(names: &[(i64, &str)], text: &str) -> Option<i64> {
-    let is = |(value, name): &&(i64, &str)| name.eq_ignore_ascii_case(text) || text.parse() == Ok(*value);
+    let is = |(value, name): &&(i64, &str)| name.eq_ignore_ascii_case(text) || number(text) == Some(*value);
     names.iter().find(is).map(|(value, _)| *value)
 }
 
@@ -188,19 +236,27 @@ fn unknown(word: &str) -> String {
     let commands = BppCommandId::NAMES.iter().map(|(_, name)| *name);
     let known = KINDS.iter().map(|kind| kind.word).chain(functions).chain(commands);
     if let Some(nearest) = nearest(word, known) {
-        return format!("{word}: there is no such fault; did you mean {nearest}?");
+        return format!("{}: there is no such fault; did you mean {nearest}?", shown(word));
     }
     let kinds = KINDS.iter().map(|kind| kind.word).collect::<Vec<_>>().join(", ");
-    format!("{word}: there is no such fault; there are {kinds}, FUNCTION=CODE and COMMAND=REASON")
+    format!("{}: there is no such fault; there are {kinds}, FUNCTION=CODE and COMMAND=REASON", shown(word))
 }
 
-/// The word nearest to what was written, if it is near.
+/// The word nearest to what was written, if it is near, or else the only one that begins so.
 pub fn nearest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Fewer letters begin too much.
+    const BEGINNING: usize = 4;
     let lower = written.to_ascii_lowercase();
-    let near = words.map(|word| (strsim::damerau_levenshtein(&lower, &word.to_ascii_lowercase()), word));
+    let words: Vec<&str> = words.collect();
+    let begins = |word: &&&str| word.get(..written.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(written));
+    let mut beginning = words.iter().filter(begins).filter(|_| written.len() >= BEGINNING).copied();
+    let only = beginning.next().filter(|_| beginning.next().is_none());
+    let near =
+        words.iter().copied().map(|word| (strsim::damerau_levenshtein(&lower, &word.to_ascii_lowercase()), word));
     near.min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 1 + written.len() / 4)
+        .filter(|(distance, _)| *distance <= 1 + written.len() / 4 && !written.is_empty())
         .map(|(_, word)| word)
+        .or(only)
 }
 
 /// The text of a fault; [`parse`] reads it.
@@ -229,9 +285,7 @@ pub fn text(fault: &Fault) -> String {
             }
         }
     };
-    let is_after_by_nature =
-        matches!(fault.effect, Effect::DropResponse | Effect::FlipResponseBit(_) | Effect::Delay(_));
-    let side = (fault.when == When::After && !is_after_by_nature).then(|| ",after".to_owned());
+    let side = (fault.when != side_of(fault.effect)).then(|| ",after".to_owned());
     let from = (fault.from != 1).then(|| format!(",from={}", fault.from));
     let times = match fault.times {
         None => Some(",always".to_owned()),
@@ -266,7 +320,7 @@ fn times(count: u32) -> String {
 
 /// A status word of four digits.
 fn status(text: &str) -> Option<StatusWord> {
-    let sw = u16::from_str_radix(Some(text).filter(|text| text.len() == 4)?, 16).ok()?;
+    let sw = hexadecimal(text, 4)?;
     // Others read as no status word at the contacts. ISO/IEC 7816-3 §10.3.3.
     matches!(sw >> 12, 6 | 9).then_some(StatusWord(sw)).filter(|sw| sw.0 >> 8 != 0x60)
 }
@@ -277,7 +331,7 @@ fn duration(text: &str) -> Option<Duration> {
         Some(number) => (number, 1),
         None => (text.strip_suffix('s')?, 1_000),
     };
-    let milliseconds = number.parse::<u64>().ok()?.checked_mul(unit)?;
+    let milliseconds = self::number::<u64>(number)?.checked_mul(unit)?;
     (1..=3_600_000).contains(&milliseconds).then(|| Duration::from_millis(milliseconds))
 }
 
@@ -352,6 +406,27 @@ mod tests {
             ("cut,from=0", "from=0: wants a number from 1 on"),
             ("cut,times=many", "times=many: wants a number from 1 on"),
             ("cut,sometimes", "sometimes: wants before, after, once, always, from=N or times=N"),
+            ("cut,", "\"\": wants before, after"),
+            ("loadProfileElements=scp03tSecurityError,after", "can never strike after its place"),
+            ("drop,after", "strikes after its place in any case; leave `after` out"),
+            ("write-error,before", "strikes before its place in any case"),
+            ("memory-full,before", "strikes before its place in any case"),
+            ("cut,after,after", "`after` says again, or otherwise, what is said before it"),
+            ("cut@write,before,after", "`after` says again, or otherwise"),
+            ("cut,times=2,always", "`always` says again, or otherwise"),
+            ("cut,once,times=1", "`times=1` says again, or otherwise"),
+            ("cut,from=2,from=2", "`from=2` says again, or otherwise"),
+            ("cut@", "cut@: wants an ES10 function, an instruction, or `write` behind `@`"),
+            ("@SELECT", "\"\": there is no such fault"),
+            ("status=6982@VERIFY", "did you mean VERIFY_PIN?"),
+            // Signs are no digits.
+            ("cut,from=+5", "from=+5: wants a number from 1 on"),
+            ("status=+A00", "is written status=SW"),
+            ("cut@+A", "+A: wants an ES10 function"),
+            ("slow=+2s", "is written slow=TIME"),
+            ("flip-response=+2", "is written flip-response=BIT"),
+            ("EnableProfile=+5", "EnableProfile has no result code +5"),
+            ("+5=9", "+5: there is no such fault"),
         ] {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(told), "{text}: {error}");

@@ -1,6 +1,6 @@
 //! The words for what goes wrong, in one table.
 
-use super::{duration, status};
+use super::{duration, number, status};
 use card_os::fault::{Effect, Place};
 
 /// One kind of fault beside result codes.
@@ -29,8 +29,8 @@ pub const KINDS: &[Kind] = &[
         word: "cut",
         value: None,
         own_place: None,
-        meaning: "the power fails before the command, or with `after` when it has been carried out; the card is silent until it is \
-                  powered on again",
+        meaning: "the power fails before the command, or with `after` when it has been carried out; the card is silent until its \
+                  reader resets it or powers it on",
         effect: |_| Some(Effect::CutPower),
     },
     Kind {
@@ -67,14 +67,14 @@ pub const KINDS: &[Kind] = &[
         own_place: None,
         meaning: "this bit of the command is flipped on its way, counted from the first octet's most significant one, modulo its \
                   length",
-        effect: |value| value.parse().ok().map(Effect::FlipCommandBit),
+        effect: |value| number(value).map(Effect::FlipCommandBit),
     },
     Kind {
         word: "flip-response",
         value: Some("BIT, counted from 0"),
         own_place: None,
-        meaning: "this bit of the response is flipped on its way",
-        effect: |value| value.parse().ok().map(Effect::FlipResponseBit),
+        meaning: "this bit of the response, its status word included, is flipped on its way; counted likewise, modulo its length",
+        effect: |value| number(value).map(Effect::FlipResponseBit),
     },
     Kind {
         word: "memory-full",

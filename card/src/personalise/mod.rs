@@ -22,6 +22,7 @@ pub use applets::profile::CLAIMABLE;
 pub use identity::{invent_eid, load_pki, mint_pki};
 pub use profiles::{OWN_KEYS, ProfileToLoad, class_of};
 
+use crate::fault::{self, OrderError};
 use crate::image::{self, CardType, ImageError, Manufacture};
 use crate::personality::Personality;
 use applets::isd_r::{Certification, Personalisation};
@@ -208,7 +209,7 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
     profile.further_names.extend(own.isd_r_aids.iter().skip(1).map(|further| (*further, registered)));
     let mut card = finish(CardType::Euicc, &profile, now, Some(eid), (platform, images, enabled))?;
     card.manufacture.like.clone_from(&own.name);
-    card_os::fault::order(&mut card.memory, &own.faults)?;
+    fault::order(&mut card.memory, &own.faults).map_err(PersonalisationError::Faults)?;
     Ok(card)
 }
 
@@ -317,6 +318,9 @@ pub enum PersonalisationError {
     /// A service that is there anyway, or that EUICCInfo2 has no bit for.
     #[error("{0} cannot be claimed; these can: {names}", names = names(CLAIMABLE))]
     Claim(Service),
+    /// What is to go wrong from the start cannot be ordered.
+    #[error("what is to go wrong: {}", fault::why_not(.0))]
+    Faults(OrderError),
     /// Not an address.
     #[error("{0:?} is no server address: a host name is, also with a port")]
     Address(String),

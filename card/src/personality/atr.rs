@@ -2,10 +2,15 @@
 
 /// What is wrong with an answer to reset, and what would be right.
 pub(super) fn check(atr: &[u8]) -> Result<(), String> {
+    /// Behind TS. ISO/IEC 7816-3 §8.2.
+    const LONGEST: usize = 32;
     let cut_off = || "is cut off: interface octets or historical octets are missing".to_owned();
     let (Some(&ts), Some(&t0)) = (atr.first(), atr.get(1)) else { return Err(cut_off()) };
     if !matches!(ts, 0x3B | 0x3F) {
         return Err("begins with 3B or 3F".to_owned());
+    }
+    if atr.len() > 1 + LONGEST {
+        return Err(format!("has {} octets behind the first, and may have {LONGEST}", atr.len() - 1));
     }
     let (mut at, mut indicator, mut protocols) = (2, t0, Vec::new());
     loop {
@@ -54,6 +59,11 @@ mod tests {
             (&hex!("3B81018000")[..], "T=0"),
             (&hex!("000102")[..], "3B or 3F"),
             (&hex!("3B")[..], "cut off"),
+            // T0, 17 interface octets and 15 historical ones make 33 behind TS.
+            (
+                &hex!("3BFF 960000F0 000000F0 000000F0 00000010 40 000102030405060708090A0B0C0D0E")[..],
+                "has 33 octets behind the first, and may have 32",
+            ),
         ] {
             assert!(check(atr).unwrap_err().contains(told), "{atr:02X?}");
         }

@@ -1,8 +1,8 @@
 //! The file that describes a card.
 
 use super::field::{
-    Accreditation, Address, AidOf, Atr, Category, Claim, FaultOf, Fci, ProfilePackage, Rsp, Sgp22, Size, Sw, Uicc,
-    Version, Way,
+    Accreditation, Address, AidOf, Atr, Category, Claim, FaultOf, Fci, Name, ProfilePackage, Rsp, Sgp22, Size, Sw,
+    Text, Uicc, Version, Way,
 };
 use crate::personalise::Euicc;
 use applets::ecasd::EidForm;
@@ -17,11 +17,11 @@ use std::path::PathBuf;
 #[serde(deny_unknown_fields, default)]
 pub struct Description {
     /// What it is called.
-    pub name: Option<String>,
+    pub name: Option<Name>,
     /// What is special about it, in a sentence.
-    pub about: Option<String>,
+    pub about: Option<Text>,
     /// Where that is known from.
-    pub sources: Vec<String>,
+    pub sources: Vec<Text>,
     /// Answer to reset, memory, channels.
     pub card: CardPart,
     /// What ISD-R says and does.
@@ -63,8 +63,9 @@ pub struct CardPart {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IsdRPart {
-    /// The names it is selected by.
-    pub aids: Vec<AidOf>,
+    /// The names it is selected by, one at least; without: the standard one.
+    #[serde(deserialize_with = "names")]
+    pub aids: Option<Vec<AidOf>>,
     /// The answer to SELECT, whole.
     pub fci: Option<Fci>,
     /// What a request gets whose tag no function has.
@@ -82,7 +83,7 @@ pub struct IsdRPart {
     pub first_sequence_number: Option<u32>,
     /// When REFRESH is sent.
     pub refresh: Option<RefreshWhen>,
-    /// Whether everything is refused with `6985` after a change of the enabled profile, until the next reset.
+    /// Whether every function of the ISD-R is refused with `6985` after a change of the enabled profile, until the next reset.
     pub reset_after_change: Option<bool>,
     /// How a profile may be named to be enabled.
     pub enables: Option<Vec<Way>>,
@@ -178,6 +179,22 @@ fn nickname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D:
     octet(deserializer, 0, 64)
 }
 
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<AidOf>>, D::Error> {
+    /// As many as a registry is asked for.
+    const MOST: usize = 16;
+    let names = Vec::<AidOf>::deserialize(deserializer)?;
+    if names.is_empty() {
+        return Err(D::Error::custom("wants one AID at least; leave it out for the standard one"));
+    }
+    if names.len() > MOST {
+        return Err(D::Error::custom(format!("wants {MOST} AIDs at most")));
+    }
+    match names.iter().enumerate().find(|(number, name)| names.iter().take(*number).any(|before| before == *name)) {
+        Some((number, _)) => Err(D::Error::custom(format!("names AID {} twice", number + 1))),
+        None => Ok(Some(names)),
+    }
+}
+
 fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
@@ -198,7 +215,8 @@ impl Description {
         self.apply_to_card(euicc);
         self.apply_to_isd_r(euicc);
         let own = &mut euicc.personality;
-        own.name = self.name.clone().filter(|name| name != super::SHIPPED.first().map_or("", |standard| standard.name));
+        let name = self.name.as_ref().map(|name| name.0.clone());
+        own.name = name.filter(|name| name != super::SHIPPED.first().map_or("", |standard| standard.name));
         set(
             &mut own.eid_form,
             self.ecasd.eid.map(|form| match form {
@@ -235,9 +253,7 @@ impl Description {
 
     fn apply_to_isd_r(&self, euicc: &mut Euicc) {
         let (own, isd_r) = (&mut euicc.personality, &self.isd_r);
-        if !isd_r.aids.is_empty() {
-            own.isd_r_aids = isd_r.aids.iter().map(|aid| aid.0).collect();
-        }
+        set(&mut own.isd_r_aids, isd_r.aids.as_ref().map(|names| names.iter().map(|aid| aid.0).collect()));
         set(&mut own.first_sequence_number, isd_r.first_sequence_number.map(u64::from));
         let behaviour = &mut own.behaviour;
         if let Some(fci) = &isd_r.fci {

@@ -10,6 +10,7 @@ use core::str::FromStr;
 use rsp::VersionType;
 use rsp::activation_code::is_server_address;
 use rsp::euicc_info::{EuiccCategory, RspCapability, UiccCapability};
+use rsp::steering::steers;
 use saip::header::Service;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -36,7 +37,7 @@ read_by! {
     AidOf(Aid) = read_aid;
     /// File control information.
     Fci(Vec<u8>) = read_fci;
-    /// A status word.
+    /// A status word that ends a request: the whole answer.
     Sw(StatusWord) = read_sw;
     /// A version of three numbers.
     Version(VersionType) = read_version;
@@ -60,6 +61,10 @@ read_by! {
     FaultOf(Fault) = read_fault;
     /// A string of at most 64 octets.
     Accreditation(String) = read_accreditation;
+    /// A text for users.
+    Text(String) = read_text;
+    /// What a card is called.
+    Name(String) = read_name;
 }
 
 /// Bytes, as a number or with a unit.
@@ -134,11 +139,15 @@ fn read_fci(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
+/// What stands alone behind a request: others announce data, a length or a command that do not follow.
 fn read_sw(text: &str) -> Result<StatusWord, String> {
     let sw = octets(text)?.try_into().map(u16::from_be_bytes).map(StatusWord);
     match sw {
-        Ok(sw) if matches!(sw.0 >> 12, 6 | 9) && sw.0 >> 8 != 0x60 => Ok(sw),
-        _ => Err("wants a status word: four digits from 6100 to 6FFF or 9000 to 9FFF".into()),
+        Ok(sw) if sw == StatusWord::OK || matches!(sw.sw1(), 0x62..=0x6B | 0x6D..=0x6F) => Ok(sw),
+        Ok(sw) if matches!(sw.0 >> 12, 6 | 9) && sw.sw1() != 0x60 => {
+            Err(format!("{text} announces what does not follow; wants 9000, or a refusal: 6200 to 6BFF, 6D00 to 6FFF"))
+        }
+        _ => Err("wants a status word of four digits: 9000, or a refusal, 6200 to 6BFF or 6D00 to 6FFF".into()),
     }
 }
 
@@ -232,7 +241,30 @@ fn read_fault(text: &str) -> Result<Fault, String> {
 }
 
 fn read_accreditation(text: &str) -> Result<String, String> {
-    if text.len() <= 64 { Ok(text.to_owned()) } else { Err("has 64 octets at most".into()) }
+    if text.len() <= 64 { read_text(text) } else { Err("has 64 octets at most".into()) }
+}
+
+/// A line ends within a text, and nothing else that steers is in it.
+fn read_text(text: &str) -> Result<String, String> {
+    match text.chars().find(|character| steers(*character) && *character != '\n') {
+        None => Ok(text.to_owned()),
+        Some(odd) => Err(format!(
+            "has the character {}, which is not seen or steers the terminal; leave it out",
+            odd.escape_unicode()
+        )),
+    }
+}
+
+/// It is shown within lines.
+fn read_name(text: &str) -> Result<String, String> {
+    /// A line has room for it.
+    const LONGEST: usize = 64;
+    match text.chars().count() {
+        0 => Err("is empty; leave it out, or give the card a name".into()),
+        1..=LONGEST if text.contains('\n') => Err("has several lines; one is right".into()),
+        1..=LONGEST => read_text(text),
+        _ => Err(format!("has {LONGEST} characters at most")),
+    }
 }
 
 #[cfg(test)]
@@ -250,7 +282,20 @@ mod tests {
         assert!(read_sgp22("3.1.0").unwrap_err().contains("version 2"));
         assert_eq!(read_sgp22("2.2.2"), Ok(VersionType::new(2, 2, 2)));
         assert!(read_profile_package("4.0.0").is_err());
-        assert!(read_sw("9A").is_err() && read_sw("1234").is_err() && read_sw("6A88").is_ok());
+        for wrong in ["9A", "1234", "6000"] {
+            assert!(read_sw(wrong).unwrap_err().contains("6200 to 6BFF"), "{wrong}");
+        }
+        for wrong in ["9100", "6120", "6C10", "9F10", "9001", "9A00"] {
+            assert!(read_sw(wrong).unwrap_err().contains("announces what does not follow"), "{wrong}");
+        }
+        assert!(["9000", "6A88", "6F00", "6D00", "6283"].iter().all(|right| read_sw(right).is_ok()));
+        for (wrong, told) in
+            [("", "is empty"), ("a\u{7}b", "\\u{7}"), ("a\nb", "several lines"), ("a\u{202E}b", "202e")]
+        {
+            assert!(read_name(wrong).unwrap_err().contains(told), "{wrong:?}");
+        }
+        assert!(read_name(&"x".repeat(65)).is_err() && read_name("Ü 1").is_ok());
+        assert!(read_text("two\nlines").is_ok() && read_accreditation("\u{1B}[2J").is_err());
         assert!(read_way("iccid-refresh").is_err() && read_way("aid+refresh").is_ok());
         assert!(read_fci("6F00").is_ok() && read_fci("6F").is_err() && read_fci("8400").is_err());
     }

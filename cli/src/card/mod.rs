@@ -1,5 +1,6 @@
 //! `vuicc card`: create, insert and inspect cards.
 
+pub(crate) mod control;
 pub(crate) mod detach;
 pub(crate) mod eject;
 mod fault;

@@ -11,10 +11,11 @@ use identities::Eid;
 use rsp::metadata::ProfileClass;
 use saip::header::Service;
 use serde::Serialize;
+use test_pki::Pki;
 
 use card::personality::size;
 
-use super::personality;
+use super::personality::{self, Like};
 use crate::failure::{Failure, line};
 use crate::file::not_stdout;
 use crate::output::tell;
@@ -178,21 +179,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
-        let (like, folder) = arguments.like.as_deref().map(personality::read).transpose()?.unwrap_or_default();
-        let mut pkis = Vec::new();
-        if arguments.pki.is_given() || like.pkis.is_empty() {
-            pkis.push(arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?);
-        } else {
-            for directory in &like.pkis {
-                pkis.push(pki::load(&folder.join(directory))?);
-            }
-        }
-        for directory in &arguments.also_pki {
-            pkis.push(pki::load(directory)?);
-        }
+        let like = arguments.like.as_deref().map(personality::read).transpose()?.unwrap_or_default();
+        let pkis = pkis(arguments, &like, context)?;
         // Later than the creation of the PKI, which may be just now.
         let mut description = Euicc::under(pkis, arguments.clock.now());
-        description.make_like(&like);
+        description.make_like(&like.description);
         claims.extend(description.claims.iter().copied());
         description.eid = arguments.eid;
         description.profiles = profiles;
@@ -202,7 +193,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             description.default_dp_address.clone_from(&arguments.default_smdp);
         }
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
-        euicc(&description, &mut entropy).map_err(|error| refused(error, &demands, &claims))?
+        euicc(&description, &mut entropy).map_err(|error| match error {
+            PersonalisationError::TooSmall { .. }
+                if arguments.memory.is_none() && like.description.card.memory.is_some() =>
+            {
+                like.refuse(&["card", "memory"], &line(&error))
+            }
+            PersonalisationError::Faults(_) => like.refuse(&["faults"], &line(&error)),
+            error => refused(error, &demands, &claims),
+        })?
     };
     new.save(&arguments.path)?;
     let claims: Vec<String> = claims.iter().filter_map(|service| service.name()).map(str::to_owned).collect();
@@ -218,6 +217,27 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     Ok(context.output.put(&made)?)
 }
 
+/// The PKIs whose CIs the card trusts.
+fn pkis(arguments: &Arguments, like: &Like, context: &Context) -> Result<Vec<Pki>, Failure> {
+    let described = &like.description.pkis;
+    let mut pkis = Vec::new();
+    if arguments.pki.is_given() || described.is_empty() {
+        pkis.push(arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?);
+    } else {
+        for (number, folder) in described.iter().enumerate() {
+            let pki = pki::load(&like.folder(folder));
+            pkis.push(pki.map_err(|failure| match failure {
+                Failure::Because(cause) => like.refuse(&["pkis", &number.to_string()], &cause),
+                told @ Failure::Told(_) => told,
+            })?);
+        }
+    }
+    for directory in &arguments.also_pki {
+        pkis.push(pki::load(directory)?);
+    }
+    Ok(pkis)
+}
+
 /// Why the card was not made; if claiming a service would help, the error says so.
 fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Service]) -> Failure {
     let number = match &error {
@@ -225,6 +245,9 @@ fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Serv
         PersonalisationError::Class { .. } => return Failure::because(format!("{error}; {SAY_CLASS}")),
         PersonalisationError::TooLong { .. } => {
             return Failure::because(format!("{error}; use --name to give it another"));
+        }
+        PersonalisationError::TooSmall { .. } => {
+            return Failure::because(format!("{error}; --memory SIZE says how much it has")).with(Exit::Usage);
         }
         _ => return error.into(),
     };

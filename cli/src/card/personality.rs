@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use card::fault::nearest;
-use card::personality::{Description, SHIPPED, shipped};
+use card::personality::{Description, Name, SHIPPED, shipped};
 use clap::Args;
 use console::Exit;
 use serde::Serialize;
 
 use crate::Context;
 use crate::failure::{AtPath, Failure};
-use crate::fields::from_toml;
+use crate::fields::{from_toml, place_in_toml};
 use crate::output::within_a_line;
 
 #[derive(Debug, Args)]
@@ -26,7 +26,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     for one in SHIPPED.iter().filter(|one| chosen.is_none_or(|name| name.eq_ignore_ascii_case(one.name))) {
         let Description { about, sources, .. } = from_toml(one.text).map_err(Failure::because)?;
         let text = chosen.map(|_| one.text);
-        let listed = Listed { name: one.name, about: about.unwrap_or_default(), sources, text };
+        let about = about.map(|about| about.0).unwrap_or_default();
+        let sources = sources.into_iter().map(|source| source.0).collect();
+        let listed = Listed { name: one.name, about, sources, text };
         match text {
             Some(text) => {
                 context.output.json(&listed)?;
@@ -59,29 +61,64 @@ impl fmt::Display for Listed<'_> {
 
 fn unknown(name: &str) -> Failure {
     let wish = nearest(name, SHIPPED.iter().map(|one| one.name)).map(|near| format!("did you mean {near}? "));
+    let shown = if name.is_empty() { "\"\"" } else { name };
     Failure::because(format!(
-        "{name}: there is no such personality; {}`vuicc card personalities` lists them, and a file is named with its folder or \
+        "{shown}: there is no such personality; {}`vuicc card personalities` lists them, and a file is named with its folder or \
          .toml",
         wish.unwrap_or_default()
     ))
     .with(Exit::Usage)
 }
 
-/// What `--like` names: a shipped description, or a file; and the folder that its paths start from.
-pub(crate) fn read(like: &str) -> Result<(Description, PathBuf), Failure> {
+/// What `--like` names.
+#[derive(Debug, Default)]
+pub(crate) struct Like {
+    pub(crate) description: Description,
+    /// Where it is written, if that is a file.
+    file: Option<(PathBuf, String)>,
+}
+
+impl Like {
+    /// A folder that it names, relative to itself.
+    pub(crate) fn folder(&self, folder: &Path) -> PathBuf {
+        let beside = self.file.as_ref().and_then(|(path, _)| path.parent());
+        beside.map_or_else(|| folder.to_owned(), |beside| beside.join(folder))
+    }
+
+    /// What is wrong with a field of it, found out when the card was made.
+    pub(crate) fn refuse(&self, field: &[&str], cause: &str) -> Failure {
+        let mut name = String::new();
+        for part in field {
+            match part.parse::<usize>() {
+                Ok(_) => name.extend(["[", *part, "]"]),
+                Err(_) if name.is_empty() => name.push_str(part),
+                Err(_) => name.extend([".", part]),
+            }
+        }
+        let (path, place) = match &self.file {
+            Some((path, text)) => (format!("{}: ", path.display()), place_in_toml(text, field)),
+            None => (String::new(), None),
+        };
+        let place = place.map(|(line, column)| format!("line {line}, column {column}: ")).unwrap_or_default();
+        Failure::because(format!("{path}{place}{name}: {cause}")).with(Exit::Input)
+    }
+}
+
+/// Reads a shipped description, or a file.
+pub(crate) fn read(like: &str) -> Result<Like, Failure> {
     let path = Path::new(like);
     let is_file = path.components().count() > 1 || path.extension().is_some_and(|extension| extension == "toml");
     match shipped(like) {
-        Some(one) => Ok((from_toml(one.text).map_err(Failure::because)?, PathBuf::new())),
+        Some(one) => Ok(Like { description: from_toml(one.text).map_err(Failure::because)?, file: None }),
         None if is_file => {
             let text = std::fs::read_to_string(path).at("read the description", path)?;
             let mut description: Description = from_toml(&text).map_err(|cause| {
                 let advice = "`vuicc card personalities standard` shows every field";
                 Failure::because(format!("{}: {cause}; {advice}", path.display())).with(Exit::Input)
             })?;
-            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let stem = path.file_stem().map(|stem| Name(within_a_line(&stem.to_string_lossy())));
             description.name = description.name.or(stem);
-            Ok((description, path.parent().map(Path::to_path_buf).unwrap_or_default()))
+            Ok(Like { description, file: Some((path.to_owned(), text)) })
         }
         None => Err(unknown(like)),
     }
@@ -118,6 +155,10 @@ mod tests {
             ("[capabilities]\nuicc = [\"javacard\"]", "claims = [\"javacard\"]"),
             ("faults = [\"EnableProfile=6\"]", "faults[0]: EnableProfile has no result code 6; it has ok(0)"),
             ("[ecasd]\neid = 5", "ecasd.eid: "),
+            ("[isd_r]\naids = []", "line 2, column 8: isd_r.aids: wants one AID at least"),
+            ("name = \"a\\u0007\"", "line 1, column 8: name: has the character \\u{7}"),
+            ("about = \"\\u001B[2J\"", "line 1, column 9: about: has the character \\u{1b}"),
+            ("[isd_r]\nunknown_tag = \"9100\"", "line 2, column 15: isd_r.unknown_tag: 9100 announces"),
         ] {
             let refused = refusal(text);
             assert!(refused.contains(told) && refused.contains("odd.toml"), "{text}\n{refused}");
@@ -128,6 +169,6 @@ mod tests {
     fn a_name_that_is_none_is_told_with_what_is_near() {
         let told = told("5bear");
         assert!(told.contains("did you mean 5ber?"), "{told}");
-        assert_eq!(read("5BER").unwrap().0.name.as_deref(), Some("5ber"));
+        assert_eq!(read("5BER").unwrap().description.name, Some(Name("5ber".to_owned())));
     }
 }

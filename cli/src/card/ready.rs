@@ -8,6 +8,7 @@ use card::inspect;
 use console::Exit;
 use serde::{Deserialize, Serialize};
 
+use super::control::path_of;
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, replace};
 use crate::state::{State, create_private};
@@ -294,6 +295,7 @@ pub(crate) fn running(folder: &Path) -> Vec<(PathBuf, Record)> {
     let (running, gone): (Vec<_>, Vec<_>) = records(folder).into_iter().partition(|(_, record)| record.is_running());
     for (file, record) in gone {
         record.clean_up();
+        let _ = std::fs::remove_file(path_of(folder, record.ready.pid));
         let _ = std::fs::remove_file(file);
     }
     running

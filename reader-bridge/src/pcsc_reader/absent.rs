@@ -11,6 +11,14 @@ pub const fn list_readers() -> Result<Vec<Reader>, ReaderError> {
     Err(ReaderError::WithoutPcsc)
 }
 
+/// See [`ReaderError::WithoutPcsc`].
+///
+/// # Errors
+/// Always.
+pub const fn find_reader(_wanted: &str) -> Result<Reader, ReaderError> {
+    Err(ReaderError::WithoutPcsc)
+}
+
 /// See [`ReaderError::WithoutPcsc`]. Nothing is waited for.
 pub const fn wait_for_card(_wanted: Option<&str>, _limit: Duration) -> Result<Reader, ReaderError> {
     Err(ReaderError::WithoutPcsc)

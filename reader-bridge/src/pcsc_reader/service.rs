@@ -105,6 +105,17 @@ pub fn wait_until_empty(wanted: Option<&str>, limit: Duration) -> Result<Vec<Rea
     }
 }
 
+/// The reader that `wanted` names, as [`PcscReader::open`] finds it: by its number, its name or a part of it.
+///
+/// # Errors
+/// There is none, there are several, or the service does not tell.
+pub fn find_reader(wanted: &str) -> Result<Reader, ReaderError> {
+    let mut readers = list_readers()?;
+    let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
+    let index = choose(&names, wanted)?;
+    Ok(readers.swap_remove(index))
+}
+
 /// The reader that `wanted` names, or all of them; none, if it is not there.
 fn chosen(readers: Vec<Reader>, wanted: Option<&str>) -> Result<Vec<Reader>, ReaderError> {
     let Some(wanted) = wanted else { return Ok(readers) };

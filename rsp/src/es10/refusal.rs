@@ -50,7 +50,9 @@ impl ResultCodes {
 
     /// The code of this name or number, if the function has it.
     pub fn code(&self, text: &str) -> Option<i64> {
-        let named = |(code, name): &&(i64, &str)| name.eq_ignore_ascii_case(text) || text.parse() == Ok(*code);
+        let is_number = text.bytes().all(|digit| digit.is_ascii_digit());
+        let numbered = |code| is_number && text.parse() == Ok(code);
+        let named = |(code, name): &&(i64, &str)| name.eq_ignore_ascii_case(text) || numbered(*code);
         self.codes.iter().find(named).map(|(code, _)| *code)
     }
 }

@@ -19,6 +19,7 @@ use super::cards::{Event, Place, Seat, What};
 use super::neighbours::Neighbours;
 use crate::Context;
 use crate::asynchronous::{Signals, Stoppable};
+use crate::card::control::{Control, Shared};
 use crate::card::detach::{Parent, Word};
 use crate::card::eject::Departing;
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
@@ -35,7 +36,7 @@ const MISSED: Duration = Duration::from_secs(2);
 /// Runs the cards until that is interrupted, or one cannot be used for too long.
 pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
     // All images are opened and all addresses taken before any card is inserted, so a bad one is reported at once.
-    let cards = open(arguments)?;
+    let cards: Vec<_> = open(arguments)?.into_iter().map(Shared::new).collect();
     let stoppable = Stoppable::begin()?;
     let places = places(arguments)?;
     let seen = arguments.images.iter().map(|image| ReadyCard::of(image)).collect::<Result<Vec<_>, _>>()?;
@@ -46,8 +47,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut 
     let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref())?;
     let tracers = arguments.trace.observers(&labels)?;
     let (names, limit) = (arguments.images.clone(), arguments.stay.limit());
+    // Without it the cards run as well.
+    let control = Control::of(&cards, &context.state).map_err(|failure| failure.tell()).ok();
     let running = Running { cards, names, seen, places, tracers, ready_file, limit, stoppable };
-    running.serve(context, parent, future::pending())
+    running.serve(context, parent, async {
+        match control {
+            Some(control) => control.serve().await,
+            None => future::pending().await,
+        }
+    })
 }
 
 /// What is known of cards, with the places they are to have.
@@ -168,7 +176,7 @@ pub(crate) fn listen(address: &Address) -> Result<Place, Failure> {
     Ok(Place::Socket(listener, runtime))
 }
 
-fn open(arguments: &Arguments) -> Result<Vec<impl Icc + Send + use<>>, Failure> {
+fn open(arguments: &Arguments) -> Result<Vec<card::Card>, Failure> {
     let provider = arguments.key_log.before(arguments.seed.provider())?;
     arguments.seed.warn();
     let open = |(slot, image): (usize, &PathBuf)| once_free(|| arguments.seed.open(image, slot, &provider), IN_USE);

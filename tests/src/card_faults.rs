@@ -1,5 +1,5 @@
-//! Which fault to order to test what an LPA does: the table that `docs/faults.md` is made from. Each row is played by
-//! `tests/tests/card_faults.rs`.
+//! Which fault of a card to order to test what an LPA does, and what two of them show: the table that `docs/faults.md` is made
+//! from. Each row is played by `tests/tests/card_faults.rs`.
 
 /// What an LPA does while the fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
