@@ -356,7 +356,7 @@ fn what_cannot_be_answered_does_not_spend_a_code() {
     assert_eq!(struck(&card), [1, 0, 0, 1]);
 }
 
-/// What could never strike is refused, whoever orders it, and changes nothing.
+/// What could never strike is refused, and changes nothing, however it is ordered.
 #[test]
 fn never_is_not_always() {
     let mut card = powered(made(""));

@@ -171,6 +171,16 @@ pub(crate) fn caveats(package: &[u8]) -> Vec<String> {
     caveats
 }
 
+/// A confirmation code of an option: where it is empty, a variable was not set.
+pub(crate) fn confirmation_code(text: &str) -> Result<String, String> {
+    match text {
+        "" => {
+            Err("a confirmation code has at least one character; leave the option out where there is none".to_owned())
+        }
+        code => Ok(code.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use saip::builder::{Key, Subscriber};

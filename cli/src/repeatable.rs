@@ -26,8 +26,20 @@ pub(crate) struct SeedArguments {
 pub(crate) struct ClockArguments {
     /// Take it to be this moment, and stay there (2027-01-01T00:00:00Z, or with ,running after it go on from there), or so much later
     /// or earlier than it is (+90d, -2h; s, m, h, d, w, y) [default: the system's clock]
-    #[arg(long, global = true, value_name = "MOMENT|±TIME", allow_hyphen_values = true)]
+    #[arg(long, global = true, value_name = "MOMENT|±TIME", allow_hyphen_values = true, value_parser = setting)]
     clock: Option<ClockSetting>,
+}
+
+/// A setting that leads to a moment which certificates can name.
+fn setting(text: &str) -> Result<ClockSetting, String> {
+    /// 9999-12-31T00:00:00Z: what is made on the last day is valid for a day.
+    const LAST: u64 = 253_402_214_400;
+    let setting: ClockSetting = text.parse().map_err(|error: calendar::InvalidClock| error.to_string())?;
+    let now = random::now();
+    match setting.set(now).at(now) {
+        ..LAST => Ok(setting),
+        _ => Err("certificates name no moment after the year 9999; set the clock to an earlier one".to_owned()),
+    }
 }
 
 impl SeedArguments {
@@ -100,6 +112,10 @@ mod tests {
         let refused = |option: &str| Line::try_parse_from(["x", option]).unwrap_err().to_string();
         let short = refused("--seed=short");
         assert!(short.contains("at least 8 characters, this one 5") && short.contains("name of a test"), "{short}");
+        for late in ["--clock=+8000y", "--clock=+99999999y", "--clock=9999-12-31T23:59:59Z"] {
+            let late = refused(late);
+            assert!(late.contains("--clock") && late.contains("no moment after the year 9999"), "{late}");
+        }
         let unclear = refused("--clock=tomorrow");
         assert!(unclear.contains("2027-01-01T00:00:00Z") && unclear.contains("+90d"), "{unclear}");
         let line = Line::try_parse_from(["x", "--seed", "name of a test", "--clock", "-2h"]).unwrap();

@@ -13,6 +13,8 @@ use lpa::https::{CLOCK, NOBODY_LISTENS, ROLE, TRUST, WANTS_CERTIFICATE};
 use lpa::{CardError, LpaError, ServerError, TimeLimit, es10};
 use reader_bridge::ReaderError;
 use reader_bridge::script::{RunError, Unfilled};
+use rsp::certificate::CertificateError;
+use rsp::chain::ChainError;
 use rsp::es9::{Status, status};
 use usim::UsimError;
 
@@ -148,6 +150,16 @@ fn of_reader(error: &ReaderError) -> Option<&'static str> {
 }
 
 fn of_personalisation(error: &PersonalisationError) -> Option<&'static str> {
+    if let PersonalisationError::Chain(
+        ChainError::Eum(CertificateError::NotYetValid | CertificateError::Expired)
+        | ChainError::Euicc(CertificateError::NotYetValid | CertificateError::Expired),
+    ) = error
+    {
+        return Some(
+            " by the clock: check that of this machine, or --clock; a PKI for another time is minted in a state directory of its \
+             own (--state NEW)",
+        );
+    }
     let PersonalisationError::Profile { reason, .. } = error else { return None };
     reason.ends_with(OWN_KEYS).then_some(": --class operational")
 }

@@ -78,5 +78,6 @@ statuses! { es2plus:
     MATCHING_ID_MISSING "8.2.6" "2.2" "this needs the matching identifier of the order";
     MATCHING_ID_IN_USE "8.2.6" "3.3" "another order has this matching identifier";
     MATCHING_ID_MISMATCH "8.2.6" "3.10" "the order has another matching identifier";
+    CONFIRMATION_CODE_INVALID "8.2.7" "2.1" "this is no confirmation code";
     SMDS_UNAVAILABLE "8.9" "5.1" "the SM-DS cannot be reached";
 }

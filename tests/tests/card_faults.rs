@@ -11,8 +11,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use apdu::Transport;
+use apdu::{Icc, Transport};
+use card::fault::Effect;
 use reader_bridge::PcscReader;
 use reader_bridge::socket::SocketCard;
 use tempfile::TempDir;
@@ -204,6 +206,58 @@ fn by_lpac(desk: &Desk, lpac: &Path, reader: &Reader, row: &Row) -> String {
     let words = [payload["message"].as_str(), payload["data"].as_str()];
     let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
     words.join(": ")
+}
+
+/// What is slow in the catalogue is: how much later its answer comes, the card tells those who hold it back.
+#[test]
+fn a_slow_card_asks_to_be_held_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Card::new(folder.path(), &[]);
+    let slow: Vec<&Row> = CATALOGUE.iter().filter(|row| row.fault.starts_with("slow=")).collect();
+    assert!(!slow.is_empty());
+    for row in slow {
+        let fault = card::fault::parse(row.fault).unwrap();
+        let Effect::Delay(asked) = fault.effect else { panic!("{}", row.fault) };
+        let mut card = card::open(made.image()).unwrap();
+        Icc::power_on(&mut card);
+        card.order_faults(&[fault]).unwrap();
+        // SELECT ISD-R, then GetEUICCData.
+        let isd_r = [&[0x00, 0xA4, 0x04, 0x0C, 0x10][..], &applets::isd_r::AID[..]].concat();
+        let mut delays = Vec::new();
+        for command in [&isd_r[..], &[0x80, 0xE2, 0x91, 0x00, 0x06, 0xBF, 0x3E, 0x03, 0x5C, 0x01, 0x5A]] {
+            assert!(matches!(card.transmit(command)[..], [0x90, 0x00] | [0x61, _]), "{command:02X?}");
+            delays.push(Icc::delay(&mut card));
+        }
+        assert_eq!(delays, [Duration::ZERO, asked], "{}", row.fault);
+        card.clear_faults(None).unwrap();
+    }
+}
+
+/// What is found out when the card is made is told with its place in the description.
+#[test]
+fn a_description_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, told) in [
+        (
+            "[card]\nmemory = \"0\"",
+            "odd.toml: line 2, column 10: card.memory: the card's memory of 0 bytes is too small",
+        ),
+        ("[card]\nmemory = 1000\n", "line 2, column 10: card.memory: "),
+        ("about = \"x\"\npkis = [\n  \"nope\"]", "line 3, column 3: pkis[0]: "),
+        ("[isd_r]\naids = []", "line 2, column 8: isd_r.aids: wants one AID at least"),
+        ("[isd_r]\nunknown_tag = \"9100\"", "line 2, column 15: isd_r.unknown_tag: 9100 announces"),
+        ("faults = [\"cut,times=2,always\"]", "line 1, column 11: faults[0]: "),
+    ] {
+        std::fs::write(folder.path().join("odd.toml"), text).unwrap();
+        let mut new = command(&folder.path().join("state"), ["card", "new", "odd.img", "--like", "odd.toml"]);
+        let refused = run(new.current_dir(&folder));
+        assert!(refused.code() == Some(5) && refused.stderr.contains(told), "{text}: {refused:#?}");
+        assert_eq!(refused.stderr.lines().filter(|line| line.contains("odd.toml")).count(), 1, "{refused:#?}");
+        assert!(!folder.path().join("odd.img").exists());
+    }
+    let small =
+        run(command(&folder.path().join("state"), ["card", "new", "odd.img", "--memory", "1k"]).current_dir(&folder));
+    assert!(small.code() == Some(2) && small.stderr.contains("--memory SIZE"), "{small:#?}");
 }
 
 const SELECT_MF: &[u8] = &[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00];

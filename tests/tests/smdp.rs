@@ -164,6 +164,63 @@ fn tamper(path: &str, sql: &'static str) {
 }
 
 /// A profile that cannot be read and may be on an eUICC goes into a file, and then only gives its place to another.
+/// The activation code leads to the server that will be there, or is.
+#[test]
+fn an_order_names_the_server_that_it_is_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let vuicc = |arguments: &[&str]| run(command(&state, ["--json"]).args(arguments).current_dir(&folder));
+    for name in ["one.toml", "two.toml"] {
+        drop(vuicc(&["subscriber", "new", name]).success());
+    }
+    let added = json_lines(&vuicc(&["smdp", "profile", "add", "one.toml", "--address", "127.0.0.1:8471"]).success());
+    let iccid = added[0]["iccid"].as_str().expect("an ICCID").to_owned();
+    let code = |arguments: &[&str]| {
+        let told = json_lines(&vuicc(&[&["smdp", "profile"], arguments].concat()).success());
+        told[0]["activation_code"].as_str().expect("an activation code").to_owned()
+    };
+    assert!(code(&["order", &iccid]).starts_with("LPA:1$127.0.0.1:8471$"));
+    assert!(code(&["list", "--address", "smdp.example.com"]).starts_with("LPA:1$smdp.example.com$"));
+    // A server that is started later is the one that is reached.
+    let mut serve = command(&state, ["--json", "smdp", "serve", "--listen", "127.0.0.1:0"]);
+    let mut server = Process::start(&mut serve, folder.path());
+    server.wait_until("where it listens", |server| server.log().contains("\"listening\""));
+    assert!(!code(&["list"]).contains(":8471$"), "{}", code(&["list"]));
+    drop(server);
+    // Nobody can enter a code without a character.
+    for arguments in [
+        &["smdp", "profile", "order", &iccid, "--confirmation-code", ""][..],
+        &["smdp", "profile", "confirm", &iccid, "--confirmation-code", ""],
+        &["lpa", "profile", "download", "LPA:1$127.0.0.1:1$X", "--confirmation-code="],
+    ] {
+        let refused = vuicc(arguments);
+        assert!(refused.code() == Some(2) && refused.stderr.contains("at least one character"), "{refused:#?}");
+    }
+}
+
+/// Where time is the cause, it is named, and the way out too.
+#[test]
+fn what_is_of_another_time_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let vuicc = |arguments: &[&str]| run(command(&state, []).args(arguments).current_dir(&folder));
+    drop(vuicc(&["card", "new", "now.img"]).success());
+    let early = vuicc(&["card", "new", "early.img", "--clock", "2026-03-01T12:00:00Z"]);
+    assert!(early.code() == Some(1) && early.stderr.contains("not valid yet by the clock"), "{early:#?}");
+    assert!(early.stderr.contains("--clock") && early.stderr.contains("--state NEW"), "{early:#?}");
+    let mut serve = command(&state, ["smdp", "serve", "--listen", "127.0.0.1:0", "--clock", "2026-03-01T12:00:00Z"]);
+    let mut server = Process::start(&mut serve, folder.path());
+    server
+        .wait_until("that it is early", |server| server.log().contains("by the server's clock it is 2026-03-01T12:00"));
+    drop(server);
+    // A PKI of its own goes with any clock that certificates can name.
+    let other = folder.path().join("other");
+    drop(
+        run(command(&other, ["card", "new", "late.img", "--clock", "9990-01-01T00:00:00Z"]).current_dir(&folder))
+            .success(),
+    );
+}
+
 #[test]
 fn what_may_be_on_an_euicc_is_set_aside() {
     let desk = Desk { folder: tempfile::tempdir().expect("a folder"), place: Place::sqlite() };

@@ -96,6 +96,9 @@ impl ToBeSigned<'_> {
     }
 }
 
+/// 9999-12-31T23:59:59Z.
+const LAST_MOMENT: u64 = 253_402_300_799;
+
 /// From when until when a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
@@ -104,9 +107,11 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// From `now`, in seconds of Unix time, for `lifetime` seconds.
+    /// From `now`, in seconds of Unix time, for `lifetime` seconds, or to the end of the year 9999, the last that can be
+    /// written. RFC 5280 §4.1.2.5
     pub fn starting(now: u64, lifetime: u64) -> Self {
-        Self { not_before: now, not_after: now.saturating_add(lifetime) }
+        let last = |time: u64| time.min(LAST_MOMENT);
+        Self { not_before: last(now), not_after: last(now.saturating_add(lifetime)) }
     }
 }
 

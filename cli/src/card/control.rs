@@ -374,3 +374,30 @@ mod elsewhere {
             .with(Exit::Card))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use card::entropy::ChaCha;
+    use card::personalise::{Euicc, euicc, mint_pki};
+
+    use super::*;
+
+    /// In a reader as behind a socket: what holds the response back asks the card itself.
+    #[test]
+    fn a_shared_card_is_the_card() {
+        const NOW: u64 = 1_767_225_600;
+        let mut entropy = ChaCha::from_number(1);
+        let pki = mint_pki(None, NOW, &mut entropy).unwrap();
+        let new = euicc(&Euicc::new(pki, NOW), &mut entropy).unwrap();
+        let mut shared = Shared::new(new.insert(Box::new(ChaCha::from_number(2))));
+        assert_eq!(shared.power_on(), shared.atr());
+        let done = |answer| if let Answer::Done(numbers) = answer { numbers } else { panic!("{answer:?}") };
+        let order = Order::Add(vec!["slow=2500ms@SELECT".to_owned(), "mute@SELECT,from=2".to_owned()]);
+        assert_eq!(done(shared.clone().obey(&order)), [1, 2]);
+        let mut answer = Vec::new();
+        shared.transmit(&[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00], &mut answer);
+        assert_eq!((answer, shared.delay().as_millis()), (vec![0x90, 0x00], 2500));
+        assert_eq!(done(shared.obey(&Order::Clear(vec![]))), [1, 2]);
+        assert!(matches!(shared.obey(&Order::Clear(vec![1])), Answer::Refused { exit_code: 2, .. }));
+    }
+}

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::Session;
 use crate::failure::Failure;
-use crate::output::within_a_line;
+use crate::output::{tell, within_a_line};
 use crate::server_address::server_address;
 
 #[derive(Debug, Subcommand)]
@@ -89,6 +89,11 @@ pub(crate) fn run(command: &Command, session: &Session<'_>) -> Result<(), Failur
             }
             let mut faults = Vec::new();
             let eid = eid.map_err(|error| faults.push(error)).ok();
+            if eid.as_ref().is_some_and(|eid| !eid.is_valid()) {
+                tell(
+                    "vuicc: the check digits of the EID are wrong: the line to the card was disturbed, or its maker is in error",
+                );
+            }
             let addresses = read(addresses, &mut faults);
             let info = read(info, &mut faults);
             let refused: Vec<String> = faults.iter().map(ToString::to_string).collect();

@@ -18,6 +18,7 @@ use super::{Card, Session};
 use crate::element::SimaResponse;
 use crate::failure::Failure;
 use crate::output::beside;
+use crate::package::confirmation_code;
 use crate::qr;
 use crate::server_address::server_address;
 
@@ -39,7 +40,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "smdp")]
     discover: bool,
     /// The operator's confirmation code
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = confirmation_code)]
     confirmation_code: Option<String>,
     /// Agree to the profile and its policy rules without being asked; needed if nobody is there to answer
     #[arg(long)]

@@ -264,6 +264,13 @@ fn remember_address(context: &Context, address: &str) -> Result<(), Failure> {
     replace(&path, address.as_bytes(), Readers::Everybody).at("write", &path)
 }
 
+/// Whether a server of this state directory was started at this time or after it, in seconds since 1970.
+fn served_since(time: u64, context: &Context) -> Result<bool, Failure> {
+    let started = std::fs::metadata(address_file(context)?).and_then(|file| file.modified()).ok();
+    let started = started.and_then(|started| started.duration_since(std::time::UNIX_EPOCH).ok());
+    Ok(started.is_some_and(|started| started.as_secs() >= time))
+}
+
 /// The last address of a server of this state directory.
 pub(crate) fn last_address(context: &Context) -> Result<String, Failure> {
     let remembered = std::fs::read_to_string(address_file(context)?).map(|text| text.trim().to_owned());

@@ -15,10 +15,11 @@ use smdp::order::{self, Confirmation, FinalProfileStatus, MatchingId, OrderError
 use smdp::profile::{Offered, Profile, ProfileState, UnixTime};
 use smdp::store::{Column, Damaged, StoreError, Unreadable};
 
-use super::{DatabaseArguments, last_address, notification, reset};
+use super::{DatabaseArguments, last_address, notification, reset, served_since};
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, make, not_stdout};
 use crate::output::{Plain, tell};
+use crate::package::confirmation_code;
 use crate::package::{self, Class, Offer, SAY_CLASS};
 use crate::server_address::server_address;
 use crate::{Context, random};
@@ -130,7 +131,7 @@ pub(crate) struct List {
 pub(crate) struct Whose {
     #[command(flatten)]
     database: DatabaseArguments,
-    /// The SM-DP+ address in activation codes [default: that of the server run last]
+    /// The SM-DP+ address in activation codes [default: that of the server run last, or that a profile was added for since]
     #[arg(long, value_name = "HOST[:PORT]", value_parser = server_address)]
     address: Option<String>,
 }
@@ -138,6 +139,17 @@ pub(crate) struct Whose {
 impl Whose {
     fn address(&self, context: &Context) -> Result<String, Failure> {
         self.address.clone().map_or_else(|| last_address(context), Ok)
+    }
+
+    /// The address in the activation code of a profile: of the server that was started since it was added, or else the one
+    /// it was added for.
+    fn address_for(&self, profile: &Profile, context: &Context) -> Result<String, Failure> {
+        if self.address.is_some() || served_since(profile.added_at, context)? {
+            return self.address(context);
+        }
+        let recipients = profile.metadata.notification_configuration_info.as_deref().unwrap_or_default();
+        let own = recipients.first().map(|first| first.notification_address.to_string());
+        own.map_or_else(|| self.address(context), Ok)
     }
 }
 
@@ -218,7 +230,7 @@ struct Details {
     #[arg(long, requires = "eid")]
     by_eid: bool,
     /// A code that the user has to enter
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = confirmation_code)]
     confirmation_code: Option<String>,
     /// Hours until the order expires [default: never]
     #[arg(long, value_name = "HOURS")]
@@ -562,7 +574,7 @@ async fn show_history(Named { iccid, whose }: &Named, context: &Context) -> Resu
 }
 
 fn line(profile: &Profile, whose: &Whose, context: &Context) -> Result<Line, Failure> {
-    let address = whose.address(context)?;
+    let address = whose.address_for(profile, context)?;
     let order = &profile.order;
     let findable = matches!(profile.state, ProfileState::Confirmed) || profile.state.is_downloadable();
     Ok(Line {

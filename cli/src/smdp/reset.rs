@@ -4,8 +4,9 @@ use clap::Args;
 use console::Exit;
 use identities::Iccid;
 use serde_json::json;
-use smdp::order::{self, Reset};
+use smdp::order::{self, OrderError, Reset};
 use smdp::profile::{Profile, ProfileState};
+use smdp::store::StoreError;
 
 use super::DatabaseArguments;
 use super::profile::{unknown, with_way_out};
@@ -44,7 +45,31 @@ impl Becomes {
 pub(super) async fn reset(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let Arguments { iccid, yes, database } = arguments;
     let store = database.open_existing(context).await?;
-    let profile = store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
+    let reset = loop {
+        let profile = store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
+        can_be_reset(&profile)?;
+        confirmed(&profile, Becomes::Available, *yes)?;
+        match order::reset_profile(&store, &profile, random::now()).await {
+            Err(OrderError::Store(StoreError::Conflict(_))) => tell(&changed(iccid)),
+            outcome => break outcome.map_err(with_way_out)?,
+        }
+    };
+    let Reset { was, told, .. } = &reset;
+    context.output.json(&json!({
+        "reset": iccid.to_string(), "was": was.name(), "state": reset.profile.state.name(), "operator_notified": told,
+    }))?;
+    context.output.text(format_args!("{iccid}: was {was}, now {}", reset.profile.state))?;
+    tell_consequences(&reset);
+    Ok(())
+}
+
+/// The user has confirmed another state than the profile is in by now: they see that one, and are asked again.
+fn changed(iccid: &Iccid) -> String {
+    format!("vuicc: profile {iccid} has changed meanwhile")
+}
+
+fn can_be_reset(profile: &Profile) -> Result<(), Failure> {
+    let iccid = profile.iccid();
     let way_out = match profile.state {
         ProfileState::Available => format!("there is nothing to reset: `vuicc smdp profile order {iccid}` orders it"),
         ProfileState::Unavailable => {
@@ -55,23 +80,20 @@ pub(super) async fn reset(arguments: &Arguments, context: &Context) -> Result<()
     if !way_out.is_empty() {
         return Err(Failure::because(format!("profile {iccid} is {}; {way_out}", profile.state)));
     }
-    confirmed(&profile, Becomes::Available, *yes)?;
-    let reset = order::reset_profile(&store, iccid, random::now()).await.map_err(with_way_out)?;
-    let Reset { was, told, .. } = &reset;
-    context.output.json(&json!({
-        "reset": iccid.to_string(), "was": was.name(), "state": reset.profile.state.name(), "operator_notified": told,
-    }))?;
-    context.output.text(format_args!("{iccid}: was {was}, now {}", reset.profile.state))?;
-    tell_consequences(&reset);
     Ok(())
 }
 
 pub(super) async fn remove(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let Arguments { iccid, yes, database } = arguments;
     let store = database.open_existing(context).await?;
-    let profile = store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
-    confirmed(&profile, Becomes::Removed, *yes)?;
-    let removed = order::remove_profile(&store, iccid, random::now()).await.map_err(with_way_out)?;
+    let removed = loop {
+        let profile = store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
+        confirmed(&profile, Becomes::Removed, *yes)?;
+        match order::remove_profile(&store, profile, random::now()).await {
+            Err(OrderError::Store(StoreError::Conflict(_))) => tell(&changed(iccid)),
+            outcome => break outcome.map_err(with_way_out)?,
+        }
+    };
     let Reset { was, told, .. } = &removed;
     context.output.json(&json!({ "removed": iccid.to_string(), "was": was.name(), "operator_notified": told }))?;
     context.output.text(format_args!("{iccid}: removed, was {was}"))?;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use calendar::Timestamp;
 use clap::Args;
 use console::Exit;
 use database::without_password;
@@ -151,10 +152,26 @@ fn es2plus(arguments: &Arguments, pki: &Pki, host: &str, system: &System) -> Res
     Ok(Some(Es2Plus { listen, tls, roots, operators }))
 }
 
+/// Tells that downloads fail, where by the server's clock its certificates are not valid.
+fn tell_of_time(pki: &Pki, now: u64) {
+    for role in [Role::Ci, Role::Eum, Role::DpAuth, Role::DpPb] {
+        let outside = pki.get(role).ok().and_then(|found| found.certificate().verify_time(now).err());
+        if let Some(why) = outside {
+            return tell(&format!(
+                "vuicc: by the server's clock it is {}, and of its PKI, {}: {why}; downloads fail then. To see that, fine; otherwise \
+                 check --clock and this machine's clock, or use a PKI of that time: --pki, or --state NEW to mint one",
+                Timestamp(now),
+                role,
+            ));
+        }
+    }
+}
+
 pub(crate) async fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     arguments.seed.warn();
     let system = system(arguments);
     let pki = arguments.pki.open_at(context, &arguments.seed, &arguments.clock)?;
+    tell_of_time(&pki, system.now());
     let host = arguments.address.as_deref().map_or_else(|| arguments.listen.ip().to_string(), host_of);
     if arguments.plain && !arguments.listen.ip().is_loopback() {
         tracing::warn!(

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crypto::ec::PublicKey;
 use crypto::provider::Provider;
 use identities::Eid;
-use rsp::certificate::Certificate;
+use rsp::certificate::{Certificate, CertificateError};
 use rsp::chain::{ChainError, EuiccChain, TrustAnchor, verify_euicc};
-use rsp::es9::{InitiateAuthenticationRequest, InitiateAuthenticationResponse, status};
+use rsp::es9::{InitiateAuthenticationRequest, InitiateAuthenticationResponse, Status, status};
 use rsp::es10b::{
     AuthenticateServerResponse, CtxParams1, CtxParamsForCommonAuthentication, EuiccSigned1, ServerSigned1,
 };
@@ -144,7 +144,7 @@ impl Authentication {
         now: UnixTime,
     ) -> Result<EuiccChain, Refusal> {
         verify_euicc(euicc.octets(), eum.octets(), &self.trust, now, &*self.provider)
-            .map_err(|error: ChainError| error.status().because(error))
+            .map_err(|error: ChainError| of_chain(&error).because(error))
     }
 
     /// Verifies a signature of an eUICC.
@@ -159,42 +159,58 @@ impl Authentication {
 }
 
 impl Initiation<'_> {
-    /// Opens a session, begun from the network `source`, and signs the answer.
+    /// Opens a session, begun from the network `source`. Nothing is signed before it is known that no other one has its
+    /// transactionId.
     pub fn open<S: Default>(
-        self,
+        &self,
         source: &str,
         expires_at: UnixTime,
         fill_random: &mut impl FnMut(&mut [u8]),
-    ) -> Result<(Session<S>, InitiateAuthenticationResponse), Refusal> {
-        let Self { identity, euicc_ci, euicc_challenge, server_address } = self;
-        let transaction_id = TransactionId::from(random(fill_random));
-        let server_challenge = random(fill_random);
-        let server_signed1 = Raw::encode(&ServerSigned1 {
-            transaction_id: transaction_id.clone(),
-            euicc_challenge: euicc_challenge.into(),
-            server_address: server_address.clone(),
-            server_challenge: server_challenge.into(),
-        })?;
-        let session = Session {
-            transaction_id: transaction_id.clone(),
+    ) -> Session<S> {
+        Session {
+            transaction_id: TransactionId::from(random(fill_random)),
+            server_challenge: random(fill_random),
             state: S::default(),
             expires_at,
-            server_address,
-            server_challenge,
-            ci: identity.ci().clone(),
-            server_oid: Some(identity.oid().clone()),
+            server_address: self.server_address.clone(),
+            ci: self.identity.ci().clone(),
+            server_oid: Some(self.identity.oid().clone()),
             source: source.to_owned(),
             revision: 0,
-        };
-        let response = InitiateAuthenticationResponse {
-            transaction_id,
+        }
+    }
+
+    /// Signs the answer that begins a session.
+    pub fn answer<S>(self, session: &Session<S>) -> Result<InitiateAuthenticationResponse, Refusal> {
+        let Self { identity, euicc_ci, euicc_challenge, server_address } = self;
+        let server_signed1 = Raw::encode(&ServerSigned1 {
+            transaction_id: session.transaction_id.clone(),
+            euicc_challenge: euicc_challenge.into(),
+            server_address,
+            server_challenge: session.server_challenge.into(),
+        })?;
+        Ok(InitiateAuthenticationResponse {
+            transaction_id: session.transaction_id.clone(),
             server_signature1: Raw::encode(&identity.auth().sign(server_signed1.octets()))?,
             server_signed1,
             euicc_ci_pk_id_to_be_used: Raw::encode(&euicc_ci)?,
             server_certificate: identity.auth().certificate().clone(),
-        };
-        Ok((session, response))
+        })
     }
+}
+
+/// What the client is told of a chain: where time is the cause and the code does not say so, the words do.
+fn of_chain(error: &ChainError) -> Status {
+    let text = match error {
+        ChainError::Eum(CertificateError::NotYetValid) => {
+            "the EUM certificate is not valid yet by the server's clock; one of the two clocks is wrong, or was set"
+        }
+        ChainError::Euicc(CertificateError::NotYetValid) => {
+            "the eUICC certificate is not valid yet by the server's clock; one of the two clocks is wrong, or was set"
+        }
+        _ => return error.status(),
+    };
+    Status { text, ..error.status() }
 }
 
 /// The key of an eUICC whose chain was verified when its session began.

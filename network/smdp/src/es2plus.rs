@@ -171,7 +171,7 @@ impl SmDp {
                 Some("") => MatchingId::ByEid,
                 Some(text) => MatchingId::Given(text.to_owned()),
             },
-            confirmation_code: request.confirmation_code.clone().filter(|code| !code.is_empty()),
+            confirmation_code: request.confirmation_code.clone(),
             expires_at: None,
             reusable: false,
         };
@@ -317,6 +317,7 @@ fn refused(error: &OrderError) -> Refused {
         OrderError::NoneOfType(_) => status::PROFILE_TYPE_UNAVAILABLE,
         OrderError::WrongState { .. } | OrderError::NotReusable { .. } => status::PROFILE_INVALID_TRANSITION,
         OrderError::OtherEid { .. } => status::EID_MISMATCH,
+        OrderError::EmptyConfirmationCode => status::CONFIRMATION_CODE_INVALID,
         OrderError::BadMatchingId(_) => status::MATCHING_ID_INVALID,
         OrderError::MatchingIdInUse(_) => status::MATCHING_ID_IN_USE,
         OrderError::EidMissing | OrderError::EidUnnamed(_) => status::EID_MISSING,

@@ -167,10 +167,17 @@ impl SmDp {
             }
         }
         for _ in 0..REPETITIONS {
-            let (session, response) = initiation.clone().open(source, limits.expires_at(now), fill_random)?;
+            let session = initiation.open(source, limits.expires_at(now), fill_random);
+            if self.store.session(&session.transaction_id).await?.is_some() {
+                continue;
+            }
             match self.store.add_session(&session).await {
+                // Another server that shares the database was faster.
                 Err(StoreError::Exists(_)) => {}
-                other => return Ok(other.map(|()| response)?),
+                other => {
+                    other?;
+                    return initiation.answer(&session);
+                }
             }
         }
         Err(StoreError::Exists("a session with this transactionId").into())

@@ -46,6 +46,9 @@ pub enum OrderError {
     /// A matchingId that does not fit an activation code.
     #[error("`{0}` is no matchingId: use capital letters, digits and hyphens, 1 to 255 of them")]
     BadMatchingId(String),
+    /// A code that nobody could enter.
+    #[error("the confirmation code is empty; leave it out where the user is to enter none")]
+    EmptyConfirmationCode,
     /// Another order has this matchingId.
     #[error("matchingId `{0}` is in use")]
     MatchingIdInUse(String),
@@ -249,41 +252,25 @@ pub async fn cancel_order(
 /// # Errors
 ///
 /// [`OrderError::WrongState`] if there is nothing to reset: the profile is available, or was withdrawn.
-pub async fn reset_profile(store: &SqlStore, iccid: &Iccid, now: UnixTime) -> Result<Reset, OrderError> {
-    for _ in 0..PERSISTENCE {
-        let mut profile = known(store, iccid).await?;
-        let was = profile.state;
-        let told = profile.reset(now)?;
-        match store.reset_profile(&profile, told.as_ref()).await {
-            Err(StoreError::Conflict(_)) => continue,
-            other => other?,
-        }
-        profile.revision += 1;
-        return Ok(Reset { profile, was, told: told.map(|told| told.operator) });
-    }
-    Err(StoreError::Conflict("the profile").into())
+/// [`StoreError::Conflict`] if it has changed since it was read, which who wants it has to learn first.
+pub async fn reset_profile(store: &SqlStore, profile: &Profile, now: UnixTime) -> Result<Reset, OrderError> {
+    let (mut profile, was) = (profile.clone(), profile.state);
+    let told = profile.reset(now)?;
+    store.reset_profile(&profile, told.as_ref()).await?;
+    profile.revision += 1;
+    Ok(Reset { profile, was, told: told.map(|told| told.operator) })
 }
 
 /// Removes a profile and its package, whatever its state; sessions and operator as with [`reset_profile`].
 ///
 /// # Errors
 ///
-/// [`OrderError::UnknownProfile`].
-pub async fn remove_profile(store: &SqlStore, iccid: &Iccid, now: UnixTime) -> Result<Reset, OrderError> {
-    for _ in 0..PERSISTENCE {
-        let profile = known(store, iccid).await?;
-        let told = profile.given_up(now);
-        match store.remove_profile(&profile, told.as_ref()).await {
-            Err(StoreError::Conflict(_)) => continue,
-            other => other?,
-        }
-        return Ok(Reset { was: profile.state, told: told.map(|told| told.operator), profile });
-    }
-    Err(StoreError::Conflict("the profile").into())
+/// [`StoreError::Conflict`] if it has changed since it was read.
+pub async fn remove_profile(store: &SqlStore, profile: Profile, now: UnixTime) -> Result<Reset, OrderError> {
+    let told = profile.given_up(now);
+    store.remove_profile(&profile, told.as_ref()).await?;
+    Ok(Reset { was: profile.state, told: told.map(|told| told.operator), profile })
 }
-
-/// Retries after a concurrent change of the same profile.
-const PERSISTENCE: u32 = 10;
 
 /// A profile whose order was ended by decree, or that was removed.
 #[derive(Clone, Debug)]
@@ -331,6 +318,9 @@ impl Profile {
             MatchingId::ByEid if eid.is_none() => return Err(OrderError::EidMissing),
             MatchingId::ByEid => None,
         };
+        if confirmation_code.as_deref() == Some("") {
+            return Err(OrderError::EmptyConfirmationCode);
+        }
         let confirmation_code =
             confirmation_code.map(|code| ConfirmationCode { hash: ConfirmationCodeHash::of_code(&code), failures: 0 });
         let operator = self.order.operator.take();
@@ -526,6 +516,24 @@ mod tests {
         assert_eq!((cancelled.state, &cancelled.order), (ProfileState::Available, &Order::default()));
         assert!(store.profile_by_matching_id(&matching_id).await.unwrap().is_none());
         assert!(cancel_order(&store, &iccid(0), FinalProfileStatus::Available, 15).await.is_err());
+    }
+
+    /// A variable that was not set is no code that anybody could enter.
+    #[tokio::test]
+    async fn an_empty_confirmation_code_is_refused() {
+        let store = store_of(1).await;
+        let request = OrderRequest {
+            confirmation_code: Some(String::new()),
+            ..OrderRequest::new(ProfileSelector::Iccid(iccid(0)))
+        };
+        let refused = order(&store, request, &mut fill_random, 1).await.unwrap_err();
+        assert!(matches!(refused, OrderError::EmptyConfirmationCode), "{refused}");
+        assert_eq!(store.profile(&iccid(0)).await.unwrap().unwrap().state, ProfileState::Available);
+        download_order(&store, ProfileSelector::Iccid(iccid(0)), None, 2).await.unwrap();
+        let confirmation = Confirmation { confirmation_code: Some(String::new()), ..Confirmation::default() };
+        let refused = confirm_order(&store, &iccid(0), confirmation, &mut fill_random, 3).await.unwrap_err();
+        assert!(refused.to_string().contains("leave it out"), "{refused}");
+        assert_eq!(store.profile(&iccid(0)).await.unwrap().unwrap().state, ProfileState::Allocated);
     }
 
     #[tokio::test]

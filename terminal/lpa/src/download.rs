@@ -382,13 +382,15 @@ impl<T: Transport> Procedure<'_, T> {
         confirmation_code_required: bool,
     ) -> Result<Vec<u8>, LpaError> {
         let address = self.order.smdp_address.as_str();
-        let mut given = self.order.confirmation_code.clone();
+        // One without a character is none.
+        let mut given = self.order.confirmation_code.clone().filter(|code| !code.0.is_empty());
         let mut refusal = None;
         loop {
             let mut hash = None;
             if confirmation_code_required {
                 let user = &mut *self.user;
-                let asked = || user.confirmation_code(refusal.is_some()).map(ConfirmationCode::from);
+                let asked = || user.confirmation_code(refusal.is_some()).filter(|code| !code.is_empty());
+                let asked = || asked().map(ConfirmationCode::from);
                 let code = given.take().or_else(|| self.deadline.pausing(asked));
                 self.deadline.tell(self.server);
                 let Some(code) = code else {

@@ -26,6 +26,9 @@ pub(crate) async fn strike(State(layer): State<Arc<Layer>>, request: Request, ne
     let Layer { faults, smdp } = &*layer;
     let Some(at) = At::of_path(request.uri().path()) else { return next.run(request).await };
     let due: Vec<&Armed> = faults.ordered.iter().filter(|armed| armed.fault.at == at && armed.is_due()).collect();
+    if due.is_empty() {
+        return next.run(request).await;
+    }
     for armed in &due {
         if armed.fault.row.kind == Kind::Slow && armed.strikes() {
             tokio::time::sleep(Duration::from_secs(armed.number().into())).await;
@@ -36,9 +39,9 @@ pub(crate) async fn strike(State(layer): State<Arc<Layer>>, request: Request, ne
         return armed.instead();
     }
     let (head, body) = request.into_parts();
-    // A body that is too large, or does not come, is the function's to refuse.
+    // A body that is too large, or does not come, is the function's to refuse, as one that is too large.
     let Ok(asked) = to_bytes(body, LARGEST_BODY).await else {
-        return next.run(Request::from_parts(head, Body::empty())).await;
+        return next.run(Request::from_parts(head, Body::from(vec![b' '; LARGEST_BODY + 1]))).await;
     };
     let mut answer = next.run(Request::from_parts(head, Body::from(asked.clone()))).await;
     for armed in due.iter().filter(|armed| armed.fault.row.kind != Kind::Slow && !armed.fault.row.kind.comes_before()) {
@@ -148,6 +151,55 @@ async fn signed_again(smdp: &SmDp, answer: &[u8]) {
         peer.smdp_signature2 = signature;
         if let Err(error) = smdp.store().update_session(&session).await {
             tracing::warn!(%error, "the session goes on with the right signature");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::extract::DefaultBodyLimit;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use crypto::provider::Deterministic;
+    use database::system::System;
+    use hyper_util::service::TowerToHyperService;
+    use identities::Eid;
+    use rsp::es9::{Function as _, InitiateAuthenticationRequest};
+    use test_pki::{Parameters, Pki};
+
+    use super::super::Listeners;
+    use super::*;
+    use crate::es9plus::Settings;
+    use crate::{MasterKey, SqlStore};
+
+    /// What the layer cannot read is not another request.
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_refused_as_without_faults() {
+        let mut drawn = 0;
+        let mut fill = |octets: &mut [u8]| {
+            drawn += 1;
+            octets.fill(drawn);
+        };
+        let pki = Pki::mint(&Parameters::new(0, Eid::from_octets([0x89; 16])), &mut fill).unwrap();
+        let listeners = Listeners { has_tls: false, has_es2plus: false };
+        let ordered = vec!["initiateAuthentication=unknown-field".parse().unwrap()];
+        let faults = Faults::new(ordered, listeners, &pki, &System::default()).unwrap();
+        let store = SqlStore::open(":memory:", MasterKey::new([7; 32])).await.unwrap();
+        let (provider, system) = (Arc::new(Deterministic), System::default());
+        let smdp = Arc::new(SmDp::new(store, Settings::default(), Vec::new(), Vec::new(), provider, system));
+        let length = |body: Bytes| async move { body.len().to_string() };
+        let right = Router::new()
+            .route(InitiateAuthenticationRequest::PATH, post(length))
+            .layer(DefaultBodyLimit::max(LARGEST_BODY));
+        let faulty = right.clone().layer(from_fn_with_state(Arc::new(Layer { faults, smdp }), strike));
+        for (router, length) in [(&right, 10), (&faulty, 10), (&right, LARGEST_BODY + 1), (&faulty, LARGEST_BODY + 1)] {
+            let request =
+                Request::post(InitiateAuthenticationRequest::PATH).body(Body::from(vec![b'x'; length])).unwrap();
+            let service = TowerToHyperService::new(router.clone());
+            let answer = hyper::service::Service::call(&service, request).await.unwrap();
+            let expected = if length > LARGEST_BODY { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::OK };
+            assert_eq!(answer.status(), expected, "{length}");
         }
     }
 }

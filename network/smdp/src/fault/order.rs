@@ -79,6 +79,14 @@ pub enum FaultError {
         /// What was given.
         given: String,
     },
+    /// No package has so many segments.
+    #[error("`{}:{number}` can never strike: a package has {MOST_SEGMENTS} segments at most, and most have some dozens", .row.name)]
+    NoSuchSegment {
+        /// The kind.
+        row: &'static Row,
+        /// The number of the segment.
+        number: u32,
+    },
     /// It says not when.
     #[error("`{0}` is no time: write @once, @always, or the number of a call, @2")]
     When(String),
@@ -143,6 +151,10 @@ impl FromStr for Fault {
     }
 }
 
+/// Segments of a package of 4 MiB, more than an eUICC has room for: each holds 1,007 octets of it, and three more are for what
+/// comes before.
+const MOST_SEGMENTS: u32 = (4 << 20) / 1007 + 3;
+
 fn read_when(text: &str) -> Result<When, FaultError> {
     match text {
         "always" => Ok(When::Always),
@@ -157,7 +169,8 @@ fn read_when(text: &str) -> Result<When, FaultError> {
 fn read_value(row: &'static Row, text: Option<&str>) -> Result<Given, FaultError> {
     let wrong = || FaultError::Value { row, given: text.unwrap_or_default().to_owned() };
     let number = |range: core::ops::RangeInclusive<u32>| {
-        let number = text.and_then(|text| text.parse().ok());
+        let digits = text.filter(|text| text.bytes().all(|octet| octet.is_ascii_digit()));
+        let number = digits.and_then(|digits| digits.parse().ok());
         number.filter(|number| range.contains(number)).map(Given::Number).ok_or_else(wrong)
     };
     match (row.value, text) {
@@ -175,7 +188,10 @@ fn read_value(row: &'static Row, text: Option<&str>) -> Result<Given, FaultError
         }
         (Value::Http, _) => number(300..=599),
         (Value::Seconds, _) => number(1..=86_400),
-        (Value::Segment, _) => number(1..=u32::from(u16::MAX)),
+        (Value::Segment, _) => match number(1..=u32::MAX)? {
+            Given::Number(number) if number > MOST_SEGMENTS => Err(FaultError::NoSuchSegment { row, number }),
+            given => Ok(given),
+        },
     }
 }
 
@@ -224,6 +240,7 @@ pub fn places(row: &Row) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Kind;
     use super::*;
 
     const ALL: Listeners = Listeners { has_tls: true, has_es2plus: true };
@@ -245,11 +262,23 @@ mod tests {
         assert_eq!(fault("cancelSession=cut@2").when, When::Nth(2));
     }
 
-    /// Each place of each kind but those that differ in nothing is played.
     #[test]
     fn names_are_unique() {
         for (number, row) in ROWS.iter().enumerate() {
             assert!(ROWS.iter().skip(number + 1).all(|other| other.name != row.name && other.kind != row.kind));
+        }
+    }
+
+    /// Each kind is played at each of its places, but for those where nothing of the place goes into what is done: a call
+    /// that ends, or an answer of whatever is in it.
+    #[test]
+    fn what_differs_by_its_place_is_played_at_each() {
+        for row in ROWS.iter().filter(|row| !row.kind.ends_the_call()) {
+            let is_same_everywhere = matches!(row.kind, Kind::Slow | Kind::UnknownField);
+            for at in row.at.iter().filter(|_| !is_same_everywhere) {
+                let is_played = row.played.iter().any(|played| fault(played.order).at == *at);
+                assert!(is_played, "{} at {} is played by nothing", row.name, at.name());
+            }
         }
     }
 
@@ -271,7 +300,10 @@ mod tests {
             ("cancelSession=http:200", "write http:CODE"),
             ("cancelSession=slow:0", "write slow:SECONDS"),
             ("cancelSession=cut:3", "write cut"),
+            ("cancelSession=http:+500", "write http:CODE"),
             ("getBoundProfilePackage=segment-mac:0", "write segment-mac[:N]"),
+            ("getBoundProfilePackage=segment-mac:9999@once", "can never strike: a package has 4168 segments at most"),
+            ("getBoundProfilePackage=segment-missing:4169", "can never strike: a package has 4168 segments at most"),
             ("cancelSession=cut@0", "@once, @always"),
             ("cancelSession=cut@never", "@once, @always"),
             ("cancelSession=cut@+1", "@once, @always"),

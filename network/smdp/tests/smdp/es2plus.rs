@@ -223,6 +223,8 @@ async fn an_order_goes_its_way() {
     let ordered = one.call("1", &DownloadOrderRequest { eid: Some(eid('1')), ..of_type("Companion") }).await.unwrap();
     assert_eq!((&ordered.iccid, bench.state(&iccid).await), (&iccid, ProfileState::Linked));
     refused(one.call("early", &release(&iccid)).await, status::PROFILE_INVALID_TRANSITION);
+    let empty = ConfirmOrderRequest { confirmation_code: Some(String::new()), ..confirm(&iccid) };
+    refused(one.call("1b", &empty).await, status::CONFIRMATION_CODE_INVALID);
     let confirmed = one.call("2", &confirm(&iccid)).await.unwrap();
     assert_eq!((confirmed.eid, confirmed.smdp_address.as_deref()), (Some(eid('1')), Some("smdp.example")));
     assert_eq!(confirmed.matching_id.len(), 23);

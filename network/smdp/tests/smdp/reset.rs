@@ -7,13 +7,44 @@ use rsp::es9::status;
 use rsp::es10b::CancelSessionReason;
 use rsp::metadata::NotificationEvent;
 use rsp::notification::ErrorReason;
-use smdp::order::{self, Confirmation, MatchingId, OrderError, OrderRequest, ProfileSelector};
+use smdp::order::{self, Confirmation, MatchingId, OrderError, OrderRequest, ProfileSelector, Reset};
 use smdp::profile::ProfileState;
+use smdp::store::{SqlStore, StoreError};
 
 use crate::bench::{Bench, OPERATOR, fill_random, refused};
 use crate::client::call;
 
 on_each_database!(a_profile_whose_euicc_is_gone_is_ordered_again, a_reusable_order_is_downloaded_again_and_again);
+
+/// As it is now.
+async fn reset_profile(store: &SqlStore, iccid: &Iccid, now: u64) -> Result<Reset, OrderError> {
+    let profile = store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))?;
+    order::reset_profile(store, &profile, now).await
+}
+
+/// As it is now.
+async fn remove_profile(store: &SqlStore, iccid: &Iccid, now: u64) -> Result<Reset, OrderError> {
+    let profile = store.profile(iccid).await?.ok_or_else(|| OrderError::UnknownProfile(iccid.clone()))?;
+    order::remove_profile(store, profile, now).await
+}
+
+/// Who wants it reset or removed has seen its state: it is done in that one, or not at all.
+#[tokio::test]
+async fn a_profile_that_has_changed_meanwhile_is_left_alone() {
+    let bench = Bench::start().await;
+    let store = bench.server.store();
+    let (iccid, _) = bench.order(1, |_| {}).await;
+    let seen = store.profile(&iccid).await.unwrap().unwrap();
+    order::cancel_order(store, &iccid, order::FinalProfileStatus::Available, 2).await.unwrap();
+    order::download_order(store, ProfileSelector::Iccid(iccid.clone()), None, 3).await.unwrap();
+    let now = store.profile(&iccid).await.unwrap();
+    let conflict = |outcome: Result<Reset, OrderError>| {
+        assert!(matches!(outcome, Err(OrderError::Store(StoreError::Conflict(_)))), "{outcome:?}");
+    };
+    conflict(order::reset_profile(store, &seen, 4).await);
+    conflict(order::remove_profile(store, seen, 4).await);
+    assert_eq!(store.profile(&iccid).await.unwrap(), now);
+}
 
 async fn a_profile_whose_euicc_is_gone_is_ordered_again(place: &Place) {
     let bench = Bench::start_twice(place).await;
@@ -23,7 +54,7 @@ async fn a_profile_whose_euicc_is_gone_is_ordered_again(place: &Place) {
     let (session, _, _) = bench.download(&mut lost, &matching_id, None).await.unwrap();
     call(bench.at(), &lost.installation_result(&session, &iccid, None)).await.unwrap();
     call(bench.at(), &lost.notification(NotificationEvent::ENABLE, &iccid)).await.unwrap();
-    let reset = order::reset_profile(store, &iccid, 20).await.unwrap();
+    let reset = reset_profile(store, &iccid, 20).await.unwrap();
     assert_eq!((reset.was, reset.told), (ProfileState::Enabled, None));
     assert_eq!(reset.profile, bench.profile(&iccid).await);
     assert_eq!((reset.profile.state, reset.profile.changed_at), (ProfileState::Available, 20));
@@ -54,7 +85,7 @@ async fn a_late_report_of_the_installation_before_is_told_from_this_one() {
     let (iccid, matching_id) = bench.order(1, |_| {}).await;
     let (session, _, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
     call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
-    order::reset_profile(store, &iccid, 20).await.unwrap();
+    reset_profile(store, &iccid, 20).await.unwrap();
     let deleted = euicc.notification(NotificationEvent::DELETE, &iccid);
     let request = OrderRequest::new(ProfileSelector::Iccid(iccid.clone()));
     let matching_id = order::order(store, request, &mut fill_random, 21).await.unwrap().order.matching_id.unwrap();
@@ -83,7 +114,7 @@ async fn a_download_in_progress_ends_with_a_reset() {
     let (delivered, _, _) = bench.download(&mut euicc, "", None).await.unwrap();
     assert_eq!(bench.state(&iccid).await, ProfileState::Downloaded);
 
-    assert_eq!(order::reset_profile(store, &iccid, 2).await.unwrap().was, ProfileState::Downloaded);
+    assert_eq!(reset_profile(store, &iccid, 2).await.unwrap().was, ProfileState::Downloaded);
     order::order(store, by_eid(euicc.eid), &mut fill_random, 3).await.unwrap();
     refused(call(bench.at(), &prepared.request).await, status::TRANSACTION_UNKNOWN);
     call(bench.at(), &euicc.installation_result(&delivered, &iccid, None)).await.unwrap();
@@ -95,14 +126,14 @@ async fn states_that_cannot_be_reset_are_named() {
     let bench = Bench::start().await;
     let store = bench.server.store();
     let iccid = bench.add(1).await;
-    let reset = async || order::reset_profile(store, &iccid, 1).await;
+    let reset = async || reset_profile(store, &iccid, 1).await;
     assert_eq!(reset().await.unwrap_err().to_string(), format!("profile {iccid} is Available"));
     order::download_order(store, ProfileSelector::Iccid(iccid.clone()), None, 1).await.unwrap();
     assert_eq!(reset().await.unwrap().was, ProfileState::Allocated);
     order::download_order(store, ProfileSelector::Iccid(iccid.clone()), None, 1).await.unwrap();
     order::cancel_order(store, &iccid, order::FinalProfileStatus::Unavailable, 2).await.unwrap();
     assert_eq!(reset().await.unwrap_err().to_string(), format!("profile {iccid} is Unavailable"));
-    assert_eq!(order::remove_profile(store, &iccid, 3).await.unwrap().was, ProfileState::Unavailable);
+    assert_eq!(remove_profile(store, &iccid, 3).await.unwrap().was, ProfileState::Unavailable);
     assert!(matches!(reset().await, Err(OrderError::UnknownProfile(_))));
     assert!(store.package(&iccid).await.unwrap().is_none());
     bench.add(1).await;
@@ -126,9 +157,9 @@ async fn the_operator_hears_of_an_installed_profile_that_is_given_up() {
         call(bench.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
         let before = points(&iccid).await;
         let told = if is_removed {
-            order::remove_profile(store, &iccid, 5).await.unwrap().told
+            remove_profile(store, &iccid, 5).await.unwrap().told
         } else {
-            order::reset_profile(store, &iccid, 5).await.unwrap().told
+            reset_profile(store, &iccid, 5).await.unwrap().told
         };
         assert_eq!(told.as_deref(), Some(OPERATOR));
         let after = points(&iccid).await;
@@ -140,7 +171,7 @@ async fn the_operator_hears_of_an_installed_profile_that_is_given_up() {
     }
     // An open order: the operator's own next call is refused.
     let (iccid, _) = bench.order_for_operator(3, |_| {}).await;
-    assert_eq!(order::reset_profile(store, &iccid, 5).await.unwrap().told, None);
+    assert_eq!(reset_profile(store, &iccid, 5).await.unwrap().told, None);
     assert!(points(&iccid).await.is_empty());
 }
 
