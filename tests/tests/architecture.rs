@@ -30,7 +30,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("decode", &["apdu", "calendar", "capture", "crypto", "printable", "rsp", "saip", "sms"]),
     ("card-os", &["apdu"]),
     ("applets", &["apdu", "crypto", "identities", "rsp", "test-pki", "saip", "card-os"]),
-    ("card", &["apdu", "crypto", "crypto-ring", "identities", "rsp", "test-pki", "saip", "card-os", "applets"]),
+    (
+        "card",
+        &["apdu", "crypto", "crypto-ring", "identities", "printable", "rsp", "test-pki", "saip", "card-os", "applets"],
+    ),
     ("reader-bridge", &["apdu", "capture", "decode"]),
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("es10", &["apdu", "identities", "rsp"]),

@@ -7,10 +7,10 @@ use applets::isd_r::Takes;
 use applets::profile::{CLAIMABLE, uicc_capability};
 use card_os::fault::Fault;
 use core::str::FromStr;
+use printable::steers;
 use rsp::VersionType;
 use rsp::activation_code::is_server_address;
 use rsp::euicc_info::{EuiccCategory, RspCapability, UiccCapability};
-use rsp::steering::steers;
 use saip::header::Service;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 

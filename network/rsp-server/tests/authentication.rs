@@ -70,7 +70,8 @@ fn begun(
     bend: impl FnOnce(&mut EuiccSigned1),
 ) -> (Session<State>, AuthenticateClientRequest) {
     let initiation = server.initiation(&euicc.initiate(ADDRESS)).unwrap();
-    let (session, answer) = initiation.open("192.0.2.1", NOW + 60, &mut random(1)).unwrap();
+    let session = initiation.open("192.0.2.1", NOW + 60, &mut random(1));
+    let answer = initiation.answer(&session).unwrap();
     (session, euicc.authenticate(&answer, Some("EVENT-1"), bend).1)
 }
 

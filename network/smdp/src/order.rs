@@ -595,9 +595,10 @@ mod tests {
         let twice = add_profile(&store, metadata(0), &package(0), 7).await.unwrap_err();
         assert!(matches!(&twice, OrderError::Store(StoreError::ProfileExists(it)) if *it == iccid(0)), "{twice}");
         assert!(matches!(store.remove_profile(&profile, None).await, Err(StoreError::Conflict(_))));
-        assert_eq!(remove_profile(&store, &iccid(0), 1).await.unwrap().was, ProfileState::Available);
-        let gone = remove_profile(&store, &iccid(0), 1).await.unwrap_err();
-        assert!(matches!(gone, OrderError::UnknownProfile(_)), "{gone}");
+        let seen = store.profile(&iccid(0)).await.unwrap().unwrap();
+        assert_eq!(remove_profile(&store, seen.clone(), 1).await.unwrap().was, ProfileState::Available);
+        let gone = remove_profile(&store, seen, 1).await.unwrap_err();
+        assert!(matches!(gone, OrderError::Store(StoreError::Conflict(_))), "{gone}");
         let unknown = release_profile(&store, &iccid(0), 1).await.unwrap_err();
         assert!(matches!(unknown, OrderError::UnknownProfile(_)), "{unknown}");
     }

@@ -389,8 +389,10 @@ impl<T: Transport> Procedure<'_, T> {
             let mut hash = None;
             if confirmation_code_required {
                 let user = &mut *self.user;
-                let asked = || user.confirmation_code(refusal.is_some()).filter(|code| !code.is_empty());
-                let asked = || asked().map(ConfirmationCode::from);
+                let asked = || {
+                    let code = user.confirmation_code(refusal.is_some()).filter(|code| !code.is_empty());
+                    code.map(ConfirmationCode::from)
+                };
                 let code = given.take().or_else(|| self.deadline.pausing(asked));
                 self.deadline.tell(self.server);
                 let Some(code) = code else {

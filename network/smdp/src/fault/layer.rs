@@ -162,10 +162,10 @@ mod tests {
     use axum::middleware::from_fn_with_state;
     use axum::routing::post;
     use crypto::provider::Deterministic;
-    use database::system::System;
     use hyper_util::service::TowerToHyperService;
     use identities::Eid;
     use rsp::es9::{Function as _, InitiateAuthenticationRequest};
+    use system::System;
     use test_pki::{Parameters, Pki};
 
     use super::super::Listeners;
@@ -192,8 +192,10 @@ mod tests {
         let right = Router::new()
             .route(InitiateAuthenticationRequest::PATH, post(length))
             .layer(DefaultBodyLimit::max(LARGEST_BODY));
-        let faulty = right.clone().layer(from_fn_with_state(Arc::new(Layer { faults, smdp }), strike));
-        for (router, length) in [(&right, 10), (&faulty, 10), (&right, LARGEST_BODY + 1), (&faulty, LARGEST_BODY + 1)] {
+        let disturbed = right.clone().layer(from_fn_with_state(Arc::new(Layer { faults, smdp }), strike));
+        for (router, length) in
+            [(&right, 10), (&disturbed, 10), (&right, LARGEST_BODY + 1), (&disturbed, LARGEST_BODY + 1)]
+        {
             let request =
                 Request::post(InitiateAuthenticationRequest::PATH).body(Body::from(vec![b'x'; length])).unwrap();
             let service = TowerToHyperService::new(router.clone());

@@ -7,9 +7,10 @@ use rsp::es9::status;
 use rsp::es10b::CancelSessionReason;
 use rsp::metadata::NotificationEvent;
 use rsp::notification::ErrorReason;
+use smdp::SqlStore;
 use smdp::order::{self, Confirmation, MatchingId, OrderError, OrderRequest, ProfileSelector, Reset};
 use smdp::profile::ProfileState;
-use smdp::store::{SqlStore, StoreError};
+use smdp::store::StoreError;
 
 use crate::bench::{Bench, OPERATOR, fill_random, refused};
 use crate::client::call;
