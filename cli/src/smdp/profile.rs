@@ -148,7 +148,7 @@ impl Whose {
             return self.address(context);
         }
         let recipients = profile.metadata.notification_configuration_info.as_deref().unwrap_or_default();
-        let own = recipients.first().map(|first| first.notification_address.to_string());
+        let own = recipients.first().map(|first| first.notification_address.clone());
         own.map_or_else(|| self.address(context), Ok)
     }
 }
