@@ -222,7 +222,7 @@ fn a_modem_in_the_background_is_ended_like_a_card() {
     let image = card.image().to_str().unwrap();
     let started = vuicc(folder.path(), &["--json", "modem", "run", image, "--link", "modem", "--detach"]).success();
     let ready = json_lines(&started).pop().unwrap()["ready"].take();
-    assert_eq!(ready["cards"][0]["terminal"], "modem");
+    assert_eq!(ready["cards"][0]["terminal"], folder.path().join("modem").to_str().unwrap());
     assert_eq!(ready["cards"][0]["eid"], card.eid());
     let in_use = vuicc(folder.path(), &["card", "eject", "--json"]).success();
     assert_eq!(json_lines(&in_use)[0]["ejected"], image);

@@ -82,7 +82,9 @@ impl Link {
             }
             _ => Failure::because(format!("cannot make the link {}: {error}", path.display())),
         })?;
-        Ok(Self { path: path.to_owned(), target: target.to_owned() })
+        // Who reads of it may be elsewhere.
+        let path = std::path::absolute(path).at("look into", path)?;
+        Ok(Self { path, target: target.to_owned() })
     }
 }
 
