@@ -145,7 +145,7 @@ fn what_cannot_be_played() {
         (&["replay", "session.apdu", card[0], card[1], "--listen", "unix:x"], 2, "--listen is for a session"),
         (&["replay", "session.apdu", card[0], card[1], "--unknown", "6D00"], 2, "--unknown is for a session"),
         (&["replay", "session.apdu", "--from", "1"], 2, "name that by --reader or --card"),
-        (&["replay", "session.apdu", card[0], card[1], "--set", "pin=00"], 2, "secret=HEX"),
+        (&["replay", "session.apdu", card[0], card[1], "--set", "pin"], 2, "NAME=HEX"),
         (&["replay", "session.apdu", "--card", "nobody.img"], 4, "nobody.img"),
         (&["replay", "session.apdu", "--reader", "unix:nobody"], 4, "no card at unix:nobody"),
         (&["diff", "session.apdu", "mine.apdu", "mine.apdu"], 2, "two recorded sessions and no card"),

@@ -5,11 +5,12 @@ use std::fmt::{self, Write as _};
 use capture::{Event, Session, What};
 use console::Exit;
 use reader_bridge::replay::{Lost, NotSent, Outcome, RecordedHost, Step};
+use reader_bridge::script::Variables;
 use serde_json::{Value, json};
 
 use super::differing;
 use super::replay::Arguments;
-use super::sources::{SOME_SECRET, channel_of_lpac};
+use super::sources::channel_of_lpac;
 use crate::failure::Failure;
 use crate::{Context, hexadecimal};
 
@@ -19,7 +20,7 @@ const SIDES: [&str; 2] = ["expected", "received"];
 const ISD_R: &[u8] = &[0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0, 0, 1, 0];
 
 pub(super) fn run(arguments: &Arguments, session: &Session, context: &Context) -> Result<(), Failure> {
-    let mut host = RecordedHost::new(&session.events).with_secret(arguments.secret.clone());
+    let mut host = RecordedHost::new(&session.events).with_secrets(arguments.secrets.iter().cloned());
     if let Some(from) = arguments.from.filter(|from| !host.start_at(*from)) {
         return Err(Failure::because(format!(
             "--from {from}: {} has {} events; they are numbered as `vuicc apdu decode` shows them",
@@ -29,7 +30,12 @@ pub(super) fn run(arguments: &Arguments, session: &Session, context: &Context) -
         .with(Exit::Usage));
     }
     host = host.after(&before_log(session));
-    let mut card = arguments.target.connect()?;
+    let mut secrets = Variables::new();
+    secrets.extend(arguments.secrets.iter().cloned());
+    for (name, _) in &arguments.secrets {
+        secrets.keep_secret(name);
+    }
+    let mut card = arguments.target.connect_hiding(&secrets)?;
     let mut counts = Counts::default();
     let lost = loop {
         match host.step(&mut card) {
@@ -68,7 +74,7 @@ fn before_log(session: &Session) -> Vec<Event> {
     events
 }
 
-const fn word(outcome: Outcome) -> &'static str {
+const fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Same => "same",
         Outcome::Varies => "varies",
@@ -79,10 +85,10 @@ const fn word(outcome: Outcome) -> &'static str {
 }
 
 /// Why a command was not sent, with the way out where there is one.
-fn why(not_sent: NotSent) -> String {
+fn why(not_sent: &NotSent) -> String {
     match not_sent {
-        NotSent::Secret => {
-            format!("the PIN or PUK was left out when it was recorded; give it: --set {SOME_SECRET}=HEX")
+        NotSent::Secret(name) => {
+            format!("a secret was left out when it was recorded; give it, as long as it was: --set {name}=HEX")
         }
         NotSent::Selection(number) => format!("what it is about was not selected, see {number}"),
         NotSent::Channel(number) => format!("its channel was not opened, see {number}"),
@@ -101,9 +107,9 @@ fn object(step: &Step) -> Value {
             })
         })
         .collect();
-    let not_sent = if let Outcome::NotSent(reason) = step.outcome { Some(why(reason)) } else { None };
+    let not_sent = if let Outcome::NotSent(reason) = &step.outcome { Some(why(reason)) } else { None };
     json!({
-        "number": step.number, "line": step.line, "name": step.recorded.summary, "outcome": word(step.outcome),
+        "number": step.number, "line": step.line, "name": step.recorded.summary, "outcome": word(&step.outcome),
         "command": hexadecimal::whole(&step.recorded.command), "sent": sent,
         "expected": hexadecimal::whole(&step.recorded.response),
         "received": step.live.as_ref().map(|live| hexadecimal::whole(&live.response)),
@@ -137,7 +143,7 @@ impl fmt::Display for Told<'_> {
             write!(f, " (line or packet {line})")?;
         }
         write!(f, "  {}", step.recorded.summary)?;
-        if let Outcome::NotSent(reason) = step.outcome {
+        if let Outcome::NotSent(reason) = &step.outcome {
             return write!(f, ": {}", why(reason));
         }
         if let Some(live) = &step.live {

@@ -10,7 +10,7 @@ use console::Exit;
 use reader_bridge::replay::Options;
 
 use super::place::PlaceArguments;
-use super::sources::SOME_SECRET;
+use super::sources::assignment;
 use super::{recorded_card, recorded_host};
 use crate::failure::{AtPath, Failure};
 use crate::target::TargetArguments;
@@ -24,9 +24,10 @@ pub(crate) struct Arguments {
     /// To a card: begin with this event of the session, numbered as `vuicc apdu decode` shows them
     #[arg(long, value_name = "NUMBER")]
     pub(super) from: Option<usize>,
-    /// To a card: the octets of each PIN or PUK that was left out when the session was recorded
-    #[arg(long = "set", value_name = "secret=HEX", value_parser = secret)]
-    pub(super) secret: Option<Octets>,
+    /// To a card: the value of a secret that was left out when the session was recorded; `secret` is the name of PINs and PUKs
+    /// without one
+    #[arg(long = "set", value_name = "NAME=HEX", value_parser = assignment)]
+    pub(super) secrets: Vec<(String, Octets)>,
     #[command(flatten)]
     pub(super) target: TargetArguments,
     #[command(flatten)]
@@ -68,7 +69,7 @@ impl Arguments {
     fn check(&self) -> Result<(), Failure> {
         let named =
             |options: &[(bool, &'static str)]| options.iter().find_map(|(is_given, name)| is_given.then_some(*name));
-        let for_card = named(&[(self.from.is_some(), "--from"), (self.secret.is_some(), "--set")]);
+        let for_card = named(&[(self.from.is_some(), "--from"), (!self.secrets.is_empty(), "--set")]);
         let for_program = named(&[
             (self.atr.is_some(), "--atr"),
             (self.unknown.is_some(), "--unknown"),
@@ -89,12 +90,6 @@ impl Arguments {
         };
         Err(Failure::because(told).with(Exit::Usage))
     }
-}
-
-fn secret(text: &str) -> Result<Octets, String> {
-    let wrong = || format!("{SOME_SECRET}=HEX, as in {SOME_SECRET}=31323334FFFFFFFF");
-    let value = text.strip_prefix(SOME_SECRET).and_then(|rest| rest.strip_prefix('=')).ok_or_else(wrong)?;
-    hexadecimal::parse(value)
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use apdu::transport::{get_response, with_le};
 use apdu::{Command, Ins, Transport, TransportError};
-use capture::{Event, is_masked};
+use capture::{Event, LeftOut, Part};
 use decode::{Decoded, Decoder, Differing, Varies, compare};
 
 use super::once::bound;
@@ -35,7 +35,7 @@ pub struct Step {
 }
 
 /// How an answer compares with the recorded one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is the same.
     Same,
@@ -50,10 +50,10 @@ pub enum Outcome {
 }
 
 /// Why a command was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotSent {
-    /// A PIN or PUK was left out when it was recorded, and none is given.
-    Secret,
+    /// The secret of this name was left out when it was recorded, and none of that length is given.
+    Secret(String),
     /// What it is about was not selected: the SELECT with this number was answered otherwise.
     Selection(usize),
     /// Its channel was not opened: see this number.
@@ -76,7 +76,7 @@ pub struct Lost {
 pub struct RecordedHost {
     acts: std::vec::IntoIter<Act>,
     total: usize,
-    secret: Option<Vec<u8>>,
+    secrets: BTreeMap<String, Vec<u8>>,
     /// Whether the card was reset since the beginning: a recording may begin without.
     is_reset: bool,
     /// The last reset of the recording that was reached.
@@ -103,7 +103,7 @@ impl RecordedHost {
         Self {
             total: acts.len(),
             acts: acts.into_iter(),
-            secret: None,
+            secrets: BTreeMap::new(),
             is_reset: false,
             reset: 1,
             recorded: Decoder::new(),
@@ -115,10 +115,11 @@ impl RecordedHost {
         }
     }
 
-    /// Stands for each PIN and PUK that was left out when the session was recorded.
+    /// Values of secrets, by the names that stand for them where they were left out when the session was recorded;
+    /// [`SOME_SECRET`](capture::SOME_SECRET) for PINs and PUKs.
     #[must_use]
-    pub fn with_secret(self, secret: Option<Vec<u8>>) -> Self {
-        Self { secret, ..self }
+    pub fn with_secrets(self, secrets: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        Self { secrets: secrets.into_iter().collect(), ..self }
     }
 
     /// How many steps there are.
@@ -235,6 +236,7 @@ impl RecordedHost {
         let bound = bound(turn, &step.recorded);
         let commands = self.commands(turn, &mut step, bound.is_some_and(|bound| bound.is_sealed));
         step.sent = send(card, turn, &commands)?;
+        hide(turn, &mut step.sent);
         let live = step.sent.explain(&mut self.live);
         let (data, answered) = (turn.data(), step.sent.data());
         self.values.learn(act.number, turn, (&step.recorded, &data), (&live, &answered));
@@ -251,22 +253,26 @@ impl RecordedHost {
 
     /// Why a command cannot be sent now.
     fn hindered(&self, turn: &Turn) -> Option<NotSent> {
-        if self.secret.is_none() && turn.chain().any(is_masked) {
-            return Some(NotSent::Secret);
+        if let Some(missing) = turn.secrets().find(|secret| self.secret(secret).is_none()) {
+            return Some(NotSent::Secret(missing.name.clone()));
         }
         let command = Command::parse(turn.command()).ok()?;
-        let missing = self.missing.get(&command.class.channel()).copied()?;
+        let missing = self.missing.get(&command.class.channel()).cloned()?;
         let restores = command.ins == Ins::MANAGE_CHANNEL
             || command.ins == Ins::SELECT && (ABSOLUTE.contains(&command.p1) || command.data == [0x3F, 0x00]);
         (matches!(missing, NotSent::Channel(_)) || !restores).then_some(missing)
     }
 
+    /// What stands for a secret.
+    fn secret(&self, left_out: &LeftOut) -> Option<&Vec<u8>> {
+        self.secrets.get(&left_out.name).filter(|value| value.len() == left_out.range.len())
+    }
+
     /// What is sent: with this card's values, on its channels.
     fn commands(&self, turn: &Turn, step: &mut Step, is_sealed: bool) -> Vec<Vec<u8>> {
         let as_recorded = || turn.chain().map(<[u8]>::to_vec).collect();
-        let masked = self.secret.as_ref().filter(|_| turn.chain().any(is_masked));
-        let commands = if let Some(secret) = masked {
-            cut(turn, secret).unwrap_or_else(as_recorded)
+        let commands = if turn.secrets().next().is_some() {
+            self.with_values(turn)
         } else if is_sealed {
             as_recorded()
         } else {
@@ -280,6 +286,20 @@ impl RecordedHost {
             }
         };
         commands.iter().map(|command| self.channels.moved(command)).collect()
+    }
+
+    /// The commands with the values of the secrets that were left out of them.
+    fn with_values(&self, turn: &Turn) -> Vec<Vec<u8>> {
+        let fill = |exchange: &Exchange| {
+            let mut command = exchange.command.clone();
+            for left_out in exchange.secrets() {
+                if let (Some(octets), Some(value)) = (command.get_mut(left_out.range.clone()), self.secret(left_out)) {
+                    octets.copy_from_slice(value);
+                }
+            }
+            command
+        };
+        turn.exchanges.iter().take(turn.blocks).map(fill).collect()
     }
 
     /// What the answers mean for the commands that follow.
@@ -365,6 +385,18 @@ fn send<T: Transport + ?Sized>(card: &mut T, turn: &Turn, commands: &[Vec<u8>]) 
     Ok(sent)
 }
 
+/// Leaves out of what was sent what the recording leaves out: it is compared, and told, without that.
+fn hide(turn: &Turn, sent: &mut Turn) {
+    for (sent, recorded) in sent.exchanges.iter_mut().zip(&turn.exchanges) {
+        let fits = |part| match part {
+            Part::Command => sent.command.len() == recorded.command.len(),
+            Part::Response => sent.response.len() == recorded.response.len(),
+        };
+        let left_out = recorded.left_out.iter().filter(|left_out| fits(left_out.part)).cloned().collect();
+        *sent = Exchange { left_out, ..sent.clone() }.masked();
+    }
+}
+
 /// The status word; zeros if there is none.
 fn ending(response: &[u8]) -> [u8; 2] {
     response.last_chunk().copied().unwrap_or_default()
@@ -376,7 +408,7 @@ fn transmit<T: Transport + ?Sized>(card: &mut T, command: Vec<u8>) -> Result<Exc
         Err(TransportError::Mute | TransportError::ShortResponse(_) | TransportError::CommandTooLong(_)) => Vec::new(),
         other => other?,
     };
-    Ok(Exchange { command, response })
+    Ok(Exchange { command, response, left_out: Vec::new() })
 }
 
 #[cfg(test)]
@@ -402,7 +434,7 @@ mod tests {
     }
 
     fn outcomes(steps: &[Step]) -> Vec<Outcome> {
-        steps.iter().map(|step| step.outcome).collect()
+        steps.iter().map(|step| step.outcome.clone()).collect()
     }
 
     #[test]
@@ -417,7 +449,7 @@ mod tests {
             ("81C0000002", "BF2D9000"),
         ];
         let steps = sent(RecordedHost::new(&session(&exchanges)), &exchanges);
-        assert_eq!(outcomes(&steps), [Outcome::Same; 3]);
+        assert_eq!(outcomes(&steps), [Outcome::Same, Outcome::Same, Outcome::Same]);
         assert_eq!(steps.iter().map(|step| step.number).collect::<Vec<_>>(), [2, 3, 5]);
     }
 
@@ -518,12 +550,13 @@ mod tests {
                 Outcome::Same,
                 Outcome::Differs,
                 Outcome::NotSent(NotSent::Channel(7)),
-                Outcome::NotSent(NotSent::Secret),
+                Outcome::NotSent(NotSent::Secret("secret".into())),
             ]
         );
-        let host = RecordedHost::new(&recorded).with_secret(Some(octets("31323334FFFFFFFF")));
+        let secrets = [("secret".to_owned(), octets("31323334FFFFFFFF"))];
+        let host = RecordedHost::new(&recorded).with_secrets(secrets);
         let with_pin = [&answered[..], &[("002000010831323334FFFFFFFF", "9000")]].concat();
-        assert_eq!(sent(host, &with_pin).last().map(|step| step.outcome), Some(Outcome::Same));
+        assert_eq!(sent(host, &with_pin).last().map(|step| step.outcome.clone()), Some(Outcome::Same));
     }
 
     #[test]

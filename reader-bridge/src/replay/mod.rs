@@ -295,7 +295,7 @@ impl<L: FnMut(Heard)> Icc for RecordedCard<L> {
 mod tests {
     use std::sync::Mutex;
 
-    use capture::{Event, What};
+    use capture::{Event, LeftOut, Part, What};
 
     use super::*;
     use crate::testing::octets;
@@ -424,6 +424,20 @@ mod tests {
             assert_eq!((answered("0070000001"), answered("00C0000001")), ("6101".to_owned(), number.to_owned()));
         }
         assert_eq!((answered("02A4040002A000"), answered("01A4040002A000")), ("9000".to_owned(), "9000".to_owned()));
+    }
+
+    /// A key that was left out of the recording is whatever the host sends; what is around it is not.
+    #[test]
+    fn a_secret_that_was_left_out_may_be_any() {
+        let left_out = vec![LeftOut { part: Part::Command, range: 6..8, name: "adm".into() }];
+        let event = Event { left_out, ..Event::exchange(octets("80DA0000042A2A2A2A"), octets("9000")) };
+        let recording = Arc::new(Recording::of(&[event]));
+        for (command, expected) in [("80DA0000042A11222A", "9000"), ("80DA00000433112233", "6F00")] {
+            let mut card = RecordedCard::new(Arc::clone(&recording), Options::default(), |_: Heard| {});
+            let mut response = Vec::new();
+            card.transmit(&octets(command), &mut response);
+            assert_eq!(hex::encode_upper(response), expected, "{command}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A recorded session as a list of what was asked, each with all it took: blocks of STORE DATA, chained commands, GET RESPONSE.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use apdu::{Command, Ins, SecureMessaging};
-use capture::{Event, What, is_masked};
+use capture::{Event, LeftOut, Part, What, is_masked};
 
 use super::tolerance;
 
@@ -18,8 +19,8 @@ pub(super) struct Key {
     pub(super) p2: u8,
     pub(super) data: Vec<u8>,
     pub(super) ne: usize,
-    /// A PIN or PUK was left out when it was recorded.
-    pub(super) is_masked: bool,
+    /// Octets of the data that were left out when it was recorded: a PIN, a secret.
+    pub(super) left_out: Vec<Range<usize>>,
     /// More blocks follow.
     has_more: bool,
 }
@@ -42,7 +43,7 @@ impl Key {
             p2: if is_block { 0 } else { parsed.p2 },
             data: parsed.data.to_vec(),
             ne: parsed.ne,
-            is_masked: is_masked(command),
+            left_out: is_masked(command).then_some(0..parsed.data.len()).into_iter().collect(),
             has_more,
         };
         Some((parsed.class.channel(), key))
@@ -59,8 +60,25 @@ impl Key {
         [class, self.ins.0, self.p1, self.p2]
     }
 
+    /// The same, of a command of which this was left out.
+    fn without(mut self, command: &[u8], left_out: &[LeftOut]) -> Self {
+        let before = Command::parse(command).map_or(0, |parsed| 5 + 2 * usize::from(parsed.extended));
+        let of_data = left_out.iter().filter(|left_out| left_out.part == Part::Command).map(|left_out| &left_out.range);
+        self.left_out.extend(of_data.map(|range| range.start.saturating_sub(before)..range.end.saturating_sub(before)));
+        self
+    }
+
+    /// Whether other data is the same, but for what was left out of this.
+    pub(super) fn is_alike_but_for_secrets(&self, data: &[u8]) -> bool {
+        let is_left_out = |at: usize| self.left_out.iter().any(|range| range.contains(&at));
+        let mut octets = self.data.iter().zip(data).enumerate();
+        self.data.len() == data.len() && octets.all(|(at, (here, there))| here == there || is_left_out(at))
+    }
+
     /// The next block of what this begins.
     pub(super) fn joined(mut self, next: Self) -> Self {
+        let before = self.data.len();
+        self.left_out.extend(next.left_out.iter().map(|range| range.start + before..range.end + before));
         self.data.extend(next.data);
         Self { ne: next.ne, has_more: next.has_more, p1: next.p1, ..self }
     }
@@ -194,7 +212,7 @@ impl Recording {
                 }
                 What::PowerOff => channels.clear(),
                 What::Exchange { command, response } => {
-                    recording.take(&mut channels, command, response, event.line);
+                    recording.take(&mut channels, command, response, event);
                 }
                 What::Failed { .. } => {}
             }
@@ -217,8 +235,9 @@ impl Recording {
         self.asked.get(at).map(|asked| (asked.command.as_slice(), asked.line))
     }
 
-    fn take(&mut self, channels: &mut BTreeMap<u8, Open>, command: &[u8], response: &[u8], line: Option<usize>) {
+    fn take(&mut self, channels: &mut BTreeMap<u8, Open>, command: &[u8], response: &[u8], event: &Event) {
         let Some((channel, key)) = Key::of(command) else { return };
+        let (key, line) = (key.without(command, &event.left_out), event.line);
         let open = channels.entry(channel).or_default();
         if key.ins == Ins::GET_RESPONSE
             && let Some(asked) = open.announcing.and_then(|at| self.asked.get_mut(at))

@@ -297,7 +297,11 @@ mod tests {
     fn data_is_cut_as_it_was() {
         let turn = Turn {
             exchanges: [&hex!("81E2110002BF31")[..], &hex!("81E291010103")]
-                .map(|command| super::super::turn::Exchange { command: command.into(), response: hex!("9000").into() })
+                .map(|command| super::super::turn::Exchange {
+                    command: command.into(),
+                    response: hex!("9000").into(),
+                    left_out: Vec::new(),
+                })
                 .into(),
             blocks: 2,
         };

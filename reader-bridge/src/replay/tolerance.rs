@@ -95,7 +95,7 @@ pub(super) fn alike(recorded: &Key, asked: &Key) -> Option<Alike> {
     if recorded.data == asked.data {
         return Some(if recorded.ne == asked.ne { Alike::Same } else { Alike::OtherLe });
     }
-    if recorded.is_masked && asked.data.len() == recorded.data.len() {
+    if recorded.is_alike_but_for_secrets(&asked.data) {
         return Some(Alike::Tolerated);
     }
     let is_drawn = FREE_DATA.contains(&asked.ins) || asked.protection == SecureMessaging::Proprietary;

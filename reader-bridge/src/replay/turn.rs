@@ -1,7 +1,7 @@
 //! A recorded session as what its host asked, one thing after another, each with all the commands that it took.
 
 use apdu::{Class, Command, Ins, StatusWord};
-use capture::{Event, What};
+use capture::{Event, LeftOut, MASK, Part, SOME_SECRET, What, is_masked, secret_part};
 use decode::{Decoded, Decoder};
 
 use super::tolerance;
@@ -13,6 +13,37 @@ pub struct Exchange {
     pub command: Vec<u8>,
     /// Response APDU: data, SW1, SW2.
     pub response: Vec<u8>,
+    /// What was left out of both when they were recorded.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Exchange {
+    /// As it was recorded; a PIN that was left out without a word is left out.
+    fn recorded(command: Vec<u8>, response: Vec<u8>, event: &Event) -> Self {
+        let mut left_out = event.left_out.clone();
+        if let Some(range) = secret_part(&command).filter(|_| is_masked(&command) && left_out.is_empty()) {
+            left_out.push(LeftOut { part: Part::Command, range, name: SOME_SECRET.into() });
+        }
+        Self { command, response, left_out }
+    }
+
+    /// What was left out of the command.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &LeftOut> {
+        self.left_out.iter().filter(|left_out| left_out.part == Part::Command)
+    }
+
+    /// The same with asterisks where something was left out when it was recorded.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        for LeftOut { part, range, .. } in &self.left_out {
+            let octets = if *part == Part::Command { &mut masked.command } else { &mut masked.response };
+            if let Some(octets) = octets.get_mut(range.clone()) {
+                octets.fill(MASK);
+            }
+        }
+        masked
+    }
 }
 
 /// What a host asked once: a command, or a chain of them, with what followed `61XX` and `6CXX`.
@@ -41,6 +72,11 @@ impl Turn {
     /// The commands of the chain.
     pub(super) fn chain(&self) -> impl Iterator<Item = &[u8]> {
         self.exchanges.iter().take(self.blocks).map(|exchange| exchange.command.as_slice())
+    }
+
+    /// What was left out of the commands of the chain.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &LeftOut> {
+        self.exchanges.iter().take(self.blocks).flat_map(Exchange::secrets)
     }
 
     /// The last command of the chain.
@@ -131,7 +167,7 @@ impl Turn {
     /// Explains it as one exchange, as if the whole answer had come at once.
     pub(super) fn explain(&self, decoder: &mut Decoder) -> Decoded {
         let before = self.exchanges.iter().take(self.blocks.saturating_sub(1));
-        for Exchange { command, response } in before {
+        for Exchange { command, response, .. } in before {
             decoder.exchange(command, response);
         }
         decoder.exchange(self.last_of_chain(), &self.response())
@@ -177,7 +213,7 @@ pub(super) fn acts(events: &[Event]) -> Vec<Act> {
                 continue;
             }
         };
-        let exchange = Exchange { command, response };
+        let exchange = Exchange::recorded(command, response, event);
         match acts.last_mut() {
             Some(Act { what: Done::Asked(turn), .. }) if is_open && turn.is_continued_by(&exchange.command) => {
                 turn.push(exchange);

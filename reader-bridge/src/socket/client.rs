@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apdu::{Transport, TransportError};
@@ -34,6 +36,7 @@ pub struct SocketCard {
     address: Address,
     limits: Limits,
     atr: Vec<u8>,
+    has_left: Arc<AtomicBool>,
 }
 
 trait Stream: Read + Write + Send {
@@ -51,6 +54,8 @@ trait Stream: Read + Write + Send {
 pub struct Lookout {
     #[cfg(unix)]
     socket: OwnedFd,
+    /// This end has left: that says nothing of the other one.
+    has_left: Arc<AtomicBool>,
 }
 
 impl Lookout {
@@ -58,6 +63,9 @@ impl Lookout {
     #[cfg(unix)]
     pub fn is_gone(&self) -> bool {
         use rustix::net::{RecvFlags, recv};
+        if self.has_left.load(Ordering::Relaxed) {
+            return false;
+        }
         match recv(&self.socket, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
             Ok((_, read)) => read == 0,
             Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
@@ -133,7 +141,8 @@ impl SocketCard {
             |cause: io::Error| ReaderError::NobodyListens { address: address.to_string(), cause: said(&cause) };
         let stream = open(address, limits.connect).map_err(absent)?;
         stream.set_limit(limits.connect).map_err(absent)?;
-        let mut card = Self { stream: Some(stream), address: address.clone(), limits, atr: Vec::new() };
+        let has_left = Arc::new(AtomicBool::new(false));
+        let mut card = Self { stream: Some(stream), address: address.clone(), limits, atr: Vec::new(), has_left };
         card.power(&[POWER_ON]).map_err(|error| match error {
             TransportError::Mute => ReaderError::Busy { reader: address.to_string() },
             other => ReaderError::Card(other),
@@ -152,9 +161,9 @@ impl SocketCard {
         match &self.stream {
             None => Err(io::ErrorKind::NotConnected.into()),
             #[cfg(unix)]
-            Some(stream) => Ok(Lookout { socket: stream.watched()? }),
+            Some(stream) => Ok(Lookout { socket: stream.watched()?, has_left: Arc::clone(&self.has_left) }),
             #[cfg(not(unix))]
-            Some(_) => Ok(Lookout {}),
+            Some(_) => Ok(Lookout { has_left: Arc::clone(&self.has_left) }),
         }
     }
 
@@ -196,6 +205,7 @@ impl SocketCard {
 
     fn leave(&mut self) {
         if let Some(stream) = self.stream.take() {
+            self.has_left.store(true, Ordering::Relaxed);
             stream.end();
         }
     }
