@@ -246,7 +246,7 @@ fn a_description_is_refused_with_its_line() {
         ("about = \"x\"\npkis = [\n  \"nope\"]", "line 3, column 3: pkis[0]: "),
         ("[isd_r]\naids = []", "line 2, column 8: isd_r.aids: wants one AID at least"),
         ("[isd_r]\nunknown_tag = \"9100\"", "line 2, column 15: isd_r.unknown_tag: 9100 announces"),
-        ("faults = [\"cut,times=2,always\"]", "line 1, column 11: faults[0]: "),
+        ("faults = [\"cut,times=2,always\"]", "line 1, column 10: faults[0]: "),
     ] {
         std::fs::write(folder.path().join("odd.toml"), text).unwrap();
         let mut new = command(&folder.path().join("state"), ["card", "new", "odd.img", "--like", "odd.toml"]);

@@ -201,7 +201,9 @@ fn named_place(text: &str) -> Result<Place, FaultError> {
         }
         Some(ins) => Ok(Place::Command(Some(ins))),
         None => {
-            let places = FUNCTIONS.iter().map(|function| function.name).chain(Ins::names()).chain(["write"]);
+            // Forms with BER-TLV data are not what is meant.
+            let instructions = Ins::names().filter(|name| !name.ends_with("_ODD"));
+            let places = FUNCTIONS.iter().map(|function| function.name).chain(instructions).chain(["write"]);
             let wish = nearest(text, places).map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
             wrong(format!("{text}: wants an ES10 function, an instruction by name or two digits, or `write`{wish}"))
         }
