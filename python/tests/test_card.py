@@ -194,7 +194,7 @@ def ended(numbers):
     """Wait until none of these processes is there."""
     for handle in numbers:
         # Readable once the process has ended.
-        assert select.select([handle], [], [], 20)[0], "a child is still there"
+        assert select.select([handle], [], [], 60)[0], "a child is still there"
         os.close(handle)
 
 

@@ -11,6 +11,9 @@
 use std::env;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::run;
 
 /// Says something that is seen also when the test passes.
 pub fn say(what: &str) {
@@ -35,6 +38,31 @@ pub fn skip(test: &str, why: &str) {
 /// If `VUICC_PEERS` is `required`.
 pub fn skip_fetched(test: &str, why: &str) {
     skip_unless(test, why, true);
+}
+
+/// The same for lack of what the kernel gives or does not give: that is no program somebody has forgotten, so it never is a
+/// failure.
+pub fn skip_without_kernel(test: &str, why: &str) {
+    say(&format!("{test} ... skipped: {why}"));
+}
+
+/// `unshare`, which runs its program with mounts of its own, or `None`, said aloud, where the kernel gives none.
+///
+/// # Panics
+/// If `unshare` is missing, or a temporary folder cannot be made.
+pub fn own_mounts(test: &str) -> Option<Command> {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount"]);
+        unshare
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let probe = run(unshare().args(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder.path()));
+    if probe.code() != Some(0) {
+        skip_without_kernel(test, &format!("no user namespace with mounts: {}", probe.stderr.trim()));
+        return None;
+    }
+    Some(unshare())
 }
 
 fn skip_unless(test: &str, why: &str, fetched: bool) {

@@ -11,12 +11,14 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::schema::Expected;
 
 /// No program here takes longer, unless it hangs.
 const TIMEOUT: Duration = Duration::from_mins(2);
+/// No program here takes longer to end once it is asked to: one that runs a card waits until the reader has missed it.
+const ENDING: Duration = Duration::from_secs(30);
 /// Time between two looks at a program.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -181,12 +183,23 @@ impl Process {
         self.wait_for_end();
     }
 
+    /// Takes it away, and leaves what the system keeps of it until somebody has asked for its exit code.
+    ///
+    /// # Panics
+    /// If that cannot be done.
+    pub fn kill_unnoticed(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::KILL).expect("a child can be killed");
+        let over = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let _ = waitid(WaitId::Pid(pid), over).expect("a child can be waited for");
+    }
+
     fn end(&mut self) -> Option<ExitStatus> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Some(status);
         }
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + ENDING;
         while Instant::now() < deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(status);
@@ -209,6 +222,18 @@ impl Drop for Process {
         } else if let Some((out, expected)) = &self.json {
             expected.check(&text(out), ended.and_then(|status| status.code()));
         }
+    }
+}
+
+/// Waits until something holds that no program beside the test has to live for.
+///
+/// # Panics
+/// If it never does.
+pub fn wait_until(what: &str, ready: impl Fn() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !ready() {
+        assert!(Instant::now() < deadline, "no sign of {what}");
+        thread::sleep(GLANCE);
     }
 }
 

@@ -9,7 +9,6 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use apdu::Transport;
 use reader_bridge::PcscReader;
@@ -18,7 +17,7 @@ use reader_bridge::socket::SocketCard;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use vuicc_tests::peer;
-use vuicc_tests::process::{Finished, Process, run};
+use vuicc_tests::process::{Finished, Process, run, wait_until};
 use vuicc_tests::reader::{Reader, beside_private_reader, beside_private_readers};
 use vuicc_tests::vuicc::{Card, command, json_lines};
 
@@ -252,7 +251,7 @@ fn a_card_that_no_host_sees_is_not_ready() {
         let slot = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = slot.local_addr().unwrap().to_string();
         let (ready_file, state) = (folder.path().join("ready.json"), folder.path().join("state"));
-        let mut run = command(&state, ["--json", "card", "run", "--timeout", "5", "--reader", &address]);
+        let mut run = command(&state, ["--json", "card", "run", "--timeout", "15", "--reader", &address]);
         let mut run = Process::start(run.arg(card.image()).arg("--ready-file").arg(&ready_file), folder.path());
         let (mut host, _) = slot.accept().unwrap();
         host.write_all(&[0, 1, 1, 0, 1, 4]).unwrap();
@@ -325,19 +324,15 @@ fn a_process_that_was_killed() {
     let card = Card::new(folder.path(), &[]);
     let ready_file = folder.path().join("ready.json");
     let mut run = command(&folder.path().join("state"), ["card", "run", path(&card), "--listen", "0", "--ready-file"]);
-    let mut run = run.arg(&ready_file).stdout(std::process::Stdio::null()).spawn().unwrap();
-    while !ready_file.exists() {
-        thread::sleep(Duration::from_millis(10));
-    }
-    run.kill().unwrap();
-    let stat = format!("/proc/{}/stat", run.id());
-    while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
-        thread::sleep(Duration::from_millis(10));
-    }
+    let mut run = Process::start(run.arg(&ready_file), folder.path());
+    run.wait_until("the ready file", |_| ready_file.exists());
+    run.kill_unnoticed();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", run.id())).unwrap();
+    assert!(stat.contains(") Z "), "{stat}");
     let refused = vuicc(folder.path(), &["card", "eject", path(&card)]);
     assert!(refused.code() == Some(4) && refused.stderr.contains("is not running"), "{refused:#?}");
     assert!(!ready_file.exists(), "it says that the card can be used");
-    let _ = run.wait();
+    run.kill();
 }
 
 /// The reader goes away: the ready file goes too, and comes back with the reader; without one the card gives up.
@@ -408,9 +403,7 @@ fn a_process_whose_command_is_gone_ends() {
     let record =
         records().map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
     kill_process(Pid::from_raw(i32::try_from(start.id()).unwrap()).unwrap(), Signal::INT).unwrap();
-    while record.exists() {
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the end of the process whose command is gone", || !record.exists());
     // The image is free again.
     let _ = vuicc(folder.path(), &["--json", "card", "run", path(&card), "--listen", "0", "--detach"]).success();
     let _ = vuicc(folder.path(), &["card", "eject"]).success();
@@ -419,13 +412,12 @@ fn a_process_whose_command_is_gone_ends() {
 /// A disk without room for the ready file: the card does not stay there with nobody knowing, and nothing is left half.
 #[test]
 fn a_full_disk_for_the_ready_file() {
+    let Some(mut full) = peer::own_mounts("a full disk") else { return };
     let folder = tempfile::tempdir().unwrap();
     let card = Card::new(folder.path(), &[]);
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    let mut full = Command::new("unshare");
-    full.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-    full.arg(
+    full.args(["sh", "-c"]).arg(
         "mount -t tmpfs -o size=64k tmpfs \"$0\" || exit 99
          dd if=/dev/zero of=\"$0/ballast\" bs=4k 2>/dev/null
          \"$@\"; code=$?
@@ -434,9 +426,6 @@ fn a_full_disk_for_the_ready_file() {
     full.arg(&disk).arg(vuicc_tests::vuicc::program()).arg("--state").arg(folder.path().join("state"));
     full.args(["card", "run", path(&card), "--listen", "0", "--ready-file"]).arg(disk.join("ready.json"));
     let told = run(&mut full);
-    if told.code() == Some(99) || told.stderr.starts_with("unshare: ") {
-        return peer::skip("a full disk", told.stderr.trim());
-    }
     assert!(told.code() == Some(1) && told.stderr.contains("cannot write the ready file to"), "{told:#?}");
     assert!(told.stderr.contains("free some space") && told.stderr.ends_with("\nballast\n"), "{told:#?}");
     assert_eq!(fs::read_dir(folder.path().join("state/run")).unwrap().count(), 0);

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     all: bool,
     /// How long to wait until a card is gone
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
     timeout: u64,
 }
 

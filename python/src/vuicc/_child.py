@@ -22,7 +22,7 @@ from ._program import PathLike, failure, python
 #: How long a child may take to be ready, in seconds.
 READY = 30.0
 #: How long a child may take to end in order, in seconds.
-GRACE = 10.0
+GRACE = 20.0
 
 
 class Folder:

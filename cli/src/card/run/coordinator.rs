@@ -30,8 +30,9 @@ use crate::trace::Watcher;
 
 /// How long a process in the background tries to find its readers, unless it is told.
 const DETACHED: Duration = Duration::from_secs(30);
-/// How long the PC/SC service may take to notice that a card was taken out: it looks two or three times a second.
-const MISSED: Duration = Duration::from_secs(2);
+/// How long the PC/SC service may take to notice that a card was taken out: it looks two or three times a second, less often on a
+/// machine with much else to do.
+const MISSED: Duration = Duration::from_secs(10);
 
 /// Runs the cards until that is interrupted, or one cannot be used for too long.
 pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
@@ -125,8 +126,8 @@ impl<C: Icc + Send> Running<C> {
             }
             // Each thread has its own.
             drop(tell_event);
-            let mut coordinator = Coordinator::new(ready, ready_file, recorded, limit, context, parent);
-            coordinator.neighbours = is_impatient.then_some(neighbours);
+            let mut coordinator = Coordinator::new(ready, ready_file, recorded, limit, context, parent, neighbours);
+            coordinator.is_impatient = is_impatient;
             let outcome = stoppable.run(async |signals| coordinator.wait(events, &take_turn, ended, signals).await);
             let departing = Departing::of(&coordinator.ready.cards);
             coordinator.withdraw();
@@ -222,8 +223,10 @@ struct Coordinator<'a> {
     limit: Option<Duration>,
     context: &'a Context,
     parent: Option<&'a mut Parent>,
-    /// Where a full slot is no reason to wait: who may be in it.
-    neighbours: Option<Neighbours>,
+    /// Who may be in a slot that is full.
+    neighbours: Neighbours,
+    /// Whether a full slot is no reason to wait.
+    is_impatient: bool,
     is_published: bool,
 }
 
@@ -235,12 +238,14 @@ impl<'a> Coordinator<'a> {
         limit: Option<Duration>,
         context: &'a Context,
         parent: Option<&'a mut Parent>,
+        neighbours: Neighbours,
     ) -> Self {
         let why = "the reader does not answer".to_owned();
         let known =
             Known { generation: 0, is_usable: false, was_in: false, was_usable: false, since: Instant::now(), why };
         let known = vec![known; ready.cards.len()];
-        Self { ready, known, ready_file, recorded, limit, context, parent, neighbours: None, is_published: false }
+        let (is_impatient, is_published) = (false, false);
+        Self { ready, known, ready_file, recorded, limit, context, parent, neighbours, is_impatient, is_published }
     }
 
     /// Waits until the user or the system interrupts, or something is wrong.
@@ -309,8 +314,10 @@ impl<'a> Coordinator<'a> {
             ))
             .with(Exit::Card)
         } else {
-            Failure::because(format!("{image} found no reader at {place} within {seconds} s: {why}"))
-                .with(Exit::TimedOut)
+            let late = format!("{image} found no reader at {place} within {seconds} s");
+            // What has the slot is the cause, whatever was noticed of it until now.
+            let full = if known.was_in { None } else { self.neighbours.refusal(place) };
+            full.unwrap_or_else(|| Failure::because(why.as_str())).while_doing(&late).with(Exit::TimedOut)
         })
     }
 
@@ -322,10 +329,10 @@ impl<'a> Coordinator<'a> {
         known.generation = event.generation;
         match event.what {
             What::Inserted => known.was_in = true,
-            What::Full(why) if !known.was_in && self.neighbours.is_some() => {
+            What::Full(why) if !known.was_in && self.is_impatient => {
                 let card = self.ready.cards.get(event.card);
                 let place = card.and_then(|card| card.slot.as_deref()).unwrap_or_default();
-                let known = self.neighbours.as_ref().and_then(|neighbours| neighbours.refusal(place));
+                let known = self.neighbours.refusal(place);
                 return Err(known.unwrap_or_else(|| Failure::because(format!("{place}: {why}")).with(Exit::Card)));
             }
             What::Unusable(why) | What::Full(why) => {
