@@ -74,9 +74,12 @@ pub fn replace(path: &Path, contents: &[u8], readers: Readers) -> io::Result<()>
     beside(&path, contents, readers)?.persist(&path).map(drop).map_err(|error| error.error)
 }
 
-/// Whether this is written to rather than replaced.
+/// Whether this is written to rather than replaced: a pipe, a device, or by its name what this process has open, where a regular
+/// file may be behind.
 fn is_stream(path: &Path) -> bool {
-    path.starts_with("/dev") || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+    let is_open = ["/dev/stdout", "/dev/stderr"].iter().any(|name| path == Path::new(name))
+        || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.parent() == Some(Path::new(folder)));
+    is_open || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
 /// What would be lost if a command wrote over a file, as in "is a card image"; `None` if nothing that matters.
@@ -289,6 +292,47 @@ mod tests {
         begin(Path::new("/dev/null"), Readers::Owner, "the trace").unwrap().write_all(b"gone").unwrap();
         append(Path::new("/dev/null"), Readers::Owner, "the log").unwrap().write_all(b"gone").unwrap();
         assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    /// Shared memory is a folder like any other, for all that it is below `/dev`.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn shared_memory_has_files() {
+        let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
+            let _ = writeln!(io::stderr(), "files in shared memory ... skipped: no /dev/shm here");
+            return;
+        };
+        let path = folder.path().join("ready.json");
+        replace(&path, b"one", Readers::Owner).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        replace(&path, b"two", Readers::Owner).unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o600));
+        begin(&path, Readers::Owner, "the trace").unwrap().write_all(b"three").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"three");
+        let trace = folder.path().join("trace.apdu");
+        begin(&trace, Readers::Owner, "the trace").unwrap().write_all(b"new").unwrap();
+        assert_eq!((std::fs::read(&trace).unwrap(), mode(&trace)), (b"new".to_vec(), 0o600));
+        let mut log = append(&folder.path().join("log"), Readers::Owner, "the log").unwrap();
+        log.write_all(b"line").unwrap();
+        log.seek(SeekFrom::Start(0)).unwrap();
+        assert_eq!(io::read_to_string(log).unwrap(), "line");
+    }
+
+    /// What a shell has put there goes on behind what was written before, also where it is a regular file.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_open_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        std::fs::write(&path, "before, ").unwrap();
+        let open = File::options().append(true).open(&path).unwrap();
+        for fds in ["/proc/self/fd", "/dev/fd"] {
+            let named = Path::new(fds).join(std::os::fd::AsRawFd::as_raw_fd(&open).to_string());
+            replace(&named, b"behind", Readers::Owner).unwrap();
+            begin(&named, Readers::Owner, "the trace").unwrap().write_all(b", ").unwrap();
+        }
+        drop(open);
+        assert_eq!(std::fs::read(&path).unwrap(), b"before, behind, behind, ");
     }
 
     #[test]
