@@ -78,9 +78,9 @@ impl Modem {
     }
 }
 
-trait Line: Read + Write + AsFd {}
+trait Line: Read + Write + AsFd + Send {}
 
-impl<L: Read + Write + AsFd> Line for L {}
+impl<L: Read + Write + AsFd + Send> Line for L {}
 
 /// A program that writes AT commands.
 pub struct Program {
@@ -103,6 +103,11 @@ impl Program {
     pub fn write(&mut self, octets: &[u8]) {
         // The modem may have closed the connection.
         let _ = self.line.write_all(octets);
+    }
+
+    /// Writes this again and again, and reads nothing, until the other end is gone.
+    pub fn write_until_gone(&mut self, octets: &[u8]) {
+        while self.line.write_all(octets).is_ok() {}
     }
 
     /// All that comes up to this text and with it.

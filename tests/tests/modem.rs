@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
 
 use saip::builder::Subscriber;
 use serde_json::Value;
@@ -38,6 +39,10 @@ fn the_card_of_a_modem_is_a_real_one() {
     assert_eq!(program.ask("AT"), ["OK"]);
     assert_eq!(program.ask("ATE0"), ["OK"]);
     assert_eq!(program.ask("AT+CMEE=1"), ["OK"]);
+    // What comes before a command on a serial line is noise.
+    program.write(&[&[0xFF, 0, 0x7E, 0x1B][..], &b"x".repeat(100_000), b"\r"].concat());
+    program.until("ERROR\r\n");
+    program.write(b"~noise ");
     assert_eq!(program.ask("AT+CIMI"), ok(IMSI));
     assert_eq!(program.ask("AT+CCID"), ok(&format!("+CCID: {}", iccid(1))));
     assert_eq!(program.ask("AT+CGSN"), ok("490154203237518"));
@@ -146,7 +151,7 @@ fn a_pin_is_asked_for_changed_blocked_and_unblocked() {
 #[test]
 fn programs_share_the_card_and_not_their_settings() {
     let (folder, card) = card(&subscriber(1));
-    let modem = Modem::start(folder.path(), &card, &["--listen", "127.0.0.1:0"]);
+    let mut modem = Modem::start(folder.path(), &card, &["--listen", "127.0.0.1:0"]);
     let mut programs: Vec<_> = (0..8).map(|_| modem.at_socket()).collect();
     for program in &mut programs {
         assert_eq!(program.ask("AT"), ["OK"]);
@@ -162,7 +167,7 @@ fn programs_share_the_card_and_not_their_settings() {
     assert_eq!(first.ask("AT+CCHO=\"A0000005591010FFFFFFFF8900000100\""), ok("+CCHO: 1"));
     assert_eq!(second.ask("AT+CCHC=1"), ["OK"]);
     // What is no command, too long, or only half, keeps nobody from anything.
-    second.write(&[&[0xFF, 0, 0x7E, 0x1B][..], &b"x".repeat(100_000), b"\r"].concat());
+    second.write(&[&[0x1B, 0, b'\r'][..], b"AT", &b"x".repeat(100_000), b"\r"].concat());
     second.write(format!("AT+CSIM=9999,\"{}\"\r", "0".repeat(100_000)).as_bytes());
     second.until("ERROR\r\n");
     second.until("ERROR\r\n");
@@ -173,11 +178,36 @@ fn programs_share_the_card_and_not_their_settings() {
     assert_eq!(first.until("OK\r\n"), "\r\nvuicc\r\n\r\nOK\r\n");
     // One that never reads loses its connection, and no other one notices.
     drop(programs.remove(7));
+    modem.process.wait_until("the end of a program", |process| process.log().contains("program disconnected"));
     let mut greedy = modem.at_socket();
-    for _ in 0..200 {
-        greedy.write(b"AT+CLAC\r");
-    }
+    assert_eq!(greedy.ask("AT"), ["OK"]);
+    let greedy = thread::spawn(move || greedy.write_until_gone(&b"AT+CLAC\r".repeat(1_000)));
+    modem.process.wait_until("the end of the greedy one", |process| {
+        assert_eq!(programs[0].ask("AT+CIMI"), ok(IMSI));
+        process.log().contains("it does not take its answers")
+    });
+    greedy.join().unwrap();
     assert_eq!(programs[0].ask("AT+CIMI"), ok(IMSI));
+}
+
+/// A page in a browser has the browser send AT commands to a port of this machine.
+#[test]
+fn what_is_no_program_is_sent_away() {
+    let (folder, card) = card(&subscriber(1));
+    let mut modem = Modem::start(folder.path(), &card, &["--listen", "127.0.0.1:0"]);
+    let body = "AT+CFUN=0\rAT+CPIN=\"9999\"\r";
+    let posted = format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", modem.address(), body.len());
+    let hello = "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\r\n";
+    for (number, begin) in
+        [posted.as_str(), "GET / HTTP/1.1\r\n\r\n", hello, "helo ", "\r\n hello\r\n"].iter().enumerate()
+    {
+        let mut browser = modem.at_socket();
+        browser.write(format!("{begin}{body}").as_bytes());
+        assert!(browser.is_gone(), "{begin}");
+        let cause = "program disconnected: what it sent is no AT command";
+        modem.process.wait_until("the cause", |process| process.log().matches(cause).count() == number + 1);
+        assert_eq!(modem.at_socket().ask("AT+CFUN?"), ok("+CFUN: 1"), "{begin}");
+    }
 }
 
 #[test]

@@ -250,7 +250,7 @@ async fn attend_socket(shared: Rc<Shared>, socket: Socket) {
 /// Answers one program until it is gone, and returns why.
 async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error {
     let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, what.to_owned());
-    let mut port = Port::new();
+    let mut port = Port::of_socket();
     let mut buffer = [0; 1024];
     let mut limit = GREETING;
     loop {
@@ -267,6 +267,9 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
                 Ok(Err(error)) => return error,
                 Ok(Ok(())) => {}
             }
+        }
+        if port.is_foreign() {
+            return io::Error::new(io::ErrorKind::InvalidData, "what it sent is no AT command");
         }
     }
 }

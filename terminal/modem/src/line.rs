@@ -9,6 +9,8 @@ pub(crate) enum Input {
     Again,
     /// A line longer than this modem takes.
     TooLong,
+    /// What no program writes to a modem, on a line that takes nothing else.
+    Foreign,
 }
 
 const LINE_FEED: u8 = b'\n';
@@ -25,14 +27,24 @@ pub(crate) struct Characters {
 pub(crate) struct LineReader {
     collected: Vec<u8>,
     is_too_long: bool,
+    /// Whether noise before a command is refused.
+    is_strict: bool,
 }
 
 impl LineReader {
+    /// One that takes lines that begin with `AT`, and no noise but spaces and control characters.
+    pub(crate) fn strict() -> Self {
+        Self { is_strict: true, ..Self::default() }
+    }
+
     /// Takes one octet: whether it is echoed, and what it ends. A line may have `limit` octets.
     pub(crate) fn take(&mut self, octet: u8, limit: usize, characters: Characters) -> (bool, Option<Input>) {
         if octet == characters.terminator {
             let line = std::mem::take(&mut self.collected);
             let is_too_long = std::mem::take(&mut self.is_too_long);
+            if self.is_strict && Start::of(&line) == Start::Partial {
+                return (false, Some(Input::Foreign));
+            }
             return (true, if is_too_long { Some(Input::TooLong) } else { command(&line) });
         }
         if octet == characters.editing {
@@ -48,6 +60,10 @@ impl LineReader {
             self.collected.clear();
             return (true, Some(Input::Again));
         }
+        // There may be no end of it.
+        if self.is_strict && Start::of(&self.collected) == Start::Foreign {
+            return (false, Some(Input::Foreign));
+        }
         (true, None)
     }
 
@@ -56,6 +72,28 @@ impl LineReader {
             self.collected.push(octet);
         } else {
             self.is_too_long = true;
+        }
+    }
+}
+
+/// What a line begins with, spaces and DEL aside; other control characters are not collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    Blank,
+    /// `A`, which may become a command.
+    Partial,
+    Command,
+    Foreign,
+}
+
+impl Start {
+    fn of(line: &[u8]) -> Self {
+        let mut octets = line.iter().skip_while(|octet| matches!(octet, b' ' | 0x7F)).map(u8::to_ascii_uppercase);
+        match (octets.next(), octets.next()) {
+            (None, _) => Self::Blank,
+            (Some(b'A'), None) => Self::Partial,
+            (Some(b'A'), Some(b'T')) => Self::Command,
+            _ => Self::Foreign,
         }
     }
 }
@@ -74,7 +112,10 @@ mod tests {
     const USUAL: Characters = Characters { terminator: b'\r', editing: 8 };
 
     fn read(octets: &[u8]) -> (Vec<u8>, Vec<Input>) {
-        let mut reader = LineReader::default();
+        read_by(LineReader::default(), octets)
+    }
+
+    fn read_by(mut reader: LineReader, octets: &[u8]) -> (Vec<u8>, Vec<Input>) {
         let (mut echo, mut inputs) = (Vec::new(), Vec::new());
         for octet in octets {
             let (is_echoed, input) = reader.take(*octet, 40, USUAL);
@@ -105,6 +146,16 @@ mod tests {
         assert_eq!(read(b"hello\r\r\r").1, []);
         assert_eq!(read(b"ATX\x08I\r").1, [line("I")]);
         assert_eq!(read(b"AT\xff\r").1, [line("\u{fffd}")]);
+    }
+
+    #[test]
+    fn a_strict_line_takes_commands_alone() {
+        let strict = |octets| read_by(LineReader::strict(), octets).1;
+        assert_eq!(strict(b"\0\r\n\x1b\r \x7f\r\n at\rATX\x08I\rA/\r"), [line(""), line("I"), Input::Again]);
+        assert_eq!(strict(b"A\r"), [Input::Foreign]);
+        for foreign in ["P", "~", "\u{16}\u{3}\u{1}\u{fc}", "hAT", " A/"] {
+            assert_eq!(strict(foreign.as_bytes()).first(), Some(&Input::Foreign), "{foreign}");
+        }
     }
 
     #[test]

@@ -79,10 +79,18 @@ impl Modem {
         let mut answers = Vec::new();
         let mut answer = Vec::new();
         for octet in octets {
+            if port.is_foreign {
+                return answers;
+            }
             self.settle(port);
             let limit = self.quirks.line_limit.unwrap_or(LINE_LIMIT);
             let (is_echoed, input) = port.line.take(*octet, limit, port.settings.line());
-            if self.is_silent() {
+            if input == Some(Input::Foreign) {
+                port.is_foreign = true;
+                // Not even an echo.
+                answer.clear();
+            }
+            if self.is_silent() || port.is_foreign {
                 continue;
             }
             if is_echoed && port.settings.echo {
@@ -125,7 +133,9 @@ impl Modem {
                 line
             }
             Input::Again => port.last.clone(),
-            Input::TooLong => return write_result(Err(Fault::Error), &port.settings, &self.quirks, out),
+            Input::TooLong | Input::Foreign => {
+                return write_result(Err(Fault::Error), &port.settings, &self.quirks, out);
+            }
         };
         for call in calls(&line) {
             let mut reply = Reply::new(Arc::clone(&self.quirks));

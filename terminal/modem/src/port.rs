@@ -12,12 +12,24 @@ pub struct Port {
     pub(crate) last: String,
     /// The start of the modem that the settings are of.
     pub(crate) start: u64,
+    pub(crate) is_foreign: bool,
 }
 
 impl Port {
     /// A connection that has just begun.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One of a socket, which a web browser reaches too. Its lines begin with `AT`: before the first one that does not, blank
+    /// ones aside, the port is shut.
+    pub fn of_socket() -> Self {
+        Self { line: LineReader::strict(), ..Self::default() }
+    }
+
+    /// Whether what came is no program's: nothing of it was run, and nothing is read any more.
+    pub const fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 }
 

@@ -718,6 +718,36 @@ fn what_is_written_comes_back_once_and_whole() {
     assert_eq!(receive(b"AT+CFUN=1,1\rAT\r"), ["\r\nOK\r\n", "AT\r\r\nOK\r\n"], "it starts with echo");
 }
 
+/// What a web browser or a stranger sends to a socket: not one command of it is run, and nothing is answered.
+#[test]
+fn what_is_no_program_is_sent_away() {
+    let posted =
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:12345\r\nContent-Length: 28\r\n\r\nAT+CSIM=10,\"00A4000000\"\rA/\r\n";
+    let hello = "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03\rAT+CSIM=10,\"00A4000000\"\r";
+    let padded = format!("{}AT+CSIM=10,\"00A4000000\"\r", "x".repeat(5_000));
+    for (sent, answered) in [
+        (posted, ""),
+        (&posted.replace('\r', ""), ""),
+        (hello, ""),
+        (&padded, ""),
+        ("helo AT+CSIM=10,\"00A4000000\"\r", ""),
+        (" A/AT+CSIM=10,\"00A4000000\"\r", ""),
+        ("A\rAT+CSIM=10,\"00A4000000\"\r", ""),
+        ("ATE0\r\nGET / HTTP/1.1\r\n\r\nAT+CSIM=10,\"00A4000000\"\r", "ATE0\r\r\nOK\r\n"),
+    ] {
+        let card = Paper::default();
+        let (mut modem, mut port) = (modem(&card, Quirks::default()), Port::of_socket());
+        let answers = modem.receive(&mut port, sent.as_bytes(), Duration::ZERO).concat();
+        assert_eq!(String::from_utf8(answers).unwrap(), answered, "{sent:?}");
+        assert!(port.is_foreign(), "{sent:?}");
+        assert_eq!(modem.receive(&mut port, b"\rATI\r", Duration::ZERO), Vec::<Vec<u8>>::new(), "{sent:?}");
+    }
+    let card = Paper::default();
+    let (mut modem, mut port) = (modem(&card, Quirks::default()), Port::of_socket());
+    let answers = modem.receive(&mut port, b"\r\n\x1b\r\0 atE0\rA/\r\n\nAT\r", Duration::ZERO);
+    assert!(answers.len() == 3 && !port.is_foreign(), "{answers:02X?}");
+}
+
 /// Whatever comes, the next command is answered.
 #[test]
 fn garbage_is_survived() {
