@@ -748,25 +748,100 @@ fn what_is_no_program_is_sent_away() {
     assert!(answers.len() == 3 && !port.is_foreign(), "{answers:02X?}");
 }
 
+/// Numbers without a pattern, the same in each run.
+struct Noise(u32);
+
+impl Noise {
+    /// The next number of those below `end`.
+    fn next(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        usize::try_from(self.0).unwrap() % end
+    }
+}
+
+/// A card that answers at random, and how often it was asked.
+#[derive(Clone)]
+struct NoisyCard(Arc<Mutex<(Noise, usize)>>);
+
+impl Transport for NoisyCard {
+    fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        Ok(self.atr().to_vec())
+    }
+
+    fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+        self.reset()
+    }
+
+    fn transmit(&mut self, _: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let (noise, asked) = &mut *self.0.lock().unwrap();
+        *asked += 1;
+        let begin: &[&str] = &["", "", "01", "62", "620782054221001C0A", "620782054221002802", "D00981030101", "0809"];
+        let statuses: &[&str] = &["9000", "9000", "9000", "6A82", "6982", "6983", "63C3", "6110", "9110", "6C01", "6F"];
+        let mut response = hex::decode(begin[noise.next(begin.len())]).unwrap();
+        let length = noise.next(30);
+        response.extend((0..length).map(|_| u8::try_from(noise.next(256)).unwrap()));
+        response.extend(hex::decode(statuses[noise.next(statuses.len())]).unwrap());
+        Ok(response)
+    }
+
+    fn atr(&self) -> &[u8] {
+        &[0x3B, 0x9F]
+    }
+}
+
 /// Whatever comes, the next command is answered.
 #[test]
 fn garbage_is_survived() {
-    let card = Paper::default();
-    let (mut modem, mut port) = (modem(&card, Quirks::default()), Port::new());
-    modem.receive(&mut port, b"ATE0\r", Duration::ZERO);
-    let mut state = 0x2545_F491_u32;
-    for length in 0..400 {
-        let octets: Vec<u8> = (0..length)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 17;
-                state ^= state << 5;
-                // Often what means something, seldom a letter that could be a command of the card.
-                *b"\"=?,;0/+^\x00\xff\x1a\x08~".get(usize::try_from(state % 17).unwrap()).unwrap_or(&b'\r')
-            })
-            .collect();
+    let card = NoisyCard(Arc::new(Mutex::new((Noise(0x9E37_79B9), 0))));
+    let identity =
+        Identity { manufacturer: String::new(), model: String::new(), revision: String::new(), imei: String::new() };
+    let (mut modem, mut port) = (Modem::new(Box::new(card.clone()), identity, Quirks::default()), Port::new());
+    let all = modem.receive(&mut port, b"ATE0\rAT+CLAC\r", Duration::ZERO).concat();
+    let all = String::from_utf8(all).unwrap();
+    // With these the line would end otherwise.
+    let is_kept = |name: &&str| !["S3", "S4", "S5"].contains(name);
+    let names: Vec<_> = all.lines().filter_map(|line| line.strip_prefix("AT")).filter(is_kept).collect();
+    assert!(names.len() > 60, "{all}");
+    let values = [
+        "0",
+        "1",
+        "4",
+        "10",
+        "176",
+        "28476",
+        "\"00A40000\"",
+        "\"1234\"",
+        "\"SC\"",
+        "\"SM\"",
+        "A0000005591010",
+        "\"7FFF\"",
+        "",
+    ];
+    let marks = ["=", "?", ",", "\"", ";", "\r", "\rAT", "AT", "A/", "\u{fffd}", "\x1a", "\x08", "\0", "~", " ", "d"];
+    let mut noise = Noise(0x2545_F491);
+    for round in 0..10_000 {
+        let mut line = "AT".to_owned();
+        for _ in 0..=noise.next(3) {
+            line += names[noise.next(names.len())];
+            line += ["", "?", "=?", "="][noise.next(4)];
+            if line.ends_with('=') {
+                let count = noise.next(6);
+                let values: Vec<_> = (0..count).map(|_| values[noise.next(values.len())]).collect();
+                line += &values.join(",");
+            }
+            line += [";", ";", "\rAT", ""][noise.next(4)];
+        }
+        let mut octets = (line + "\r").into_bytes();
+        for _ in 0..noise.next(3) {
+            let at = noise.next(octets.len());
+            octets.splice(at..at, marks[noise.next(marks.len())].bytes());
+        }
         modem.receive(&mut port, &octets, Duration::ZERO);
-        let answers = modem.receive(&mut port, b"\x1b\rATE0V1Q0\r", Duration::ZERO).concat();
-        assert!(answers.ends_with(b"\r\nOK\r\n"), "{octets:02X?}: {:?}", String::from_utf8_lossy(&answers));
+        let answers = modem.receive(&mut port, b"\x1b\rATE0V1Q0+CFUN=1\r", Duration::ZERO).concat();
+        assert!(answers.ends_with(b"\r\nOK\r\n"), "{round}, {:?}: {answers:02X?}", octets.escape_ascii().to_string());
     }
+    let asked = card.0.lock().unwrap().1;
+    assert!(asked > 1_000, "commands are found and run: {asked}");
 }
