@@ -76,6 +76,7 @@ errors! {
     SIM_PIN_REQUIRED = 311, "(U)SIM PIN required";
     SIM_FAILURE = 313, "(U)SIM failure";
     SIM_BUSY = 314, "(U)SIM busy";
+    SIM_PUK_REQUIRED = 316, "(U)SIM PUK required";
     INVALID_INDEX = 321, "invalid memory index";
     MEMORY_FULL = 322, "memory full";
     ADDRESS_UNKNOWN = 330, "SMSC address unknown";
@@ -88,7 +89,8 @@ impl Cms {
     pub const fn of_card(error: Cme) -> Self {
         match error {
             Cme::SIM_NOT_INSERTED => Self::SIM_NOT_INSERTED,
-            Cme::SIM_PIN_REQUIRED | Cme::SIM_PUK_REQUIRED => Self::SIM_PIN_REQUIRED,
+            Cme::SIM_PIN_REQUIRED => Self::SIM_PIN_REQUIRED,
+            Cme::SIM_PUK_REQUIRED => Self::SIM_PUK_REQUIRED,
             Cme::SIM_BUSY => Self::SIM_BUSY,
             _ => Self::SIM_FAILURE,
         }
@@ -103,6 +105,7 @@ mod tests {
     fn numbers_have_words() {
         assert_eq!(Cme::SIM_NOT_INSERTED.text(), Some("SIM not inserted"));
         assert_eq!((Cme(515).text(), Cms::UNKNOWN.text()), (None, Some("unknown error")));
-        assert_eq!(Cms::of_card(Cme::SIM_PUK_REQUIRED), Cms(311));
+        assert_eq!(Cms::of_card(Cme::SIM_PUK_REQUIRED), Cms(316));
+        assert_eq!(Cms::of_card(Cme::SIM_PIN_REQUIRED), Cms(311));
     }
 }
