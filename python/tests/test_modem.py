@@ -23,11 +23,13 @@ def test_a_modem_with_quirks(vuicc_card, vuicc_modem):
     assert vuicc_modem.ask("AT+CEID") == [f"+CEID: {vuicc_card.eid}", "OK"]
 
 
-def test_a_card_moves_between_its_socket_and_a_modem(vuicc_card):
+def test_a_card_moves_between_its_socket_and_a_modem(vuicc_card, tmp_path):
     assert vuicc_card.transmit("00A40004023F00").sw1 == 0x61
-    with vuicc.Modem(vuicc_card) as modem:
+    link = str(tmp_path / "modem")
+    with vuicc.Modem(vuicc_card, link=link) as modem:
+        assert modem.path == link
         assert modem.ask("AT+CATR") == [f"+CATR: {vuicc_card.show()['atr']}", "OK"]
-    assert not os.path.exists(modem.path)
+    assert not os.path.lexists(link)
     assert vuicc_card.transmit("00A40004023F00").sw1 == 0x61
     with pytest.raises(vuicc.UsageError, match="vuicc modem quirks"):
         vuicc.Modem(vuicc_card, quirks="nobody")
