@@ -144,8 +144,7 @@ fn files(script: &mut String) {
     let rows = by_id.iter().map(|(id, names)| format!("[0x{id:04X}] = {}", quoted(&names.join(" or "))));
     table(script, "FILES", rows);
     // Nor is it known of which application a file of keys is.
-    let keys: BTreeSet<_> = decode::key_files().collect();
-    let files: BTreeSet<u16> = keys.iter().filter_map(|(id, _)| *id).collect();
+    let files: BTreeSet<u16> = decode::key_files().collect();
     table(script, "HOLDS_KEYS", files.iter().map(|id| format!("[0x{id:04X}] = true")));
     let below = decode::key_folders().into_iter().map(|(folder, files)| match files.as_slice() {
         [] => format!("[0x{folder:04X}] = true"),
@@ -155,7 +154,17 @@ fn files(script: &mut String) {
         }
     });
     table(script, "KEY_FOLDERS", below);
-    table(script, "SHORT_KEYS", keys.iter().filter_map(|(_, sfi)| *sfi).map(|sfi| format!("[{sfi}] = true")));
+    // 0: directly in an ADF.
+    let mut short: BTreeMap<u8, BTreeSet<u16>> = BTreeMap::new();
+    for (sfi, within) in decode::short_key_files() {
+        short.entry(sfi).or_default().insert(within.unwrap_or_default());
+    }
+    let short = short.iter().map(|(sfi, within)| {
+        let within: Vec<String> = within.iter().map(|df| format!("[0x{df:04X}] = true")).collect();
+        format!("[{sfi}] = {{ {} }}", within.join(", "))
+    });
+    table(script, "SHORT_KEYS", short);
+    table(script, "PROGRAMMING", decode::programming().iter().map(|ins| format!("[0x{ins:02X}] = true")));
     table(script, "SECRETS", decode::secret_names().map(|name| format!("[{}] = true", quoted(name.name))));
 }
 

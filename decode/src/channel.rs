@@ -11,6 +11,9 @@ use crate::profile::Package;
 use crate::session::Topic;
 use crate::tables::fcp::Known;
 
+/// The MF.
+pub(crate) const MF: u16 = 0x3F00;
+
 /// A logical channel.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
@@ -41,6 +44,8 @@ pub(crate) struct Directory {
     pub(crate) adf: Option<Vec<u8>>,
     /// Identifiers from there down.
     pub(crate) dfs: Vec<u16>,
+    /// Whether it is known that this is where they begin; else a recording began in the middle, or the application has no name here.
+    pub(crate) is_known: bool,
 }
 
 /// The current EF.
@@ -102,11 +107,11 @@ pub(crate) enum Effect {
 
 impl Directory {
     pub(crate) fn mf() -> Self {
-        Self::default()
+        Self { is_known: true, ..Self::default() }
     }
 
     pub(crate) fn adf(aid: &[u8]) -> Self {
-        Self { adf: Some(aid.to_vec()), dfs: Vec::new() }
+        Self { adf: Some(aid.to_vec()), dfs: Vec::new(), is_known: named_adf(aid).is_some() }
     }
 
     /// The DF below.
@@ -129,11 +134,14 @@ impl Directory {
     pub(crate) fn name_of(&self, id: u16) -> Option<&'static str> {
         let within = self.dfs.last().copied();
         let found = named(self.adf.as_deref(), within, id).map(|file| file.name);
-        found.or_else(|| crate::tables::gsm::name(within.filter(|_| self.adf.is_none()), id))
+        found.or_else(|| self.adf.is_none().then(|| crate::tables::gsm::name(within, id)).flatten())
     }
 
-    /// Name and identifier of what has this short identifier here.
+    /// Name and identifier of what has this short identifier here. Each directory has other ones.
     pub(crate) fn short(&self, sfi: u8) -> Option<(u16, &'static str)> {
+        if !self.is_known && self.dfs.is_empty() {
+            return None;
+        }
         named_by_sfi(self.adf.as_deref(), self.dfs.last().copied(), sfi).map(|file| (file.file_id, file.name))
     }
 
@@ -147,7 +155,8 @@ impl Directory {
             },
         };
         for (level, df) in self.dfs.iter().enumerate() {
-            let above = Self { adf: self.adf.clone(), dfs: self.dfs.get(..level).unwrap_or_default().to_vec() };
+            let dfs = self.dfs.get(..level).unwrap_or_default().to_vec();
+            let above = Self { dfs, ..self.clone() };
             shown.push('/');
             match above.name_of(*df) {
                 Some(name) => shown.push_str(name),
@@ -161,10 +170,15 @@ impl Directory {
 }
 
 impl Channel {
+    /// The basic channel after a reset: at the MF.
+    pub(crate) fn basic() -> Self {
+        Self { directory: Directory::mf(), ..Self::default() }
+    }
+
     /// A channel that is opened on this one. TS 102 221 §11.1.17: on another than the basic channel it begins where that one is.
     pub(crate) fn opened(&self, number: u8) -> Self {
         if number == 0 {
-            return Self::default();
+            return Self::basic();
         }
         Self { application: self.application.clone(), directory: self.directory.clone(), ..Self::default() }
     }
@@ -189,6 +203,14 @@ impl Channel {
 
     pub(crate) fn remember(&mut self, command: &[u8], number: u64) {
         self.retried = Some((number, command.to_vec()));
+    }
+
+    /// The file that a command is about, by its short identifier or because it is current.
+    pub(crate) fn target(&self, sfi: Option<u8>) -> File {
+        match sfi {
+            Some(sfi) => self.by_sfi(sfi),
+            None => self.file.clone().unwrap_or_else(|| File::new(None, None)),
+        }
     }
 
     /// The file with this short identifier.

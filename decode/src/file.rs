@@ -25,7 +25,7 @@ pub(crate) struct Content {
 impl Content {
     /// Whether the file holds keys.
     pub(crate) fn holds_keys(&self) -> bool {
-        secret::holds_keys(self.file.name, self.file.id, self.directory.dfs.last().copied())
+        secret::is_key_file(&self.directory, &self.file)
     }
 }
 

@@ -51,7 +51,7 @@ pub use field::{Field, Hidden, Kind as ValueKind, Name, Place, Source, Value, he
 pub use line::{describe_command, describe_response, instruction, pretty_tlv};
 pub use names::all as names;
 pub use schema::{Form, Node, Reading};
-pub use secret::{key_files, key_folders, secret_names};
+pub use secret::{key_files, key_folders, programming, secret_names, short_key_files};
 pub use session::{Decoded, Decoder, Kind, Topic};
 pub use tables::es10::{MESSAGES, Message};
 pub use tables::places;

@@ -11,6 +11,7 @@ use saip::pin::{PinConfig, PinConfiguration};
 use saip::security_domain::SecurityDomain;
 use saip::{EuiccResponse, ProfileElement, Secret, Splitter};
 
+use crate::channel::MF;
 use crate::field::{Base, Field, Name, Source, Value, hex};
 use crate::names;
 use crate::schema::{Form, Node, Walk};
@@ -385,16 +386,18 @@ fn template_files(files: &FileElement, walk: Walk) -> Vec<Field> {
 }
 
 fn managed_files(management: &GenericFileManagement, walk: Walk) -> Vec<Field> {
-    let (mut directory, mut is_secret) = (None, false);
+    let (mut directory, mut is_secret) = (MF, false);
     let steps = management.file_management_cmd.iter().flat_map(|management| &management.0);
     let read = steps.map(|part| match part {
         FileManagementStep::FilePath(path) => {
-            directory = path.last_chunk().map(|id| u16::from_be_bytes(*id));
-            is_secret = secret::holds_keys(None, directory, directory);
+            let mut ids = path.rchunks_exact(2).filter_map(|id| id.first_chunk()).map(|id| u16::from_be_bytes(*id));
+            directory = ids.next().unwrap_or(MF);
+            let above = ids.next().unwrap_or(MF);
+            is_secret = [above, directory].iter().any(|df| secret::holds_keys(None, Some(directory), Some(*df)));
             Field::octets(pe::FILE_PATH, path).meaning(hex(path))
         }
         FileManagementStep::CreateFcp(fcp) => {
-            is_secret = secret::holds_keys(None, fcp.file_id.map(u16::from_be_bytes), directory);
+            is_secret = secret::holds_keys(None, fcp.file_id.map(u16::from_be_bytes), Some(directory));
             Field::octets(pe::FILE_ID, fcp.file_id.as_ref().map_or(&[], |id| id))
         }
         FileManagementStep::FillFileOffset(offset) => Field::number(pe::FILE_OFFSET, *offset),

@@ -7,8 +7,9 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 
 use apdu::{Command, Ins};
+use saip::templates::NamedFile;
 
-use crate::channel::{Channel, File};
+use crate::channel::{Channel, Directory, File, MF};
 use crate::field::{Field, Hidden, Name, Place, Source, Value};
 use crate::names;
 
@@ -21,12 +22,24 @@ pub fn secret_names() -> impl Iterator<Item = Name> {
     SECRET.iter().copied()
 }
 
-/// Identifiers and short identifiers of files of keys directly in an ADF, for programs that do not know in which one they are.
-pub fn key_files() -> impl Iterator<Item = (Option<u16>, Option<u8>)> {
-    let named = saip::templates::named_files().iter();
-    let named = named.filter(|file| file.within.is_none() && KEY_FILES.iter().any(|(name, _)| *name == file.name));
-    let named = named.map(|file| (Some(file.file_id), file.sfi));
-    named.chain(KEY_FILES.iter().filter(|(_, id)| id.is_some()).map(|(_, id)| (*id, None)))
+/// Identifiers of files of keys directly in an ADF, for programs that do not know in which one they are.
+pub fn key_files() -> impl Iterator<Item = u16> {
+    let named = named_key_files().filter(|file| file.within.is_none()).map(|file| file.file_id);
+    named.chain(KEY_FILES.iter().filter_map(|(_, id)| *id)).chain(MAKERS_KEY_FILES.iter().copied())
+}
+
+/// Short identifiers of files of keys, each with the DF that the file lies in; none: directly in an ADF.
+pub fn short_key_files() -> impl Iterator<Item = (u8, Option<u16>)> {
+    named_key_files().filter_map(|file| Some((file.sfi?, file.within)))
+}
+
+fn named_key_files() -> impl Iterator<Item = &'static NamedFile> {
+    saip::templates::named_files().iter().filter(|file| KEY_FILES.iter().any(|(name, _)| *name == file.name))
+}
+
+/// Instructions of cards of one maker that carry Ki and OPc, or an administrator's code: of sysmoUSIM-GR1.
+pub fn programming() -> &'static [u8] {
+    &[0x99]
 }
 
 /// Directories with files of keys, and which they are; none: all of them.
@@ -58,7 +71,13 @@ const KEY_FILES: &[(&str, Option<u16>)] = &[
     ("EF.EAPKEYS", None),
 ];
 
-/// The same below a directory that has no name here, and directories whose files are all keys: DF.SYSTEM of sysmocom's cards.
+/// The same of cards that are sold to be programmed, where no specification has a file of this identifier: K and OPc below the ADFs
+/// of sysmoISIM-SJA2 and SJA5, for 3G, 2G and GBA; in DF.GSM of sysmoUSIM-SJS1 and of Fairwaves' cards; of gialersim; of MagicSIM.
+const MAKERS_KEY_FILES: &[u16] =
+    &[0xAF20, 0xAF22, 0xAF31, 0xAF33, 0x00FF, 0x00F7, 0xFF01, 0xFF02, 0x6002, 0x6F1B, 0x8F0C, 0x8F0D, 0x8F0E];
+
+/// The same below a directory that has no name here, and directories whose files are all keys: DF.SYSTEM of sysmocom's cards and
+/// what MagicSIM has in their place. 0001 is a file of sysmoSIM-GR2 and gialersim, 000C one of other MagicSIMs.
 const KEY_PLACES: &[(u16, Option<u16>)] = &[
     (0x5F3B, Some(0x4F20)),
     (0x5F3B, Some(0x4F52)),
@@ -67,20 +86,34 @@ const KEY_PLACES: &[(u16, Option<u16>)] = &[
     (0x5FC0, Some(0x4F04)),
     (0x5FC0, Some(0x4F05)),
     (0xA515, None),
+    (0x7F4D, None),
+    (MF, Some(0x0001)),
+    (MF, Some(0x000C)),
+    (0x7F20, Some(0x0001)),
 ];
 
 /// Whether a file of this name, or without one of this identifier in this directory, holds keys.
 pub(crate) fn holds_keys(name: Option<&str>, id: Option<u16>, directory: Option<u16>) -> bool {
-    let place = KEY_PLACES.iter().any(|(df, file)| directory == Some(*df) && (file.is_none() || *file == id));
-    match name {
-        Some(name) => KEY_FILES.iter().any(|(known, _)| *known == name) || directory == Some(0xA515),
-        None => place || id.is_some() && KEY_FILES.iter().any(|(_, known)| *known == id),
+    let mut places = KEY_PLACES.iter().filter(|(df, _)| directory == Some(*df));
+    match (name, id) {
+        (Some(name), _) => KEY_FILES.iter().any(|(known, _)| *known == name) || places.any(|(_, file)| file.is_none()),
+        (None, Some(id)) => {
+            MAKERS_KEY_FILES.contains(&id)
+                || KEY_FILES.iter().any(|(_, known)| *known == Some(id))
+                || places.any(|(_, file)| file.is_none_or(|file| file == id))
+        }
+        (None, None) => places.any(|(_, file)| file.is_none()),
     }
 }
 
-/// Whether this file of a channel's directory holds keys.
-pub(crate) fn is_key_file(channel: &Channel, file: &File) -> bool {
-    holds_keys(file.name, file.id, channel.directory.dfs.last().copied())
+/// Whether this file holds keys, or may: where a recording begins in the middle, or the application has no name here, nothing may
+/// be known of it but its short identifier, and not even that.
+pub(crate) fn is_key_file(directory: &Directory, file: &File) -> bool {
+    let within = directory.dfs.last().copied();
+    let innermost = within.or_else(|| directory.adf.is_none().then_some(MF));
+    let may_be = |sfi| short_key_files().any(|known| known.0 == sfi && (within.is_none() || known.1 == within));
+    let is_unknown = file.name.is_none() && file.id.is_none() && !directory.is_known;
+    holds_keys(file.name, file.id, innermost) || is_unknown && file.sfi.is_none_or(may_be)
 }
 
 /// Where the key octets of such a file begin: EF.Keys and EF.KeysPS begin with an identifier that is none.
@@ -90,8 +123,11 @@ pub(crate) fn keys_from(name: Option<&str>, offset: usize) -> usize {
 
 /// Whether the data of a command that cannot be read, or that nobody answered, may hold a secret.
 pub(crate) fn may_hold_secret(command: &[u8], channel: Option<&Channel>) -> bool {
-    let &[_, ins, p1, p2, ..] = command else { return false };
+    let &[_, ins, p1, p2, ref body @ ..] = command else { return false };
     match Ins(ins) {
+        // sysmoSIM-GR1 and GR2 have another command of this instruction, with Ki or a code. TS 102 222 §6.10
+        Ins::RESIZE_FILE => !matches!(body, [] | [_] | [_, 0x62, ..]),
+        _ if programming().contains(&ins) => true,
         Ins::PUT_KEY | Ins::EXTERNAL_AUTHENTICATE | Ins::ENVELOPE | Ins::TERMINAL_RESPONSE => true,
         Ins::STORE_DATA => !channel.is_some_and(Channel::is_isd_r),
         _ if capture::secret_part(command).is_some() => true,
@@ -101,8 +137,8 @@ pub(crate) fn may_hold_secret(command: &[u8], channel: Option<&Channel>) -> bool
                 Ins::UPDATE_RECORD => (p2 >> 3 != 0).then_some(p2 >> 3),
                 _ => None,
             };
-            let short = short.map(|sfi| channel.by_sfi(sfi));
-            short.as_ref().or(channel.file.as_ref()).is_some_and(|file| is_key_file(channel, file))
+            let reaches = matches!(ins, Ins::UPDATE_BINARY | Ins::UPDATE_RECORD) || channel.file.is_some();
+            reaches && is_key_file(&channel.directory, &channel.target(short))
         }),
     }
 }
@@ -112,7 +148,8 @@ fn carries_secret(command: &[u8]) -> bool {
     let ins = command.get(1).copied().map(Ins);
     command.len() > 5
         && (capture::secret_part(command).is_some()
-            || matches!(ins, Some(Ins::PUT_KEY | Ins::STORE_DATA | Ins::EXTERNAL_AUTHENTICATE)))
+            || matches!(ins, Some(Ins::PUT_KEY | Ins::STORE_DATA | Ins::EXTERNAL_AUTHENTICATE))
+            || ins.is_some_and(|ins| programming().contains(&ins.0)))
 }
 
 /// Whether octets that are said to be a command carry a secret: also if they are none.
@@ -122,13 +159,17 @@ pub(crate) fn of_apdu(command: &[u8]) -> bool {
 
 /// Whether the commands in a packet over the air carry a secret; also if they cannot be taken apart. TS 102 226 §5.2.1
 pub(crate) fn of_script(script: &[u8]) -> bool {
-    let (mut rest, mut keys_selected) = (script, false);
+    let (mut rest, mut keys_selected, mut folder) = (script, false, MF);
     while let &[_, ins, _, _, p3, ref after @ ..] = rest {
         let sent = if capture::OUTGOING.contains(&Ins(ins)) { 0 } else { usize::from(p3) };
         let Some((data, behind)) = after.split_at_checked(sent) else { return true };
         let command = rest.get(..5 + sent).unwrap_or(rest);
-        let selected = data.last_chunk().map(|id| u16::from_be_bytes(*id));
-        keys_selected |= Ins(ins) == Ins::SELECT && holds_keys(None, selected, None);
+        if Ins(ins) == Ins::SELECT {
+            for id in data.chunks_exact(2).filter_map(|id| id.first_chunk()).map(|id| u16::from_be_bytes(*id)) {
+                keys_selected |= holds_keys(None, Some(id), Some(folder));
+                folder = id;
+            }
+        }
         if carries_secret(command) || keys_selected && sent > 0 && Ins(ins) != Ins::SELECT {
             return true;
         }
@@ -140,13 +181,15 @@ pub(crate) fn of_script(script: &[u8]) -> bool {
 /// Whether a response whose command is not known looks like the answer to AUTHENTICATE. TS 31.102 §7.1.2, TS 51.011 §9.2.16
 pub(crate) fn looks_like_keys(data: &[u8]) -> bool {
     const KEY: usize = 16;
+    // No answer has more values than these.
+    const MOST: usize = 4;
     let values = |octets: &[u8]| {
-        let (mut rest, mut lengths) = (octets.to_vec(), Vec::new());
-        while let Some((&length, after)) = rest.split_first() {
+        let (mut rest, mut lengths) = (octets, Vec::new());
+        while let Some((&length, after)) = rest.split_first().filter(|_| lengths.len() < MOST) {
             lengths.push(usize::from(length));
-            rest = after.get(usize::from(length)..)?.to_vec();
+            rest = after.get(usize::from(length)..)?;
         }
-        Some(lengths)
+        rest.is_empty().then_some(lengths)
     };
     match data {
         [0xDB, rest @ ..] => {

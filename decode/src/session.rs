@@ -152,7 +152,7 @@ impl Decoder {
 
     /// A reset, and what the card answered to it.
     pub fn reset(&mut self, atr: &[u8], warm: bool) -> Decoded {
-        self.channels.clear();
+        self.channels = BTreeMap::from([(0, Channel::basic())]);
         let summary = if warm { "warm reset" } else { "reset" };
         // Some recorders do not keep it.
         let fields = if atr.is_empty() { Vec::new() } else { crate::atr::fields(atr) };
@@ -198,15 +198,15 @@ impl Decoder {
 
     /// What is left out of a command that cannot be read, or that nobody answered.
     fn veil_of_unread(&self, command: &[u8]) -> Veil {
-        let mut channels = self.channels.iter();
+        let unknown = Channel::default();
+        let mut channels = self.channels.values().chain([&unknown]);
         let secret = match command.first().copied().map(Class::parse) {
             _ if self.secrets => false,
-            Some(Some(class)) => secret::may_hold_secret(command, self.channels.get(&class.channel())),
-            // Without a channel it may be meant for any.
-            _ => {
-                secret::may_hold_secret(command, None)
-                    || channels.any(|(_, channel)| secret::may_hold_secret(command, Some(channel)))
+            Some(Some(class)) => {
+                secret::may_hold_secret(command, Some(self.channels.get(&class.channel()).unwrap_or(&unknown)))
             }
+            // Without a channel it may be meant for any.
+            _ => channels.any(|channel| secret::may_hold_secret(command, Some(channel))),
         };
         if secret { Veil::of_body(command) } else { Veil::default() }
     }

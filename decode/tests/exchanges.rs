@@ -144,6 +144,8 @@ fn secrets_are_shown_on_request_alone() {
     const KEY: [u8; 16] = hex!("5EC2E7A1B3D4F60718293A4B5C6D7E8F");
     let with = |before: &[u8], after: &[u8]| [before, &KEY, after].concat();
     let usim = (hex!("00A4040007A0000000871002").to_vec(), hex!("9000").to_vec());
+    let isim = (hex!("00A4040007A0000000871004").to_vec(), hex!("9000").to_vec());
+    let stranger = (hex!("00A4040006D27600012345").to_vec(), hex!("9000").to_vec());
     let domain = (hex!("00A4040008A000000151000000").to_vec(), hex!("9000").to_vec());
     let select = |id: [u8; 2]| (command(&hex!("00A40004"), &id), hex!("9000").to_vec());
     let ok = hex!("9000").to_vec();
@@ -168,10 +170,44 @@ fn secrets_are_shown_on_request_alone() {
         vec![usim.clone(), (command(&hex!("00D68800"), &with(&[0], &[])), ok.clone())],
         vec![usim.clone(), select(hex!("6FE4")), (hex!("00B2010436").to_vec(), with(&hex!("A0348101078120"), &ok))],
         vec![usim.clone(), (challenge.clone(), answer.clone())],
-        vec![usim, (challenge, hex!("612B").to_vec()), (hex!("00C000002B").to_vec(), answer.clone())],
+        vec![usim.clone(), (challenge, hex!("612B").to_vec()), (hex!("00C000002B").to_vec(), answer.clone())],
         vec![(hex!("00C000002B").to_vec(), answer)],
         vec![(command(&hex!("80C20000"), &envelope), ok.clone())],
+        // Of cards that are sold to be programmed.
+        vec![usim.clone(), select(hex!("AF20")), (command(&hex!("00D60000"), &with(&[0x14], &[3; 16])), ok.clone())],
+        vec![isim, select(hex!("AF22")), (command(&hex!("00D60001"), &KEY), ok.clone())],
+        vec![usim.clone(), select(hex!("AF31")), (hex!("00B0000010").to_vec(), with(&[], &ok))],
+        vec![
+            (command(&hex!("00A40804"), &hex!("7FFFAF33")), ok.clone()),
+            (hex!("00B0000010").to_vec(), with(&[], &ok)),
+        ],
+        vec![
+            select(hex!("3F00")),
+            select(hex!("A515")),
+            select(hex!("6F21")),
+            (command(&hex!("00D60001"), &KEY), ok.clone()),
+        ],
+        vec![usim.clone(), select(hex!("A515")), select(hex!("6F21")), (command(&hex!("00D60001"), &KEY), ok.clone())],
+        vec![select(hex!("7F20")), select(hex!("0001")), (command(&hex!("A0D60003"), &KEY), ok.clone())],
+        vec![select(hex!("7F20")), select(hex!("00F7")), (command(&hex!("A0D60001"), &KEY), ok.clone())],
+        vec![select(hex!("3F00")), select(hex!("0001")), (command(&hex!("00D60000"), &KEY), ok.clone())],
+        vec![select(hex!("7FF0")), select(hex!("FF02")), (command(&hex!("00D60000"), &KEY), ok.clone())],
+        vec![select(hex!("7F4D")), select(hex!("8F0D")), (command(&hex!("A0DC0104"), &KEY), ok.clone())],
+        vec![(command(&hex!("80D40200"), &KEY), ok.clone())],
+        vec![(command(&hex!("00990000"), &with(&[], &[4; 35])), ok.clone())],
+        // Where it is not known what is selected.
+        vec![(command(&hex!("00D68800"), &with(&[0], &[])), ok.clone())],
+        vec![(hex!("00B0890011").to_vec(), with(&[0], &ok))],
+        vec![(hex!("00B0890001").to_vec(), hex!("00 9000").to_vec()), (hex!("00B0000110").to_vec(), with(&[], &ok))],
+        vec![(hex!("00B201C412").to_vec(), with(&hex!("A010"), &ok))],
+        vec![(hex!("00B0850010").to_vec(), with(&[], &ok))],
+        vec![(hex!("00B0000010").to_vec(), with(&[], &ok))],
+        vec![(command(&hex!("00DC0104"), &KEY), ok.clone())],
+        vec![stranger, (hex!("00B0880011").to_vec(), with(&[0], &ok))],
+        vec![select(hex!("5FC0")), (hex!("00B0850010").to_vec(), with(&[], &ok))],
+        vec![(command(&hex!("00A40804"), &hex!("7FFF")), ok.clone()), (hex!("00B0880011").to_vec(), with(&[0], &ok))],
         // Of the wrong length.
+        vec![([&hex!("00D6880020 00")[..], &KEY].concat(), hex!("6700").to_vec())],
         vec![(with(&hex!("80D8018120 30 88 10"), &[]), hex!("6700").to_vec())],
         vec![(with(&hex!("00200001"), &[]), hex!("6700").to_vec())],
     ];
@@ -207,6 +243,41 @@ fn secrets_are_shown_on_request_alone() {
     let mut decoder = Decoder::new();
     let failed = decoder.failed(&command(&hex!("80D80181"), &KEY), "the card was removed");
     assert_eq!((failed.command, failed.hidden), (hex!("80D80181").to_vec(), 17));
+}
+
+/// Files that hold none, and the same where it is known what is selected.
+#[test]
+fn what_is_known_to_be_no_key_is_shown() {
+    let shown = |after_reset: bool, exchanges: &[(&[u8], &[u8])]| {
+        let mut decoder = Decoder::new();
+        if after_reset {
+            decoder.reset(&hex!("3B00"), false);
+        }
+        let decoded = exchanges.iter().map(|(command, response)| decoder.exchange(command, response)).last().unwrap();
+        decoded.response_hidden == decode::Hidden::default() && decoded.hidden == 0
+    };
+    let ok: &[u8] = &hex!("9000");
+    let short: (&[u8], &[u8]) = (&hex!("00B0880002"), &hex!("0102 9000"));
+    let current: (&[u8], &[u8]) = (&hex!("00B0000002"), &hex!("0102 9000"));
+    assert!(shown(true, &[short]) && !shown(false, &[short]));
+    assert!(shown(false, &[(&hex!("00A40004023F00"), ok), short]));
+    assert!(shown(false, &[(&hex!("00A40004022FE2"), ok), current]) && !shown(false, &[current]));
+    assert!(shown(false, &[(&hex!("00A4040007A0000000871002"), ok), (&hex!("00A4000402AF30"), ok), current]));
+    assert!(shown(false, &[(&hex!("00B0870002"), &hex!("0102 9000"))]), "EF.IMSI and others, none of keys");
+    assert!(shown(false, &[(&hex!("80D40000046202C100"), ok)]), "RESIZE FILE");
+}
+
+/// DFs below the MF that a SIM has, selected from an application.
+#[test]
+fn directories_of_a_sim_are_below_the_mf() {
+    let usim: (&[u8], &[u8]) = (&hex!("00A4040007A0000000871002"), &hex!("9000"));
+    let path = |exchanges: &[(&[u8], &[u8])]| {
+        after(exchanges).find("select.path").and_then(decode::Field::shown).unwrap_or_default()
+    };
+    assert_eq!(path(&[usim, (&hex!("00A40004027F20"), &hex!("9000"))]), "MF/DF.GSM");
+    assert_eq!(path(&[usim, (&hex!("00A4000402A515"), &hex!("9000"))]), "MF/DF.SYSTEM");
+    let within = [usim, (&hex!("00A40004027F20"), &hex!("9000")), (&hex!("00A40004026F20"), &hex!("9000"))];
+    assert_eq!(path(&within), "MF/DF.GSM/EF.Kc");
 }
 
 /// What a user types into a hidden input, and commands for another card.

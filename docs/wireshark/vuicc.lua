@@ -1129,22 +1129,46 @@ local FILES = {
     [0x7FFF] = "the current ADF",
 }
 local HOLDS_KEYS = {
+    [0x00F7] = true,
+    [0x00FF] = true,
+    [0x6002] = true,
     [0x6F08] = true,
     [0x6F09] = true,
+    [0x6F1B] = true,
     [0x6F20] = true,
     [0x6F52] = true,
     [0x6FE4] = true,
+    [0x8F0C] = true,
+    [0x8F0D] = true,
+    [0x8F0E] = true,
+    [0xAF20] = true,
+    [0xAF22] = true,
+    [0xAF31] = true,
+    [0xAF33] = true,
+    [0xFF01] = true,
+    [0xFF02] = true,
 }
 local KEY_FOLDERS = {
+    [0x3F00] = { [0x0001] = true, [0x000C] = true },
     [0x5F3B] = { [0x4F20] = true, [0x4F52] = true },
     [0x5F40] = { [0x4F46] = true },
     [0x5FC0] = { [0x4F03] = true, [0x4F04] = true, [0x4F05] = true },
+    [0x7F20] = { [0x0001] = true },
+    [0x7F4D] = true,
     [0xA515] = true,
 }
 local SHORT_KEYS = {
-    [8] = true,
-    [9] = true,
-    [24] = true,
+    [1] = { [0x5F3B] = true },
+    [2] = { [0x5F3B] = true },
+    [3] = { [0x5FC0] = true },
+    [4] = { [0x5FC0] = true },
+    [5] = { [0x5FC0] = true },
+    [8] = { [0x0000] = true },
+    [9] = { [0x0000] = true },
+    [24] = { [0x0000] = true },
+}
+local PROGRAMMING = {
+    [0x99] = true,
 }
 local SECRETS = {
     ["authenticate.res"] = true,
@@ -1662,6 +1686,8 @@ local function reset(card)
     for key in pairs(channels) do
         if key:sub(1, #card + 1) == card .. ":" then channels[key] = nil end
     end
+    -- The MF is selected, no file.
+    channels[card .. ":0"] = { keys = false }
     parts[card] = nil
 end
 
@@ -1684,6 +1710,7 @@ end
 -- Instructions whose data are a PIN or keys, and which are answered with keys.
 local HIDES = { [0xD8] = true, [0x82] = true }
 for ins in pairs(PINS) do HIDES[ins] = true end
+for ins in pairs(PROGRAMMING) do HIDES[ins] = true end
 local BRINGS_KEYS = { [0x88] = true, [0x89] = true }
 
 local function channel_of(class)
@@ -2114,6 +2141,13 @@ end
 
 -- What the commands and responses did, found out once, in order -------------------------------------------------------------
 
+-- Commands on the content of files, and those that name one in P2.
+local ON_CONTENT = { [0x32] = true, [0xB0] = true, [0xCB] = true, [0xD6] = true, [0xDB] = true }
+local ON_RECORDS = { [0xA2] = true, [0xB2] = true, [0xDC] = true }
+
+-- What may carry what was typed into a hidden input, or keys over the air.
+local CARRIES_INPUT = { [0x14] = true, [0xC2] = true }
+
 local PACKAGE = { [0xBF36] = true, [0xBF23] = true, [0x86] = true, [0x87] = true, [0x88] = true,
     [0xA0] = true, [0xA1] = true, [0xA2] = true, [0xA3] = true }
 
@@ -2166,6 +2200,32 @@ local function looks_like_keys(c, received)
     return first == 4 and second ~= 0 and #received == 14 or c.class == 0xA0 and #received == 12
 end
 
+-- The short identifier that READ BINARY, UPDATE BINARY and their relatives for records name.
+local function short_identifier(c)
+    if c.ins == 0xB0 or c.ins == 0xD6 then return c.p1 >= 0x80 and c.p1 % 32 or nil end
+    local sfi = ON_RECORDS[c.ins] and math.floor(c.p2 / 8) or 0
+    return sfi ~= 0 and sfi or nil
+end
+
+-- Whether a short identifier may be that of a file of keys; of which application is not known.
+local function short_keys(state, sfi)
+    local within = SHORT_KEYS[sfi]
+    return within and (state.keys == nil or within[0] or within[state.folder]) or false
+end
+
+-- Whether a command may be about a file of keys: also if a recording began behind its SELECT.
+local function on_keys(state, c)
+    local sfi = short_identifier(c)
+    if sfi and short_keys(state, sfi) then return true end
+    if state.keys ~= nil then return state.keys end
+    return not sfi and (ON_CONTENT[c.ins] or ON_RECORDS[c.ins]) or false
+end
+
+-- Whether the data of a command may be keys for another reason. sysmoSIM-GR1 and GR2 have a RESIZE FILE of their own.
+local function hides(c, data)
+    return HIDES[c.ins] or c.ins == 0xD4 and #data > 0 and byte(data, 1) ~= 0x62
+end
+
 local function learn(card, c, data, response, kind, seen)
     local number = channel_of(c.class)
     local state = channel(card, number)
@@ -2199,15 +2259,17 @@ local function learn(card, c, data, response, kind, seen)
         end
         return
     end
+    local sfi = short_identifier(c)
+    if sfi and (state.keys ~= nil or short_keys(state, sfi)) then state.keys = short_keys(state, sfi) end
     if c.ins == 0xA4 then
-        local id = number_of(data:sub(-2))
+        local id = c.length == 0 and 0x3F00 or number_of(data:sub(-2))
         local is_directory = c.p1 == 4 or c.length == 0 or id == 0x3F00 or math.floor(id / 256) % 32 == 31
         if is_directory or KEY_FOLDERS[id] then
             state.folder = c.p1 ~= 4 and id or nil
         elseif c.length >= 4 then
             state.folder = number_of(data:sub(-4, -3))
         end
-        local below = KEY_FOLDERS[state.folder]
+        local below = KEY_FOLDERS[state.folder or 0x3F00]
         state.keys = c.p1 ~= 4 and (HOLDS_KEYS[id] or below and (below == true or below[id]) or false)
     end
     if c.ins == 0xA4 and c.p1 == 4 then
@@ -2215,7 +2277,9 @@ local function learn(card, c, data, response, kind, seen)
     elseif c.ins == 0x70 and c.p1 == 0 then
         local opened = c.p2 ~= 0 and c.p2 or byte(received, 1)
         -- On another than the basic channel it begins where that one is.
+        local is_known = number == 0 or state.keys ~= nil
         channels[card .. ":" .. opened] = { aid = number > 0 and state.aid or nil }
+        if is_known then channels[card .. ":" .. opened].keys = false end
     elseif c.ins == 0x70 and c.p1 == 0x80 then
         channels[card .. ":" .. c.p2] = nil
     end
@@ -2262,14 +2326,6 @@ local function head(tree, c)
     if c.le then add(tree, "le", c.le_range, c.le) end
 end
 
--- Whether READ BINARY, UPDATE BINARY and their relatives for records name a file of keys by its short identifier.
-local function short_keys(c, five_gs)
-    local sfi
-    if (c.ins == 0xB0 or c.ins == 0xD6) and c.p1 >= 0x80 then sfi = c.p1 % 32 end
-    if c.ins == 0xB2 or c.ins == 0xDC then sfi = math.floor(c.p2 / 8) end
-    return sfi and (SHORT_KEYS[sfi] or five_gs and sfi >= 3 and sfi <= 5) or false
-end
-
 local function secured_chain(class)
     return class ~= 0xA0 and bits(class, 4, 1) == 1
 end
@@ -2291,7 +2347,7 @@ local function exchange(tree, pinfo, tvb, sent, card)
     if first then
         seen.continues_chain = state.chained == c.ins
         state.chained = secured_chain(c.class) and c.ins or nil
-        seen.keys = state.keys or short_keys(c, state.folder == 0x5FC0)
+        seen.keys = on_keys(state, c)
     end
     if first and c.ins == 0xE2 and is_proprietary(c.class) then learn_store_data(channel(card, channel_of(c.class)), seen, c, data) end
     head(tree, c)
@@ -2302,10 +2358,10 @@ local function exchange(tree, pinfo, tvb, sent, card)
         summary, kind = dissect(tree, pinfo, c, seen)
         if kind == "template" and c.class == 0xA0 then kind = "gsm_header" end
     elseif c.plain > 0 then
-        if HIDES[c.ins] or seen.keys then add_secret(tree, "data") else add(tree, "data", tvb(c.from, c.plain)) end
+        if hides(c, data) or seen.keys then add_secret(tree, "data") else add(tree, "data", tvb(c.from, c.plain)) end
     end
     if not dissect and seen.keys then kind = "secret" end
-    seen.hides = HIDES[c.ins] or seen.keys or c.ins == 0xE2 and is_proprietary(c.class) and not seen.open
+    seen.hides = hides(c, data) or seen.keys or c.ins == 0xE2 and is_proprietary(c.class) and not seen.open
     seen.brings = BRINGS_KEYS[c.ins] or kind == "secret"
     if c.plain < c.length and not PINS[c.ins] then add(tree, "mac", tvb(c.from + c.plain, c.length - c.plain)) end
     seen.summary = summary
@@ -2393,6 +2449,17 @@ local function pps(tree, pinfo, tvb, asked)
     columns(pinfo, asked and "PPS request" or "PPS response", hex(octets_of(tvb())))
 end
 
+-- Whether the data of a TPDU may be secret, before its exchange is whole.
+local function part_is_secret(card, sent, kind, octets)
+    if #sent < 5 then return true end
+    local c = { class = byte(sent, 1), ins = byte(sent, 2), p1 = byte(sent, 3), p2 = byte(sent, 4) }
+    local state = channel(card, channel_of(c.class))
+    if on_keys(state, c) then return true end
+    if kind == 6 then return BRINGS_KEYS[c.ins] or c.ins == 0xC0 end
+    local to_isd_r = state.aid ~= nil and is_isd_r(state.aid)
+    return hides(c, octets) or CARRIES_INPUT[c.ins] or c.ins == 0xE2 and not to_isd_r
+end
+
 -- Parts of a TPDU: header, data, status word; with the last of them the exchange is whole.
 local function part(tree, pinfo, tvb, kind, card)
     local octets = octets_of(tvb())
@@ -2407,8 +2474,7 @@ local function part(tree, pinfo, tvb, kind, card)
         if first and open then
             local side = kind == 5 and "sent" or "received"
             open[side] = open[side] .. octets
-            local ins = byte(open.sent, 2)
-            known[pinfo.number] = { is_secret = kind == 5 and HIDES[ins] or kind == 6 and (BRINGS_KEYS[ins] or ins == 0xC0) }
+            known[pinfo.number] = { is_secret = part_is_secret(card, open.sent, kind, octets) }
         end
         if known[pinfo.number] and known[pinfo.number].is_secret then
             add_secret(tree, "data")

@@ -267,6 +267,48 @@ fn parts_of_tpdus_are_put_together() {
     assert_eq!(both, 6);
 }
 
+/// Keys are shown nowhere: in files of keys, in what may be one where a tap began in the middle, in data before their exchange is whole.
+#[test]
+fn keys_on_a_tap_are_left_out() {
+    const KEY: [u8; 16] = hex!("5EC2E7A1B3D4F60718293A4B5C6D7E8F");
+    let Some(program) = peer::debian("tshark", "tshark") else { return };
+    let with = |before: &[u8], after: &[u8]| [before, &KEY, after].concat();
+    let sessions: [Vec<(u8, Vec<u8>)>; 9] = [
+        vec![(0, with(&hex!("00B0880011 00"), &hex!("9000")))],
+        vec![(0, hex!("00B0880001 00 9000").into()), (0, with(&hex!("00B0000110"), &hex!("9000")))],
+        vec![(0, with(&hex!("00B0000010"), &hex!("9000")))],
+        vec![(4, hex!("00D6880011").into()), (5, with(&[0], &[])), (7, hex!("9000").into())],
+        vec![(4, hex!("00B2010410").into()), (6, with(&[], &[])), (7, hex!("9000").into())],
+        vec![
+            (1, hex!("3B00").into()),
+            (0, hex!("00A4040C07A0000000871002 9000").into()),
+            (0, hex!("00A4000C02AF20 9000").into()),
+            (4, hex!("00D6000111").into()),
+            (5, with(&[0x14], &[])),
+            (7, hex!("9000").into()),
+        ],
+        vec![(4, hex!("80E2800012").into()), (5, with(&hex!("8F10"), &[])), (7, hex!("9000").into())],
+        vec![(0, with(&hex!("80D4020010"), &hex!("9000")))],
+        vec![(0, with(&hex!("0099000010"), &hex!("9000")))],
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (number, session) in sessions.iter().enumerate() {
+        let mut encoder = Encoder::new(Format::PcapNg);
+        let mut octets = encoder.header();
+        for (sub_type, payload) in session {
+            let header = [2, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, *sub_type, 0, 0, 0];
+            octets.extend(encoder.datagram(Duration::from_secs(1), &[&header[..], payload].concat()));
+        }
+        let file = folder.path().join(format!("{number}.pcapng"));
+        fs::write(&file, &octets).unwrap();
+        // tshark shows the octets of a packet whatever a dissector leaves out; these are what the dissector names.
+        let shown: Vec<Vec<Named>> = shown(&tshark(&program, &file, "pdml"));
+        let values = shown.iter().flatten().map(|(name, value)| format!("{name} {value}\n"));
+        let text = values.collect::<String>();
+        assert!(text.contains("status_word") && !text.contains("B3D4F607"), "{number}: {text}");
+    }
+}
+
 #[test]
 fn a_download_by_lpac_has_nothing_strange() {
     let Some(program) = peer::debian("tshark", "tshark") else { return };

@@ -17,6 +17,8 @@ local function reset(card)
     for key in pairs(channels) do
         if key:sub(1, #card + 1) == card .. ":" then channels[key] = nil end
     end
+    -- The MF is selected, no file.
+    channels[card .. ":0"] = { keys = false }
     parts[card] = nil
 end
 
@@ -39,6 +41,7 @@ end
 -- Instructions whose data are a PIN or keys, and which are answered with keys.
 local HIDES = { [0xD8] = true, [0x82] = true }
 for ins in pairs(PINS) do HIDES[ins] = true end
+for ins in pairs(PROGRAMMING) do HIDES[ins] = true end
 local BRINGS_KEYS = { [0x88] = true, [0x89] = true }
 
 local function channel_of(class)

@@ -4,15 +4,14 @@ use apdu::{Command, Ins};
 
 use super::{Read, data, name};
 use crate::answer::Answer;
-use crate::channel::{Channel, Directory, Effect, File};
+use crate::channel::{Channel, Directory, Effect, File, MF};
 use crate::field::{Base, Field, hex};
 use crate::names;
 use crate::schema::Walk;
 use crate::secret;
 use crate::session::Topic;
 
-/// The MF, and what stands for the ADF of the current application in a path. TS 102 221 §8.4.2
-const MF: u16 = 0x3F00;
+/// What stands for the ADF of the current application in a path. TS 102 221 §8.4.2
 const CURRENT_ADF: u16 = 0x7FFF;
 
 pub(super) fn select(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
@@ -51,7 +50,8 @@ pub(super) fn select(channel: &Channel, command: &Command<'_>, base: Base) -> Re
             (format!("SELECT {shown}"), Effect::Application(command.data.to_vec()))
         }
         0x03 => {
-            let above = channel.directory.above().unwrap_or_default();
+            let top = || if channel.directory.is_known { Directory::mf() } else { Directory::default() };
+            let above = channel.directory.above().unwrap_or_else(top);
             (format!("SELECT parent DF {}", above.shown()), Effect::Directory(above))
         }
         _ => path(channel, command, base, &mut fields),
@@ -112,7 +112,7 @@ impl Place {
             MF => return Self { directory: Directory::mf(), file: None },
             CURRENT_ADF => {
                 let adf = channel.application.as_deref().or(channel.directory.adf.as_deref());
-                return Self { directory: adf.map_or_else(Directory::mf, Directory::adf), file: None };
+                return Self { directory: adf.map_or_else(Directory::default, Directory::adf), file: None };
             }
             _ => {}
         }
@@ -136,7 +136,7 @@ impl Place {
         // Above: the current directory's own identifier, or its parent's.
         if let Some(at) = here.dfs.iter().position(|df| *df == id).filter(|_| !only_below) {
             let dfs = here.dfs.get(..=at).unwrap_or_default().to_vec();
-            return Self { directory: Directory { adf: here.adf, dfs }, file: None };
+            return Self { directory: Directory { dfs, ..here }, file: None };
         }
         if is_directory(id, None) {
             return Self { directory: here.below(id), file: None };
@@ -170,10 +170,7 @@ pub(super) fn status(channel: &Channel, command: &Command<'_>) -> Read {
 
 /// The file that a command is about, by its short identifier or because it is current; and its fields.
 fn target(channel: &Channel, sfi: Option<u8>) -> (File, Vec<Field>) {
-    let file = match sfi {
-        Some(sfi) => channel.by_sfi(sfi),
-        None => channel.file.clone().unwrap_or_else(|| File::new(None, None)),
-    };
+    let file = channel.target(sfi);
     let mut fields: Vec<Field> = sfi.map(|sfi| Field::number(names::SFI, sfi)).into_iter().collect();
     fields.push(Field::text(names::FILE, file.shown()));
     fields.push(Field::text(names::DIRECTORY, channel.directory.shown()));
@@ -232,7 +229,7 @@ pub(super) fn search(walk: Walk, channel: &Channel, command: &Command<'_>, base:
         _ => "reserved",
     };
     fields.push(Field::text(names::RECORD_MODE, mode));
-    let pattern = if secret::is_key_file(channel, &file) {
+    let pattern = if secret::is_key_file(&channel.directory, &file) {
         walk.secret(names::PATTERN, command.data)
     } else {
         Field::octets(names::PATTERN, command.data)
@@ -266,7 +263,7 @@ pub(super) fn ber_tlv(walk: Walk, channel: &Channel, command: &Command<'_>, base
 fn on_file(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base, sfi: Option<u8>) -> Read {
     let (file, fields) = target(channel, sfi);
     let read = Read::new(format!("{} {}", name(command), file.shown()), Topic::File).with(fields);
-    if secret::is_key_file(channel, &file) {
+    if secret::is_key_file(&channel.directory, &file) {
         let data = walk.secret(names::DATA, command.data).at(base, command.data.len());
         return read.with(Some(data).filter(|_| !command.data.is_empty())).answered(Answer::Secret);
     }

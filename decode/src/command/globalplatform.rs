@@ -36,8 +36,9 @@ pub(super) fn other(context: &Context<'_>, channel: &Channel, command: &Command<
         Field::text(names::APPLICATION, crate::application::name(aid).map_or_else(|| hex(aid), str::to_owned))
     });
     let read = Read::new(name(command), topic).with(application);
-    let on_keys = channel.file.as_ref().is_some_and(|file| secret::is_key_file(channel, file));
-    if on_keys || secret::may_hold_secret(&[0, command.ins.0, 0, 0], None) {
+    let on_keys = channel.file.as_ref().is_some_and(|file| secret::is_key_file(&channel.directory, file));
+    let begun = [0, command.ins.0, 0, 0, 0, command.data.first().copied().unwrap_or_default()];
+    if on_keys || secret::may_hold_secret(&begun, None) {
         let data = context.walk.secret(names::DATA, command.data).at(base, command.data.len());
         let answer = if on_keys { Answer::Secret } else { Answer::Data };
         return read.with(Some(data).filter(|_| !command.data.is_empty())).answered(answer);
