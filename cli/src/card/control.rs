@@ -159,7 +159,7 @@ pub(super) use on_unix::{ask, path_of};
 
 #[cfg(unix)]
 mod on_unix {
-    use std::fs::{self, DirBuilder, File, Permissions};
+    use std::fs::{self, DirBuilder, Permissions};
     use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
     use std::os::unix::net::UnixStream as Blocking;
@@ -169,6 +169,7 @@ mod on_unix {
 
     use console::Exit;
     use console::exit::TABLE;
+    use reader_bridge::socket::at_short_path;
     use rustix::process::geteuid;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
     use tokio::net::{UnixListener, UnixStream};
@@ -254,16 +255,6 @@ mod on_unix {
         })();
         let _ = fs::remove_dir_all(&room);
         outcome
-    }
-
-    /// Addresses of sockets have 107 octets at most: a folder that this process has open has a short path beside its own.
-    fn at_short_path<T>(folder: &Path, name: &str, with: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
-        let plain = folder.join(name);
-        if plain.as_os_str().len() < 100 || !cfg!(target_os = "linux") {
-            return with(&plain);
-        }
-        let open = File::open(folder)?;
-        with(&Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(&open).to_string()).join(name))
     }
 
     /// Answers one connection.

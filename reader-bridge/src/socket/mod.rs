@@ -20,10 +20,14 @@
 mod address;
 mod client;
 mod server;
+#[cfg(unix)]
+mod short_path;
 
 pub use address::{Address, NotAnAddress};
 pub use client::{Lookout, SocketCard, is_listening};
 pub use server::{Client, Connection, Listener, serve};
+#[cfg(unix)]
+pub use short_path::at_short_path;
 
 #[cfg(doc)]
 use crate::vpcd::{GET_ATR, POWER_ON};

@@ -3,11 +3,13 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::net::UnixListener;
+
+use crate::socket::at_short_path;
 
 /// So often another process may come before this one.
 const TRIES: usize = 100;
@@ -27,15 +29,37 @@ impl Socket {
     /// Makes it in a folder that nobody else may enter, closes it to others, and only then gives it its name: a name is given
     /// once, so of several processes one has it.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
+        Self::bind_by(path, |made, path| fs::hard_link(made, path))
+    }
+
+    fn bind_by(path: &Path, link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<Self> {
+        // Clients name it, so it is no longer than the system allows, whatever the room's is.
+        let _ = SocketAddr::from_pathname(path)?;
         let room = Room::beside(path)?;
         let made = room.0.join("s");
-        let listener = UnixListener::bind(&made)?;
+        let listener = at_short_path(&room.0, "s", |made| UnixListener::bind(made))?;
         fs::set_permissions(&made, Permissions::from_mode(0o600))?;
         let file = file_of(&made)?;
         for _ in 0..TRIES {
-            match fs::hard_link(&made, path) {
+            match link(&made, path) {
                 Ok(()) => return Ok(Self { listener, path: path.to_owned(), file }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => remove_abandoned(path, &room)?,
+                Err(error) if has_no_links(&error) => return Self::bind_in_place(path, &room),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ErrorKind::AddrInUse.into())
+    }
+
+    /// Where a file has one name only: for a moment it is open to those whom the umask does not keep out.
+    fn bind_in_place(path: &Path, room: &Room) -> io::Result<Self> {
+        for _ in 0..TRIES {
+            match UnixListener::bind(path) {
+                Ok(listener) => {
+                    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+                    return Ok(Self { listener, path: path.to_owned(), file: file_of(path)? });
+                }
+                Err(error) if error.kind() == ErrorKind::AddrInUse => remove_abandoned(path, room)?,
                 Err(error) => return Err(error),
             }
         }
@@ -83,6 +107,11 @@ impl Drop for Room {
     }
 }
 
+/// Whether a file system has no hard links, as those of other machines and of cameras: link(2).
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
+}
+
 fn file_of(path: &Path) -> io::Result<File> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
@@ -114,7 +143,10 @@ fn remove(path: &Path, abandoned: File, room: &Room) -> io::Result<()> {
     }
     if file_of(&taken)? != abandoned {
         // If yet another one is there by now, that one has the name.
-        let _ = fs::hard_link(&taken, path);
+        match fs::hard_link(&taken, path) {
+            Err(error) if has_no_links(&error) && !path.exists() => return fs::rename(&taken, path),
+            _ => {}
+        }
     }
     fs::remove_file(&taken)
 }
@@ -154,6 +186,49 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         assert_eq!(kind(Socket::bind(&path)), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    /// A name may have as many octets as the system allows, though what is made beside it has more.
+    #[tokio::test]
+    async fn a_long_name_is_taken() {
+        /// Of the address of a socket, less the 0 at its end.
+        const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+        let folder = tempfile::tempdir().unwrap();
+        let free = LONGEST - folder.path().as_os_str().len() - 2;
+        let below = folder.path().join("f".repeat(free / 2));
+        fs::create_dir(&below).unwrap();
+        let path = below.join("s".repeat(free - free / 2));
+        assert_eq!(path.as_os_str().len(), LONGEST);
+        if cfg!(target_os = "linux") {
+            let socket = Socket::bind(&path).unwrap();
+            assert!(UnixStream::connect(&path).is_ok());
+            assert_eq!(kind(Socket::bind(&path)), ErrorKind::AddrInUse);
+            drop(socket);
+        }
+        assert_eq!(kind(Socket::bind(&path.with_extension("x"))), ErrorKind::InvalidInput, "no client could name it");
+        assert!(names(&below).is_empty());
+    }
+
+    /// As on vfat, 9p and some others.
+    #[tokio::test]
+    async fn where_files_have_one_name_it_is_made_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("card.sock");
+        for error in [ErrorKind::Unsupported, ErrorKind::PermissionDenied] {
+            let bind = || Socket::bind_by(&path, |_, _| Err(error.into()));
+            drop(Abandoned::bind(&path).unwrap());
+            let socket = bind().unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert!(UnixStream::connect(&path).is_ok());
+            assert_eq!(kind(bind()), ErrorKind::AddrInUse);
+            assert_eq!(names(folder.path()), std::slice::from_ref(&path));
+            drop(socket);
+            assert!(names(folder.path()).is_empty());
+            fs::write(&path, "mine").unwrap();
+            assert_eq!(kind(bind()), ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&path).unwrap(), b"mine");
+            fs::remove_file(&path).unwrap();
+        }
     }
 
     /// The name may be another process's by then.
