@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     database: DatabaseArguments,
 }
 
+/// So often a profile may change before it is left as it is.
+const TRIES: usize = 10;
+
 /// What is to become of the profile.
 #[derive(Clone, Copy)]
 enum Becomes {
@@ -45,15 +48,13 @@ impl Becomes {
 pub(super) async fn reset(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let Arguments { iccid, yes, database } = arguments;
     let store = database.open_existing(context).await?;
-    let reset = loop {
+    let reset = while_it_changes(iccid, async || {
         let profile = store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
         can_be_reset(&profile)?;
         confirmed(&profile, Becomes::Available, *yes)?;
-        match order::reset_profile(&store, &profile, random::now()).await {
-            Err(OrderError::Store(StoreError::Conflict(_))) => tell(&changed(iccid)),
-            outcome => break outcome.map_err(with_way_out)?,
-        }
-    };
+        Ok(order::reset_profile(&store, &profile, random::now()).await)
+    })
+    .await?;
     let Reset { was, told, .. } = &reset;
     context.output.json(&json!({
         "reset": iccid.to_string(), "was": was.name(), "state": reset.profile.state.name(), "operator_notified": told,
@@ -63,9 +64,23 @@ pub(super) async fn reset(arguments: &Arguments, context: &Context) -> Result<()
     Ok(())
 }
 
-/// The user has confirmed another state than the profile is in by now: they see that one, and are asked again.
-fn changed(iccid: &Iccid) -> String {
-    format!("vuicc: profile {iccid} has changed meanwhile")
+/// Does something with the profile as the user has confirmed it. If it is in another state by then they see that one, and are
+/// asked again.
+async fn while_it_changes<T>(
+    iccid: &Iccid,
+    mut once: impl AsyncFnMut() -> Result<Result<T, OrderError>, Failure>,
+) -> Result<T, Failure> {
+    for _ in 0..TRIES {
+        match once().await? {
+            Err(OrderError::Store(StoreError::Conflict(_))) => {
+                tell(&format!("vuicc: profile {iccid} has changed meanwhile"));
+            }
+            outcome => return outcome.map_err(with_way_out),
+        }
+    }
+    Err(Failure::because(format!(
+        "profile {iccid} is left as it is: it has changed {TRIES} times meanwhile; try again once nothing else works on it"
+    )))
 }
 
 fn can_be_reset(profile: &Profile) -> Result<(), Failure> {
@@ -86,14 +101,12 @@ fn can_be_reset(profile: &Profile) -> Result<(), Failure> {
 pub(super) async fn remove(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let Arguments { iccid, yes, database } = arguments;
     let store = database.open_existing(context).await?;
-    let removed = loop {
+    let removed = while_it_changes(iccid, async || {
         let profile = store.profile(iccid).await?.ok_or_else(|| with_way_out(unknown(iccid)))?;
         confirmed(&profile, Becomes::Removed, *yes)?;
-        match order::remove_profile(&store, profile, random::now()).await {
-            Err(OrderError::Store(StoreError::Conflict(_))) => tell(&changed(iccid)),
-            outcome => break outcome.map_err(with_way_out)?,
-        }
-    };
+        Ok(order::remove_profile(&store, profile, random::now()).await)
+    })
+    .await?;
     let Reset { was, told, .. } = &removed;
     context.output.json(&json!({ "removed": iccid.to_string(), "was": was.name(), "operator_notified": told }))?;
     context.output.text(format_args!("{iccid}: removed, was {was}"))?;
@@ -140,5 +153,29 @@ fn tell_consequences(Reset { profile, was, told }: &Reset) {
     }
     if let Some(operator) = told {
         tell(&format!("vuicc: {} is notified that it was deleted from the eUICC", Plain(operator)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changes_all_the_time_is_left() {
+        let iccid: Iccid = "8988211000000000011".parse().unwrap();
+        let mut tries = 0;
+        let left = while_it_changes::<()>(&iccid, async || {
+            tries += 1;
+            Ok(Err(OrderError::Store(StoreError::Conflict("profile"))))
+        });
+        let Err(Failure::Because(cause)) = left.await else { panic!() };
+        assert!(cause.starts_with("profile 8988211000000000011 is left as it is"), "{}", &*cause);
+        assert_eq!(tries, TRIES);
+        let mut changes = [true, true, false].into_iter();
+        let done = while_it_changes(&iccid, async || match changes.next() {
+            Some(true) => Ok(Err(OrderError::Store(StoreError::Conflict("profile")))),
+            _ => Ok(Ok(7)),
+        });
+        assert_eq!(done.await.ok(), Some(7));
     }
 }
