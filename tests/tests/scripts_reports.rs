@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -351,6 +352,36 @@ fn a_run_that_is_ended_leaves_its_report() {
     assert_eq!(run.stop().code(), Some(1));
     let text = fs::read_to_string(bench.folder.path().join("slow.xml")).unwrap();
     assert_eq!(check_junit(&text), [3, 0, 1, 0], "{text}");
+    assert!(text.contains("the run was ended by a signal"), "{text}");
+}
+
+/// The same where what reads the output does so no more, at the summary: that a run is over is no reason to stay.
+#[test]
+fn a_run_whose_output_is_not_read_is_ended() {
+    let bench = Bench::new();
+    let _ = run(Command::new("mkfifo").arg(bench.folder.path().join("out"))).success();
+    // The summary is longer than a pipe.
+    let names: Vec<_> = (0..600).map(|number| format!("{number}.apdu")).collect();
+    for name in &names {
+        bench.write(name, "reset\n");
+    }
+    let vuicc = command(&bench.folder.path().join("state"), []);
+    let mut unread = Command::new("sh");
+    unread.args(["-c", "exec \"$0\" \"$@\" >out"]).arg(vuicc.get_program()).args(vuicc.get_args());
+    unread.args(["--json", "apdu", "run", "--junit", "r.xml", "--card"]).arg(bench.card.image()).args(&names);
+    let run = Process::start(unread.current_dir(bench.folder.path()), bench.folder.path());
+    let mut out = fs::File::open(bench.folder.path().join("out")).unwrap();
+    let (mut read, mut some) = (Vec::new(), [0; 1024]);
+    while !String::from_utf8_lossy(&read).contains("{\"summary\"") {
+        let length = out.read(&mut some).unwrap();
+        assert_ne!(length, 0, "no summary: {}", run.log());
+        // What was read before has no part of it but the last line.
+        let line = read.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+        let _ = read.drain(..line);
+        read.extend(&some[..length]);
+    }
+    assert_eq!(run.stop().code(), Some(1));
+    let text = fs::read_to_string(bench.folder.path().join("r.xml")).unwrap();
     assert!(text.contains("the run was ended by a signal"), "{text}");
 }
 

@@ -206,7 +206,8 @@ impl Player<'_> {
     /// Reports, also of a run that was stopped.
     fn conclude(&self, stopped: Option<Stopped>) -> Result<(), Failure> {
         let output = self.context.output;
-        let suites = self.report.suites();
+        // Not held while this waits for what reads the output: a signal ends the run then, too.
+        let suites = self.report.suites().clone();
         let sum = Sum::of(&suites);
         let lost = stopped.as_ref().filter(|stopped| matches!(stopped.error, RunError::Transport(..)));
         output.json(&sum.object(&suites, lost.map(|lost| lost.resume.as_str())))?;
