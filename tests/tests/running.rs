@@ -367,6 +367,34 @@ fn a_reader_that_is_lost() {
     assert!(ended.code() == Some(4) && run.log().contains("lost its reader at"), "{ended}: {}", run.log());
 }
 
+/// A card that comes from elsewhere has no image that is locked: its process is known all the same.
+#[test]
+fn the_ready_file_of_a_card_from_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let card = Card::new(folder.path(), &[]);
+    fs::write(folder.path().join("s.apdu"), "reset\n> 00A40004023F00\n").unwrap();
+    let _ = vuicc(folder.path(), &["apdu", "run", "s.apdu", "--card", path(&card), "--trace", "t.apdu"]).success();
+    let ready_file = folder.path().join("ready.json");
+    let replay = ["apdu", "replay", "t.apdu", "--listen", "0", "--ready-file", "ready.json"];
+    let start = |before: &[u8]| {
+        let mut run = command(&folder.path().join("state"), replay);
+        let mut run = Process::start(run.current_dir(folder.path()), folder.path());
+        run.wait_until("the ready file", |_| fs::read(&ready_file).is_ok_and(|now| now != before));
+        run
+    };
+    let first = start(b"");
+    let written = fs::read(&ready_file).unwrap();
+    let refused = vuicc(folder.path(), &["card", "run", path(&card), "--listen", "0", "--ready-file", "ready.json"]);
+    assert!(refused.code() == Some(2) && refused.stderr.contains("which runs; name another file"), "{refused:#?}");
+    assert_eq!(fs::read(&ready_file).unwrap(), written);
+    // Of one that was killed it is none.
+    first.kill();
+    assert_eq!(fs::read(&ready_file).unwrap(), written);
+    let second = start(&written);
+    let _ = second.stop();
+    assert!(!ready_file.exists());
+}
+
 /// A process that got the number of one that ran a card is left alone, whatever a record says.
 #[test]
 fn a_recycled_process_number_is_not_signalled() {

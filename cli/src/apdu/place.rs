@@ -52,14 +52,14 @@ impl PlaceArguments {
     }
 
     /// Takes the place.
-    pub(super) fn take(&self) -> Result<Taken, Failure> {
+    pub(super) fn take(&self, context: &Context) -> Result<Taken, Failure> {
         let stoppable = Stoppable::begin()?;
         let place = match (&self.listen, &self.slot) {
             (Some(address), _) => listen(address)?,
             (None, Some(slot)) => Place::Slot(slot.clone()),
             (None, None) => Place::Slot(format!("127.0.0.1:{}", first_port()?)),
         };
-        let ready_file = ReadyFile::at(self.stay.ready_file.as_deref())?;
+        let ready_file = ReadyFile::at(self.stay.ready_file.as_deref(), &context.state)?;
         Ok(Taken { place, ready_file, limit: self.stay.limit(), stoppable })
     }
 }

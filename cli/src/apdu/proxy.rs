@@ -47,7 +47,7 @@ fn record(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>)
     let (card, lookout) = arguments.target.connect_watched()?;
     let reader = arguments.target.reader_of_service();
     let name = arguments.target.name(reader.as_ref());
-    let taken = arguments.place.take()?;
+    let taken = arguments.place.take(context)?;
     // The last, so that nothing else that is wrong costs an earlier recording.
     let (commands, watcher) = counted(&arguments.out)?;
     let (gone, notice) = watch::channel(None);

@@ -36,7 +36,7 @@ pub(super) fn run(
         return Err(Failure::because(format!("{} holds no command that a card could be asked", path.display()))
             .with(Exit::Input));
     }
-    let taken = arguments.place.take()?;
+    let taken = arguments.place.take(context)?;
     let tracer = arguments.target.trace().observers(&[""])?.pop();
     let log = Arc::new(Mutex::new(Log::default()));
     let (tell, told) = watch::channel(0_usize);

@@ -367,7 +367,8 @@ impl Wanted {
 
 fn not_an_image(name: &Path) -> Failure {
     Failure::because(format!(
-        "{} is the card of `vuicc apdu proxy` or `replay`: it comes from elsewhere, and has no faults of its own",
+        "{} is a card that `vuicc apdu proxy`, `vuicc apdu replay` or `vuicc modem run` has from elsewhere: faults are of card \
+         images, and it is none",
         name.display()
     ))
     .with(Exit::Card)

@@ -9,6 +9,7 @@ use console::Exit;
 use serde::{Deserialize, Serialize};
 
 use super::control::path_of;
+use super::eject::is_same;
 use crate::failure::{AtPath, Failure};
 use crate::file::{Readers, replace};
 use crate::state::{State, create_private};
@@ -79,9 +80,13 @@ impl Ready {
 }
 
 impl Ready {
-    /// Whether its process runs, as far as one of its images is locked by it.
-    fn has_its_images(&self) -> bool {
+    /// Whether its process runs, which has written it to `path`: it has locked one of its images; or, as a card that comes from
+    /// elsewhere has none, its record says so.
+    fn is_of_a_process(&self, path: &Path, state: &State) -> bool {
+        let is_here = |record: &Record| record.ready_file.as_deref().is_some_and(|theirs| is_same(theirs, path));
+        let is_it = |record: &Record| record.ready.pid == self.pid && is_here(record) && record.is_running();
         self.cards.iter().any(|card| holder::process(&card.image) == Some(self.pid))
+            || folder(state).is_ok_and(|folder| records(&folder).iter().any(|(_, record)| is_it(record)))
     }
 }
 
@@ -105,14 +110,14 @@ pub(crate) struct ReadyFile {
 impl ReadyFile {
     /// The file at `path`, if one is wanted. One that an earlier run left there is removed: no card is ready yet. What is
     /// no ready file stays.
-    pub(crate) fn at(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn at(path: Option<&Path>, state: &State) -> Result<Self, Failure> {
         if let Some(path) = path {
-            Self::make_room(path)?;
+            Self::make_room(path, state)?;
         }
         Ok(Self { path: path.map(Path::to_owned), written: None })
     }
 
-    fn make_room(path: &Path) -> Result<(), Failure> {
+    fn make_room(path: &Path, state: &State) -> Result<(), Failure> {
         let there = match std::fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             there => there.at("replace the ready file", path)?,
@@ -121,7 +126,7 @@ impl ReadyFile {
             let told = format!("{} is there and no ready file; name another file, or remove it", path.display());
             return Err(Failure::because(told).with(Exit::Usage));
         };
-        if earlier.pid != std::process::id() && earlier.has_its_images() {
+        if earlier.pid != std::process::id() && earlier.is_of_a_process(path, state) {
             let (path, pid) = (path.display(), earlier.pid);
             let told = format!("{path} is the ready file of process {pid}, which runs; name another file");
             return Err(Failure::because(told).with(Exit::Usage));
@@ -149,7 +154,7 @@ impl ReadyFile {
         if let (Some(path), Some(written)) = (&self.path, self.written.take())
             && std::fs::read(path).is_ok_and(|there| there == written)
         {
-            // Where it cannot be removed, its process number tells that it is old.
+            // Where it cannot be removed, the record that is gone tells that it is old.
             let _ = std::fs::remove_file(path);
         }
     }

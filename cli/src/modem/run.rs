@@ -103,7 +103,7 @@ fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) 
         seen.terminal = terminal.as_ref().map(|terminal| terminal.path().display().to_string());
         seen.socket = socket.as_ref().map(|socket| socket.address().to_string());
         // The last, so that nothing else that is wrong costs an earlier one.
-        let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref())?;
+        let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref(), &context.state)?;
         let told = serve::Told { ready: Ready::new(vec![seen]), ready_file, limit: arguments.stay.limit() };
         serve::serve(modem, Places { terminal, socket }, told, context, parent, signals).await
     })

@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut 
     let labels: Vec<_> = seen.iter().map(|card| card.place().to_owned()).collect();
     let labels: Vec<_> = labels.iter().map(String::as_str).collect();
     // The last, so that nothing else that is wrong costs an earlier one.
-    let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref())?;
+    let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref(), &context.state)?;
     let tracers = arguments.trace.observers(&labels)?;
     let (names, limit) = (arguments.images.clone(), arguments.stay.limit());
     // Without it the cards run as well.
