@@ -35,6 +35,24 @@ def test_a_card_moves_between_its_socket_and_a_modem(vuicc_card, tmp_path):
         vuicc.Modem(vuicc_card, quirks="nobody")
 
 
+def test_a_modem_on_a_socket(vuicc_card, tmp_path):
+    for listen in ("127.0.0.1:0", f"unix:{tmp_path / 'at'}", f"abstract:vuicc{os.getpid()}"):
+        with vuicc.Modem(vuicc_card, listen=listen) as modem:
+            assert modem.path == "" and str(modem) == modem.address
+            assert modem.ask("AT+CEID") == [f"+CEID: {vuicc_card.eid}", "OK"]
+            assert modem.ask("AT+CGMM") == ["AT modem", "OK"]
+
+
+@pytest.mark.parametrize("options", [{}, {"listen": "127.0.0.1:0"}])
+def test_a_modem_that_ends_is_told(vuicc_card, options):
+    with vuicc.Modem(vuicc_card, **options) as modem:
+        assert modem.ask("AT") == ["OK"]
+        modem._child.end()
+        for _ in range(2):
+            with pytest.raises(vuicc.NotThere, match="the modem has ended"):
+                modem.ask("AT")
+
+
 @pytest.mark.vuicc_card(type="uicc")
 def test_gammu(vuicc_card, vuicc_modem, tmp_path):
     if shutil.which("gammu") is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import time
 from typing import Any
 
 from ._child import Child
-from ._errors import TimedOut
+from ._errors import NotThere, TimedOut
 from ._program import command_line, options
 from .card import Card
 
@@ -20,17 +21,19 @@ _FAILED = ("+CME ERROR", "+CMS ERROR")
 
 
 class Modem:
-    """An AT modem on a pseudo-terminal, for any program that opens a modem's serial line. Use it as a context manager, or call
-    :meth:`close`.
+    """An AT modem on a pseudo-terminal, for any program that opens a modem's serial line, or on a socket (``listen=…``). Use it as a
+    context manager, or call :meth:`close`.
 
     :ivar card: the card in it.
-    :ivar path: the pseudo-terminal.
+    :ivar path: the pseudo-terminal; empty if there is none.
+    :ivar address: the socket, as ``vuicc modem run`` tells it: ``tcp:127.0.0.1:12345``; empty if there is none.
     """
 
     def __init__(self, card: Card, **run_options: Any) -> None:
         """Put a card into a modem. A card with its own socket leaves that, and loses power.
 
-        :param run_options: those of ``vuicc modem run``: ``quirks="fibocom-fm350"``, ``imei=…``.
+        :param run_options: those of ``vuicc modem run``: ``quirks="fibocom-fm350"``, ``imei=…``, ``link=…``. With ``listen=…`` and no
+            ``link=…`` there is no pseudo-terminal.
         :raises NotThere: if the card is in use.
         :raises UsageError: if an option is none, or has no such value.
         """
@@ -38,7 +41,9 @@ class Modem:
         self.card = card
         line = ["modem", "run", card.image, *options(run_options)]
         self._child = Child(command_line(line, state=card.state), name=f"vuicc modem run {card.image}", folder=card._folder)
-        self.path: str = self._child.event("ready")["ready"]["cards"][0]["terminal"]
+        ready = self._child.event("ready")["ready"]["cards"][0]
+        self.path: str = ready.get("terminal") or ""
+        self.address: str = ready.get("socket") or ""
         self._line: int | None = None
 
     def ask(self, line: str, *, timeout: float = ANSWER_LIMIT) -> list[str]:
@@ -47,21 +52,45 @@ class Modem:
 
         :param timeout: seconds until the answer is whole.
         :raises TimedOut: if it does not come.
+        :raises NotThere: if the modem has ended.
         """
-        if self._line is None:
-            self._line = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        os.write(self._line, line.encode() + b"\r")
+        gone = f"the modem has ended, or shut its line, before it answered {line}"
+        try:
+            if self._line is None:
+                self._line = self._open()
+            os.write(self._line, line.encode() + b"\r")
+        except OSError as error:
+            raise NotThere(f"{gone}: {error}") from None
         since, answer = time.monotonic(), b""
         while True:
             left = timeout - (time.monotonic() - since)
             if left <= 0 or not select.select([self._line], [], [], left)[0]:
                 raise TimedOut(f"the modem does not answer {line}: {answer!r} came in {timeout:g} seconds")
-            answer += os.read(self._line, 4096)
+            try:
+                came = os.read(self._line, 4096)
+            except OSError as error:
+                raise NotThere(f"{gone}: {error}") from None
+            if not came:
+                raise NotThere(f"{gone}: {answer!r} came")
+            answer += came
             whole = answer[: answer.rfind(b"\n") + 1].decode("utf-8", "replace")
             lines = [one.strip() for one in whole.splitlines()]
             lines = [one for one in lines if one and one != line]
             if lines and (lines[-1] in _FINAL or lines[-1].startswith(_FAILED)):
                 return lines
+
+    def _open(self) -> int:
+        """Open the pseudo-terminal, or else connect to the socket."""
+        if self.path:
+            return os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        kind, _, place = self.address.partition(":")
+        if kind == "tcp":
+            host, _, port = place.rpartition(":")
+            return socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_LIMIT).detach()
+        connection = socket.socket(socket.AF_UNIX)
+        # The name of a socket without a file is the whole address.
+        connection.connect("\0" + self.address if kind == "abstract" else place)
+        return connection.detach()
 
     def close(self) -> None:
         """End it. The card may be used again, elsewhere."""
@@ -77,7 +106,7 @@ class Modem:
         self.close()
 
     def __str__(self) -> str:
-        return self.path
+        return self.path or self.address
 
     def __repr__(self) -> str:
-        return f"Modem({self.path!r}, {self.card!r})"
+        return f"Modem({str(self)!r}, {self.card!r})"
