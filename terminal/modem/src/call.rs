@@ -1,5 +1,7 @@
 //! A command line to commands. V.250 §5.3, §5.4.
 
+use zeroize::Zeroizing;
+
 use crate::result_code::{Cme, Fault};
 
 /// One command of a line.
@@ -27,10 +29,19 @@ pub(crate) enum Form {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments(Vec<Argument>);
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Argument {
-    text: String,
+    /// A PIN, perhaps.
+    text: Zeroizing<String>,
     is_quoted: bool,
+}
+
+impl Argument {
+    /// One without a text. A PIN finds its place in it without leaving a copy behind.
+    fn empty() -> Self {
+        const LONGEST_PIN: usize = 8;
+        Self { text: String::with_capacity(LONGEST_PIN).into(), is_quoted: false }
+    }
 }
 
 /// The line cannot be read from here on.
@@ -108,7 +119,7 @@ fn basic(line: &str) -> Result<(Call, &str), Unreadable> {
     let (number, behind) = rest.split_at(digits);
     if letter == 'D' && !is_ampersand {
         // To the end of the line, whatever it is.
-        let form = Form::Set(Arguments(vec![Argument { text: rest.trim().to_owned(), is_quoted: false }]));
+        let form = Form::Set(Arguments(vec![Argument { text: rest.trim().to_owned().into(), is_quoted: false }]));
         return Ok((Call { name: "D".to_owned(), form }, ""));
     }
     if letter == 'S' && !is_ampersand {
@@ -134,7 +145,7 @@ fn parameter<'a>(number: &str, rest: &'a str) -> Result<(Call, &'a str), Unreada
 
 impl Arguments {
     fn parse(text: &str) -> Result<Self, Unreadable> {
-        let mut arguments = vec![Argument::default()];
+        let mut arguments = vec![Argument::empty()];
         let (mut is_quoted, mut is_closed) = (false, false);
         for character in text.chars() {
             let Some(last) = arguments.last_mut() else { return Err(Unreadable) };
@@ -143,7 +154,7 @@ impl Arguments {
                 '"' if last.text.is_empty() && !is_closed => (is_quoted, last.is_quoted) = (true, true),
                 '"' => return Err(Unreadable),
                 ',' if !is_quoted => {
-                    arguments.push(Argument::default());
+                    arguments.push(Argument::empty());
                     is_closed = false;
                 }
                 ' ' if !is_quoted => {}

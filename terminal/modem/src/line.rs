@@ -1,10 +1,12 @@
-//! Octets to command lines. V.250 §5.2.
+//! Octets to command lines. V.250 §5.2. There may be PINs in them.
+
+use zeroize::Zeroizing;
 
 /// What a line of a program came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
     /// A command line, without its prefix `AT`.
-    Line(String),
+    Line(Zeroizing<String>),
     /// `A/`: the last line once more.
     Again,
     /// A line longer than this modem takes.
@@ -14,6 +16,8 @@ pub(crate) enum Input {
 }
 
 const LINE_FEED: u8 = b'\n';
+/// Octets that no line with PINs has.
+const SHORT: usize = 128;
 
 /// The characters with which lines are written and edited: S3 and S5. V.250 §6.2.1, §6.2.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub(crate) struct Characters {
 /// Collects a line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LineReader {
-    collected: Vec<u8>,
+    collected: Zeroizing<Vec<u8>>,
     is_too_long: bool,
     /// Whether noise before a command is refused.
     is_strict: bool,
@@ -68,6 +72,10 @@ impl LineReader {
     }
 
     fn collect(&mut self, octet: u8, limit: usize) {
+        if self.collected.capacity() == 0 {
+            // What has to grow leaves a copy behind.
+            self.collected.reserve(SHORT);
+        }
         if self.collected.len() < limit {
             self.collected.push(octet);
         } else {
@@ -102,7 +110,7 @@ impl Start {
 fn command(line: &[u8]) -> Option<Input> {
     let start = line.windows(2).position(|pair| pair.eq_ignore_ascii_case(b"AT"))?;
     let rest = line.get(start + 2..).unwrap_or_default();
-    Some(Input::Line(String::from_utf8_lossy(rest).into_owned()))
+    Some(Input::Line(String::from_utf8_lossy(rest).into_owned().into()))
 }
 
 #[cfg(test)]
@@ -128,7 +136,7 @@ mod tests {
     }
 
     fn line(text: &str) -> Input {
-        Input::Line(text.into())
+        Input::Line(text.to_owned().into())
     }
 
     #[test]

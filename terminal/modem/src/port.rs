@@ -1,5 +1,7 @@
 //! What a program that is connected has of its own: its settings, and the line it writes.
 
+use zeroize::Zeroizing;
+
 use crate::line::{Characters, LineReader};
 
 /// One program's connection to a modem.
@@ -9,7 +11,7 @@ use crate::line::{Characters, LineReader};
 pub struct Port {
     pub(crate) settings: Settings,
     pub(crate) line: LineReader,
-    pub(crate) last: String,
+    pub(crate) last: Zeroizing<String>,
     /// The start of the modem that the settings are of.
     pub(crate) start: u64,
     pub(crate) is_foreign: bool,
