@@ -240,10 +240,30 @@ fn a_link_is_there_as_long_as_the_modem() {
     let modem = Modem::start(folder.path(), &card, &["--link", text]);
     assert_eq!(modem.terminal(), link);
     assert_eq!(modem.at_terminal().ask("AT+CIMI"), ok(IMSI));
+    let refused = vuicc(folder.path(), &["modem", "run", image, "--link", text]);
+    assert!(refused.code() == Some(2) && refused.stderr.contains("vuicc card eject"), "{refused:#?}");
     // Another program finds the modem as the first one left it.
     assert_eq!(modem.at_terminal().ask("AT+CGMM"), ok("AT modem"));
     modem.process.stop();
     assert!(!link.exists() && fs::symlink_metadata(&link).is_err());
+}
+
+/// A command blocks neither other programs' connections nor the end of the modem.
+#[test]
+fn a_card_that_does_not_answer_keeps_no_modem() {
+    let (folder, card) = card(&subscriber(1));
+    let image = card.image().to_str().unwrap();
+    let _ = vuicc(folder.path(), &["card", "fault", "add", image, "slow=3600s@STATUS"]).success();
+    let link = folder.path().join("modem");
+    let options = ["--link", link.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let mut modem = Modem::start(folder.path(), &card, &options);
+    let mut program = modem.at_terminal();
+    assert_eq!(program.ask("AT+CIMI"), ok(IMSI));
+    program.write(b"AT+CSIM=10,\"80F2000000\"\r");
+    let _other = modem.at_socket();
+    modem.process.wait_until("another program", |process| process.log().contains("program connected"));
+    assert!(modem.process.stop().success());
+    assert!(fs::symlink_metadata(&link).is_err(), "the link is gone");
 }
 
 #[test]

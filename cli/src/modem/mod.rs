@@ -6,6 +6,7 @@ mod pty;
 mod quirks;
 mod run;
 mod serve;
+mod thread;
 
 use clap::Subcommand;
 

@@ -13,9 +13,9 @@ use super::serve::{self, Places};
 use crate::Context;
 use crate::asynchronous::Stoppable;
 use crate::card::detach::Parent;
-use crate::card::ready::{Ready, ReadyCard, ReadyFile};
+use crate::card::ready::{Ready, ReadyCard, ReadyFile, folder, running};
 use crate::card::run::StayArguments;
-use crate::failure::Failure;
+use crate::failure::{AtPath as _, Failure};
 use crate::file::{image, not_stdout};
 use crate::target::TargetArguments;
 
@@ -75,12 +75,32 @@ impl Arguments {
             _ => Ok(()),
         }
     }
+
+    /// The link of a modem that runs is not taken over: its programs would come to another card.
+    fn check_link(&self, context: &Context) -> Result<(), Failure> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let link = std::path::absolute(link).at("look into", link)?;
+        for (_, record) in running(&folder(&context.state)?) {
+            let mut cards = record.ready.cards.iter();
+            if let Some(card) =
+                cards.find(|card| card.terminal.as_deref().is_some_and(|terminal| link == Path::new(terminal)))
+            {
+                let (link, pid, card) = (link.display(), record.ready.pid, card.image.display());
+                return Err(Failure::because(format!(
+                    "{link} is the terminal of the modem with {card}, process {pid}; name another path, or end that one with \
+                     `vuicc card eject`"
+                ))
+                .with(Exit::Usage));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
-    let stoppable = Stoppable::begin()?;
     let quirks = arguments.quirks()?;
     arguments.check_exposure()?;
+    arguments.check_link(context)?;
     let card = arguments.target.connect_or(arguments.image.as_deref())?;
     let mut seen = match arguments.image() {
         Some(image) => ReadyCard::of(image)?,
@@ -92,8 +112,9 @@ fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) 
         revision: env!("CARGO_PKG_VERSION").to_owned(),
         imei: arguments.imei.as_str().to_owned(),
     };
+    // Until here a signal ends the process, though the card does not answer; nothing is left behind yet.
     let modem = Modem::new(card, identity, quirks);
-    stoppable.run(async |signals| {
+    Stoppable::begin()?.run(async |signals| {
         let socket = match &arguments.listen {
             Some(endpoint) => Some(listener::bind(endpoint).await?),
             None => None,

@@ -1,6 +1,6 @@
-//! A modem at work: one thread, a task for each program that is connected.
+//! A modem at work: a task for each program that is connected.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future;
 use std::io;
 use std::path::Path;
@@ -14,9 +14,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::listener::Socket;
+use super::thread::{Answered, ModemThread};
 use crate::Context;
 use crate::asynchronous::Signals;
 use crate::card::detach::{Parent, Word};
@@ -83,8 +84,7 @@ pub(super) struct Told {
 
 /// What the tasks share.
 struct Shared {
-    modem: RefCell<Modem>,
-    begun: Instant,
+    modem: ModemThread,
     connected: Cell<usize>,
     /// Whether the card was in its reader when that was told last.
     had_card: Cell<bool>,
@@ -95,15 +95,13 @@ struct Shared {
 
 impl Shared {
     /// Has the modem answer.
-    fn receive(&self, port: &mut Port, octets: &[u8]) -> Vec<Vec<u8>> {
-        let mut modem = self.modem.borrow_mut();
-        let answers = modem.receive(port, octets, self.begun.elapsed());
-        let has_card = modem.has_card();
+    async fn receive(&self, port: Port, octets: &[u8]) -> io::Result<(Port, Vec<Vec<u8>>)> {
+        let Answered { port, answers, has_card } = self.modem.receive(port, octets).await?;
         if self.had_card.replace(has_card) != has_card {
             self.tell_of_card(has_card);
             self.changed.notify_one();
         }
-        answers
+        Ok((port, answers))
     }
 
     fn tell_of_card(&self, is_there: bool) {
@@ -136,9 +134,9 @@ pub(super) async fn serve(
     let Told { ready, mut ready_file, limit } = told;
     let _recorded = record(&ready, ready_file.path(), context, parent.is_some())?;
     let name = ready.cards.first().map(|card| card.image.display().to_string()).unwrap_or_default();
+    let (modem, mut ended) = ModemThread::start(modem)?;
     let shared = Rc::new(Shared {
-        modem: RefCell::new(modem),
-        begun: Instant::now(),
+        modem,
         connected: Cell::new(0),
         had_card: Cell::new(true),
         changed: Notify::new(),
@@ -164,12 +162,15 @@ pub(super) async fn serve(
             tokio::select! {
                 () = signals.received() => Ok(()),
                 failure = gone_for(&shared, limit) => Err(failure),
+                () = ended.has() => Err(Failure::because("the modem's thread has ended, which is a fault of this program")),
             }
         })
         .await;
     ready_file.remove();
-    // Tasks hold the terminal with its link, and the card.
+    // Tasks hold the terminal with its link, and what gives the modem its work.
     drop(tasks);
+    drop(shared);
+    ended.soon().await;
     outcome
 }
 
@@ -213,7 +214,9 @@ async fn attend_terminal(shared: Rc<Shared>, mut terminal: Terminal) {
             sleep(TAKE).await;
             continue;
         };
-        for answer in shared.receive(&mut port, buffer.get(..read).unwrap_or_default()) {
+        let Ok((same, answers)) = shared.receive(port, buffer.get(..read).unwrap_or_default()).await else { return };
+        port = same;
+        for answer in answers {
             // What nobody reads is lost, as on any serial line.
             let _ = timeout(TAKE, terminal.write_all(&answer)).await;
         }
@@ -260,7 +263,14 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
             Ok(Ok(0)) => return io::ErrorKind::UnexpectedEof.into(),
             Ok(Ok(read)) => read,
         };
-        for answer in shared.receive(&mut port, buffer.get(..read).unwrap_or_default()) {
+        let answers = match shared.receive(port, buffer.get(..read).unwrap_or_default()).await {
+            Err(error) => return error,
+            Ok((same, answers)) => {
+                port = same;
+                answers
+            }
+        };
+        for answer in answers {
             limit = IDLE;
             match timeout(TAKE, program.write_all(&answer)).await {
                 Err(_) => return late("it does not take its answers"),
