@@ -136,7 +136,10 @@ fn what_cannot_be_played() {
     let _ = vuicc(folder, &["card", "new", "card.img"]).success();
     let _ = vuicc(folder, &["lpa", "--card", "card.img", "--trace", "session.apdu", "chip", "info"]).success();
     fs::write(folder.join("mine.apdu"), "reset\n> 00A40004023F00\n").unwrap();
+    let pins = "> 00200001082A2A2A2A2A2A2A2A\n< 9000\n> 0020000A082A2A2A2A2A2A2A2A\n< 9000\n";
+    fs::write(folder.join("pins.apdu"), format!("reset\n{pins}")).unwrap();
     let card = ["--card", "card.img"];
+    let pin = ["--set", "secret=31323334FFFFFFFF"];
     for (arguments, code, cause) in [
         (&["replay", "mine.apdu", card[0], card[1]][..], 5, "holds no answer of a card"),
         (&["replay", "card.img", card[0], card[1]], 5, "is a card image"),
@@ -146,6 +149,7 @@ fn what_cannot_be_played() {
         (&["replay", "session.apdu", card[0], card[1], "--unknown", "6D00"], 2, "--unknown is for a session"),
         (&["replay", "session.apdu", "--from", "1"], 2, "name that by --reader or --card"),
         (&["replay", "session.apdu", card[0], card[1], "--set", "pin"], 2, "NAME=HEX"),
+        (&["replay", "pins.apdu", card[0], card[1], pin[0], pin[1]], 2, "PINs of 2 key references (01, 0A)"),
         (&["replay", "session.apdu", "--card", "nobody.img"], 4, "nobody.img"),
         (&["replay", "session.apdu", "--reader", "unix:nobody"], 4, "no card at unix:nobody"),
         (&["diff", "session.apdu", "mine.apdu", "mine.apdu"], 2, "two recorded sessions and no card"),

@@ -1,8 +1,9 @@
 //! The host's side of a recorded session: sent to a card, and where that answers otherwise.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
-use capture::{Event, Session, What};
+use capture::{Event, SOME_SECRET, Session, What, is_masked};
 use console::Exit;
 use reader_bridge::replay::{Lost, NotSent, Outcome, RecordedHost, Step};
 use reader_bridge::script::Variables;
@@ -19,7 +20,29 @@ const SIDES: [&str; 2] = ["expected", "received"];
 /// The ISD-R. SGP.22 §2.2.3.
 const ISD_R: &[u8] = &[0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0, 0, 1, 0];
 
+/// The key references (P2) of PINs that were left out without a name of their own.
+fn references(events: &[Event]) -> BTreeSet<u8> {
+    let unnamed = |event: &&Event| event.left_out.iter().all(|left_out| left_out.name == SOME_SECRET);
+    let reference = |event: &Event| match &event.what {
+        What::Exchange { command, .. } if is_masked(command) => command.get(3).copied(),
+        _ => None,
+    };
+    events.iter().filter(unnamed).filter_map(reference).collect()
+}
+
 pub(super) fn run(arguments: &Arguments, session: &Session, context: &Context) -> Result<(), Failure> {
+    let references = references(&session.events);
+    if references.len() > 1 && arguments.secrets.iter().any(|(name, _)| name == SOME_SECRET) {
+        let listed: Vec<_> = references.iter().map(|reference| format!("{reference:02X}")).collect();
+        return Err(Failure::because(format!(
+            "{}: PINs of {} key references ({}) were left out, and one value for all would use up tries; \
+             `vuicc apdu convert` makes a script of it, where each can have a name",
+            arguments.session.display(),
+            references.len(),
+            listed.join(", ")
+        ))
+        .with(Exit::Usage));
+    }
     let mut host = RecordedHost::new(&session.events).with_secrets(arguments.secrets.iter().cloned());
     if let Some(from) = arguments.from.filter(|from| !host.start_at(*from)) {
         return Err(Failure::because(format!(

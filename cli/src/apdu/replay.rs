@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use apdu::StatusWord;
-use capture::{Event, Session, What};
+use capture::{Event, LeftOut, Part, Session, What};
 use clap::Args;
 use console::Exit;
 use reader_bridge::replay::Options;
@@ -110,10 +110,25 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     if arguments.target.is_given() {
         return recorded_host::run(arguments, &recorded, context);
     }
+    if let Some(told) = withheld(&recorded.events) {
+        return Err(Failure::because(format!("{}: {told}", arguments.session.display())).with(Exit::Input));
+    }
     let name = arguments.session.file_name().unwrap_or("replay".as_ref());
     arguments.place.stay.run(name, context, |parent| {
         recorded_card::run(arguments, &arguments.session, &recorded.events, context, parent)
     })
+}
+
+/// Why a recording cannot stand in for its card: something was left out of a response, and no asterisks are given for it.
+fn withheld(events: &[Event]) -> Option<String> {
+    let of_response = |left_out: &&LeftOut| left_out.part == Part::Response;
+    let (event, left_out) = events.iter().find_map(|event| Some((event, event.left_out.iter().find(of_response)?)))?;
+    let place = event.line.map(|line| format!("line or packet {line}: ")).unwrap_or_default();
+    Some(format!(
+        "{place}the secret `{}` was left out of a response when it was recorded, which cannot be given without it; record it by \
+         `vuicc apdu proxy`, which leaves out PINs only",
+        left_out.name
+    ))
 }
 
 /// Reads a recorded session.
@@ -131,4 +146,19 @@ pub(super) fn session(path: &Path) -> Result<Session, Failure> {
     }
     capture::read(&bytes)
         .map_err(|error| Failure::because(format!("cannot read {}: {error}", path.display())).with(Exit::Input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_mask_is_given_for_a_response() {
+        let left_out = |part| vec![LeftOut { part, range: 0..4, name: "k".into() }];
+        let exchange = || Event::exchange(*b"\x00\xCB\0\0\0", *b"****\x90\x00");
+        let event = Event { line: Some(7), left_out: left_out(Part::Response), ..exchange() };
+        let told = withheld(&[exchange(), event]).unwrap();
+        assert!(told.starts_with("line or packet 7: the secret `k` was left out of a response"), "{told}");
+        assert_eq!(withheld(&[Event { left_out: left_out(Part::Command), ..exchange() }]), None);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use apdu::transport::{get_response, with_le};
 use apdu::{Command, Ins, Transport, TransportError};
-use capture::{Event, LeftOut, Part};
+use capture::{Event, LeftOut, MASK, Part};
 use decode::{Decoded, Decoder, Differing, Varies, compare};
 
 use super::once::bound;
@@ -236,7 +236,7 @@ impl RecordedHost {
         let bound = bound(turn, &step.recorded);
         let commands = self.commands(turn, &mut step, bound.is_some_and(|bound| bound.is_sealed));
         step.sent = send(card, turn, &commands)?;
-        hide(turn, &mut step.sent);
+        hide(turn, self.secrets.values(), &mut step.sent);
         let live = step.sent.explain(&mut self.live);
         let (data, answered) = (turn.data(), step.sent.data());
         self.values.learn(act.number, turn, (&step.recorded, &data), (&live, &answered));
@@ -385,8 +385,15 @@ fn send<T: Transport + ?Sized>(card: &mut T, turn: &Turn, commands: &[Vec<u8>]) 
     Ok(sent)
 }
 
-/// Leaves out of what was sent what the recording leaves out: it is compared, and told, without that.
-fn hide(turn: &Turn, sent: &mut Turn) {
+/// Leaves out of what was sent what the recording leaves out: it is compared, and told, without that. A command that had to be
+/// sent again, and a response of another length, hold it elsewhere.
+fn hide<'a>(turn: &Turn, secrets: impl Iterator<Item = &'a Vec<u8>>, sent: &mut Turn) {
+    for value in secrets.filter(|value| value.len() >= SHORTEST_SECRET) {
+        for exchange in &mut sent.exchanges {
+            mask(&mut exchange.command, value);
+            mask(&mut exchange.response, value);
+        }
+    }
     for (sent, recorded) in sent.exchanges.iter_mut().zip(&turn.exchanges) {
         let fits = |part| match part {
             Part::Command => sent.command.len() == recorded.command.len(),
@@ -394,6 +401,18 @@ fn hide(turn: &Turn, sent: &mut Turn) {
         };
         let left_out = recorded.left_out.iter().filter(|left_out| fits(left_out.part)).cloned().collect();
         *sent = Exchange { left_out, ..sent.clone() }.masked();
+    }
+}
+
+/// Shorter values are in every message.
+const SHORTEST_SECRET: usize = 4;
+
+/// Puts asterisks wherever a value stands.
+fn mask(octets: &mut [u8], value: &[u8]) {
+    let places = octets.windows(value.len()).enumerate().filter(|(_, window)| *window == value);
+    let places: Vec<usize> = places.map(|(at, _)| at).collect();
+    for at in places {
+        octets[at..at + value.len()].fill(MASK);
     }
 }
 
@@ -557,6 +576,18 @@ mod tests {
         let host = RecordedHost::new(&recorded).with_secrets(secrets);
         let with_pin = [&answered[..], &[("002000010831323334FFFFFFFF", "9000")]].concat();
         assert_eq!(sent(host, &with_pin).last().map(|step| step.outcome.clone()), Some(Outcome::Same));
+    }
+
+    /// What a command that has to be sent again holds, and what a card says of it, is told without the secret.
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands() {
+        let recorded = session(&[("00200001082A2A2A2A2A2A2A2A", "9000")]);
+        let host = RecordedHost::new(&recorded).with_secrets([("secret".to_owned(), octets("31323334FFFFFFFF"))]);
+        let again =
+            [("002000010831323334FFFFFFFF", "6C02"), ("002000010831323334FFFFFFFF02", "31323334FFFFFFFF019000")];
+        let steps = sent(host, &again);
+        let told: Vec<_> = steps[0].sent.exchanges.iter().flat_map(|one| [&one.command, &one.response]).collect();
+        assert!(told.iter().all(|one| !one.windows(4).any(|window| window == b"1234")), "{told:02X?}");
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apdu::{Transport, TransportError};
@@ -36,8 +35,15 @@ pub struct SocketCard {
     address: Address,
     limits: Limits,
     atr: Vec<u8>,
-    has_left: Arc<AtomicBool>,
+    /// For those who look whether it is there.
+    watched: Watched,
 }
+
+/// A second handle on the connection that is in use now, if one is.
+#[cfg(unix)]
+type Watched = Arc<Mutex<Option<OwnedFd>>>;
+#[cfg(not(unix))]
+type Watched = Arc<Mutex<Option<()>>>;
 
 trait Stream: Read + Write + Send {
     fn set_limit(&self, limit: Duration) -> io::Result<()>;
@@ -52,10 +58,8 @@ trait Stream: Read + Write + Send {
 /// Looks whether the card behind a [`SocketCard`] is still there, without asking it anything.
 #[derive(Debug)]
 pub struct Lookout {
-    #[cfg(unix)]
-    socket: OwnedFd,
-    /// This end has left: that says nothing of the other one.
-    has_left: Arc<AtomicBool>,
+    /// None while this end has left: that says nothing of the other one.
+    watched: Watched,
 }
 
 impl Lookout {
@@ -63,10 +67,9 @@ impl Lookout {
     #[cfg(unix)]
     pub fn is_gone(&self) -> bool {
         use rustix::net::{RecvFlags, recv};
-        if self.has_left.load(Ordering::Relaxed) {
-            return false;
-        }
-        match recv(&self.socket, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(socket) = &*watched else { return false };
+        match recv(socket, &mut [0; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
             Ok((_, read)) => read == 0,
             Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
         }
@@ -141,8 +144,9 @@ impl SocketCard {
             |cause: io::Error| ReaderError::NobodyListens { address: address.to_string(), cause: said(&cause) };
         let stream = open(address, limits.connect).map_err(absent)?;
         stream.set_limit(limits.connect).map_err(absent)?;
-        let has_left = Arc::new(AtomicBool::new(false));
-        let mut card = Self { stream: Some(stream), address: address.clone(), limits, atr: Vec::new(), has_left };
+        let watched = Watched::default();
+        let mut card = Self { stream: Some(stream), address: address.clone(), limits, atr: Vec::new(), watched };
+        card.watch(Watched::default()).map_err(absent)?;
         card.power(&[POWER_ON]).map_err(|error| match error {
             TransportError::Mute => ReaderError::Busy { reader: address.to_string() },
             other => ReaderError::Card(other),
@@ -160,11 +164,23 @@ impl SocketCard {
     pub fn lookout(&self) -> io::Result<Lookout> {
         match &self.stream {
             None => Err(io::ErrorKind::NotConnected.into()),
-            #[cfg(unix)]
-            Some(stream) => Ok(Lookout { socket: stream.watched()?, has_left: Arc::clone(&self.has_left) }),
-            #[cfg(not(unix))]
-            Some(_) => Ok(Lookout { has_left: Arc::clone(&self.has_left) }),
+            Some(_) => Ok(Lookout { watched: Arc::clone(&self.watched) }),
         }
+    }
+
+    /// Has lookouts watch the connection that is in use from here on.
+    #[cfg(unix)]
+    fn watch(&mut self, watched: Watched) -> io::Result<()> {
+        let handle = self.stream.as_ref().map(|stream| stream.watched()).transpose()?;
+        *watched.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+        self.watched = watched;
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn watch(&mut self, watched: Watched) -> io::Result<()> {
+        self.watched = watched;
+        Ok(())
     }
 
     fn power(&mut self, controls: &[u8]) -> Result<Vec<u8>, TransportError> {
@@ -205,7 +221,7 @@ impl SocketCard {
 
     fn leave(&mut self) {
         if let Some(stream) = self.stream.take() {
-            self.has_left.store(true, Ordering::Relaxed);
+            *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = None;
             stream.end();
         }
     }
@@ -258,7 +274,9 @@ impl Transport for SocketCard {
         }
         // The card was taken away, and may be back. The old connection must not keep it from the new one.
         self.leave();
+        let watched = Arc::clone(&self.watched);
         *self = Self::connect_by(&self.address, self.limits)?;
+        self.watch(watched).map_err(|cause| lost(&cause))?;
         Ok(self.atr.clone())
     }
 
@@ -354,6 +372,8 @@ mod tests {
             client.stream.as_ref().unwrap().set_limit(LIMITS.answer).unwrap();
             assert_eq!(client.transmit(&[0, 0xB0, 0, 0]), Ok(vec![0x90, 0x00]));
             card.join().unwrap();
+            // Now it is the card that has left, and a lookout from before the reset sees it.
+            assert!(cfg!(not(unix)) || lookout.is_gone());
         }
     }
 }
