@@ -81,8 +81,11 @@ impl Card {
         let ending = self.nvm.faults.ending.take();
         let ending = if self.nvm.faults.lost { Some(Effect::CutPower) } else { ending };
         let effects = match ending {
-            // There is nothing that more could be seen of.
-            Some(ending) => vec![ending],
+            // There is nothing that more could be seen of; what has struck is written down.
+            Some(ending) => {
+                self.nvm.settle();
+                vec![ending]
+            }
             // Behind a command that was not carried out there is only its response.
             None => self.nvm.meet(When::After, is_here, |effect| refused.is_none() || !effect.decides()),
         };

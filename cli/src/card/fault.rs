@@ -67,7 +67,7 @@ struct Running {
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The card image, which may be one that runs; and what is to go wrong
-    #[arg(value_name = "PATH> <FAULT", required = true)]
+    #[arg(value_name = "PATH> <FAULT", required_unless_present = "reader")]
     words: Vec<OsString>,
     #[command(flatten)]
     running: Running,
