@@ -13,9 +13,8 @@ use crate::encoder::Describe;
 use crate::error::CaptureError;
 use crate::event::{Event, Origin, Session, What};
 use crate::hexadecimal::{hex, unhex};
-use crate::left_out::{LeftOut, Places, SOME_SECRET, Shown, Unnamed, joined, written};
+use crate::left_out::{Allowance, LeftOut, Places, SOME_SECRET, Shown, Unnamed, joined, written};
 use crate::line::one_line;
-use crate::secret::MASK;
 
 /// Values of `event`.
 const POWER_ON: &str = "power_on";
@@ -105,7 +104,7 @@ fn listed<'a>(part: &'a str, places: &'a Places) -> impl Iterator<Item = Value> 
 
 /// Reads a trace of one card.
 pub(crate) fn read(text: &str) -> Result<Session, CaptureError> {
-    let mut events = Vec::new();
+    let (mut events, allowance) = (Vec::new(), Allowance::of(text.len()));
     let mut card: Option<Value> = None;
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = index + 1;
@@ -121,7 +120,7 @@ pub(crate) fn read(text: &str) -> Result<Session, CaptureError> {
             )));
         }
         card = Some(label);
-        let (what, left_out) = what(&object).map_err(refused)?;
+        let (what, left_out) = what(&object, &allowance).map_err(refused)?;
         events.push(Event {
             at: object
                 .get("at")
@@ -147,23 +146,20 @@ fn place_free(message: &str) -> &str {
     message.split(" at line ").next().unwrap_or(message)
 }
 
-fn what(object: &Map<String, Value>) -> Result<(What, Vec<LeftOut>), String> {
+fn what(object: &Map<String, Value>, allowance: &Allowance) -> Result<(What, Vec<LeftOut>), String> {
     let text = |name: &str| {
         object.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing, or not a text"))
     };
     let octets = |name: &str| unhex(text(name)?).map_err(|cause| format!("`{name}`: {cause}"));
     let filled = |name: &str| {
-        let filled = Unnamed::parse(text(name)?).and_then(|unnamed| unnamed.filled(&lengths(object, name)));
+        let filled = Unnamed::parse(text(name)?).and_then(|unnamed| unnamed.filled(&lengths(object, name), allowance));
         filled.map_err(|cause| format!("`{name}`: {cause}"))
     };
     let command = || match count(object.get("secret_bytes")) {
         Some(pin) => {
             let mut command = octets(COMMAND)?;
-            let start = command.len();
-            // No command has more.
-            command.resize(start + pin.min(usize::from(u16::MAX)), MASK);
-            let places = vec![(start..command.len(), SOME_SECRET.to_owned())];
-            Ok::<_, String>((command, places))
+            let place = allowance.fill(&mut command, pin)?;
+            Ok::<_, String>((command, vec![(place, SOME_SECRET.to_owned())]))
         }
         None => filled(COMMAND),
     };
@@ -257,6 +253,8 @@ mod tests {
         );
         assert!(refused(&format!("{off}\n{{\"event\":")).contains("line 2: no JSON object"));
         assert!(refused(r#"{"event":"power_on","atr":"3"}"#).contains("line 1: `atr`: an odd number"));
+        let long = r#"{"event":"exchange","command":"0020000108","secret_bytes":65540,"data":"","sw":"9000"}"#;
+        assert!(refused(long).contains("line 1: with the 65540 octets"));
         assert!(refused(r#"{"event":"lunch"}"#).contains("`event` is `lunch`"));
         let two = format!("{off}\n{}", r#"{"event":"power_off","card":"b"}"#);
         assert!(refused(&two).contains("line 2: two cards in one trace, null and \"b\""));

@@ -3,6 +3,7 @@
 //! Their octets are [`MASK`] in an [`Event`], and a name stands in their place wherever a script or a person could take the
 //! mask for a value and send it.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -178,7 +179,7 @@ impl Unnamed {
 
     /// Its octets, with [`MASK`] in the places of names. `lengths` tells how many octets each name stands for; a single name
     /// without a length stands for what Lc counts and is not there.
-    pub(crate) fn filled(&self, lengths: &[usize]) -> Result<(Vec<u8>, Places), String> {
+    pub(crate) fn filled(&self, lengths: &[usize], allowance: &Allowance) -> Result<(Vec<u8>, Places), String> {
         let names = self.0.iter().filter(|piece| matches!(piece, Piece::Name(_))).count();
         let counted;
         let lengths = match (names, lengths.len()) {
@@ -194,12 +195,10 @@ impl Unnamed {
             match piece {
                 Piece::Octets(known) => octets.extend(known),
                 Piece::Name(name) => {
-                    // No command is longer.
-                    let length = lengths.next().copied().unwrap_or_default().min(LONGEST);
-                    let start = octets.len();
-                    octets.resize(start + length, MASK);
-                    if length > 0 {
-                        places.push((start..octets.len(), name.clone()));
+                    let length = lengths.next().copied().unwrap_or_default();
+                    let place = allowance.fill(&mut octets, length)?;
+                    if !place.is_empty() {
+                        places.push((place, name.clone()));
                     }
                 }
             }
@@ -233,8 +232,35 @@ impl Unnamed {
     }
 }
 
-/// The longest command, and more than any secret has. ISO/IEC 7816-4 §5.1.
+/// The longest command, and more than any response has. ISO/IEC 7816-4 §5.1.
 const LONGEST: usize = 4 + 3 + 65_535 + 2;
+/// What names may stand for in a recording that is much shorter than that.
+const MOST: usize = 16 << 20;
+
+/// How many octets the names in a recording may still stand for: a few characters tell of many.
+#[derive(Debug)]
+pub(crate) struct Allowance(Cell<usize>);
+
+impl Allowance {
+    /// Of a recording of so many octets.
+    pub(crate) const fn of(recording: usize) -> Self {
+        Self(Cell::new(MOST.saturating_add(recording)))
+    }
+
+    /// Puts so many of [`MASK`] behind the octets of a command or response; where they are.
+    pub(crate) fn fill(&self, octets: &mut Vec<u8>, length: usize) -> Result<Range<usize>, String> {
+        let (start, end) = (octets.len(), octets.len().saturating_add(length));
+        if length > 0 && end > LONGEST {
+            return Err(format!(
+                "with the {length} octets that were left out it is longer than any command or response"
+            ));
+        }
+        let rest = self.0.get().checked_sub(length);
+        self.0.set(rest.ok_or("more octets were left out of this recording than any has")?);
+        octets.resize(end, MASK);
+        Ok(start..end)
+    }
+}
 
 /// How many octets each name stands for, as comments say it: ` (k: 4 octets)`.
 pub(crate) fn lengths(places: &Places) -> String {
@@ -281,10 +307,25 @@ mod tests {
         let places: Places = vec![(6..10, "k".into())];
         assert_eq!(written(&octets, &places), "00DA00000601 ${k} 02");
         let read = Unnamed::parse("00DA00000601 ${k} 02").unwrap();
-        assert_eq!(read.filled(&[4]).unwrap(), (octets.to_vec(), places.clone()));
-        assert_eq!(read.filled(&[]).unwrap(), (octets.to_vec(), places));
-        assert!(Unnamed::parse("00 ${a} ${b}").unwrap().filled(&[]).is_err());
+        let allowance = Allowance::of(0);
+        assert_eq!(read.filled(&[4], &allowance).unwrap(), (octets.to_vec(), places.clone()));
+        assert_eq!(read.filled(&[], &allowance).unwrap(), (octets.to_vec(), places));
+        assert!(Unnamed::parse("00 ${a} ${b}").unwrap().filled(&[], &allowance).is_err());
         assert!(Unnamed::parse("00 ${a b}").is_err() && Unnamed::parse("00 ${a").is_err());
+    }
+
+    #[test]
+    fn a_few_characters_fill_no_memory() {
+        let two = Unnamed::parse("00 ${a} ${b}").unwrap();
+        let filled = |lengths: &[usize], allowance: &Allowance| {
+            two.filled(lengths, allowance).map(|(octets, _)| octets.len()).unwrap_or_default()
+        };
+        let allowance = Allowance::of(0);
+        assert_eq!(filled(&[60_000, 5_000], &allowance), 65_001);
+        assert_eq!((filled(&[60_000, 60_000], &allowance), filled(&[usize::MAX, 1], &allowance)), (0, 0));
+        let more = (0..1000).filter(|_| filled(&[60_000, 5_000], &allowance) > 0).count();
+        assert!((200..300).contains(&more), "{more}");
+        assert_eq!(filled(&[0, 0], &allowance), 1);
     }
 
     #[test]

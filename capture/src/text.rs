@@ -11,7 +11,9 @@ use crate::encoder::Describe;
 use crate::error::CaptureError;
 use crate::event::{Event, Origin, Session, What};
 use crate::hexadecimal::{hex, unhex};
-use crate::left_out::{LeftOut, Places, SOME_SECRET, Shown, Unnamed, joined, lengths, named, read_lengths, written};
+use crate::left_out::{
+    Allowance, LeftOut, Places, SOME_SECRET, Shown, Unnamed, joined, lengths, named, read_lengths, written,
+};
 use crate::line::one_line;
 use crate::secret::secret_part;
 
@@ -153,7 +155,7 @@ pub(crate) fn read_duration(comment: &str) -> Option<Duration> {
 
 /// Reads a trace.
 pub(crate) fn read(text: &str) -> Result<Session, CaptureError> {
-    let mut reader = Reader::default();
+    let mut reader = Reader { events: Vec::new(), last: Last::Other, allowance: Allowance::of(text.len()) };
     for (index, line) in text.lines().enumerate() {
         reader.line(index + 1, line).map_err(|cause| CaptureError::line(Origin::Text, index + 1, cause))?;
     }
@@ -162,10 +164,10 @@ pub(crate) fn read(text: &str) -> Result<Session, CaptureError> {
     Ok(Session { origin: Origin::Text, events: reader.events })
 }
 
-#[derive(Default)]
 struct Reader {
     events: Vec<Event>,
     last: Last,
+    allowance: Allowance,
 }
 
 /// What the line before was.
@@ -243,7 +245,7 @@ impl Reader {
     }
 
     fn exchange(&mut self, sent: &Sent, took: Option<Duration>, response: Vec<u8>, of: Places) -> Result<(), String> {
-        let (command, left_out) = sent.filled()?;
+        let (command, left_out) = sent.filled(&self.allowance)?;
         self.push(sent.line, took, What::Exchange { command, response }, joined(left_out, of));
         Ok(())
     }
@@ -260,7 +262,7 @@ impl Reader {
     fn failed(&mut self, sent: &Sent, cause: &str) -> Result<(), String> {
         let cause = cause.strip_prefix(FAILED).unwrap_or(cause);
         let cause = if cause == FAILED.trim_end() { String::new() } else { one_line(cause) };
-        let (command, left_out) = sent.filled()?;
+        let (command, left_out) = sent.filled(&self.allowance)?;
         self.push(sent.line, None, What::Failed { command, cause }, joined(left_out, Places::new()));
         Ok(())
     }
@@ -276,7 +278,7 @@ impl Reader {
         let Last::Command(sent) = std::mem::take(&mut self.last) else {
             return Err("a response without a command before it".into());
         };
-        let (response, left_out) = read_octets(digits, comment)?;
+        let (response, left_out) = read_octets(digits, comment, &self.allowance)?;
         self.exchange(&sent, read_duration(comment), response, left_out)?;
         self.last = Last::Response;
         Ok(())
@@ -312,7 +314,7 @@ impl Reader {
                     }
                     (Last::Commented(sent), _, Some(response)) if sent.octets.is_empty() => {
                         let (digits, comment) = split_comment(response)?;
-                        let (response, left_out) = read_octets(digits, comment)?;
+                        let (response, left_out) = read_octets(digits, comment, &self.allowance)?;
                         self.exchange(&sent, read_duration(comment), response, left_out)?;
                     }
                     (Last::Commented(sent), ..) => self.failed(&sent, words)?,
@@ -363,8 +365,8 @@ fn split_comment(line: &str) -> Result<(&str, &str), String> {
 }
 
 impl Sent {
-    fn filled(&self) -> Result<(Vec<u8>, Places), String> {
-        self.octets.filled(&self.left_out).map_err(no_pattern)
+    fn filled(&self, allowance: &Allowance) -> Result<(Vec<u8>, Places), String> {
+        self.octets.filled(&self.left_out, allowance).map_err(no_pattern)
     }
 }
 
@@ -373,8 +375,8 @@ fn read_command(digits: &str, comment: &str, line: usize) -> Result<Sent, String
     Ok(Sent { octets, left_out: read_lengths(comment), line })
 }
 
-fn read_octets(digits: &str, comment: &str) -> Result<(Vec<u8>, Places), String> {
-    Unnamed::parse(digits).and_then(|unnamed| unnamed.filled(&read_lengths(comment))).map_err(no_pattern)
+fn read_octets(digits: &str, comment: &str, allowance: &Allowance) -> Result<(Vec<u8>, Places), String> {
+    Unnamed::parse(digits).and_then(|unnamed| unnamed.filled(&read_lengths(comment), allowance)).map_err(no_pattern)
 }
 
 /// A script for many cards is no recording of one.

@@ -26,7 +26,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("eap", &[]),
     ("ts43", &[]),
     ("mt", &[]),
-    ("capture", &["apdu"]),
+    ("capture", &["apdu", "printable"]),
     ("decode", &["apdu", "calendar", "capture", "crypto", "printable", "rsp", "saip", "sms"]),
     ("card-os", &["apdu"]),
     ("applets", &["apdu", "crypto", "identities", "rsp", "test-pki", "saip", "card-os"]),
