@@ -112,7 +112,7 @@ impl Value {
 }
 
 /// In which octets a field was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The command APDU.
     Command,

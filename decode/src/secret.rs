@@ -203,6 +203,7 @@ pub(crate) fn looks_like_keys(data: &[u8]) -> bool {
 /// Octets that are left out.
 #[derive(Debug, Default)]
 pub(crate) struct Veil {
+    /// Sorted by where they end; those of a source do not touch each other.
     places: Vec<Place>,
 }
 
@@ -223,10 +224,22 @@ impl Veil {
         veil
     }
 
-    pub(crate) fn hide(&mut self, source: Source, octets: Range<usize>) {
+    fn hide(&mut self, source: Source, octets: Range<usize>) {
         if !octets.is_empty() {
             self.places.push(Place { source, octets });
         }
+    }
+
+    /// Sorts the places and joins those that touch each other.
+    fn settle(&mut self) {
+        self.places.sort_by_key(|place| (place.source, place.octets.start));
+        self.places.dedup_by(|next, place| {
+            let touch = next.source == place.source && next.octets.start <= place.octets.end;
+            if touch {
+                place.octets.end = place.octets.end.max(next.octets.end);
+            }
+            touch
+        });
     }
 
     /// Over what these fields leave out. Of what was put together from several commands or responses, the last is left out as a
@@ -246,15 +259,13 @@ impl Veil {
                 Source::Command | Source::Response | Source::Opened => {}
             }
         }
+        self.settle();
     }
 
     fn touches(&self, place: &Place) -> bool {
-        let overlap = |hidden: &Place| {
-            hidden.source == place.source
-                && hidden.octets.start < place.octets.end
-                && place.octets.start < hidden.octets.end
-        };
-        self.places.iter().any(overlap)
+        let is_before = |hidden: &Place| (hidden.source, hidden.octets.end) <= (place.source, place.octets.start);
+        let next = self.places.get(self.places.partition_point(is_before));
+        next.is_some_and(|hidden| hidden.source == place.source && hidden.octets.start < place.octets.end)
     }
 
     /// Leaves the octets out of fields: of those whose value has some of them.
