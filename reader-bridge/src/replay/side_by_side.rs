@@ -1,5 +1,7 @@
 //! Two recorded sessions side by side: what only one of them has, and what was answered otherwise.
 
+use std::collections::BTreeMap;
+
 use apdu::Ins;
 use capture::Event;
 use decode::{Decoded, Decoder, Differing, Varies, compare};
@@ -75,11 +77,18 @@ fn about(act: &Act) -> About {
 /// Lays two sessions side by side.
 pub fn side_by_side(left: &[Event], right: &[Event]) -> Vec<Row> {
     let (left, right) = (acts(left), acts(right));
-    let keys = |acts: &[Act]| acts.iter().map(about).collect::<Vec<_>>();
-    let operations = capture_diff_slices(Algorithm::Myers, &keys(&left), &keys(&right));
+    let mut numbers = BTreeMap::new();
+    let mut keys = |acts: &[Act]| -> Vec<usize> {
+        let numbered = acts.iter().map(|act| {
+            let next = numbers.len();
+            *numbers.entry(about(act)).or_insert(next)
+        });
+        numbered.collect()
+    };
+    let (lefts, rights) = (keys(&left), keys(&right));
     let (mut left, mut right) = (Reader::new(left), Reader::new(right));
     let mut rows = Vec::new();
-    for operation in operations {
+    for operation in operations(&lefts, &rights) {
         let (lefts, rights) = (operation.old_range().len(), operation.new_range().len());
         if let DiffOp::Equal { len, .. } = operation {
             rows.extend((0..len).filter_map(|_| Some(both(left.next()?, right.next()?))));
@@ -89,6 +98,18 @@ pub fn side_by_side(left: &[Event], right: &[Event]) -> Vec<Row> {
         rows.extend((0..rights).filter_map(|_| Some(one(None, Some(right.next()?.0)))));
     }
     rows
+}
+
+/// Steps of two sessions that are the same, and those between. Laid side by side in pieces: time grows with the square of what differs
+/// within one, and a recording may be as long as it likes.
+fn operations<'a>(left: &'a [usize], right: &'a [usize]) -> impl Iterator<Item = DiffOp> + 'a {
+    const PIECE: usize = 4096;
+    let (mut left, mut right) = (left.chunks(PIECE), right.chunks(PIECE));
+    let pieces = std::iter::from_fn(move || match (left.next(), right.next()) {
+        (None, None) => None,
+        (left, right) => Some((left.unwrap_or_default(), right.unwrap_or_default())),
+    });
+    pieces.flat_map(|(left, right)| capture_diff_slices(Algorithm::Myers, left, right))
 }
 
 /// Explains a session, step by step.
@@ -193,6 +214,11 @@ mod tests {
                 (4, 0, Alike::Differs, String::new()),
             ]
         );
+        let long: Vec<usize> = (0..9000).collect();
+        assert!(operations(&long, &long).all(|part| matches!(part, DiffOp::Equal { .. })));
+        let other: Vec<usize> = (10_000..10_100).collect();
+        let lengths = operations(&long, &other).map(|part| (part.old_range().len(), part.new_range().len()));
+        assert_eq!(lengths.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1)), (9000, 100));
         assert!(side_by_side(&left, &left).iter().all(|row| row.alike == Alike::Same));
     }
 }
