@@ -13,8 +13,8 @@ use crate::trace::{hex, secret_part};
 
 /// A secret has at least so many bytes: shorter ones are found in every other command, and hide nothing.
 pub const SHORTEST_SECRET: usize = 4;
-/// So many values are searched for; the oldest gives way to the next. More than a script has, unless each turn of a loop finds
-/// a new one.
+/// So many values are searched for; the oldest that a script found gives way to the next, unless its variable still has it. More than
+/// a script has, unless each turn of a loop finds a new one.
 const MOST_SECRETS: usize = 4096;
 
 /// Places in bytes that are not to be shown, and the names that stand there: from the left, none over another. A piece of a
@@ -43,10 +43,17 @@ struct Value {
 /// What is not to be shown, now and before.
 #[derive(Default)]
 struct Secrets {
-    /// Names and values, the oldest first.
-    values: Vec<(String, Zeroizing<Vec<u8>>)>,
+    /// The oldest first; of a name, the last that is not given is the value of its variable.
+    values: Vec<Known>,
     /// The command that a script sends, and the secrets that it was made with: also those too short to be found.
     sent: (Zeroizing<Vec<u8>>, Places),
+}
+
+struct Known {
+    name: String,
+    value: Zeroizing<Vec<u8>>,
+    /// Somebody said that it is secret, a file or a user: it is never forgotten.
+    is_given: bool,
 }
 
 impl Variables {
@@ -70,17 +77,18 @@ impl Variables {
         let name = name.into();
         let Filled { bytes, places } = filled;
         let is_secret = self.is_secret(&name) || places.iter().any(|(_, name)| name.is_empty());
-        self.insert(name, Value { bytes, is_secret, places });
+        self.insert(name, Value { bytes, is_secret, places }, false);
     }
 
     /// Gives a variable a value that is not to be shown; one shorter than [`SHORTEST_SECRET`] is in what is sent only.
     pub fn set_secret(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
-        self.insert(name.into(), Value { bytes: bytes.into(), is_secret: true, places: Places::new() });
+        let value = Value { bytes: bytes.into(), is_secret: true, places: Places::new() };
+        self.insert(name.into(), value, true);
     }
 
-    fn insert(&mut self, name: String, value: Value) {
+    fn insert(&mut self, name: String, value: Value, is_given: bool) {
         if value.is_secret {
-            self.secrets().keep(&name, &value.bytes);
+            self.secrets().keep(&name, &value.bytes, is_given);
         }
         self.values.insert(name, value);
     }
@@ -90,7 +98,7 @@ impl Variables {
         let Some(value) = self.values.get_mut(name) else { return false };
         value.is_secret = true;
         let bytes = value.bytes.clone();
-        self.secrets().keep(name, &bytes);
+        self.secrets().keep(name, &bytes, true);
         true
     }
 
@@ -185,17 +193,31 @@ impl Variables {
 }
 
 impl Secrets {
-    fn keep(&mut self, name: &str, value: &[u8]) {
+    fn keep(&mut self, name: &str, value: &[u8], is_given: bool) {
         if value.len() < SHORTEST_SECRET {
             return;
         }
-        if self.values.iter().any(|(known, bytes)| known == name && bytes.as_slice() == value) {
-            return;
+        let known = self.values.iter().position(|known| known.name == name && known.value.as_slice() == value);
+        // It is the last again.
+        let before = known.is_some_and(|at| self.values.remove(at).is_given);
+        if self.values.len() >= MOST_SECRETS
+            && let Some(oldest) = self.forgettable()
+        {
+            self.values.remove(oldest);
         }
-        if self.values.len() == MOST_SECRETS {
-            self.values.remove(0);
+        self.values.push(Known { name: name.to_owned(), value: value.to_vec().into(), is_given: is_given || before });
+    }
+
+    /// The oldest value that was found on the way, and that is no longer its variable's.
+    fn forgettable(&self) -> Option<usize> {
+        let mut newest = BTreeMap::new();
+        for (at, known) in self.values.iter().enumerate() {
+            newest.insert(known.name.as_str(), at);
         }
-        self.values.push((name.to_owned(), value.to_vec().into()));
+        self.values
+            .iter()
+            .enumerate()
+            .position(|(at, known)| !known.is_given && newest.get(known.name.as_str()) != Some(&at))
     }
 
     /// The secrets that a script has put into this command, whose end a reader may have changed.
@@ -211,7 +233,7 @@ impl Secrets {
 
     /// Where `bytes` contain secret values.
     fn add_found(&self, bytes: &[u8], found: &mut Places) {
-        let mut secrets: Vec<&(String, Zeroizing<Vec<u8>>)> = self.values.iter().collect();
+        let mut secrets: Vec<_> = self.values.iter().map(|known| (&known.name, &known.value)).collect();
         // The longest first: a PIN may be part of a longer secret. Of equal ones the first name, and the value it has now.
         secrets.sort_by(|(name, value), (other, others)| others.len().cmp(&value.len()).then_with(|| name.cmp(other)));
         for (name, value) in secrets {
@@ -346,5 +368,25 @@ mod tests {
         let mut clone = variables.clone();
         clone.set_secret("new", hex!("55667788").to_vec());
         assert_eq!(variables.shown_command(&hex!("00DA000004 55667788")), "00DA000004 ${new}", "found on the way");
+    }
+
+    #[test]
+    fn what_a_loop_finds_displaces_neither_what_was_given_nor_what_is_current() {
+        let mut variables = variables();
+        let found = |bytes: Vec<u8>| {
+            let places = vec![(0..bytes.len(), String::new())];
+            Filled { bytes: bytes.into(), places }
+        };
+        variables.set_filled("once", found(hex!("A1A2A3A4").to_vec()));
+        let most = u32::try_from(MOST_SECRETS).unwrap();
+        for turn in 0..most + 100 {
+            variables.set_filled("turn", found(turn.to_be_bytes().to_vec()));
+        }
+        let shown = |bytes: &[u8]| variables.shown_response(&[bytes, &hex!("9000")].concat());
+        for secret in [&hex!("31323334FFFFFFFF")[..], &hex!("3132333435363738"), &hex!("00112233"), &hex!("A1A2A3A4")] {
+            assert_eq!(shown(secret), format!("{}9000", "**".repeat(secret.len())));
+        }
+        assert_eq!(shown(&(most + 99).to_be_bytes()), "********9000");
+        assert_eq!(variables.secrets().values.len(), MOST_SECRETS, "older ones gave way");
     }
 }
