@@ -26,6 +26,11 @@ fn main() -> io::Result<()> {
     write(&folder, "tlv", data.chain(answers(&specimen)))?;
     write(&folder, "card_session", dialogues.iter().map(|dialogue| pack(&dialogue.commands)))?;
     write(&folder, "decode_session", sessions(&specimen, &dialogues))?;
+    write(
+        &folder,
+        "at_lines",
+        LINES.iter().map(|frames| pack(&frames.iter().map(|frame| frame.to_vec()).collect::<Vec<_>>())),
+    )?;
     write(&folder, "rsp_decode", dialogues::es10_requests().into_iter().chain(answers(&specimen)))?;
     let unprotected = pack(&dialogues::unprotected_pieces(&specimen));
     write(&folder, "bpp_stream", [pack(&pieces), unprotected])?;
@@ -37,6 +42,20 @@ fn main() -> io::Result<()> {
     }
     fs::write(folder.join("prepared"), pack(&prepared))
 }
+
+/// What programs write to a modem, and what its card answers to the modem's TERMINAL PROFILE and then.
+const LINES: [&[&[u8]]; 4] = [
+    &[b"AT+CSIM=10,\"0070000001\"\r", &[0x90, 0], &[0x01, 0x90, 0]],
+    &[
+        b"ATE0+CMEE=1;+CCHO=\"A0000005591010\"\rAT+CGLA=1,10,\"81C0000001\"\rA/",
+        &[0x90, 0],
+        &[0x01, 0x90, 0],
+        &[0x90, 0],
+        &[0, 0x90, 0],
+    ],
+    &[b"AT+CPIN?;+CPIN=\"1234\"\r", &[0x90, 0], &[0x62, 0, 0x90, 0]],
+    &[b"AT+CMGF=1;+CMGL=\"ALL\"\r", &[0x90, 0], &[0x90, 0], &[0x62, 7, 0x82, 5, 0x42, 0x21, 0, 0x28, 2, 0x90, 0]],
+];
 
 /// What the card answers in all dialogues, whole.
 fn answers(specimen: &Specimen) -> Vec<Vec<u8>> {
