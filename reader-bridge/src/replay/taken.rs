@@ -19,6 +19,12 @@ const FIELD: usize = 4;
 /// So many octets of an answer are found anywhere in a command.
 const ANYWHERE: usize = 8;
 
+/// So many values of one answer are followed, and so many in all, the newest; each is sought in what the host sent before.
+const OF_ANSWER: usize = 256;
+const MOST_VALUES: usize = 2048;
+/// Behind so many octets of the host no new value is followed: nothing says any more whose it was.
+const MOST_SENT: usize = 4 << 20;
+
 /// A value that was replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -38,13 +44,21 @@ pub(super) struct Values {
     known: Vec<Taken>,
     /// What the host has sent in the recording.
     hosts: Vec<Vec<u8>>,
+    /// How many octets that is.
+    sent: usize,
 }
 
 impl Values {
     /// Takes notice of a command as it is recorded, and of both answers.
     pub(super) fn learn(&mut self, number: usize, turn: &Turn, recorded: (&Decoded, &[u8]), live: (&Decoded, &[u8])) {
-        self.hosts.push(turn.request());
-        for Differing { name, left, right, .. } in compare(recorded.0.answer(), live.0.answer()) {
+        let request = turn.request();
+        self.sent += request.len();
+        if self.sent <= MOST_SENT {
+            self.hosts.push(request);
+        }
+        for Differing { name, left, right, .. } in
+            compare(recorded.0.answer(), live.0.answer()).into_iter().take(OF_ANSWER)
+        {
             let octets =
                 |field: Option<Field>, data: &[u8]| found(&field?, Source::Response, data).map(|at| data[at].to_vec());
             let values = octets(left, recorded.1).zip(octets(right, live.1));
@@ -53,6 +67,8 @@ impl Values {
             };
             if self.is_cards(name, &recorded) {
                 self.known.retain(|known| known.recorded != recorded);
+                let surplus = (self.known.len() + 1).saturating_sub(MOST_VALUES);
+                self.known.drain(..surplus);
                 self.known.push(Taken { name, from: number, recorded, sent });
             }
         }
@@ -65,7 +81,7 @@ impl Values {
         }
         // Padding and empty counters are everywhere.
         let is_plain = value.iter().all(|octet| Some(octet) == value.first());
-        !is_plain && !self.hosts.iter().any(|sent| occurs(value, sent).next().is_some())
+        !is_plain && self.sent <= MOST_SENT && !self.hosts.iter().any(|sent| occurs(value, sent).next().is_some())
     }
 
     /// The data of a turn's commands, put together, with this card's values in it; and which those are.
@@ -311,6 +327,32 @@ mod tests {
             [&hex!("81E2110002BF32")[..], &hex!("81E2110102 0204"), &hex!("81E2910201 05")]
         );
         assert_eq!(with_data(&hex!("00A4040002A00000"), &hex!("A0000001")).unwrap(), hex!("00A4040004A000000100"));
+    }
+
+    #[test]
+    fn a_long_recording_is_followed_within_bounds() {
+        let turn = |challenge: &[u8; 4]| Turn {
+            exchanges: vec![super::super::turn::Exchange {
+                command: hex!("0084000004").into(),
+                response: [&challenge[..], &hex!("9000")].concat(),
+                left_out: Vec::new(),
+            }],
+            blocks: 1,
+        };
+        let mut values = Values::default();
+        let mut learn = |number: u32| {
+            let (recorded, live) = (number.to_be_bytes(), (number + 0x1000_0000).to_be_bytes());
+            let explained = |response: [u8; 4]| {
+                let response = [&response[..], &hex!("9000")].concat();
+                decode::Decoder::new().exchange(&hex!("0084000004"), &response)
+            };
+            values.learn(0, &turn(&recorded), (&explained(recorded), &recorded), (&explained(live), &live));
+            values.known.len()
+        };
+        let most = u32::try_from(MOST_VALUES).unwrap();
+        assert_eq!((0x0102_0304..0x0102_0304 + most + 9).map(&mut learn).last(), Some(MOST_VALUES));
+        values.sent = MOST_SENT + 1;
+        assert!(!values.is_cards(values.known[0].name, &hex!("A1B2C3D4")));
     }
 
     #[test]
