@@ -304,3 +304,44 @@ impl Veil {
         ([visible, status].concat(), Hidden::new(hidden))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_joined_and_found() {
+        let mut veil = Veil::default();
+        for (source, octets) in [
+            (Source::Response, 40..50),
+            (Source::Command, 20..30),
+            (Source::Command, 10..12),
+            (Source::Command, 11..20),
+            (Source::Command, 60..60),
+            (Source::Command, 22..25),
+        ] {
+            veil.hide(source, octets);
+        }
+        veil.settle();
+        assert_eq!(veil.places.len(), 2);
+        let touches = |source, octets| veil.touches(&Place { source, octets });
+        assert!(
+            touches(Source::Command, 0..11) && touches(Source::Command, 29..99) && touches(Source::Command, 15..15)
+        );
+        assert!(!touches(Source::Command, 0..10) && !touches(Source::Command, 30..60));
+        assert!(touches(Source::Response, 49..50) && !touches(Source::Response, 10..30));
+        assert!(!touches(Source::Opened, 0..99) && !touches(Source::Request, 0..99));
+    }
+
+    #[test]
+    fn answers_of_authentication_are_known_by_their_lengths() {
+        let values = |lengths: &[u8]| {
+            let values = lengths.iter().flat_map(|length| [vec![*length], vec![1; usize::from(*length)]].concat());
+            [0xDB].into_iter().chain(values).collect::<Vec<u8>>()
+        };
+        assert!(looks_like_keys(&values(&[8, 16, 16])) && looks_like_keys(&values(&[8, 16, 16, 8])));
+        assert!(looks_like_keys(&values(&[32])) && looks_like_keys(&[1; 12]));
+        assert!(!looks_like_keys(&values(&[8, 16, 16, 8, 0])) && !looks_like_keys(&values(&vec![0; 60_000])));
+        assert!(!looks_like_keys(&values(&[8, 16, 16])[..30]));
+    }
+}
