@@ -1,7 +1,7 @@
 //! What a response says: its data by the command that asked for them, its status word in the context of the command.
 
 use apdu::tlv::Tlv;
-use apdu::{Ins, StatusWord};
+use apdu::{Ins, StatusWord, counted};
 
 use crate::channel::Channel;
 use crate::field::{Base, Field, Name, Value};
@@ -12,7 +12,6 @@ use crate::secret::is_secret;
 use crate::tables::es10::{MESSAGES, PROFILE_INSTALLATION_RESULT};
 use crate::tables::fcp::{Known, TEMPLATES};
 use crate::tables::globalplatform::{DATA_OBJECTS, REGISTRY};
-use crate::words::counted;
 
 /// What the data of a response are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -319,13 +318,14 @@ pub fn status_meaning(ins: Option<Ins>, status: StatusWord) -> String {
     match (status.sw1(), contextual) {
         (_, Some((.., words))) => (*words).to_owned(),
         (0x61 | 0x9F, _) => {
-            format!("{}, for GET RESPONSE", counted(octets, "octet is available", "octets are available"))
+            let verb = if octets == 1 { "is" } else { "are" };
+            format!("{} {verb} available, for GET RESPONSE", counted(octets, "octet"))
         }
-        (0x9E, _) => format!("error in SIM data download, {} for GET RESPONSE", counted(octets, "octet", "octets")),
+        (0x9E, _) => format!("error in SIM data download, {} for GET RESPONSE", counted(octets, "octet")),
         (0x6C, _) => format!("Le has to be {octets}"),
-        (0x91, _) => format!("done, and a proactive command of {} waits for FETCH", counted(octets, "octet", "octets")),
+        (0x91, _) => format!("done, and a proactive command of {} waits for FETCH", counted(octets, "octet")),
         (0x92, _) if status.sw2() & 0xF0 == 0 => {
-            format!("done, after {}", counted(status.sw2(), "internal try", "internal tries"))
+            format!("done, after {}", counted(status.sw2(), "internal try"))
         }
         (0x63, _) if status.sw2() & 0xF0 == 0xC0 => format!("not verified, {}", tries(status)),
         _ => status.description().to_owned(),
@@ -334,7 +334,7 @@ pub fn status_meaning(ins: Option<Ins>, status: StatusWord) -> String {
 
 /// Of `63CX`.
 fn tries(status: StatusWord) -> String {
-    counted(status.sw2() & 0x0F, "try left", "tries left")
+    format!("{} left", counted(status.sw2() & 0x0F, "try"))
 }
 
 /// Whether it is a number of tries that was asked for.

@@ -109,7 +109,7 @@ fn directory(data: &[u8], base: Base) -> Vec<Field> {
     for (at, code) in (18..).zip(codes) {
         let Some(&status) = data.get(at) else { break };
         let set = if status & 0x80 == 0 { "not initialised, " } else { "" };
-        let tries = crate::words::counted(status & 0x0F, "try left", "tries left");
+        let tries = format!("{} left", apdu::counted(status & 0x0F, "try"));
         fields.push(Field::text(names::GSM_CODE, format!("{code}: {set}{tries}")).at(base.plus(at), 1));
     }
     fields

@@ -43,7 +43,6 @@ mod sms;
 mod tables;
 mod text;
 mod toolkit;
-mod words;
 
 pub use answer::{status_meaning, status_words_in_context};
 pub use compare::{Differing, VARYING, Varies, compare};

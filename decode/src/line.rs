@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use apdu::{Class, Ins, StatusWord, tlv};
+use apdu::{Class, Ins, StatusWord, counted, tlv};
 
 use crate::field::{Base, Field, Source, Value};
 use crate::names;
 use crate::schema::Walk;
 use crate::tables::{es10, fcp};
-use crate::words::counted;
 
 /// Levels of nesting a tree may have. A bound profile package has eight.
 const DEPTH: usize = 16;
@@ -89,7 +88,7 @@ pub fn describe_response(response: &[u8]) -> String {
             let meaning = StatusWord::from([*sw1, *sw2]).description();
             match data.len() {
                 0 => meaning.into(),
-                length => format!("{}, {meaning}", counted(length as u64, "byte", "bytes")),
+                length => format!("{}, {meaning}", counted(length, "byte")),
             }
         }
     }

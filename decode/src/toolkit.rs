@@ -1,5 +1,6 @@
 //! Proactive commands and what belongs to them: COMPREHENSION-TLV objects. TS 102 223 §8.
 
+use apdu::counted;
 use apdu::tlv::{Tlv, comprehension};
 
 use crate::digits;
@@ -8,7 +9,6 @@ use crate::names;
 use crate::schema::Walk;
 use crate::secret;
 use crate::tables::toolkit::{COMMANDS, EVENTS, Form, OBJECTS, QUALIFIERS, RESULTS, device, name};
-use crate::words::counted;
 
 /// What FETCH brings.
 pub(crate) fn proactive(data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
@@ -168,7 +168,7 @@ fn read(form: Form, value: &[u8], base: Base, walk: Walk) -> Reading {
             let parts: Vec<String> = value.iter().map(|octet| format!("{:02X}", octet.rotate_left(4))).collect();
             text(parts.join(":"))
         }
-        Form::Files => (octets(), value.first().map(|count| counted(*count, "file", "files")), Vec::new()),
+        Form::Files => (octets(), value.first().map(|count| counted(*count, "file")), Vec::new()),
         Form::Location => match value.split_first_chunk() {
             Some((plmn, rest)) => text(format!("{}, {}", crate::file::plmn(*plmn), hex(rest))),
             None => text(hex(value)),

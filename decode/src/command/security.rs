@@ -1,6 +1,6 @@
 //! PINs, authentication, channels, capabilities. TS 102 221 §11.1, TS 31.102 §7, TS 31.103 §7.
 
-use apdu::{Command, Ins};
+use apdu::{Command, Ins, counted};
 
 use super::{Context, Read, data, name};
 use crate::answer::{Answer, Security};
@@ -9,7 +9,6 @@ use crate::field::{Base, Field, Source};
 use crate::names;
 use crate::session::Topic;
 use crate::tables::fcp::{TERMINAL_CAPABILITY, key_reference};
-use crate::words::counted;
 
 pub(super) fn pin(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
     let which = key_reference(command.p2);
@@ -119,8 +118,8 @@ pub(crate) fn duration(value: &[u8]) -> String {
         0 => "s",
         1 => "min",
         2 => "h",
-        3 => return counted(count, "day", "days"),
-        4 => return counted(count, "period of ten days", "periods of ten days"),
+        3 => return counted(count, "day"),
+        4 => return format!("{} of ten days", counted(count, "period")),
         _ => "of a reserved unit",
     };
     format!("{count} {unit}")
