@@ -230,7 +230,7 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     /// Makes it.
-    pub(crate) fn of(ready: &Ready, ready_file: Option<&Path>, state: &State) -> Result<Self, Failure> {
+    fn of(ready: &Ready, ready_file: Option<&Path>, state: &State) -> Result<Self, Failure> {
         let folder = state.directory()?.join("run");
         create_private(&folder)?;
         let path = folder.join(format!("{}.json", ready.pid));
@@ -238,6 +238,23 @@ impl Recorded {
         let recorded = Self { path, ready_file };
         recorded.update(ready)?;
         Ok(recorded)
+    }
+
+    /// Makes it. In the foreground it is no condition of running: there a failure is told.
+    pub(crate) fn needed(
+        ready: &Ready,
+        ready_file: Option<&Path>,
+        state: &State,
+        is_needed: bool,
+    ) -> Result<Option<Self>, Failure> {
+        match Self::of(ready, ready_file, state) {
+            Ok(recorded) => Ok(Some(recorded)),
+            Err(failure) if is_needed => Err(failure),
+            Err(failure) => {
+                failure.while_doing("`vuicc card eject` will not find this process").tell();
+                Ok(None)
+            }
+        }
     }
 
     /// Writes it anew.

@@ -132,7 +132,7 @@ pub(super) async fn serve(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let Told { ready, mut ready_file, limit } = told;
-    let _recorded = record(&ready, ready_file.path(), context, parent.is_some())?;
+    let _recorded = Recorded::needed(&ready, ready_file.path(), &context.state, parent.is_some())?;
     let name = ready.cards.first().map(|card| card.image.display().to_string()).unwrap_or_default();
     let (modem, mut ended) = ModemThread::start(modem)?;
     let shared = Rc::new(Shared {
@@ -172,23 +172,6 @@ pub(super) async fn serve(
     drop(shared);
     ended.soon().await;
     outcome
-}
-
-/// Records that this process has this card. In the foreground that is no condition of running.
-fn record(
-    ready: &Ready,
-    ready_file: Option<&Path>,
-    context: &Context,
-    is_needed: bool,
-) -> Result<Option<Recorded>, Failure> {
-    match Recorded::of(ready, ready_file, &context.state) {
-        Ok(recorded) => Ok(Some(recorded)),
-        Err(failure) if is_needed => Err(failure),
-        Err(failure) => {
-            failure.while_doing("`vuicc card eject` will not find this process").tell();
-            Ok(None)
-        }
-    }
 }
 
 /// Completes when the card has been gone for so long.

@@ -105,7 +105,7 @@ impl<C: Icc + Send> Running<C> {
         if is_impatient {
             neighbours.are_gone()?;
         }
-        let recorded = record(&ready, ready_file.path(), context, parent.is_some())?;
+        let recorded = Recorded::needed(&ready, ready_file.path(), &context.state, parent.is_some())?;
         let slots: Vec<_> = ready.cards.iter().filter_map(|card| card.slot.clone()).collect();
         let tracers = tracers.into_iter().map(Some).chain(iter::repeat_with(|| None));
         let limit = limit.map(Duration::from_secs).or_else(|| parent.is_some().then_some(DETACHED));
@@ -183,23 +183,6 @@ fn open(arguments: &Arguments) -> Result<Vec<card::Card>, Failure> {
     let open = |(slot, image): (usize, &PathBuf)| once_free(|| arguments.seed.open(image, slot, &provider), IN_USE);
     let cards = arguments.images.iter().enumerate().map(open);
     Ok(cards.collect::<Result<Vec<_>, _>>()?)
-}
-
-/// Records that this process runs these cards. In the foreground that is no condition of running them.
-fn record(
-    ready: &Ready,
-    ready_file: Option<&Path>,
-    context: &Context,
-    is_needed: bool,
-) -> Result<Option<Recorded>, Failure> {
-    match Recorded::of(ready, ready_file, &context.state) {
-        Ok(recorded) => Ok(Some(recorded)),
-        Err(failure) if is_needed => Err(failure),
-        Err(failure) => {
-            failure.while_doing("`vuicc card eject` will not find this process").tell();
-            Ok(None)
-        }
-    }
 }
 
 /// What is known of one card.
