@@ -1,5 +1,6 @@
-//! `vuicc subscriber`: descriptions of subscribers, from which cards, profiles and entries in the register are made.
+//! `vuicc subscriber`: descriptions of subscribers, from which cards, profiles and entries in registers are made.
 
+mod export;
 pub(crate) mod file;
 pub(crate) mod invent;
 mod show;
@@ -32,11 +33,21 @@ Examples:
 
 Keys and codes are not shown. docs/subscribers.md lists the fields.")]
     Show(show::Arguments),
+    /// Write subscribers in the form that a core network reads
+    #[command(after_help = "\
+Examples:
+  vuicc subscriber export --format srsepc --out user_db.csv anna.toml
+  vuicc subscriber export --format open5gs anna.toml berta.toml > subscribers.json
+  vuicc subscriber export --format ueransim --sst 1 --sd 000001 anna.toml
+
+What is written contains the subscribers' keys. docs/subscribers.md says how each is read.")]
+    Export(export::Arguments),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => invent::run(arguments, context),
         Command::Show(arguments) => show::run(arguments, context),
+        Command::Export(arguments) => export::run(arguments, context),
     }
 }

@@ -1,0 +1,156 @@
+//! The formats, a row each.
+
+use clap::ValueEnum;
+use saip::builder::Algorithm;
+use zeroize::Zeroizing;
+
+use super::{Entry, Network, document, lines};
+use crate::failure::Failure;
+
+/// Text for entries of a network.
+type Write = fn(&[Entry], &Network<'_>) -> Result<Zeroizing<String>, Failure>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// user_db.csv of srsEPC
+    Srsepc,
+    /// documents of Open5GS, for mongoimport
+    Open5gs,
+    /// commands of open5gs-dbctl, for a shell
+    Open5gsDbctl,
+    /// requests to free5GC's web console: a path and a body in each line
+    Free5gc,
+    /// commands of osmo-hlr's VTY
+    OsmoHlr,
+    /// SQL for osmo-hlr's database
+    OsmoHlrSql,
+    /// requests to PyHSS's API, as a script for a shell with curl
+    Pyhss,
+    /// configuration of one UE of UERANSIM
+    Ueransim,
+}
+
+/// A format.
+pub(super) struct Row {
+    format: Format,
+    /// As it is written on the command line.
+    pub(super) name: &'static str,
+    /// What reads it.
+    pub(super) what: &'static str,
+    /// What is done with it.
+    pub(super) use_it: &'static str,
+    /// The algorithms that it has.
+    pub(super) algorithms: &'static [Algorithm],
+    /// Whether it describes one subscriber.
+    pub(super) one_only: bool,
+    pub(super) write: Write,
+}
+
+const MILENAGE: &[Algorithm] = &[Algorithm::Milenage];
+
+const ROWS: &[Row] = &[
+    Row {
+        format: Format::Srsepc,
+        name: "srsepc",
+        what: "srsEPC",
+        use_it: "epc.conf names it: [hss] db_file",
+        algorithms: &[Algorithm::Milenage, Algorithm::Xor],
+        one_only: false,
+        write: lines::srsepc,
+    },
+    Row {
+        format: Format::Open5gs,
+        name: "open5gs",
+        what: "Open5GS",
+        use_it: "mongoimport --db open5gs --collection subscribers --jsonArray --file FILE",
+        algorithms: MILENAGE,
+        one_only: false,
+        write: document::open5gs,
+    },
+    Row {
+        format: Format::Open5gsDbctl,
+        name: "open5gs-dbctl",
+        what: "open5gs-dbctl",
+        use_it: "sh FILE",
+        algorithms: MILENAGE,
+        one_only: false,
+        write: lines::open5gs_dbctl,
+    },
+    Row {
+        format: Format::Free5gc,
+        name: "free5gc",
+        what: "free5GC",
+        use_it: "POST each body to its path, with the header Token",
+        algorithms: MILENAGE,
+        one_only: false,
+        write: document::free5gc,
+    },
+    Row {
+        format: Format::OsmoHlr,
+        name: "osmo-hlr",
+        what: "osmo-hlr",
+        use_it: "its VTY takes the lines, on port 4258",
+        algorithms: MILENAGE,
+        one_only: false,
+        write: lines::osmo_hlr,
+    },
+    Row {
+        format: Format::OsmoHlrSql,
+        name: "osmo-hlr-sql",
+        what: "osmo-hlr",
+        use_it: "sqlite3 hlr.db < FILE",
+        algorithms: MILENAGE,
+        one_only: false,
+        write: lines::osmo_hlr_sql,
+    },
+    Row {
+        format: Format::Pyhss,
+        name: "pyhss",
+        what: "PyHSS",
+        use_it: "sh FILE, with PYHSS=http://HOST:8080",
+        algorithms: MILENAGE,
+        one_only: false,
+        write: document::pyhss,
+    },
+    Row {
+        format: Format::Ueransim,
+        name: "ueransim",
+        what: "UERANSIM",
+        use_it: "nr-ue -c FILE",
+        algorithms: MILENAGE,
+        one_only: true,
+        write: lines::ueransim,
+    },
+];
+
+impl Format {
+    pub(super) fn row(self) -> &'static Row {
+        ROWS.iter().find(|row| row.format == self).unwrap_or(&ROWS[0])
+    }
+}
+
+impl Row {
+    /// The algorithms, as subscribers' files name them.
+    pub(super) fn names(&self) -> String {
+        let name = |algorithm: &Algorithm| match algorithm {
+            Algorithm::Milenage => "milenage",
+            Algorithm::Tuak => "tuak",
+            Algorithm::Xor => "xor",
+        };
+        self.algorithms.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_has_its_row() {
+        for format in Format::value_variants() {
+            let row = format.row();
+            assert_eq!(row.format, *format);
+            assert_eq!(format.to_possible_value().unwrap().get_name(), row.name);
+        }
+    }
+}
