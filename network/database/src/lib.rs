@@ -477,10 +477,8 @@ async fn wait_for(url: &str, limit: Duration) -> Result<(), DatabaseError> {
     }
 }
 
-/// Whether this is a server that is not running yet, or just starting.
+/// Whether this is a server that is not running yet, just starting, or just ending.
 fn is_not_up_yet(error: &sqlx::Error) -> bool {
-    /// SQLSTATE 57P03, cannot connect now.
-    const STARTING: &str = "57P03";
     match error {
         // Nothing listens; or a proxy does, and hangs up. A socket in a folder is not there before its server is.
         sqlx::Error::Io(error) => matches!(
@@ -490,7 +488,19 @@ fn is_not_up_yet(error: &sqlx::Error) -> bool {
                 | io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::NotFound
         ),
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == STARTING),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| STARTING_OR_ENDING.contains(&&*code)),
+        error => is_hung_up(error),
+    }
+}
+
+/// SQLSTATE 57P01 to 57P03: shutting down, crashed, starting up.
+const STARTING_OR_ENDING: [&str; 3] = ["57P01", "57P02", "57P03"];
+
+/// Whether the server hung up when it was asked for TLS. The driver takes the end of the connection for an octet 00.
+fn is_hung_up(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Protocol(text) => text.contains("unexpected response from SSLRequest: 0x00"),
+        sqlx::Error::Tls(below) => below.downcast_ref::<io::Error>().is_some(),
         _ => false,
     }
 }
@@ -609,17 +619,20 @@ pub fn met_another(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether, somewhere below, this is a database that is not there, or was gone while it was asked: it may soon be back.
 pub fn is_away(error: &(dyn Error + 'static)) -> bool {
-    /// SQLSTATE class 08, connection exceptions, and 57P01 to 57P03: shutting down, crashed, starting up.
-    const CODES: [&str; 4] = ["08", "57P01", "57P02", "57P03"];
+    /// SQLSTATE class 08: connection exceptions.
+    const CONNECTION: &str = "08";
     let mut below = Some(error);
     while let Some(error) = below {
         match error.downcast_ref::<sqlx::Error>() {
             Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => return true,
             Some(sqlx::Error::Database(error)) => {
-                return error.code().is_some_and(|code| CODES.iter().any(|away| code.starts_with(away)));
+                return error
+                    .code()
+                    .is_some_and(|code| code.starts_with(CONNECTION) || STARTING_OR_ENDING.contains(&&*code));
             }
-            Some(_) => return false,
-            None => below = error.source(),
+            Some(error) if is_hung_up(error) => return true,
+            // The driver of many databases wraps what the driver of one says.
+            _ => below = error.source(),
         }
     }
     false
@@ -719,6 +732,34 @@ mod tests {
             Database::<Growing>::open_within(wrong, limit).await.expect_err("no such place");
         }
         assert!(began.elapsed() < limit);
+    }
+
+    /// A server that is killed hangs up at any point of the greeting. It may soon be back.
+    #[cfg(feature = "postgres")]
+    #[tokio::test]
+    async fn a_server_that_hangs_up_is_away_and_waited_for() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        /// What it says before it hangs up, after so many octets from the client.
+        const GREETINGS: [(usize, &[u8]); 5] =
+            [(0, b""), (8, b""), (8, b"N"), (9, b"N"), (9, b"NE\0\0\0\x1FSFATAL\0VFATAL\0C57P02\0Mgone\0\0")];
+        install_default_drivers();
+        for (number, (octets, said)) in GREETINGS.into_iter().enumerate() {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let url = format!("postgres://op@{}/operator", listener.local_addr().expect("an address"));
+            let server = async {
+                let (mut socket, _) = listener.accept().await.expect("a client");
+                let first = said.len().min(1);
+                socket.read_exact(&mut vec![0; octets.min(8)]).await.expect("a request for TLS");
+                socket.write_all(&said[..first]).await.expect("an answer to it");
+                socket.read_exact(&mut vec![0; octets.saturating_sub(8)]).await.expect("a greeting");
+                socket.write_all(&said[first..]).await.expect("an answer to it");
+                socket.shutdown().await.expect("the end");
+            };
+            let (connected, ()) = tokio::join!(AnyConnection::connect(&url), server);
+            let error = connected.map(drop).expect_err("no database");
+            assert!(is_away(&error) && is_not_up_yet(&error), "{number}: {error:?}");
+            assert!(is_away(&sqlx::Error::AnyDriverError(Box::new(error))), "{number}");
+        }
     }
 
     /// Before 3.51.3 a checkpoint that met a writer could corrupt a file with a write-ahead log.
