@@ -10,6 +10,7 @@
 //! | [`header`] | the user data header: ports, parts of a long message | TS 23.040 §9.2.3.24 |
 //! | [`user_data`] | a message's contents, and a long text in parts | TS 23.040 §9.2.3.24 |
 //! | [`tpdu`] | SMS-DELIVER and SMS-SUBMIT | TS 23.040 §9.2.2 |
+//! | [`status_report`] | SMS-STATUS-REPORT | TS 23.040 §9.2.2.3 |
 //! | [`record`] | EF.SMS | TS 31.102 §4.2.25 |
 //!
 //! Octets come in and go out; the time is an argument. What a network sends is read with care and never trusted: no
@@ -21,6 +22,7 @@ pub mod coding;
 pub mod handling;
 pub mod header;
 pub mod record;
+pub mod status_report;
 pub mod timestamp;
 pub mod tpdu;
 pub mod user_data;
@@ -30,6 +32,7 @@ pub use coding::{Alphabet, DataCoding};
 pub use handling::Handling;
 pub use header::{Concatenation, Element, Indication, Ports};
 pub use record::{Record, Status};
+pub use status_report::StatusReport;
 pub use timestamp::Timestamp;
 pub use tpdu::{Deliver, Submit, Validity};
 pub use user_data::{Parts, Reassembly, UserData, split};

@@ -48,6 +48,7 @@ impl Tables {
             "0070_wrong_keys"
             "0075_removed_subscribers"
             "0080_claims"
+            "0095_phone_messages"
         }
     }
 

@@ -1,4 +1,4 @@
-//! The endpoint for phones without a radio: they attach with their card, and fetch messages over HTTPS. See [`mt`].
+//! The endpoint for phones without a radio: they attach with their card, fetch messages over HTTPS, and send some. See [`mt`].
 //!
 //! ```text
 //! POST /mt/v1/attach  {"identity": NAI}                           → 200 {"session", "eap-relay-packet"}
@@ -7,6 +7,7 @@
 //! GET  /mt/v1/messages?wait=SECONDS    Authorization: Bearer      → 200 {"messages": [{"id", "smsc", "tpdu"}]}
 //! POST /mt/v1/messages/ID {"delivered": true|false, "cause": …}   → 204
 //! POST /mt/v1/memory-available                                    → 204
+//! POST /mt/v1/submissions  {"tpdu"}                               → 200 {"id"}, 422 {"cause", "error"}
 //! ```
 //!
 //! A message refused with cause 22, memory capacity exceeded, waits until the phone reports available
@@ -34,7 +35,10 @@ use https::Whole;
 use identities::Discreet;
 use identities::Imsi;
 use mt::cause::MEMORY_EXCEEDED;
-use mt::{Acknowledgement, AttachAnswer, AttachRefusal, AttachRequest, Message, Messages, Packet, Wait, path};
+use mt::{
+    Acknowledgement, AttachAnswer, AttachRefusal, AttachRequest, Message, Messages, Packet, SubmitRefusal, Submitted,
+    Wait, path,
+};
 use network_base::database::column::seconds;
 use network_base::database::{Durability, change};
 use network_base::source::{Quota, Source};
@@ -47,6 +51,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout};
 
 use super::message::SmscError;
+use super::origination::rp_cause;
 use super::store::{Event, Smsc};
 
 /// Maximum size of a request; real ones are far smaller.
@@ -171,6 +176,7 @@ pub fn router(smsc: &Smsc) -> Router {
         .route(path::MESSAGES, get(messages))
         .route(&format!("{}/{{id}}", path::MESSAGES), post(acknowledge))
         .route(path::MEMORY_AVAILABLE, post(memory_available))
+        .route(path::SUBMISSIONS, post(submit))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(smsc.clone())
 }
@@ -187,6 +193,8 @@ enum Refusal {
     Failure(Vec<u8>),
     /// No such message of this phone.
     NoMessage,
+    /// RP-ERROR for a message from a phone.
+    Unsent(SmscError),
     /// Too many phones are attaching or waiting.
     Busy,
     /// Internal error.
@@ -216,6 +224,10 @@ impl IntoResponse for Refusal {
                 (StatusCode::FORBIDDEN, Json(AttachRefusal { packet: Packet::of(&packet) })).into_response()
             }
             Self::NoMessage => told(StatusCode::NOT_FOUND, "no such message"),
+            Self::Unsent(error) => {
+                let refusal = SubmitRefusal { cause: rp_cause(&error), error: error.to_string() };
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(refusal)).into_response()
+            }
             Self::Busy => ([(header::RETRY_AFTER, "5")], told(StatusCode::SERVICE_UNAVAILABLE, "busy")).into_response(),
             Self::Broken(error) => {
                 tracing::error!(error = %Discreet(&error), "MT endpoint");
@@ -367,6 +379,26 @@ async fn memory_available(State(smsc): State<Smsc>, headers: HeaderMap) -> Resul
     let messages = smsc.memory_available(&imsi, unix_now()).await?;
     tracing::info!(imsi = ?imsi, messages, "memory available again");
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn submit(
+    State(smsc): State<Smsc>,
+    headers: HeaderMap,
+    Body(submission): Body<mt::Submission>,
+) -> Result<Json<Submitted>, Refusal> {
+    let imsi = smsc.attached(&headers).await?;
+    let octets = hex::decode(&submission.tpdu).map_err(|_| Refusal::Malformed("tpdu is not hexadecimal"))?;
+    let submit = sms::Submit::decode(&octets).map_err(|_| Refusal::Malformed("tpdu is no SMS-SUBMIT"))?;
+    match smsc.submit_from_phone(&imsi, &submit, unix_now()).await {
+        Ok(id) => Ok(Json(Submitted { id })),
+        Err(error @ (SmscError::Register(_) | SmscError::Database(_) | SmscError::Corrupt(_))) => {
+            Err(Refusal::Broken(error))
+        }
+        Err(error) => {
+            tracing::info!(imsi = ?imsi, %error, "message from a phone refused");
+            Err(Refusal::Unsent(error))
+        }
+    }
 }
 
 impl Smsc {

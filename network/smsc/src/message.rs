@@ -120,6 +120,9 @@ pub enum SmscError {
     /// The destination has no subscriber.
     #[error("the destination has no subscriber")]
     Destination,
+    /// The sender is out of service.
+    #[error("the sender is out of service")]
+    Barred,
     /// The contents do not fit one message.
     #[error("the contents do not fit one message")]
     Contents,

@@ -16,10 +16,11 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row, query};
 use tokio::sync::broadcast;
 
 use super::message::{Receipt, SmscError, State, Submission};
+use super::origination::Sender;
 use super::smpp::body::Address;
 
 /// Default validity of a message, in seconds.
-const VALIDITY: u64 = 3 * 86_400;
+pub(super) const VALIDITY: u64 = 3 * 86_400;
 /// Maximum validity of a message, in seconds.
 const LONGEST_VALIDITY: u64 = 7 * 86_400;
 /// Maximum number of pending messages per phone.
@@ -34,7 +35,7 @@ const MEMORY_PAUSE: u64 = 3600;
 const REMEMBERED: u64 = 7 * 86_400;
 /// Receipts that are due. A client has until the end of the lease to acknowledge one; then another session of its is
 /// given it.
-const RECEIPTS: Queue = Queue {
+pub(super) const RECEIPTS: Queue = Queue {
     table: "sms_message",
     key: "id",
     due: "receipt_after",
@@ -136,6 +137,15 @@ impl Smsc {
 
     /// Submits a message for the subscription its destination reaches now; returns its name.
     pub async fn submit(&self, submission: &Submission, now: u64) -> Result<String, SmscError> {
+        self.put(submission, None, now).await
+    }
+
+    pub(super) async fn put(
+        &self,
+        submission: &Submission,
+        sender: Option<Sender<'_>>,
+        now: u64,
+    ) -> Result<String, SmscError> {
         let Submission { client, service_type, source, destination, data, .. } = submission;
         let from = self.originator(source)?;
         let imsi = self.receiver(destination).await?;
@@ -179,7 +189,9 @@ impl Smsc {
                 .set("expires_at", seconds(expires_at))
                 .set("attempts", 0_i64)
                 .set("receipt", submission.receipt.name())
-                .set("receipt_after", 0_i64);
+                .set("receipt_after", 0_i64)
+                .set("sender", sender.map(|sender| sender.imsi.as_str().to_owned()))
+                .set("reference", sender.map(|sender| i64::from(sender.reference)));
             row.insert("sms_message").execute(&mut *tx).await?;
         });
         taken?;
@@ -247,8 +259,9 @@ impl Smsc {
                 _ => {}
             }
         });
+        noted?;
         self.tell(Event::Receipts);
-        noted
+        self.report_to_phones(now).await
     }
 
     /// A phone has no memory for a message: it waits until there is some, or for a while. It does not count as an
@@ -308,7 +321,8 @@ impl Smsc {
         if !late.is_empty() {
             self.tell(Event::Receipts);
         }
-        Ok(())
+        // Also what a process was about to write when it ended.
+        self.report_to_phones(now).await
     }
 
     /// Up to `most` receipts for a client, leased to the caller.
@@ -350,13 +364,13 @@ impl Smsc {
         self.inner.events.subscribe()
     }
 
-    fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         // There may be no subscriber.
         let _ = self.inner.events.send(event);
     }
 
     /// TP-Originating-Address.
-    fn originator(&self, source: &Address) -> Result<sms::Address, SmscError> {
+    pub(super) fn originator(&self, source: &Address) -> Result<sms::Address, SmscError> {
         if source.digits.is_empty() {
             return Ok(self.inner.settings.address.clone());
         }
@@ -380,7 +394,7 @@ impl Smsc {
     }
 
     /// An unpredictable name, greater than earlier ones: seconds, a counter, random octets.
-    fn fresh_id(&self, now: u64) -> Result<String, SmscError> {
+    pub(super) fn fresh_id(&self, now: u64) -> Result<String, SmscError> {
         let mut chance = [0; 4];
         getrandom::fill(&mut chance).map_err(HlrError::from)?;
         let count = self.inner.counter.fetch_add(1, Ordering::Relaxed) & 0x00FF_FFFF;
@@ -419,6 +433,9 @@ pub async fn give_up(tx: &mut AnyConnection, imsi: &Imsi, now: u64) -> Result<()
     let sql = settled("imsi = $3 AND state = $4");
     let update = query(AssertSqlSafe(sql)).bind(State::Undeliverable.name()).bind(seconds(now)).bind(imsi.as_str());
     update.bind(State::Enroute.name()).execute(&mut *tx).await?;
+    // Nobody is left whom a status report would be for.
+    let unreported = query("UPDATE sms_message SET receipt = 'never' WHERE sender = $1").bind(imsi.as_str());
+    unreported.execute(&mut *tx).await?;
     query("DELETE FROM mt_attachment WHERE imsi = $1").bind(imsi.as_str()).execute(tx).await.map(drop)
 }
 
@@ -428,7 +445,7 @@ async fn finish(tx: &mut AnyConnection, id: &str, state: State, now: u64) -> Res
 }
 
 /// What a message is sealed for.
-fn label(id: &str) -> String {
+pub(super) fn label(id: &str) -> String {
     format!("sms/{id}")
 }
 
@@ -436,7 +453,7 @@ fn written(address: &Address) -> String {
     format!("{}/{}/{}", address.ton, address.npi, address.digits)
 }
 
-fn read(written: &str) -> Result<Address, SmscError> {
+pub(super) fn read(written: &str) -> Result<Address, SmscError> {
     let address = || {
         let (ton, rest) = written.split_once('/')?;
         let (npi, digits) = rest.split_once('/')?;
@@ -445,6 +462,6 @@ fn read(written: &str) -> Result<Address, SmscError> {
     address().ok_or(SmscError::Corrupt("address"))
 }
 
-fn state(name: &str) -> Result<State, SmscError> {
+pub(super) fn state(name: &str) -> Result<State, SmscError> {
     State::named(name).ok_or(SmscError::Corrupt("state"))
 }

@@ -20,7 +20,7 @@ use network_base::secret;
 use network_base::sender::{Message, Receiver, SmsError, SmsSender};
 use peer::{K, OPC, Peer};
 use serde_json::{Value, json};
-use sms::{Deliver, UserData};
+use sms::{Deliver, StatusReport, Submit, UserData};
 use smsc::smpp::body::{Address, Bind, Query, ShortMessage, read_submitted, tag};
 use smsc::smpp::pdu::{Command, Pdu, Status};
 use smsc::{
@@ -40,6 +40,7 @@ on_each_database! {
     what_waits_for_one_who_left_is_undeliverable,
     a_queue_has_an_end_and_a_message_a_successor,
     two_processes,
+    from_phone_to_phone,
 }
 
 const MSISDN: &str = "81901234567";
@@ -912,4 +913,61 @@ async fn two_processes(place: &Place) {
         assert_eq!(phone.post(&path, &json!({"delivered": true})).await.0, 204);
     });
     assert_eq!(outcome, Ok(State::Delivered));
+}
+
+/// A phone sends to itself; what became of it is reported to it.
+async fn from_phone_to_phone(place: &Place) {
+    let (smsc, hlr) = smsc_at(place).await;
+    let mut phone = Phone::new(&smsc, Peer::new(Method::Aka)).await;
+    let to = |digits: &str| sms::Address::international(digits).unwrap();
+    let submit = Submit { report: true, ..Submit::new(to(MSISDN), 0x2A, UserData::text("to myself").unwrap()) };
+    let tpdu = |submit: &Submit| json!({ "tpdu": hex::encode(submit.encode().unwrap()) });
+    assert_eq!(phone.post("/submissions", &tpdu(&submit)).await.0, 401, "not attached");
+    phone.attach().await;
+    let (status, answer) = phone.post("/submissions", &tpdu(&submit)).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, messages) = phone.messages(0).await;
+    assert_eq!(messages[0]["id"], answer["id"]);
+    let deliver = Deliver::decode(&hex::decode(messages[0]["tpdu"].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!((deliver.from.to_string(), deliver.report), (format!("+{MSISDN}"), true));
+    assert_eq!(deliver.data.as_text().unwrap(), "to myself");
+    let path = format!("/messages/{}", answer["id"].as_str().unwrap());
+    assert_eq!(phone.post(&path, &json!({"delivered": true})).await.0, 204);
+    let (_, messages) = phone.messages(0).await;
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let report = StatusReport::decode(&hex::decode(messages[0]["tpdu"].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!((report.reference, report.to.to_string(), report.status), (0x2A, format!("+{MSISDN}"), 0));
+    let path = format!("/messages/{}", messages[0]["id"].as_str().unwrap());
+    assert_eq!(phone.post(&path, &json!({"delivered": true})).await.0, 204);
+    assert_eq!(phone.messages(0).await.1.len(), 0, "nothing is reported of a report");
+    // Not fetched in time, with a report; and without one.
+    let late = Submit { validity: Some(sms::Validity::Relative(0)), ..submit.clone() };
+    for submit in [&late, &Submit { report: false, ..late.clone() }] {
+        assert_eq!(phone.post("/submissions", &tpdu(submit)).await.0, 200);
+    }
+    smsc.tidy(unix_now() + 301).await.unwrap();
+    let waiting = smsc.waiting(&imsi(OLD), unix_now() + 302).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(StatusReport::decode(&waiting[0].tpdu).unwrap().status, 0x46);
+    // What is refused, by RP-Cause.
+    let named = Submit::new(sms::Address::name("Anna").unwrap(), 0, UserData::text("x").unwrap());
+    for (submit, cause) in [(&Submit { to: to("4915112345678"), ..submit.clone() }, 1), (&named, 1)] {
+        let (status, answer) = phone.post("/submissions", &tpdu(submit)).await;
+        assert_eq!((status, answer["cause"].as_u64()), (422, Some(cause)), "{answer}");
+    }
+    for malformed in [json!({}), json!({"tpdu": "0"}), json!({"tpdu": ""}), json!({"tpdu": "04"}), json!({"tpdu": 7})] {
+        assert_eq!(phone.post("/submissions", &malformed).await.0, 400, "{malformed}");
+    }
+    hlr.set_msisdn(&imsi(OLD), None, &Change::by("test")).await.unwrap();
+    assert_eq!(phone.post("/submissions", &tpdu(&submit)).await.1["cause"], 50, "no number to be sent from");
+    hlr.set_status(&imsi(OLD), Subscribed::Barred, &Change::by("test")).await.unwrap();
+    assert_eq!(phone.post("/submissions", &tpdu(&submit)).await.1["cause"], 10);
+    // Whose subscription is removed gets no report, nor does the next one with the IMSI.
+    hlr.set_status(&imsi(OLD), Subscribed::Active, &Change::by("test")).await.unwrap();
+    hlr.set_msisdn(&imsi(OLD), MSISDN.parse().ok().as_ref(), &Change::by("test")).await.unwrap();
+    assert_eq!(phone.post("/submissions", &tpdu(&late)).await.0, 200);
+    let given_up: Result<(), sqlx::Error> = change!(hlr.database(), |tx| give_up(tx, &imsi(OLD), unix_now()).await?);
+    given_up.unwrap();
+    smsc.tidy(unix_now() + 301).await.unwrap();
+    assert_eq!(smsc.waiting(&imsi(OLD), unix_now() + 302).await.unwrap().len(), 0);
 }

@@ -15,11 +15,13 @@ mod tests;
 use std::time::Duration;
 
 use identities::Imsi;
-use mt::{Acknowledgement, AttachAnswer, AttachRequest, Message, Messages, Packet, cause, path};
+use mt::{
+    Acknowledgement, AttachAnswer, AttachRequest, Message, Messages, Packet, Submission, SubmitRefusal, cause, path,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sms::handling::{Place as Preference, Waiting as MessageWaiting, protocol};
-use sms::{Address, Deliver, Handling, Reassembly, Record, Status, UserData};
+use sms::{Address, Deliver, Handling, Reassembly, Record, Status, StatusReport, UserData};
 use ts43::notice;
 
 use crate::eap::{self, EapError, Method, Peer, Reply};
@@ -72,6 +74,15 @@ pub enum MtError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment(Token);
 
+/// What became of a message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// RP-ACK: the operator has it.
+    Accepted,
+    /// RP-ERROR, with its [cause].
+    Refused(u8),
+}
+
 /// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
@@ -106,7 +117,8 @@ pub enum Received {
     Read(Place),
     /// For the card itself, which accepted it.
     ForCard,
-    /// Acknowledged without any other action: short message type 0.
+    /// Acknowledged without any other action: short message type 0, or what became of a message that this card sent from
+    /// elsewhere.
     Discarded,
     /// Memory is full; the operator keeps it.
     NoRoom {
@@ -300,7 +312,8 @@ impl<'a> MtClient<'a> {
         self.report(attachment, id, if delivered { TAKEN } else { refused(None) })
     }
 
-    fn report(&mut self, attachment: &Attachment, id: &str, report: Acknowledgement) -> Result<(), MtError> {
+    /// RP-ACK or RP-ERROR for a message.
+    pub fn report(&mut self, attachment: &Attachment, id: &str, report: Acknowledgement) -> Result<(), MtError> {
         let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
         let answer = self.post(&format!("{}/{id}", path::MESSAGES), &json(&report), Some(attachment))?;
         match answer.status {
@@ -321,19 +334,41 @@ impl<'a> MtClient<'a> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        if !usim.is_memory_exceeded()? || !self.inbox(usim).has_room()? {
+        if !usim.is_memory_exceeded()? || !self.inbox(usim).has_room()? || !self.memory_available(attachment)? {
             return Ok(false);
         }
+        // Noted once the network knows, not before. TS 31.102 §4.2.9
+        usim.note_memory_exceeded(false)?;
+        Ok(true)
+    }
+
+    /// Tells the operator that there is memory again: RP-SMMA. Whether it listens to that.
+    pub fn memory_available(&mut self, attachment: &Attachment) -> Result<bool, MtError> {
         let answer = self.post(path::MEMORY_AVAILABLE, "{}", Some(attachment))?;
         match answer.status {
-            200 | 204 => {
-                // Noted once the network knows, not before. TS 31.102 §4.2.9
-                usim.note_memory_exceeded(false)?;
-                Ok(true)
-            }
+            200 | 204 => Ok(true),
             401 | 403 => Err(MtError::Detached),
             // An operator that does not accept it retries by itself.
             404 | 405 => Ok(false),
+            _ => Err(self.unexpected(&answer)),
+        }
+    }
+
+    /// Sends a message, an SMS-SUBMIT. TS 23.040 §9.2.2.2. It is sent once: whether an answer that is lost was RP-ACK is not
+    /// known.
+    pub fn submit(&mut self, attachment: &Attachment, tpdu: &[u8]) -> Result<Sent, MtError> {
+        let submission = json(&Submission { tpdu: hex::encode(tpdu) });
+        let answer = self.post(path::SUBMISSIONS, &submission, Some(attachment))?;
+        match answer.status {
+            200 => Ok(Sent::Accepted),
+            400 => Ok(Sent::Refused(cause::SEMANTICALLY_INCORRECT)),
+            401 | 403 => Err(MtError::Detached),
+            // An operator of before messages were sent this way.
+            404 | 405 => Ok(Sent::Refused(cause::NOT_IMPLEMENTED)),
+            422 => {
+                let refusal: SubmitRefusal = read_json(&answer).ok_or_else(|| self.unexpected(&answer))?;
+                Ok(Sent::Refused(refusal.cause))
+            }
             _ => Err(self.unexpected(&answer)),
         }
     }
@@ -410,6 +445,9 @@ impl<'a> MtClient<'a> {
         usim: &mut Usim<T>,
     ) -> Result<(Received, Acknowledgement), MtError> {
         const UNREADABLE: (Received, Acknowledgement) = (Received::Unreadable, refused(None));
+        if is_report(waiting) {
+            return Ok((Received::Discarded, TAKEN));
+        }
         let Some((centre, tpdu, deliver)) = read(waiting) else { return Ok(UNREADABLE) };
         let handling = Handling::of(&deliver);
         // This comes first, whatever else there is: the user must not notice it.
@@ -501,6 +539,11 @@ fn read(waiting: &Message) -> Option<(Address, Vec<u8>, Deliver)> {
     let tpdu = hex::decode(&waiting.tpdu).ok()?;
     let deliver = Deliver::decode(&tpdu).ok()?;
     Some((Address::parse(&waiting.smsc)?, tpdu, deliver))
+}
+
+/// What became of a message that the same card sent from elsewhere: this device asks for no reports.
+fn is_report(waiting: &Message) -> bool {
+    hex::decode(&waiting.tpdu).is_ok_and(|tpdu| StatusReport::decode(&tpdu).is_ok())
 }
 
 /// `<user-id>-aescfg,<app>[,<app>]`: the entitlements among them that this device knows. TS.43 §2.6

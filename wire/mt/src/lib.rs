@@ -1,5 +1,5 @@
-//! How a phone without a radio attaches with its card and fetches its short messages over HTTPS: what a device and the
-//! service centre have in common. An interface of this project.
+//! How a phone without a radio attaches with its card, fetches its short messages and sends some over HTTPS: what a device and
+//! the service centre have in common. An interface of this project.
 //!
 //! ```text
 //! POST /mt/v1/attach  AttachRequest::First                        → 200 AttachAnswer::Challenge
@@ -8,6 +8,8 @@
 //! GET  /mt/v1/messages?wait=SECONDS    Authorization: Bearer      → 200 Messages
 //! POST /mt/v1/messages/ID  Acknowledgement                        → 204
 //! POST /mt/v1/memory-available                                    → 204
+//! POST /mt/v1/submissions  Submission     Authorization: Bearer   → 200 Submitted
+//!                                                                   422 SubmitRefusal
 //! ```
 //!
 //! Errors have a body too, [`Error`].
@@ -26,12 +28,30 @@ pub mod path {
     pub const MESSAGES: &str = "/mt/v1/messages";
     /// There is memory again: RP-SMMA.
     pub const MEMORY_AVAILABLE: &str = "/mt/v1/memory-available";
+    /// Send a message.
+    pub const SUBMISSIONS: &str = "/mt/v1/submissions";
 }
 
 /// Values of RP-Cause. TS 24.011 §8.2.5.4.
 pub mod cause {
+    /// Unassigned number.
+    pub const UNASSIGNED_NUMBER: u8 = 1;
+    /// Call barred: the sender is out of service.
+    pub const BARRED: u8 = 10;
+    /// Short message transfer rejected.
+    pub const REJECTED: u8 = 21;
     /// Memory capacity exceeded: the message waits until the phone reports available memory.
     pub const MEMORY_EXCEEDED: u8 = 22;
+    /// Network out of order.
+    pub const NETWORK_OUT_OF_ORDER: u8 = 38;
+    /// Congestion: too many messages wait for the receiver.
+    pub const CONGESTION: u8 = 42;
+    /// Requested facility not subscribed: the sender has no number.
+    pub const NOT_SUBSCRIBED: u8 = 50;
+    /// Requested facility not implemented.
+    pub const NOT_IMPLEMENTED: u8 = 69;
+    /// Semantically incorrect message.
+    pub const SEMANTICALLY_INCORRECT: u8 = 95;
     /// Protocol error, unspecified.
     pub const PROTOCOL_ERROR: u8 = 111;
 }
@@ -148,7 +168,7 @@ pub struct Message {
     pub id: String,
     /// Number of the service centre.
     pub smsc: String,
-    /// SMS-DELIVER, hexadecimal. TS 23.040 §9.2.2.1
+    /// SMS-DELIVER or SMS-STATUS-REPORT, hexadecimal. TS 23.040 §9.2.2.1, §9.2.2.3
     pub tpdu: String,
 }
 
@@ -167,6 +187,36 @@ pub struct Acknowledgement {
     pub cause: Option<u8>,
     /// Whether the phone accepted it.
     pub delivered: bool,
+}
+
+/// A message from the phone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// SMS-SUBMIT, hexadecimal. TS 23.040 §9.2.2.2
+    pub tpdu: String,
+}
+
+/// Without its contents.
+impl fmt::Debug for Submission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Submission")
+    }
+}
+
+/// RP-ACK: the service centre has the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Its name there.
+    pub id: String,
+}
+
+/// RP-ERROR: the service centre refuses the message. TS 24.011 §7.3.4.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitRefusal {
+    /// [Why](cause).
+    pub cause: u8,
+    /// The same in words.
+    pub error: String,
 }
 
 /// The body of an error.
@@ -221,6 +271,12 @@ mod tests {
         is(&Acknowledgement { delivered: true, cause: None }, r#"{"delivered":true}"#);
         let full = Acknowledgement { delivered: false, cause: Some(cause::MEMORY_EXCEEDED) };
         is(&full, r#"{"cause":22,"delivered":false}"#);
+        let submission = Submission { tpdu: "01".into() };
+        assert_eq!(format!("{submission:?}"), "Submission");
+        is(&submission, r#"{"tpdu":"01"}"#);
+        is(&Submitted { id: "m2".into() }, r#"{"id":"m2"}"#);
+        let refusal = SubmitRefusal { cause: cause::UNASSIGNED_NUMBER, error: "nobody".into() };
+        is(&refusal, r#"{"cause":1,"error":"nobody"}"#);
         is(&Error { error: "busy".into() }, r#"{"error":"busy"}"#);
         assert_eq!(serde_json::from_str::<Wait>("{}").unwrap(), Wait::default());
     }

@@ -489,7 +489,7 @@ fn submission(client: &str, message: &ShortMessage, now: u64) -> Result<Submissi
 
 fn status_of(error: &SmscError) -> Status {
     match error {
-        SmscError::Source => Status::INVALID_SOURCE,
+        SmscError::Source | SmscError::Barred => Status::INVALID_SOURCE,
         SmscError::Destination => Status::INVALID_DESTINATION,
         SmscError::Contents => Status::INVALID_MESSAGE_LENGTH,
         SmscError::QueueFull => Status::QUEUE_FULL,

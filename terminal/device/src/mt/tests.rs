@@ -416,6 +416,41 @@ fn what_is_left_of_a_second_is_waited_for_in_one_question() {
 }
 
 #[test]
+fn a_message_is_sent_once_and_refused_by_cause() {
+    let attachment = Attachment(Token::new("a1", None));
+    for (said, expected) in [
+        (answer(200, JSON, r#"{"id":"m1"}"#), Ok(Sent::Accepted)),
+        (answer(422, JSON, r#"{"cause":1,"error":"nobody"}"#), Ok(Sent::Refused(1))),
+        (answer(400, JSON, r#"{"error":"no SMS-SUBMIT"}"#), Ok(Sent::Refused(95))),
+        (answer(404, "", ""), Ok(Sent::Refused(69))),
+        (answer(401, JSON, "{}"), Err(MtError::Detached)),
+    ] {
+        let (sent, requests, _) = with_client(vec![said], |client| client.submit(&attachment, &[0x01, 0x2A]));
+        assert_eq!(sent, expected);
+        assert_eq!(requests[0].url, "https://operator.example/mt/v1/submissions");
+        assert_eq!(requests[0].body, r#"{"tpdu":"012a"}"#);
+    }
+    let (sent, ..) = with_client(vec![answer(503, "", "")], |client| client.submit(&attachment, &[1]));
+    assert!(matches!(sent, Err(MtError::Unexpected { status: 503, .. })));
+}
+
+/// The card sent a message while it was in a modem.
+#[test]
+fn what_became_of_a_message_of_the_cards_own_is_acknowledged() {
+    let report = r#"{"id":"m1","smsc":"15550000000","tpdu":"062a0b917238880900f1993092516195809930925171058000"}"#;
+    let answers = vec![answer(200, JSON, &format!(r#"{{"messages":[{report}]}}"#)), answer(204, "", "")];
+    let opened = ("00A4040407A000000087100200", "9000");
+    let steps = [opened, ("00A4000C026F43", "6A82")];
+    let mut card = Dialogue::new(&steps);
+    let mut usim = Usim::open(&mut card, None).unwrap();
+    let attachment = Attachment(Token::new("a1", None));
+    let (received, requests, _) =
+        with_client(answers, |client| client.receive(&attachment, Duration::ZERO, &mut usim).unwrap());
+    assert_eq!(received, [Received::Discarded]);
+    assert_eq!(requests[1].body, r#"{"delivered":true}"#);
+}
+
+#[test]
 fn requests_to_look_at_the_configuration() {
     assert_eq!(configuration_wanted(b"x-aescfg,ap2006,ap2009"), Some(vec![App::Companion, App::Primary]));
     assert_eq!(configuration_wanted(b"x-aescfg"), Some(vec![]));
