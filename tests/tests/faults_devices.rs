@@ -411,14 +411,16 @@ fn live(device: &Device, at: &str, shared: &Shared) {
             return;
         }
         match watch.listen(GLANCE) {
+            // It listens from then on.
+            Told::Line(line) if line["event"] == "waiting" => shared.set(true),
             Told::Line(line) => {
-                shared.set(true);
-                if line["event"] != "waiting" && device.stage.is_fatal(Victim::Watch, &line) {
+                if device.stage.is_fatal(Victim::Watch, &line) {
                     return;
                 }
             }
             Told::Nothing => {}
             Told::End => {
+                shared.set(false);
                 device.stage.note("the watch", &watch.end());
                 // Without a card it cannot be started; its user looks for one.
                 return thread::sleep(BETWEEN_LOOKS);
