@@ -27,6 +27,7 @@ pub mod profile;
 pub mod usim;
 
 pub use naa::aka::AuthenticationCounters;
+pub use naa::key_files::Layout;
 
 use card_os::{Application, ApplicationKind};
 use crypto::provider::{Deterministic, Provider};

@@ -48,6 +48,13 @@ pub trait Application: Send {
     /// secure messaging is: the kernel itself opens none and refuses what no application claims.
     fn claims(&self, command: &Command<'_>) -> bool;
 
+    /// Whether a command is this application's whatever is selected, on a card that also is a SIM of TS 51.011
+    /// ([`CardProfile::gsm`]): RUN GSM ALGORITHM has no application to be sent to. It comes to [`process`](Self::process).
+    fn claims_unselected(&self, command: &Command<'_>) -> bool {
+        let _ = command;
+        false
+    }
+
     /// Whether a command that its class marks as part of a chain, and not the last, is this application's. It then comes
     /// to [`process`](Self::process) as it is, if the application [claims](Self::claims) it; joining is the
     /// application's. ISO/IEC 7816-4 §5.3.3.

@@ -34,6 +34,13 @@ pub(crate) struct Slot {
     application: Option<Box<dyn Application>>,
 }
 
+impl Slot {
+    /// Whether its application takes a command though it is not selected.
+    pub(crate) fn claims_unselected(&self, command: &Command<'_>) -> bool {
+        self.application.as_ref().is_some_and(|application| application.claims_unselected(command))
+    }
+}
+
 impl Card {
     /// A card without power, on a memory that [`format`](Self::format) prepared.
     pub fn new(
@@ -155,7 +162,12 @@ impl Card {
         }
         let class = command.class;
         if class.is_gsm() {
-            return Err(StatusWord::CLA_NOT_SUPPORTED);
+            return if self.profile.gsm { self.gsm(command) } else { Err(StatusWord::CLA_NOT_SUPPORTED) };
+        }
+        if self.profile.gsm
+            && let Some(outcome) = self.unselected(command)
+        {
+            return outcome;
         }
         let number = class.channel();
         self.kernel.channel(number)?;
@@ -170,7 +182,7 @@ impl Card {
 
     /// Carries a command out, and makes what it says a response. What waited for GET RESPONSE is forgotten, unless the command
     /// is answered `6CXX`.
-    fn answer(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+    pub(crate) fn answer(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let number = command.class.channel();
         let waiting = self.kernel.channel_mut(number).ok().and_then(|channel| channel.response.take());
         let mut outcome = self.execute(command);
@@ -519,7 +531,7 @@ impl Card {
     }
 
     /// GET RESPONSE, under either class. TS 102 221 §11.3.
-    fn get_response(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+    pub(crate) fn get_response(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         if command.p1_p2() != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }

@@ -16,6 +16,8 @@ pub struct CardProfile {
     pub channels: u8,
     /// Further names of applications: what a terminal may select, and the AID that the application is registered under.
     pub further_names: Vec<(Aid, Aid)>,
+    /// Whether it also answers the class `A0` of TS 51.011, and commands of applications that are not selected.
+    pub gsm: bool,
 }
 
 impl Default for CardProfile {
@@ -37,6 +39,7 @@ impl Default for CardProfile {
             volatile_memory: 9_241,
             channels: CHANNELS,
             further_names: Vec::new(),
+            gsm: false,
         }
     }
 }

@@ -302,6 +302,14 @@ impl DomainImage {
         })
     }
 
+    /// A PIN that the DF `context` defines.
+    pub fn pin(&self, context: FileNumber, reference: crate::fs::KeyReference) -> Option<&crate::fs::Pin> {
+        self.pins.iter().find_map(|(file, pin)| match pin {
+            PinConfiguration::Pin(own, pin) if *file == context && *own == reference => Some(pin),
+            _ => None,
+        })
+    }
+
     /// Adds an application.
     pub fn add_application(&mut self, application: NewApplication) {
         self.note(|_| Some(Undo::ApplicationAdded));

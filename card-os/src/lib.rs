@@ -31,6 +31,7 @@ mod channel;
 mod domain;
 pub mod fault;
 pub mod fs;
+mod gsm;
 mod id;
 mod kernel;
 mod load_file;

@@ -6,6 +6,7 @@
 //! * [`fault`]: what is to go wrong with a card, as it is written.
 //! * [`inspect`]: what is on a card, to be shown.
 //! * [`personality`]: cards as they are met in the field, described in a file.
+//! * [`programmable`]: programmable cards as they are sold.
 //! * [`entropy`]: where its random bytes come from.
 
 pub mod assemble;
@@ -15,6 +16,7 @@ pub mod image;
 pub mod inspect;
 pub mod personalise;
 pub mod personality;
+pub mod programmable;
 
 pub use card_os::{Card, Entropy};
 

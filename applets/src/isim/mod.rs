@@ -3,7 +3,7 @@
 use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, Context};
 
-use crate::naa::aka::Subscription;
+use crate::naa::aka::Keys;
 use crate::naa::require_pin;
 
 /// P2 of AUTHENTICATE, TS 31.103 §7.1.2.
@@ -17,12 +17,12 @@ mod context {
 /// The subscriber's application in the IP multimedia subsystem.
 #[derive(Default)]
 pub struct Isim {
-    subscription: Option<Subscription>,
+    keys: Option<Keys>,
 }
 
 impl Application for Isim {
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
-        self.subscription = Subscription::load(cx.parameters());
+        self.keys = Keys::load(cx.parameters());
         Ok(())
     }
 
@@ -43,7 +43,7 @@ impl Application for Isim {
             _ => return Err(StatusWord::WRONG_P1_P2),
         }
         require_pin(command, cx)?;
-        let subscription = self.subscription.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
-        Ok(Response::ok(subscription.challenge(command.data, cx)?.to_bytes(false)))
+        let keys = self.keys.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
+        Ok(Response::ok(keys.challenge(command.data, cx)?.to_bytes(false)))
     }
 }

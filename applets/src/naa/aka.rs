@@ -3,6 +3,8 @@
 
 use apdu::StatusWord;
 use card_os::Context;
+use card_os::fs::FileId;
+use crypto::Octets;
 use crypto::aka::{Aka, Amf, Response, Sqn, kc, sres};
 use crypto::algorithm::Algorithm;
 use crypto::milenage::{Constants, Milenage};
@@ -10,6 +12,7 @@ use crypto::tuak::{Parameters, Tuak};
 use crypto::xor::Xor;
 use saip::aka::{AkaParameter, AlgoConfiguration, AlgoParameter, AlgorithmId};
 
+use super::key_files::{Layout, Purpose};
 use super::{counted, push_counted};
 
 /// Numbers of what an application keeps.
@@ -59,16 +62,118 @@ pub(crate) fn algorithm(algo: &AlgoParameter) -> Option<Algorithm> {
     }
 }
 
-/// What an application needs to authenticate, worked out of its parameters once.
+/// How an application comes to its keys.
+pub(crate) enum Keys {
+    /// Its install parameters have them.
+    Installed(Box<Subscription>),
+    /// They are content of files.
+    InFiles(Layout),
+}
+
+impl Keys {
+    /// From the install parameters; `None` for an application that was given none.
+    pub(crate) fn load(parameters: &[u8]) -> Option<Self> {
+        match Layout::of(parameters) {
+            Some(layout) => Some(Self::InFiles(layout)),
+            None => Subscription::load(parameters).map(|loaded| Self::Installed(Box::new(loaded))),
+        }
+    }
+
+    /// [`Subscription::challenge`].
+    pub(crate) fn challenge(&self, data: &[u8], cx: &mut Context<'_, '_>) -> Result<Answer, StatusWord> {
+        self.with(Purpose::ThreeG, cx, |subscription, cx| subscription.challenge(data, cx))
+    }
+
+    /// [`Subscription::gsm`].
+    pub(crate) fn gsm(&self, data: &[u8], cx: &mut Context<'_, '_>) -> Result<([u8; 4], [u8; 8]), StatusWord> {
+        self.with(Purpose::Gsm, cx, |subscription, _| subscription.gsm(data))
+    }
+
+    /// Whether it may be asked without being selected: the card also is a SIM.
+    pub(crate) const fn are_in_files(&self) -> bool {
+        matches!(self, Self::InFiles(_))
+    }
+
+    fn with<T>(
+        &self,
+        purpose: Purpose,
+        cx: &mut Context<'_, '_>,
+        code: impl FnOnce(&Subscription, &mut Context<'_, '_>) -> Result<T, StatusWord>,
+    ) -> Result<T, StatusWord> {
+        match self {
+            Self::Installed(subscription) => code(subscription, cx),
+            Self::InFiles(layout) => {
+                let read = layout.subscription(purpose, cx).ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
+                code(&read, cx)
+            }
+        }
+    }
+}
+
+/// Where the numbers are kept that were accepted.
+#[derive(Clone, Copy)]
+pub(crate) enum Numbers {
+    /// With the application.
+    Kept,
+    /// In a file of its own, behind what is checked of them.
+    InFile(&'static [FileId]),
+}
+
+/// How SRES is made of RES. TS 55.205 §8.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sres {
+    /// All of it, a word on the other.
+    Folded,
+    /// Its first octets.
+    Beginning,
+}
+
+/// What an application needs to authenticate, worked out of its parameters.
 pub(crate) struct Subscription {
     algorithm: Algorithm,
     checks_freshness: bool,
+    numbers: Numbers,
+    sres: Sres,
+    /// RES has four octets.
+    short_res: bool,
     /// Largest step of SEQ forward.
     delta: Option<u64>,
     /// Largest distance of SEQ to the highest accepted.
     age_limit: Option<u64>,
     /// How many authentications there may be.
     authentications: Option<u32>,
+}
+
+/// Octets of a RES that is shortened.
+const SHORT_RES: usize = 4;
+
+/// Octets before the numbers in a file of them: two of flags, the largest step, the age limit.
+const SQN_HEADER: usize = 14;
+
+/// What is checked of a sequence number.
+struct Checks {
+    /// Whether anything is.
+    any: bool,
+    delta: Option<u64>,
+    age_limit: Option<u64>,
+}
+
+impl Checks {
+    /// The next number is not checked.
+    const SKIP: u8 = 0x80;
+
+    fn from_file(header: &[u8; SQN_HEADER]) -> Self {
+        const DELTA: u8 = 0x40;
+        const AGE: u8 = 0x20;
+        const SQN: u8 = 0x10;
+        let [flags, _, limits @ ..] = header;
+        let (delta, age_limit) = limits.split_at(6);
+        Self {
+            any: flags & Self::SKIP == 0 && flags & SQN != 0,
+            delta: (flags & DELTA != 0).then(|| number(delta)),
+            age_limit: (flags & AGE != 0).then(|| number(age_limit)),
+        }
+    }
 }
 
 /// The answer to a challenge whose MAC is right.
@@ -78,22 +183,47 @@ pub(crate) enum Answer {
 }
 
 impl Subscription {
+    /// With an algorithm, and nothing else said.
+    pub(crate) const fn of(algorithm: Algorithm) -> Self {
+        let checks_freshness = !matches!(algorithm, Algorithm::Xor(_));
+        Self {
+            algorithm,
+            checks_freshness,
+            numbers: Numbers::Kept,
+            sres: Sres::Folded,
+            short_res: false,
+            delta: None,
+            age_limit: None,
+            authentications: None,
+        }
+    }
+
+    /// Keeps the numbers accepted elsewhere.
+    pub(crate) fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
+    }
+
+    /// Answers otherwise.
+    pub(crate) fn with_answers(self, sres: Sres, short_res: bool) -> Self {
+        Self { sres, short_res, ..self }
+    }
+
     /// From the install parameters; `None` for an application that was given none.
-    pub(crate) fn load(parameters: &[u8]) -> Option<Self> {
+    fn load(parameters: &[u8]) -> Option<Self> {
         let parameters = AkaParameter::from_der(parameters).ok()?;
         let AlgoConfiguration::Algo(algo) = &parameters.algo_configuration else { return None };
         let if_asked = |option: u8, limit: [u8; 6]| (parameters.sqn_options & option != 0).then_some(number(&limit));
         Some(Self {
-            algorithm: algorithm(algo)?,
             checks_freshness: algo.algorithm_id != AlgorithmId::UsimTestAlgorithm,
             delta: if_asked(AkaParameter::DELTA_CHECK, parameters.sqn_delta),
             age_limit: if_asked(AkaParameter::AGE_CHECK, parameters.sqn_age_limit),
             authentications: algo.auth_counter_max.map(|[high, mid, low]| u32::from_be_bytes([0, high, mid, low])),
+            ..Self::of(algorithm(algo)?)
         })
     }
 
     /// Opens AUTN, checks the sequence number and keeps it. What is written is committed before the answer leaves the card.
-    pub(crate) fn challenge(&self, data: &[u8], cx: &mut Context<'_, '_>) -> Result<Answer, StatusWord> {
+    fn challenge(&self, data: &[u8], cx: &mut Context<'_, '_>) -> Result<Answer, StatusWord> {
         let (rand, rest) = counted(data)?;
         let (autn, rest) = counted(rest)?;
         let rand = rand.try_into().map_err(|_| StatusWord::WRONG_DATA)?;
@@ -105,28 +235,65 @@ impl Subscription {
         }
         self.count(cx)?;
         let challenge = self.algorithm.open_autn(&rand, autn).map_err(|_| StatusWord::AUTHENTICATION_ERROR)?;
-        let mut seqs = SeqArray::load(cx);
-        let fresh = if self.checks_freshness {
-            seqs.is_fresh(challenge.sqn, self.delta, self.age_limit)
-        } else {
+        let (mut seqs, checks) = self.numbers(cx);
+        let fresh = if !self.checks_freshness {
             challenge.amf != AMF_RESYNCH
+        } else if checks.any {
+            seqs.is_fresh(challenge.sqn, checks.delta, checks.age_limit)
+        } else {
+            true
         };
         if !fresh {
             return Ok(Answer::SynchronisationFailure(self.algorithm.auts(&rand, seqs.sqn_ms())));
         }
-        seqs.accept(challenge.sqn, cx);
-        Ok(Answer::Success(challenge.response))
+        seqs.accept(challenge.sqn);
+        self.keep(&seqs, cx)?;
+        let mut response = challenge.response;
+        if let Some(short) = response.res.first_chunk::<SHORT_RES>().filter(|_| self.short_res) {
+            response.res = Octets::new(short);
+        }
+        Ok(Answer::Success(response))
+    }
+
+    /// The numbers accepted, and what is checked of the next one.
+    fn numbers(&self, cx: &Context<'_, '_>) -> (SeqArray, Checks) {
+        let own = Checks { any: true, delta: self.delta, age_limit: self.age_limit };
+        match self.numbers {
+            Numbers::Kept => (SeqArray::load(cx), own),
+            Numbers::InFile(path) => match cx.file(path).and_then(|file| file.split_first_chunk::<SQN_HEADER>()) {
+                Some((header, seqs)) => (SeqArray::from_stored(seqs), Checks::from_file(header)),
+                None => (SeqArray::load(cx), own),
+            },
+        }
+    }
+
+    fn keep(&self, seqs: &SeqArray, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
+        match self.numbers {
+            Numbers::InFile(path) if cx.file(path).is_some() => {
+                let flags = cx.file(path).and_then(|file| file.first()).copied().unwrap_or_default();
+                cx.write_file(path, 0, &[flags & !Checks::SKIP])?;
+                cx.write_file(path, SQN_HEADER, &seqs.to_stored())
+            }
+            _ => {
+                cx.put(item::SEQ_ARRAY, seqs.to_stored());
+                Ok(())
+            }
+        }
     }
 
     /// GSM authentication with functions c2 and c3, TS 33.102 §6.8.1.2: SRES and Kc.
-    pub(crate) fn gsm(&self, data: &[u8]) -> Result<([u8; 4], [u8; 8]), StatusWord> {
+    fn gsm(&self, data: &[u8]) -> Result<([u8; 4], [u8; 8]), StatusWord> {
         let (rand, rest) = counted(data)?;
         let rand = rand.try_into().map_err(|_| StatusWord::WRONG_DATA)?;
         if !rest.is_empty() {
             return Err(StatusWord::WRONG_LENGTH);
         }
         let Response { res, ck, ik, .. } = &self.algorithm.f2345(&rand);
-        Ok((sres(res), kc(ck, ik)))
+        let sres = match (self.sres, res.first_chunk()) {
+            (Sres::Beginning, Some(beginning)) => *beginning,
+            _ => sres(res),
+        };
+        Ok((sres, kc(ck, ik)))
     }
 
     /// Uses up one of the authentications that the key is good for.
@@ -201,12 +368,14 @@ impl SeqArray {
             && age_limit.is_none_or(|limit| highest.saturating_sub(seq) < limit)
     }
 
-    fn accept(&mut self, sqn: Sqn, cx: &mut Context<'_, '_>) {
+    fn accept(&mut self, sqn: Sqn) {
         if let Some(seq) = self.0.get_mut(usize::from(sqn.ind())) {
             *seq = sqn.seq();
         }
-        let stored: Vec<u8> = self.0.iter().flat_map(|seq| seq.to_be_bytes().into_iter().skip(2)).collect();
-        cx.put(item::SEQ_ARRAY, stored);
+    }
+
+    fn to_stored(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|seq| seq.to_be_bytes().into_iter().skip(2)).collect()
     }
 }
 

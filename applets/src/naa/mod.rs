@@ -1,6 +1,7 @@
 //! What USIM and ISIM have in common: the shape of AUTHENTICATE, service tables, the PIN in front, authentication.
 
 pub(crate) mod aka;
+pub(crate) mod key_files;
 
 use apdu::{Command, StatusWord};
 use card_os::Context;

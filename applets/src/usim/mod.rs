@@ -7,7 +7,7 @@ use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, Context};
 use saip::ust;
 
-use crate::naa::aka::Subscription;
+use crate::naa::aka::Keys;
 use crate::naa::{push_counted, require_pin, service};
 
 /// P2 of AUTHENTICATE, TS 31.102 §7.1.2: the security context. Bit 8 says that the key is the application's.
@@ -23,12 +23,12 @@ mod context {
 /// The subscriber's application in a 3G, LTE or 5G network.
 #[derive(Default)]
 pub struct Usim {
-    subscription: Option<Subscription>,
+    keys: Option<Keys>,
 }
 
 impl Application for Usim {
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
-        self.subscription = Subscription::load(cx.parameters());
+        self.keys = Keys::load(cx.parameters());
         Ok(())
     }
 
@@ -41,7 +41,15 @@ impl Application for Usim {
         own && command.class.secure_messaging() == SecureMessaging::None
     }
 
+    fn claims_unselected(&self, command: &Command<'_>) -> bool {
+        let is_programmable = self.keys.as_ref().is_some_and(Keys::are_in_files);
+        is_programmable && command.class.is_gsm() && command.ins == Ins::AUTHENTICATE
+    }
+
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        if command.class.is_gsm() {
+            return self.run_gsm_algorithm(command, cx);
+        }
         match command.ins {
             Ins::GET_IDENTITY => identity::get_identity(command, cx),
             _ => self.authenticate(command, cx),
@@ -50,6 +58,20 @@ impl Application for Usim {
 }
 
 impl Usim {
+    /// RUN GSM ALGORITHM, TS 51.011 §9.2.16: SRES and Kc, without lengths.
+    fn run_gsm_algorithm(&self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        let rand: &[u8; 16] = command.data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;
+        require_pin(command, cx)?;
+        let keys = self.keys.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
+        let mut counted = Vec::new();
+        push_counted(&mut counted, rand);
+        let (sres, kc) = keys.gsm(&counted, cx)?;
+        Ok(Response::ok([&sres[..], &kc].concat()))
+    }
+
     /// AUTHENTICATE, TS 31.102 §7.1.
     fn authenticate(&self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
         if command.p1 != 0 {
@@ -68,15 +90,15 @@ impl Usim {
             _ => return Err(StatusWord::WRONG_P1_P2),
         }
         require_pin(command, cx)?;
-        let subscription = self.subscription.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
+        let keys = self.keys.as_ref().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
         if command.p2 == context::GSM {
-            let (sres, kc) = subscription.gsm(command.data)?;
+            let (sres, kc) = keys.gsm(command.data, cx)?;
             let mut answer = Vec::new();
             push_counted(&mut answer, &sres);
             push_counted(&mut answer, &kc);
             return Ok(Response::ok(answer));
         }
-        let answer = subscription.challenge(command.data, cx)?;
+        let answer = keys.challenge(command.data, cx)?;
         Ok(Response::ok(answer.to_bytes(service(cx, files::UST, ust::GSM_ACCESS))))
     }
 }

@@ -45,6 +45,7 @@ pub(super) mod name {
     pub(super) const VOLATILE_MEMORY: &str = "volatile memory";
     pub(super) const CHANNELS: &str = "channels";
     pub(super) const FURTHER_NAMES: &str = "further names";
+    pub(super) const GSM: &str = "class A0";
     pub(super) const LIKE: &str = "like";
     pub(super) const MADE_BY: &str = "made by";
     pub(super) const MADE_AT: &str = "made at";
@@ -76,6 +77,9 @@ impl Manufacture {
         if !self.profile.further_names.is_empty() {
             put(name::FURTHER_NAMES, &names_to_bytes(&self.profile.further_names));
         }
+        if self.profile.gsm {
+            put(name::GSM, &[1]);
+        }
         if let Some(like) = &self.like {
             put(name::LIKE, like.as_bytes());
         }
@@ -102,6 +106,7 @@ impl Manufacture {
                     Some(names) => names_from_bytes(names).ok_or(name::FURTHER_NAMES)?,
                     None => Vec::new(),
                 },
+                gsm: entries.contains_key(name::GSM),
             },
             like: entries.get(name::LIKE).map(|_| text(name::LIKE).map(ToOwned::to_owned)).transpose()?,
             made_by: text(name::MADE_BY)?.to_owned(),

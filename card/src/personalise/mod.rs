@@ -25,6 +25,7 @@ pub use profiles::{OWN_KEYS, ProfileToLoad, class_of};
 use crate::fault::{self, OrderError};
 use crate::image::{self, CardType, ImageError, Manufacture};
 use crate::personality::Personality;
+use crate::programmable::{Programmable, Unfit};
 use applets::isd_r::{Certification, Personalisation};
 use applets::profile::{Limits, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
@@ -222,6 +223,8 @@ pub struct Uicc {
     pub claims: Vec<Service>,
     /// Answer to reset and memory sizes.
     pub card: CardProfile,
+    /// The programmable card that it is like.
+    pub like: Option<&'static Programmable>,
     /// Seconds since 1970.
     pub now: u64,
 }
@@ -229,7 +232,14 @@ pub struct Uicc {
 impl Uicc {
     /// The usual UICC with this profile.
     pub fn new(profile: ProfileToLoad, now: u64) -> Self {
-        Self { profile, claims: Vec::new(), card: not_an_euicc(CardProfile::default()), now }
+        Self { profile, claims: Vec::new(), card: not_an_euicc(CardProfile::default()), like: None, now }
+    }
+
+    /// Makes it like a programmable card.
+    pub fn make_like(&mut self, programmable: &'static Programmable) {
+        self.card.atr = programmable.atr.to_vec();
+        self.card.gsm = true;
+        self.like = Some(programmable);
     }
 }
 
@@ -237,8 +247,13 @@ impl Uicc {
 pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
     let capability = uicc_capability().with(claimed(&description.claims)?);
     let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false, capability };
-    let (files, _) = profiles::install(1, &description.profile.package, limits, true)?;
-    finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))
+    let (mut files, _) = profiles::install(1, &description.profile.package, limits, true)?;
+    if let Some(like) = description.like {
+        like.equip(&mut files).map_err(|unfit| PersonalisationError::Unfit(like.name, unfit))?;
+    }
+    let mut card = finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))?;
+    card.manufacture.like = description.like.map(|like| like.name.to_owned());
+    Ok(card)
 }
 
 /// The bits of `uiccCapability` for services that are claimed.
@@ -321,6 +336,9 @@ pub enum PersonalisationError {
     /// What is to go wrong from the start cannot be ordered.
     #[error("what is to go wrong: {}", fault::why_not(.0))]
     Faults(OrderError),
+    /// A programmable card cannot have the profile.
+    #[error("{0}: {1}")]
+    Unfit(&'static str, Unfit),
     /// Not an address.
     #[error("{0:?} is no server address: a host name is, also with a port")]
     Address(String),

@@ -34,8 +34,8 @@ pub(crate) struct Arguments {
     /// What kind of card
     #[arg(long = "type", id = "type", value_enum, default_value_t = CardType::Euicc)]
     kind: CardType,
-    /// Make it like a card in the field: the name of a personality, or a file that describes one in TOML; other options
-    /// take precedence
+    /// Make it like a card in the field: the name of a personality, or a file that describes one in TOML; with --type uicc the
+    /// name of a programmable card; other options take precedence
     #[arg(long, value_name = "NAME|FILE")]
     like: Option<String>,
     /// EID, 32 digits [default: a fresh one that the PKI may certify]
@@ -176,6 +176,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         };
         let mut description = Uicc::new(profile, arguments.clock.now());
         description.claims.clone_from(&claims);
+        if let Some(like) = &arguments.like {
+            description.make_like(personality::programmable(like)?);
+        }
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
@@ -267,7 +270,6 @@ fn refused(error: PersonalisationError, demands: &[Vec<Service>], claims: &[Serv
 /// An option that makes no sense for a UICC.
 fn only_for_an_euicc(arguments: &Arguments) -> Option<&'static str> {
     let given = [
-        ("--like", arguments.like.is_some()),
         ("--eid", arguments.eid.is_some()),
         ("--pki", arguments.pki.is_given()),
         ("--also-pki", !arguments.also_pki.is_empty()),

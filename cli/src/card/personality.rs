@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use card::fault::nearest;
 use card::personality::{Description, Name, SHIPPED, shipped};
+use card::programmable::{Programmable, TYPES, named};
 use clap::Args;
 use console::Exit;
 use serde::Serialize;
@@ -37,10 +38,23 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             None => context.output.put(&listed)?,
         }
     }
+    for one in TYPES.iter().filter(|one| chosen.is_none_or(|name| name.eq_ignore_ascii_case(one.name))) {
+        let sources = one.sources.iter().map(|source| (*source).to_owned()).collect();
+        context.output.put(&Listed { name: one.name, about: one.about.to_owned(), sources, text: None })?;
+    }
     match chosen {
-        Some(name) if shipped(name).is_none() => Err(unknown(name)),
+        Some(name) if shipped(name).is_none() && named(name).is_none() => Err(unknown(name)),
         _ => Ok(()),
     }
+}
+
+/// The programmable card that `--like` names for a UICC.
+pub(crate) fn programmable(like: &str) -> Result<&'static Programmable, Failure> {
+    named(like).ok_or_else(|| {
+        let names: Vec<_> = TYPES.iter().map(|one| one.name).collect();
+        Failure::because(format!("--like {like}: a UICC can be like a programmable card: {}", names.join(", ")))
+            .with(Exit::Usage)
+    })
 }
 
 #[derive(Serialize)]
@@ -119,6 +133,10 @@ pub(crate) fn read(like: &str) -> Result<Like, Failure> {
             let stem = path.file_stem().map(|stem| Name(within_a_line(&stem.to_string_lossy())));
             description.name = description.name.or(stem);
             Ok(Like { description, file: Some((path.to_owned(), text)) })
+        }
+        None if named(like).is_some() => {
+            Err(Failure::because(format!("--like {like}: this is a plain SIM: use it with --type uicc"))
+                .with(Exit::Usage))
         }
         None => Err(unknown(like)),
     }

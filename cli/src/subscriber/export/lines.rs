@@ -111,7 +111,7 @@ fn ue(out: &mut String, entry: &Entry, network: &Network<'_>) -> fmt::Result {
     writeln!(out, "supi: 'imsi-{imsi}'\nmcc: '{mcc}'\nmnc: '{mnc}'")?;
     match &entry.home_key {
         Some((scheme, id, key)) => {
-            writeln!(out, "protectionScheme: {scheme}\nhomeNetworkPublicKey: '{key}'\nhomeNetworkPublicKeyId: {id}")?
+            writeln!(out, "protectionScheme: {scheme}\nhomeNetworkPublicKey: '{key}'\nhomeNetworkPublicKeyId: {id}")?;
         }
         None => writeln!(out, "protectionScheme: 0")?,
     }
