@@ -138,6 +138,8 @@ fn what_cannot_be_played() {
     fs::write(folder.join("mine.apdu"), "reset\n> 00A40004023F00\n").unwrap();
     let pins = "> 00200001082A2A2A2A2A2A2A2A\n< 9000\n> 0020000A082A2A2A2A2A2A2A2A\n< 9000\n";
     fs::write(folder.join("pins.apdu"), format!("reset\n{pins}")).unwrap();
+    let named = pins.replace(&"2A".repeat(8), " ${secret}");
+    fs::write(folder.join("named.apdu"), format!("reset\n{named}")).unwrap();
     let card = ["--card", "card.img"];
     let pin = ["--set", "secret=31323334FFFFFFFF"];
     for (arguments, code, cause) in [
@@ -150,6 +152,8 @@ fn what_cannot_be_played() {
         (&["replay", "session.apdu", "--from", "1"], 2, "name that by --reader or --card"),
         (&["replay", "session.apdu", card[0], card[1], "--set", "pin"], 2, "NAME=HEX"),
         (&["replay", "pins.apdu", card[0], card[1], pin[0], pin[1]], 2, "PINs of 2 key references (01, 0A)"),
+        (&["run", "pins.apdu", card[0], card[1], pin[0], pin[1]], 5, "pins.apdu:2: its PIN was left out"),
+        (&["run", "named.apdu", card[0], card[1], pin[0], pin[1]], 5, "named.apdu:4: `${secret}` stands for what"),
         (&["replay", "session.apdu", "--card", "nobody.img"], 4, "nobody.img"),
         (&["replay", "session.apdu", "--reader", "unix:nobody"], 4, "no card at unix:nobody"),
         (&["diff", "session.apdu", "mine.apdu", "mine.apdu"], 2, "two recorded sessions and no card"),

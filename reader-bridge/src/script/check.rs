@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use capture::{SOME_SECRET, is_masked, secret_part};
+
 use super::condition::Source;
 use super::run::RunError;
 use super::template::Unfilled;
@@ -57,10 +59,29 @@ impl<'a> Check<'a> {
 
     /// Looks at every step.
     pub(super) fn run(&self) -> Result<(), RunError> {
+        let mut reference = None;
         for (index, step) in self.script.steps().iter().enumerate().skip(self.start) {
-            self.step(index, step).map_err(|unfilled| RunError::Script(step.location.clone(), unfilled))?;
+            let at = |unfilled| RunError::Script(step.location.clone(), unfilled);
+            self.step(index, step).map_err(at)?;
+            if let Some(here) = self.left_out(step) {
+                let before = *reference.get_or_insert(here);
+                if before != here {
+                    return Err(at(Unfilled::OneForSeveral { before, here }));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// The key reference (P2) of a PIN that was left out, if the caller gives a value for such ones.
+    fn left_out(&self, step: &Step) -> Option<u8> {
+        let Action::Send { command, .. } = &step.action else { return None };
+        if !self.given.contains(SOME_SECRET) || !command.variables().contains(&SOME_SECRET) {
+            return None;
+        }
+        let command = command.shortest(&self.values).ok()?;
+        secret_part(&command.bytes)?;
+        command.bytes.get(3).copied()
     }
 
     fn step(&self, index: usize, step: &Step) -> Result<(), Unfilled> {
@@ -73,6 +94,9 @@ impl<'a> Check<'a> {
             }
             Action::Send { command, expected, .. } => {
                 self.template(index, command)?;
+                if is_masked(&command.shortest(&self.values)?.bytes) {
+                    return Err(Unfilled::Masked);
+                }
                 expected.iter().flat_map(Expectation::needed).try_for_each(|name| self.variable(index, name))
             }
             Action::Set { value, .. } => self.template(index, value),
@@ -148,9 +172,25 @@ mod tests {
             wrong("> 0020000108 ${secret}")
                 .starts_with("a.apdu:1: `${secret}` stands for a PIN or a key that was left out")
         );
+        assert!(wrong("> 00\n> 0020000108 2A2A2A2A 2A2A2A2A").starts_with("a.apdu:2: its PIN was left out when"));
         let long = format!("> 00\nset x {}\nset y ${{x}}${{x}}\n> 00D60000 #( ${{y}} ${{y}} )", "00".repeat(20_000));
         assert!(wrong(&long).starts_with("a.apdu:4: "), "{}", wrong(&long));
         assert!(wrong(&long).contains("more than any command"));
+    }
+
+    /// A wrong value uses up tries of a PIN: it is not sent to see whether it fits.
+    #[test]
+    fn one_value_does_not_stand_for_several_pins() {
+        let given = || Variables::from([("secret".to_owned(), vec![0x31; 8])]);
+        let recorded = "> 0020000108 ${secret}\n> 002C000110 ${secret} 3131313131313131\n> 00A40004023F00";
+        assert_eq!(check(recorded, given()), Ok(()));
+        let wrong = check(&format!("{recorded}\n> 0020000A08 ${{secret}}"), given()).unwrap_err();
+        assert!(wrong.starts_with("a.apdu:4: `${secret}` stands for what was left out"), "{wrong}");
+        assert!(wrong.contains("key reference 0A and before for that of 01"), "{wrong}");
+        let named = format!("secret adm\n{recorded}\n> 0020000A08 ${{adm}}");
+        let mut both = given();
+        both.set_secret("adm", vec![0x32; 8]);
+        assert_eq!(check(&named, both), Ok(()));
     }
 
     #[test]

@@ -37,6 +37,21 @@ pub enum Unfilled {
         "`${{{0}}}` stands for a PIN or a key that was left out when this was recorded, and has no value; hand it to the script"
     )]
     LeftOut(String),
+    /// The mask of a PIN in its place.
+    #[error(
+        "its PIN was left out when this was recorded, each octet is 2A; write `${{{SOME_SECRET}}}` there, and hand its value to the script"
+    )]
+    Masked,
+    /// One value for PINs of several key references (P2), which were left out when the session was recorded.
+    #[error(
+        "`${{{SOME_SECRET}}}` stands for what was left out, here for the PIN of key reference {here:02X} and before for that of {before:02X}; one value for both would use up tries: give one of them a name of its own"
+    )]
+    OneForSeveral {
+        /// The key reference of the first command.
+        before: u8,
+        /// The other one.
+        here: u8,
+    },
     /// `response`, and none has come.
     #[error("there is no response to look at: no command was sent since the beginning, or since the last reset")]
     NoResponse,
