@@ -113,6 +113,42 @@ fn a_card_that_wants_a_reset() {
     assert!(es10(&mut card, &EID).ends_with(&OK));
 }
 
+/// The slip of an LPA in the field: what a lenient card takes, a strict one refuses, and nothing is changed.
+#[test]
+fn a_card_that_takes_the_tags_of_types() {
+    let by_slip = hex!("BF3111 A00C 5A0A 98000000000000000021 010101");
+    let disable_by_slip = hex!("BF3211 A00C 5A0A 98000000000000000021 010100");
+    let states = |card: &mut Card| {
+        let list = es10(card, &hex!("BF2D055C039F7000"));
+        list.windows(4).filter(|tlv| tlv.starts_with(&[0x9F, 0x70, 0x01])).map(|tlv| tlv[3]).collect::<Vec<_>>()
+    };
+    let mut strict = like("standard");
+    assert_eq!(select(&mut strict, &ISD_R), OK);
+    for request in [&by_slip[..], &disable_by_slip, &hex!("BF3404030206C0"), &hex!("BF30030201 01")] {
+        assert_eq!(es10(&mut strict, request), [0x6A, 0x80], "{request:02X?}");
+    }
+    let before = states(&mut strict);
+    let mut lenient = like("lenient");
+    assert_eq!(select(&mut lenient, &ISD_R), OK);
+    assert_eq!(states(&mut lenient), before);
+    assert_eq!(es10(&mut lenient, &by_slip), hex!("BF3103 800100 9000"));
+    assert_ne!(states(&mut lenient), before);
+    assert_eq!(es10(&mut lenient, &by_slip), hex!("BF3103 800102 9000"), "profileNotInDisabledState");
+    assert_eq!(es10(&mut lenient, &disable_by_slip), hex!("BF3203 800100 9000"));
+    assert_eq!(states(&mut lenient), before);
+    // As SGP.22 has it, it is taken too; what is no flag is refused.
+    assert_eq!(enable_by_iccid(&mut lenient, 0xFF), hex!("BF3103 800100 9000"));
+    for request in [
+        &hex!("BF3112 A00C 5A0A 98000000000000000021 01020101")[..],
+        &hex!("BF3110 A00C 5A0A 98000000000000000021 0100"),
+        &hex!("BF3111 A00C 5A0A 98000000000000000021 020101"),
+        &hex!("BF310E A00C 5A0A 98000000000000000021"),
+    ] {
+        assert_eq!(es10(&mut lenient, request), [0x6A, 0x80], "{request:02X?}");
+    }
+    assert_eq!(es10(&mut lenient, &hex!("BF290F 5A0A 98000000000000000021 0C0141")), hex!("BF2903 800100 9000"));
+}
+
 #[test]
 fn what_else_differs() {
     let mut bare = like("ecasd-bare");

@@ -197,6 +197,15 @@ pub struct HandleNotificationRequest {
     pub pending_notification: Raw<PendingNotification>,
 }
 
+/// [`HandleNotificationRequest`] of which nothing is known but that it has octets: for servers that take also what
+/// [lacks its outermost tag](PendingNotification::enclosing).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnyNotificationRequest {
+    /// Whatever it is.
+    pub pending_notification: Base64,
+}
+
 impl Function for HandleNotificationRequest {
     const PATH: &'static str = "/gsma/rsp2/es9plus/handleNotification";
     type Response = Empty;

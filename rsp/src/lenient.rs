@@ -5,13 +5,16 @@
 //! leaves everything else to rasn. It also takes what deployed peers send against DER: any non-zero BOOLEAN as TRUE,
 //! lengths longer than needed, BIT STRINGs with trailing zero bits.
 //!
+//! Where it is [asked to](decode_with_own_tags) it also takes a primitive element under the universal tag of its type, where its
+//! field has a tag of its own: a slip of deployed LPAs, which some deployed cards do not mind.
+//!
 //! What it does not take: indefinite lengths, a missing mandatory element, an unknown alternative of a CHOICE, octets
 //! after the end of the message, nesting deeper than [`MAX_DEPTH`].
 
 use rasn::ber::de::{Decoder as Ber, DecoderOptions};
 use rasn::error::{BerDecodeErrorKind, DecodeErrorKind};
 use rasn::types::fields::Field;
-use rasn::types::{self, Any, Constraints, Constructed, DecodeChoice, Enumerated, Tag, TagTree};
+use rasn::types::{self, Any, Class, Constraints, Constructed, DecodeChoice, Enumerated, Tag, TagTree};
 use rasn::{Decode, Decoder};
 
 use apdu::tlv::Reader;
@@ -38,16 +41,26 @@ impl DecodeError {
 
 /// Decodes exactly one value from `input`.
 pub fn decode<T: Decode>(input: &[u8]) -> Result<T, DecodeError> {
-    decode_one(input, T::decode)
+    decode_one(input, false, T::decode)
+}
+
+/// As [`decode`], but takes a primitive element also under the universal tag of its type where its field has a tag of its own:
+/// `01 01 01` for a refreshFlag that SGP.22 writes `81 01 01`. Not where another field has that tag.
+pub fn decode_with_own_tags<T: Decode>(input: &[u8]) -> Result<T, DecodeError> {
+    decode_one(input, true, T::decode)
 }
 
 /// As [`decode`], for a value that carries another tag than its type's own.
 pub(crate) fn decode_with_tag<T: Decode>(input: &[u8], tag: Tag) -> Result<T, DecodeError> {
-    decode_one(input, |decoder| T::decode_with_tag(decoder, tag))
+    decode_one(input, false, |decoder| T::decode_with_tag(decoder, tag))
 }
 
-fn decode_one<'a, T>(input: &'a [u8], read: impl FnOnce(&mut Lenient<'a>) -> RasnResult<T>) -> Result<T, DecodeError> {
-    let mut decoder = Lenient { input, depth: MAX_DEPTH, known: None };
+fn decode_one<'a, T>(
+    input: &'a [u8],
+    takes_own_tags: bool,
+    read: impl FnOnce(&mut Lenient<'a>) -> RasnResult<T>,
+) -> Result<T, DecodeError> {
+    let mut decoder = Lenient { input, depth: MAX_DEPTH, known: None, takes_own_tags };
     read(&mut decoder)
         .and_then(|value| decoder.finish().map(|()| value))
         .map_err(|error| DecodeError(in_own_words(&error.kind)))
@@ -67,6 +80,8 @@ struct Lenient<'a> {
     depth: u8,
     /// Tags of the SEQUENCE this is the inside of; elements with others are skipped. `None` outside of a SEQUENCE.
     known: Option<Vec<Tag>>,
+    /// Whether a field that has a tag of its own may come under the universal tag of its type.
+    takes_own_tags: bool,
 }
 
 impl<'a> Lenient<'a> {
@@ -74,6 +89,22 @@ impl<'a> Lenient<'a> {
     fn ber<T>(&mut self, read: impl FnOnce(&mut Ber<'a>) -> RasnResult<T>) -> RasnResult<T> {
         self.skip_unknown()?;
         self.ber_here(read)
+    }
+
+    /// The same for a primitive value of a field that is tagged `tag`, of a type that is tagged `own`.
+    fn field<T>(&mut self, tag: Tag, own: Tag, read: impl FnOnce(&mut Ber<'a>, Tag) -> RasnResult<T>) -> RasnResult<T> {
+        let own = self.instead_of(tag, own);
+        self.skip_unknown_but(own)?;
+        let is_slip = own.is_some() && !self.input.is_empty() && Some(self.peek()?) == own;
+        let tag = own.filter(|_| is_slip).unwrap_or(tag);
+        self.ber_here(|ber| read(ber, tag))
+    }
+
+    /// The tag that is taken too where `tag` is expected of a value whose type is tagged `own`.
+    fn instead_of(&self, tag: Tag, own: Tag) -> Option<Tag> {
+        let known = self.known.as_ref().filter(|_| self.takes_own_tags)?;
+        let has_two = tag.class != Class::Universal && own.class == Class::Universal && own != Tag::EOC;
+        (has_two && !known.contains(&own)).then_some(own)
     }
 
     fn ber_here<T>(&mut self, read: impl FnOnce(&mut Ber<'a>) -> RasnResult<T>) -> RasnResult<T> {
@@ -101,12 +132,17 @@ impl<'a> Lenient<'a> {
             return Err(BerDecodeErrorKind::InvalidConstructedIdentifier.into());
         };
         self.input = reader.rest();
-        Ok(Lenient { input: tlv.value, depth, known })
+        Ok(Lenient { input: tlv.value, depth, known, takes_own_tags: self.takes_own_tags })
     }
 
     fn skip_unknown(&mut self) -> RasnResult<()> {
+        self.skip_unknown_but(None)
+    }
+
+    fn skip_unknown_but(&mut self, also: Option<Tag>) -> RasnResult<()> {
         while let (false, Some(known)) = (self.input.is_empty(), &self.known) {
-            if known.contains(&self.peek()?) {
+            let next = self.peek()?;
+            if known.contains(&next) || also == Some(next) {
                 break;
             }
             self.ber_here(|ber| ber.decode_any(Tag::EOC).map(drop))?;
@@ -123,19 +159,22 @@ impl<'a> Lenient<'a> {
         }
     }
 
-    /// Reads the value if it is there. `tag` is EOC for a CHOICE, whose alternatives are the `leaves` of `tree`.
+    /// Reads the value if it is there. `tag` is EOC for a CHOICE, whose alternatives are the `leaves` of `tree`; `own` is the tag of
+    /// the value's type.
     fn optional<T>(
         &mut self,
         tag: Tag,
+        own: Tag,
         tree: &TagTree,
         read: impl FnOnce(&mut Self) -> RasnResult<T>,
     ) -> RasnResult<Option<T>> {
-        self.skip_unknown()?;
+        let own = self.instead_of(tag, own);
+        self.skip_unknown_but(own)?;
         if self.input.is_empty() {
             return Ok(None);
         }
         let next = self.peek()?;
-        let here = if tag == Tag::EOC { leaves(tree).contains(&next) } else { next == tag };
+        let here = if tag == Tag::EOC { leaves(tree).contains(&next) } else { next == tag || own == Some(next) };
         if here { read(self).map(Some) } else { Ok(None) }
     }
 
@@ -160,7 +199,16 @@ fn tags(fields: impl Iterator<Item = Field>) -> Vec<Tag> {
     fields.flat_map(|field| if field.tag == Tag::EOC { leaves(&field.tag_tree) } else { vec![field.tag] }).collect()
 }
 
-/// Primitive types rasn reads as they are.
+/// Primitive types rasn reads as they are, each under the tag of its field, or its own.
+macro_rules! fields_by_rasn {
+    ($($name:ident($own:expr $(, $argument:ident: $type:ty)*) -> $result:ty;)*) => { $(
+        fn $name(&mut self, tag: Tag $(, $argument: $type)*) -> RasnResult<$result> {
+            self.field(tag, $own, |ber, tag| ber.$name(tag $(, $argument)*))
+        }
+    )* };
+}
+
+/// The same, under the tag of its field only.
 macro_rules! by_rasn {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => { $(
         fn $name(&mut self, $($argument: $type),*) -> RasnResult<$result> {
@@ -178,12 +226,15 @@ impl<'a> Decoder for Lenient<'a> {
         rasn::Codec::Der
     }
 
+    fields_by_rasn! {
+        decode_bit_string(Tag::BIT_STRING, c: &Constraints) -> types::BitString;
+        decode_utf8_string(Tag::UTF8_STRING, c: &Constraints) -> types::Utf8String;
+    }
+
     by_rasn! {
         decode_any(tag: Tag) -> Any;
-        decode_bit_string(tag: Tag, c: &Constraints) -> types::BitString;
         decode_null(tag: Tag) -> ();
         decode_object_identifier(tag: Tag) -> types::ObjectIdentifier;
-        decode_utf8_string(tag: Tag, c: &Constraints) -> types::Utf8String;
         decode_visible_string(tag: Tag, c: &Constraints) -> types::VisibleString;
         decode_general_string(tag: Tag, c: &Constraints) -> types::GeneralString;
         decode_graphic_string(tag: Tag, c: &Constraints) -> types::GraphicString;
@@ -198,7 +249,8 @@ impl<'a> Decoder for Lenient<'a> {
     }
 
     fn decode_bool(&mut self, tag: Tag) -> RasnResult<bool> {
-        let octets: Vec<u8> = self.ber(|ber| ber.decode_octet_string(tag, &Constraints::NONE))?;
+        let octets: Vec<u8> =
+            self.field(tag, Tag::BOOL, |ber, tag| ber.decode_octet_string(tag, &Constraints::NONE))?;
         match octets[..] {
             [octet] => Ok(octet != 0),
             _ => Err(self.custom("a BOOLEAN has one octet")),
@@ -206,11 +258,11 @@ impl<'a> Decoder for Lenient<'a> {
     }
 
     fn decode_enumerated<E: Enumerated>(&mut self, tag: Tag) -> RasnResult<E> {
-        self.ber(|ber| ber.decode_enumerated(tag))
+        self.field(tag, Tag::ENUMERATED, rasn::Decoder::decode_enumerated)
     }
 
     fn decode_integer<I: types::IntegerType>(&mut self, tag: Tag, c: &Constraints) -> RasnResult<I> {
-        self.ber(|ber| ber.decode_integer(tag, c))
+        self.field(tag, Tag::INTEGER, |ber, tag| ber.decode_integer(tag, c))
     }
 
     fn decode_real<R: types::RealType>(&mut self, tag: Tag, c: &Constraints) -> RasnResult<R> {
@@ -222,7 +274,7 @@ impl<'a> Decoder for Lenient<'a> {
         tag: Tag,
         c: &Constraints,
     ) -> RasnResult<T> {
-        self.ber(|ber| ber.decode_octet_string::<Vec<u8>>(tag, c)).map(T::from)
+        self.field(tag, Tag::OCTET_STRING, |ber, tag| ber.decode_octet_string::<Vec<u8>>(tag, c)).map(T::from)
     }
 
     fn decode_sequence<const RC: usize, const EC: usize, D, DF, F>(
@@ -238,7 +290,6 @@ impl<'a> Decoder for Lenient<'a> {
     {
         let fields = D::FIELDS.iter().chain(D::EXTENDED_FIELDS.iter().flat_map(types::fields::Fields::iter));
         let mut inner = self.enter(tag, Some(tags(fields)))?;
-        inner.skip_unknown()?;
         if let (true, Some(default)) = (inner.input.is_empty(), default) {
             return Ok(default());
         }
@@ -272,7 +323,7 @@ impl<'a> Decoder for Lenient<'a> {
     }
 
     fn decode_optional_with_explicit_prefix<D: Decode>(&mut self, tag: Tag) -> RasnResult<Option<D>> {
-        self.optional(tag, &D::TAG_TREE, |decoder| decoder.decode_explicit_prefix(tag))
+        self.optional(tag, tag, &D::TAG_TREE, |decoder| decoder.decode_explicit_prefix(tag))
     }
 
     fn decode_set<const RC: usize, const EC: usize, FIELDS, SET, D, F>(
@@ -297,15 +348,15 @@ impl<'a> Decoder for Lenient<'a> {
     }
 
     fn decode_optional<D: Decode>(&mut self) -> RasnResult<Option<D>> {
-        self.optional(D::TAG, &D::TAG_TREE, D::decode)
+        self.optional(D::TAG, D::TAG, &D::TAG_TREE, D::decode)
     }
 
     fn decode_optional_with_tag<D: Decode>(&mut self, tag: Tag) -> RasnResult<Option<D>> {
-        self.optional(tag, &D::TAG_TREE, |decoder| D::decode_with_tag(decoder, tag))
+        self.optional(tag, D::TAG, &D::TAG_TREE, |decoder| D::decode_with_tag(decoder, tag))
     }
 
     fn decode_optional_with_constraints<D: Decode>(&mut self, c: &Constraints) -> RasnResult<Option<D>> {
-        self.optional(D::TAG, &D::TAG_TREE, |decoder| D::decode_with_constraints(decoder, c))
+        self.optional(D::TAG, D::TAG, &D::TAG_TREE, |decoder| D::decode_with_constraints(decoder, c))
     }
 
     fn decode_optional_with_tag_and_constraints<D: Decode>(
@@ -313,7 +364,7 @@ impl<'a> Decoder for Lenient<'a> {
         tag: Tag,
         c: &Constraints,
     ) -> RasnResult<Option<D>> {
-        self.optional(tag, &D::TAG_TREE, |decoder| D::decode_with_tag_and_constraints(decoder, tag, c))
+        self.optional(tag, D::TAG, &D::TAG_TREE, |decoder| D::decode_with_tag_and_constraints(decoder, tag, c))
     }
 
     fn decode_extension_addition_with_explicit_tag_and_constraints<D: Decode>(
@@ -342,7 +393,11 @@ impl<'a> Decoder for Lenient<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::es10c::{EnableProfileRequest, ProfileInfoListResponse};
+    use crate::es10b::{ListNotificationRequest, NotificationSentRequest};
+    use crate::es10c::{
+        DisableProfileRequest, EnableProfileRequest, EuiccMemoryResetRequest, GetEuiccDataRequest,
+        ProfileInfoListResponse, SetNicknameRequest,
+    };
     use crate::metadata::{PprIds, ProfileInfo};
     use hex_literal::hex;
 
@@ -362,6 +417,36 @@ mod tests {
     fn non_der_spellings_are_taken() {
         let request: EnableProfileRequest = decode(&hex!("BF318111 A00C5A0A98001032547698103214 810101")).unwrap();
         assert!(request.refresh_flag);
+    }
+
+    /// Each primitive element may come under its type's tag, only where that is asked for, and never two times.
+    #[test]
+    fn a_field_may_come_under_the_tag_of_its_type() {
+        fn both<T: Decode + PartialEq + core::fmt::Debug>(by_rule: &[u8], by_slip: &[u8]) {
+            let value: T = decode(by_rule).unwrap();
+            assert_eq!(decode_with_own_tags::<T>(by_rule).as_ref(), Ok(&value));
+            assert_eq!(decode_with_own_tags::<T>(by_slip), Ok(value), "{by_slip:02X?}");
+            // A mandatory element is missed, an optional one is unknown and skipped.
+            assert_ne!(decode::<T>(by_slip), decode_with_own_tags::<T>(by_slip), "{by_slip:02X?}");
+        }
+        let iccid = hex!("A00C5A0A98001032547698103214");
+        let with = |head: &[u8], tail: &[u8]| [head, &iccid, tail].concat();
+        both::<EnableProfileRequest>(&with(&hex!("BF3111"), &hex!("810101")), &with(&hex!("BF3111"), &hex!("010101")));
+        both::<DisableProfileRequest>(&with(&hex!("BF3211"), &hex!("810100")), &with(&hex!("BF3211"), &hex!("010100")));
+        both::<EuiccMemoryResetRequest>(&hex!("BF3404 820206C0"), &hex!("BF3404 030206C0"));
+        both::<NotificationSentRequest>(&hex!("BF3003 800107"), &hex!("BF3003 020107"));
+        both::<ListNotificationRequest>(&hex!("BF2804 81020780"), &hex!("BF2804 03020780"));
+        both::<GetEuiccDataRequest>(&hex!("BF3E03 5C015A"), &hex!("BF3E03 04015A"));
+        both::<SetNicknameRequest>(
+            &hex!("BF290F 5A0A98001032547698103214 900141"),
+            &hex!("BF290F 5A0A98001032547698103214 0C0141"),
+        );
+        let twice = with(&hex!("BF3114"), &hex!("810101 010101"));
+        assert!(decode_with_own_tags::<EnableProfileRequest>(&twice).unwrap().refresh_flag, "the second is unknown");
+        let long = with(&hex!("BF3112"), &hex!("01020101"));
+        assert!(decode_with_own_tags::<EnableProfileRequest>(&long).is_err(), "a BOOLEAN has one octet");
+        let other = with(&hex!("BF3111"), &hex!("020101"));
+        assert!(decode_with_own_tags::<EnableProfileRequest>(&other).is_err(), "another type's tag");
     }
 
     #[test]

@@ -52,7 +52,7 @@ mod status;
 pub mod text;
 
 pub use ids::{IsdpAid, Oid, OneTimePublicKey, Signature, SubjectKeyIdentifier, TransactionId, VersionType};
-pub use lenient::{DecodeError, decode};
+pub use lenient::{DecodeError, decode, decode_with_own_tags};
 pub use raw::{CertificateDer, Raw};
 pub use text::Text;
 

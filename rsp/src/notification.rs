@@ -1,5 +1,6 @@
 //! What the eUICC reports to servers: installation results and notifications. SGP.22 §2.5.6 and §3.5
 
+use apdu::tlv::{Header, Tag, Writer};
 use rasn::types::{OctetString, Utf8String};
 use rasn::{AsnType, Decode, Decoder as _, Encode, Encoder as _};
 
@@ -77,6 +78,26 @@ pub enum PendingNotification {
 }
 
 impl PendingNotification {
+    /// The notification whose outermost tag, BF37 or 30, encloses `contents`: some deployed LPAs send only these. Which tag it was
+    /// follows from the first element. `None` if there is no such notification.
+    pub fn enclosing(contents: &[u8]) -> Option<Raw<Self>> {
+        const SEQUENCE: Tag = Tag(0x30);
+        const PROFILE_INSTALLATION_RESULT: Tag = Tag(0xBF37);
+        const PROFILE_INSTALLATION_RESULT_DATA: Tag = Tag(0xBF27);
+        const NOTIFICATION_METADATA: Tag = Tag(0xBF2F);
+        let tag = match Header::parse(contents).ok()??.tag {
+            PROFILE_INSTALLATION_RESULT_DATA => PROFILE_INSTALLATION_RESULT,
+            NOTIFICATION_METADATA => SEQUENCE,
+            _ => return None,
+        };
+        let mut whole = Writer::new();
+        whole.constructed(tag, |inside| {
+            inside.raw(contents);
+        });
+        let whole = Raw::<Self>::from_octets(whole.into_bytes()).ok()?;
+        whole.decode().is_ok().then_some(whole)
+    }
+
     /// The metadata inside, whichever kind it is.
     pub fn metadata(&self) -> Result<NotificationMetadata, crate::DecodeError> {
         match self {
@@ -263,6 +284,31 @@ mod tests {
             ),
             &error,
         );
+    }
+
+    /// What stands in the outermost tag says which one that was; nothing else is a notification.
+    #[test]
+    fn an_outermost_tag_is_restored() {
+        let installed = PendingNotification::ProfileInstallationResult(result(FinalResult::ErrorResult(ErrorResult {
+            bpp_command_id: BppCommandId::LOAD_PROFILE_ELEMENTS,
+            error_reason: ErrorReason::PE_PROCESSING_ERROR,
+            sima_response: None,
+        })));
+        let other = PendingNotification::OtherSignedNotification(OtherSignedNotification {
+            tbs_other_notification: Raw::encode(&metadata(5, NotificationEvent::ENABLE)).unwrap(),
+            euicc_notification_signature: [0xBB; 64].into(),
+            euicc_certificate: Raw::from_octets(hex!("3003020101")).unwrap(),
+            eum_certificate: Raw::from_octets(hex!("3003020102")).unwrap(),
+        });
+        for whole in [&installed, &other].map(|pending| Raw::encode(pending).unwrap()) {
+            assert_eq!(PendingNotification::enclosing(whole.contents()), Some(whole.clone()));
+            assert_eq!(PendingNotification::enclosing(whole.octets()), None, "it has its tag");
+            let cut = whole.contents().split_last().unwrap().1;
+            assert_eq!(PendingNotification::enclosing(cut), None);
+        }
+        for none in [&[][..], &hex!("BF27"), &hex!("BF2700"), &hex!("BF2F00 5F3700"), &hex!("3000")] {
+            assert_eq!(PendingNotification::enclosing(none), None, "{none:02X?}");
+        }
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub struct Behaviour {
     pub enables: Takes,
     /// Which requests to disable a profile are carried out; likewise.
     pub disables: Takes,
+    /// Whether a primitive element of a request is taken under the universal tag of its type too, where SGP.22 gives it one of its
+    /// own: a refreshFlag as `01 01 01`. A strict card finds the element missing: `6A80`.
+    pub lenient: bool,
 }
 
 impl Default for Behaviour {
@@ -93,6 +96,7 @@ impl Default for Behaviour {
             reset_after_change: false,
             enables: Takes::ALL,
             disables: Takes::ALL,
+            lenient: false,
         }
     }
 }
@@ -109,6 +113,7 @@ mod tag {
     pub(super) const RESET_AFTER_CHANGE: Tag = Tag(0x86);
     pub(super) const ENABLES: Tag = Tag(0x87);
     pub(super) const DISABLES: Tag = Tag(0x88);
+    pub(super) const LENIENT: Tag = Tag(0x89);
 }
 
 impl Behaviour {
@@ -126,7 +131,7 @@ impl Behaviour {
             Refresh::Always => 2,
         };
         let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes().to_vec();
-        let rows: [(Tag, bool, Vec<u8>); 9] = [
+        let rows: [(Tag, bool, Vec<u8>); 10] = [
             (tag::FCI, own.fci != standard.fci, own.fci.clone().unwrap_or_default()),
             (tag::UNKNOWN_TAG, own.unknown_tag != standard.unknown_tag, own.unknown_tag.0.to_be_bytes().to_vec()),
             (tag::LONGEST_BLOCK, own.longest_block != standard.longest_block, vec![own.longest_block]),
@@ -136,6 +141,7 @@ impl Behaviour {
             (tag::RESET_AFTER_CHANGE, own.reset_after_change, Vec::new()),
             (tag::ENABLES, own.enables != standard.enables, vec![own.enables.0]),
             (tag::DISABLES, own.disables != standard.disables, vec![own.disables.0]),
+            (tag::LENIENT, own.lenient, Vec::new()),
         ];
         let mut out = Writer::new();
         for (tag, _, value) in rows.iter().filter(|(_, differs, _)| *differs) {
@@ -171,6 +177,7 @@ impl Behaviour {
         behaviour.reset_after_change = find(tag::RESET_AFTER_CHANGE).is_some();
         behaviour.enables = byte(tag::ENABLES).map_or(Takes::ALL, Takes);
         behaviour.disables = byte(tag::DISABLES).map_or(Takes::ALL, Takes);
+        behaviour.lenient = find(tag::LENIENT).is_some();
         behaviour
     }
 }
@@ -193,6 +200,7 @@ mod tests {
             reset_after_change: true,
             enables: Takes::ICCID,
             disables: Takes::AID_WITH_REFRESH.and(Takes::AID),
+            lenient: true,
         };
         assert_eq!(Behaviour::from_bytes(&odd.to_bytes()), odd);
     }

@@ -85,7 +85,10 @@ type Function = fn(&mut IsdR, &[u8], &mut Context<'_, '_>) -> Result<Vec<u8>, St
 macro_rules! functions {
     ($($request:ty => $method:ident,)+) => {
         &[$(
-            (<$request>::TAG, |isd_r, request, cx| answer::<$request>(request, |request| isd_r.$method(request, cx))),
+            (<$request>::TAG, |isd_r, request, cx| {
+                let is_lenient = isd_r.behaviour.lenient;
+                answer::<$request>(request, is_lenient, |request| isd_r.$method(request, cx))
+            }),
         )+]
     };
 }
@@ -116,9 +119,11 @@ const FUNCTIONS: &[(Tag, Function)] = functions! {
 /// Decodes a request, calls its function, encodes the response. What does not decode is `6A80`.
 fn answer<F: Es10Function<Response: Encode> + Decode>(
     request: &[u8],
+    is_lenient: bool,
     function: impl FnOnce(&F) -> Result<F::Response, StatusWord>,
 ) -> Result<Vec<u8>, StatusWord> {
-    let request = rsp::decode(request).map_err(|_| StatusWord::WRONG_DATA)?;
+    let decode = if is_lenient { rsp::decode_with_own_tags } else { rsp::decode };
+    let request = decode(request).map_err(|_| StatusWord::WRONG_DATA)?;
     rsp::encode(&function(&request)?).map_err(|_| StatusWord::TECHNICAL_PROBLEM)
 }
 

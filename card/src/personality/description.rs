@@ -89,6 +89,8 @@ pub struct IsdRPart {
     pub enables: Option<Vec<Way>>,
     /// How a profile may be named to be disabled.
     pub disables: Option<Vec<Way>>,
+    /// Whether a primitive element of a request may come under the universal tag of its type.
+    pub lenient: Option<bool>,
 }
 
 /// When REFRESH is sent.
@@ -264,6 +266,7 @@ impl Description {
         set(&mut behaviour.longest_segment, isd_r.longest_segment.map(usize::from));
         set(&mut behaviour.longest_nickname, isd_r.longest_nickname.map(usize::from));
         set(&mut behaviour.reset_after_change, isd_r.reset_after_change);
+        set(&mut behaviour.lenient, isd_r.lenient);
         set(
             &mut behaviour.refresh,
             isd_r.refresh.map(|when| match when {

@@ -44,6 +44,7 @@ shipped! {
     "eastcompeace",
     "ecasd-bare",
     "esim-me-v2",
+    "lenient",
     "refresh-then-reset",
     "reset-only",
     "sequence-zero",
