@@ -24,6 +24,10 @@ pub(crate) struct Rules {
     /// Deliver profiles also to eUICCs on which they would not work; otherwise they are refused (8.2.5/4.3, 8.1/4.8)
     #[arg(long)]
     no_eligibility_check: bool,
+    /// Take what deployed LPAs send against SGP.22: a notification without its outermost tag, BF37 or 30 (openpilot). The log says so;
+    /// without this it is refused (2.1/1.3.1)
+    #[arg(long)]
+    lenient: bool,
     /// The keys that encrypt a profile
     #[arg(long, value_enum, value_name = "KEYS", default_value_t = ProfileKeys::Random)]
     profile_keys: ProfileKeys,
@@ -70,6 +74,7 @@ impl Rules {
         settings.download_tries = self.download_tries;
         settings.rejection_is_final = !self.keep_rejected;
         settings.check_eligibility = !self.no_eligibility_check;
+        settings.lenient = self.lenient;
         settings.protection = match self.profile_keys {
             ProfileKeys::Random => ProfileProtection::RandomKeys,
             ProfileKeys::Session => ProfileProtection::SessionKeys,

@@ -50,6 +50,9 @@ pub struct Settings {
     pub protection: ProfileProtection,
     /// Whether profiles are refused to an eUICC on which they would not work.
     pub check_eligibility: bool,
+    /// Whether a notification is taken that lacks its outermost tag, as some deployed LPAs send it; the log says so. A strict server
+    /// refuses it: `2.1/1.3.1`.
+    pub lenient: bool,
     /// Name of the server in key derivations, 1 to 16 octets.
     pub host_id: Vec<u8>,
     /// Maximum number of stored notifications; the oldest are deleted first.
@@ -69,6 +72,7 @@ impl Default for Settings {
             rejection_is_final: true,
             protection: ProfileProtection::default(),
             check_eligibility: true,
+            lenient: false,
             host_id: b"vuicc-smdp".to_vec(),
             notifications_kept: 100_000,
             notifications_kept_for: 365 * 24 * 60 * 60,

@@ -10,11 +10,13 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use https::{PeerAddress, Whole};
 use rsp::es9::{
-    AuthenticateClientRequest, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
+    AnyNotificationRequest, AuthenticateClientRequest, CancelSessionRequest, Function, GetBoundProfilePackageRequest,
     HandleNotificationRequest, InitiateAuthenticationRequest,
 };
+use rsp::notification::PendingNotification;
 use rsp_server::binding::told_from;
 use rsp_server::es9::{LARGEST_BODY, notified, read, written};
+use rsp_server::refusal::{MALFORMED_REQUEST, Refusal};
 
 use crate::es9plus::SmDp;
 
@@ -90,10 +92,27 @@ async fn cancel_session(State(smdp): Shared, headers: HeaderMap, Whole(body): Wh
 /// A readable notification is answered with 204, whatever its outcome: the LPA has done its part.
 async fn handle_notification(State(smdp): Shared, headers: HeaderMap, Whole(body): Whole) -> Response {
     let answer = async {
-        let request = read::<HandleNotificationRequest>(&headers, &body)?;
+        let request = read_notification(&headers, &body, smdp.settings().lenient)?;
         smdp.handle_notification(&request, smdp.system().now()).await
     };
     notified::<HandleNotificationRequest, _>(answer.await)
+}
+
+/// The request; where the server is lenient, also one whose notification lacks its outermost tag.
+fn read_notification(headers: &HeaderMap, body: &[u8], is_lenient: bool) -> Result<HandleNotificationRequest, Refusal> {
+    let refusal = match read::<HandleNotificationRequest>(headers, body) {
+        Err(refusal) if is_lenient && refusal.status == MALFORMED_REQUEST => refusal,
+        strict => return strict,
+    };
+    let any: Option<AnyNotificationRequest> = serde_json::from_slice(body).ok();
+    let restored = any.and_then(|any| PendingNotification::enclosing(&any.pending_notification.0));
+    let pending_notification = restored.ok_or(refusal)?;
+    let outermost = match pending_notification.octets() {
+        [0x30, ..] => "30",
+        _ => "BF37",
+    };
+    tracing::warn!(outermost, "notification without its outermost tag, taken because this server is lenient");
+    Ok(HandleNotificationRequest { pending_notification })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::bench::{Bench, OPERATOR, fill_random, iccid, metadata, mint, now, package, refused};
 use crate::client::{call, post, post_over};
 use crate::euicc::{Euicc, Session};
+use crate::log;
 use crypto::ec::{Curve, PrivateKey};
 use database::place::{Place, on_each_database};
 use identities::Iccid;
@@ -693,6 +694,47 @@ async fn a_result_outlives_the_certificates_of_its_session() {
     assert_eq!(moved.state(&iccid).await, ProfileState::Downloaded, "it was never that one");
     call(moved.at(), &euicc.installation_result(&session, &iccid, None)).await.unwrap();
     assert_eq!(moved.state(&iccid).await, ProfileState::Installed);
+}
+
+/// What lacks its outermost tag is refused, and taken by a server that is lenient, with everything that follows from it.
+#[tokio::test]
+async fn a_lenient_server_restores_the_outermost_tag_of_a_notification() {
+    log::text();
+    let without_tag = |request: &HandleNotificationRequest| {
+        let contents = Base64(request.pending_notification.contents().to_vec());
+        serde_json::to_vec(&serde_json::json!({ "pendingNotification": contents })).unwrap()
+    };
+    for is_lenient in [false, true] {
+        let bench = Bench::start_with(|config| {
+            config.settings.lenient = is_lenient;
+            config.settings.address = "smdp.example.com".into();
+        })
+        .await;
+        let mut euicc = bench.euicc();
+        let (iccid, matching_id) = bench.order(1, |_| {}).await;
+        let (session, _, _) = bench.download(&mut euicc, &matching_id, None).await.unwrap();
+        let installed = euicc.installation_result(&session, &iccid, None);
+        let enabled = euicc.notification(NotificationEvent::ENABLE, &iccid);
+        for (told, state) in [(&installed, ProfileState::Installed), (&enabled, ProfileState::Enabled)] {
+            let answer = post(bench.at(), HandleNotificationRequest::PATH, &without_tag(told)).await;
+            assert_eq!(answer.status, if is_lenient { 204 } else { 200 }, "{answer:?}");
+            let expected = if is_lenient { state } else { ProfileState::Downloaded };
+            assert_eq!(bench.state(&iccid).await, expected);
+        }
+        let kept = bench.server.store().notifications().await.unwrap();
+        assert_eq!(kept.len(), if is_lenient { 2 } else { 0 });
+        for (kept, told) in kept.iter().zip([&installed, &enabled]) {
+            assert_eq!(kept.der, told.pending_notification.octets(), "whole, with its tag");
+        }
+        for nonsense in [&b"{}"[..], b"{\"pendingNotification\":\"vyc=\"}", b"{\"pendingNotification\":\"vycA\"}"] {
+            let answer = post(bench.at(), HandleNotificationRequest::PATH, nonsense).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    for outermost in ["BF37", "30"] {
+        let line = format!("outermost=\"{outermost}\"");
+        assert!(log::text().lines().any(|told| told.contains("WARN") && told.contains(&line)), "{}", log::text());
+    }
 }
 
 #[tokio::test]
