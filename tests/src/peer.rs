@@ -22,7 +22,7 @@ pub fn say(what: &str) {
 }
 
 /// Variables that name programs which neither Debian nor a package index has.
-const FETCHED: [&str; 4] = ["LPAC", "PYSIM", "PYSIM_PYTHON", "SRSRAN"];
+const FETCHED: [&str; 5] = ["LPAC", "OPENPILOT_LPA", "PYSIM", "PYSIM_PYTHON", "SRSRAN"];
 
 /// Says that a test cannot be done here, and why.
 ///
