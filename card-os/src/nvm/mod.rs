@@ -1,10 +1,12 @@
 //! Non-volatile memory: a map from keys to bytes with atomic transactions.
 
 mod keys;
+mod layered;
 mod memory;
 
 pub use keys::{Key, Partition};
 pub(crate) use keys::{data_index, pin_index, registry, system};
+pub use layered::{LayeredNvm, Own};
 pub use memory::MemoryNvm;
 
 use crate::fault::Faults;

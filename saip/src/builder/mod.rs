@@ -22,11 +22,13 @@
 mod consistency;
 mod ef;
 mod file;
+mod individual;
 mod profile;
 mod subscriber;
 mod usim;
 
 pub use consistency::has_three_digit_mncs;
+pub use individual::{Individual, individualise};
 pub use profile::{
     ISIM_AID, ISIM_FILE_ID, MNO_SD_AID, RFM_UICC_AID, RFM_USIM_AID, TAR_RFM_UICC, TAR_RFM_USIM, USIM_AID, USIM_FILE_ID,
     build, ims_domain,
