@@ -240,19 +240,19 @@ impl fmt::Debug for FileNvm {
     }
 }
 
-fn builder() -> redb::Builder {
+pub(super) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     // Every page's checksum is verified before any is trusted.
     builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
     builder
 }
 
-fn backend(path: &Path, file: File) -> Result<FileBackend, ImageError> {
+pub(super) fn backend(path: &Path, file: File) -> Result<FileBackend, ImageError> {
     FileBackend::new(file).map_err(|error| ImageError::database(path, error))
 }
 
 /// One transaction, on the disk when this returns.
-fn write(
+pub(super) fn write(
     database: &Database,
     code: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
 ) -> Result<(), redb::Error> {

@@ -14,6 +14,7 @@
 
 mod error;
 mod file;
+pub mod fleet;
 pub mod holder;
 mod locked;
 mod manufacture;

@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex};
 
 /// A disk with a cache. What was not synchronised when the power goes may or may not have reached the plates, in parts.
 #[derive(Debug)]
-struct Disk {
+pub(super) struct Disk {
     /// What the process sees.
-    seen: Vec<u8>,
+    pub(super) seen: Vec<u8>,
     /// What is safe.
     safe: Vec<u8>,
     /// Written since the last synchronisation.
     pending: Vec<Operation>,
     /// Steps until the power goes.
-    steps: usize,
+    pub(super) steps: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Operation {
 }
 
 impl Disk {
-    fn new(octets: Vec<u8>, steps: usize) -> Self {
+    pub(super) fn new(octets: Vec<u8>, steps: usize) -> Self {
         Self { seen: octets.clone(), safe: octets, pending: Vec::new(), steps }
     }
 
@@ -60,7 +60,7 @@ impl Disk {
     }
 
     /// What is on the plates afterwards: of the pending writes some, of some of these the first sectors.
-    fn after_the_cut(&self, dice: &mut Dice) -> Vec<u8> {
+    pub(super) fn after_the_cut(&self, dice: &mut Dice) -> Vec<u8> {
         const SECTOR: usize = 512;
         let mut octets = self.safe.clone();
         let luck = dice.roll(3);
@@ -83,7 +83,7 @@ impl Disk {
 }
 
 #[derive(Clone, Debug)]
-struct Storage(Arc<Mutex<Disk>>);
+pub(super) struct Storage(pub(super) Arc<Mutex<Disk>>);
 
 impl StorageBackend for Storage {
     fn len(&self) -> io::Result<u64> {
