@@ -29,3 +29,57 @@ pub trait Icc {
         Duration::ZERO
     }
 }
+
+/// A card that is lent.
+impl<C: Icc + ?Sized> Icc for &mut C {
+    fn power_on(&mut self) -> Vec<u8> {
+        (**self).power_on()
+    }
+
+    fn warm_reset(&mut self) -> Vec<u8> {
+        (**self).warm_reset()
+    }
+
+    fn power_off(&mut self) {
+        (**self).power_off();
+    }
+
+    fn atr(&self) -> Vec<u8> {
+        (**self).atr()
+    }
+
+    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+        (**self).transmit(command, response);
+    }
+
+    fn delay(&mut self) -> Duration {
+        (**self).delay()
+    }
+}
+
+/// A card that is moved about.
+impl<C: Icc + ?Sized> Icc for Box<C> {
+    fn power_on(&mut self) -> Vec<u8> {
+        (**self).power_on()
+    }
+
+    fn warm_reset(&mut self) -> Vec<u8> {
+        (**self).warm_reset()
+    }
+
+    fn power_off(&mut self) {
+        (**self).power_off();
+    }
+
+    fn atr(&self) -> Vec<u8> {
+        (**self).atr()
+    }
+
+    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
+        (**self).transmit(command, response);
+    }
+
+    fn delay(&mut self) -> Duration {
+        (**self).delay()
+    }
+}

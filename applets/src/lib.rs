@@ -26,7 +26,7 @@ mod naa;
 pub mod profile;
 pub mod usim;
 
-pub use naa::aka::AuthenticationCounters;
+pub use naa::aka::{AuthenticationCounters, algorithm};
 pub use naa::key_files::Layout;
 
 use card_os::{Application, ApplicationKind};

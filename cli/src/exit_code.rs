@@ -8,6 +8,7 @@ use std::error::Error;
 use apdu::TransportError;
 use card::OpenError;
 use card::image::ImageError;
+use card::image::fleet::FleetError;
 use card::inspect::InspectionError;
 use console::Exit;
 use lpa::{CardError, LpaError, ServerError, es10};
@@ -24,10 +25,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Exit> {
     let lpa = || error.downcast_ref().and_then(of_lpa).or_else(|| error.downcast_ref().map(of_server));
     let es10 = || error.downcast_ref().and_then(of_es10).or_else(|| error.downcast_ref().and_then(of_card));
     let usim = || error.downcast_ref().and_then(of_usim);
+    let fleet = || error.downcast_ref().and_then(of_fleet);
     let looked_into = || error.downcast_ref().and_then(of_inspection);
     let address = || error.is::<NotAnAddress>().then_some(Exit::Usage);
     let known = card()
         .or_else(looked_into)
+        .or_else(fleet)
         .or_else(address)
         .or_else(reader)
         .or_else(script)
@@ -63,6 +66,14 @@ const fn of_image(error: &ImageError) -> Option<Exit> {
         ImageError::NotFound(_) | ImageError::InUse { .. } | ImageError::Changed(_) => Some(Exit::Card),
         ImageError::NotACardImage(_) | ImageError::NewerFormat { .. } | ImageError::Damaged { .. } => Some(Exit::Input),
         _ => None,
+    }
+}
+
+const fn of_fleet(error: &FleetError) -> Option<Exit> {
+    match error {
+        FleetError::NotFound(_) => Some(Exit::Card),
+        FleetError::NotAFleet(_) | FleetError::NewerFormat { .. } => Some(Exit::Input),
+        FleetError::Image(error) => of_image(error),
     }
 }
 

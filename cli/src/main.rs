@@ -25,6 +25,7 @@ mod element;
 mod exit_code;
 mod extcap;
 mod fields;
+mod fleet;
 mod generate;
 mod key_log;
 mod log;
@@ -129,6 +130,9 @@ enum Command {
     /// An AT modem whose SIM is a card
     #[command(subcommand)]
     Modem(modem::Command),
+    /// Fleets: thousands of eUICCs in one process, and load for servers
+    #[command(subcommand)]
+    Fleet(fleet::Command),
     /// The SM-DP+: the server that profiles are downloaded from
     #[command(subcommand)]
     Smdp(smdp::Command),
@@ -194,6 +198,7 @@ fn main() -> ExitCode {
         Command::Lpa(command) => lpa::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
         Command::Modem(command) => modem::run(&command, &context),
+        Command::Fleet(command) => fleet::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),
         #[cfg(feature = "operator")]
         Command::Operator(command) => operator::run(&command, &context),
@@ -300,8 +305,8 @@ mod tests {
     /// Of every option that names a file it is known whether it is written.
     #[test]
     fn files_to_write_are_known() {
-        const READ: [&str; 10] =
-            ["card", "secrets", "settings", "master-key", "ci", "ca", "subscriber", "profile", "es2-clients", "quirks"];
+        const READ: [&str; 11] =
+            ["card", "codes", "secrets", "settings", "master-key", "ci", "ca", "subscriber", "profile", "es2-clients", "quirks"];
         const OTHERS: [&str; 7] = ["eap-sim-db", "scan", "primary-scan", "euicc-card", "from", "like", "link"];
         fn visit(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use console::Exit;
 use reader_bridge::ReaderError;
 use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card, wait_until_empty};
-use reader_bridge::socket::{Address, SocketCard, is_listening};
+use reader_bridge::socket::{CardAddress, SocketCard, is_listening};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -72,7 +72,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
 }
 
 fn wait(reader: Option<&str>, gone: bool, limit: Duration, context: &Context) -> Result<(), Failure> {
-    if let Some(address) = reader.and_then(Address::of_reader) {
+    if let Some(address) = reader.and_then(CardAddress::of_reader) {
         let address = address?;
         let found = if gone { until_silent(&address, limit) } else { until_answered(&address, limit) };
         return Ok(context.output.put(&found.map_err(in_vain)?)?);
@@ -91,7 +91,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 const GLANCE_AT_CARD: Duration = Duration::from_millis(250);
 
 /// Waits until a card behind a socket answers.
-fn until_answered(address: &Address, limit: Duration) -> Result<Behind, ReaderError> {
+fn until_answered(address: &CardAddress, limit: Duration) -> Result<Behind, ReaderError> {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -107,9 +107,9 @@ fn until_answered(address: &Address, limit: Duration) -> Result<Behind, ReaderEr
 }
 
 /// Waits until nothing listens at the address of a socket.
-fn until_silent(address: &Address, limit: Duration) -> Result<Behind, ReaderError> {
+fn until_silent(address: &CardAddress, limit: Duration) -> Result<Behind, ReaderError> {
     let deadline = Instant::now() + limit;
-    while is_listening(address, GLANCE_AT_CARD) {
+    while is_listening(&address.socket, GLANCE_AT_CARD) {
         if Instant::now() >= deadline {
             return Err(ReaderError::Occupied { reader: address.to_string() });
         }

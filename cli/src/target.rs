@@ -10,7 +10,7 @@ use clap::Args;
 use console::Exit;
 use reader_bridge::pcsc_reader::{Options, Sharing};
 use reader_bridge::script::{Hiding, Variables};
-use reader_bridge::socket::{Address, Lookout, SocketCard};
+use reader_bridge::socket::{CardAddress, Lookout, SocketCard};
 use reader_bridge::trace::Tracer;
 use reader_bridge::{HeldBack, PcscReader};
 
@@ -24,8 +24,8 @@ use crate::trace::TraceArguments;
 /// The options that choose a card.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArguments {
-    /// The card in this reader: its number, its name or a part of it; or behind a socket, tcp:HOST:PORT or unix:PATH [default:
-    /// the first reader with a card]
+    /// The card in this reader: its number, its name or a part of it; or behind a socket, tcp:HOST:PORT or unix:PATH, with
+    /// /EID after it for one of a fleet [default: the first reader with a card]
     #[arg(long, global = true, value_name = "NAME")]
     reader: Option<String>,
     /// The card in this image, run inside this process without any reader
@@ -71,7 +71,7 @@ impl TargetArguments {
 
     /// Connects to the card, for exclusive use; of one behind a socket, with a lookout whether it is still there.
     pub(crate) fn connect_watched(&self) -> Result<(Box<dyn Transport>, Option<Lookout>), Failure> {
-        let Some(address) = self.reader().and_then(Address::of_reader).transpose()? else {
+        let Some(address) = self.reader().and_then(CardAddress::of_reader).transpose()? else {
             return Ok((self.connect()?, None));
         };
         self.check()?;
@@ -158,7 +158,7 @@ impl Target<'_> {
         let options = Options { sharing, waiting: |waiting| tell(&format!("vuicc: {waiting}")) };
         Ok(match self {
             Self::First => Box::new(PcscReader::open(None, options)?),
-            Self::Reader(name) => match Address::of_reader(name) {
+            Self::Reader(name) => match CardAddress::of_reader(name) {
                 Some(address) => Box::new(SocketCard::connect(&address?)?),
                 None => Box::new(PcscReader::open(Some(name), options)?),
             },

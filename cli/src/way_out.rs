@@ -8,6 +8,7 @@ use std::error::Error;
 
 use card::OpenError;
 use card::image::ImageError;
+use card::image::fleet::FleetError;
 use card::personalise::{OWN_KEYS, PersonalisationError};
 use lpa::https::{CLOCK, NOBODY_LISTENS, ROLE, TRUST, WANTS_CERTIFICATE};
 use lpa::{CardError, LpaError, ServerError, TimeLimit, es10};
@@ -24,13 +25,21 @@ pub(crate) use operator::of_waiting;
 /// What follows the words of this error; `None` if they say it all.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let card = || error.downcast_ref().and_then(of_usim).or_else(|| error.downcast_ref().and_then(of_image));
+    let fleet = || error.downcast_ref().and_then(of_fleet);
     let made = || error.downcast_ref().and_then(of_personalisation);
     let reader = || error.downcast_ref().and_then(of_reader).or_else(|| error.downcast_ref().and_then(of_open));
     let server = || error.downcast_ref().and_then(of_lpa).or_else(|| error.downcast_ref().and_then(of_server));
     let script = || error.downcast_ref().and_then(of_script);
     let listening = || error.downcast_ref().and_then(of_smdp);
     let code = || error.downcast_ref().and_then(of_es10);
-    let known = card().or_else(made).or_else(reader).or_else(server).or_else(code).or_else(script).or_else(listening);
+    let known = card()
+        .or_else(fleet)
+        .or_else(made)
+        .or_else(reader)
+        .or_else(server)
+        .or_else(code)
+        .or_else(script)
+        .or_else(listening);
     #[cfg(feature = "operator")]
     let known = known.or_else(|| operator::of(error));
     known
@@ -111,12 +120,24 @@ fn of_image(error: &ImageError) -> Option<&'static str> {
     HOLDERS.iter().find(|(command, _)| holder.contains(command)).map(|(_, way_out)| *way_out)
 }
 
+fn of_fleet(error: &FleetError) -> Option<&'static str> {
+    match error {
+        FleetError::NotFound(_) => Some("; `vuicc fleet new DIR --count N` makes one"),
+        FleetError::Image(error) => of_image(error),
+        _ => None,
+    }
+}
+
 /// What to do about a process that has a card image: a part of how it is told, and the way out.
 const HOLDERS: &[(&str, &str)] = &[
     (
         " card run",
         ". That has the card in a reader or at a socket: name it by that (--reader, `vuicc reader list`), or take it out with \
          `vuicc card eject`",
+    ),
+    (
+        " fleet run",
+        ". That has the cards at a socket: name one by that (--reader tcp:HOST:PORT/EID), or end it with `vuicc card eject`",
     ),
     (
         " apdu proxy",
@@ -144,7 +165,11 @@ fn of_reader(error: &ReaderError) -> Option<&'static str> {
     Some(match error {
         ReaderError::Busy { .. } => "; beside one that shares the card `vuicc lpa --shared` works",
         ReaderError::WithoutPcsc => ": --card IMAGE",
-        ReaderError::NobodyListens { .. } => ": `vuicc card run IMAGE --listen HOST:PORT`",
+        ReaderError::NobodyListens { .. } => {
+            ": `vuicc card run IMAGE --listen HOST:PORT`, or many with `vuicc fleet run DIR`"
+        }
+        ReaderError::NoSuchCard { .. } => ": `vuicc fleet list DIR` tells which there are",
+        ReaderError::TooManyClients { .. } => " with --connections",
         _ => return None,
     })
 }

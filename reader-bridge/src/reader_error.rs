@@ -61,6 +61,18 @@ pub enum ReaderError {
         /// What the operating system says.
         cause: String,
     },
+    /// What listens at the address of a socket has no card of this EID.
+    #[error("no card at {address}: there is none of this EID, or no fleet")]
+    NoSuchCard {
+        /// Where, and which.
+        address: String,
+    },
+    /// A fleet has as many clients as it takes.
+    #[error("no card at {address}: the fleet has as many clients as it takes; end one, or let it take more")]
+    TooManyClients {
+        /// Where, and which.
+        address: String,
+    },
     /// Another program holds the card.
     #[error("the card in `{reader}` is in use by another program; close that program, or wait for it")]
     Busy {

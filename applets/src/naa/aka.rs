@@ -38,7 +38,7 @@ pub(crate) fn initial_data(parameters: &AkaParameter) -> Vec<(u16, Vec<u8>)> {
 }
 
 /// The algorithm, if its parameters are of the lengths it wants.
-pub(crate) fn algorithm(algo: &AlgoParameter) -> Option<Algorithm> {
+pub fn algorithm(algo: &AlgoParameter) -> Option<Algorithm> {
     let (key, opc) = (algo.key.expose(), algo.opc.expose());
     match algo.algorithm_id {
         AlgorithmId::Milenage => {

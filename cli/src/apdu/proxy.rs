@@ -10,7 +10,7 @@ use clap::Args;
 use console::Exit;
 use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card};
 use reader_bridge::proxy::Proxy;
-use reader_bridge::socket::{Address, Lookout};
+use reader_bridge::socket::{CardAddress, Lookout};
 use reader_bridge::trace::Event;
 use serde_json::json;
 use tokio::sync::watch;
@@ -149,7 +149,7 @@ async fn closed(lookout: Option<Lookout>) -> String {
 impl TargetArguments {
     /// The reader of the PC/SC service that the card is in, if it is in one.
     fn reader_of_service(&self) -> Option<Reader> {
-        if self.image().is_some() || self.reader().is_some_and(|name| Address::of_reader(name).is_some()) {
+        if self.image().is_some() || self.reader().is_some_and(|name| CardAddress::of_reader(name).is_some()) {
             return None;
         }
         wait_for_card(self.reader(), Duration::ZERO).ok()

@@ -5,10 +5,10 @@ pub(crate) mod detach;
 pub(crate) mod eject;
 mod fault;
 mod new;
-mod personality;
+pub(crate) mod personality;
 pub(crate) mod ready;
 pub(crate) mod run;
-mod show;
+pub(crate) mod show;
 
 use clap::Subcommand;
 pub(crate) use run::first_port;

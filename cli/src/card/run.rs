@@ -13,7 +13,7 @@ use reader_bridge::socket::Address;
 use reader_bridge::vpcd;
 
 pub(crate) use cards::Place;
-pub(crate) use coordinator::{Running, listen, placed};
+pub(crate) use coordinator::{Running, listen, placed, unbound};
 pub(crate) use stay::StayArguments;
 
 use crate::Context;

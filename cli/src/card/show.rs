@@ -23,8 +23,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
-    let mut inspection = inspect::image(&arguments.image)?;
-    if arguments.brief {
+    show(&arguments.image, inspect::image(&arguments.image)?, arguments.brief, context)
+}
+
+/// Prints what was found on the card `image`.
+pub(crate) fn show(image: &PathBuf, mut inspection: Inspection, brief: bool, context: &Context) -> Result<(), Failure> {
+    if brief {
         for domain in &mut inspection.domains {
             domain.files.clear();
         }
@@ -32,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     if !context.output.is_json() {
         stay_in_their_lines(&mut inspection);
     }
-    Ok(context.output.put_block(&Shown { image: &arguments.image, inspection })?)
+    Ok(context.output.put_block(&Shown { image, inspection })?)
 }
 
 /// Names chosen by operators, servers and users, escaped for multi-line text.

@@ -69,9 +69,76 @@ impl fmt::Display for Address {
     }
 }
 
+/// Which card a host means: the one behind a socket, or, where a [fleet](super::fleet) is there, one by its EID.
+///
+/// `tcp:HOST:PORT/EID`, `unix:PATH/EID`: a socket has nothing in it, so the last 32 digits after a `/` are no name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardAddress {
+    /// The socket.
+    pub socket: Address,
+    /// The EID of one of its cards, two digits to an octet.
+    pub eid: Option<[u8; 16]>,
+}
+
+impl CardAddress {
+    /// Reads an address where names of readers may stand as well: only with its kind before it is it one.
+    pub fn of_reader(text: &str) -> Option<Result<Self, NotAnAddress>> {
+        (text.starts_with(TCP) || text.starts_with(UNIX)).then(|| text.parse())
+    }
+}
+
+impl From<Address> for CardAddress {
+    fn from(socket: Address) -> Self {
+        Self { socket, eid: None }
+    }
+}
+
+impl FromStr for CardAddress {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        let eid = |digits: &str| {
+            let decimal = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_digit());
+            apdu::bcd::pack_straight(digits).filter(|_| decimal)?.try_into().ok()
+        };
+        match text.rsplit_once('/').map(|(socket, digits)| (socket, eid(digits))) {
+            Some((socket, Some(eid))) => Ok(Self { socket: socket.parse()?, eid: Some(eid) }),
+            _ => Ok(text.parse::<Address>()?.into()),
+        }
+    }
+}
+
+impl fmt::Display for CardAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)?;
+        let Some(eid) = &self.eid else { return Ok(()) };
+        f.write_str("/")?;
+        eid.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_of_a_fleet_is_named_by_its_eid() {
+        let digits = "89049032123451234512345678901235";
+        for socket in ["tcp:127.0.0.1:7", "unix:a b/card"] {
+            let alone: CardAddress = socket.parse().unwrap();
+            assert_eq!((alone.to_string().as_str(), alone.eid), (socket, None));
+            let text = format!("{socket}/{digits}");
+            let one = CardAddress::of_reader(&text).unwrap().unwrap();
+            assert_eq!((one.to_string(), &one.socket), (text, &alone.socket));
+            assert_eq!(one.eid.unwrap()[..2], [0x89, 0x04]);
+        }
+        assert_eq!(CardAddress::of_reader("Virtual PCD 00 00"), None);
+        let longer = format!("unix:folder/{digits}0");
+        assert_eq!(longer.parse::<CardAddress>().unwrap().eid, None, "a name in a folder");
+        for wrong in [format!("tcp:127.0.0.1/{digits}"), format!("tcp:127.0.0.1:7/{}", &digits[1..])] {
+            assert!(wrong.parse::<CardAddress>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn addresses_are_read_and_written() {

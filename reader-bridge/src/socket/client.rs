@@ -6,11 +6,12 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apdu::{Transport, TransportError};
 
-use super::Address;
+use super::fleet::{SELECT, SELECTED, Unselected};
+use super::{Address, CardAddress};
 use crate::reader_error::ReaderError;
 use crate::vpcd::{GET_ATR, POWER_OFF, POWER_ON, RESET};
 
@@ -32,7 +33,7 @@ const LIMITS: Limits = Limits { connect: Duration::from_secs(10), answer: Durati
 pub struct SocketCard {
     /// `None` once it has failed.
     stream: Option<Box<dyn Stream>>,
-    address: Address,
+    address: CardAddress,
     limits: Limits,
     atr: Vec<u8>,
     /// For those who look whether it is there.
@@ -124,8 +125,9 @@ impl SocketCard {
     ///
     /// # Errors
     /// [`ReaderError::NobodyListens`] if there is no card at the address, [`ReaderError::Busy`] if another client keeps it,
-    /// [`ReaderError::Card`] if it goes before it has given its answer to reset.
-    pub fn connect(address: &Address) -> Result<Self, ReaderError> {
+    /// [`ReaderError::Card`] if it goes before it has given its answer to reset; of a card named by its EID,
+    /// [`ReaderError::NoSuchCard`] if it is not there, and [`ReaderError::TooManyClients`].
+    pub fn connect(address: &CardAddress) -> Result<Self, ReaderError> {
         Self::connect_within(address, LIMITS.connect)
     }
 
@@ -133,20 +135,21 @@ impl SocketCard {
     ///
     /// # Errors
     /// As for [`SocketCard::connect`].
-    pub fn connect_within(address: &Address, limit: Duration) -> Result<Self, ReaderError> {
+    pub fn connect_within(address: &CardAddress, limit: Duration) -> Result<Self, ReaderError> {
         Self::connect_by(address, Limits { connect: limit, ..LIMITS })
     }
 
-    fn connect_by(address: &Address, limits: Limits) -> Result<Self, ReaderError> {
+    fn connect_by(address: &CardAddress, limits: Limits) -> Result<Self, ReaderError> {
         // None at all would be no limit.
         let limits = Limits { connect: limits.connect.max(Duration::from_millis(1)), ..limits };
         let absent =
             |cause: io::Error| ReaderError::NobodyListens { address: address.to_string(), cause: said(&cause) };
-        let stream = open(address, limits.connect).map_err(absent)?;
+        let stream = open(&address.socket, limits.connect).map_err(absent)?;
         stream.set_limit(limits.connect).map_err(absent)?;
         let watched = Watched::default();
         let mut card = Self { stream: Some(stream), address: address.clone(), limits, atr: Vec::new(), watched };
         card.watch(Watched::default()).map_err(absent)?;
+        card.select()?;
         card.power(&[POWER_ON]).map_err(|error| match error {
             TransportError::Mute => ReaderError::Busy { reader: address.to_string() },
             other => ReaderError::Card(other),
@@ -181,6 +184,33 @@ impl SocketCard {
     fn watch(&mut self, watched: Watched) -> io::Result<()> {
         self.watched = watched;
         Ok(())
+    }
+
+    /// Says which card is meant, where there are several. One that another client has is asked for again and again.
+    fn select(&mut self) -> Result<(), ReaderError> {
+        const AGAIN: Duration = Duration::from_millis(50);
+        let Some(eid) = self.address.eid else { return Ok(()) };
+        let deadline = Instant::now() + self.limits.connect;
+        let reader = self.address.to_string();
+        loop {
+            let answered = self.send(&[&[SELECT][..], &eid].concat()).and_then(|()| self.receive());
+            match answered.as_deref() {
+                Ok([SELECTED]) => return Ok(()),
+                Ok([answer]) if *answer == Unselected::InUse as u8 => {
+                    if Instant::now() >= deadline {
+                        return Err(ReaderError::Busy { reader });
+                    }
+                    std::thread::sleep(AGAIN);
+                }
+                Ok([answer]) if *answer == Unselected::TooManyClients as u8 => {
+                    return Err(ReaderError::TooManyClients { address: reader });
+                }
+                // A single card takes this for a command, and leaves.
+                Ok(_) | Err(TransportError::CardRemoved) => return Err(ReaderError::NoSuchCard { address: reader }),
+                Err(TransportError::Mute) => return Err(ReaderError::Busy { reader }),
+                Err(error) => return Err((*error).clone().into()),
+            }
+        }
     }
 
     fn power(&mut self, controls: &[u8]) -> Result<Vec<u8>, TransportError> {
@@ -343,7 +373,7 @@ mod tests {
             [(&[][..], &[0, 2, 0x62, 0x00][..]), (&[0], &[2, 0x62, 0x00]), (&[0, 4, 1, 2], &[0x62, 0x00])]
         {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let address = Address::Tcp(listener.local_addr().unwrap().to_string());
+            let address = Address::Tcp(listener.local_addr().unwrap().to_string()).into();
             let (timed_out, has_timed_out) = channel();
             let card = thread::spawn(move || {
                 let mut first = powered(&listener);

@@ -14,16 +14,19 @@
 //! | `0007 00A40004023F00` | `0002 612A` |
 //! | `0001 02` warm reset, `0001 00` power off | – |
 //!
+//! Behind the socket of a [`fleet`] are many cards, each of which a client may have; it says first which one it means.
+//!
 //! [`Listener`] is the card's side, [`SocketCard`] a host's. Nobody is authenticated: the address is this machine's own
 //! unless another one is asked for, and a socket in a folder belongs to its owner alone.
 
 mod address;
 mod client;
+pub mod fleet;
 mod server;
 #[cfg(unix)]
 mod short_path;
 
-pub use address::{Address, NotAnAddress};
+pub use address::{Address, CardAddress, NotAnAddress};
 pub use client::{Lookout, SocketCard, is_listening};
 pub use server::{Client, Connection, Listener, serve};
 #[cfg(unix)]

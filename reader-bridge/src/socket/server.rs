@@ -18,14 +18,14 @@ use crate::vpcd::{GET_ATR, POWER_OFF, POWER_ON, RESET};
 
 /// How long clients may take.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+pub(super) struct Limits {
     /// Until the first message of a client that was accepted: others wait.
-    greeting: Duration,
+    pub(super) greeting: Duration,
     /// For the rest of a message that has begun, and until an answer is taken.
-    message: Duration,
+    pub(super) message: Duration,
 }
 
-const LIMITS: Limits = Limits { greeting: Duration::from_secs(10), message: Duration::from_secs(10) };
+pub(super) const LIMITS: Limits = Limits { greeting: Duration::from_secs(10), message: Duration::from_secs(10) };
 
 /// A socket that clients of a card connect to.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Listener {
         &self.address
     }
 
-    async fn accept(&self) -> io::Result<Frames> {
+    pub(super) async fn accept(&self) -> io::Result<Frames> {
         match &self.socket {
             Socket::Tcp(listener) => Frames::over_tcp(listener.accept().await?.0),
             #[cfg(unix)]
@@ -207,20 +207,20 @@ async fn attend<C: Icc + ?Sized>(
 }
 
 /// Waits for a message as long as it likes to begin, and not so long for the rest of it.
-async fn whole_message(limits: Limits, client: &mut Frames) -> io::Result<()> {
+pub(super) async fn whole_message(limits: Limits, client: &mut Frames) -> io::Result<()> {
     if !client.has_begun() {
         client.progress().await?;
     }
     within(limits.message, client.arrival(), "it stopped within a message").await
 }
 
-async fn within<T>(limit: Duration, task: impl Future<Output = io::Result<T>>, what: &str) -> io::Result<T> {
+pub(super) async fn within<T>(limit: Duration, task: impl Future<Output = io::Result<T>>, what: &str) -> io::Result<T> {
     tokio::time::timeout(limit, task)
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, what.to_owned())))
 }
 
-fn refused(what: &str) -> io::Error {
+pub(super) fn refused(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 

@@ -4,7 +4,7 @@
 use super::SubscriberError;
 use super::ef;
 use super::subscriber::Key;
-use crate::aka::{AkaParameter, AlgoConfiguration};
+use crate::aka::{AkaParameter, AlgoConfiguration, AlgorithmId};
 use crate::element::ProfileElement;
 use crate::files::{File, FileElement, FileElementKind, FileStep};
 use crate::templates;
@@ -18,10 +18,12 @@ pub struct Individual {
     pub imsi: String,
     /// K, as long as the algorithm of the package has it.
     pub key: Key,
+    /// OPc or TOPc, where the algorithm has one and it is not to stay as it is.
+    pub opc: Option<Key>,
 }
 
 /// Puts a subscriber's ICCID into header and EF.ICCID, the IMSI and access class into the USIM, K into every set of
-/// authentication parameters that has a key of its own. Everything else stays, OPc included. Returns the parameters of the
+/// authentication parameters that has a key of its own. Everything else stays. Returns the parameters of the
 /// first application, which is the USIM.
 ///
 /// # Errors
@@ -47,6 +49,9 @@ pub fn individualise(elements: &mut [ProfileElement], own: &Individual) -> Resul
                         return Err(SubscriberError::new("key", "is not as long as that of the package"));
                     }
                     algo.key = own.key.expose().to_vec().into();
+                    if let (Some(opc), false) = (&own.opc, algo.algorithm_id == AlgorithmId::UsimTestAlgorithm) {
+                        algo.opc = opc.expose().to_vec().into();
+                    }
                     aka.get_or_insert_with(|| (**parameter).clone());
                 }
             }
@@ -84,7 +89,7 @@ mod tests {
 
     fn individual() -> Individual {
         let (iccid, imsi) = ("8988211000000000029".to_owned(), "001010000000002".to_owned());
-        Individual { iccid, imsi, key: Key::new(&[2; 16]) }
+        Individual { iccid, imsi, key: Key::new(&[2; 16]), opc: None }
     }
 
     /// What is built for one is, individualised for another, what is built for the other.
@@ -97,6 +102,14 @@ mod tests {
         let other = build(&subscriber("8988211000000000029", "001010000000002", 2)).unwrap();
         assert_eq!(one, other);
         assert_eq!(decode_package(&encode_package(&one)).unwrap(), one);
+    }
+
+    #[test]
+    fn an_opc_of_its_own() {
+        let mut one = build(&subscriber("8988211000000000011", "001010000000001", 1)).unwrap();
+        let own = Individual { opc: Some(Key::new(&[7; 16])), ..individual() };
+        let AlgoConfiguration::Algo(algo) = individualise(&mut one, &own).unwrap().algo_configuration else { panic!() };
+        assert_eq!(algo.opc.expose(), [7; 16]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Who a card of a fleet is.
 
 use core::fmt;
+use crypto::algorithm::Algorithm;
 use identities::{Eid, Iccid, Imsi};
-use saip::aka::AkaParameter;
+use saip::aka::{AkaParameter, AlgoConfiguration};
 use zeroize::Zeroizing;
 
 /// A card of a fleet.
@@ -23,6 +24,17 @@ pub struct Subscription {
     pub imsi: Imsi,
     /// Algorithm and keys of its USIM.
     pub aka: AkaParameter,
+}
+
+impl Subscription {
+    /// The authentication functions, for the network's side; `None` if the parameters are those of another application, or
+    /// not of the lengths they have to be.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        match &self.aka.algo_configuration {
+            AlgoConfiguration::Algo(algo) => applets::algorithm(algo),
+            AlgoConfiguration::Mapping(_) => None,
+        }
+    }
 }
 
 /// Not the keys.
@@ -72,7 +84,7 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(super) mod tests {
     use super::*;
     use saip::PeHeader;
-    use saip::aka::{AlgoConfiguration, AlgoParameter, AlgorithmId, ROTATION_CONSTANTS, XORING_CONSTANTS};
+    use saip::aka::{AlgoParameter, AlgorithmId, ROTATION_CONSTANTS, XORING_CONSTANTS};
 
     pub(in super::super) fn member(number: u32) -> Member {
         let algo = AlgoParameter {
@@ -107,5 +119,6 @@ pub(super) mod tests {
             assert_eq!(Member::from_bytes(&bytes[..length]), None, "{length}");
         }
         assert!(!format!("{whole:?}").contains("Milenage"));
+        assert!(matches!(whole.subscription.unwrap().algorithm(), Some(Algorithm::Milenage(_))));
     }
 }

@@ -20,11 +20,10 @@ mod power_cut;
 mod store;
 mod writer;
 
+pub use card_os::nvm::{LayeredNvm, Nvm};
 pub use member::{Member, Subscription};
 pub use store::{Fleet, Maker, MemberNvm, read};
 
-#[cfg(doc)]
-use card_os::nvm::LayeredNvm;
 use std::path::PathBuf;
 
 use super::ImageError;

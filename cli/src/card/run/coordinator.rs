@@ -162,19 +162,22 @@ fn places(arguments: &Arguments) -> Result<Vec<Place>, Failure> {
 /// Listens there.
 pub(crate) fn listen(address: &Address) -> Result<Place, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = runtime.block_on(Listener::bind(address)).map_err(|error| {
-        let way_out = match (error.kind(), address) {
-            (std::io::ErrorKind::AddrInUse, Address::Tcp(_)) => "; take another port, or 0 for a free one",
-            (std::io::ErrorKind::AddrInUse, Address::Unix(_)) => ": a process listens there; take another path",
-            (std::io::ErrorKind::AlreadyExists, _) => "; take another path",
-            _ => "",
-        };
-        Failure::because(format!("cannot listen at {address}: {error}{way_out}"))
-    })?;
+    let listener = runtime.block_on(Listener::bind(address)).map_err(|error| unbound(address, &error))?;
     if !address.is_local() {
         tell(&format!("vuicc: whatever reaches {} can use the card, without any authentication", listener.address()));
     }
     Ok(Place::Socket(listener, runtime))
+}
+
+/// Why nobody listens there, and the way out.
+pub(crate) fn unbound(address: &Address, error: &std::io::Error) -> Failure {
+    let way_out = match (error.kind(), address) {
+        (std::io::ErrorKind::AddrInUse, Address::Tcp(_)) => "; take another port, or 0 for a free one",
+        (std::io::ErrorKind::AddrInUse, Address::Unix(_)) => ": a process listens there; take another path",
+        (std::io::ErrorKind::AlreadyExists, _) => "; take another path",
+        _ => "",
+    };
+    Failure::because(format!("cannot listen at {address}: {error}{way_out}"))
 }
 
 fn open(arguments: &Arguments) -> Result<Vec<card::Card>, Failure> {
