@@ -19,7 +19,7 @@ use rsp::{Raw, SubjectKeyIdentifier, TransactionId};
 use rsp_server::authentication::public_key;
 use rsp_server::{Authentication, SessionLimits, Signer};
 use system::System;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::bind::{Binding, ProfileProtection};
 use crate::eligibility;
@@ -81,7 +81,7 @@ impl Default for Settings {
 }
 
 /// Retries after a concurrent change of the same profile.
-const PERSISTENCE: u32 = 10;
+const PERSISTENCE: u32 = 50;
 /// How many transactionIds may be taken already. None is, unless a server draws the same again because it was started
 /// again with the same seed.
 const REPETITIONS: u32 = 10_000;
@@ -96,6 +96,8 @@ pub struct SmDp {
     /// CERT.DPpb and its key under each CI.
     binding: Vec<(SubjectKeyIdentifier, Signer)>,
     progress_written: Notify,
+    /// Whose turn it is to change the row of an order that many download at a time: they would refuse each other.
+    turn: Mutex<()>,
 }
 
 impl SmDp {
@@ -117,7 +119,7 @@ impl SmDp {
         let (servers, binding) = parts.unzip();
         let addresses = settings.aliases.iter().chain([&settings.address]);
         let authentication = Authentication::new(addresses, servers, trust, provider);
-        Self { store, settings, system, authentication, binding, progress_written: Notify::new() }
+        Self { store, settings, system, authentication, binding, progress_written: Notify::new(), turn: Mutex::new(()) }
     }
 
     /// The store.
@@ -143,6 +145,11 @@ impl SmDp {
     /// Wakes the delivery of progress notifications.
     pub(crate) fn progress_written(&self) -> &Notify {
         &self.progress_written
+    }
+
+    /// Waits for the turn to change what others change at the same time.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Writes the changes of one step, and wakes the delivery if there is a notification.
@@ -374,7 +381,15 @@ impl SmDp {
         fill_random: &mut (impl FnMut(&mut [u8]) + Send),
         now: UnixTime,
     ) -> Result<GetBoundProfilePackageResponse, HandOutError> {
-        let mut profile = self.store.profile(&peer.iccid).await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+        let read = || self.store.profile(&peer.iccid);
+        let mut profile = read().await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+        let _turn = if profile.order.reusable {
+            let turn = self.turn().await;
+            profile = read().await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+            Some(turn)
+        } else {
+            None
+        };
         if profile.order.matching_id != peer.matching_id {
             return Err(status::PROFILE_NOT_REBINDABLE.because("the profile was ordered anew").into());
         }

@@ -28,6 +28,7 @@ impl SmDp {
     ) -> Result<Notification, Refusal> {
         let pending = &request.pending_notification;
         let decoded = pending.decode()?;
+        let mut turn = None;
         for _ in 0..PERSISTENCE {
             let verdict = match &decoded {
                 PendingNotification::ProfileInstallationResult(result) => {
@@ -47,7 +48,12 @@ impl SmDp {
             };
             match self.apply(&changes).await {
                 // A concurrent change of the same profile or session: process the notification again.
-                Err(StoreError::Conflict(_)) => continue,
+                Err(StoreError::Conflict(_)) => {
+                    if turn.is_none() {
+                        turn = Some(self.turn().await);
+                    }
+                    continue;
+                }
                 other => other?,
             }
             tracing::info!(
@@ -261,4 +267,4 @@ impl Verdict {
 }
 
 /// Retries after a concurrent change of the same profile.
-const PERSISTENCE: u32 = 5;
+const PERSISTENCE: u32 = 50;
