@@ -305,8 +305,19 @@ mod tests {
     /// Of every option that names a file it is known whether it is written.
     #[test]
     fn files_to_write_are_known() {
-        const READ: [&str; 11] =
-            ["card", "codes", "secrets", "settings", "master-key", "ci", "ca", "subscriber", "profile", "es2-clients", "quirks"];
+        const READ: [&str; 11] = [
+            "card",
+            "codes",
+            "secrets",
+            "settings",
+            "master-key",
+            "ci",
+            "ca",
+            "subscriber",
+            "profile",
+            "es2-clients",
+            "quirks",
+        ];
         const OTHERS: [&str; 7] = ["eap-sim-db", "scan", "primary-scan", "euicc-card", "from", "like", "link"];
         fn visit(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 pub(crate) struct Arguments {
     #[command(flatten)]
     folder: Folder,
-    /// With K and OPc: whoever reads them can stand for the cards
+    /// With K and OPc: a program that has them can pass for the cards
     #[arg(long)]
     secrets: bool,
 }

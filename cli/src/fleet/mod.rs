@@ -39,7 +39,7 @@ Examples:
   vuicc fleet run cards
       ready as soon as every card has answered GetEID
   vuicc fleet run cards --listen 127.0.0.1:0 --detach --ready-file cards.json
-      in the background, at a port that cards.json tells; ended by: vuicc card eject
+      in the background, at a port that cards.json tells
 
 Elsewhere, by the EIDs of `vuicc fleet list cards`:
   vuicc lpa --reader tcp:127.0.0.1:7816/8904… chip info
@@ -48,7 +48,7 @@ Elsewhere, by the EIDs of `vuicc fleet list cards`:
   vuicc apdu proxy --reader tcp:127.0.0.1:7816/8904… --out session.txt
       and in the virtual reader, for any PC/SC program
 
-A client has the card that it names alone. The messages are those of `vuicc card run --listen`, after one that selects \
+`vuicc card eject` ends one in the background. A client has the card that it names alone. The messages are those of `vuicc card run --listen`, after one that selects \
 the card: docs/fleet.md.")]
     Run(run::Arguments),
     /// List the cards of a fleet: EID, ICCID, IMSI

@@ -77,7 +77,7 @@ fn over_time(report: &Report) -> Vec<Bar> {
             label: format!("from second {}", part * seconds),
             short: (part * seconds).to_string(),
             counts: [0, 1]
-                .map(|way| counts.iter().filter_map(|counts| counts.get(way)).sum::<usize>().div_ceil(seconds)),
+                .map(|way| (counts.iter().filter_map(|counts| counts.get(way)).sum::<usize>()).div_ceil(counts.len())),
         })
         .collect()
 }
