@@ -302,7 +302,10 @@ fn a_terminal_that_is_closed() {
         assert!(!ready_file.exists() && !socket.exists());
         assert!(fs::read_dir(state.join("run")).unwrap().next().is_none());
     };
-    let mut run = start(Command::new(vuicc_tests::vuicc::program()));
+    // Tests that nohup started have the signal ignored.
+    let mut attended = Command::new("env");
+    attended.arg("--default-signal=HUP").arg(vuicc_tests::vuicc::program());
+    let mut run = start(attended);
     signal(&run, Signal::HUP);
     assert_eq!(run.wait_for_end().code(), Some(0), "{}", run.log());
     nothing_is_left();
