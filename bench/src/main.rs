@@ -14,6 +14,7 @@ mod network;
 mod processors;
 mod reader;
 mod rounds;
+mod thousands;
 mod waits;
 
 use std::error::Error;
@@ -55,6 +56,8 @@ const MEASUREMENTS: &[Measurement] = &[
     ("modem.generic_access", modem::generic_access),
     ("download", download::profile),
     ("downloads.per_second", fleet::downloads),
+    ("fleet.ready", thousands::ten_thousand),
+    ("fleet.downloads_per_second", thousands::load),
     ("eap_aka", eap::authentications),
     ("flows.companion_per_minute", flows::companion),
     ("card_run", memory::three_profiles),

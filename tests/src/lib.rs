@@ -17,6 +17,7 @@ pub mod card_faults;
 pub mod controllers;
 pub mod dialogues;
 pub mod dice;
+pub mod fleet;
 pub mod hearing;
 pub mod host;
 pub mod images;
