@@ -27,6 +27,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("ts43", &[]),
     ("mt", &[]),
     ("rspro", &["apdu"]),
+    // Both carry commands to a card, and know it from its contacts.
+    ("usb", &["apdu"]),
     ("capture", &["apdu", "printable"]),
     ("decode", &["apdu", "calendar", "capture", "crypto", "printable", "rsp", "saip", "sms"]),
     ("card-os", &["apdu"]),
@@ -35,7 +37,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         "card",
         &["apdu", "crypto", "crypto-ring", "identities", "printable", "rsp", "test-pki", "saip", "card-os", "applets"],
     ),
-    ("reader-bridge", &["apdu", "capture", "decode", "rspro"]),
+    ("reader-bridge", &["apdu", "capture", "decode", "rspro", "usb"]),
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("es10", &["apdu", "identities", "rsp"]),
     ("tls", &[]),
@@ -176,6 +178,7 @@ const SANS_IO: &[&str] = &[
     "wire/ts43",
     "wire/mt",
     "wire/rspro",
+    "wire/usb",
     "capture",
     "decode",
     "card-os",

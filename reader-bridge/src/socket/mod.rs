@@ -21,6 +21,7 @@
 
 mod address;
 mod client;
+mod connect;
 pub mod fleet;
 mod server;
 #[cfg(unix)]
@@ -28,6 +29,7 @@ mod short_path;
 
 pub use address::{Address, CardAddress, NotAnAddress};
 pub use client::{Lookout, SocketCard, is_listening};
+pub use connect::connect;
 pub use server::{Client, Connection, Listener, serve};
 #[cfg(unix)]
 pub use short_path::at_short_path;

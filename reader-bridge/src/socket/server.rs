@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use super::Address;
-use crate::vpcd::frames::{Frames, hold_back, respond, seal};
+use crate::vpcd::frames::{Frames, at_once, hold_back, respond, seal};
 use crate::vpcd::{GET_ATR, POWER_OFF, POWER_ON, RESET};
 
 /// How long clients may take.
@@ -85,12 +85,13 @@ pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
 impl Listener {
-    /// The next connection, for who has other messages than [the module](super) has.
+    /// The next connection, for who has other messages than [the module](super) has. Another end that has vanished without a
+    /// word is noticed.
     pub async fn connection(&self) -> io::Result<Box<dyn Connection>> {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let stream = listener.accept().await?.0;
-                stream.set_nodelay(true)?;
+                at_once(&stream)?;
                 Ok(Box::new(stream))
             }
             #[cfg(unix)]

@@ -58,6 +58,12 @@ pub(crate) fn seal(answer: &mut Vec<u8>) {
 const KEEPALIVE: socket2::TcpKeepalive =
     socket2::TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(20));
 
+/// Sends without the delays that are for large transfers; another end that has vanished without a word is noticed.
+pub(crate) fn at_once(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(stream).set_tcp_keepalive(&KEEPALIVE)
+}
+
 /// What messages travel on.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -74,8 +80,7 @@ pub(crate) struct Frames {
 impl Frames {
     /// Over TCP, without the delays that are for large transfers. Another end that has vanished without a word is noticed.
     pub(crate) fn over_tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+        at_once(&stream)?;
         #[cfg(target_os = "linux")]
         {
             // A second handle on the same socket: the option is set through std, the data flows through tokio.
