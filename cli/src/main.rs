@@ -23,6 +23,7 @@ mod device;
 mod dissector;
 mod element;
 mod exit_code;
+mod exposure;
 mod extcap;
 mod fields;
 mod fleet;

@@ -1,4 +1,7 @@
-//! `vuicc reader`: lists readers and their cards.
+//! `vuicc reader`: lists readers and their cards; readers on a USB made of software.
+
+mod hand;
+mod usb;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,6 +14,7 @@ use reader_bridge::pcsc_reader::{Reader, list_readers, wait_for_card, wait_until
 use reader_bridge::socket::{CardAddress, SocketCard, is_listening};
 use serde::Serialize;
 
+use crate::card::control::Moved;
 use crate::failure::Failure;
 use crate::{Context, hexadecimal};
 
@@ -25,6 +29,64 @@ Examples:
 The number or any unmistakable part of the name is what --reader takes. Which program uses a card, the PC/SC service does \
 not tell; `lsof` shows who has opened its socket.")]
     List,
+    /// Put a card into QEMU's USB reader, where its guest finds it
+    #[command(after_help = "\
+Examples:
+  vuicc reader qemu my.img --listen 127.0.0.1:2001
+  qemu-system-x86_64 … -device qemu-xhci -device usb-ccid \\
+      -chardev socket,id=card,host=127.0.0.1,port=2001,nodelay=on \\
+      -device ccid-card-passthru,chardev=card
+      QEMU connects to the card; with reconnect=1 also to the next one
+  vuicc reader qemu my.img --connect unix:card.sock
+      where QEMU listens: -chardev socket,id=card,path=card.sock,server=on,wait=off
+  vuicc reader qemu --reader ACS --listen unix:card.sock
+      a card of plastic for the guest
+  vuicc reader pull, vuicc reader insert, vuicc reader reset
+      by hand, while it runs
+
+QEMU answers the resets of its guest itself: none reaches the card. So when the enabled profile has changed, the card is taken \
+out, reset and inserted again as soon as the guest has been quiet for a second; --keep-inserted leaves that to `vuicc reader \
+reset`. Channels and PINs survive a restart of the guest. docs/usb.md has more.")]
+    Qemu(Box<usb::QemuArguments>),
+    /// Serve a USB reader with a card over USB/IP, for machines that attach it
+    #[command(after_help = "\
+Examples:
+  vuicc reader usbip my.img
+      on port 3240 of this machine
+  usbip list -r 127.0.0.1
+  modprobe vhci-hcd && usbip attach -r 127.0.0.1 -b 1-1
+      as root, where the card is to be used; 10.0.2.2 is the host of a QEMU
+  vuicc reader usbip my.img --listen 192.0.2.7:3240 --expose
+      for other machines: whatever reaches the port can use the card
+  vuicc reader pull, vuicc reader insert, vuicc reader reset
+      by hand, while it runs
+
+The reader is of the CCID class, at TPDU level for T=0. Linux drives only readers that libccid knows by their numbers, so it has \
+those of one (0BDA:0165). One machine has it at a time; its resets reach the card. docs/usb.md has more.")]
+    Usbip(Box<usb::UsbipArguments>),
+    /// Pull a card out of its USB reader
+    #[command(after_help = "\
+Examples:
+  vuicc reader pull
+  vuicc reader pull my.img && vuicc reader insert my.img
+
+For cards of `vuicc reader qemu` and `vuicc reader usbip` that were started with the same state directory. What runs goes on: \
+the card loses its power, and the host sees an empty reader.")]
+    Pull(hand::Arguments),
+    /// Insert a card that was pulled
+    #[command(after_help = "\
+Examples:
+  vuicc reader insert
+  vuicc reader insert my.img")]
+    Insert(hand::Arguments),
+    /// Take a card out of its USB reader, reset it, and insert it again
+    #[command(after_help = "\
+Examples:
+  vuicc reader reset
+  vuicc reader reset my.img
+
+Returns when the card is in again. The host has seen it go and come, and begins anew.")]
+    Reset(hand::Arguments),
     /// Wait until a reader has a card that answers to reset, or holds none any more, and show that reader
     #[command(after_help = "\
 Examples:
@@ -54,9 +116,20 @@ themselves; other programs do not.")]
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
-    if let Command::Wait { reader, gone, timeout } = command {
-        return wait(reader.as_deref(), *gone, Duration::from_secs(*timeout), context);
+    match command {
+        Command::List => list(context),
+        Command::Wait { reader, gone, timeout } => {
+            wait(reader.as_deref(), *gone, Duration::from_secs(*timeout), context)
+        }
+        Command::Qemu(arguments) => usb::qemu(arguments, context),
+        Command::Usbip(arguments) => usb::usbip(arguments, context),
+        Command::Pull(arguments) => hand::run(arguments, Moved::Pulled, context),
+        Command::Insert(arguments) => hand::run(arguments, Moved::Inserted, context),
+        Command::Reset(arguments) => hand::run(arguments, Moved::Reset, context),
     }
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
     let readers = match list_readers() {
         // A service without readers is an answer, not a failure.
         Err(ReaderError::NoReaders) => Vec::new(),

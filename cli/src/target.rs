@@ -55,6 +55,13 @@ impl TargetArguments {
         self.trace.watch(card)
     }
 
+    /// Opens the card in an image, to be run for other programs.
+    pub(crate) fn open(&self, image: &Path) -> Result<card::Card, Failure> {
+        self.seed.warn();
+        let provider = key_log::before(self.keylog.as_deref(), self.seed.provider())?;
+        Ok(once_free(|| self.seed.open(image, 0, &provider), IN_USE)?)
+    }
+
     /// Connects to the card.
     pub(crate) fn connect_as(&self, sharing: Sharing) -> Result<Box<dyn Transport>, Failure> {
         self.trace.watch(self.untraced(sharing)?)

@@ -8,7 +8,7 @@ mod differing;
 mod junit;
 mod place;
 mod play;
-mod proxy;
+pub(crate) mod proxy;
 mod record;
 mod recorded_card;
 mod recorded_host;

@@ -55,11 +55,7 @@ fn record(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>)
         gone.send_replace(Some(cause(why)));
     });
     let ended = async {
-        let why = tokio::select! {
-            why = told(notice) => why,
-            why = missed(reader) => why,
-            why = closed(lookout) => why,
-        };
+        let why = gone_from(reader, lookout, notice).await;
         Err(Failure::because(format!(
             "{name} is gone: {why}. The card that stood for it is gone too; {}",
             so_far(&commands, &arguments.out)
@@ -104,8 +100,21 @@ fn so_far(commands: &AtomicU64, out: &Destination) -> String {
     format!("{commands} recorded: {out}")
 }
 
+/// Completes when a card that a proxy stands for is gone, and says why: it told that itself, or was missed.
+pub(crate) async fn gone_from(
+    reader: Option<Reader>,
+    lookout: Option<Lookout>,
+    notice: watch::Receiver<Option<String>>,
+) -> String {
+    tokio::select! {
+        why = told(notice) => why,
+        why = missed(reader) => why,
+        why = closed(lookout) => why,
+    }
+}
+
 /// What has happened to the card, without what to do about it: the recording is over.
-fn cause(why: &TransportError) -> String {
+pub(crate) fn cause(why: &TransportError) -> String {
     let told = why.to_string();
     told.split_once("; ").map_or(told.as_str(), |(cause, _)| cause).to_owned()
 }
@@ -148,7 +157,7 @@ async fn closed(lookout: Option<Lookout>) -> String {
 
 impl TargetArguments {
     /// The reader of the PC/SC service that the card is in, if it is in one.
-    fn reader_of_service(&self) -> Option<Reader> {
+    pub(crate) fn reader_of_service(&self) -> Option<Reader> {
         if self.image().is_some() || self.reader().is_some_and(|name| CardAddress::of_reader(name).is_some()) {
             return None;
         }
@@ -156,7 +165,7 @@ impl TargetArguments {
     }
 
     /// What users call the card.
-    fn name(&self, reader: Option<&Reader>) -> String {
+    pub(crate) fn name(&self, reader: Option<&Reader>) -> String {
         match (reader, self.image(), self.reader()) {
             (Some(reader), _, _) => reader.name.clone(),
             (None, Some(image), _) => image.display().to_string(),

@@ -1,4 +1,5 @@
-//! The control channel of a process that runs cards: what is to go wrong with one is ordered and cleared while a reader has it.
+//! The control channel of a process that runs cards: what is to go wrong with one is ordered and cleared while a reader has it, and
+//! one in a USB reader is pulled, inserted and reset.
 //!
 //! A socket beside the record of the run, under the number of the process. A connection has one question and one answer, each
 //! a line of JSON; an order is answered when the card's image holds it. The socket is its owner's alone from its first moment,
@@ -12,6 +13,7 @@ use apdu::Icc;
 use card::Card;
 use card::fault::{Fault, OrderError, text, why_not};
 use console::Exit;
+use reader_bridge::usb_reader::{Hand, Move};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -80,6 +82,56 @@ impl Icc for Shared {
     }
 }
 
+/// A card that the control channel reaches: what can be ordered of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seated {
+    /// The card, if it is one of this process.
+    card: Option<Shared>,
+    /// What moves it, if it is in a USB reader.
+    hand: Option<Hand>,
+}
+
+impl From<Shared> for Seated {
+    fn from(card: Shared) -> Self {
+        Self { card: Some(card), hand: None }
+    }
+}
+
+impl Seated {
+    /// One in a USB reader.
+    pub(crate) const fn by_hand(card: Option<Shared>, hand: Hand) -> Self {
+        Self { card, hand: Some(hand) }
+    }
+
+    #[cfg(unix)]
+    async fn obey(&self, demand: Demand) -> std::io::Result<Answer> {
+        let failure = match (demand, self) {
+            (Demand::Faults(order), Self { card: Some(card), .. }) => {
+                let card = card.clone();
+                // The card may have a command under way, and its image may wait for the disk.
+                let obeyed = tokio::task::spawn_blocking(move || card.obey(&order)).await;
+                return obeyed.map_err(std::io::Error::other);
+            }
+            (Demand::Faults(_), Self { card: None, .. }) => {
+                Failure::because("the card is in no image, in which faults are kept").with(Exit::Usage)
+            }
+            (Demand::Place { moved }, Self { hand: Some(hand), .. }) => match hand.ask(moved.into()).await {
+                Ok(()) => return Ok(Answer::Done(Vec::new())),
+                Err(refusal) => Failure::because(refusal.to_string()).with(Exit::Card),
+            },
+            (Demand::Place { .. }, Self { hand: None, .. }) => not_in_a_usb_reader(),
+        };
+        Ok(Answer::refusal(&failure))
+    }
+}
+
+pub(crate) fn not_in_a_usb_reader() -> Failure {
+    Failure::because(
+        "the card is in no USB reader, out of which it could be taken: `vuicc reader qemu` and `vuicc reader usbip` have such",
+    )
+    .with(Exit::Usage)
+}
+
 /// Why faults were not ordered.
 pub(super) fn not_ordered(error: &OrderError) -> Failure {
     match error {
@@ -102,17 +154,55 @@ pub(super) fn no_such_fault(number: u16) -> Failure {
 struct Question {
     /// Number of the card among those of the process.
     card: usize,
-    order: Order,
+    order: Demand,
 }
 
 /// What is to become of a card's faults.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// These, as they are written, are to strike.
     Add(Vec<String>),
     /// These numbers, or without any all, are not to strike any more.
     Clear(Vec<u16>),
+}
+
+/// What can be asked of a card.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Demand {
+    /// Of its faults.
+    Faults(Order),
+    /// Of its place, a USB reader.
+    Place {
+        /// What is to have been done.
+        moved: Moved,
+    },
+}
+
+impl From<Order> for Demand {
+    fn from(order: Order) -> Self {
+        Self::Faults(order)
+    }
+}
+
+/// What is done to a card in a USB reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Moved {
+    Pulled,
+    Inserted,
+    Reset,
+}
+
+impl From<Moved> for Move {
+    fn from(moved: Moved) -> Self {
+        match moved {
+            Moved::Pulled => Self::Pull,
+            Moved::Inserted => Self::Insert,
+            Moved::Reset => Self::Reset,
+        }
+    }
 }
 
 impl Order {
@@ -153,9 +243,9 @@ impl fmt::Debug for Shared {
 const LONGEST: u64 = 256 * 1024;
 
 #[cfg(unix)]
-pub(crate) use on_unix::Control;
+pub(super) use on_unix::path_of;
 #[cfg(unix)]
-pub(super) use on_unix::{ask, path_of};
+pub(crate) use on_unix::{Control, ask};
 
 #[cfg(unix)]
 mod on_unix {
@@ -174,10 +264,9 @@ mod on_unix {
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
     use tokio::net::{UnixListener, UnixStream};
     use tokio::sync::Semaphore;
-    use tokio::task::spawn_blocking;
     use tokio::time::{sleep, timeout};
 
-    use super::{Answer, Failure, LONGEST, Order, Question, Shared};
+    use super::{Answer, Demand, Failure, LONGEST, Question, Seated};
     use crate::state::{State, create_private};
 
     /// How long a connection may take for its question, and again for the answer.
@@ -193,21 +282,21 @@ mod on_unix {
     /// The control channel of this process, which is removed at its end.
     #[derive(Debug)]
     pub(crate) struct Control {
-        cards: Vec<Shared>,
+        cards: Vec<Seated>,
         listener: std::os::unix::net::UnixListener,
         path: PathBuf,
     }
 
     impl Control {
         /// Listens for orders for these cards.
-        pub(crate) fn of(cards: &[Shared], state: &State) -> Result<Self, Failure> {
+        pub(crate) fn of(cards: Vec<Seated>, state: &State) -> Result<Self, Failure> {
             let folder = state.directory()?.join("run");
             create_private(&folder)?;
             let path = path_of(&folder, std::process::id());
             let listener = bind(&folder, &path).map_err(|error| {
-                Failure::because(format!("no faults can be ordered while these cards run: {}: {error}", path.display()))
+                Failure::because(format!("nothing can be ordered while these cards run: {}: {error}", path.display()))
             })?;
-            Ok(Self { cards: cards.to_vec(), listener, path })
+            Ok(Self { cards, listener, path })
         }
 
         /// Answers, for as long as it is polled.
@@ -258,7 +347,7 @@ mod on_unix {
     }
 
     /// Answers one connection.
-    async fn answer(mut stream: UnixStream, cards: &Arc<Vec<Shared>>) -> io::Result<()> {
+    async fn answer(mut stream: UnixStream, cards: &Arc<Vec<Seated>>) -> io::Result<()> {
         let peer = stream.peer_cred()?.uid();
         if peer != geteuid().as_raw() && peer != 0 {
             return Err(ErrorKind::PermissionDenied.into());
@@ -271,28 +360,26 @@ mod on_unix {
             return Err(ErrorKind::InvalidData.into());
         }
         let question: Question = serde_json::from_slice(&line)?;
-        let cards = Arc::clone(cards);
-        // The card may have a command under way, and its image may wait for the disk.
-        let answer = spawn_blocking(move || match cards.get(question.card) {
-            Some(card) => card.obey(&question.order),
+        let answer = match cards.get(question.card) {
+            Some(seated) => seated.obey(question.order).await?,
             None => Answer::refusal(&Failure::because("this process runs no such card").with(Exit::Card)),
-        });
-        let mut answer = serde_json::to_vec(&answer.await.map_err(io::Error::other)?)?;
+        };
+        let mut answer = serde_json::to_vec(&answer)?;
         answer.push(b'\n');
         timeout(LIMIT, writing.write_all(&answer)).await??;
         writing.shutdown().await
     }
 
     /// Has a process carry out an order for one of its cards. Returns the numbers of the faults.
-    pub(in crate::card) fn ask(folder: &Path, pid: u32, card: usize, order: Order) -> Result<Vec<u16>, Failure> {
+    pub(crate) fn ask(folder: &Path, pid: u32, card: usize, order: Demand) -> Result<Vec<u16>, Failure> {
         /// For the card's command under way, and the disk.
         const LIMIT: Duration = Duration::from_secs(30);
         let path = path_of(folder, pid);
+        let is_move = matches!(order, Demand::Place { .. });
         let lost = |error: &io::Error| {
-            Failure::because(format!(
-                "process {pid}, which runs the card, gives no answer: {error}; `vuicc card fault list` shows what has become of it"
-            ))
-            .with(Exit::Card)
+            let way_out = if is_move { "" } else { "; `vuicc card fault list` shows what has become of it" };
+            Failure::because(format!("process {pid}, which runs the card, gives no answer: {error}{way_out}"))
+                .with(Exit::Card)
         };
         let owner = fs::metadata(&path).map(|socket| socket.uid());
         if owner.as_ref().is_ok_and(|owner| *owner != geteuid().as_raw() && *owner != 0) {
@@ -300,11 +387,13 @@ mod on_unix {
         }
         let name = format!("{pid}.sock");
         let mut stream = at_short_path(folder, &name, |path| Blocking::connect(path)).map_err(|error| {
-            Failure::because(format!(
-                "process {pid}, which runs the card, takes no orders ({error}); eject the card (`vuicc card eject`), order or \
-                 clear its faults, and run it again"
-            ))
-            .with(Exit::Card)
+            let way_out = if is_move {
+                "eject the card (`vuicc card eject`), and run it again"
+            } else {
+                "eject the card (`vuicc card eject`), order or clear its faults, and run it again"
+            };
+            Failure::because(format!("process {pid}, which runs the card, takes no orders ({error}); {way_out}"))
+                .with(Exit::Card)
         })?;
         let mut question = serde_json::to_vec(&Question { card, order })?;
         question.push(b'\n');
@@ -328,9 +417,9 @@ mod on_unix {
 }
 
 #[cfg(not(unix))]
-pub(crate) use elsewhere::Control;
+pub(super) use elsewhere::path_of;
 #[cfg(not(unix))]
-pub(super) use elsewhere::{ask, path_of};
+pub(crate) use elsewhere::{Control, ask};
 
 #[cfg(not(unix))]
 mod elsewhere {
@@ -339,7 +428,7 @@ mod elsewhere {
 
     use console::Exit;
 
-    use super::{Failure, Order, Shared};
+    use super::{Demand, Failure, Seated};
     use crate::state::State;
 
     /// There is none.
@@ -347,8 +436,8 @@ mod elsewhere {
     pub(crate) struct Control(Infallible);
 
     impl Control {
-        pub(crate) fn of(_: &[Shared], _: &State) -> Result<Self, Failure> {
-            Err(Failure::because("no faults can be ordered while these cards run: this system has no such sockets"))
+        pub(crate) fn of(_: Vec<Seated>, _: &State) -> Result<Self, Failure> {
+            Err(Failure::because("nothing can be ordered while these cards run: this system has no such sockets"))
         }
 
         pub(crate) async fn serve(self) -> Result<(), Failure> {
@@ -360,7 +449,7 @@ mod elsewhere {
         folder.join(format!("{pid}.sock"))
     }
 
-    pub(in crate::card) fn ask(_: &Path, _: u32, _: usize, _: Order) -> Result<Vec<u16>, Failure> {
+    pub(crate) fn ask(_: &Path, _: u32, _: usize, _: Demand) -> Result<Vec<u16>, Failure> {
         Err(Failure::because("a card that runs takes no orders on this system; end it, and run it again")
             .with(Exit::Card))
     }

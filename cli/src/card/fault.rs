@@ -238,7 +238,7 @@ impl Place {
     /// Has the process that runs the card carry an order out, or carries it out in the image.
     fn carry_out(&self, order: Order) -> Result<Vec<u16>, Failure> {
         if let Some((pid, number, folder)) = &self.run {
-            return ask(folder, *pid, *number, order);
+            return ask(folder, *pid, *number, order.into());
         }
         let mut nvm = open(&self.image)?;
         match order {

@@ -32,6 +32,9 @@ pub(crate) struct ReadyCard {
     /// The pseudo-terminal of the modem it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) terminal: Option<String>,
+    /// Where the USB reader that it is in meets its hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) usb: Option<String>,
 }
 
 impl ReadyCard {
@@ -40,24 +43,32 @@ impl ReadyCard {
         let seen = inspect::image(image)?;
         let eid = seen.euicc.map(|euicc| euicc.eid);
         let image = std::path::absolute(image).at("look into", image)?;
-        Ok(Self { image, eid, atr: seen.atr, reader: None, slot: None, socket: None, terminal: None })
+        Ok(Self { image, eid, atr: seen.atr, reader: None, slot: None, socket: None, terminal: None, usb: None })
     }
 
     /// A card that is no image, and has no place yet.
     pub(crate) fn named(name: impl Into<PathBuf>, atr: &[u8]) -> Self {
         let (image, atr) = (name.into(), crate::hexadecimal::whole(atr));
-        Self { image, eid: None, atr, reader: None, slot: None, socket: None, terminal: None }
+        Self { image, eid: None, atr, reader: None, slot: None, socket: None, terminal: None, usb: None }
     }
 
     /// Where it is, as users name it.
     pub(crate) fn place(&self) -> &str {
         let known = self.terminal.as_deref().or(self.reader.as_deref());
-        let known = known.or(self.socket.as_deref()).or(self.slot.as_deref());
+        let known = known.or(self.usb.as_deref()).or(self.socket.as_deref()).or(self.slot.as_deref());
         known.unwrap_or("no reader")
     }
 
-    /// The same after a word that fits.
+    /// Where hosts are to find it, whether they do or not.
+    pub(crate) fn wanted_place(&self) -> &str {
+        self.slot.as_deref().or(self.usb.as_deref()).unwrap_or_default()
+    }
+
+    /// The place after a word that fits.
     pub(super) fn at_place(&self) -> String {
+        if self.usb.is_some() {
+            return format!("in a USB reader at {}", self.place());
+        }
         format!("{} {}", if self.socket.is_some() || self.terminal.is_some() { "at" } else { "in" }, self.place())
     }
 }

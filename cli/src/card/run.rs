@@ -4,6 +4,7 @@ mod cards;
 mod coordinator;
 mod neighbours;
 mod stay;
+mod usb_links;
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use reader_bridge::socket::Address;
 use reader_bridge::vpcd;
 
 pub(crate) use cards::Place;
-pub(crate) use coordinator::{Running, listen, placed, unbound};
+pub(crate) use coordinator::{Running, bind, listen, placed, unbound};
 pub(crate) use stay::StayArguments;
 
 use crate::Context;

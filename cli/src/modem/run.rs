@@ -15,6 +15,7 @@ use crate::asynchronous::Stoppable;
 use crate::card::detach::Parent;
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, folder, running};
 use crate::card::run::StayArguments;
+use crate::exposure;
 use crate::failure::{AtPath as _, Failure};
 use crate::file::{image, not_stdout};
 use crate::target::TargetArguments;
@@ -66,14 +67,8 @@ impl Arguments {
     }
 
     fn check_exposure(&self) -> Result<(), Failure> {
-        match &self.listen {
-            Some(endpoint) if !endpoint.is_local() && !self.expose => Err(Failure::because(format!(
-                "{endpoint} is reached from other machines, and AT commands have no authentication: whatever reaches it can \
-                 use the card; --expose allows that, or listen at 127.0.0.1"
-            ))
-            .with(Exit::Usage)),
-            _ => Ok(()),
-        }
+        let Some(endpoint) = &self.listen else { return Ok(()) };
+        exposure::check(endpoint, endpoint.is_local(), self.expose, "AT commands have")
     }
 
     /// The link of a modem that runs is not taken over: its programs would come to another card.

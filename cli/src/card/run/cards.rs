@@ -12,6 +12,7 @@ use reader_bridge::ReaderError;
 use reader_bridge::pcsc_reader::{Reader, list_readers, touch, wait_for_new_card};
 use reader_bridge::socket::{self, Address, Client, Listener};
 use reader_bridge::trace::Tracer;
+use reader_bridge::usb_reader::UsbReader;
 use reader_bridge::vpcd::{self, Link, no_reader};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use super::first_port;
 use super::neighbours::Neighbours;
+use super::usb_links::UsbLinks;
 use crate::failure::Failure;
 use crate::output::{Output, beside};
 use crate::random;
@@ -75,6 +77,8 @@ pub(crate) enum Place {
     Slot(String),
     /// Behind a socket that listens, in a runtime of its own.
     Socket(Listener, Runtime),
+    /// In a USB reader, likewise.
+    Usb(UsbReader, Runtime),
 }
 
 /// What a card's thread tells.
@@ -143,6 +147,10 @@ impl Seat<'_> {
                 let _ = events.send(Event { card: number, generation: 0, what: What::Usable(Vec::new()) });
                 let told = |client: Client<'_>| tell_of_client(output, image, &address, &client);
                 runtime.block_on(socket::serve(card, &listener, stop, told));
+            }
+            Place::Usb(reader, runtime) => {
+                let mut links = UsbLinks::new(number, image, &reader.via, output, events);
+                runtime.block_on(reader.serve(card, stop, |link| links.hear(&link)));
             }
             Place::Slot(slot) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

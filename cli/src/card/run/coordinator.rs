@@ -10,6 +10,7 @@ use apdu::Icc;
 use console::Exit;
 use reader_bridge::socket::{Address, Listener};
 use serde_json::json;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use super::cards::{Event, Place, Seat, What};
 use super::neighbours::Neighbours;
 use crate::Context;
 use crate::asynchronous::{Signals, Stoppable};
-use crate::card::control::{Control, Shared};
+use crate::card::control::{Control, Seated, Shared};
 use crate::card::detach::{Parent, Word};
 use crate::card::eject::Departing;
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
@@ -38,6 +39,7 @@ const MISSED: Duration = Duration::from_secs(10);
 pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
     // All images are opened and all addresses taken before any card is inserted, so a bad one is reported at once.
     let cards: Vec<_> = open(arguments)?.into_iter().map(Shared::new).collect();
+    let seated: Vec<_> = cards.iter().cloned().map(Seated::from).collect();
     let stoppable = Stoppable::begin()?;
     let places = places(arguments)?;
     let seen = arguments.images.iter().map(|image| ReadyCard::of(image)).collect::<Result<Vec<_>, _>>()?;
@@ -49,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut 
     let tracers = arguments.trace.observers(&labels)?;
     let (names, limit) = (arguments.images.clone(), arguments.stay.limit());
     // Without it the cards run as well.
-    let control = Control::of(&cards, &context.state).map_err(|failure| failure.tell()).ok();
+    let control = Control::of(seated, &context.state).map_err(|failure| failure.tell()).ok();
     let running = Running { cards, names, seen, places, tracers, ready_file, limit, stoppable };
     running.serve(context, parent, async {
         match control {
@@ -65,6 +67,7 @@ pub(crate) fn placed(mut seen: Vec<ReadyCard>, places: &[Place]) -> Vec<ReadyCar
         match place {
             Place::Slot(slot) => card.slot = Some(slot.clone()),
             Place::Socket(listener, _) => card.socket = Some(listener.address().to_string()),
+            Place::Usb(reader, _) => card.usb = Some(reader.via.to_string()),
         }
     }
     seen
@@ -161,12 +164,18 @@ fn places(arguments: &Arguments) -> Result<Vec<Place>, Failure> {
 
 /// Listens there.
 pub(crate) fn listen(address: &Address) -> Result<Place, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = runtime.block_on(Listener::bind(address)).map_err(|error| unbound(address, &error))?;
+    let (listener, runtime) = bind(address)?;
     if !address.is_local() {
         tell(&format!("vuicc: whatever reaches {} can use the card, without any authentication", listener.address()));
     }
     Ok(Place::Socket(listener, runtime))
+}
+
+/// The same, for who has other messages there.
+pub(crate) fn bind(address: &Address) -> Result<(Listener, Runtime), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = runtime.block_on(Listener::bind(address)).map_err(|error| unbound(address, &error))?;
+    Ok((listener, runtime))
 }
 
 /// Why nobody listens there, and the way out.
@@ -292,7 +301,7 @@ impl<'a> Coordinator<'a> {
         let late = self.ready.cards.iter().zip(&self.known);
         let mut late = late.filter(|(_, known)| !known.is_usable && known.since.elapsed() >= limit);
         let Some((card, known)) = late.next() else { return Ok(()) };
-        let place = card.slot.as_deref().unwrap_or_default();
+        let place = card.wanted_place();
         let (image, why, seconds) = (card.image.display(), &known.why, limit.as_secs());
         Err(if known.was_usable {
             Failure::because(format!(
@@ -317,7 +326,7 @@ impl<'a> Coordinator<'a> {
             What::Inserted => known.was_in = true,
             What::Full(why) if !known.was_in && self.is_impatient => {
                 let card = self.ready.cards.get(event.card);
-                let place = card.and_then(|card| card.slot.as_deref()).unwrap_or_default();
+                let place = card.map(ReadyCard::wanted_place).unwrap_or_default();
                 let known = self.neighbours.refusal(place);
                 return Err(known.unwrap_or_else(|| Failure::because(format!("{place}: {why}")).with(Exit::Card)));
             }
@@ -388,13 +397,7 @@ impl<'a> Coordinator<'a> {
     fn all_were_in(&self) -> Result<(), Failure> {
         let never_in = self.ready.cards.iter().zip(&self.known).filter(|(_, known)| !known.was_in);
         let told: Vec<_> = never_in
-            .map(|(card, _)| {
-                format!(
-                    "{} was never in the reader at {}",
-                    card.image.display(),
-                    card.slot.as_deref().unwrap_or_default()
-                )
-            })
+            .map(|(card, _)| format!("{} was never in the reader at {}", card.image.display(), card.wanted_place()))
             .collect();
         if told.is_empty() { Ok(()) } else { Err(Failure::because(told.join("; ")).with(Exit::Card)) }
     }
