@@ -15,6 +15,7 @@ mod processors;
 mod reader;
 mod rounds;
 mod thousands;
+mod usb;
 mod waits;
 
 use std::error::Error;
@@ -54,6 +55,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("waits.card", waits::card),
     ("waits.server", waits::server),
     ("modem.generic_access", modem::generic_access),
+    ("usb", usb::readers),
     ("download", download::profile),
     ("downloads.per_second", fleet::downloads),
     ("fleet.ready", thousands::ten_thousand),

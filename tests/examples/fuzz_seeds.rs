@@ -31,6 +31,7 @@ fn main() -> io::Result<()> {
         "at_lines",
         LINES.iter().map(|frames| pack(&frames.iter().map(|frame| frame.to_vec()).collect::<Vec<_>>())),
     )?;
+    write(&folder, "usb_reader", HOSTS.iter().map(|parts| parts.concat()))?;
     write(&folder, "rsp_decode", dialogues::es10_requests().into_iter().chain(answers(&specimen)))?;
     let unprotected = pack(&dialogues::unprotected_pieces(&specimen));
     write(&folder, "bpp_stream", [pack(&pieces), unprotected])?;
@@ -55,6 +56,29 @@ const LINES: [&[&[u8]]; 4] = [
     ],
     &[b"AT+CPIN?;+CPIN=\"1234\"\r", &[0x90, 0], &[0x62, 0, 0x90, 0]],
     &[b"AT+CMGF=1;+CMGL=\"ALL\"\r", &[0x90, 0], &[0x90, 0], &[0x62, 7, 0x82, 5, 0x42, 0x21, 0, 0x28, 2, 0x90, 0]],
+];
+
+/// What hosts of a USB reader send: QEMU behind 0, a client of USB/IP behind 1.
+const HOSTS: [&[&[u8]]; 2] = [
+    &[
+        &[0],
+        &[0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 12, 0x56, 0x53, 0x43, 0x44, 0, 0, 0, 2, 0, 0, 0, 0],
+        &[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0],
+        &[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0],
+        &[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5, 0x00, 0xB1, 0, 0, 0],
+    ],
+    &[
+        &[1],
+        // SET_CONFIGURATION, IccPowerOn, an answer, XfrBlock.
+        &[0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 0, 9, 1, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 1, 0, 0, 0, 2, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x62, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+        &[0, 0, 0, 1, 0, 0, 0, 3, 0, 1, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 1, 15, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 1, 0, 0, 0, 4, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x6F, 5, 0, 0, 0, 0, 2, 0, 0, 0, 0x00, 0xB1, 0, 0, 0],
+    ],
 ];
 
 /// What the card answers in all dialogues, whole.

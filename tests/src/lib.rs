@@ -18,6 +18,7 @@ pub mod controllers;
 pub mod dialogues;
 pub mod dice;
 pub mod fleet;
+pub mod guest;
 pub mod hearing;
 pub mod host;
 pub mod images;
@@ -37,6 +38,7 @@ pub mod sgp26;
 pub mod specimen;
 pub mod subscriber;
 pub mod telephony;
+pub mod usb;
 pub mod vuicc;
 pub mod webdriver;
 
