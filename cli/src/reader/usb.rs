@@ -138,7 +138,8 @@ impl CardArguments {
             let seen = ReadyCard::of(image)?;
             let (hand, reader) = reader(via, keeps_card)?;
             let seated = Seated::by_hand(Some(card.clone()), hand);
-            let running = self.running(card, image.to_owned(), seen, reader, context)?;
+            let tracers = self.target.trace().observers(&[""])?;
+            let running = Running { tracers, ..self.running(card, image.to_owned(), seen, reader, context)? };
             return Self::run(running, seated, context, parent, future::pending());
         }
         let (card, lookout) = self.target.connect_watched()?;
@@ -172,7 +173,8 @@ impl CardArguments {
         let seen = placed(vec![seen], &places);
         // The last, so that nothing else that is wrong costs an earlier one.
         let ready_file = ReadyFile::at(self.stay.ready_file.as_deref(), &context.state)?;
-        let tracers = self.target.trace().observers(&[""])?;
+        // One that is connected to is watched already.
+        let tracers = Vec::new();
         let limit = self.stay.limit();
         Ok(Running { cards: vec![card], names: vec![name], seen, places, tracers, ready_file, limit, stoppable })
     }
