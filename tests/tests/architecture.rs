@@ -44,7 +44,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("lpa", &["apdu", "calendar", "crypto", "es10", "identities", "rsp", "test-pki", "saip", "tls"]),
     ("pairing", &["calendar", "crypto", "identities", "printable", "tls", "x509"]),
     ("usim", &["apdu", "identities", "sms"]),
-    ("modem", &["apdu", "sms"]),
+    ("modem", &["apdu", "sms", "usim"]),
     ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt", "usim"]),
     ("system", &[]),
     ("database", &["identities"]),

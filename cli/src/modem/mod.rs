@@ -1,6 +1,9 @@
 //! `vuicc modem`: an AT modem whose SIM is a card (`docs/modem.md`).
 
 mod listener;
+mod network;
+#[cfg(feature = "operator")]
+mod operator;
 #[cfg(unix)]
 mod pty;
 mod quirks;
@@ -28,6 +31,8 @@ Examples:
       the modem is emulated, its SIM is a card of plastic
   vuicc modem run my.img --listen 127.0.0.1:12345
       on a port, where programs take a modem behind TCP
+  vuicc modem run my.img --operator https://127.0.0.1:9443 --link modem
+      registered with an operator (vuicc operator serve), which carries messages
   vuicc modem run my.img --quirks fibocom-fm350
       with what is known to be wrong with a modem: vuicc modem quirks
 

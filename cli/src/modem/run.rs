@@ -8,8 +8,10 @@ use identities::Imei;
 use modem::{Identity, Modem, Quirks};
 
 use super::listener::{self, Endpoint};
+use super::network::NetworkArguments;
 use super::quirks;
 use super::serve::{self, Places};
+use super::thread::Start;
 use crate::Context;
 use crate::asynchronous::Stoppable;
 use crate::card::detach::Parent;
@@ -41,6 +43,8 @@ pub(crate) struct Arguments {
     /// IMEI of the modem
     #[arg(long, value_name = "DIGITS", default_value = "004999010640000")]
     imei: Imei,
+    #[command(flatten)]
+    network: NetworkArguments,
     #[command(flatten)]
     stay: StayArguments,
     #[command(flatten)]
@@ -108,7 +112,9 @@ fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) 
         imei: arguments.imei.as_str().to_owned(),
     };
     // Until here a signal ends the process, though the card does not answer; nothing is left behind yet.
-    let modem = Modem::new(card, identity, quirks);
+    let start = Start::new();
+    let ask = arguments.network.start(&start, &seen.image.display().to_string(), context)?;
+    let modem = Modem::new(card, identity, quirks).with_coverage(arguments.network.coverage());
     Stoppable::begin()?.run(async |signals| {
         let socket = match &arguments.listen {
             Some(endpoint) => Some(listener::bind(endpoint).await?),
@@ -121,6 +127,7 @@ fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) 
         // The last, so that nothing else that is wrong costs an earlier one.
         let ready_file = ReadyFile::at(arguments.stay.ready_file.as_deref(), &context.state)?;
         let told = serve::Told { ready: Ready::new(vec![seen]), ready_file, limit: arguments.stay.limit() };
-        serve::serve(modem, Places { terminal, socket }, told, context, parent, signals).await
+        let (modem, ended) = start.start(modem, ask)?;
+        serve::serve((modem, ended), Places { terminal, socket }, told, context, parent, signals).await
     })
 }

@@ -8,16 +8,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use console::Exit;
-use modem::{Modem, Port};
+use modem::Port;
 use reader_bridge::socket::Connection;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
 use super::listener::Socket;
-use super::thread::{Answered, ModemThread};
+use super::thread::{Answered, Ended, ModemThread};
 use crate::Context;
 use crate::asynchronous::Signals;
 use crate::card::detach::{Parent, Word};
@@ -32,6 +32,8 @@ const GREETING: Duration = Duration::from_mins(1);
 const IDLE: Duration = Duration::from_hours(1);
 /// How long a program may take to read an answer.
 const TAKE: Duration = Duration::from_secs(10);
+/// How often the modem looks whether something is due: another try to register, a program that does not answer.
+const TICK: Duration = Duration::from_secs(1);
 /// What a program gets that is one too many.
 const TOO_MANY: &[u8] = b"\r\nBUSY\r\n";
 
@@ -124,7 +126,7 @@ impl Shared {
 
 /// Serves programs until the user or the system interrupts, or the card is gone for too long.
 pub(super) async fn serve(
-    modem: Modem,
+    (modem, mut ended): (ModemThread, Ended),
     places: Places,
     told: Told,
     context: &Context,
@@ -134,7 +136,6 @@ pub(super) async fn serve(
     let Told { ready, mut ready_file, limit } = told;
     let _recorded = Recorded::needed(&ready, ready_file.path(), &context.state, parent.is_some())?;
     let name = ready.cards.first().map(|card| card.image.display().to_string()).unwrap_or_default();
-    let (modem, mut ended) = ModemThread::start(modem)?;
     let shared = Rc::new(Shared {
         modem,
         connected: Cell::new(0),
@@ -150,6 +151,7 @@ pub(super) async fn serve(
     if let Some(socket) = places.socket {
         tasks.spawn_local(attend_socket(Rc::clone(&shared), socket));
     }
+    tasks.spawn_local(pass_time(Rc::clone(&shared)));
     ready_file.write(&ready)?;
     beside(context.output.json(&json!({ "event": "ready", "ready": ready })));
     beside(context.output.text(&ready));
@@ -174,6 +176,16 @@ pub(super) async fn serve(
     outcome
 }
 
+/// Tells the modem that time passes.
+async fn pass_time(shared: Rc<Shared>) {
+    let mut clock = interval(TICK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        shared.modem.tick();
+    }
+}
+
 /// Completes when the card has been gone for so long.
 async fn gone_for(shared: &Shared, limit: Option<Duration>) -> Failure {
     let Some(limit) = limit else { return future::pending().await };
@@ -191,8 +203,13 @@ async fn gone_for(shared: &Shared, limit: Option<Duration>) -> Failure {
 async fn attend_terminal(shared: Rc<Shared>, mut terminal: Terminal) {
     let mut port = Port::new();
     let mut buffer = [0; 1024];
+    let mut news = shared.modem.news();
     loop {
-        let Ok(read) = terminal.read(&mut buffer).await else {
+        let read = tokio::select! {
+            read = terminal.read(&mut buffer) => read,
+            _ = news.changed() => Ok(0),
+        };
+        let Ok(read) = read else {
             // The line is held open, so that it is not for the lack of programs.
             sleep(TAKE).await;
             continue;
@@ -238,13 +255,17 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
     let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, what.to_owned());
     let mut port = Port::of_socket();
     let mut buffer = [0; 1024];
-    let mut limit = GREETING;
-    loop {
-        let read = match timeout(limit, program.read(&mut buffer)).await {
-            Err(_) => return late("it sent no command"),
-            Ok(Err(error)) => return error,
-            Ok(Ok(0)) => return io::ErrorKind::UnexpectedEof.into(),
-            Ok(Ok(read)) => read,
+    let mut news = shared.modem.news();
+    let mut end = Instant::now() + GREETING;
+    let cause = 'gone: loop {
+        let read = tokio::select! {
+            read = timeout_at(end, program.read(&mut buffer)) => match read {
+                Err(_) => break late("it sent no command"),
+                Ok(Err(error)) => break error,
+                Ok(Ok(0)) => break io::ErrorKind::UnexpectedEof.into(),
+                Ok(Ok(read)) => read,
+            },
+            _ = news.changed() => 0,
         };
         let answers = match shared.receive(port, buffer.get(..read).unwrap_or_default()).await {
             Err(error) => return error,
@@ -254,15 +275,19 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
             }
         };
         for answer in answers {
-            limit = IDLE;
+            if read > 0 {
+                end = Instant::now() + IDLE;
+            }
             match timeout(TAKE, program.write_all(&answer)).await {
-                Err(_) => return late("it does not take its answers"),
-                Ok(Err(error)) => return error,
+                Err(_) => break 'gone late("it does not take its answers"),
+                Ok(Err(error)) => break 'gone error,
                 Ok(Ok(())) => {}
             }
         }
         if port.is_foreign() {
-            return io::Error::new(io::ErrorKind::InvalidData, "what it sent is no AT command");
+            break io::Error::new(io::ErrorKind::InvalidData, "what it sent is no AT command");
         }
-    }
+    };
+    shared.modem.release(port);
+    cause
 }

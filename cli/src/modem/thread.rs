@@ -4,23 +4,34 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use modem::network::{Event, Request};
 use modem::{Modem, Port};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 /// How long the card may take with its last command when the modem is to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a program wrote, and who waits for the answers.
-struct Written {
-    port: Port,
-    /// PINs, perhaps.
-    octets: Zeroizing<Vec<u8>>,
-    waiting: oneshot::Sender<Answered>,
+/// What the modem is given.
+enum Job {
+    /// A program wrote something, or asks what there is for it.
+    Written {
+        port: Port,
+        /// PINs, perhaps.
+        octets: Zeroizing<Vec<u8>>,
+        /// Who waits for the answers.
+        waiting: oneshot::Sender<Answered>,
+    },
+    /// A program is gone.
+    Gone(Port),
+    /// Something came from the network.
+    Heard(Event),
+    /// Time passes.
+    Tick,
 }
 
-/// What came of it.
+/// What came of what a program wrote.
 pub(super) struct Answered {
     /// The one that it was written to.
     pub(super) port: Port,
@@ -31,29 +42,81 @@ pub(super) struct Answered {
 }
 
 /// Gives the modem what programs write, one after the other.
-pub(super) struct ModemThread(mpsc::UnboundedSender<Written>);
+pub(super) struct ModemThread {
+    jobs: mpsc::UnboundedSender<Job>,
+    news: watch::Receiver<u64>,
+}
 
 /// Completes when the modem has ended: when nobody has its [`ModemThread`] any more.
 pub(super) struct Ended(oneshot::Receiver<()>);
 
-impl ModemThread {
-    /// Starts it.
-    pub(super) fn start(mut modem: Modem) -> io::Result<(Self, Ended)> {
-        let (to_modem, mut written) = mpsc::unbounded_channel::<Written>();
+/// A modem that is about to start: its network can be told already where to bring what it has for it.
+pub(super) struct Start {
+    jobs: mpsc::UnboundedSender<Job>,
+    waiting: mpsc::UnboundedReceiver<Job>,
+}
+
+impl Start {
+    pub(super) fn new() -> Self {
+        let (jobs, waiting) = mpsc::unbounded_channel();
+        Self { jobs, waiting }
+    }
+
+    /// Where events of the network go. It does not keep the modem from ending.
+    pub(super) fn ear(&self) -> impl Fn(Event) + Send + Sync + use<> {
+        let jobs = self.jobs.downgrade();
+        move |event| {
+            if let Some(jobs) = jobs.upgrade() {
+                // The modem has ended: nobody hears it.
+                let _ = jobs.send(Job::Heard(event));
+            }
+        }
+    }
+
+    /// Starts it. `ask` takes what it asks of its network.
+    pub(super) fn start(
+        self,
+        modem: Modem,
+        ask: impl Fn(Request) + Send + 'static,
+    ) -> io::Result<(ModemThread, Ended)> {
+        let Self { jobs, waiting } = self;
         let (lives, ended) = oneshot::channel::<()>();
-        let begun = Instant::now();
+        let (tell, news) = watch::channel(0);
         thread::Builder::new().name("modem".to_owned()).spawn(move || {
-            while let Some(Written { mut port, octets, waiting }) = written.blocking_recv() {
+            run(modem, waiting, &ask, &tell);
+            drop(lives);
+        })?;
+        Ok((ModemThread { jobs, news }, Ended(ended)))
+    }
+}
+
+fn run(mut modem: Modem, mut waiting: mpsc::UnboundedReceiver<Job>, ask: &impl Fn(Request), tell: &watch::Sender<u64>) {
+    let begun = Instant::now();
+    let mut told = modem.news();
+    loop {
+        for request in modem.requests() {
+            ask(request);
+        }
+        let news = modem.news();
+        if news != told {
+            told = news;
+            tell.send_modify(|count| *count += 1);
+        }
+        let Some(job) = waiting.blocking_recv() else { return };
+        match job {
+            Job::Written { mut port, octets, waiting } => {
                 let answers = modem.receive(&mut port, &octets, begun.elapsed());
                 // The program may be gone.
                 let _ = waiting.send(Answered { port, answers, has_card: modem.has_card() });
             }
-            drop(modem);
-            drop(lives);
-        })?;
-        Ok((Self(to_modem), Ended(ended)))
+            Job::Gone(port) => modem.release(&port),
+            Job::Heard(event) => modem.hear(event, begun.elapsed()),
+            Job::Tick => modem.tick(begun.elapsed()),
+        }
     }
+}
 
+impl ModemThread {
     /// Has the modem answer; others wait until it is their turn.
     ///
     /// # Errors
@@ -61,8 +124,24 @@ impl ModemThread {
     pub(super) async fn receive(&self, port: Port, octets: &[u8]) -> io::Result<Answered> {
         let (waiting, answered) = oneshot::channel();
         let ended = || io::Error::new(io::ErrorKind::BrokenPipe, "the modem has ended");
-        self.0.send(Written { port, octets: octets.to_vec().into(), waiting }).map_err(|_| ended())?;
+        let octets = octets.to_vec().into();
+        self.jobs.send(Job::Written { port, octets, waiting }).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())
+    }
+
+    /// A program is gone.
+    pub(super) fn release(&self, port: Port) {
+        let _ = self.jobs.send(Job::Gone(port));
+    }
+
+    /// Time passes.
+    pub(super) fn tick(&self) {
+        let _ = self.jobs.send(Job::Tick);
+    }
+
+    /// Completes when there may be something for programs that they did not ask for.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.clone()
     }
 }
 

@@ -192,6 +192,16 @@ impl Arguments {
         number.map(Some).ok_or(Cme::INCORRECT_PARAMETERS.into())
     }
 
+    /// Short numbers, as they are, with commas between.
+    pub(crate) fn numbers(&self) -> Result<String, Fault> {
+        const MOST: usize = 8;
+        let mut numbers = Vec::new();
+        for at in 0..self.0.len() {
+            numbers.push(self.number::<u32>(at)?.map_or_else(String::new, |number| number.to_string()));
+        }
+        if numbers.len() > MOST { Err(Cme::INCORRECT_PARAMETERS.into()) } else { Ok(numbers.join(",")) }
+    }
+
     /// A number that has to be there.
     pub(crate) fn needed_number<N: TryFrom<u32>>(&self, at: usize) -> Result<N, Fault> {
         self.number(at)?.ok_or(Cme::INCORRECT_PARAMETERS.into())

@@ -41,6 +41,15 @@ impl LineReader {
         Self { is_strict: true, ..Self::default() }
     }
 
+    pub(crate) const fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    /// Whether a line has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.collected.is_empty()
+    }
+
     /// Takes one octet: whether it is echoed, and what it ends. A line may have `limit` octets.
     pub(crate) fn take(&mut self, octet: u8, limit: usize, characters: Characters) -> (bool, Option<Input>) {
         if octet == characters.terminator {

@@ -1,8 +1,13 @@
 //! What a program that is connected has of its own: its settings, and the line it writes.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
+use crate::call::{Call, Unreadable};
 use crate::line::{Characters, LineReader};
+use crate::prompt::Prompt;
 
 /// One program's connection to a modem.
 ///
@@ -15,6 +20,33 @@ pub struct Port {
     /// The start of the modem that the settings are of.
     pub(crate) start: u64,
     pub(crate) is_foreign: bool,
+    /// Its name among the ports; 0 until it was used.
+    pub(crate) number: u64,
+    /// Up to which unsolicited result code it has been told.
+    pub(crate) told: u64,
+    /// What is left of the line that is being answered.
+    pub(crate) calls: VecDeque<Result<Call, Unreadable>>,
+    /// A message is being written.
+    pub(crate) prompt: Option<Prompt>,
+    /// The network has a message, and has not said what becomes of it.
+    pub(crate) waiting: Option<Waiting>,
+    /// What was written meanwhile.
+    pub(crate) ahead: Zeroizing<Vec<u8>>,
+}
+
+/// A message that the network has been given.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    /// Its number at the network.
+    pub(crate) number: u64,
+    /// The command that is answered with the reference.
+    pub(crate) command: &'static str,
+    /// TP-Message-Reference.
+    pub(crate) reference: u8,
+    /// The record that it was sent from.
+    pub(crate) record: Option<u8>,
+    /// Since when.
+    pub(crate) since: Duration,
 }
 
 impl Port {
@@ -27,6 +59,14 @@ impl Port {
     /// ones aside, the port is shut.
     pub fn of_socket() -> Self {
         Self { line: LineReader::strict(), ..Self::default() }
+    }
+
+    /// The program has gone, and the next one finds the settings it left: half a line and half a message are forgotten.
+    pub fn hang_up(&mut self) {
+        let line = if self.line.is_strict() { LineReader::strict() } else { LineReader::default() };
+        (self.line, self.prompt, self.waiting) = (line, None, None);
+        self.calls.clear();
+        self.ahead = Zeroizing::default();
     }
 
     /// Whether what came is no program's: nothing of it was run, and nothing is read any more.
@@ -54,6 +94,36 @@ pub(crate) struct Settings {
     pub(crate) characters: CharacterSet,
     /// `+CMGF`.
     pub(crate) messages: Messages,
+    /// `+CSMP`, `+CSDH`.
+    pub(crate) text: TextParameters,
+    /// `+CREG`, `+CGREG`, `+CEREG`.
+    pub(crate) registration: [u8; 3],
+    /// Format of `+COPS?`.
+    pub(crate) operator: u8,
+    /// Settings without an effect here, by command.
+    pub(crate) others: BTreeMap<String, String>,
+}
+
+/// What a text is sent and shown with. TS 27.005 §3.3.2, §3.3.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TextParameters {
+    /// The first octet of SMS-SUBMIT.
+    pub(crate) first: u8,
+    /// TP-Validity-Period in relative format.
+    pub(crate) validity: u8,
+    /// TP-Protocol-Identifier.
+    pub(crate) protocol: u8,
+    /// TP-Data-Coding-Scheme.
+    pub(crate) coding: u8,
+    /// `+CSDH`.
+    pub(crate) shows_headers: bool,
+}
+
+impl Default for TextParameters {
+    fn default() -> Self {
+        // SMS-SUBMIT with a relative period: a day.
+        Self { first: 17, validity: 167, protocol: 0, coding: 0, shows_headers: false }
+    }
 }
 
 /// How the reason of an error is told. TS 27.007 §9.1.
@@ -99,6 +169,18 @@ impl CharacterSet {
             Self::Ucs2 => hex::encode_upper(sms::coding::encode_ucs2(text)),
         }
     }
+
+    /// A text as the program writes it; `None` if it is not written in this set.
+    pub(crate) fn read(self, octets: &[u8]) -> Option<String> {
+        match self {
+            // Where both differ, programs write what they would write to a terminal.
+            Self::Ira | Self::Gsm => String::from_utf8(octets.to_vec()).ok(),
+            Self::Ucs2 => {
+                let octets = hex::decode(octets.trim_ascii()).ok()?;
+                octets.len().is_multiple_of(2).then(|| sms::coding::decode_ucs2(&octets))
+            }
+        }
+    }
 }
 
 impl Default for Settings {
@@ -118,6 +200,10 @@ impl Default for Settings {
             parameters,
             characters: CharacterSet::Ira,
             messages: Messages::Octets,
+            text: TextParameters::default(),
+            registration: [0; 3],
+            operator: 0,
+            others: BTreeMap::new(),
         }
     }
 }

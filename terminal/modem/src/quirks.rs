@@ -40,6 +40,8 @@ pub struct Quirks {
     pub silent_seconds: u64,
     /// Whether the `F` that fills up an ICCID of 19 digits is shown.
     pub iccid_filler: bool,
+    /// How the toolkit is spoken of.
+    pub toolkit: ToolkitForm,
 }
 
 /// How lines of information of one command are written.
@@ -92,6 +94,61 @@ pub enum SessionForm {
     Handle,
 }
 
+/// How a program and the modem speak of the toolkit. The default is TS 27.007 §12.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolkitForm {
+    /// The line with a proactive command; `{}` stands for its hexadecimal digits.
+    pub command: String,
+    /// The line that says that there are no more.
+    pub end: String,
+    /// The command with a TERMINAL RESPONSE.
+    pub response: String,
+    /// The command with an ENVELOPE.
+    pub envelope: String,
+    /// What begins the answer to an ENVELOPE.
+    pub envelope_answer: String,
+    /// TERMINAL PROFILE with which the program takes part from the start; empty if it has to say so.
+    #[serde(with = "hex::serde")]
+    pub profile: Vec<u8>,
+}
+
+impl Default for ToolkitForm {
+    fn default() -> Self {
+        Self {
+            command: "+CUSATP: {}".to_owned(),
+            end: "+CUSATEND".to_owned(),
+            response: RESPONSE.to_owned(),
+            envelope: ENVELOPE.to_owned(),
+            envelope_answer: ENVELOPE.to_owned(),
+            profile: Vec::new(),
+        }
+    }
+}
+
+/// Commands of TS 27.007 §12.3.
+const RESPONSE: &str = "+CUSATT";
+const ENVELOPE: &str = "+CUSATE";
+
+impl ToolkitForm {
+    pub(crate) fn command_line(&self, command: &[u8]) -> String {
+        self.command.replace("{}", &hex::encode_upper(command))
+    }
+
+    pub(crate) fn end_line(&self) -> String {
+        self.end.clone()
+    }
+
+    /// What TS 27.007 calls a command.
+    pub(crate) fn usual_name<'a>(&self, name: &'a str) -> &'a str {
+        match name {
+            _ if name.eq_ignore_ascii_case(&self.response) => RESPONSE,
+            _ if name.eq_ignore_ascii_case(&self.envelope) => ENVELOPE,
+            name => name,
+        }
+    }
+}
+
 macro_rules! published {
     ($($name:literal)*) => {
         /// The published ones: name, and description in TOML.
@@ -113,6 +170,7 @@ published! {
     "fibocom-fm350"
     "line-limit-127"
     "modem-gets-response"
+    "phonesim"
     "qccid-trailing-f"
     "sierra-em7590"
     "sierra-em9191"
@@ -120,6 +178,7 @@ published! {
     "sim-busy-10s"
     "sim800-ccid-bare"
     "simcom-a7908"
+    "simcom-stk"
 }
 
 /// A description that is none.

@@ -95,6 +95,12 @@ pub(crate) fn write_line(line: &str, settings: &Settings, out: &mut Vec<u8>) {
     out.extend(ends);
 }
 
+/// Writes what asks for a message. TS 27.005 §3.5.1.
+pub(crate) fn write_prompt(settings: &Settings, out: &mut Vec<u8>) {
+    out.extend(settings.ends());
+    out.extend(b"> ");
+}
+
 /// Writes how a line of commands ended.
 pub(crate) fn write_result(outcome: Result<(), Fault>, settings: &Settings, quirks: &Quirks, out: &mut Vec<u8>) {
     if settings.quiet {

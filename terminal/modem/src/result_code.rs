@@ -81,6 +81,8 @@ errors! {
     MEMORY_FULL = 322, "memory full";
     ADDRESS_UNKNOWN = 330, "SMSC address unknown";
     NO_NETWORK_SERVICE = 331, "no network service";
+    NETWORK_TIMEOUT = 332, "network timeout";
+    NO_ACKNOWLEDGEMENT_EXPECTED = 340, "no +CNMA acknowledgement expected";
     UNKNOWN = 500, "unknown error";
 }
 

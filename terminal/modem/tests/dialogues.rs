@@ -697,7 +697,7 @@ fn quirks_of_modems_in_the_field() {
         let quirks = Quirks::named(name).unwrap_or_else(|| panic!("{name}"));
         play(quirks, &dialogue);
     }
-    assert_eq!(Quirks::names().count(), 20, "each has its line here");
+    assert_eq!(Quirks::names().count(), 22, "each has its line here");
 }
 
 /// Echo and answer in one piece, several lines in one piece: an answer for each.

@@ -30,7 +30,9 @@ impl File {
     pub(crate) const MSISDN: u16 = 0x6F40;
     pub(crate) const SMS: u16 = 0x6F3C;
     pub(crate) const SMSP: u16 = 0x6F42;
+    pub(crate) const SMSS: u16 = 0x6F43;
     pub(crate) const EST: u16 = 0x6F56;
+    pub(crate) const SPN: u16 = 0x6F46;
 
     /// A file beneath the MF.
     pub(crate) fn of_mf(id: u16) -> Self {
@@ -138,6 +140,12 @@ impl Card {
 }
 
 impl Card {
+    /// Writes the first octets of the file that is selected.
+    pub(crate) fn update_binary(&mut self, octets: &[u8]) -> Result<(), Cme> {
+        let sw = self.send(&CommandBuf::new(Class::BASIC, Ins::UPDATE_BINARY, 0, 0).data(octets))?.sw;
+        if sw.is_ok() { Ok(()) } else { Err(failure(sw)) }
+    }
+
     /// Writes a record of the file that is selected.
     pub(crate) fn update_record(&mut self, number: u8, octets: &[u8]) -> Result<(), Cme> {
         let command = CommandBuf::new(Class::BASIC, Ins::UPDATE_RECORD, number, ABSOLUTE).data(octets);
@@ -167,6 +175,16 @@ impl Records {
 pub(crate) fn in_fcp(parameters: &[u8], tag: Tag) -> Option<&[u8]> {
     let template = Tlv::parse(parameters).ok().filter(|template| template.tag == Tag(0x62))?;
     Some(template.children().find(tag).ok()??.value)
+}
+
+/// An alpha identifier: the default alphabet, or UCS2. TS 102 221 annex A.
+pub(crate) fn alpha(octets: &[u8]) -> String {
+    let used = octets.iter().rposition(|octet| *octet != 0xFF).map_or(0, |last| last + 1);
+    match octets.get(..used).unwrap_or_default() {
+        [0x80, ucs2 @ ..] => sms::coding::decode_ucs2(ucs2),
+        [0x81 | 0x82, ..] => String::new(),
+        gsm => sms::alphabet::decode(gsm),
+    }
 }
 
 #[cfg(test)]

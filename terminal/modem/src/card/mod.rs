@@ -1,8 +1,9 @@
 //! The card in the modem: its power, and the sessions of programs with its applications.
 
-mod files;
+pub(crate) mod files;
 mod pin;
 mod toolkit;
+mod usim;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use crate::result_code::Cme;
 
 pub(crate) use files::{File, Records};
 use toolkit::Toolkit;
+pub(crate) use toolkit::{Asked, Programs, TERMINAL_PROFILE};
 
 pub(crate) use pin::{Key, PIN1, PIN2, PinState};
 
@@ -42,11 +44,14 @@ pub(crate) struct Card {
     /// The PINs that were verified since the last reset.
     verified: BTreeSet<Key>,
     toolkit: Toolkit,
+    pub(crate) programs: Programs,
+    /// Counts what may have changed the subscription: resets, power, REFRESH.
+    generation: u64,
 }
 
 impl Card {
     /// A card that has power.
-    pub(crate) fn new(transport: Box<dyn Transport>) -> Self {
+    pub(crate) fn new(transport: Box<dyn Transport>, programs: Programs) -> Self {
         let mut card = Self {
             transport,
             power: Power::On,
@@ -54,14 +59,25 @@ impl Card {
             opened: 0,
             verified: BTreeSet::new(),
             toolkit: Toolkit::default(),
+            programs,
+            generation: 0,
         };
         card.announce();
         card
     }
 
     /// Whether it has power.
-    fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.power == Power::On
+    }
+
+    /// Differs from an earlier one if the subscription may have changed since.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn change(&mut self) {
+        self.generation += 1;
     }
 
     /// Whether it is in its reader, with power or without.
@@ -105,6 +121,7 @@ impl Card {
     fn forget(&mut self) {
         self.sessions.clear();
         self.verified.clear();
+        self.change();
     }
 
     /// Makes sure that it has power; one that was gone may be back.

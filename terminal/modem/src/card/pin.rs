@@ -37,7 +37,9 @@ impl Card {
         let &[_, ins, _, key, ref rest @ ..] = command else { return };
         let is_with_data = rest.len() > 1;
         match Ins(ins) {
-            Ins::VERIFY_PIN | Ins::ENABLE_PIN | Ins::UNBLOCK_PIN | Ins::CHANGE_PIN if is_with_data => {
+            Ins::VERIFY_PIN | Ins::ENABLE_PIN | Ins::DISABLE_PIN | Ins::UNBLOCK_PIN | Ins::CHANGE_PIN
+                if is_with_data =>
+            {
                 if sw.is_ok() {
                     self.verified.insert(Key(key));
                 } else if sw.sw1() == 0x63 || sw == StatusWord::AUTHENTICATION_METHOD_BLOCKED {
@@ -58,9 +60,14 @@ impl Card {
         Ok(enabled(&usim.data, PIN1).unwrap_or(false))
     }
 
+    /// Whether PIN1 was verified since the last reset.
+    pub(crate) fn is_pin_verified(&self) -> bool {
+        self.verified.contains(&PIN1)
+    }
+
     /// What PIN1 lets do.
     pub(crate) fn pin_state(&mut self) -> Result<PinState, Cme> {
-        if !self.is_pin_enabled()? || self.verified.contains(&PIN1) {
+        if !self.is_pin_enabled()? || self.is_pin_verified() {
             return Ok(PinState::Ready);
         }
         Ok(match (self.tries(PIN1)?, self.unblock_tries(PIN1)?) {

@@ -47,9 +47,10 @@ pub(super) fn verbose(_: &mut Modem, port: &mut Port, call: &Call, _: &mut Reply
 }
 
 /// ATZ, AT&F: the card does not notice.
-pub(super) fn defaults(_: &mut Modem, port: &mut Port, call: &Call, _: &mut Reply) -> Outcome {
+pub(super) fn defaults(modem: &mut Modem, port: &mut Port, call: &Call, _: &mut Reply) -> Outcome {
     number(call)?;
     port.settings = Settings::default();
+    modem.incoming.release(port.number);
     Ok(())
 }
 
@@ -142,6 +143,34 @@ pub(super) fn commands(_: &mut Modem, _: &mut Port, call: &Call, reply: &mut Rep
     execute(call)?;
     for row in ROWS {
         reply.bare(format!("AT{}", row.name));
+    }
+    Ok(())
+}
+
+/// Settings without an effect: of calls, which there are none, and of lines, which are none.
+pub(super) fn keep(_: &mut Modem, port: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
+    match &call.form {
+        Form::Read => {
+            let kept = port.settings.others.get(&call.name).map_or("0", String::as_str);
+            reply.add(&call.name, &[Value::Plain(kept)]);
+        }
+        Form::Execute => {
+            port.settings.others.remove(&call.name);
+        }
+        Form::Set(arguments) => {
+            let kept = arguments.numbers()?;
+            port.settings.others.insert(call.name.clone(), kept);
+        }
+        Form::Test => return Err(Fault::Error),
+    }
+    Ok(())
+}
+
+/// What says that nothing is going on: no call, no activity.
+pub(super) fn nothing(_: &mut Modem, _: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
+    execute(call)?;
+    if call.name == "+CPAS" {
+        reply.add("+CPAS", &[Value::Number(0)]);
     }
     Ok(())
 }

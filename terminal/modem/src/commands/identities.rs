@@ -4,7 +4,7 @@ use apdu::tlv::{Reader, Tag, Tlv};
 use apdu::{Class, CommandBuf, Ins, bcd};
 
 use crate::call::{Call, Form};
-use crate::card::File;
+use crate::card::{File, files};
 use crate::modem::Modem;
 use crate::port::Port;
 use crate::reply::{Reply, Value};
@@ -64,20 +64,10 @@ pub(super) fn numbers(modem: &mut Modem, port: &mut Port, call: &Call, reply: &m
         let coded = digits.get(..usize::from(length) - 1).unwrap_or_default();
         let digits = bcd::unpack_swapped(coded).replace('A', "*").replace('B', "#");
         let plus = if kind & 0x70 == 0x10 { "+" } else { "" };
-        let name = port.settings.characters.write(&alpha(name));
+        let name = port.settings.characters.write(&files::alpha(name));
         reply.add("+CNUM", &[Value::Text(&name), Value::Text(&format!("{plus}{digits}")), Value::Number(kind.into())]);
     }
     Ok(())
-}
-
-/// An alpha identifier: the default alphabet, or UCS2. TS 102 221 annex A.
-fn alpha(octets: &[u8]) -> String {
-    let used = octets.iter().rposition(|octet| *octet != 0xFF).map_or(0, |last| last + 1);
-    match octets.get(..used).unwrap_or_default() {
-        [0x80, ucs2 @ ..] => sms::coding::decode_ucs2(ucs2),
-        [0x81 | 0x82, ..] => String::new(),
-        gsm => sms::alphabet::decode(gsm),
-    }
 }
 
 /// `+CATR`: the answer to reset. TS 27.007 §8.

@@ -1,6 +1,6 @@
 //! Short messages that the card keeps. TS 27.005 §3, TS 31.102 §4.2.25, §4.2.27.
 
-use sms::{Address, Deliver, Record, Status, Submit};
+use sms::{Address, Deliver, Record, Status, Submit, UserData, Validity};
 
 use crate::call::{Arguments, Call, Form};
 use crate::card::{Card, File, Records};
@@ -14,7 +14,7 @@ type Outcome = Result<(), Fault>;
 /// The only memory: the card.
 const MEMORY: &str = "SM";
 
-fn of_card(error: Cme) -> Fault {
+pub(super) fn of_card(error: Cme) -> Fault {
     Cms::of_card(error).into()
 }
 
@@ -30,6 +30,24 @@ pub(super) fn format(_: &mut Modem, port: &mut Port, call: &Call, reply: &mut Re
             }
         }
         _ => return Err(Fault::Error),
+    }
+    Ok(())
+}
+
+/// `+CSDH`: whether headers of texts are shown. §3.3.3.
+pub(super) fn show_headers(_: &mut Modem, port: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
+    match &call.form {
+        Form::Read => reply.add("+CSDH", &[Value::Number(port.settings.text.shows_headers.into())]),
+        Form::Execute => port.settings.text.shows_headers = false,
+        Form::Set(arguments) => {
+            port.settings.text.shows_headers =
+                match arguments.number::<u8>(0).map_err(|_| Cms::OPERATION_NOT_ALLOWED)? {
+                    None | Some(0) => false,
+                    Some(1) => true,
+                    Some(_) => return Err(Cms::OPERATION_NOT_SUPPORTED.into()),
+                }
+        }
+        Form::Test => return Err(Fault::Error),
     }
     Ok(())
 }
@@ -61,27 +79,27 @@ pub(super) fn storage(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut 
     Ok(())
 }
 
-fn structure(card: &mut Card) -> Result<Records, Fault> {
+pub(super) fn structure(card: &mut Card) -> Result<Records, Fault> {
     // A card without this file keeps no messages.
     card.records(File::SMS).map_err(of_card)?.ok_or(Cms::OPERATION_NOT_SUPPORTED.into())
 }
 
 /// A message in its record.
-struct Kept {
+pub(super) struct Kept {
     number: u8,
     status: Status,
     octets: Vec<u8>,
 }
 
 impl Kept {
-    fn read(card: &mut Card, number: u8, records: Records) -> Result<Option<Self>, Fault> {
+    pub(super) fn read(card: &mut Card, number: u8, records: Records) -> Result<Option<Self>, Fault> {
         let octets = card.read_record(number, records.length).map_err(of_card)?;
         let status = octets.first().map_or(Status::Free, |status| Status::of(*status));
         Ok((status != Status::Free).then_some(Self { number, status, octets }))
     }
 
     /// The address of the service centre as it stands there, and the message without what fills up the record.
-    fn parts(&self) -> (&[u8], &[u8]) {
+    pub(super) fn parts(&self) -> (&[u8], &[u8]) {
         let body = self.octets.get(1..).unwrap_or_default();
         let (centre, tpdu): (&[u8], _) = match body.split_first() {
             Some((0 | 0xFF, rest)) => (&[0], rest),
@@ -128,31 +146,82 @@ impl Kept {
             reply.add(command, &values);
             return reply.beneath(&hex::encode_upper([centre, tpdu].concat()));
         }
-        let (address, time, text) = texts(tpdu, port.settings.characters);
+        let Texts { address, time, text } = texts(tpdu, port.settings.characters);
         values.extend([Value::Text(name), Value::Text(&address), Value::Plain("")]);
-        if !time.is_empty() {
-            values.push(Value::Text(&time));
+        if let Some(time) = &time {
+            values.push(Value::Text(time));
+        }
+        let service = self::centre(centre);
+        let service_text = service.as_ref().map_or_else(String::new, ToString::to_string);
+        if port.settings.text.shows_headers {
+            values.extend(headers(tpdu, with_number, &service_text, service.as_ref().map_or(129, Address::kind)));
         }
         reply.add(command, &values);
         reply.beneath(&text);
     }
 }
 
-/// Address, time and text of a message; of what cannot be read, nothing.
-fn texts(tpdu: &[u8], characters: CharacterSet) -> (String, String, String) {
-    let text = |data: &sms::UserData| characters.write(&data.as_text().unwrap_or_default());
+/// What a program reads of a message; of what cannot be read, nothing.
+#[derive(Default)]
+struct Texts {
+    address: String,
+    /// Of a message from the network.
+    time: Option<String>,
+    text: String,
+}
+
+fn texts(tpdu: &[u8], characters: CharacterSet) -> Texts {
     if let Ok(deliver) = Deliver::decode(tpdu) {
-        let from = characters.write(&deliver.from.to_string());
-        return (from, time(deliver.at.0), text(&deliver.data));
+        let address = characters.write(&deliver.from.to_string());
+        return Texts { address, time: Some(message_time(deliver.at.0)), text: text(&deliver.data, characters) };
     }
-    match Submit::decode(tpdu) {
-        Ok(submit) => (characters.write(&submit.to.to_string()), String::new(), text(&submit.data)),
-        Err(_) => (String::new(), String::new(), String::new()),
+    let Ok(submit) = Submit::decode(tpdu) else { return Texts::default() };
+    let address = characters.write(&submit.to.to_string());
+    Texts { address, time: None, text: text(&submit.data, characters) }
+}
+
+/// The text of a message; octets and UCS2 as digits, unless the program reads UCS2 as text. §3.1, `<data>`.
+pub(super) fn text(data: &UserData, characters: CharacterSet) -> String {
+    data.as_text().map_or_else(|| hex::encode_upper(&data.content), |text| characters.write(&text))
+}
+
+/// Characters of the default alphabet, or octets.
+pub(super) fn length(data: &UserData) -> usize {
+    data.content.len()
+}
+
+/// What `+CSDH=1` adds. §3.4.2, §3.4.3.
+fn headers<'a>(tpdu: &[u8], is_list: bool, centre: &'a str, centre_kind: u8) -> Vec<Value<'a>> {
+    let number = |octet: u8| Value::Number(octet.into());
+    let first = tpdu.first().copied().unwrap_or_default();
+    let mut values = Vec::new();
+    let (kind, protocol, data, validity) = if let Ok(deliver) = Deliver::decode(tpdu) {
+        (deliver.from.kind(), deliver.protocol, deliver.data, None)
+    } else if let Ok(submit) = Submit::decode(tpdu) {
+        if is_list {
+            // The time, which it does not have.
+            values.push(Value::Plain(""));
+        }
+        (submit.to.kind(), submit.protocol, submit.data, Some(submit.validity))
+    } else {
+        return values;
+    };
+    values.push(number(kind));
+    if !is_list {
+        values.extend([number(first), number(protocol), number(data.coding.0)]);
+        match validity {
+            Some(Some(Validity::Relative(octet))) => values.push(number(octet)),
+            Some(_) => values.push(Value::Plain("")),
+            None => {}
+        }
+        values.extend([Value::Text(centre), number(centre_kind)]);
     }
+    values.push(Value::Number(length(&data)));
+    values
 }
 
 /// A time stamp as `yy/MM/dd,hh:mm:ss±zz`, in quarters of an hour from UTC. TS 23.040 §9.2.3.11.
-fn time(stamp: [u8; 7]) -> String {
+pub(super) fn message_time(stamp: [u8; 7]) -> String {
     let two = |octet: u8| u32::from(octet & 0x0F) * 10 + u32::from(octet >> 4);
     let [year, month, day, hour, minute, second, zone] = stamp;
     let (sign, zone) = if zone & 0x08 == 0 { ('+', zone) } else { ('-', zone & !0x08) };
@@ -189,7 +258,7 @@ pub(super) fn list(modem: &mut Modem, port: &mut Port, call: &Call, reply: &mut 
 }
 
 /// The record that a program names.
-fn index(arguments: &Arguments, records: Records) -> Result<u8, Fault> {
+pub(super) fn index(arguments: &Arguments, records: Records) -> Result<u8, Fault> {
     let number = arguments.needed_number::<u8>(0).map_err(|_| Cms::INVALID_INDEX)?;
     if (1..=records.count).contains(&number) { Ok(number) } else { Err(Cms::INVALID_INDEX.into()) }
 }
@@ -220,13 +289,14 @@ pub(super) fn delete(modem: &mut Modem, _: &mut Port, call: &Call, _: &mut Reply
     let card = modem.card().map_err(of_card)?;
     let records = structure(card)?;
     if states.is_empty() {
-        return free(card, index(arguments, records)?, records);
+        free(card, index(arguments, records)?, records)?;
     }
-    for number in 1..=records.count {
+    for number in (1..=records.count).filter(|_| !states.is_empty()) {
         if Kept::read(card, number, records)?.is_some_and(|kept| states.contains(&kept.state().0)) {
             free(card, number, records)?;
         }
     }
+    modem.announce_memory();
     Ok(())
 }
 
@@ -236,23 +306,40 @@ fn free(card: &mut Card, number: u8, records: Records) -> Outcome {
     card.update_record(number, &octets).map_err(of_card)
 }
 
+/// The service centre that the card knows.
+pub(super) fn kept_centre(card: &mut Card) -> Result<Option<Address>, Fault> {
+    let Some((_, record)) = service_parameters(card)? else { return Ok(None) };
+    Ok(known_centre(&record))
+}
+
+/// The last octets of a record of EF.SMSP: indicators, TP-Destination-Address, service centre, and three more.
+const PARAMETERS: usize = 28;
+const CENTRE: std::ops::Range<usize> = 13..25;
+/// In the indicators: there is no service centre.
+const ABSENT: u8 = 0x02;
+
+/// The first record of EF.SMSP, and where the parameters begin in it.
+fn service_parameters(card: &mut Card) -> Result<Option<(usize, Vec<u8>)>, Fault> {
+    let Some(records) = card.records(File::SMSP).map_err(of_card)? else { return Ok(None) };
+    let record = card.read_record(1, records.length).map_err(of_card)?;
+    let start = record.len().checked_sub(PARAMETERS).ok_or(Cms::SIM_FAILURE)?;
+    Ok(Some((start, record)))
+}
+
+fn known_centre(record: &[u8]) -> Option<Address> {
+    let parameters = record.get(record.len().checked_sub(PARAMETERS)?..)?;
+    let is_known = parameters.first().is_some_and(|indicators| indicators & ABSENT == 0);
+    parameters.get(CENTRE).filter(|_| is_known).and_then(centre)
+}
+
 /// `+CSCA`: the service centre, of EF.SMSP. §3.3.1, TS 31.102 §4.2.27.
 pub(super) fn service_centre(modem: &mut Modem, port: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
-    /// The last octets of a record: indicators, TP-Destination-Address, service centre, and three more.
-    const PARAMETERS: usize = 28;
-    const CENTRE: std::ops::Range<usize> = 13..25;
-    /// In the indicators: there is no service centre.
-    const ABSENT: u8 = 0x02;
     let card = modem.card().map_err(of_card)?;
-    let records = card.records(File::SMSP).map_err(of_card)?.ok_or(Cms::OPERATION_NOT_SUPPORTED)?;
-    let mut record = card.read_record(1, records.length).map_err(of_card)?;
-    let start = record.len().checked_sub(PARAMETERS).ok_or(Cms::SIM_FAILURE)?;
-    let parameters = record.get_mut(start..).unwrap_or_default();
+    let (start, mut record) = service_parameters(card)?.ok_or(Cms::OPERATION_NOT_SUPPORTED)?;
     match &call.form {
         Form::Read => {
-            let known = parameters.first().is_some_and(|indicators| indicators & ABSENT == 0);
-            let there = parameters.get(CENTRE).filter(|_| known).and_then(centre);
-            let (text, kind) = there.map_or((String::new(), 129), |centre| (centre.to_string(), centre.kind()));
+            let (text, kind) =
+                known_centre(&record).map_or((String::new(), 129), |centre| (centre.to_string(), centre.kind()));
             reply.add("+CSCA", &[Value::Text(&port.settings.characters.write(&text)), Value::Number(kind.into())]);
             Ok(())
         }
@@ -263,6 +350,7 @@ pub(super) fn service_centre(modem: &mut Modem, port: &mut Port, call: &Call, re
             let address = address.filter(|address| !address.is_name()).ok_or(Cms::ADDRESS_UNKNOWN)?;
             let mut octets = address.encode_service_centre();
             octets.resize(CENTRE.len(), 0xFF);
+            let parameters = record.get_mut(start..).unwrap_or_default();
             let place = parameters.get_mut(CENTRE).ok_or(Cms::SIM_FAILURE)?;
             place.copy_from_slice(octets.get(..place.len()).unwrap_or_default());
             if let Some(indicators) = parameters.first_mut() {
@@ -275,7 +363,7 @@ pub(super) fn service_centre(modem: &mut Modem, port: &mut Port, call: &Call, re
 }
 
 /// Reads an address as EF.SMS has it, in front of a message.
-fn centre(octets: &[u8]) -> Option<Address> {
+pub(super) fn centre(octets: &[u8]) -> Option<Address> {
     let record = [&[Status::Read.octet()][..], octets].concat();
     Record::decode(&record).ok()??.service_centre
 }
@@ -286,8 +374,8 @@ mod tests {
 
     #[test]
     fn times_are_written_with_their_zone() {
-        assert_eq!(time([0x99, 0x30, 0x92, 0x51, 0x61, 0x95, 0x80]), "99/03/29,15:16:59+08");
-        assert_eq!(time([0x62, 0x11, 0x03, 0x00, 0x00, 0x00, 0x4A]), "26/11/30,00:00:00-24");
+        assert_eq!(message_time([0x99, 0x30, 0x92, 0x51, 0x61, 0x95, 0x80]), "99/03/29,15:16:59+08");
+        assert_eq!(message_time([0x62, 0x11, 0x03, 0x00, 0x00, 0x00, 0x4A]), "26/11/30,00:00:00-24");
     }
 
     #[test]

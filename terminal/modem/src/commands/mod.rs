@@ -4,8 +4,12 @@ mod files;
 mod general;
 mod identities;
 mod messages;
+mod receiving;
+mod registration;
 mod security;
+pub(crate) mod sending;
 mod sessions;
+mod toolkit;
 
 use crate::call::Call;
 use crate::modem::Modem;
@@ -27,6 +31,8 @@ pub(crate) enum Test {
     Done,
     /// The values that it takes.
     Values(&'static str),
+    /// The command answers it itself.
+    Asks,
     /// `ERROR`: the command has no test form.
     Unknown,
 }
@@ -110,13 +116,50 @@ rows! {
     "+CSIM", Test::Done, sessions::generic;
     "+CRLA", Test::Done, files::restricted_in_session;
     "+CRSM", Test::Done, files::restricted;
+    // §7.2, §7.3, §8.5, §8.69, §10.1: the network.
+    "+CEREG", Test::Values("(0-2)"), registration::state;
+    "+CESQ", Test::Values("(99),(99),(255),(255),(34,255),(97,255)"), registration::extended_signal;
+    "+CGATT", Test::Values("(0,1)"), registration::attached;
+    "+CGREG", Test::Values("(0-2)"), registration::state;
+    "+CIND", Test::Values("(\"service\",(0,1)),(\"signal\",(0-5)),(\"call\",(0,1))"), registration::indicators;
+    "+COPS", Test::Asks, registration::operator;
+    "+CREG", Test::Values("(0-2)"), registration::state;
+    "+CSQ", Test::Values("(31,99),(99)"), registration::signal;
+    // Calls and lines, of which there are none.
+    "+CCWA", Test::Values("(0,1)"), general::keep;
+    "+CHUP", Test::Done, general::nothing;
+    "+CLCC", Test::Done, general::nothing;
+    "+CLIP", Test::Values("(0,1)"), general::keep;
+    "+COLP", Test::Values("(0,1)"), general::keep;
+    "+CPAS", Test::Values("(0)"), general::nothing;
+    "+CRC", Test::Values("(0,1)"), general::keep;
+    "+CSSN", Test::Values("(0,1),(0,1)"), general::keep;
+    "+IFC", Test::Values("(0-2),(0-2)"), general::keep;
+    "+IPR", Test::Values("(0)"), general::keep;
+    // §12: the toolkit.
+    "+CUSATA", Test::Values("(0,1)"), toolkit::activate;
+    "+CUSATD", Test::Values("(0,1),(0)"), toolkit::download;
+    "+CUSATE", Test::Done, toolkit::envelope;
+    "+CUSATR", Test::Values("(0-2)"), toolkit::read_profile;
+    "+CUSATT", Test::Done, toolkit::respond;
+    "+CUSATW", Test::Values("(0)"), toolkit::write_profile;
     // TS 27.005.
     "+CMGD", Test::Done, messages::delete;
     "+CMGF", Test::Values("(0,1)"), messages::format;
+    "+CGSMS", Test::Values("(0-3)"), general::keep;
     "+CMGL", Test::Done, messages::list;
     "+CMGR", Test::Done, messages::read;
+    "+CMGS", Test::Done, sending::send;
+    "+CMGW", Test::Done, sending::write;
+    "+CMMS", Test::Values("(0-2)"), general::keep;
+    "+CMSS", Test::Done, sending::send_kept;
+    "+CNMA", Test::Values("(0-2)"), receiving::acknowledge;
+    "+CNMI", Test::Values("(0-3),(0-3),(0,2),(0,1),(0,1)"), receiving::indications;
     "+CPMS", Test::Values("(\"SM\"),(\"SM\"),(\"SM\")"), messages::storage;
     "+CSCA", Test::Done, messages::service_centre;
+    "+CSDH", Test::Values("(0,1)"), messages::show_headers;
+    "+CSMP", Test::Done, sending::parameters;
+    "+CSMS", Test::Values("(0,1)"), receiving::service;
 }
 
 #[cfg(test)]

@@ -1,0 +1,55 @@
+//! What programs are told without having asked: unsolicited result codes. V.250 §5.7.1, TS 27.007, TS 27.005.
+
+use std::collections::VecDeque;
+
+use crate::port::Port;
+
+/// How many are kept for programs that are busy; the oldest give way.
+const MOST: usize = 64;
+
+/// An unsolicited result code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unsolicited {
+    /// `+CREG`, `+CGREG`, `+CEREG`, to the programs that want them.
+    Registration,
+    /// `+CMTI`: a message was written to this record.
+    Stored(u8),
+    /// `+CMT`: a message. With the service centre's address in front of it.
+    Message(Vec<u8>, Vec<u8>),
+    /// `+CDS`: what became of a message.
+    Report(Vec<u8>, Vec<u8>),
+    /// A line of the toolkit, as it is.
+    Toolkit(String),
+}
+
+/// The last of them.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    kept: VecDeque<(u64, Option<u64>, Unsolicited)>,
+    /// How many there have been.
+    count: u64,
+}
+
+impl Log {
+    /// Adds one for the port of this number; for all without.
+    pub(crate) fn put(&mut self, port: Option<u64>, what: Unsolicited) {
+        self.count += 1;
+        self.kept.push_back((self.count, port, what));
+        if self.kept.len() > MOST {
+            self.kept.pop_front();
+        }
+    }
+
+    /// Where a port begins that hears of what comes from now on.
+    pub(crate) const fn end(&self) -> u64 {
+        self.count
+    }
+
+    /// What a port has not been told.
+    pub(crate) fn news(&self, port: &mut Port) -> Vec<Unsolicited> {
+        let news = self.kept.iter().filter(|(at, to, _)| *at > port.told && to.is_none_or(|to| to == port.number));
+        let news = news.map(|(_, _, what)| what.clone()).collect();
+        port.told = self.count;
+        news
+    }
+}
