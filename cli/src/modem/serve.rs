@@ -203,11 +203,11 @@ async fn gone_for(shared: &Shared, limit: Option<Duration>) -> Failure {
 async fn attend_terminal(shared: Rc<Shared>, mut terminal: Terminal) {
     let mut port = Port::new();
     let mut buffer = [0; 1024];
-    let mut news = shared.modem.news();
+    let mut events = shared.modem.events();
     loop {
         let read = tokio::select! {
             read = terminal.read(&mut buffer) => read,
-            _ = news.changed() => Ok(0),
+            _ = events.changed() => Ok(0),
         };
         let Ok(read) = read else {
             // The line is held open, so that it is not for the lack of programs.
@@ -255,7 +255,7 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
     let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, what.to_owned());
     let mut port = Port::of_socket();
     let mut buffer = [0; 1024];
-    let mut news = shared.modem.news();
+    let mut events = shared.modem.events();
     let mut end = Instant::now() + GREETING;
     let cause = 'gone: loop {
         let read = tokio::select! {
@@ -265,7 +265,7 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
                 Ok(Ok(0)) => break io::ErrorKind::UnexpectedEof.into(),
                 Ok(Ok(read)) => read,
             },
-            _ = news.changed() => 0,
+            _ = events.changed() => 0,
         };
         let answers = match shared.receive(port, buffer.get(..read).unwrap_or_default()).await {
             Err(error) => return error,

@@ -44,7 +44,7 @@ pub(super) struct Answered {
 /// Gives the modem what programs write, one after the other.
 pub(super) struct ModemThread {
     jobs: mpsc::UnboundedSender<Job>,
-    news: watch::Receiver<u64>,
+    events: watch::Receiver<u64>,
 }
 
 /// Completes when the modem has ended: when nobody has its [`ModemThread`] any more.
@@ -81,25 +81,25 @@ impl Start {
     ) -> io::Result<(ModemThread, Ended)> {
         let Self { jobs, waiting } = self;
         let (lives, ended) = oneshot::channel::<()>();
-        let (tell, news) = watch::channel(0);
+        let (tell, events) = watch::channel(0);
         thread::Builder::new().name("modem".to_owned()).spawn(move || {
             run(modem, waiting, &ask, &tell);
             drop(lives);
         })?;
-        Ok((ModemThread { jobs, news }, Ended(ended)))
+        Ok((ModemThread { jobs, events }, Ended(ended)))
     }
 }
 
 fn run(mut modem: Modem, mut waiting: mpsc::UnboundedReceiver<Job>, ask: &impl Fn(Request), tell: &watch::Sender<u64>) {
     let begun = Instant::now();
-    let mut told = modem.news();
+    let mut told = modem.events();
     loop {
         for request in modem.requests() {
             ask(request);
         }
-        let news = modem.news();
-        if news != told {
-            told = news;
+        let events = modem.events();
+        if events != told {
+            told = events;
             tell.send_modify(|count| *count += 1);
         }
         let Some(job) = waiting.blocking_recv() else { return };
@@ -140,8 +140,8 @@ impl ModemThread {
     }
 
     /// Completes when there may be something for programs that they did not ask for.
-    pub(super) fn news(&self) -> watch::Receiver<u64> {
-        self.news.clone()
+    pub(super) fn events(&self) -> watch::Receiver<u64> {
+        self.events.clone()
     }
 }
 

@@ -134,7 +134,7 @@ impl Modem {
         self.tend();
         // Perhaps there is an answer at once: without a network.
         self.hear_outcome(port, &mut answers);
-        self.tell_news(port, &mut answers);
+        self.tell_events(port, &mut answers);
         answers
     }
 
@@ -176,7 +176,7 @@ impl Modem {
     }
 
     /// Differs from what it was if a port may have something to be told: [`Modem::receive`] without octets gets it.
-    pub fn news(&self) -> (u64, usize) {
+    pub fn events(&self) -> (u64, usize) {
         (self.unsolicited.end(), self.outcomes.len())
     }
 
@@ -309,12 +309,12 @@ impl Modem {
     }
 
     /// What the port has not been told, unless it is amid something.
-    fn tell_news(&mut self, port: &mut Port, answers: &mut Vec<Vec<u8>>) {
+    fn tell_events(&mut self, port: &mut Port, answers: &mut Vec<Vec<u8>>) {
         let is_busy = port.waiting.is_some() || port.prompt.is_some() || port.line.has_begun();
         if is_busy || port.is_foreign || self.is_silent() {
             return;
         }
-        for what in self.unsolicited.news(port) {
+        for what in self.unsolicited.events(port) {
             let mut reply = Reply::new(Arc::clone(&self.quirks));
             self.word(port, &what, &mut reply);
             let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! What the modem asks of a network and hears from it. Whoever runs the modem carries both.
+//! What the modem asks of a network and hears from it. The program around the modem carries both.
 
 use std::fmt;
 

@@ -46,10 +46,10 @@ impl Log {
     }
 
     /// What a port has not been told.
-    pub(crate) fn news(&self, port: &mut Port) -> Vec<Unsolicited> {
-        let news = self.kept.iter().filter(|(at, to, _)| *at > port.told && to.is_none_or(|to| to == port.number));
-        let news = news.map(|(_, _, what)| what.clone()).collect();
+    pub(crate) fn events(&self, port: &mut Port) -> Vec<Unsolicited> {
+        let events = self.kept.iter().filter(|(at, to, _)| *at > port.told && to.is_none_or(|to| to == port.number));
+        let events = events.map(|(_, _, what)| what.clone()).collect();
         port.told = self.count;
-        news
+        events
     }
 }
