@@ -45,6 +45,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("pairing", &["calendar", "crypto", "identities", "printable", "tls", "x509"]),
     ("usim", &["apdu", "identities", "sms"]),
     ("modem", &["apdu", "sms", "usim"]),
+    ("programmer", &["apdu", "crypto", "identities", "saip"]),
     ("device", &["apdu", "crypto", "eap", "identities", "rsp", "lpa", "pairing", "sms", "ts43", "mt", "usim"]),
     ("system", &[]),
     ("database", &["identities"]),
@@ -185,6 +186,7 @@ const SANS_IO: &[&str] = &[
     "applets",
     "terminal/es10",
     "terminal/modem",
+    "terminal/programmer",
     "terminal/usim",
 ];
 

@@ -6,6 +6,7 @@ pub(crate) mod eject;
 mod fault;
 mod new;
 pub(crate) mod personality;
+mod program;
 pub(crate) mod ready;
 pub(crate) mod run;
 pub(crate) mod show;
@@ -93,6 +94,21 @@ Examples:
   vuicc card personalities 5ber --json | jq .sources
       where its quirks are known from")]
     Personalities(personality::Arguments),
+    /// Write a subscriber to a programmable card: numbers, names, keys
+    #[command(after_help = "\
+Examples:
+  vuicc card program --subscriber anna.toml --adm-file adm.txt
+      shows what would be written to the card, and in which order
+  vuicc card program --subscriber anna.toml --adm-file adm.txt --yes
+      writes it, reads it back, and has the card authenticate
+  vuicc card program --csv batch.csv --log batch.log --yes
+      one card after the other; the same again goes on where it ended
+  vuicc card program --types
+      which cards, and how their administrative keys are called
+
+A wrong ADM costs a card one of a few tries, and with the last one the card is lost. So the card is asked first how many \
+are left, and the ADM is tried once or not at all. docs/real-cards.md tells more.")]
+    Program(program::Arguments),
     /// Order what is to go wrong with a card, list and clear it
     #[command(subcommand)]
     Fault(fault::Command),
@@ -105,6 +121,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Eject(arguments) => eject::run(arguments, context),
         Command::Show(arguments) => show::run(arguments, context),
         Command::Personalities(arguments) => personality::run(arguments, context),
+        Command::Program(arguments) => program::run(arguments, context),
         Command::Fault(command) => fault::run(command, context),
     }
 }

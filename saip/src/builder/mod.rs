@@ -20,6 +20,7 @@
 //! same octets.
 
 mod consistency;
+mod contents;
 mod ef;
 mod file;
 mod individual;
@@ -28,6 +29,7 @@ mod subscriber;
 mod usim;
 
 pub use consistency::has_three_digit_mncs;
+pub use contents::Contents;
 pub use individual::{Individual, individualise};
 pub use profile::{
     ISIM_AID, ISIM_FILE_ID, MNO_SD_AID, RFM_UICC_AID, RFM_USIM_AID, TAR_RFM_UICC, TAR_RFM_USIM, USIM_AID, USIM_FILE_ID,

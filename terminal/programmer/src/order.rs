@@ -1,0 +1,133 @@
+//! What is to be written, and with which key.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crypto::algorithm::Algorithm as Functions;
+use crypto::milenage::Milenage;
+use crypto::tuak::{Parameters, Tuak};
+use crypto::xor::Xor;
+use saip::builder::{Algorithm, Contents, Subscriber, SubscriberError};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::kind::{Keys, Kind};
+
+/// The administrative key of a card, in the eight octets of VERIFY. Not printed, zeroized when dropped.
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+pub struct Adm([u8; 8]);
+
+/// It is no administrative key. The text is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an ADM has 4 to 8 digits, or 16 hexadecimal digits")]
+pub struct NotAnAdm;
+
+impl Adm {
+    pub(crate) const fn octets(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+impl FromStr for Adm {
+    type Err = NotAnAdm;
+
+    /// Digits are filled with `FF`, as those of a PIN.
+    fn from_str(text: &str) -> Result<Self, NotAnAdm> {
+        let mut octets = [0xFF; 8];
+        if text.len() == 16 {
+            let pairs = text.as_bytes().as_chunks::<2>().0;
+            for (octet, pair) in octets.iter_mut().zip(pairs) {
+                let digits = core::str::from_utf8(pair).map_err(|_| NotAnAdm)?;
+                let is_hexadecimal = pair.iter().all(u8::is_ascii_hexdigit);
+                *octet = u8::from_str_radix(digits, 16).ok().filter(|_| is_hexadecimal).ok_or(NotAnAdm)?;
+            }
+            return Ok(Self(octets));
+        }
+        if !(4..=8).contains(&text.len()) || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(NotAnAdm);
+        }
+        octets.iter_mut().zip(text.bytes()).for_each(|(octet, digit)| *octet = digit);
+        Ok(Self(octets))
+    }
+}
+
+impl fmt::Debug for Adm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Adm(secret)")
+    }
+}
+
+/// A subscriber, and what of a card is not the subscriber's own.
+#[derive(Debug)]
+pub struct Order {
+    pub(crate) subscriber: Subscriber,
+    pub(crate) contents: Contents,
+    pub(crate) acc: [u8; 2],
+    pub(crate) fplmns: Vec<[u8; 3]>,
+    pub(crate) opc: Zeroizing<Vec<u8>>,
+}
+
+impl Order {
+    /// Writes this subscriber; `acc` in the place of the access class that follows from the IMSI, `fplmns` as forbidden networks,
+    /// each MCC and MNC, where there are any.
+    ///
+    /// # Errors
+    /// A field that no file can be made of.
+    pub fn new(subscriber: Subscriber, acc: Option<u16>, fplmns: &[String]) -> Result<Self, SubscriberError> {
+        let contents = subscriber.contents()?;
+        let opc = Zeroizing::new(subscriber.operator_variant()?.expose().to_vec());
+        let fplmns = fplmns.iter().map(|plmn| Contents::plmn("fplmn", plmn)).collect::<Result<_, _>>()?;
+        Ok(Self { acc: acc.map_or(contents.acc, u16::to_be_bytes), subscriber, contents, fplmns, opc })
+    }
+
+    /// The subscriber.
+    pub const fn subscriber(&self) -> &Subscriber {
+        &self.subscriber
+    }
+
+    /// What nobody but the card may be shown of it, by name; with the key that opens the card.
+    pub fn secrets<'a>(&'a self, adm: Option<&'a Adm>) -> Vec<(&'static str, &'a [u8])> {
+        let mut secrets = vec![("ki", self.subscriber.key.expose()), ("opc", self.opc.as_slice())];
+        secrets.extend(adm.map(|adm| ("adm", &adm.octets()[..])));
+        secrets
+    }
+
+    /// Whether a type can authenticate such a subscriber.
+    pub(crate) fn check(&self, kind: &Kind) -> Result<(), Unfit> {
+        let algorithm = self.subscriber.algorithm;
+        let fits = match kind.keys {
+            Keys::Configured { tuak } => algorithm != Algorithm::Tuak || tuak,
+            Keys::Unknown => true,
+            // A key of 16 octets is all that these have; the algorithm is the card's own.
+            Keys::Command { .. } | Keys::Comp128 { .. } | Keys::Record(_) => self.subscriber.key.expose().len() == 16,
+            Keys::Typed { .. } | Keys::Bare { .. } | Keys::All { .. } => algorithm == Algorithm::Milenage,
+        };
+        if fits { Ok(()) } else { Err(Unfit { kind: kind.name, algorithm }) }
+    }
+
+    /// The functions that the card is to have.
+    pub(crate) fn functions(&self) -> Option<Functions> {
+        let key = self.subscriber.key.expose();
+        Some(match self.subscriber.algorithm {
+            Algorithm::Milenage => {
+                Functions::Milenage(Milenage::new(key.try_into().ok()?, self.opc.as_slice().try_into().ok()?))
+            }
+            Algorithm::Xor => Functions::Xor(Xor::new(key.try_into().ok()?)),
+            Algorithm::Tuak => {
+                let topc = self.opc.as_slice().try_into().ok()?;
+                Functions::Tuak(Tuak::new(key, topc, self.tuak_parameters()).ok()?)
+            }
+        })
+    }
+
+    pub(crate) fn tuak_parameters(&self) -> Parameters {
+        Parameters { res: self.subscriber.res_length.unwrap_or(8).into(), ..Parameters::default() }
+    }
+}
+
+/// A type of card that cannot have the subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {kind} has no {algorithm:?}")]
+pub struct Unfit {
+    kind: &'static str,
+    algorithm: Algorithm,
+}
