@@ -54,7 +54,7 @@ fn shop(name: &str) -> InProcess<Card> {
     card_of(name, &subscriber(OLD, "001010000000001", [1; 16], [2; 16]))
 }
 
-/// Whoever gets this card keeps its number where that cannot be written.
+/// The subscriber of a card keeps its number where that cannot be written.
 fn order(name: &str) -> Order {
     let iccid = if programmer::named(name).unwrap().iccid { NEW } else { OLD };
     Order::new(subscriber(iccid, "001010000000077", K, OPC), Some(0x0200), &["26201".into()]).unwrap()
@@ -100,7 +100,7 @@ fn a_sim_of_class_a0_is_in_the_same_card() {
     let described = ask(&hex!("A0C0000017"));
     assert_eq!(described.get(4..7), Some(&hex!("7F2002")[..]));
     assert_eq!(ask(&hex!("A0A40000026F07")), hex!("9F0F"));
-    assert_eq!(ask(&hex!("A0C000000F")), hex!("000000096F070400140F4401020000 9000"));
+    assert_eq!(ask(&hex!("A0C000000F")), hex!("000000096F07040014F04401020000 9000"));
     assert_eq!(ask(&hex!("A0B0000009")), hex!("080910100000000077 9000"));
     assert_eq!(ask(&hex!("A0D600000108")), hex!("9804"), "without the ADM");
     assert_eq!(ask(&hex!("A0A40000026FFF")), hex!("9404"));
@@ -325,7 +325,9 @@ fn a_batch_goes_on_where_it_ended() {
     assert!(before.stderr.contains("row 3 before, and it is not tried again; --again does"), "{}", before.stderr);
     let few = batch(NEW, &["--again"]);
     assert!(few.stderr.contains("leaves 2 tries of its ADM"), "{}", few.stderr);
-    assert!(batch(NEW, &["--adm-left", "1"]).success().stdout.ends_with("1 written, 0 failed, 0 left of 2\n"));
+    assert!(
+        batch(NEW, &["--again", "--adm-left", "1"]).success().stdout.ends_with("1 written, 0 failed, 0 left of 2\n")
+    );
     let log = fs::read_to_string(folder.join("batch.log")).unwrap();
     assert!(!log.contains(&k) && !log.contains("88888888"), "{log}");
     let outcomes: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

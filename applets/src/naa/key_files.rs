@@ -1,4 +1,4 @@
-//! Cards whose keys are content of files, so that whoever knows the ADM writes them: which files, and how they are read.
+//! Cards whose keys are content of files, which can be written with the ADM: which files, and how they are read.
 //!
 //! The layouts are those of programmable cards as they are sold. Numbers are part of card images: one that is retired is never
 //! given out again.

@@ -29,7 +29,7 @@ pub struct Programmable {
     second_adm: Option<u8>,
     /// Whether EF.ICCID can be written.
     iccid: bool,
-    /// Where its keys lie; `None`: nobody tells.
+    /// Where its keys lie; `None`: that is not public.
     layout: Option<Layout>,
     /// The files of the layout.
     keys: &'static [KeyFile],
@@ -170,7 +170,7 @@ pub const TYPES: &[Programmable] = &[
     },
     Programmable {
         name: "Wavemobile-SIM",
-        about: "IMSI and names can be written with ADM1; where its keys lie nobody tells",
+        about: "IMSI and names can be written with ADM1; where its keys lie is not public",
         sources: &[PYSIM],
         atr: &hex!("3B9F95801FC78031E073F62113674D4516004301008F"),
         adm: 0x0A,

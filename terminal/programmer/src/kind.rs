@@ -44,7 +44,7 @@ pub(crate) struct Before {
 /// Where keys lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keys {
-    /// Nobody tells.
+    /// It is not public.
     Unknown,
     /// A file with the key, and one with OPc or OP behind an octet that says which.
     Typed { key: &'static [u16], operator: &'static [u16] },

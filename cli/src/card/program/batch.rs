@@ -109,7 +109,7 @@ fn entry(row: &Row, outcome: Outcome, stopped: Option<&Stopped>) -> Entry {
         imsi: subscriber.imsi.clone(),
         outcome,
         written: stopped.iter().flat_map(|stopped| &stopped.written).map(|one| one.what.to_owned()).collect(),
-        note: stopped.map(|stopped| console::failure::line(&stopped.cause)),
+        note: stopped.map(|stopped| stopped.cause.to_string()),
     }
 }
 
@@ -149,7 +149,7 @@ impl Arguments {
             Some(entry) if entry.outcome == Outcome::Done => {
                 refused(format!("card {iccid} has its subscriber already: row {}", row.line))
             }
-            Some(entry) if entry.outcome == Outcome::AdmRefused && !self.again => refused(format!(
+            _ if log.has_refused(&row.order.subscriber().iccid) && !self.again => refused(format!(
                 "card {iccid} has refused the ADM of row {} before, and it is not tried again; --again does, once it is right",
                 row.line
             )),

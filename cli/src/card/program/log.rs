@@ -76,6 +76,11 @@ impl Log {
         self.entries.iter().rev().find(|entry| entry.iccid == iccid)
     }
 
+    /// Whether a card has ever refused the ADM of a subscriber.
+    pub(super) fn has_refused(&self, iccid: &str) -> bool {
+        self.entries.iter().any(|entry| entry.iccid == iccid && entry.outcome == Outcome::AdmRefused)
+    }
+
     /// Writes a line, before anything else is done.
     pub(super) fn put(&mut self, entry: Entry) -> Result<(), Failure> {
         let line = serde_json::to_string(&entry)?;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use apdu::Transport;
 use clap::Args;
 use console::Exit;
-use console::failure::line;
 use programmer::{Adm, AdmState, Found, KINDS, Kind, Order, Plan, Planned, Proof, State, Stopped, Tries, identify};
 use reader_bridge::script::{SHORTEST_SECRET, Variables};
 use serde::Serialize;
@@ -202,7 +201,7 @@ fn failed(stopped: &Stopped) -> Failure {
         Cause::NoAdm => Exit::Usage,
         _ => Exit::Card,
     };
-    Failure::because(format!("{}{advice}", line(stopped))).with(exit)
+    Failure::because(format!("{stopped}{advice}")).with(exit)
 }
 
 #[derive(Serialize)]
@@ -322,6 +321,8 @@ struct Outcome<'a> {
     sqn: Option<String>,
     /// Why it is not proven, or what stopped it.
     note: Option<String>,
+    #[serde(skip)]
+    has_stopped: bool,
 }
 
 impl<'a> Outcome<'a> {
@@ -331,7 +332,19 @@ impl<'a> Outcome<'a> {
             Proof::Open(open) => (false, false, None, Some(open.to_string())),
         };
         let written = report.written.iter().map(|planned| planned.what).collect();
-        Self { kind, iccid, imsi, row, written, left: Vec::new(), proven, proven_for_gsm, sqn, note }
+        Self {
+            kind,
+            iccid,
+            imsi,
+            row,
+            written,
+            left: Vec::new(),
+            proven,
+            proven_for_gsm,
+            sqn,
+            note,
+            has_stopped: false,
+        }
     }
 
     fn stopped(stopped: &Stopped, kind: &'static str, iccid: &'a str, imsi: &'a str, row: Option<u64>) -> Self {
@@ -346,7 +359,8 @@ impl<'a> Outcome<'a> {
             proven: false,
             proven_for_gsm: false,
             sqn: None,
-            note: Some(line(&stopped.cause)),
+            note: Some(stopped.cause.to_string()),
+            has_stopped: true,
         }
     }
 }
@@ -360,11 +374,9 @@ impl fmt::Display for Outcome<'_> {
                 write!(f, "{iccid}: IMSI {imsi}, {count} written; the card authenticates with its keys{gsm}")?;
                 self.sqn.as_ref().map_or(Ok(()), |sqn| write!(f, "; its SQN is {sqn}"))
             }
-            Some(note) if self.left.is_empty() => {
-                write!(f, "{iccid}: IMSI {imsi}, {count} written; whether it authenticates is not known: {note}")
-            }
+            Some(note) if self.has_stopped => write!(f, "{iccid}: IMSI {imsi}, stopped, {count} written: {note}"),
             Some(note) => {
-                write!(f, "{iccid}: IMSI {imsi}, stopped after {count} of {}: {note}", count + self.left.len())
+                write!(f, "{iccid}: IMSI {imsi}, {count} written; whether it authenticates is not known: {note}")
             }
         }
     }
