@@ -14,7 +14,7 @@ use crate::{package, subscriber};
 
 /// Options that name a file to write. Those of `vuicc apdu decode` name what is read.
 pub(crate) const OUTPUTS: [&str; 10] =
-    ["trace", "out", "junit", "log-file", "ready-file", "keylog", "chart", "transcript", "qr-file", "log"];
+    ["trace", "out", "junit", "log-file", "ready-file", "keylog", "chart", "transcript", "qr-file", "batch-log"];
 /// The command all of whose files are read.
 const READER: [&str; 2] = ["apdu", "decode"];
 

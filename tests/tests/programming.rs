@@ -312,7 +312,7 @@ fn a_batch_goes_on_where_it_ended() {
     fs::write(folder.join("batch.csv"), rows("11111111")).unwrap();
     let batch = |iccid: &str, more: &[&str]| {
         let image = format!("{iccid}.img");
-        let all = ["--csv", "batch.csv", "--log", "batch.log", "--yes", "--card", &image];
+        let all = ["--csv", "batch.csv", "--batch-log", "batch.log", "--yes", "--card", &image];
         vuicc(folder, &[&all[..], more].concat())
     };
     assert!(batch(OLD, &[]).success().stdout.ends_with("1 written, 0 failed, 1 left of 2\n"));

@@ -103,7 +103,7 @@ Examples:
       shows what would be written to the card, and in which order
   vuicc card program --subscriber anna.toml --adm-file adm.txt --yes
       writes it, reads it back, and has the card authenticate
-  vuicc card program --csv batch.csv --log batch.log --yes
+  vuicc card program --csv batch.csv --batch-log batch.log --yes
       one card after the other; the same again goes on where it ended
   vuicc card program --types
       which cards, and how their administrative keys are called

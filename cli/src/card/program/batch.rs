@@ -149,7 +149,7 @@ impl Arguments {
             Some(entry) if entry.outcome == Outcome::Done => {
                 refused(format!("card {iccid} has its subscriber already: row {}", row.line))
             }
-            _ if log.has_refused(&row.order.subscriber().iccid) && !self.again => refused(format!(
+            _ if log.has_refused(&row.order.subscriber().iccid) && !self.opening.again => refused(format!(
                 "card {iccid} has refused the ADM of row {} before, and it is not tried again; --again does, once it is right",
                 row.line
             )),

@@ -31,26 +31,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", required_unless_present_any = ["csv", "types"], conflicts_with = "csv")]
     subscriber: Option<PathBuf>,
     /// Many subscribers, a row each, for one card after the other; the first row names the columns
-    #[arg(long, value_name = "FILE", requires = "log")]
+    #[arg(long, value_name = "FILE", requires = "batch_log")]
     csv: Option<PathBuf>,
     /// What has become of each row is appended to this file, and a row that is done there is not done again
     #[arg(long, value_name = "FILE", requires = "csv")]
-    log: Option<PathBuf>,
-    /// Try the ADM of a row again whose card refused it
-    #[arg(long, requires = "csv")]
-    again: bool,
+    batch_log: Option<PathBuf>,
     /// The type of the card, where its answer to reset does not say it
     #[arg(long = "type", value_name = "NAME", value_parser = kind)]
     kind: Option<&'static Kind>,
-    /// File with the ADM of the card: 4 to 8 digits, or 16 hexadecimal ones [default: the environment variable VUICC_ADM]
-    #[arg(long, value_name = "FILE")]
-    adm_file: Option<PathBuf>,
-    /// Do not try the ADM if fewer tries than this would be left should it be wrong
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=15))]
-    adm_left: u8,
-    /// Try the ADM of a card that does not tell how many tries are left
-    #[arg(long)]
-    adm_uncounted: bool,
+    #[command(flatten)]
+    opening: Opening,
     /// Let a card keep an ICCID that is not the subscriber's
     #[arg(long)]
     keep_iccid: bool,
@@ -73,11 +63,28 @@ pub(crate) struct Arguments {
     target: TargetArguments,
 }
 
+/// The administrative key, and what may be risked with it.
+#[derive(Debug, Args)]
+struct Opening {
+    /// File with the ADM of the card: 4 to 8 digits, or 16 hexadecimal ones [default: the environment variable VUICC_ADM]
+    #[arg(long, value_name = "FILE")]
+    adm_file: Option<PathBuf>,
+    /// Do not try the ADM if fewer tries than this would be left should it be wrong
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=15))]
+    adm_left: u8,
+    /// Try the ADM of a card that does not tell how many tries are left
+    #[arg(long)]
+    adm_uncounted: bool,
+    /// Try the ADM of a row again whose card refused it
+    #[arg(long, requires = "csv")]
+    again: bool,
+}
+
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     if arguments.types {
         return KINDS.iter().try_for_each(|kind| Ok(context.output.put(&Listed::from(kind))?));
     }
-    match (&arguments.csv, &arguments.log, &arguments.subscriber) {
+    match (&arguments.csv, &arguments.batch_log, &arguments.subscriber) {
         (Some(csv), Some(log), _) => batch::run(arguments, csv, log, context),
         (_, _, Some(subscriber)) => one(arguments, subscriber, context),
         _ => Ok(()),
@@ -106,7 +113,7 @@ fn one(arguments: &Arguments, path: &Path, context: &Context) -> Result<(), Fail
 impl Arguments {
     /// The administrative key, if there is one.
     fn adm(&self) -> Result<Option<Adm>, Failure> {
-        let (text, place) = match &self.adm_file {
+        let (text, place) = match &self.opening.adm_file {
             Some(path) => {
                 let text = Zeroizing::new(std::fs::read_to_string(path).at("read the ADM", path)?);
                 (text, path.display().to_string())
@@ -154,7 +161,7 @@ impl Arguments {
         row: Option<u64>,
         context: &Context,
     ) -> Result<programmer::Report, Stopped> {
-        let tries = Tries { least_left: self.adm_left, uncounted: self.adm_uncounted };
+        let tries = Tries { least_left: self.opening.adm_left, uncounted: self.opening.adm_uncounted };
         let (kind, iccid) = (plan.kind().name, plan.iccid().to_string());
         let card_iccid = if plan.kind().iccid { order.subscriber().iccid.clone() } else { iccid };
         let outcome = plan.carry_out(card, adm, tries, &random::bytes(), &mut |_| {});

@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, Failure> {
     let contents = Zeroizing::new(std::fs::read(path).at("read the rows", path)?);
     let text = str::from_utf8(&contents).map_err(|error| {
         let before = contents.get(..error.valid_up_to()).unwrap_or_default();
-        let line = 1 + before.iter().filter(|octet| **octet == b'\n').count() as u64;
+        let line = before.split(|octet| *octet == b'\n').count() as u64;
         Wrong { line, column: None, cause: "is not text in UTF-8".to_owned() }.told(path)
     })?;
     rows(text).map_err(|wrong| wrong.told(path))
@@ -177,7 +177,7 @@ fn row(line: u64, fields: &[(&Column, &str)]) -> Result<Row, Wrong> {
             .filter(|value| !value.is_empty())
     };
     let key = |field: &'static str| {
-        let digits = value(field).map(|digits| digits.parse::<Key>());
+        let digits = value(field).map(str::parse::<Key>);
         digits.transpose().map_err(|error| wrong(field, error.to_string()))
     };
     let needed = |field: &'static str| value(field).ok_or_else(|| wrong(field, "is empty".to_owned()));
