@@ -91,7 +91,7 @@ fn rows(text: &str) -> Result<Vec<Row>, Wrong> {
     let mut rows: Vec<Row> = Vec::new();
     for record in records {
         let record = record.map_err(no_text)?;
-        let line = record.position().map_or(1, csv::Position::line);
+        let line = record.position().map_or(1, |place| line_of(text, place.byte()));
         if record.len() != columns.len() {
             let cause = format!("has {} fields, and the first row names {}", record.len(), columns.len());
             return Err(Wrong { line, column: None, cause });
@@ -121,6 +121,13 @@ fn rows(text: &str) -> Result<Vec<Row>, Wrong> {
         });
     }
     Ok(rows)
+}
+
+/// The line in which a record begins that the reader began to look for here: behind a line break, or within one.
+fn line_of(text: &str, place: u64) -> u64 {
+    let (before, rest) = usize::try_from(place).ok().and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""));
+    let breaks = rest.split(|character: char| !matches!(character, '\r' | '\n')).next().unwrap_or_default();
+    1 + (before.matches('\n').count() + breaks.matches('\n').count()) as u64
 }
 
 /// A quotation mark that nothing closes swallows the rows behind it.
@@ -243,6 +250,8 @@ mod tests {
             let rows = rows(&text).unwrap_or_else(|wrong| panic!("{}\n{text}", wrong.cause));
             let imsis: Vec<_> = rows.iter().map(|row| row.order.subscriber().imsi.as_str()).collect();
             assert_eq!(imsis, ["001010000000001", "001010000000002"], "{text}");
+            let line = if text.contains("\r\n\r\n") { 4 } else { 3 };
+            assert_eq!((rows[0].line, rows[1].line), (2, line), "{text}");
             assert!(rows.iter().all(|row| row.adm == Some("12345678".parse().unwrap())));
         }
         let lists = "iccid,imsi,ki,opc,acc,fplmn,spn\n".to_owned()
@@ -278,7 +287,7 @@ mod tests {
         );
         assert_eq!(wrong(",12345678", ""), "b.csv: line 3: has 4 fields, and the first row names 5");
         assert_eq!(wrong(",12345678", ",1234,"), "b.csv: line 3: has 6 fields, and the first row names 5");
-        assert_eq!(wrong("12345678", "\"1234"), "b.csv: line 3: the quotation mark at character 104 is not closed");
+        assert_eq!(wrong("12345678", "\"1234"), "b.csv: line 3: the quotation mark at character 103 is not closed");
         assert!(!wrong("a6bc,", "a6zz,").contains("465b"));
         assert_eq!(
             told("icid,imsi,ki\n"),
