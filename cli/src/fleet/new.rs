@@ -1,7 +1,7 @@
 //! `vuicc fleet new`: prepares the cards of a fleet.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use card::Entropy as _;
@@ -101,24 +101,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         return Err(Failure::because(format!("{} has a fleet already; choose another folder", folder.display()))
             .with(Exit::Usage));
     }
-    let mut maker: Option<Maker> = None;
-    let progress = Progress { output: context.output, of: arguments.count };
-    let mut next = 0;
-    while next < arguments.count {
-        let end = next.saturating_add(AT_ONCE).min(arguments.count);
-        for (card, member) in series.cards(next..end)? {
-            let maker = match &mut maker {
-                Some(maker) => maker,
-                None => maker.insert(Maker::begin(&file, &card.manufacture, card.memory.clone())?),
-            };
-            maker.add(member, &card.memory)?;
-        }
-        next = end;
-        progress.tell(next);
-    }
-    progress.end();
-    if let Some(maker) = maker {
-        maker.finish()?;
+    if let Err(failure) = make(arguments, &series, &file, context.output) {
+        // Not if anything is in it.
+        let _ = std::fs::remove_dir(folder);
+        return Err(failure);
     }
     let octets = std::fs::metadata(&file).at("look at", &file)?.len();
     let made = Made {
@@ -129,6 +115,30 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         octets,
     };
     Ok(context.output.put(&made)?)
+}
+
+/// Makes the cards and their file, which appears whole or not at all.
+fn make(arguments: &Arguments, series: &Series<'_>, file: &Path, output: Output) -> Result<(), Failure> {
+    let mut maker: Option<Maker> = None;
+    let progress = Progress { output, of: arguments.count };
+    let mut next = 0;
+    while next < arguments.count {
+        let end = next.saturating_add(AT_ONCE).min(arguments.count);
+        for (card, member) in series.cards(next..end)? {
+            let maker = match &mut maker {
+                Some(maker) => maker,
+                None => maker.insert(Maker::begin(file, &card.manufacture, card.memory.clone())?),
+            };
+            maker.add(member, &card.memory)?;
+        }
+        next = end;
+        progress.tell(next);
+    }
+    progress.end();
+    match maker {
+        Some(maker) => Ok(maker.finish()?),
+        None => Ok(()),
+    }
 }
 
 /// What the cards have in common, and the numbers they get.
