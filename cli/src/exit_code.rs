@@ -13,6 +13,7 @@ use card::inspect::InspectionError;
 use console::Exit;
 use lpa::{CardError, LpaError, ServerError, es10};
 use reader_bridge::ReaderError;
+use reader_bridge::remsim::{BankError, RemoteError};
 use reader_bridge::script::{RunError, ScriptError};
 use reader_bridge::socket::NotAnAddress;
 use usim::UsimError;
@@ -28,11 +29,13 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<Exit> {
     let fleet = || error.downcast_ref().and_then(of_fleet);
     let looked_into = || error.downcast_ref().and_then(of_inspection);
     let address = || error.is::<NotAnAddress>().then_some(Exit::Usage);
+    let remsim = || error.downcast_ref().map(of_remote).or_else(|| error.is::<BankError>().then_some(Exit::Usage));
     let known = card()
         .or_else(looked_into)
         .or_else(fleet)
         .or_else(address)
         .or_else(reader)
+        .or_else(remsim)
         .or_else(script)
         .or_else(lpa)
         .or_else(es10)
@@ -47,6 +50,10 @@ const fn of_transport(_: &TransportError) -> Exit {
 }
 
 const fn of_reader(_: &ReaderError) -> Exit {
+    Exit::Card
+}
+
+const fn of_remote(_: &RemoteError) -> Exit {
     Exit::Card
 }
 

@@ -40,6 +40,7 @@ mod pki;
 mod qr;
 mod question;
 mod reader;
+mod remsim;
 mod repeatable;
 mod schema;
 mod server_address;
@@ -134,6 +135,9 @@ enum Command {
     /// Fleets: thousands of eUICCs in one process, and load for servers
     #[command(subcommand)]
     Fleet(fleet::Command),
+    /// Cards used from elsewhere, as osmo-remsim does it
+    #[command(subcommand)]
+    Remsim(remsim::Command),
     /// The SM-DP+: the server that profiles are downloaded from
     #[command(subcommand)]
     Smdp(smdp::Command),
@@ -200,6 +204,7 @@ fn main() -> ExitCode {
         Command::Apdu(command) => apdu::run(&command, &context),
         Command::Modem(command) => modem::run(&command, &context),
         Command::Fleet(command) => fleet::run(&command, &context),
+        Command::Remsim(command) => remsim::run(&command, &context),
         Command::Smdp(command) => smdp::run(&command, &context),
         #[cfg(feature = "operator")]
         Command::Operator(command) => operator::run(&command, &context),

@@ -22,6 +22,8 @@ mod tap;
 
 use clap::Subcommand;
 
+pub(crate) use place::PlaceArguments;
+
 use crate::Context;
 use crate::failure::Failure;
 

@@ -12,13 +12,14 @@ use crate::asynchronous::Stoppable;
 use crate::card::detach::Parent;
 use crate::card::first_port;
 use crate::card::ready::{ReadyCard, ReadyFile};
-use crate::card::run::{Place, Running, StayArguments, listen, placed};
+use crate::card::run::{APDUS_HAVE, Place, Running, StayArguments, listen, placed};
+use crate::exposure::ExposureArguments;
 use crate::failure::Failure;
 use crate::trace::Watcher;
 
 /// The options that choose the place.
 #[derive(Debug, Args)]
-pub(super) struct PlaceArguments {
+pub(crate) struct PlaceArguments {
     /// Put the card into this slot of the virtual reader, HOST:PORT [default: the first one, 127.0.0.1:35963]
     #[arg(long, value_name = "ADDRESS", value_parser = slot)]
     slot: Option<String>,
@@ -26,7 +27,9 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "slot")]
     listen: Option<Address>,
     #[command(flatten)]
-    pub(super) stay: StayArguments,
+    pub(crate) stay: StayArguments,
+    #[command(flatten)]
+    exposure: ExposureArguments,
 }
 
 fn slot(text: &str) -> Result<String, String> {
@@ -37,7 +40,7 @@ fn slot(text: &str) -> Result<String, String> {
 }
 
 /// A place that is taken, and the ready file of the card that comes there.
-pub(super) struct Taken {
+pub(crate) struct Taken {
     place: Place,
     ready_file: ReadyFile,
     limit: Option<u64>,
@@ -51,8 +54,17 @@ impl PlaceArguments {
         own.into_iter().find_map(|(is_given, name)| is_given.then_some(name)).or_else(|| self.stay.given())
     }
 
+    /// Refuses a place that is not to be.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match &self.listen {
+            Some(address) => self.exposure.check(address, address.is_local(), APDUS_HAVE),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the place.
-    pub(super) fn take(&self, context: &Context) -> Result<Taken, Failure> {
+    pub(crate) fn take(&self, context: &Context) -> Result<Taken, Failure> {
+        self.check()?;
         let stoppable = Stoppable::begin()?;
         let place = match (&self.listen, &self.slot) {
             (Some(address), _) => listen(address)?,
@@ -66,7 +78,7 @@ impl PlaceArguments {
 
 impl Taken {
     /// Lets `card`, which is called `name`, be used there until that is interrupted, or `ended`.
-    pub(super) fn serve<C: Icc + Send>(
+    pub(crate) fn serve<C: Icc + Send>(
         self,
         card: C,
         name: &Path,

@@ -18,6 +18,7 @@ pub(crate) use coordinator::{Running, bind, listen, placed, unbound};
 pub(crate) use stay::StayArguments;
 
 use crate::Context;
+use crate::exposure::ExposureArguments;
 use crate::failure::Failure;
 use crate::file::image;
 use crate::key_log::KeyLogArguments;
@@ -34,8 +35,10 @@ pub(crate) struct Arguments {
     readers: Vec<String>,
     /// Listen for clients here instead of going into a reader, in the order of the images: HOST:PORT (port 0 takes a free
     /// one), or unix:PATH
-    #[arg(long = "listen", value_name = "ADDRESS", conflicts_with = "readers")]
+    #[arg(long = "listen", value_name = "ADDRESS", id = "listen", conflicts_with = "readers")]
     listeners: Vec<Address>,
+    #[command(flatten)]
+    exposure: ExposureArguments,
     #[command(flatten)]
     stay: StayArguments,
     #[command(flatten)]
@@ -77,6 +80,9 @@ impl Arguments {
     }
 }
 
+/// What passes over a socket of a card.
+pub(crate) const APDUS_HAVE: &str = "APDUs have";
+
 /// Whether this looks like a reader's number or name rather than a host with or without port.
 fn is_no_host(text: &str) -> bool {
     let (host, port) = text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
@@ -113,6 +119,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     // One that is not there is told of later.
     let found: Vec<_> =
         arguments.images.iter().map(|image| image.canonicalize().unwrap_or_else(|_| image.clone())).collect();
+    for address in &arguments.listeners {
+        arguments.exposure.check(address, address.is_local(), APDUS_HAVE)?;
+    }
     once("card", &found, |image| image.display().to_string())?;
     if arguments.listeners.is_empty() {
         once("slot", &arguments.slots()?, Clone::clone)?;
@@ -135,6 +144,7 @@ mod tests {
                 images,
                 readers,
                 listeners: Vec::new(),
+                exposure: ExposureArguments::default(),
                 stay: StayArguments::default(),
                 key_log: KeyLogArguments::default(),
                 trace: TraceArguments::none(),
