@@ -17,6 +17,7 @@ mod report;
 mod secrets;
 mod sessions;
 mod sources;
+mod stdio;
 mod step;
 mod tap;
 
@@ -147,6 +148,19 @@ Commands that follow each other on a channel are explained together: files by wh
 with all their blocks, responses with the command that GET RESPONSE follows. PINs, and keys and codes in profiles, are \
 shown with --secrets only. Fields, formats and the key log are described in docs/decode.md.")]
     Decode(decode::Arguments),
+    /// Be the card of a program that asks for APDUs in lines of JSON, as lpac's driver `stdio` does
+    #[command(after_help = "\
+Examples:
+  vuicc apdu stdio --card my.img -- lpac chip info
+  vuicc apdu stdio --reader ACS -- lpac profile list
+  vuicc apdu stdio --card my.img --trace - -- lpac notification list
+      every APDU on stderr
+  mkfifo ask; LPAC_APDU=stdio lpac chip info <ask | vuicc apdu stdio >ask
+      without starting it: what is no request goes to stderr
+
+lpac writes requests to its standard output and reads answers from its standard input. What else it writes, its results for one, is \
+passed on. It reaches servers by itself (LPAC_HTTP=curl, unless another is set).")]
+    Stdio(stdio::Arguments),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
@@ -158,5 +172,6 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::run(arguments, context),
         Command::Diff(arguments) => diff::run(arguments, context),
         Command::Decode(arguments) => decode::run(arguments, context),
+        Command::Stdio(arguments) => stdio::run(arguments, context),
     }
 }
