@@ -38,7 +38,8 @@ Examples:
       -device ccid-card-passthru,chardev=card
       QEMU connects to the card; with reconnect=1 also to the next one
   vuicc reader qemu my.img --connect unix:card.sock
-      where QEMU listens: -chardev socket,id=card,path=card.sock,server=on,wait=off
+      where QEMU listens:
+      -chardev socket,id=card,path=card.sock,server=on,wait=off
   vuicc reader qemu --reader ACS --listen unix:card.sock
       a card of plastic for the guest
   vuicc reader pull, vuicc reader insert, vuicc reader reset

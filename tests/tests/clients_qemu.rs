@@ -83,7 +83,7 @@ fn has_card(guest: &mut Guest, reader: usize, wanted: bool) {
 /// EF.ICCID, as a card reader of other people shows it.
 fn ef_iccid(guest: &mut Guest, reader: usize) -> String {
     let said = guest.done(&format!(
-        "opensc-tool --reader {reader} -s 00A40004023F00 -s 00A40004022FE2 -s 00B000000A | busybox tail -n 2"
+        "opensc-tool --reader {reader} -s 00A40004023F00 -s 00A40004022FE2 -s 00B000000A | busybox tail -n 1"
     ));
     let digits: Vec<char> = said.chars().filter(char::is_ascii_hexdigit).take(20).collect();
     let swapped: String = digits.chunks(2).flat_map(|pair| pair.iter().rev()).collect();
