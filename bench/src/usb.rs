@@ -56,7 +56,7 @@ pub(crate) fn readers() -> Result<Vec<Figure>, Box<dyn Error>> {
     let beside = format!("vpcd in the same guest, under {accelerator}");
     Ok([("usb.qemu", by_qemu), ("usb.usbip", by_usbip)]
         .map(|(name, value)| {
-            Figure::new(name, value, "ms/APDU").beside(by_vpcd, &beside).target(Target::RatioBelow(4.0))
+            Figure::new(name, value, "ms/APDU").beside(by_vpcd, &beside).target(Target::RatioBelow(2.0))
         })
         .into())
 }
