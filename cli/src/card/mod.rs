@@ -37,7 +37,7 @@ Examples:
   vuicc card new my.img --pki sgp26 --eid 89049032123451234512345678901235
   vuicc card new sim.img --type uicc --subscriber anna.toml
       a plain SIM: one subscription for good
-  vuicc card new sim.img --type uicc --like sysmoISIM-SJA2 --subscriber anna.toml
+  vuicc card new sim.img --type uicc --like gialersim --subscriber anna.toml
       a programmable card, for `vuicc card program` and pySim
 
 The image holds everything the card remembers, its keys too. A card trusts the certificate issuers of the PKI it was \
