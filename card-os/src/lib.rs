@@ -36,6 +36,7 @@ mod id;
 mod kernel;
 mod load_file;
 pub mod nvm;
+mod owner;
 mod registry;
 mod remote;
 mod runtime;
@@ -53,6 +54,7 @@ pub use cat::{
 pub use domain::{ApplicationRecord, DomainImage, Memory, NewApplication, OutOfMemory, Port, Privileges};
 pub use id::{ApplicationKind, DomainId};
 pub use load_file::{LoadFile, Origin};
+pub use owner::NotWritten;
 pub use registry::{Registry, RegistryError};
 pub use remote::{Opened, Remote, Undone, Unsecured};
 pub use runtime::{Runtime, RuntimeFactory};

@@ -1,7 +1,7 @@
 //! A card's memory, to look at: what its domains hold, without running it.
 
 use crate::domain::{self, ApplicationRecord, Port};
-use crate::fs::{FileNumber, FileTree, PinConfiguration};
+use crate::fs::{FileNumber, FileTree, KeyReference, PinConfiguration, fcp};
 use crate::id::DomainId;
 use crate::load_file::LoadFile;
 use crate::nvm::{Key, MemoryNvm, Partition, Transaction};
@@ -31,6 +31,8 @@ pub struct DomainView {
 
 /// An application as it lies in memory.
 pub struct ApplicationView {
+    /// Its number in the domain.
+    pub number: u16,
     /// Its registry entry.
     pub record: ApplicationRecord,
     /// The parameters it was installed with.
@@ -82,6 +84,7 @@ impl DomainView {
             let (record, parameters) = ApplicationRecord::from_bytes(entry)?;
             let data = within(Partition::ApplicationData).filter(|(index, _)| index >> 16 == number);
             Some(ApplicationView {
+                number: u16::try_from(number).ok()?,
                 record,
                 parameters: parameters.to_vec(),
                 data: data.map(|(index, value)| ((index & 0xFFFF) as u16, value.to_vec())).collect(),
@@ -101,6 +104,20 @@ impl DomainView {
             used: memory.iter().filter(|(key, _)| key.domain() == id.0).map(|(key, value)| key.cost(value.len())).sum(),
             contents: within(Partition::Content).filter_map(|(index, content)| value(index, content)).collect(),
         }
+    }
+
+    /// The file control parameters that SELECT answers for a file, with `free` octets of memory left; nothing if there is no such
+    /// file.
+    pub fn fcp(&self, number: FileNumber, free: usize) -> Vec<u8> {
+        if !self.tree.is_df(number) {
+            return fcp::of_ef(&self.tree, number);
+        }
+        let enabled = |reference: u8| {
+            self.pins.iter().any(|(_, entry)| {
+                matches!(entry, PinConfiguration::Pin(KeyReference(own), pin) if *own == reference && pin.enabled)
+            })
+        };
+        fcp::of_df(&self.tree, number, enabled, false, free)
     }
 
     /// A file's content; that of the file it links to, for a link.

@@ -153,6 +153,25 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     // What commands have in common.
     ("console", &["printable"]),
+    // The card's owner: it sees the card from inside, and as a host of its own from outside.
+    (
+        "inspector",
+        &[
+            "apdu",
+            "applets",
+            "capture",
+            "card",
+            "card-os",
+            "console",
+            "decode",
+            "es10",
+            "https",
+            "identities",
+            "printable",
+            "rsp",
+            "saip",
+        ],
+    ),
     // They assemble everything.
     ("demo", ANY),
     ("vuicc", ANY),

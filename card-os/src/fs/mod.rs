@@ -8,7 +8,7 @@ mod authority;
 mod ber_tlv;
 mod binary;
 mod effects;
-mod fcp;
+pub(crate) mod fcp;
 mod file;
 mod life_cycle;
 mod navigate;

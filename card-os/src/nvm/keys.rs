@@ -26,6 +26,22 @@ pub enum Partition {
     Fault = 0x0B,
 }
 
+impl Partition {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::System,
+        Self::File,
+        Self::Content,
+        Self::Pin,
+        Self::Application,
+        Self::ApplicationData,
+        Self::Registry,
+        Self::LoadFile,
+        Self::Heap,
+        Self::Fault,
+    ];
+}
+
 /// Address of one value: partition, domain, index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u64);
@@ -36,7 +52,7 @@ impl Key {
 
     /// Bytes that a value of `length` takes in the memory accounts with its key. What is ordered to go wrong takes none: it is
     /// beside the card, which has to look and to last as without it.
-    pub(crate) const fn cost(self, length: usize) -> usize {
+    pub const fn cost(self, length: usize) -> usize {
         if (self.0 >> 56) as u8 == Partition::Fault as u8 { 0 } else { Self::SIZE + length }
     }
 
@@ -56,6 +72,12 @@ impl Key {
         {
             self.0 as u32
         }
+    }
+
+    /// What the value belongs to; `None` in a memory of another program.
+    pub fn partition(self) -> Option<Partition> {
+        let number = (self.0 >> 56) as u8;
+        Partition::ALL.into_iter().find(|partition| *partition as u8 == number)
     }
 
     /// The domain.
@@ -122,26 +144,15 @@ mod tests {
 
     #[test]
     fn partitions_domains_and_indices_are_disjoint() {
-        let partitions = [
-            Partition::System,
-            Partition::File,
-            Partition::Content,
-            Partition::Pin,
-            Partition::Application,
-            Partition::ApplicationData,
-            Partition::Registry,
-            Partition::LoadFile,
-            Partition::Heap,
-            Partition::Fault,
-        ];
         let mut last = None;
-        for partition in partitions {
+        for partition in Partition::ALL {
             for domain in [0, 1, u16::MAX] {
                 let range = Key::all(partition, domain);
                 assert!(last < Some(*range.start()) && range.start() < range.end());
                 last = Some(*range.end());
                 let key = Key::new(partition, domain, 0x1234_5678);
                 assert!(range.contains(&key) && key.index() == 0x1234_5678 && key.domain() == domain);
+                assert_eq!(key.partition(), Some(partition));
                 assert_eq!(Key::from_u64(key.to_u64()), key);
             }
         }

@@ -143,7 +143,7 @@ impl Pin {
 }
 
 /// What a key reference is called. TS 102 221 table 9.3.
-fn key_name(KeyReference(reference): KeyReference) -> String {
+pub fn key_name(KeyReference(reference): KeyReference) -> String {
     match reference {
         0x01..=0x08 => format!(
             "PIN{}",
@@ -238,7 +238,7 @@ fn condition(rules: &AccessRules, operation: Operation, structure: Structure) ->
 }
 
 /// A condition in words.
-fn words(condition: &Condition) -> String {
+pub fn words(condition: &Condition) -> String {
     let list = |conditions: &[Condition], word: &str| {
         let parts: Vec<String> = conditions.iter().map(words).collect();
         parts.join(word)

@@ -1,7 +1,6 @@
 //! What an LPA sees: ES10 over a copy of the card.
 
 use super::{InspectionError, hexadecimal};
-use crate::entropy::ChaCha;
 use crate::image::Manufacture;
 use apdu::Aid;
 use card_os::Card;
@@ -167,13 +166,7 @@ impl IsdR {
     const LONGEST_BLOCK: usize = 255;
 
     fn select(aid: &Aid, manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Self, InspectionError> {
-        let mut memory = memory.clone();
-        // What is ordered to go wrong is not to go wrong here.
-        let _ = card_os::fault::clear(&mut memory, None);
-        // Nothing asked here needs a secret.
-        let (memory, entropy) = (Box::new(memory), Box::new(ChaCha::from_number(0)));
-        let provider = std::sync::Arc::new(crypto::provider::Deterministic);
-        let mut card = crate::assemble::card(manufacture, memory, entropy, provider);
+        let mut card = super::copy(manufacture, memory);
         card.reset();
         let answer =
             card.transmit(&[&[0x00, 0xA4, 0x04, 0x0C, u8::try_from(aid.len()).unwrap_or_default()], &aid[..]].concat());

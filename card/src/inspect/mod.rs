@@ -11,16 +11,17 @@
 
 mod domain;
 mod euicc;
-mod names;
+pub mod names;
 mod report;
 
-pub use domain::{Application, Directory, Domain, Pin};
+pub use domain::{Application, Directory, Domain, Pin, key_name, words};
 pub use euicc::{Euicc, Notification, Profile};
 
+use crate::entropy::ChaCha;
 use crate::fault;
 use crate::image::{self, CardType, ImageError, Manufacture};
-use card_os::DomainView;
 use card_os::nvm::{MemoryNvm, Nvm};
+use card_os::{Card, DomainView};
 use serde::Serialize;
 use std::path::Path;
 
@@ -108,6 +109,17 @@ pub enum InspectionError {
 pub fn image(path: &Path) -> Result<Inspection, InspectionError> {
     let (manufacture, memory) = image::read(path)?;
     card(&manufacture, &memory)
+}
+
+/// A copy of the card without power, for questions that are to leave no trace: nothing goes wrong with it, and it is gone with its
+/// memory. What a change of profile waits for, the next reset, happens to it at its first.
+pub fn copy(manufacture: &Manufacture, memory: &MemoryNvm) -> Card {
+    let mut memory = memory.clone();
+    // What is ordered to go wrong is not to go wrong here.
+    let _ = card_os::fault::clear(&mut memory, None);
+    // Nothing asked of it needs a secret.
+    let (memory, entropy) = (Box::new(memory), Box::new(ChaCha::from_number(0)));
+    crate::assemble::card(manufacture, memory, entropy, std::sync::Arc::new(crypto::provider::Deterministic))
 }
 
 /// Looks into a card.

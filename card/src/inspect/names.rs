@@ -4,7 +4,7 @@ use card_os::fs::{FileKind, FileNumber, FileTree};
 use saip::templates::{named, named_adf};
 
 /// The name of a file, with `EF.`, `DF.` or `ADF.` before it.
-pub(super) fn of(tree: &FileTree, number: FileNumber) -> Option<&'static str> {
+pub fn of(tree: &FileTree, number: FileNumber) -> Option<&'static str> {
     let file = tree.get(number)?;
     let named = match file.kind {
         FileKind::Mf => return Some("MF"),
@@ -20,7 +20,7 @@ pub(super) fn of(tree: &FileTree, number: FileNumber) -> Option<&'static str> {
 }
 
 /// The AID of the ADF above a file; none below the MF.
-fn application(tree: &FileTree, number: FileNumber) -> Option<apdu::Aid> {
+pub fn application(tree: &FileTree, number: FileNumber) -> Option<apdu::Aid> {
     let mut at = number;
     while let Some(file) = tree.get(at) {
         if let FileKind::Adf(aid) = file.kind {
