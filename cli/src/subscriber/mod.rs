@@ -37,7 +37,7 @@ Keys and codes are not shown. docs/subscribers.md lists the fields.")]
     #[command(after_help = "\
 Examples:
   vuicc subscriber export --format srsepc --out user_db.csv anna.toml
-  vuicc subscriber export --format open5gs anna.toml berta.toml > subscribers.json
+  vuicc subscriber export --format open5gs anna.toml berta.toml > subs.json
   vuicc subscriber export --format ueransim --sst 1 --sd 000001 anna.toml
 
 What is written contains the subscribers' keys. docs/subscribers.md says how each is read.")]
