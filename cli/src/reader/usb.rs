@@ -12,16 +12,17 @@ use reader_bridge::usb_reader::{Hand, Identity, UsbReader, Via};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::Context;
 use crate::apdu::proxy::{cause, gone_from};
 use crate::asynchronous::Stoppable;
 use crate::card::control::{Control, Seated, Shared};
 use crate::card::detach::Parent;
 use crate::card::ready::{ReadyCard, ReadyFile};
 use crate::card::run::{Place, Running, StayArguments, bind, placed};
+use crate::exposure::ExposureArguments;
 use crate::failure::Failure;
 use crate::file::image;
 use crate::target::TargetArguments;
-use crate::{Context, exposure};
 
 /// What both commands have in common.
 #[derive(Debug, Args)]
@@ -45,9 +46,8 @@ pub(crate) struct QemuArguments {
     /// Connect to QEMU here, where its character device listens; again when that is gone
     #[arg(long, value_name = "ADDRESS")]
     connect: Option<Address>,
-    /// Let --listen take an address that other machines reach: whatever reaches it can use the card
-    #[arg(long, requires = "listen")]
-    expose: bool,
+    #[command(flatten)]
+    exposure: ExposureArguments,
     /// Leave the card in when the enabled profile has changed, and do not reset it for the guest
     #[arg(long)]
     keep_inserted: bool,
@@ -60,9 +60,8 @@ pub(crate) struct UsbipArguments {
     /// Listen for USB/IP clients here: HOST:PORT (port 0 takes a free one)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3240", value_parser = tcp)]
     listen: Address,
-    /// Let --listen take an address that other machines reach: whatever reaches it can use the card
-    #[arg(long)]
-    expose: bool,
+    #[command(flatten)]
+    exposure: ExposureArguments,
     /// Numbers of the device, in hexadecimal: one that the driver of the other machine knows
     #[arg(long, value_name = "VENDOR:PRODUCT", default_value = "0bda:0165", value_parser = device)]
     device: (u16, u16),
@@ -89,7 +88,7 @@ pub(crate) fn qemu(arguments: &QemuArguments, context: &Context) -> Result<(), F
     card.stay.run(card.log_name("qemu").as_ref(), context, |parent| {
         let listen = arguments.listen.as_ref();
         if let Some(address) = listen {
-            exposure::check(address, address.is_local(), arguments.expose, "VSCard has")?;
+            arguments.exposure.check(address, address.is_local(), "VSCard has")?;
         }
         card.serve(context, parent, arguments.keep_inserted, || match (listen, &arguments.connect) {
             (Some(address), _) => bind(address).map(|(listener, runtime)| (Via::ForQemu(listener), runtime)),
@@ -102,7 +101,7 @@ pub(crate) fn qemu(arguments: &QemuArguments, context: &Context) -> Result<(), F
 pub(crate) fn usbip(arguments: &UsbipArguments, context: &Context) -> Result<(), Failure> {
     let card = &arguments.card;
     card.stay.run(card.log_name("usbip").as_ref(), context, |parent| {
-        exposure::check(&arguments.listen, arguments.listen.is_local(), arguments.expose, "USB/IP has")?;
+        arguments.exposure.check(&arguments.listen, arguments.listen.is_local(), "USB/IP has")?;
         card.serve(context, parent, false, || {
             let (listener, runtime) = bind(&arguments.listen)?;
             let (vendor, product) = arguments.device;
