@@ -10,6 +10,7 @@
 //! | [`usim`] | authentication in 3G, LTE and 5G, concealment of the IMSI | the profile's AID |
 //! | [`isim`] | authentication in the IP multimedia subsystem | the profile's AID |
 //! | [`csim`] | files of a cdma2000 subscriber | the profile's AID |
+//! | [`opaque`] | answers SELECT as an application of another card did, and nothing else | that AID |
 //! | [`mno_sd`] | the security domains of a profile, the operator's first | the profile's AID |
 //!
 //! [`kind`] numbers them; [`build`] and [`factory`] make one from its number.
@@ -23,18 +24,23 @@ pub mod isd_r;
 pub mod isim;
 pub mod mno_sd;
 mod naa;
+pub mod opaque;
 pub mod profile;
 pub mod usim;
 
 pub use naa::aka::{AuthenticationCounters, algorithm};
 pub use naa::key_files::Layout;
 
-use card_os::{Application, ApplicationKind};
+use apdu::Aid;
+use card_os::fs::FileNumber;
+use card_os::{Application, ApplicationKind, ApplicationRecord, NewApplication, Privileges};
 use crypto::provider::{Deterministic, Provider};
+use saip::aka::AkaParameter;
 use std::sync::Arc;
 
 /// What each application is. The numbers are part of card images: a retired one is never given out again.
 pub mod kind {
+    use apdu::Aid;
     use card_os::ApplicationKind;
 
     /// ISD-R, the eUICC's root security domain.
@@ -51,6 +57,18 @@ pub mod kind {
     pub const SECURITY_DOMAIN: ApplicationKind = ApplicationKind(0x0020);
     /// Remote file management.
     pub const RFM: ApplicationKind = ApplicationKind(0x0021);
+    /// An application of another card, of which only the answer to SELECT is known.
+    pub const OPAQUE: ApplicationKind = ApplicationKind(0x0030);
+
+    /// What an application with files is, by its name. TS 101 220 annex E, 3GPP2 C.S0065.
+    pub fn of_files(aid: &Aid) -> ApplicationKind {
+        const KINDS: [(ApplicationKind, [u8; 7]); 3] = [
+            (USIM, [0xA0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x02]),
+            (ISIM, [0xA0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x04]),
+            (CSIM, [0xA0, 0x00, 0x00, 0x03, 0x43, 0x10, 0x02]),
+        ];
+        KINDS.iter().find(|(_, start)| aid.starts_with(start)).map_or(OPAQUE, |(kind, _)| *kind)
+    }
 
     /// What an application of this kind is called.
     pub const fn name(kind: ApplicationKind) -> Option<&'static str> {
@@ -62,8 +80,19 @@ pub mod kind {
             CSIM => Some("CSIM"),
             SECURITY_DOMAIN => Some("security domain"),
             RFM => Some("remote file management"),
+            OPAQUE => Some("an application known by its name only"),
             _ => None,
         }
+    }
+}
+
+/// An application with files, with network keys if there are any.
+pub fn with_files(aid: Aid, kind: ApplicationKind, adf: FileNumber, keys: Option<&AkaParameter>) -> NewApplication {
+    let keys = keys.filter(|_| [kind::USIM, kind::ISIM].contains(&kind));
+    NewApplication {
+        record: ApplicationRecord { aid, kind, adf: Some(adf), life_cycle: 0x07, privileges: Privileges::NONE },
+        parameters: keys.map(AkaParameter::to_der).unwrap_or_default(),
+        data: keys.map(naa::aka::initial_data).unwrap_or_default(),
     }
 }
 
@@ -87,6 +116,7 @@ fn build_with(kind: ApplicationKind, provider: Arc<dyn Provider>) -> Option<Box<
         kind::ISIM => Some(Box::new(isim::Isim::default())),
         kind::CSIM => Some(Box::new(csim::Csim)),
         kind::SECURITY_DOMAIN => Some(Box::new(mno_sd::SecurityDomain::default())),
+        kind::OPAQUE => Some(Box::new(opaque::Opaque)),
         _ => None,
     }
 }

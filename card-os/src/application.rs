@@ -297,6 +297,7 @@ impl<'n> Context<'_, 'n> {
             adf: self.record.adf,
             memory: self.profile.non_volatile_memory,
             header: [0; 4],
+            habits: self.profile.dialect.habits,
             effects: Effects::default(),
             refusal_ends_transfer: false,
         })

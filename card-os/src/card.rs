@@ -4,6 +4,7 @@ use crate::Entropy;
 use crate::application::{Application, Context, Factory};
 use crate::card_profile::CardProfile;
 use crate::channel::Channel;
+use crate::dialect::Habits;
 use crate::domain::{self, ApplicationRecord, DomainImage, Port};
 use crate::fault::FaultyNvm;
 use crate::fs::{Authority, Effects, FileSession, Handler, Seat, content_of};
@@ -104,7 +105,8 @@ impl Card {
         }
     }
 
-    pub(crate) fn carry_out(&mut self, command: &[u8], out: &mut Vec<u8>) {
+    /// Carries a command out as this operating system does, whatever the dialect.
+    pub(crate) fn carry_out_plainly(&mut self, command: &[u8], out: &mut Vec<u8>) {
         let outcome = match Command::parse(command) {
             Ok(command) => self.dispatch(&command),
             Err(reason) => Err(StatusWord::from(reason)),
@@ -299,6 +301,7 @@ impl Card {
             adf,
             memory,
             header: [0; 4],
+            habits: self.profile.dialect.habits,
             effects: Effects::default(),
             refusal_ends_transfer: false,
         };
@@ -540,7 +543,8 @@ impl Card {
         }
         let channel = self.kernel.channel_mut(command.class.channel())?;
         let Response { mut data, sw } = channel.response.take().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
-        let wanted = if command.ne == 0 { data.len().min(256) } else { command.ne };
+        let is_whole = self.profile.dialect.habits.contains(Habits::RESPONSE_IS_WHOLE) && command.ne < data.len();
+        let wanted = if command.ne == 0 || is_whole { data.len().min(256) } else { command.ne };
         if wanted > data.len() {
             let exact = StatusWord::exact_length(data.len());
             channel.response = Some(Response { data, sw });

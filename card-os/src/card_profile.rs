@@ -1,6 +1,7 @@
 //! What a card is made with.
 
 use crate::channel::CHANNELS;
+use crate::dialect::Dialect;
 use apdu::Aid;
 
 /// What a card is before anything is installed on it.
@@ -18,6 +19,8 @@ pub struct CardProfile {
     pub further_names: Vec<(Aid, Aid)>,
     /// Whether it also answers the class `A0` of TS 51.011, and commands of applications that are not selected.
     pub gsm: bool,
+    /// What it says and does otherwise than this operating system.
+    pub dialect: Dialect,
 }
 
 impl Default for CardProfile {
@@ -40,6 +43,7 @@ impl Default for CardProfile {
             channels: CHANNELS,
             further_names: Vec::new(),
             gsm: false,
+            dialect: Dialect::default(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod card;
 mod card_profile;
 mod cat;
 mod channel;
+pub mod dialect;
 mod domain;
 pub mod fault;
 pub mod fs;

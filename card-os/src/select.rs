@@ -1,7 +1,8 @@
 //! SELECT by name and STATUS. TS 102 221 §11.1.1, §11.1.2, §8.4. SELECT of a file is in `fs/navigate.rs`.
 
-use crate::card::Card;
+use crate::card::{Card, Slot};
 use crate::channel::Channel;
+use crate::dialect::Habits;
 use crate::domain::ApplicationRecord;
 use crate::fs::{FileNumber, Place, Route, after_select, by, wants_answer};
 use crate::id::ApplicationId;
@@ -24,7 +25,9 @@ impl Card {
     /// SELECT. What fails changes nothing.
     pub(crate) fn select(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         if command.p1 != by::DF_NAME {
-            return self.file_command(command);
+            let response = self.file_command(command)?;
+            self.follow_into_application(command.class.channel());
+            return Ok(response);
         }
         let answer = wants_answer(command.p2)?;
         if command.p2 & 0x90 != 0 {
@@ -101,7 +104,13 @@ impl Card {
         }
         let Channel { application, route, .. } = self.kernel.channel(command.class.channel())?;
         let application = *application;
+        let habits = self.profile.dialect.habits;
         match command.p2 {
+            status::FCP if habits.contains(Habits::STATUS_OF_APPLICATION) => {
+                let adf = application.and_then(|application| self.adf_of(application));
+                let adf = adf.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+                self.df_fcp(command, &Route::of(adf).into()).map(Response::ok)
+            }
             status::FCP => {
                 let df = route.clone().into();
                 self.df_fcp(command, &df).map(Response::ok)
@@ -109,12 +118,32 @@ impl Card {
             status::DF_NAME => {
                 let slot = application.and_then(|application| self.slot(application));
                 let aid = slot.map(|slot| slot.record.aid).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+                if habits.contains(Habits::NAME_IS_BARE) {
+                    return Ok(Response::ok(&*aid));
+                }
                 let mut name = apdu::tlv::Writer::new();
                 name.primitive(apdu::tlv::Tag(0x84), &aid);
                 Ok(Response::ok(name.into_bytes()))
             }
             status::NOTHING => Ok(Response::done()),
             _ => Err(StatusWord::WRONG_P1_P2),
+        }
+    }
+
+    /// Where an ADF has a file identifier, or is found by what lies in it, its application is selected with it.
+    fn follow_into_application(&mut self, number: u8) {
+        let habits = self.profile.dialect.habits;
+        if !habits.contains(Habits::ADF_HAS_FID) && !habits.contains(Habits::FID_ANYWHERE) {
+            return;
+        }
+        let Ok(channel) = self.kernel.channel(number) else { return };
+        let around: Vec<FileNumber> = channel.route.upwards(&self.kernel.tree).collect();
+        let entered = |slot: &&Slot| slot.record.adf.is_some_and(|adf| around.contains(&adf));
+        let entered = self.slots.iter().filter(|slot| slot.id.domain == self.kernel.tree_domain).find(entered);
+        if let Some(entered) = entered.map(|slot| slot.id)
+            && let Ok(channel) = self.kernel.channel_mut(number)
+        {
+            channel.application = Some(entered);
         }
     }
 

@@ -22,7 +22,7 @@ pub fn say(what: &str) {
 }
 
 /// Variables that name programs which neither Debian nor a package index has.
-const FETCHED: [&str; 6] = ["LPAC", "OPENPILOT_LPA", "PYSIM", "PYSIM_PYTHON", "REMSIM", "SRSRAN"];
+const FETCHED: [&str; 7] = ["LPAC", "ONOMONDO_UICC", "OPENPILOT_LPA", "PYSIM", "PYSIM_PYTHON", "REMSIM", "SRSRAN"];
 
 /// Says that a test cannot be done here, and why.
 ///

@@ -67,7 +67,7 @@ pub fn run_with_stdin(command: &mut Command, stdin: File) -> Finished {
 }
 
 /// [`run`] for a program that may take longer.
-pub(crate) fn run_within(command: &mut Command, timeout: Duration) -> Finished {
+pub fn run_within(command: &mut Command, timeout: Duration) -> Finished {
     run_until(command, Stdio::null(), timeout)
 }
 

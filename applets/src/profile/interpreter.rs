@@ -341,6 +341,7 @@ impl Staged {
             shareable: file.shareable,
             pin_status: file.pin_status,
             link,
+            template: Vec::new(),
         };
         let (is_link, filled) = (link.is_some(), file.content.len());
         let number = self.image.add_file(descriptor, file.content).map_err(|_| Status::BAD_VALUES)?;

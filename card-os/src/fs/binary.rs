@@ -1,6 +1,7 @@
 //! READ BINARY and UPDATE BINARY. TS 102 221 §11.1.3, §11.1.4.
 
 use super::{FileKind, FileSession, Operation, Place, Structure, sfi_in_p1};
+use crate::dialect::Habits;
 use apdu::{Command, Response, StatusWord};
 
 impl FileSession<'_, '_> {
@@ -12,8 +13,16 @@ impl FileSession<'_, '_> {
         }
         let (place, size) = self.transparent(sfi, Operation::Read)?;
         let offset = offset(command, sfi);
-        let available = size.checked_sub(offset).filter(|rest| *rest > 0).ok_or(StatusWord::WRONG_OFFSET)?;
-        let wanted = if command.ne == 0 { available.min(256) } else { command.ne };
+        let available = size.checked_sub(offset).ok_or(StatusWord::WRONG_OFFSET)?;
+        if available == 0 && !self.habits.contains(Habits::END_IS_IN_FILE) {
+            return Err(StatusWord::WRONG_OFFSET);
+        }
+        // With Le `00` what there is, which is nothing.
+        let wanted = match command.ne {
+            0 => available.min(256),
+            256 if available == 0 => 0,
+            wanted => wanted,
+        };
         if wanted > available {
             return Err(StatusWord::exact_length(available));
         }

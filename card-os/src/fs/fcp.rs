@@ -1,7 +1,7 @@
 //! File control parameters, the answer to SELECT. TS 102 221 §11.1.1.3.
 
 use super::{File, FileKind, FileNumber, FileTree, KeyReference, Structure};
-use apdu::tlv::{Tag, Writer};
+use apdu::tlv::{Tag, Tlv, Writer};
 
 const FCP_TEMPLATE: Tag = Tag(0x62);
 const FILE_SIZE: Tag = Tag(0x80);
@@ -42,6 +42,9 @@ const DO_NOT_USE_UNIVERSAL_PIN: u8 = 0x00;
 pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
     let (Some(file), Some(body)) = (tree.get(number), tree.get(tree.body(number))) else { return Vec::new() };
     let FileKind::Ef(structure) = body.kind else { return Vec::new() };
+    if !file.template.is_empty() {
+        return kept_up(file, |_| false);
+    }
     let mut fcp = Writer::new();
     fcp.constructed(FCP_TEMPLATE, |fcp| {
         let (kind, record) = match structure {
@@ -91,6 +94,9 @@ pub(crate) fn of_df(
     free: usize,
 ) -> Vec<u8> {
     let Some(file) = tree.get(number) else { return Vec::new() };
+    if !file.template.is_empty() {
+        return kept_up(file, enabled);
+    }
     let mut fcp = Writer::new();
     fcp.constructed(FCP_TEMPLATE, |fcp| {
         fcp.primitive(FILE_DESCRIPTOR, &[shareable(file) | DIRECTORY, DATA_CODING]);
@@ -124,6 +130,53 @@ pub(crate) fn of_df(
         });
     });
     fcp.into_bytes()
+}
+
+/// The template of a file, with its life cycle and the states of its PINs as they are now. What is no template of data objects is
+/// answered as it stands.
+fn kept_up(file: &File, enabled: impl Fn(u8) -> bool) -> Vec<u8> {
+    let Ok(template) = Tlv::parse(&file.template) else { return file.template.clone() };
+    let mut fcp = Writer::new();
+    let mut inside = template.children();
+    fcp.constructed(template.tag, |fcp| {
+        while let Ok(Some(object)) = inside.next() {
+            match (object.tag, object.value) {
+                (LIFE_CYCLE_STATUS, [_]) => fcp.primitive(LIFE_CYCLE_STATUS, &[file.life_cycle.0]),
+                (PIN_STATUS, _) => fcp.constructed(PIN_STATUS, |status| pin_states(status, &object, &enabled)),
+                (tag, value) => fcp.primitive(tag, value),
+            };
+        }
+        fcp.raw(inside.rest());
+    });
+    fcp.into_bytes()
+}
+
+/// A PIN status template with the bits of its PS_DO anew; the keys stand in the order that the card gave.
+fn pin_states(status: &mut Writer, template: &Tlv<'_>, enabled: &impl Fn(u8) -> bool) {
+    let mut keys = Vec::new();
+    let mut objects = template.children();
+    while let Ok(Some(object)) = objects.next() {
+        if let (KEY_REFERENCE, [reference]) = (object.tag, object.value) {
+            keys.push(*reference);
+        }
+    }
+    let mut objects = template.children();
+    while let Ok(Some(object)) = objects.next() {
+        if object.tag != PS_DO {
+            status.primitive(object.tag, object.value);
+            continue;
+        }
+        let mut bitmap = object.value.to_vec();
+        for (byte, references) in bitmap.iter_mut().zip(keys.chunks(8)) {
+            let bits = references.iter().zip(0..8);
+            let (known, set) = bits.fold((0, 0), |(known, set), (reference, at)| {
+                let bit = 0x80_u8 >> at;
+                (known | bit, if enabled(*reference) { set | bit } else { set })
+            });
+            *byte = *byte & !known | set;
+        }
+        status.primitive(PS_DO, &bitmap);
+    }
 }
 
 /// Bit 7 of the file descriptor byte. TS 102 221 table 11.5.
@@ -166,6 +219,26 @@ mod tests {
     #[test]
     fn ef_iccid_as_real_cards_answer() {
         assert_eq!(of_ef(&tree(), FileNumber(1)), hex!("62178202412183022FE28A01058B032F06028002000A880110"));
+    }
+
+    /// A template is answered in its own order, with what has changed since.
+    #[test]
+    fn a_template_is_kept_up_to_date() {
+        let mut tree = tree();
+        let template =
+            hex!("6229 82027821 83023F00 A509 8001F1 870100 880100 8A0105 8B032F060F C60C 900120 830101 830181 83010A");
+        tree.get_mut(FileNumber::MF).unwrap().template = template.to_vec();
+        let fcp = |tree: &FileTree, key| of_df(tree, FileNumber::MF, |reference| reference == key, false, 7);
+        assert_eq!(fcp(&tree, 0x0A), template);
+        tree.get_mut(FileNumber::MF).unwrap().life_cycle = super::super::LifeCycle::DEACTIVATED;
+        let changed =
+            hex!("6229 82027821 83023F00 A509 8001F1 870100 880100 8A0104 8B032F060F C60C 900180 830101 830181 83010A");
+        assert_eq!(fcp(&tree, 0x01), changed);
+        let ef = tree.get_mut(FileNumber(1)).unwrap();
+        ef.template = hex!("6207 8A0105 8102 0000").to_vec();
+        assert_eq!(of_ef(&tree, FileNumber(1)), hex!("6207 8A0105 8102 0000"));
+        let stored = tree.get(FileNumber(1)).unwrap();
+        assert_eq!(File::from_bytes(&stored.to_bytes()).as_ref(), Some(stored));
     }
 
     #[test]

@@ -233,6 +233,9 @@ pub struct File {
     pub pin_status: Vec<u8>,
     /// The file whose content (or children) this one shows instead of its own.
     pub link: Option<FileNumber>,
+    /// File control parameters as another card gave them, template `62` and all; empty: they are made of the fields above. Of
+    /// a template life cycle and PIN states are kept up to date, the rest is answered as it is.
+    pub template: Vec<u8>,
 }
 
 impl File {
@@ -249,6 +252,7 @@ impl File {
             shareable: true,
             pin_status: Vec::new(),
             link: None,
+            template: Vec::new(),
         }
     }
 
@@ -260,7 +264,7 @@ impl File {
 
     /// The descriptor as it lies in non-volatile memory.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT];
+        let mut bytes = vec![if self.template.is_empty() { FORMAT } else { FORMAT_WITH_TEMPLATE }];
         bytes.extend(self.fid.0.to_be_bytes());
         bytes.extend(self.parent.0.to_be_bytes());
         bytes.extend([self.sfi.unwrap_or(0), self.life_cycle.0]);
@@ -299,6 +303,7 @@ impl File {
                 bytes.extend(maximum.to_be_bytes());
             }
         }
+        bytes.extend(&self.template);
         bytes
     }
 
@@ -310,7 +315,7 @@ impl File {
         let (sfi, life_cycle) = (at.u8()?, LifeCycle(at.u8()?));
         let access = match format {
             FORMAT_1 => Security::Arr(AccessReference { arr: FileId(at.u16()?), record: at.u8()? }),
-            FORMAT => {
+            FORMAT | FORMAT_WITH_TEMPLATE => {
                 let (tag, length) = (at.u8()?, at.u16()?);
                 Security::from_object(tag, at.take(length.into())?)?
             }
@@ -341,12 +346,15 @@ impl File {
             shareable,
             pin_status,
             link: (link != NO_LINK).then_some(FileNumber(link)),
+            template: if format == FORMAT_WITH_TEMPLATE { at.0.to_vec() } else { Vec::new() },
         })
     }
 }
 
 /// First byte of a stored descriptor; changes with its layout.
 const FORMAT: u8 = 2;
+/// The same with a template of file control parameters behind it, to the end.
+const FORMAT_WITH_TEMPLATE: u8 = 3;
 /// The layout of version 0.1.0, whose rules always stood in one record of an EF.ARR.
 const FORMAT_1: u8 = 1;
 const NO_LINK: u16 = 0xFFFF;

@@ -28,6 +28,7 @@ pub(crate) use navigate::{Place, Route, after_select, by, wants_answer};
 pub(crate) use pin::{Pins, SE_APPLICATION_PIN, Verified};
 
 use crate::channel::{Channel, Channels};
+use crate::dialect::Habits;
 use crate::id::{ApplicationId, DomainId};
 use crate::nvm::{Key, Partition, Transaction};
 use apdu::{Command, Ins, Response, StatusWord};
@@ -53,6 +54,8 @@ pub struct FileSession<'a, 'nvm> {
     pub(crate) adf: Option<FileNumber>,
     /// Bytes of memory that the card has.
     pub(crate) memory: usize,
+    /// How the card finds and shows files.
+    pub(crate) habits: Habits,
     /// CLA INS P1 P2 of the command under way, which access rules may name.
     pub(crate) header: [u8; 4],
     pub(crate) effects: Effects,
@@ -149,8 +152,14 @@ impl FileSession<'_, '_> {
         let Some(sfi) = sfi else {
             return Ok(Place { route: route.clone(), file: current_ef.ok_or(StatusWord::NO_CURRENT_EF)? });
         };
-        let file = self.tree.by_sfi(route.df(), sfi).ok_or(StatusWord::FILE_NOT_FOUND)?;
-        let place = Place { route: route.clone(), file };
+        let place = match self.tree.by_sfi(route.df(), sfi) {
+            Some(file) => Place { route: route.clone(), file },
+            None if self.habits.contains(Habits::SFI_IN_TREE) => {
+                let file = self.tree.by_sfi_around(route.df(), sfi).ok_or(StatusWord::FILE_NOT_FOUND)?;
+                Place { route: Route::of(self.tree.containing_df(file)), file }
+            }
+            None => return Err(StatusWord::FILE_NOT_FOUND),
+        };
         self.admit(&place)?;
         Ok(place)
     }

@@ -5,6 +5,7 @@
 //! link has the link for its parent, as long as it was reached through it.
 
 use super::{FileId, FileKind, FileNumber, FileSession, FileTree, LifeCycle};
+use crate::dialect::Habits;
 use apdu::{Command, Response, StatusWord};
 use core::iter::successors;
 
@@ -104,6 +105,7 @@ pub(crate) struct Navigator<'a> {
     pub(crate) route: &'a Route,
     /// The directory of the application whose session is open, `7FFF`.
     pub(crate) adf: Option<FileNumber>,
+    pub(crate) habits: Habits,
 }
 
 impl Navigator<'_> {
@@ -141,7 +143,27 @@ impl Navigator<'_> {
             return Some(child);
         }
         let itself_or_parent = [self.route.clone(), parent()].into_iter().find(is_named);
-        itself_or_parent.and_then(|route| self.at(route)).or_else(|| self.down(parent(), fid))
+        let neighbour = itself_or_parent.and_then(|route| self.at(route)).or_else(|| self.down(parent(), fid));
+        let neighbour = neighbour.filter(|_| !self.habits.contains(Habits::NO_NEIGHBOURS));
+        neighbour.or_else(|| self.elsewhere(fid))
+    }
+
+    /// A file of this identifier where only some cards look: an ADF, or anywhere.
+    fn elsewhere(&self, fid: FileId) -> Option<Place> {
+        if self.habits.contains(Habits::FID_ANYWHERE) {
+            let numbers = self.tree.numbers();
+            let named =
+                numbers.into_iter().find(|number| self.tree.get(*number).is_some_and(|file| file.fid == fid))?;
+            return Some(Place { route: Route::of(self.tree.containing_df(named)), file: named });
+        }
+        let may = self.habits.contains(Habits::ADF_HAS_FID) && self.route.df() == FileNumber::MF;
+        may.then(|| self.adf_called(fid)).flatten().map(Route::of).and_then(|route| self.at(route))
+    }
+
+    /// The ADF that has this file identifier, on cards where an ADF has one.
+    fn adf_called(&self, fid: FileId) -> Option<FileNumber> {
+        let called = |number: &FileNumber| self.tree.get(*number).is_some_and(|file| file.fid == fid);
+        self.tree.adfs().map(|(_, number)| number).find(called)
     }
 
     /// The DF with this identifier directly below the current one.
@@ -166,8 +188,15 @@ impl Navigator<'_> {
     #[inline]
     fn walk(&self, start: Route, path: impl IntoIterator<Item = FileId>) -> Option<Place> {
         path.into_iter().try_fold(self.at(start)?, |place, fid| {
+            if fid == FileId::MF && self.habits.contains(Habits::MF_IN_PATH) {
+                return self.at(Route::MF);
+            }
             // Below an EF there is nothing.
-            let file = self.tree.child(place.file, fid)?;
+            let as_adf = || match place.file {
+                FileNumber::MF if self.habits.contains(Habits::ADF_HAS_FID) => self.adf_called(fid),
+                _ => None,
+            };
+            let file = self.tree.child(place.file, fid).or_else(as_adf)?;
             let route = if self.tree.is_df(file) { place.route.down(self.tree, file) } else { place.route };
             Some(Place { route, file })
         })
@@ -179,7 +208,8 @@ impl Navigator<'_> {
     }
 
     fn adf_route(&self) -> Option<Route> {
-        self.adf.map(Route::of)
+        let else_mf = || self.habits.contains(Habits::NO_APPLICATION_IS_MF).then_some(Route::MF);
+        self.adf.map(Route::of).or_else(else_mf)
     }
 
     #[inline]
@@ -222,7 +252,8 @@ impl FileSession<'_, '_> {
             let (_, adf) = named.ok_or(StatusWord::FILE_NOT_FOUND)?;
             Route::of(adf).into()
         } else {
-            let navigator = Navigator { tree: self.tree, route: &self.channel()?.route, adf: self.adf };
+            let navigator =
+                Navigator { tree: self.tree, route: &self.channel()?.route, adf: self.adf, habits: self.habits };
             navigator.find(command.p1, command.data)?
         };
         let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
@@ -260,7 +291,7 @@ mod tests {
     fn names_by_identifier_and_path() {
         let tree = tree();
         let routes: Vec<Route> = tree.numbers().into_iter().map(Route::of).collect();
-        let from = |df: usize, adf| Navigator { tree: &tree, route: &routes[df], adf };
+        let from = |df: usize, adf| Navigator { tree: &tree, route: &routes[df], adf, habits: Habits::NONE };
         let number = |place: Option<Place>| place.map(|place| (place.route.df().0, place.file.0));
         let telecom = from(1, None);
         assert_eq!(number(telecom.by_fid(FileId(0x5F3A))), Some((2, 2)), "a child");
@@ -292,13 +323,13 @@ mod tests {
             let below: Vec<FileNumber> = route.iter().copied().map(FileNumber).collect();
             Some(Place { route: Route::through(&tree, below), file: FileNumber(file) })
         };
-        let mf = Navigator { tree: &tree, route: &Route::MF, adf: None };
+        let mf = Navigator { tree: &tree, route: &Route::MF, adf: None, habits: Habits::NONE };
         let through = mf.path_from_mf([FileId(0x7F10), FileId(0x5F60), FileId(0x4F30)]);
         assert_eq!(through, place(&[1, 4], 3));
         let direct = mf.path_from_mf([FileId(0x7F10), FileId(0x5F3A), FileId(0x4F30)]);
         assert_eq!(direct, place(&[1, 2], 3));
         let route = Route::of(FileNumber(4));
-        let link = Navigator { tree: &tree, route: &route, adf: None };
+        let link = Navigator { tree: &tree, route: &route, adf: None, habits: Habits::NONE };
         assert_eq!(link.by_fid(FileId(0x4F30)), through);
         assert_eq!(link.parent(), place(&[1], 1));
         assert_eq!(mf.path_from_mf([FileId(0x7F10), FileId(0x5F60)]), place(&[1, 4], 4));
@@ -314,7 +345,7 @@ mod tests {
         let mf = tree.insert(round(FileId(0x5F62), FileNumber::MF)).unwrap();
         let mut route = Route::of(FileNumber(1));
         for fid in [FileId(0x5F61), FileId(0x5F62), FileId(0x7F10)].into_iter().cycle().take(300) {
-            let navigator = Navigator { tree: &tree, route: &route, adf: None };
+            let navigator = Navigator { tree: &tree, route: &route, adf: None, habits: Habits::NONE };
             route = navigator.by_fid(fid).unwrap().route;
             assert!(route.upwards(&tree).count() <= 4, "{route:?}");
             assert!([FileNumber(1), telecom, mf].contains(&route.df()));

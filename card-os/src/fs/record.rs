@@ -1,6 +1,7 @@
 //! READ, UPDATE and SEARCH RECORD, INCREASE. TS 102 221 §11.1.5 to §11.1.8.
 
 use super::{FileKind, FileSession, Operation, Place, Structure, sfi_in_p1};
+use crate::dialect::Habits;
 use apdu::{Command, Response, StatusWord};
 
 /// Bytes that INCREASE adds at most. TS 102 221 §11.1.8.
@@ -38,14 +39,18 @@ impl FileSession<'_, '_> {
             return Err(StatusWord::WRONG_LENGTH);
         }
         let records = self.records(sfi, Operation::Read)?;
+        let is_wrong_length = command.ne != 0 && command.ne != records.length;
+        if is_wrong_length && self.habits.contains(Habits::LENGTH_BEFORE_RECORD) {
+            return Err(StatusWord::exact_length(records.length));
+        }
         let record = self.named_record(&records, sfi, mode, command.p1)?;
-        if command.ne != 0 && command.ne != records.length {
+        if is_wrong_length {
             return Err(StatusWord::exact_length(records.length));
         }
         let data =
             self.content(records.place.file).get(records.span(record)).ok_or(StatusWord::MEMORY_PROBLEM)?.to_vec();
         self.accessed(sfi, records.place)?;
-        if mode != Mode::Absolute {
+        if mode != Mode::Absolute || self.habits.contains(Habits::ABSOLUTE_MOVES_POINTER) {
             self.effects.record = Some(record);
         }
         Ok(Response::ok(data))
@@ -82,6 +87,9 @@ impl FileSession<'_, '_> {
         const ENHANCED: u8 = 0x06;
         let sfi = sfi_of(command.p2)?;
         let (direction, place, pattern) = match command.p2 & 0x07 {
+            simple @ (0x04 | 0x05) if self.habits.contains(Habits::SEARCH_AT_START) => {
+                (simple, Where::Start, command.data)
+            }
             simple @ (0x04 | 0x05) => (simple, Where::Anywhere, command.data),
             ENHANCED => match command.data {
                 [] | [_] => return Err(StatusWord::WRONG_LENGTH),
@@ -117,7 +125,9 @@ impl FileSession<'_, '_> {
         order.retain(|record| content.get(records.span(*record)).is_some_and(|r| place.contains(r, pattern)));
         self.accessed(sfi, records.place)?;
         let Some(found) = order.first() else { return Ok(StatusWord::END_OF_FILE.into()) };
-        self.effects.record = Some(*found);
+        if !self.habits.contains(Habits::SEARCH_KEEPS_POINTER) {
+            self.effects.record = Some(*found);
+        }
         Ok(Response::ok(order))
     }
 
@@ -200,6 +210,8 @@ fn rotate(content: &mut [u8], record_length: usize) {
 /// Where in a record a search looks.
 enum Where {
     Anywhere,
+    /// At its first byte.
+    Start,
     /// From this byte on.
     Offset(u8),
     /// Behind the first byte with this value.
@@ -210,6 +222,7 @@ impl Where {
     fn contains(&self, record: &[u8], pattern: &[u8]) -> bool {
         let part = match self {
             Self::Anywhere => Some(record),
+            Self::Start => record.get(..pattern.len()),
             Self::Offset(offset) => record.get(usize::from(*offset)..),
             Self::After(value) => record.iter().position(|byte| byte == value).and_then(|at| record.get(at + 1..)),
         };

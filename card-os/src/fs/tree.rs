@@ -218,6 +218,21 @@ impl FileTree {
         self.children(df).find(|number| self.get(*number).is_some_and(|file| file.sfi == Some(sfi)))
     }
 
+    /// The EF with this short file identifier below the same ADF as `df`, or below the MF and no ADF.
+    pub(crate) fn by_sfi_around(&self, df: FileNumber, sfi: u8) -> Option<FileNumber> {
+        let root = self.root_of(df);
+        let numbers = self.numbers().into_iter();
+        let mut called = numbers.filter(|number| self.get(*number).is_some_and(|file| file.sfi == Some(sfi)));
+        called.find(|number| self.root_of(*number) == root)
+    }
+
+    /// The ADF that a file lies below, or the MF.
+    fn root_of(&self, number: FileNumber) -> FileNumber {
+        let mut upwards = core::iter::successors(Some(number), |at| self.parent(*at));
+        let is_adf = |at: &FileNumber| self.get(*at).is_some_and(|file| matches!(file.kind, FileKind::Adf(_)));
+        upwards.find(is_adf).unwrap_or(FileNumber::MF)
+    }
+
     /// The ADF of an application.
     pub fn adf(&self, aid: &[u8]) -> Option<FileNumber> {
         self.adfs().find(|(name, _)| &**name == aid).map(|(_, number)| number)

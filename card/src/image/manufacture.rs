@@ -2,6 +2,7 @@
 
 use apdu::Aid;
 use card_os::CardProfile;
+use card_os::dialect::Dialect;
 use std::collections::BTreeMap;
 
 /// What the card is.
@@ -46,6 +47,7 @@ pub(super) mod name {
     pub(super) const CHANNELS: &str = "channels";
     pub(super) const FURTHER_NAMES: &str = "further names";
     pub(super) const GSM: &str = "class A0";
+    pub(super) const DIALECT: &str = "dialect";
     pub(super) const LIKE: &str = "like";
     pub(super) const MADE_BY: &str = "made by";
     pub(super) const MADE_AT: &str = "made at";
@@ -80,6 +82,9 @@ impl Manufacture {
         if self.profile.gsm {
             put(name::GSM, &[1]);
         }
+        if self.profile.dialect != standard.dialect {
+            put(name::DIALECT, self.profile.dialect.to_text().as_bytes());
+        }
         if let Some(like) = &self.like {
             put(name::LIKE, like.as_bytes());
         }
@@ -107,6 +112,10 @@ impl Manufacture {
                     None => Vec::new(),
                 },
                 gsm: entries.contains_key(name::GSM),
+                dialect: match entries.get(name::DIALECT) {
+                    Some(_) => Dialect::from_text(text(name::DIALECT)?).map_err(|_| name::DIALECT)?,
+                    None => Dialect::default(),
+                },
             },
             like: entries.get(name::LIKE).map(|_| text(name::LIKE).map(ToOwned::to_owned)).transpose()?,
             made_by: text(name::MADE_BY)?.to_owned(),
@@ -151,10 +160,14 @@ mod tests {
             assert_eq!(Manufacture::from_entries(&card.to_entries()), Ok(card.clone()));
             let other = Aid::full([7; 16]);
             let further_names = vec![(other, rsp::ids::AID_ISD_R), (rsp::ids::AID_ECASD, other)];
-            let profile = CardProfile { channels: 1, further_names, ..CardProfile::default() };
+            let dialect = Dialect::from_text("adf-has-fid\nins=A4 p1=01 -> 6A81").unwrap();
+            let profile = CardProfile { channels: 1, further_names, dialect, ..CardProfile::default() };
             let odd = Manufacture { profile, like: Some("one in the field".into()), ..card };
             let mut entries = odd.to_entries();
             assert_eq!(Manufacture::from_entries(&entries), Ok(odd));
+            let mut wrong = entries.clone();
+            wrong.insert(name::DIALECT.into(), b"ins=".to_vec());
+            assert_eq!(Manufacture::from_entries(&wrong), Err(name::DIALECT));
             entries.insert(name::FURTHER_NAMES.into(), vec![16, 1]);
             assert_eq!(Manufacture::from_entries(&entries), Err(name::FURTHER_NAMES));
         }

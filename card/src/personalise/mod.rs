@@ -15,11 +15,13 @@
 //! ```
 
 mod identity;
+mod learned;
 mod platform;
 mod profiles;
 
 pub use applets::profile::CLAIMABLE;
 pub use identity::{invent_eid, load_pki, mint_pki};
+pub use learned::{Twin, Unlearnable, dialect, twin};
 pub use profiles::{OWN_KEYS, ProfileToLoad, class_of};
 
 use crate::fault::{self, OrderError};
@@ -339,6 +341,9 @@ pub enum PersonalisationError {
     /// A programmable card cannot have the profile.
     #[error("{0}: {1}")]
     Unfit(&'static str, Unfit),
+    /// What was learned of another card makes no card.
+    #[error(transparent)]
+    Learned(#[from] Unlearnable),
     /// Not an address.
     #[error("{0:?} is no server address: a host name is, also with a port")]
     Address(String),

@@ -7,10 +7,12 @@ use super::field::{
 use crate::personalise::Euicc;
 use applets::ecasd::EidForm;
 use applets::isd_r::{Refresh, Takes};
+use card_os::CardProfile;
 use rsp::euicc_info::{RspCapability, UiccCapability};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::path::PathBuf;
+use twin::Learned;
 
 /// A card, as a TOML file describes it. What is left out is as on the standard card.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Description {
     pub pkis: Vec<PathBuf>,
     /// What goes wrong from the start.
     pub faults: Vec<FaultOf>,
+    /// What was learned of a card: a UICC is made of it.
+    pub learned: Option<Learned>,
 }
 
 /// Answer to reset, memory, channels.
@@ -214,7 +218,7 @@ impl Description {
             euicc.default_dp_address = Some(address.0.clone());
         }
         euicc.claims.extend(self.capabilities.claims.iter().map(|claim| claim.0));
-        self.apply_to_card(euicc);
+        self.apply_to_profile(&mut euicc.card);
         self.apply_to_isd_r(euicc);
         let own = &mut euicc.personality;
         let name = self.name.as_ref().map(|name| name.0.clone());
@@ -245,8 +249,8 @@ impl Description {
         own.faults.extend(self.faults.iter().map(|fault| fault.0));
     }
 
-    fn apply_to_card(&self, euicc: &mut Euicc) {
-        let card = &mut euicc.card;
+    /// Answer to reset, memory and channels, where they are described.
+    pub fn apply_to_profile(&self, card: &mut CardProfile) {
         set(&mut card.atr, self.card.atr.as_ref().map(|atr| atr.0.clone()));
         set(&mut card.non_volatile_memory, self.card.memory.map(|size| size.0));
         set(&mut card.volatile_memory, self.card.volatile_memory.map(|size| size.0));

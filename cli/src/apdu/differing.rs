@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const SHOWN: usize = 20;
 
 /// A field that differs, with its place, in a line. `sides` are the names of both.
-pub(super) fn line(one: &Differing, sides: [&str; 2]) -> String {
+pub(crate) fn line(one: &Differing, sides: [&str; 2]) -> String {
     let [left, right] = sides;
     format!("{}: {left} {}, {right} {}", one.path.join(" / "), shown(one.left.as_ref()), shown(one.right.as_ref()))
 }
@@ -38,7 +38,7 @@ fn inside(group: &Field) -> String {
 }
 
 /// A field that differs, as an object. `sides` are the keys of both.
-pub(super) fn object(one: &Differing, sides: [&str; 2]) -> Value {
+pub(crate) fn object(one: &Differing, sides: [&str; 2]) -> Value {
     let [left, right] = sides;
     let field = |field: Option<&Field>| field.map(decode::json::field);
     json!({

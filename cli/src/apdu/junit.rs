@@ -19,7 +19,7 @@ use crate::output::tell;
 const MOST_CASES: usize = 50_000;
 
 /// The report of a run. It is written at the end of the run, however that comes: also by a signal.
-pub(super) struct Report {
+pub(crate) struct Report {
     path: Option<PathBuf>,
     suites: Arc<Mutex<Vec<Suite>>>,
     kept: usize,
@@ -27,7 +27,7 @@ pub(super) struct Report {
 
 impl Report {
     /// A report to `path`, if there is one; from now on it is written if the run is ended by a signal.
-    pub(super) fn new(path: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn new(path: Option<&Path>) -> Result<Self, Failure> {
         let suites = Arc::new(Mutex::new(Vec::new()));
         if let Some(path) = path {
             let stoppable = Stoppable::begin()?;
@@ -57,12 +57,12 @@ impl Report {
     }
 
     /// The next script.
-    pub(super) fn begin(&self, suite: Suite) {
+    pub(crate) fn begin(&self, suite: Suite) {
         locked(&self.suites).push(suite);
     }
 
     /// Adds what `step` makes of the script that is played, if it is a case.
-    pub(super) fn case(&mut self, step: impl FnOnce(&mut Suite) -> Option<Case>) -> Option<Case> {
+    pub(crate) fn case(&mut self, step: impl FnOnce(&mut Suite) -> Option<Case>) -> Option<Case> {
         let mut suites = locked(&self.suites);
         let suite = suites.last_mut()?;
         let case = step(suite)?;
@@ -83,7 +83,7 @@ impl Report {
     }
 
     /// Writes what was played so far.
-    pub(super) fn write(&self) -> Result<(), Failure> {
+    pub(crate) fn write(&self) -> Result<(), Failure> {
         self.path.as_deref().map_or(Ok(()), |path| write(path, &self.suites()))
     }
 }

@@ -26,18 +26,18 @@ pub(super) struct Rules {
 
 /// A step, as test reports have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Case {
+pub(crate) struct Case {
     /// Its line and what it did; unlike the names of all other cases of its script.
-    pub(super) name: String,
-    pub(super) took: Duration,
-    pub(super) verdict: Verdict,
+    pub(crate) name: String,
+    pub(crate) took: Duration,
+    pub(crate) verdict: Verdict,
     /// What is to be said besides.
-    pub(super) remark: Option<String>,
+    pub(crate) remark: Option<String>,
 }
 
 /// What became of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Passed,
     /// The card did something else.
     Failed(Failing),
@@ -49,18 +49,18 @@ pub(super) enum Verdict {
 
 /// How a step failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failing {
+pub(crate) struct Failing {
     /// `difference` or `late`.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// One line.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// Names and values: what was sent, expected, received.
-    pub(super) details: Vec<(&'static str, String)>,
+    pub(crate) details: Vec<(&'static str, String)>,
 }
 
 /// A script that was played, or was to be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Suite {
+pub(crate) struct Suite {
     pub(super) script: String,
     pub(super) cases: Vec<Case>,
     /// Cases that a report has no room for.
@@ -90,7 +90,7 @@ pub(super) struct First {
 }
 
 impl Suite {
-    pub(super) fn new(script: impl Into<String>) -> Self {
+    pub(crate) fn new(script: impl Into<String>) -> Self {
         Self { script: script.into(), ..Self::default() }
     }
 

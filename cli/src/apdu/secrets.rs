@@ -18,7 +18,7 @@ const PIN_BYTES: usize = 8;
 const KNOWN: &str = "a file of secrets has `[pins]` with digits and `[keys]` with hexadecimal, all as `name = \"…\"`";
 
 /// Reads a file of secrets into variables that are not shown.
-pub(super) fn read(path: &Path, variables: &mut Variables) -> Result<(), Failure> {
+pub(crate) fn read(path: &Path, variables: &mut Variables) -> Result<(), Failure> {
     let text = Zeroizing::new(std::fs::read_to_string(path).at("read the secrets", path)?);
     // The words of the parser quote what it has read, and with it secrets.
     let read = toml::from_str::<toml::Table>(&text).map_err(|error| {

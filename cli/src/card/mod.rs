@@ -4,12 +4,14 @@ pub(crate) mod control;
 pub(crate) mod detach;
 pub(crate) mod eject;
 mod fault;
+mod learn;
 mod new;
 pub(crate) mod personality;
 mod program;
 pub(crate) mod ready;
 pub(crate) mod run;
 pub(crate) mod show;
+mod twin_check;
 
 use clap::Subcommand;
 pub(crate) use run::first_port;
@@ -111,6 +113,37 @@ Examples:
 A wrong ADM costs a card one of a few tries, and with the last one the card is lost. So the card is asked first how many \
 are left, and the ADM is tried once or not at all. docs/real-cards.md tells more.")]
     Program(program::Arguments),
+    /// Learn a card in a reader: write a description that an emulated card is made from
+    #[command(after_help = "\
+Examples:
+  vuicc card learn --reader ACS -o my-card.toml
+  vuicc card new twin.img --like my-card.toml
+      an emulated card that says and does the same
+  vuicc card new twin.img --like my-card.toml --subscriber anna.toml
+      with the network key and the codes of a subscriber
+  vuicc card twin-check my-card.toml --reader ACS --card twin.img
+      whether it does
+  vuicc card learn --reader ACS -o my-card.toml --secrets codes.toml
+      also what PIN and ADM open, each sent once
+
+Learning only reads. It sends no command that writes, tries no PIN that was not given, and leaves every retry counter as it is: \
+how many tries are left it asks with empty commands. Keys are in no file and cannot be learned; what else was not learned is said \
+at the end and stands in the description. If the card is lost in the middle, what was learned is kept in the file, and --resume FILE goes on with it.")]
+    Learn(Box<learn::Arguments>),
+    /// Compare a card with its learned description, or two cards, on probes from a seed
+    #[command(after_help = "\
+Examples:
+  vuicc card twin-check my-card.toml --reader ACS
+      the card, and the emulated one that the description makes
+  vuicc card twin-check my-card.toml --reader ACS --card twin.img
+      the card, and one in an image
+  vuicc card twin-check my-card.toml --reader 0 --reader 1 --seed again
+  vuicc card twin-check my-card.toml --reader ACS --junit twin.xml
+
+Every probe brings a card into a situation and sends a command that only reads; both cards get the same. Compared are all \
+responses, with what GET RESPONSE brings; what differs is shown by the names of its fields. More than half of the probes are of \
+kinds that learning does not use. Succeeds if as many are equal as --at-least says; the exit code is 3 if not, and 4 if a card is lost.")]
+    TwinCheck(twin_check::Arguments),
     /// Order what is to go wrong with a card, list and clear it
     #[command(subcommand)]
     Fault(fault::Command),
@@ -124,6 +157,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Show(arguments) => show::run(arguments, context),
         Command::Personalities(arguments) => personality::run(arguments, context),
         Command::Program(arguments) => program::run(arguments, context),
+        Command::Learn(arguments) => learn::run(arguments, context),
+        Command::TwinCheck(arguments) => twin_check::run(arguments, context),
         Command::Fault(command) => fault::run(command, context),
     }
 }

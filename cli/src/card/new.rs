@@ -3,7 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use card::personalise::{CLAIMABLE, Euicc, PersonalisationError, ProfileToLoad, Uicc, euicc, uicc};
+use card::entropy::ChaCha;
+use card::personalise::{
+    CLAIMABLE, Euicc, NewCard, PersonalisationError, ProfileToLoad, Twin, Uicc, euicc, twin, uicc,
+};
+use card_os::CardProfile;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use console::Exit;
@@ -12,6 +16,7 @@ use rsp::metadata::ProfileClass;
 use saip::header::Service;
 use serde::Serialize;
 use test_pki::Pki;
+use twin::Learned;
 
 use card::personality::size;
 
@@ -24,7 +29,7 @@ use crate::pki::PkiArguments;
 use crate::repeatable::{ClockArguments, SeedArguments};
 use crate::server_address::server_address;
 use crate::subscriber::file::describes_subscriber;
-use crate::{Context, package, pki};
+use crate::{Context, package, pki, subscriber};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -164,7 +169,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let mut claims: Vec<Service> = arguments.claims.iter().filter_map(|name| Service::named(name)).collect();
     arguments.seed.warn();
     let mut entropy = arguments.seed.entropy("new card")?;
-    let new = if arguments.kind == CardType::Uicc {
+    let like =
+        arguments.like.as_deref().filter(|_| arguments.kind == CardType::Euicc).map(personality::read).transpose()?;
+    let learned = like.as_ref().and_then(|like| Some((like, like.description.learned.as_ref()?)));
+    let new = if let Some((like, learned)) = learned {
+        of_learned(arguments, like, learned, &mut entropy)?
+    } else if arguments.kind == CardType::Uicc {
         if let Some(option) = only_for_an_euicc(arguments) {
             return Err(Failure::because(format!("{option} is for eUICCs; a UICC has exactly one subscription"))
                 .with(Exit::Usage));
@@ -182,7 +192,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
         uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
-        let like = arguments.like.as_deref().map(personality::read).transpose()?.unwrap_or_default();
+        let like = like.unwrap_or_default();
         let pkis = pkis(arguments, &like, context)?;
         // Later than the creation of the PKI, which may be just now.
         let mut description = Euicc::under(pkis, arguments.clock.now());
@@ -218,6 +228,35 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let eid = new.eid.map(|eid| eid.to_string());
     let made = Made { image: &arguments.path, eid, profiles: count, claims: &claims };
     Ok(context.output.put(&made)?)
+}
+
+/// A UICC as another card was learned.
+fn of_learned(arguments: &Arguments, like: &Like, learned: &Learned, entropy: &mut ChaCha) -> Result<NewCard, Failure> {
+    if let Some(option) = only_for_an_euicc(arguments) {
+        return Err(
+            Failure::because(format!("{option} is for eUICCs; what was learned makes a UICC")).with(Exit::Usage)
+        );
+    }
+    let subscriber = match arguments.profiles.0.as_slice() {
+        [] => None,
+        [FromAFile::Subscriber(path)] => Some(subscriber::file::read(path)?),
+        _ => {
+            let cause = "what was learned is the profile; its keys and codes come from --subscriber FILE, once";
+            return Err(Failure::because(cause).with(Exit::Usage));
+        }
+    };
+    let mut card = CardProfile::default();
+    like.description.apply_to_profile(&mut card);
+    card.non_volatile_memory = arguments.memory.unwrap_or(card.non_volatile_memory);
+    if subscriber.is_none() && !learned.pins.is_empty() {
+        tell("vuicc: nobody has told the codes of the card: PINs and keys are random; --subscriber FILE supplies them");
+    }
+    let name = like.description.name.as_ref().map(|name| name.0.clone());
+    let description = Twin { learned, card, subscriber: subscriber.as_ref(), name, now: arguments.clock.now() };
+    twin(&description, entropy).map_err(|error| match error {
+        PersonalisationError::Learned(unlearnable) => like.refuse(&["learned"], &line(&unlearnable)),
+        error => error.into(),
+    })
 }
 
 /// The PKIs whose CIs the card trusts.

@@ -118,22 +118,25 @@ impl Like {
     }
 }
 
+/// Reads a file.
+pub(crate) fn read_file(path: &Path) -> Result<Like, Failure> {
+    let text = std::fs::read_to_string(path).at("read the description", path)?;
+    let mut description: Description = from_toml(&text).map_err(|cause| {
+        let advice = "`vuicc card personalities standard` shows every field";
+        Failure::because(format!("{}: {cause}; {advice}", path.display())).with(Exit::Input)
+    })?;
+    let stem = path.file_stem().map(|stem| Name(within_a_line(&stem.to_string_lossy())));
+    description.name = description.name.or(stem);
+    Ok(Like { description, file: Some((path.to_owned(), text)) })
+}
+
 /// Reads a shipped description, or a file.
 pub(crate) fn read(like: &str) -> Result<Like, Failure> {
     let path = Path::new(like);
     let is_file = path.components().count() > 1 || path.extension().is_some_and(|extension| extension == "toml");
     match shipped(like) {
         Some(one) => Ok(Like { description: from_toml(one.text).map_err(Failure::because)?, file: None }),
-        None if is_file => {
-            let text = std::fs::read_to_string(path).at("read the description", path)?;
-            let mut description: Description = from_toml(&text).map_err(|cause| {
-                let advice = "`vuicc card personalities standard` shows every field";
-                Failure::because(format!("{}: {cause}; {advice}", path.display())).with(Exit::Input)
-            })?;
-            let stem = path.file_stem().map(|stem| Name(within_a_line(&stem.to_string_lossy())));
-            description.name = description.name.or(stem);
-            Ok(Like { description, file: Some((path.to_owned(), text)) })
-        }
+        None if is_file => read_file(path),
         None if named(like).is_some() => {
             Err(Failure::because(format!("--like {like}: this is a plain SIM: use it with --type uicc"))
                 .with(Exit::Usage))
