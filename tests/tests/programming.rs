@@ -1,7 +1,7 @@
 //! Subscribers are written to cards like those that are sold: what was written is what the card then authenticates with, whatever
 //! happens in between.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
