@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
@@ -29,9 +30,18 @@ impl Modem {
     /// # Panics
     /// If it does not come up.
     pub fn start(folder: &Path, card: &Card, options: &[&str]) -> Self {
-        let ready_file = unused(folder, "modem.json");
         let mut run = command(&folder.join("state"), ["modem", "run"]);
-        run.arg(card.image()).arg("--ready-file").arg(&ready_file).args(options);
+        run.arg(card.image()).args(options);
+        Self::start_by(run, folder)
+    }
+
+    /// The same by this command.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start_by(mut run: Command, folder: &Path) -> Self {
+        let ready_file = unused(folder, "modem.json");
+        run.arg("--ready-file").arg(&ready_file);
         let mut process = Process::start(&mut run, folder);
         process.wait_until("the modem", |_| ready_file.exists());
         let ready = std::fs::read(&ready_file).expect("a ready file");

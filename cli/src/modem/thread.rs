@@ -4,7 +4,9 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use modem::network::{Event, Request};
+#[cfg(feature = "operator")]
+use modem::network::Event;
+use modem::network::Request;
 use modem::{Modem, Port};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -26,6 +28,7 @@ enum Job {
     /// A program is gone.
     Gone(Port),
     /// Something came from the network.
+    #[cfg(feature = "operator")]
     Heard(Event),
     /// Time passes.
     Tick,
@@ -63,6 +66,7 @@ impl Start {
     }
 
     /// Where events of the network go. It does not keep the modem from ending.
+    #[cfg(feature = "operator")]
     pub(super) fn ear(&self) -> impl Fn(Event) + Send + Sync + use<> {
         let jobs = self.jobs.downgrade();
         move |event| {
@@ -110,6 +114,7 @@ fn run(mut modem: Modem, mut waiting: mpsc::UnboundedReceiver<Job>, ask: &impl F
                 let _ = waiting.send(Answered { port, answers, has_card: modem.has_card() });
             }
             Job::Gone(port) => modem.release(&port),
+            #[cfg(feature = "operator")]
             Job::Heard(event) => modem.hear(event, begun.elapsed()),
             Job::Tick => modem.tick(begun.elapsed()),
         }
