@@ -178,6 +178,16 @@ impl<T: Transport> Usim<T> {
         Ok(usim)
     }
 
+    /// Selects the first USIM of a card whose PIN is not required, or was verified since the last reset.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open_unlocked(card: T) -> Result<Self, UsimError> {
+        let mut usim = Self { card };
+        usim.select_usim()?;
+        Ok(usim)
+    }
+
     /// Returns the card.
     pub fn close(self) -> T {
         self.card

@@ -42,7 +42,7 @@ impl Card {
     /// Its USIM, selected on the basic channel. Its PIN is not asked for, or was verified.
     pub(crate) fn usim(&mut self) -> Result<Usim<Through<'_>>, Cme> {
         self.attend()?;
-        Usim::open(Through(self), None).map_err(|error| meaning(&error))
+        Usim::open_unlocked(Through(self)).map_err(|error| meaning(&error))
     }
 
     /// EF.SPN: what the card calls its network. TS 31.102 §4.2.12.
