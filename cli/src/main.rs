@@ -311,7 +311,7 @@ mod tests {
     /// Of every option that names a file it is known whether it is written.
     #[test]
     fn files_to_write_are_known() {
-        const READ: [&str; 13] = [
+        const READ: [&str; 14] = [
             "card",
             "codes",
             "secrets",
@@ -325,6 +325,7 @@ mod tests {
             "quirks",
             "csv",
             "adm-file",
+            "resume",
         ];
         const OTHERS: [&str; 7] = ["eap-sim-db", "scan", "primary-scan", "euicc-card", "from", "like", "link"];
         fn visit(command: &clap::Command, path: &str) {

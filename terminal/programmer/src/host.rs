@@ -319,9 +319,9 @@ mod tests {
 
     #[test]
     fn files_are_described_in_both_ways() {
-        let imsi = hex!("621882024121 83026F07 A506C00100DE0190 8A0105 80020009");
+        let imsi = hex!("621782024121 83026F07 A506C00100DE0190 8A0105 80020009");
         assert_eq!(of_fcp(&imsi[..]), Some(Shape::Transparent { size: 9 }));
-        let msisdn = hex!("620D 8205422100 2202 83026F40 8A0105");
+        let msisdn = hex!("620E 8205422100 2202 83026F40 8A0105");
         assert_eq!(of_fcp(&msisdn[..]), Some(Shape::Records { length: 34 }));
         assert_eq!(of_fcp(&hex!("6207 82027821 8A0105")[..]), Some(Shape::Directory));
         assert_eq!(of_gsm(&hex!("00000009 6F07 04 00 140044 01 02 0000")), Some(Shape::Transparent { size: 9 }));
