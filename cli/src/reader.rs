@@ -46,8 +46,8 @@ Examples:
       by hand, while it runs
 
 QEMU answers the resets of its guest itself: none reaches the card. So when the enabled profile has changed, the card is taken \
-out, reset and inserted again as soon as the guest has been quiet for a second; --keep-inserted leaves that to `vuicc reader \
-reset`. Channels and PINs survive a restart of the guest. docs/usb.md has more.")]
+out, reset and inserted again as soon as the guest has been quiet for a second, at the latest after ten seconds, but not within a chain \
+of commands or a download; --keep-inserted leaves that to `vuicc reader reset`. Channels and PINs survive a restart of the guest. docs/usb.md has more.")]
     Qemu(Box<usb::QemuArguments>),
     /// Serve a USB reader with a card over USB/IP, for machines that attach it
     #[command(after_help = "\

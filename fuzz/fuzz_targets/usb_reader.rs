@@ -90,7 +90,12 @@ fn client(octets: &[u8]) {
     out.clear();
     for part in octets.chunks(97) {
         session.receive(part);
-        while let Ok(Some(_)) = session.step(&mut reader, &mut card, false, &mut out) {}
+        while let Ok(Some(event)) = session.step(&mut reader, &mut card, false, &mut out) {
+            if matches!(event, usbip::Event::Exchanged(_)) {
+                session.extend_time(&mut reader, &mut out);
+                session.release(&mut reader, &mut out);
+            }
+        }
     }
     reader.remove(&mut card);
     session.deliver(&mut reader, &mut out);

@@ -25,6 +25,9 @@ pub enum NotMoved {
     /// It is on its way: a reset is not over.
     #[error("the card is being reset; try again in a moment")]
     Resetting,
+    /// It is in, and its reader has no use for it.
+    #[error("the card's reader does not take it: it gives no answer to reset of 1 to 40 octets")]
+    NotTaken,
     /// Its reader is served no more.
     #[error("the card's reader has ended")]
     Ended,

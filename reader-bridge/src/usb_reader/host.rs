@@ -13,12 +13,18 @@ use crate::socket::Connection;
 pub(super) struct Limits {
     /// Until one has shown what it is.
     pub(super) greeting: Duration,
-    /// For the rest of a message that has begun, until an answer is taken, and until QEMU answers.
+    /// For the rest of a message that has begun.
     pub(super) message: Duration,
+    /// Until an answer is taken.
+    pub(super) taking: Duration,
+    /// Until QEMU has answered an insertion or a removal.
+    pub(super) reply: Duration,
     /// After a change of the enabled profile: without a command for so long, the host has done what belongs to it.
     pub(super) quiet: Duration,
-    /// The same, whatever it does.
+    /// The same, whatever it does; within something that a reset would break, without a command for so long.
     pub(super) longest_quiet: Duration,
+    /// Between two words to a host that waits for the answer of a slow card.
+    pub(super) extension: Duration,
     /// How long a card that is reset stays out.
     pub(super) absence: Duration,
     /// Between two tries to connect or to accept.
@@ -28,8 +34,11 @@ pub(super) struct Limits {
 pub(super) const LIMITS: Limits = Limits {
     greeting: Duration::from_secs(10),
     message: Duration::from_secs(10),
+    taking: Duration::from_secs(10),
+    reply: Duration::from_secs(10),
     quiet: Duration::from_secs(1),
     longest_quiet: Duration::from_secs(10),
+    extension: Duration::from_secs(1),
     absence: super::ABSENCE,
     pause: Duration::from_millis(500),
 };
@@ -37,12 +46,12 @@ pub(super) const LIMITS: Limits = Limits {
 /// A connection to one.
 pub(super) struct Host {
     stream: Box<dyn Connection>,
-    message: Duration,
+    taking: Duration,
 }
 
 impl Host {
     pub(super) fn new(stream: Box<dyn Connection>, limits: Limits) -> Self {
-        Self { stream, message: limits.message }
+        Self { stream, taking: limits.taking }
     }
 
     /// Waits for octets. Nothing is lost if that is given up.
@@ -58,7 +67,7 @@ impl Host {
         if out.is_empty() {
             return Ok(());
         }
-        let sent = timeout(self.message, self.stream.write_all(out)).await;
+        let sent = timeout(self.taking, self.stream.write_all(out)).await;
         out.clear();
         sent.unwrap_or_else(|_| Err(late("it does not take its answers")))
     }

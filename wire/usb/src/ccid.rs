@@ -2,6 +2,10 @@
 //!
 //! Everything that a host may leave to its reader (voltage, clock, speed, parameters) is automatic; a host sends IccPowerOn,
 //! XfrBlock, IccPowerOff and GetSlotStatus, and is told by interrupt when the card comes or goes.
+//!
+//! A command is taken, carried out and answered in steps of their own ([`Reader::take`], [`Reader::carry_out`],
+//! [`Reader::release`]): its transfer is acknowledged before the card is asked, and an answer that is held back is announced by time
+//! extensions.
 
 mod descriptors;
 mod message;
@@ -22,7 +26,7 @@ pub const ANSWERS: u8 = 0x82;
 /// Slot changes.
 pub const CHANGES: u8 = 0x83;
 
-/// How many answers may wait for a host that does not fetch them. A slot has one command at a time.
+/// How many commands and answers may wait for a host that does not fetch them. A slot has one command at a time.
 const WAITING: usize = 4;
 /// RDR_to_PC_NotifySlotChange. CCID §6.3.1.
 const NOTIFY_SLOT_CHANGE: u8 = 0x50;
@@ -32,6 +36,9 @@ const CHANGED: u8 = 0x02;
 /// What a card on T=0 is spoken to by: Fi and Di, convention, guard time, waiting integer, clock stop. CCID §6.2.3.
 const PARAMETERS: [u8; 5] = [0x11, 0x00, 0x00, 0x0A, 0x00];
 const T0: u8 = 0;
+/// Features that can be set and cleared. USB 2.0 table 9-6.
+const ENDPOINT_HALT: u16 = 0;
+const REMOTE_WAKEUP: u16 = 1;
 
 /// A reader refuses a transfer: the host gets a STALL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +64,11 @@ impl From<[u8; 8]> for Setup {
         let [value, index, length] = [[v0, v1], [i0, i1], [l0, l1]].map(u16::from_le_bytes);
         Self { request_type, request, value, index, length }
     }
+}
+
+/// Whether an endpoint is the one of control transfers, in either direction.
+const fn is_control(endpoint: u16) -> bool {
+    matches!(endpoint, 0x00 | 0x80)
 }
 
 /// What is in the slot.
@@ -86,6 +98,10 @@ pub struct Reader {
     parameters: [u8; 5],
     /// Endpoints that the host has halted.
     halted: [bool; 3],
+    /// Taken, and not carried out.
+    commands: VecDeque<Vec<u8>>,
+    /// The answer to the one that was carried out last, until it is released.
+    withheld: Option<Vec<u8>>,
     answers: VecDeque<Vec<u8>>,
     change: Option<u8>,
 }
@@ -93,8 +109,17 @@ pub struct Reader {
 impl Reader {
     /// A reader without a card.
     pub fn new(identity: Identity) -> Self {
-        let (answers, halted) = (VecDeque::new(), [false; 3]);
-        Self { identity, slot: Slot::Absent, configuration: 0, parameters: PARAMETERS, halted, answers, change: None }
+        Self {
+            identity,
+            slot: Slot::Absent,
+            configuration: 0,
+            parameters: PARAMETERS,
+            halted: [false; 3],
+            commands: VecDeque::new(),
+            withheld: None,
+            answers: VecDeque::new(),
+            change: None,
+        }
     }
 
     /// What it says it is.
@@ -120,9 +145,11 @@ impl Reader {
         }
     }
 
-    /// Takes the card out.
+    /// Takes the card out. An answer of it that was held back never comes.
     pub fn remove<C: Icc + ?Sized>(&mut self, card: &mut C) {
         self.power_off(card);
+        self.withheld = self.withheld.take().map(|answer| message::cut(&answer));
+        self.release();
         if self.slot != Slot::Absent {
             self.slot = Slot::Absent;
             self.change = Some(CHANGED);
@@ -145,6 +172,8 @@ impl Reader {
 
     fn begin_anew(&mut self) {
         (self.parameters, self.halted) = (PARAMETERS, [false; 3]);
+        self.commands.clear();
+        self.withheld = None;
         self.answers.clear();
         self.change = self.has_card().then_some(PRESENT | CHANGED);
     }
@@ -156,23 +185,25 @@ impl Reader {
     pub fn control(&mut self, setup: Setup, data: &[u8]) -> Result<Vec<u8>, Stall> {
         let mut answer = match (setup.request_type, setup.request) {
             (0x80 | 0x81, 0) => vec![0, 0],
+            // Endpoint 0 is never halted.
+            (0x82, 0) if is_control(setup.index) => vec![0, 0],
             (0x82, 0) => vec![u8::from(*self.halt(setup.index)?), 0],
             (0x80, 6) => descriptors::of(&self.identity, setup.value).ok_or(Stall)?,
             (0x80, 8) => vec![self.configuration],
             (0x81, 10) => vec![0],
-            (0x02, 1 | 3) => {
+            (0x02, 1) if is_control(setup.index) && setup.value == ENDPOINT_HALT => Vec::new(),
+            (0x02, 1 | 3) if setup.value == ENDPOINT_HALT => {
                 *self.halt(setup.index)? = setup.request == 3;
                 Vec::new()
             }
-            // Remote wakeup.
-            (0x00, 1 | 3) => Vec::new(),
+            (0x00, 1 | 3) if setup.value == REMOTE_WAKEUP => Vec::new(),
             (0x00, 9) => {
                 self.configuration = setup.value.try_into().ok().filter(|value| *value <= 1).ok_or(Stall)?;
                 self.begin_anew();
                 Vec::new()
             }
-            (0x01, 11) if setup.value == 0 => Vec::new(),
-            // ABORT: every command is dealt with when the next one comes.
+            (0x01, 11) if setup.value == 0 && setup.index == 0 => Vec::new(),
+            // ABORT: the card cannot be stopped, and the message of the same name is answered behind its answer.
             (0x21, 1) if data.is_empty() => Vec::new(),
             _ => return Err(Stall),
         };
@@ -190,20 +221,60 @@ impl Reader {
         self.halt(endpoint.into()).is_ok_and(|halted| *halted)
     }
 
-    /// A transfer to [`COMMANDS`]: one message, whole.
+    /// A transfer to [`COMMANDS`]: one message, whole. It is to be carried out next.
     ///
     /// # Errors
     /// If the endpoint is halted, the transfer holds no message that could be answered, or too many answers wait.
-    pub fn command<C: Icc + ?Sized>(&mut self, card: &mut C, transfer: &[u8]) -> Result<Option<Exchange>, Stall> {
-        if self.is_halted(COMMANDS) || self.configuration == 0 || self.answers.len() >= WAITING {
+    pub fn take(&mut self, transfer: &[u8]) -> Result<(), Stall> {
+        let waiting = self.commands.len() + usize::from(self.withheld.is_some()) + self.answers.len();
+        if self.is_halted(COMMANDS) || self.configuration == 0 || waiting >= WAITING {
             return Err(Stall);
         }
-        let request = Request::read(transfer).ok_or(Stall)?;
+        Request::read(transfer).ok_or(Stall)?;
+        self.commands.push_back(transfer.to_vec());
+        Ok(())
+    }
+
+    /// Whether a command can be carried out: one was taken, and no answer is held back.
+    pub fn has_command(&self) -> bool {
+        self.withheld.is_none() && !self.commands.is_empty()
+    }
+
+    /// Whether an answer of the card is held back.
+    pub const fn is_withholding(&self) -> bool {
+        self.withheld.is_some()
+    }
+
+    /// Carries out the next command that was taken. What the card answers is held back until it is [released](Self::release); other
+    /// answers are not.
+    pub fn carry_out<C: Icc + ?Sized>(&mut self, card: &mut C) -> Option<Exchange> {
+        if self.withheld.is_some() {
+            return None;
+        }
+        let transfer = self.commands.pop_front()?;
+        let request = Request::read(&transfer)?;
         let mut exchange = None;
-        let outcome = self.carry_out(card, &request, &mut exchange);
+        let outcome = self.outcome(card, &request, &mut exchange);
         let answer = Answer { request: &request, icc_status: self.icc_status(&request), outcome };
-        self.answers.push_back(answer.write());
-        Ok(exchange)
+        self.withheld = Some(answer.write());
+        if exchange.is_none() {
+            self.release();
+        }
+        exchange
+    }
+
+    /// What was held back can be fetched now.
+    pub fn release(&mut self) {
+        self.answers.extend(self.withheld.take());
+    }
+
+    /// Tells the host of an answer that is held back to wait for longer: once for each time that it asks. CCID §6.2.6.
+    pub fn extend_time(&mut self) {
+        if self.answers.is_empty()
+            && let Some(withheld) = &self.withheld
+        {
+            self.answers.push_back(message::time_extension(withheld));
+        }
     }
 
     /// A transfer from [`ANSWERS`], of at most so many octets; `None` if there is nothing yet.
@@ -245,7 +316,7 @@ impl Reader {
     }
 
     /// What a message comes to: the data of its answer, or why there are none.
-    fn carry_out<C: Icc + ?Sized>(
+    fn outcome<C: Icc + ?Sized>(
         &mut self,
         card: &mut C,
         request: &Request<'_>,
@@ -340,7 +411,9 @@ mod tests {
     }
 
     fn asked(reader: &mut Reader, card: &mut FakeCard, message: &[u8]) -> Vec<u8> {
-        reader.command(card, message).unwrap();
+        reader.take(message).unwrap();
+        reader.carry_out(card);
+        reader.release();
         reader.answer(1024).unwrap().unwrap()
     }
 
@@ -423,6 +496,15 @@ mod tests {
             (hex!("80 00 0000 0000 0200"), Ok(vec![0, 0])),
             (hex!("82 00 0000 8200 0200"), Ok(vec![0, 0])),
             (hex!("82 00 0000 8700 0200"), Err(Stall)),
+            // Endpoint 0 is there as well, and never halted. Features that there are, and some that there are not.
+            (hex!("82 00 0000 0000 0200"), Ok(vec![0, 0])),
+            (hex!("82 00 0000 8000 0200"), Ok(vec![0, 0])),
+            (hex!("02 01 0000 0000 0000"), Ok(vec![])),
+            (hex!("02 03 0000 0000 0000"), Err(Stall)),
+            (hex!("02 03 0700 0200 0000"), Err(Stall)),
+            (hex!("00 03 0100 0000 0000"), Ok(vec![])),
+            (hex!("00 03 0200 0001 0000"), Err(Stall)),
+            (hex!("01 0B 0000 0100 0000"), Err(Stall)),
             (hex!("80 08 0000 0000 0100"), Ok(vec![1])),
             (hex!("81 0A 0000 0000 0100"), Ok(vec![0])),
             (hex!("01 0B 0000 0000 0000"), Ok(vec![])),
@@ -447,22 +529,80 @@ mod tests {
         );
     }
 
+    /// READ BINARY, whose answer is held back.
+    fn withholding(card: &mut FakeCard) -> Reader {
+        let mut reader = configured();
+        asked(&mut reader, card, &hex!("62 00000000 00 01 00 0000"));
+        reader.take(&hex!("6F 05000000 00 02 00 0000 00B0000001")).unwrap();
+        assert_eq!(card.commands.len(), 0, "taking is not carrying out");
+        assert!(reader.has_command() && reader.carry_out(card).is_some() && reader.is_withholding());
+        reader
+    }
+
+    #[test]
+    fn time_is_extended() {
+        let mut card = FakeCard::default();
+        let mut reader = withholding(&mut card);
+        reader.take(&hex!("65 00000000 00 03 000000")).unwrap();
+        assert!(!reader.has_command() && reader.carry_out(&mut card).is_none(), "one at a time");
+        assert_eq!(reader.answer(64), Ok(None));
+        for _ in 0..3 {
+            reader.extend_time();
+            reader.extend_time();
+            assert_eq!(reader.answer(64), Ok(Some(hex!("80 00000000 00 02 80 01 00").to_vec())));
+            assert_eq!(reader.answer(64), Ok(None), "one for each question");
+        }
+        reader.release();
+        reader.extend_time();
+        assert_eq!(reader.answer(64), Ok(Some(hex!("80 03000000 00 02 00 00 00 AA9000").to_vec())));
+        assert_eq!(reader.carry_out(&mut card), None);
+        assert_eq!(reader.answer(64), Ok(Some(hex!("81 00000000 00 03 00 00 00").to_vec())));
+        assert_eq!(card.commands.len(), 1);
+    }
+
+    #[test]
+    fn a_card_that_is_pulled_does_not_answer_any_more() {
+        let mut card = FakeCard::default();
+        let mut reader = withholding(&mut card);
+        reader.remove(&mut card);
+        assert_eq!((reader.is_withholding(), card.has_power), (false, false));
+        assert_eq!(reader.answer(64), Ok(Some(hex!("80 00000000 00 02 42 FE 00").to_vec())));
+        // A host that is gone, or configures the reader anew, gets nothing of before.
+        for anew in [
+            |reader: &mut Reader, card: &mut FakeCard| reader.unplug(card),
+            |reader: &mut Reader, _: &mut FakeCard| {
+                assert_eq!(reader.control(setup(hex!("0009 0100 0000 0000")), &[]), Ok(vec![]));
+            },
+        ] {
+            card.commands.clear();
+            let mut reader = withholding(&mut card);
+            reader.take(&hex!("6F 05000000 00 03 00 0000 00B0000001")).unwrap();
+            anew(&mut reader, &mut card);
+            reader.release();
+            assert_eq!((reader.has_command(), reader.answer(64)), (false, Ok(None)));
+        }
+    }
+
     #[test]
     fn halted_and_flooded() {
         let (mut reader, mut card) = (configured(), FakeCard::default());
         assert_eq!(reader.control(setup(hex!("02 03 0000 0200 0000")), &[]), Ok(vec![]));
         assert_eq!(reader.control(setup(hex!("82 00 0000 0200 0200")), &[]), Ok(vec![1, 0]));
         let status = hex!("65 00000000 00 01 000000");
-        assert_eq!(reader.command(&mut card, &status), Err(Stall));
+        assert_eq!(reader.take(&status), Err(Stall));
         assert_eq!(reader.control(setup(hex!("02 01 0000 0200 0000")), &[]), Ok(vec![]));
         for _ in 0..WAITING {
-            assert_eq!(reader.command(&mut card, &status), Ok(None));
+            assert_eq!(reader.take(&status), Ok(()));
         }
-        assert_eq!(reader.command(&mut card, &status), Err(Stall), "answers have to be fetched");
+        assert_eq!(reader.take(&status), Err(Stall), "they have to be carried out");
+        for _ in 0..WAITING {
+            assert_eq!(reader.carry_out(&mut card), None);
+        }
+        assert_eq!(reader.take(&status), Err(Stall), "answers have to be fetched");
         assert_eq!(reader.answer(4), Ok(Some(hex!("81 000000").to_vec())), "a part");
         assert_eq!(reader.answer(64), Ok(Some(hex!("00 00 01 01 00 00").to_vec())), "and the rest");
         for half in [&hex!("65 00000000 00 01 0000")[..], &[]] {
-            assert_eq!(reader.command(&mut card, half), Err(Stall), "half a header");
+            assert_eq!(reader.take(half), Err(Stall), "half a header");
         }
     }
 }

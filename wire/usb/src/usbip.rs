@@ -59,7 +59,9 @@ pub enum Event {
     NotImported,
     /// The client has the reader.
     Imported,
-    /// A command went to the card.
+    /// A message for the reader was taken: what is written says so. The next step carries it out.
+    Taken,
+    /// A command went to the card. Its answer is held back until it is [released](Session::release).
     Exchanged(Exchange),
     /// Nothing that matters.
     Other,
@@ -92,13 +94,18 @@ impl Session {
         self.is_imported
     }
 
+    /// Whether the request of a connection is here, which has to be answered, or what is none.
+    pub fn has_request(&self) -> bool {
+        !matches!(request(self.inbox.octets()), Ok(None))
+    }
+
     /// Whether a message has begun that is not whole.
     pub const fn is_within_message(&self) -> bool {
         !self.inbox.is_empty()
     }
 
-    /// Deals with the message at the front, if there is one, and writes what answers it. Another client may have the reader: then
-    /// it `is_busy`.
+    /// Carries out what was taken, or deals with the message at the front, if there is one, and writes what answers it. Another
+    /// client may have the reader: then it `is_busy`. What is written has to be sent before the next step, which may take long.
     ///
     /// # Errors
     /// If the connection cannot go on.
@@ -109,7 +116,29 @@ impl Session {
         is_busy: bool,
         out: &mut Vec<u8>,
     ) -> Result<Option<Event>, Fault> {
-        if self.is_imported { self.transfer(reader, card, out) } else { self.request(reader, is_busy, out) }
+        if !self.is_imported {
+            return self.answer_request(reader, is_busy, out);
+        }
+        if !reader.has_command() {
+            return self.transfer(reader, out);
+        }
+        let exchange = reader.carry_out(card);
+        self.deliver(reader, out);
+        Ok(Some(exchange.map_or(Event::Other, Event::Exchanged)))
+    }
+
+    /// Gives the client the answer that was held back.
+    pub fn release(&mut self, reader: &mut Reader, out: &mut Vec<u8>) {
+        reader.release();
+        self.deliver(reader, out);
+    }
+
+    /// Tells a client that waits for the answer which is held back to wait for longer.
+    pub fn extend_time(&mut self, reader: &mut Reader, out: &mut Vec<u8>) {
+        if self.held.iter().any(|held| held.endpoint == ANSWERS & 0x0F) {
+            reader.extend_time();
+            self.deliver(reader, out);
+        }
     }
 
     /// Answers what has waited for the reader: after a change of its slot.
@@ -125,51 +154,33 @@ impl Session {
         });
     }
 
-    fn request(&mut self, reader: &Reader, is_busy: bool, out: &mut Vec<u8>) -> Result<Option<Event>, Fault> {
-        let request = self.inbox.octets();
-        let known = [VERSION.to_be_bytes(), [0x80, 0]].concat();
-        // A foreigner is known by its first words.
-        if request.iter().zip(known).take(3).any(|(octet, known)| *octet != known) {
-            return Err(Fault::Foreign("USB/IP request"));
+    fn answer_request(&mut self, reader: &Reader, is_busy: bool, out: &mut Vec<u8>) -> Result<Option<Event>, Fault> {
+        let Some(request) = request(self.inbox.octets())? else { return Ok(None) };
+        let Request::Import { is_it } = request else {
+            self.inbox.take(REQUEST);
+            reply(5, ST_OK, out);
+            out.extend(1_u32.to_be_bytes());
+            device(reader, out);
+            // The one interface: CCID, and an octet to align it.
+            out.extend([0x0B, 0, 0, 0]);
+            return Ok(Some(Event::Listed));
+        };
+        self.inbox.take(REQUEST + BUS_ID_LENGTH);
+        let status = match (is_it, is_busy) {
+            (false, _) => ST_NO_DEVICE,
+            (true, true) => ST_BUSY,
+            (true, false) => ST_OK,
+        };
+        reply(3, status, out);
+        if status != ST_OK {
+            return Ok(Some(Event::NotImported));
         }
-        let Some([_, _, c0, c1, _, _, _, _]) = request.first_chunk::<REQUEST>() else { return Ok(None) };
-        match u16::from_be_bytes([*c0, *c1]) {
-            DEVICE_LIST => {
-                self.inbox.take(REQUEST);
-                reply(5, ST_OK, out);
-                out.extend(1_u32.to_be_bytes());
-                device(reader, out);
-                // The one interface: CCID, and an octet to align it.
-                out.extend([0x0B, 0, 0, 0]);
-                Ok(Some(Event::Listed))
-            }
-            IMPORT => {
-                let Some(bus_id) = request.get(REQUEST..REQUEST + BUS_ID_LENGTH) else { return Ok(None) };
-                let is_it = bus_id.starts_with(BUS_ID.as_bytes()) && bus_id.get(BUS_ID.len()) == Some(&0);
-                self.inbox.take(REQUEST + BUS_ID_LENGTH);
-                let status = match (is_it, is_busy) {
-                    (false, _) => ST_NO_DEVICE,
-                    (true, true) => ST_BUSY,
-                    (true, false) => ST_OK,
-                };
-                reply(3, status, out);
-                if status != ST_OK {
-                    return Ok(Some(Event::NotImported));
-                }
-                device(reader, out);
-                self.is_imported = true;
-                Ok(Some(Event::Imported))
-            }
-            _ => Err(Fault::Foreign("USB/IP request")),
-        }
+        device(reader, out);
+        self.is_imported = true;
+        Ok(Some(Event::Imported))
     }
 
-    fn transfer<C: Icc + ?Sized>(
-        &mut self,
-        reader: &mut Reader,
-        card: &mut C,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Event>, Fault> {
+    fn transfer(&mut self, reader: &mut Reader, out: &mut Vec<u8>) -> Result<Option<Event>, Fault> {
         let octets = self.inbox.octets();
         let Some(header) = octets.first_chunk::<HEADER>() else { return Ok(None) };
         let word = |at: usize| u32_at(header, at).unwrap_or_default();
@@ -201,7 +212,7 @@ impl Session {
                 let message = self.inbox.take(HEADER + follows);
                 let data = message.get(HEADER..).unwrap_or_default();
                 let most = length(size);
-                self.submit(reader, card, &Submitted { sequence, endpoint, is_in, most, setup, data }, out).map(Some)
+                self.submit(reader, &Submitted { sequence, endpoint, is_in, most, setup, data }, out).map(Some)
             }
             _ => Err(Fault::Foreign("USB/IP transfer")),
         }
@@ -214,13 +225,7 @@ impl Session {
         header(RET_UNLINK, sequence, status, 0, out);
     }
 
-    fn submit<C: Icc + ?Sized>(
-        &mut self,
-        reader: &mut Reader,
-        card: &mut C,
-        submitted: &Submitted<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Event, Fault> {
+    fn submit(&mut self, reader: &mut Reader, submitted: &Submitted<'_>, out: &mut Vec<u8>) -> Result<Event, Fault> {
         let Submitted { sequence, endpoint, is_in, most, data, .. } = *submitted;
         let address = u8::try_from(endpoint).map_or(0xFF, |number| number | if is_in { 0x80 } else { 0 });
         let mut event = Event::Other;
@@ -236,9 +241,9 @@ impl Session {
                     Err(Stall) => ret_submit(sequence, Err(Stall), out),
                 }
             }
-            COMMANDS => match reader.command(card, data) {
-                Ok(exchange) => {
-                    event = exchange.map_or(Event::Other, Event::Exchanged);
+            COMMANDS => match reader.take(data) {
+                Ok(()) => {
+                    event = Event::Taken;
                     ret_submit(sequence, Ok((&[], data.len())), out);
                 }
                 Err(Stall) => ret_submit(sequence, Err(Stall), out),
@@ -254,6 +259,33 @@ impl Session {
         // Also after a control transfer: a host that configures the reader is told of a card that is in.
         self.deliver(reader, out);
         Ok(event)
+    }
+}
+
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    List,
+    Import { is_it: bool },
+}
+
+/// The request at the front, if it is whole.
+fn request(octets: &[u8]) -> Result<Option<Request>, Fault> {
+    const WHAT: Fault = Fault::Foreign("USB/IP request");
+    let known = [VERSION.to_be_bytes(), [0x80, 0]].concat();
+    // A foreigner is known by its first words.
+    if octets.iter().zip(known).take(3).any(|(octet, known)| *octet != known) {
+        return Err(WHAT);
+    }
+    let Some([_, _, c0, c1, _, _, _, _]) = octets.first_chunk::<REQUEST>() else { return Ok(None) };
+    match u16::from_be_bytes([*c0, *c1]) {
+        DEVICE_LIST => Ok(Some(Request::List)),
+        IMPORT => {
+            let Some(bus_id) = octets.get(REQUEST..REQUEST + BUS_ID_LENGTH) else { return Ok(None) };
+            let is_it = bus_id.starts_with(BUS_ID.as_bytes()) && bus_id.get(BUS_ID.len()) == Some(&0);
+            Ok(Some(Request::Import { is_it }))
+        }
+        _ => Err(WHAT),
     }
 }
 
@@ -351,6 +383,9 @@ mod tests {
             let (mut events, mut out) = (Vec::new(), Vec::new());
             self.session.receive(octets);
             while let Some(event) = self.session.step(&mut self.reader, &mut self.card, false, &mut out)? {
+                if matches!(event, Event::Exchanged(_)) {
+                    self.session.release(&mut self.reader, &mut out);
+                }
                 events.push(event);
                 if !self.session.is_imported() {
                     break;
@@ -428,7 +463,7 @@ mod tests {
         assert_eq!(out, [done(5, 0, 10), done(4, 0, 14), atr.to_vec()].concat());
         let (events, out) = desk.say(&command(6, &hex!("6F 05000000 00 02 00 0000 00B0000001"))).unwrap();
         let exchange = Exchange { command: hex!("00B0000001").to_vec(), response: hex!("AA9000").to_vec() };
-        assert_eq!((events, out), (vec![Event::Exchanged(exchange)], done(6, 0, 15)));
+        assert_eq!((events, out), (vec![Event::Taken, Event::Exchanged(exchange)], done(6, 0, 15)));
         // libccid has room for more than any message has.
         let (_, out) = desk.say(&submit(7, 2, true, 65_556, [0; 8], &[])).unwrap();
         assert_eq!(out, [done(7, 0, 13), hex!("80 03000000 00 02 00 00 00 AA9000").to_vec()].concat());
@@ -437,6 +472,43 @@ mod tests {
         desk.reader.remove(&mut desk.card);
         desk.session.deliver(&mut desk.reader, &mut out);
         assert_eq!(out, [done(3, 0, 2), hex!("50 02").to_vec()].concat());
+    }
+
+    /// The transfer is acknowledged before the card is asked; while its answer is held back, the client can go on.
+    #[test]
+    fn a_slow_card_is_waited_for() {
+        let mut desk = Desk::imported();
+        desk.say(&command(2, &hex!("62 00000000 00 01 00 0000"))).unwrap();
+        desk.say(&submit(3, 2, true, 271, [0; 8], &[])).unwrap();
+        desk.session.receive(&command(4, &hex!("6F 05000000 00 02 00 0000 00B0000001")));
+        let mut out = Vec::new();
+        let step = |desk: &mut Desk, out: &mut Vec<u8>| {
+            out.clear();
+            desk.session.step(&mut desk.reader, &mut desk.card, false, out).unwrap()
+        };
+        assert_eq!(step(&mut desk, &mut out), Some(Event::Taken));
+        assert_eq!((out.as_slice(), desk.card.commands.len()), (&*done(4, 0, 15), 0));
+        assert!(matches!(step(&mut desk, &mut out), Some(Event::Exchanged(_))));
+        assert!(out.is_empty());
+        // Nobody asks for the answer yet; who does is told to wait, once each time.
+        desk.session.extend_time(&mut desk.reader, &mut out);
+        assert!(out.is_empty());
+        let extension = hex!("80 00000000 00 02 80 01 00").to_vec();
+        for sequence in [5, 6] {
+            desk.session.receive(&submit(sequence, 2, true, 271, [0; 8], &[]));
+            assert_eq!(step(&mut desk, &mut out), Some(Event::Other));
+            assert!(out.is_empty());
+            desk.session.extend_time(&mut desk.reader, &mut out);
+            assert_eq!(out, [done(sequence, 0, 10), extension.clone()].concat());
+        }
+        desk.session.receive(&[submit(7, 2, true, 271, [0; 8], &[]), unlink(8, 7)].concat());
+        step(&mut desk, &mut out);
+        step(&mut desk, &mut out);
+        assert_eq!(out[20..24], (-104_i32).to_be_bytes());
+        desk.session.receive(&submit(9, 2, true, 271, [0; 8], &[]));
+        step(&mut desk, &mut out);
+        desk.session.release(&mut desk.reader, &mut out);
+        assert_eq!(out, [done(9, 0, 13), hex!("80 03000000 00 02 00 00 00 AA9000").to_vec()].concat());
     }
 
     #[test]

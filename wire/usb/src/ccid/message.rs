@@ -99,10 +99,30 @@ pub(super) struct Answer<'a> {
     pub(super) outcome: Result<Vec<u8>, Error>,
 }
 
+/// bmCommandStatus: failed; the host is to wait for longer. CCID §6.2.6.
+const FAILED: u8 = 0x40;
+const TIME_EXTENSION: u8 = 0x80;
+/// bmICCStatus: absent.
+const ABSENT: u8 = 2;
+
+/// The header of an answer without data and with another status.
+fn instead(answer: &[u8], status: u8, error: u8) -> Vec<u8> {
+    let slot_and_sequence = answer.get(5..7).unwrap_or_default();
+    [answer.get(..1).unwrap_or_default(), &[0; 4], slot_and_sequence, &[status, error, 0]].concat()
+}
+
+/// What is said as long as this answer is held back: to wait once more for as long as is usual.
+pub(super) fn time_extension(answer: &[u8]) -> Vec<u8> {
+    instead(answer, TIME_EXTENSION, 1)
+}
+
+/// What becomes of this answer when the card is taken out before.
+pub(super) fn cut(answer: &[u8]) -> Vec<u8> {
+    instead(answer, FAILED | ABSENT, Error::MUTE.0)
+}
+
 impl Answer<'_> {
     pub(super) fn write(self) -> Vec<u8> {
-        /// bmCommandStatus: failed.
-        const FAILED: u8 = 0x40;
         let (status, error, data) = match self.outcome {
             Ok(data) => (self.icc_status, 0, data),
             Err(Error(error)) => (self.icc_status | FAILED, error, Vec::new()),
