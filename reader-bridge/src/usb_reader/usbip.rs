@@ -289,25 +289,64 @@ impl<C: Icc + ?Sized, F: FnMut(Link<'_>)> Desk<'_, C, F> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
     use crate::testing::FakeCard;
     use crate::usb_reader::host::LIMITS;
 
+    /// Of a transfer that is not there.
+    const UNLINK: [u32; 12] = [2, 1, 0x0001_0002, 0, 0, 7, 0, 0, 0, 0, 0, 0];
+
+    /// A client that has said this, and its own end.
+    async fn client(said: &[u8]) -> (DuplexStream, Newcomer) {
+        let (mut host, stream) = duplex(4096);
+        host.write_all(said).await.unwrap();
+        (host, Client::introduced(Box::new(stream), LIMITS).await)
+    }
+
+    fn import() -> Vec<u8> {
+        let mut import = [&[0x01, 0x11, 0x80, 0x03, 0, 0, 0, 0][..], b"1-1"].concat();
+        import.resize(40, 0);
+        import
+    }
+
+    fn desk<'a, F: FnMut(Link<'_>)>(card: &'a mut FakeCard, on_link: &'a mut F) -> Desk<'a, FakeCard, F> {
+        let mut reader = Reader::new(Identity::default());
+        reader.insert();
+        Desk { limits: LIMITS, card, reader, attached: None, held: None, returns: None, on_link }
+    }
+
+    /// That the one before has left is known before the next one is answered, also behind more than one read of what it still sent.
+    #[tokio::test]
+    async fn who_has_left_does_not_keep_the_reader() {
+        let (mut card, mut told) = (FakeCard::default(), Vec::new());
+        let mut on_link = |link: Link<'_>| told.push(link.to_string());
+        let mut desk = desk(&mut card, &mut on_link);
+        let (mut first, newcomer) = client(&import()).await;
+        desk.receive(Ok(newcomer)).await.unwrap();
+        let (mut second, newcomer) = client(&import()).await;
+        desk.receive(Ok(newcomer)).await.unwrap();
+        let mut refusal = Vec::new();
+        second.read_to_end(&mut refusal).await.unwrap();
+        assert_eq!(refusal, [0x01, 0x11, 0, 3, 0, 0, 0, 2], "the first one is there");
+        first.write_all(&UNLINK.map(u32::to_be_bytes).concat().repeat(80)).await.unwrap();
+        drop(first);
+        let (mut third, newcomer) = client(&import()).await;
+        desk.receive(Ok(newcomer)).await.unwrap();
+        let mut reply = [0; 320];
+        third.read_exact(&mut reply).await.unwrap();
+        assert_eq!(reply[..8], [0x01, 0x11, 0, 3, 0, 0, 0, 0]);
+        assert!(desk.attached.is_some());
+        assert_eq!(told.len(), 3, "{told:?}");
+    }
+
     /// Each message has its own time: a host that goes on without an end is never late.
     #[tokio::test]
     async fn the_clock_begins_anew_with_each_message() {
-        let (mut host, stream) = duplex(4096);
-        let mut import = [&[0x01, 0x11, 0x80, 0x03, 0, 0, 0, 0][..], b"1-1"].concat();
-        import.resize(40, 0);
-        host.write_all(&import).await.unwrap();
-        let newcomer = Client::introduced(Box::new(stream), LIMITS).await;
         let (mut card, mut on_link) = (FakeCard::default(), |_: Link<'_>| {});
-        let mut reader = Reader::new(Identity::default());
-        reader.insert();
-        let (card, on_link) = (&mut card, &mut on_link);
-        let mut desk = Desk { limits: LIMITS, card, reader, attached: None, held: None, returns: None, on_link };
+        let mut desk = desk(&mut card, &mut on_link);
+        let (mut host, newcomer) = client(&import()).await;
         desk.receive(Ok(newcomer)).await.unwrap();
         // GET_STATUS of the device, and the beginning of the next one.
         let status =
