@@ -28,6 +28,7 @@ mod extcap;
 mod fields;
 mod fleet;
 mod generate;
+mod inspect;
 mod key_log;
 mod log;
 mod lpa;
@@ -99,6 +100,8 @@ Examples:
       in the virtual reader, for any PC/SC program
   vuicc reader list
       which readers are there, and what is in them
+  vuicc inspect my.img
+      its files and APDUs, in a browser
   vuicc apdu run scripts/apdu/select-mf.apdu
       a first dialogue with a card
   vuicc smdp serve
@@ -129,6 +132,9 @@ enum Command {
     /// APDU scripts: run, record, compare
     #[command(subcommand)]
     Apdu(apdu::Command),
+    /// A page that shows a card: files decoded, APDUs as they pass, profiles, memory; and changes it
+    #[command(after_help = inspect::HELP)]
+    Inspect(Box<inspect::Arguments>),
     /// An AT modem whose SIM is a card
     #[command(subcommand)]
     Modem(modem::Command),
@@ -202,6 +208,7 @@ fn main() -> ExitCode {
         Command::Reader(command) => reader::run(&command, &context),
         Command::Lpa(command) => lpa::run(&command, &context),
         Command::Apdu(command) => apdu::run(&command, &context),
+        Command::Inspect(arguments) => inspect::run(&arguments, &context),
         Command::Modem(command) => modem::run(&command, &context),
         Command::Fleet(command) => fleet::run(&command, &context),
         Command::Remsim(command) => remsim::run(&command, &context),

@@ -25,6 +25,7 @@ pub mod images;
 pub mod modem;
 pub mod mutation;
 pub mod network;
+pub mod page;
 pub mod peer;
 pub mod postgresql;
 pub mod process;

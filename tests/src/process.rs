@@ -295,7 +295,10 @@ pub(crate) fn until_death(signal: &str) -> Command {
 }
 
 /// A file that is not there yet: `1-NAME`, `2-NAME`, and so on.
-pub(crate) fn unused(folder: &Path, name: &str) -> PathBuf {
+///
+/// # Panics
+/// If there are thousands.
+pub fn unused(folder: &Path, name: &str) -> PathBuf {
     let free = (1..u16::MAX).map(|n| folder.join(format!("{n}-{name}"))).find(|path| !path.exists());
     free.expect("a test has fewer files than there are numbers")
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use test_pki::{Parameters, Pki, ServerName};
 use tokio::net::TcpListener;
 use vuicc_tests::webdriver::{Driver, Window};
-use vuicc_tests::{peer, process};
+use vuicc_tests::{page, peer, process};
 use world::{OFFICE_KEY, OWNER, OWNER_NUMBER, World};
 
 /// The object a phone puts into its web view, which notes what it is told. TS.43 §6.7.
@@ -74,14 +74,6 @@ const FLAWS: &str = "
         if (box.width && (box.height < 40 || box.width < 40)) flaws.push('hard to hit: ' + button.textContent);
     }
     return flaws;
-";
-
-/// What axe-core finds against WCAG 2.2 A and AA and its best practices, a line each: the rule, and the element it is about.
-const AXE: &str = "
-    const line = (rule, node) => rule.id + ': ' + node.html;
-    return axe.run({ rules: { 'target-size': { enabled: true } } }).then(found => found.passes.length < 10
-        ? ['hardly anything was looked at']
-        : found.violations.flatMap(rule => rule.nodes.map(node => line(rule, node))));
 ";
 
 /// A world, its web server, and a driver.
@@ -141,16 +133,11 @@ impl Stage {
     fn examine(&self, window: &Window<'_>, name: &str) {
         for (width, height, colours) in [(320, 640, "light"), (390, 780, "dark"), (1280, 800, "light")] {
             window.resize(width, height);
-            let media = json!({ "features": [
-                { "name": "prefers-color-scheme", "value": colours },
-                // No picture of colours on their way.
-                { "name": "prefers-reduced-motion", "value": "reduce" },
-            ] });
-            window.chrome("Emulation.setEmulatedMedia", &media);
+            page::colours(window, colours);
             window.screenshot(&self.pictures.join(format!("{name}-{width}-{colours}.png")));
             assert_eq!(window.evaluate(FLAWS), json!([]), "{name} at {width}, {colours}");
             if let Some(axe) = &self.axe {
-                let found = window.evaluate(&format!("{axe};{AXE}"));
+                let found = page::violations(window, axe);
                 assert_eq!(found, json!([]), "axe-core, {name} at {width}, {colours}");
             }
         }

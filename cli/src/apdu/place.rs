@@ -96,6 +96,7 @@ impl Taken {
         let places = vec![self.place];
         let seen = placed(vec![ReadyCard::named(name, &atr)], &places);
         Running {
+            presences: Vec::new(),
             cards: vec![card],
             names: vec![name.to_owned()],
             seen,

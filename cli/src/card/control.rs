@@ -1,86 +1,21 @@
-//! The control channel of a process that runs cards: what is to go wrong with one is ordered and cleared while a reader has it, and
-//! one in a USB reader is pulled, inserted and reset.
+//! The control channel of a process that runs cards: what is to go wrong with one is ordered and cleared while a reader has it, it is
+//! pulled, inserted and reset, and its owner uses it beside its host.
 //!
 //! A socket beside the record of the run, under the number of the process. A connection has one question and one answer, each
-//! a line of JSON; an order is answered when the card's image holds it. The socket is its owner's alone from its first moment,
+//! a line of JSON; an order is answered when the card's image holds it. One that watches is told what happens, a line each. The socket is its owner's alone from its first moment,
 //! and others who get hold of it are sent away unheard.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
-use apdu::Icc;
-use card::Card;
+use capture::{Encoder, Format};
 use card::fault::{Fault, OrderError, text, why_not};
 use console::Exit;
+use inspector::{By, Seen};
 use reader_bridge::usb_reader::{Hand, Move};
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use crate::failure::Failure;
-
-/// A card that its place and the control channel have in turn: each for one command, or one order.
-#[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Card>>);
-
-impl Shared {
-    pub(crate) fn new(card: Card) -> Self {
-        Self(Arc::new(Mutex::new(card)))
-    }
-
-    fn card(&self) -> MutexGuard<'_, Card> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Carries an order out.
-    fn obey(&self, order: &Order) -> Answer {
-        let mut card = self.card();
-        match order {
-            Order::Add(texts) => {
-                let faults = texts.iter().map(|text| card::fault::parse(text)).collect::<Result<Vec<_>, _>>();
-                let numbers = match faults {
-                    Ok(faults) => card.order_faults(&faults).map_err(|error| not_ordered(&error)),
-                    Err(error) => Err(Failure::because(error.to_string()).with(Exit::Usage)),
-                };
-                numbers.map_or_else(|failure| Answer::refusal(&failure), Answer::Done)
-            }
-            Order::Clear(numbers) => {
-                let there: Vec<u16> = card.faults().iter().map(|fault| fault.number).collect();
-                if let Some(missing) = numbers.iter().find(|number| !there.contains(number)) {
-                    return Answer::refusal(&no_such_fault(*missing));
-                }
-                let wanted = (!numbers.is_empty()).then_some(numbers.as_slice());
-                let cleared = card.clear_faults(wanted).map_err(|_| not_written());
-                cleared.map_or_else(|failure| Answer::refusal(&failure), Answer::Done)
-            }
-        }
-    }
-}
-
-impl Icc for Shared {
-    fn power_on(&mut self) -> Vec<u8> {
-        self.card().power_on()
-    }
-
-    fn warm_reset(&mut self) -> Vec<u8> {
-        self.card().warm_reset()
-    }
-
-    fn power_off(&mut self) {
-        Icc::power_off(&mut *self.card());
-    }
-
-    fn atr(&self) -> Vec<u8> {
-        self.card().atr()
-    }
-
-    fn transmit(&mut self, command: &[u8], response: &mut Vec<u8>) {
-        self.card().transmit_into(command, response);
-    }
-
-    fn delay(&mut self) -> Duration {
-        Icc::delay(&mut *self.card())
-    }
-}
 
 /// A card that the control channel reaches: what can be ordered of it.
 #[derive(Clone, Debug)]
@@ -98,6 +33,11 @@ impl From<Shared> for Seated {
 }
 
 impl Seated {
+    #[cfg(unix)]
+    const fn card(&self) -> Option<&Shared> {
+        self.card.as_ref()
+    }
+
     /// One in a USB reader.
     pub(crate) const fn by_hand(card: Option<Shared>, hand: Hand) -> Self {
         Self { card, hand: Some(hand) }
@@ -106,20 +46,25 @@ impl Seated {
     #[cfg(unix)]
     async fn obey(&self, demand: Demand) -> std::io::Result<Answer> {
         let failure = match (demand, self) {
-            (Demand::Faults(order), Self { card: Some(card), .. }) => {
-                let card = card.clone();
-                // The card may have a command under way, and its image may wait for the disk.
-                let obeyed = tokio::task::spawn_blocking(move || card.obey(&order)).await;
-                return obeyed.map_err(std::io::Error::other);
-            }
-            (Demand::Faults(_), Self { card: None, .. }) => {
-                Failure::because("the card is in no image, in which faults are kept").with(Exit::Usage)
-            }
-            (Demand::Place { moved }, Self { hand: Some(hand), .. }) => match hand.ask(moved.into()).await {
-                Ok(()) => return Ok(Answer::Done(Vec::new())),
+            (Demand::Place { moved }, Self { hand: Some(hand), card }) => match hand.ask(moved.into()).await {
+                Ok(()) => {
+                    if let Some(card) = card {
+                        card.is_moved(moved != Moved::Pulled);
+                    }
+                    return Ok(Answer::Done(Vec::new()));
+                }
                 Err(refusal) => Failure::because(refusal.to_string()).with(Exit::Card),
             },
-            (Demand::Place { .. }, Self { hand: None, .. }) => not_in_a_usb_reader(),
+            (demand, Self { card: Some(card), .. }) => {
+                let card = card.clone();
+                // The card may have a command under way, and its image may wait for the disk.
+                let obeyed = tokio::task::spawn_blocking(move || card.obey(&demand)).await;
+                return obeyed.map_err(std::io::Error::other);
+            }
+            (Demand::Place { .. }, Self { card: None, hand: None }) => not_in_a_usb_reader(),
+            (Demand::Faults(_) | Demand::Beside(_), Self { card: None, .. }) => {
+                Failure::because("the card is in no image, in which faults are kept").with(Exit::Usage)
+            }
         };
         Ok(Answer::refusal(&failure))
     }
@@ -173,11 +118,50 @@ pub(crate) enum Order {
 pub(crate) enum Demand {
     /// Of its faults.
     Faults(Order),
-    /// Of its place, a USB reader.
+    /// Of its place.
     Place {
         /// What is to have been done.
         moved: Moved,
     },
+    /// Of itself, beside its host.
+    Beside(Beside),
+}
+
+/// What the owner of a card wants of it, beside its host.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Beside {
+    /// How is it?
+    State,
+    /// It is to answer a command, in hexadecimal.
+    Transmit(String),
+    /// Its power is to go.
+    Cut,
+    /// It is to be reset, and its host not told.
+    Reset,
+    /// A file is to be written, whatever its access rules say.
+    Overwrite(Overwrite),
+    /// What happens to it is to be told, line by line, from now on.
+    Watch,
+}
+
+/// Octets for a file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Overwrite {
+    /// Its domain.
+    pub(crate) domain: u16,
+    /// Its number there.
+    pub(crate) file: u16,
+    /// From which octet on.
+    pub(crate) offset: usize,
+    /// What is to stand there, in hexadecimal.
+    pub(crate) octets: String,
+}
+
+impl From<Beside> for Demand {
+    fn from(wanted: Beside) -> Self {
+        Self::Beside(wanted)
+    }
 }
 
 impl From<Order> for Demand {
@@ -186,7 +170,7 @@ impl From<Order> for Demand {
     }
 }
 
-/// What is done to a card in a USB reader.
+/// What is done to a card in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Moved {
@@ -214,9 +198,18 @@ impl Order {
 /// What has become of it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+pub(crate) enum Answer {
     /// It is done, and the image holds it: the numbers that were ordered or cleared.
     Done(Vec<u16>),
+    /// What the card has answered, in hexadecimal; nothing if it is silent.
+    Response(String),
+    /// How it is.
+    State {
+        /// Whether it is in its place.
+        is_in: bool,
+        /// Whether it has power.
+        is_powered: bool,
+    },
     /// It is not.
     Refused {
         /// The exit code that says why.
@@ -227,25 +220,44 @@ enum Answer {
 }
 
 impl Answer {
-    fn refusal(failure: &Failure) -> Self {
+    pub(super) fn refusal(failure: &Failure) -> Self {
         let line = if let Failure::Because(cause) = failure { cause.to_string() } else { "it was refused".to_owned() };
         Self::Refused { exit_code: failure.exit().row().code, line }
     }
 }
 
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
-    }
+/// An event as a line; PINs are left out of it.
+fn line(seen: &Seen) -> Vec<u8> {
+    let mut line = format!("{{\"by\":\"{}\",\"event\":", seen.by.name()).into_bytes();
+    line.extend(Encoder::new(Format::JsonLines).event(&seen.event).trim_ascii_end());
+    line.extend(b"}\n");
+    line
+}
+
+/// The event in a line.
+fn event(line: &[u8]) -> Option<Seen> {
+    let line: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let by = By::of(line["by"].as_str()?)?;
+    let session = capture::read(line["event"].to_string().as_bytes()).ok()?;
+    Some(Seen { by, event: session.events.into_iter().next()? })
 }
 
 /// Octets of the longest line: more faults than a card has numbers for do not fit in.
 const LONGEST: u64 = 256 * 1024;
 
 #[cfg(unix)]
-pub(super) use on_unix::path_of;
-#[cfg(unix)]
-pub(crate) use on_unix::{Control, ask};
+pub(crate) use on_unix::{Control, ask, path_of, watch};
+
+/// Has a process carry out an order about the faults of one of its cards. Returns their numbers.
+pub(super) fn ask_about_faults(folder: &Path, pid: u32, card: usize, order: Order) -> Result<Vec<u16>, Failure> {
+    match ask(folder, pid, card, order.into())? {
+        Answer::Done(numbers) => Ok(numbers),
+        _ => Err(Failure::because(format!(
+            "process {pid}, which runs the card, is of another version; end it, and run it again"
+        ))
+        .with(Exit::Card)),
+    }
+}
 
 #[cfg(unix)]
 mod on_unix {
@@ -259,6 +271,7 @@ mod on_unix {
 
     use console::Exit;
     use console::exit::TABLE;
+    use inspector::Seen;
     use reader_bridge::socket::at_short_path;
     use rustix::process::geteuid;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -266,7 +279,7 @@ mod on_unix {
     use tokio::sync::Semaphore;
     use tokio::time::{sleep, timeout};
 
-    use super::{Answer, Demand, Failure, LONGEST, Question, Seated};
+    use super::{Answer, Beside, Demand, Failure, LONGEST, Question, Seated, Shared};
     use crate::state::{State, create_private};
 
     /// How long a connection may take for its question, and again for the answer.
@@ -275,7 +288,7 @@ mod on_unix {
     const CONNECTIONS: usize = 8;
 
     /// Where a process listens.
-    pub(in crate::card) fn path_of(folder: &Path, pid: u32) -> PathBuf {
+    pub(crate) fn path_of(folder: &Path, pid: u32) -> PathBuf {
         folder.join(format!("{pid}.sock"))
     }
 
@@ -360,7 +373,11 @@ mod on_unix {
             return Err(ErrorKind::InvalidData.into());
         }
         let question: Question = serde_json::from_slice(&line)?;
-        let answer = match cards.get(question.card) {
+        let seated = cards.get(question.card);
+        if let (Demand::Beside(Beside::Watch), Some(card)) = (&question.order, seated.and_then(Seated::card)) {
+            return tell(card, &mut writing).await;
+        }
+        let answer = match seated {
             Some(seated) => seated.obey(question.order).await?,
             None => Answer::refusal(&Failure::because("this process runs no such card").with(Exit::Card)),
         };
@@ -370,14 +387,66 @@ mod on_unix {
         writing.shutdown().await
     }
 
-    /// Has a process carry out an order for one of its cards. Returns the numbers of the faults.
-    pub(crate) fn ask(folder: &Path, pid: u32, card: usize, order: Demand) -> Result<Vec<u16>, Failure> {
+    /// Tells what happens to a card, until the other end is gone, or too slow.
+    async fn tell(card: &Shared, writing: &mut tokio::net::unix::WriteHalf<'_>) -> io::Result<()> {
+        /// Events that may wait.
+        const WAITING: usize = 4096;
+        /// Whether the other end is there is found out by writing.
+        const HEARTBEAT: Duration = Duration::from_secs(5);
+        let (give, mut take) = tokio::sync::mpsc::channel(WAITING);
+        card.tap(Box::new(move |seen| give.try_send(seen).is_ok()));
+        writing.write_all(b"\n").await?;
+        loop {
+            let line = match timeout(HEARTBEAT, take.recv()).await {
+                Ok(Some(seen)) => super::line(&seen),
+                Ok(None) => return Ok(()),
+                Err(_) => vec![b'\n'],
+            };
+            timeout(LIMIT, writing.write_all(&line)).await??;
+        }
+    }
+
+    /// Asks a process that runs a card to tell what happens to it, and calls `seen` with each event until the process ends.
+    /// `begun` is called when nothing is missed any more.
+    pub(crate) fn watch(
+        folder: &Path,
+        pid: u32,
+        card: usize,
+        begun: impl FnOnce(),
+        mut seen: impl FnMut(Seen),
+    ) -> io::Result<()> {
+        let mut stream = connect(folder, pid)?;
+        let mut question = serde_json::to_vec(&Question { card, order: Demand::Beside(Beside::Watch) })?;
+        question.push(b'\n');
+        stream.write_all(&question)?;
+        let mut lines = BufReader::new(stream);
+        let (mut line, mut begun) = (Vec::new(), Some(begun));
+        loop {
+            line.clear();
+            if (&mut lines).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+                return Ok(());
+            }
+            if let Some(begun) = begun.take() {
+                begun();
+            }
+            if let Some(event) = super::event(&line) {
+                seen(event);
+            }
+        }
+    }
+
+    fn connect(folder: &Path, pid: u32) -> io::Result<Blocking> {
+        at_short_path(folder, &format!("{pid}.sock"), |path| Blocking::connect(path))
+    }
+
+    /// Has a process carry out an order for one of its cards.
+    pub(crate) fn ask(folder: &Path, pid: u32, card: usize, order: Demand) -> Result<Answer, Failure> {
         /// For the card's command under way, and the disk.
         const LIMIT: Duration = Duration::from_secs(30);
         let path = path_of(folder, pid);
-        let is_move = matches!(order, Demand::Place { .. });
+        let is_about_faults = matches!(order, Demand::Faults(_));
         let lost = |error: &io::Error| {
-            let way_out = if is_move { "" } else { "; `vuicc card fault list` shows what has become of it" };
+            let way_out = if is_about_faults { "; `vuicc card fault list` shows what has become of it" } else { "" };
             Failure::because(format!("process {pid}, which runs the card, gives no answer: {error}{way_out}"))
                 .with(Exit::Card)
         };
@@ -385,12 +454,11 @@ mod on_unix {
         if owner.as_ref().is_ok_and(|owner| *owner != geteuid().as_raw() && *owner != 0) {
             return Err(Failure::because(format!("{} is another user's", path.display())).with(Exit::Card));
         }
-        let name = format!("{pid}.sock");
-        let mut stream = at_short_path(folder, &name, |path| Blocking::connect(path)).map_err(|error| {
-            let way_out = if is_move {
-                "eject the card (`vuicc card eject`), and run it again"
-            } else {
+        let mut stream = connect(folder, pid).map_err(|error| {
+            let way_out = if is_about_faults {
                 "eject the card (`vuicc card eject`), order or clear its faults, and run it again"
+            } else {
+                "eject the card (`vuicc card eject`), and run it again"
             };
             Failure::because(format!("process {pid}, which runs the card, takes no orders ({error}); {way_out}"))
                 .with(Exit::Card)
@@ -406,29 +474,29 @@ mod on_unix {
         })();
         exchanged.map_err(|error| lost(&error))?;
         match serde_json::from_slice(&line) {
-            Ok(Answer::Done(numbers)) => Ok(numbers),
             Ok(Answer::Refused { exit_code, line }) => {
                 let row = TABLE.into_iter().find(|row| row.code == exit_code);
                 Err(Failure::because(line).with(row.map_or(Exit::Failed, |row| row.exit)))
             }
+            Ok(answer) => Ok(answer),
             Err(error) => Err(lost(&error.into())),
         }
     }
 }
 
 #[cfg(not(unix))]
-pub(super) use elsewhere::path_of;
-#[cfg(not(unix))]
-pub(crate) use elsewhere::{Control, ask};
+pub(crate) use elsewhere::{Control, ask, path_of, watch};
 
 #[cfg(not(unix))]
 mod elsewhere {
     use std::convert::Infallible;
+    use std::io;
     use std::path::{Path, PathBuf};
 
     use console::Exit;
+    use inspector::Seen;
 
-    use super::{Demand, Failure, Seated};
+    use super::{Answer, Demand, Failure, Seated};
     use crate::state::State;
 
     /// There is none.
@@ -445,39 +513,37 @@ mod elsewhere {
         }
     }
 
-    pub(in crate::card) fn path_of(folder: &Path, pid: u32) -> PathBuf {
+    pub(crate) fn path_of(folder: &Path, pid: u32) -> PathBuf {
         folder.join(format!("{pid}.sock"))
     }
 
-    pub(crate) fn ask(_: &Path, _: u32, _: usize, _: Demand) -> Result<Vec<u16>, Failure> {
+    pub(crate) fn ask(_: &Path, _: u32, _: usize, _: Demand) -> Result<Answer, Failure> {
         Err(Failure::because("a card that runs takes no orders on this system; end it, and run it again")
             .with(Exit::Card))
+    }
+
+    pub(crate) fn watch(_: &Path, _: u32, _: usize, _: impl FnOnce(), _: impl FnMut(Seen)) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use card::entropy::ChaCha;
-    use card::personalise::{Euicc, euicc, mint_pki};
-
     use super::*;
 
-    /// In a reader as behind a socket: what holds the response back asks the card itself.
+    /// Which kind of demand it is shows in what it says.
     #[test]
-    fn a_shared_card_is_the_card() {
-        const NOW: u64 = 1_767_225_600;
-        let mut entropy = ChaCha::from_number(1);
-        let pki = mint_pki(None, NOW, &mut entropy).unwrap();
-        let new = euicc(&Euicc::new(pki, NOW), &mut entropy).unwrap();
-        let mut shared = Shared::new(new.insert(Box::new(ChaCha::from_number(2))));
-        assert_eq!(shared.power_on(), shared.atr());
-        let done = |answer| if let Answer::Done(numbers) = answer { numbers } else { panic!("{answer:?}") };
-        let order = Order::Add(vec!["slow=2500ms@SELECT".to_owned(), "mute@SELECT,from=2".to_owned()]);
-        assert_eq!(done(shared.clone().obey(&order)), [1, 2]);
-        let mut answer = Vec::new();
-        shared.transmit(&[0x00, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00], &mut answer);
-        assert_eq!((answer, shared.delay().as_millis()), (vec![0x90, 0x00], 2500));
-        assert_eq!(done(shared.obey(&Order::Clear(vec![]))), [1, 2]);
-        assert!(matches!(shared.obey(&Order::Clear(vec![1])), Answer::Refused { exit_code: 2, .. }));
+    fn demands_are_told_apart() {
+        for (demand, line) in [
+            (Demand::Faults(Order::Clear(vec![3])), r#"{"clear":[3]}"#),
+            (Demand::Place { moved: Moved::Pulled }, r#"{"moved":"pulled"}"#),
+            (Demand::Beside(Beside::Watch), r#""watch""#),
+            (Demand::Beside(Beside::Transmit("00A4".into())), r#"{"transmit":"00A4"}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&demand).unwrap(), line);
+            let read: Demand = serde_json::from_str(line).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{demand:?}"));
+        }
+        assert!(serde_json::from_str::<Demand>(r#""explode""#).is_err());
     }
 }

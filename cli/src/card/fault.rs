@@ -17,7 +17,7 @@ use reader_bridge::socket::Address;
 use serde::Serialize;
 use serde_json::json;
 
-use super::control::{Order, ask, no_such_fault, not_ordered, not_written};
+use super::control::{Order, ask_about_faults, no_such_fault, not_ordered, not_written};
 use super::eject::is_same;
 use super::ready::{ReadyCard, Record, folder, running as running_in};
 use crate::Context;
@@ -238,7 +238,7 @@ impl Place {
     /// Has the process that runs the card carry an order out, or carries it out in the image.
     fn carry_out(&self, order: Order) -> Result<Vec<u16>, Failure> {
         if let Some((pid, number, folder)) = &self.run {
-            return ask(folder, *pid, *number, order.into());
+            return ask_about_faults(folder, *pid, *number, order);
         }
         let mut nvm = open(&self.image)?;
         match order {

@@ -10,6 +10,7 @@ pub(crate) mod personality;
 mod program;
 pub(crate) mod ready;
 pub(crate) mod run;
+pub(crate) mod shared;
 pub(crate) mod show;
 mod twin_check;
 

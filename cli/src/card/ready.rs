@@ -35,6 +35,9 @@ pub(crate) struct ReadyCard {
     /// Where the USB reader that it is in meets its hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) usb: Option<String>,
+    /// The address of the page that shows it, with its token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) page: Option<String>,
 }
 
 impl ReadyCard {
@@ -43,18 +46,28 @@ impl ReadyCard {
         let seen = inspect::image(image)?;
         let eid = seen.euicc.map(|euicc| euicc.eid);
         let image = std::path::absolute(image).at("look into", image)?;
-        Ok(Self { image, eid, atr: seen.atr, reader: None, slot: None, socket: None, terminal: None, usb: None })
+        Ok(Self {
+            image,
+            eid,
+            atr: seen.atr,
+            reader: None,
+            slot: None,
+            socket: None,
+            terminal: None,
+            usb: None,
+            page: None,
+        })
     }
 
     /// A card that is no image, and has no place yet.
     pub(crate) fn named(name: impl Into<PathBuf>, atr: &[u8]) -> Self {
         let (image, atr) = (name.into(), crate::hexadecimal::whole(atr));
-        Self { image, eid: None, atr, reader: None, slot: None, socket: None, terminal: None, usb: None }
+        Self { image, eid: None, atr, reader: None, slot: None, socket: None, terminal: None, usb: None, page: None }
     }
 
     /// Where it is, as users name it.
     pub(crate) fn place(&self) -> &str {
-        let known = self.terminal.as_deref().or(self.reader.as_deref());
+        let known = self.page.as_deref().or(self.terminal.as_deref()).or(self.reader.as_deref());
         let known = known.or(self.usb.as_deref()).or(self.socket.as_deref()).or(self.slot.as_deref());
         known.unwrap_or("no reader")
     }
@@ -69,7 +82,8 @@ impl ReadyCard {
         if self.usb.is_some() {
             return format!("in a USB reader at {}", self.place());
         }
-        format!("{} {}", if self.socket.is_some() || self.terminal.is_some() { "at" } else { "in" }, self.place())
+        let is_at = [&self.page, &self.socket, &self.terminal].iter().any(|at| at.is_some());
+        format!("{} {}", if is_at { "at" } else { "in" }, self.place())
     }
 }
 
@@ -115,6 +129,7 @@ impl fmt::Display for Ready {
 #[derive(Debug)]
 pub(crate) struct ReadyFile {
     path: Option<PathBuf>,
+    readers: Readers,
     written: Option<Vec<u8>>,
 }
 
@@ -125,7 +140,13 @@ impl ReadyFile {
         if let Some(path) = path {
             Self::make_room(path, state)?;
         }
-        Ok(Self { path: path.map(Path::to_owned), written: None })
+        Ok(Self { path: path.map(Path::to_owned), readers: Readers::Everybody, written: None })
+    }
+
+    /// The same for its owner alone: what is in it opens something.
+    pub(crate) fn private(mut self) -> Self {
+        self.readers = Readers::Owner;
+        self
     }
 
     fn make_room(path: &Path, state: &State) -> Result<(), Failure> {
@@ -155,7 +176,7 @@ impl ReadyFile {
         let Some(path) = &self.path else { return Ok(()) };
         let mut text = serde_json::to_vec(ready)?;
         text.push(b'\n');
-        replace(path, &text, Readers::Everybody).at("write the ready file to", path)?;
+        replace(path, &text, self.readers).at("write the ready file to", path)?;
         self.written = Some(text);
         Ok(())
     }

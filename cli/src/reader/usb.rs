@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use crate::Context;
 use crate::apdu::proxy::{cause, gone_from};
 use crate::asynchronous::Stoppable;
-use crate::card::control::{Control, Seated, Shared};
+use crate::card::control::{Control, Seated};
 use crate::card::detach::Parent;
 use crate::card::ready::{ReadyCard, ReadyFile};
 use crate::card::run::{Place, Running, StayArguments, bind, placed};
+use crate::card::shared::Shared;
 use crate::exposure::ExposureArguments;
 use crate::failure::Failure;
 use crate::file::image;
@@ -175,7 +176,10 @@ impl CardArguments {
         // One that is connected to is watched already.
         let tracers = Vec::new();
         let limit = self.stay.limit();
-        Ok(Running { cards: vec![card], names: vec![name], seen, places, tracers, ready_file, limit, stoppable })
+        // Its reader has its own hand.
+        let presences = Vec::new();
+        let (cards, names) = (vec![card], vec![name]);
+        Ok(Running { cards, names, seen, places, presences, tracers, ready_file, limit, stoppable })
     }
 
     fn run<C: Icc + Send>(

@@ -194,7 +194,17 @@ async fn act(State(inspector): State<Inspector>, headers: HeaderMap, body: Bytes
     let Ok(act) = serde_json::from_slice::<Act>(&body) else {
         return refuse(StatusCode::BAD_REQUEST, "this is nothing that can be done to a card");
     };
-    inspector.ask(move |subject| subject.act(&act), |told| json!({ "done": told })).await
+    let stream = Arc::clone(&inspector.stream);
+    let done = move |subject: &dyn Subject| {
+        let told = subject.act(&act)?;
+        // Each act by itself, however soon the next one comes.
+        let changes = subject.changes();
+        if !changes.is_empty() {
+            stream.changed(&changes);
+        }
+        Ok(told)
+    };
+    inspector.ask(done, |told| json!({ "done": told })).await
 }
 
 #[cfg(test)]

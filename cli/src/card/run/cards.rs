@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use super::first_port;
 use super::neighbours::Neighbours;
 use super::usb_links::UsbLinks;
+use crate::card::shared::Presence;
 use crate::failure::Failure;
 use crate::output::{Output, beside};
 use crate::random;
@@ -115,6 +116,8 @@ pub(super) struct Seat<'a> {
     /// Who may be in its slot.
     pub(super) neighbours: Neighbours,
     pub(super) stopped: watch::Receiver<bool>,
+    /// Whether it is to be in its place; `None`: always.
+    pub(super) presence: Option<watch::Receiver<Presence>>,
     /// When hosts have noticed that the card is gone: until then nobody else gets it.
     pub(super) missed: watch::Receiver<bool>,
     /// The number of the card that may look for its reader; those before it have.
@@ -135,45 +138,109 @@ impl Seat<'_> {
     fn serve_on(self, card: &mut impl Icc) -> Result<(), Failure> {
         let mark = Mark::new();
         let card = &mut Marked { card, mark: mark.clone() };
-        let Self { number, image, place, output, slots, neighbours, mut stopped, mut missed, mut turn, events, .. } =
-            self;
-        let stop = async move {
-            // An error means that the sender is gone, which is a stop too.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
+        let Self { number, image, place, output, slots, neighbours, stopped, presence, .. } = self;
+        let (mut missed, mut turn, events) = (self.missed, self.turn, self.events);
+        let mut staying = Staying { stopped, presence, missed: 0 };
         match place {
             Place::Socket(listener, runtime) => {
                 let address = listener.address().to_string();
                 let _ = events.send(Event { card: number, generation: 0, what: What::Usable(Vec::new()) });
                 let told = |client: Client<'_>| tell_of_client(output, image, &address, &client);
-                runtime.block_on(socket::serve(card, &listener, stop, told));
+                runtime.block_on(async {
+                    while staying.is_back(Duration::ZERO).await {
+                        socket::serve(card, &listener, staying.is_over(), told).await;
+                    }
+                });
             }
             Place::Usb(reader, runtime) => {
                 let mut links = UsbLinks::new(number, image, &reader.via, output, events);
-                runtime.block_on(reader.serve(card, stop, |link| links.hear(&link)));
+                runtime.block_on(reader.serve(card, staying.is_stopped(), |link| links.hear(&link)));
             }
             Place::Slot(slot) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 let mut slot = Slot::new(number, image, slot, slots, (card.atr(), mark), events);
-                let mut stop = std::pin::pin!(stop);
                 runtime.block_on(async {
                     tokio::select! {
-                        () = stop.as_mut() => return,
+                        () = staying.is_stopped() => return,
                         _ = turn.wait_for(|turn| *turn >= number) => {}
                     }
                     let address = slot.address.clone();
                     tokio::select! {
-                        () = stop.as_mut() => return,
+                        () = staying.is_stopped() => return,
                         () = neighbours.vacancy(&address, |told| slot.is_taken(&told)) => {}
                     }
-                    slot.look();
-                    vpcd::serve(card, &address, stop, |link| slot.hear(output, &link)).await;
+                    while staying.is_back(ABSENCE).await {
+                        slot.look();
+                        vpcd::serve(card, &address, staying.is_over(), |link| slot.hear(output, &link)).await;
+                        if staying.is_pulled() {
+                            slot.lose(What::Unusable("it was pulled out".to_owned()));
+                        }
+                    }
                     // An error means that nobody looks.
                     let _ = missed.wait_for(|is_missed| *is_missed).await;
                 });
             }
         }
         Ok(())
+    }
+}
+
+/// How long a card stays out of a reader that is to miss it: it would take one that is back before that for the same, that has power.
+const ABSENCE: Duration = Duration::from_millis(1500);
+
+/// How long a card is to be in its place.
+struct Staying {
+    stopped: watch::Receiver<bool>,
+    presence: Option<watch::Receiver<Presence>>,
+    /// How many pulls its host has missed it for.
+    missed: u64,
+}
+
+impl Staying {
+    async fn is_stopped(&mut self) {
+        // An error means that the sender is gone, which is a stop too.
+        let _ = self.stopped.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether it was pulled since it was put in.
+    fn is_pulled(&self) -> bool {
+        self.presence.as_ref().is_some_and(|presence| presence.borrow().pulls != self.missed)
+    }
+
+    /// Completes when the card is pulled, or stopped.
+    async fn is_over(&mut self) {
+        let Self { stopped, presence, missed } = self;
+        let pulled = async {
+            match presence {
+                Some(presence) => drop(presence.wait_for(|presence| presence.pulls != *missed).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => {}
+            () = pulled => {}
+        }
+    }
+
+    /// Waits until the card is to be in its place, which may be now; one that was pulled is out for `absence` at least.
+    /// `false`: it is stopped.
+    async fn is_back(&mut self, absence: Duration) -> bool {
+        if *self.stopped.borrow() {
+            return false;
+        }
+        let absence = if self.is_pulled() { absence } else { Duration::ZERO };
+        let Self { stopped, presence: Some(presence), missed } = self else { return true };
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => return false,
+            () = async {
+                tokio::time::sleep(absence).await;
+                let back = presence.wait_for(|presence| presence.is_in).await;
+                // What was pulled meanwhile was not in.
+                *missed = back.map_or(*missed, |presence| presence.pulls);
+            } => {}
+        }
+        true
     }
 }
 

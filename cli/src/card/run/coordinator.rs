@@ -20,10 +20,11 @@ use super::cards::{Event, Place, Seat, What};
 use super::neighbours::Neighbours;
 use crate::Context;
 use crate::asynchronous::{Signals, Stoppable};
-use crate::card::control::{Control, Seated, Shared};
+use crate::card::control::{Control, Seated};
 use crate::card::detach::{Parent, Word};
 use crate::card::eject::Departing;
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
+use crate::card::shared::{Presence, Shared};
 use crate::failure::Failure;
 use crate::output::{beside, tell};
 use crate::target::{IN_USE, once_free};
@@ -38,7 +39,7 @@ const MISSED: Duration = Duration::from_secs(10);
 /// Runs the cards until that is interrupted, or one cannot be used for too long.
 pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
     // All images are opened and all addresses taken before any card is inserted, so a bad one is reported at once.
-    let cards: Vec<_> = open(arguments)?.into_iter().map(Shared::new).collect();
+    let cards: Vec<_> = open(arguments)?.into_iter().map(Shared::in_place).collect();
     let seated: Vec<_> = cards.iter().cloned().map(Seated::from).collect();
     let stoppable = Stoppable::begin()?;
     let places = places(arguments)?;
@@ -51,8 +52,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context, parent: Option<&mut 
     let tracers = arguments.trace.observers(&labels)?;
     let (names, limit) = (arguments.images.clone(), arguments.stay.limit());
     // Without it the cards run as well.
+    let presences = cards.iter().map(Shared::presence).collect();
     let control = Control::of(seated, &context.state).map_err(|failure| failure.tell()).ok();
-    let running = Running { cards, names, seen, places, tracers, ready_file, limit, stoppable };
+    let running = Running { cards, names, seen, places, presences, tracers, ready_file, limit, stoppable };
     running.serve(context, parent, async {
         match control {
             Some(control) => control.serve().await,
@@ -83,6 +85,8 @@ pub(crate) struct Running<C> {
     pub(crate) seen: Vec<ReadyCard>,
     /// Where each is to be.
     pub(crate) places: Vec<Place>,
+    /// Whether each is to be in its place; of none: always.
+    pub(crate) presences: Vec<watch::Receiver<Presence>>,
     /// Who watches each, if anybody does.
     pub(crate) tracers: Vec<Watcher>,
     /// The file that says that all can be used.
@@ -101,7 +105,7 @@ impl<C: Icc + Send> Running<C> {
         parent: Option<&mut Parent>,
         ended: impl Future<Output = Result<(), Failure>>,
     ) -> Result<(), Failure> {
-        let Self { cards, names, seen, places, tracers, ready_file, limit, stoppable } = self;
+        let Self { cards, names, seen, places, presences, tracers, ready_file, limit, stoppable } = self;
         let ready = Ready::new(seen);
         let neighbours = Neighbours::of(&ready, &context.state);
         let is_impatient = parent.is_some() && limit.is_none();
@@ -122,9 +126,22 @@ impl<C: Icc + Send> Running<C> {
                 let image = names.get(number).map_or(Path::new(""), AsRef::as_ref);
                 let (stopped, missed, turn) = (stopped.clone(), missed.clone(), turn.clone());
                 let (events, neighbours) = (tell_event.clone(), neighbours.clone());
+                let presence = presences.get(number).cloned();
                 let (output, slots) = (context.output, slots.as_slice());
-                let seat =
-                    Seat { number, image, place, tracer, output, slots, neighbours, stopped, missed, turn, events };
+                let seat = Seat {
+                    number,
+                    image,
+                    place,
+                    tracer,
+                    output,
+                    slots,
+                    neighbours,
+                    stopped,
+                    presence,
+                    missed,
+                    turn,
+                    events,
+                };
                 running.push(scope.spawn(move || seat.serve(card)));
             }
             // Each thread has its own.
