@@ -78,7 +78,7 @@ const fn of_image(error: &ImageError) -> Option<Exit> {
 
 const fn of_fleet(error: &FleetError) -> Option<Exit> {
     match error {
-        FleetError::NotFound(_) => Some(Exit::Card),
+        FleetError::NotFound(_) | FleetError::BeingWritten { .. } => Some(Exit::Card),
         FleetError::NotAFleet(_) | FleetError::NewerFormat { .. } => Some(Exit::Input),
         FleetError::Image(error) => of_image(error),
     }

@@ -14,6 +14,7 @@
 //! the cards are, `members` who they are, `common memory` and `own memory` what they remember. What several cards write at a
 //! time becomes one transaction on the disk; each write has reached it when it returns.
 
+mod gate;
 mod member;
 #[cfg(test)]
 mod power_cut;
@@ -50,6 +51,14 @@ pub enum FleetError {
         path: PathBuf,
         /// Its layout.
         found: u32,
+    },
+    /// No whole copy could be made of a file that a process writes to.
+    #[error("{path} is being written to by {holder}, and no whole copy could be made; try again, or end it first")]
+    BeingWritten {
+        /// The file.
+        path: PathBuf,
+        /// The process, in words.
+        holder: String,
     },
     /// As with card images.
     #[error(transparent)]

@@ -1,9 +1,11 @@
 //! The file: made at once, opened by one, read by anyone.
 
 use super::super::file::{backend, builder, write};
+use super::super::holder;
 use super::super::locked::Locked;
 use super::super::manufacture::{Entries, number};
 use super::super::{ImageError, Manufacture};
+use super::gate;
 use super::member::Member;
 use super::writer::{Storage, Writer, count, from_stored};
 use super::{FORMAT, FleetError};
@@ -12,9 +14,11 @@ use core::fmt;
 use core::ops::RangeInclusive;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// What the cards were made as, by name.
@@ -139,29 +143,51 @@ pub struct Fleet<M = MemberNvm> {
     pub cards: Vec<(Member, M)>,
 }
 
-/// Reads a fleet without touching or locking its file: also one at work, as it was at some moment of the reading.
+/// Reads a fleet without touching its file: also one at work, as it was at some moment of the reading. Its writes wait while
+/// the file is copied.
 pub fn read(path: &Path) -> Result<Fleet<LayeredNvm>, FleetError> {
-    // A fleet at work may write between two reads of the file; checksums tell, and it is read again.
-    const ATTEMPTS: usize = 5;
-    let mut outcome = read_once(path);
-    for _ in 1..ATTEMPTS {
-        match outcome {
-            Err(FleetError::Image(ImageError::Damaged { .. })) => outcome = read_once(path),
-            _ => break,
+    // A transaction that had begun before may have been in the copy in parts: checksums tell. None begins while a copy is
+    // waited for, and this gives it time to end.
+    const WAITS: [u64; 6] = [0, 10, 50, 200, 500, 1_000];
+    let mut outcome = read_once(path, Duration::ZERO);
+    for wait in WAITS {
+        if !matches!(outcome, Err(FleetError::Image(ImageError::Damaged { .. }))) || !is_in_use(path) {
+            return outcome;
         }
+        outcome = read_once(path, Duration::from_millis(wait));
     }
-    outcome
+    match outcome {
+        Err(FleetError::Image(ImageError::Damaged { .. })) => {
+            Err(FleetError::BeingWritten { path: path.to_owned(), holder: holder::of(path) })
+        }
+        outcome => outcome,
+    }
 }
 
-fn read_once(path: &Path) -> Result<Fleet<LayeredNvm>, FleetError> {
+/// Whether a process has the fleet open.
+fn is_in_use(path: &Path) -> bool {
+    holder::process(path).is_some()
+        || File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+fn read_once(path: &Path, wait: Duration) -> Result<Fleet<LayeredNvm>, FleetError> {
     let io = |cause| ImageError::io(path, cause);
+    let held = gate::hold(path);
+    thread::sleep(wait);
     let octets = fs::read(path).map_err(io)?;
+    drop(held);
     let snapshot = InMemoryBackend::new();
     snapshot.set_len(octets.len() as u64).map_err(io)?;
     snapshot.write(0, &octets).map_err(io)?;
     drop(octets);
     let storage = Storage { path: path.to_owned(), locked: Locked::new(snapshot) };
-    Ok(open_database(&storage)?.fleet)
+    open_database(&storage).map(|opened| opened.fleet).map_err(|error| match error {
+        // All of the copy can be read: what is not there was cut off.
+        FleetError::Image(ImageError::Io { path, .. }) => {
+            ImageError::Damaged { path, reason: "it ends too early".into() }.into()
+        }
+        error => error,
+    })
 }
 
 impl Fleet {
@@ -232,13 +258,13 @@ impl fmt::Debug for MemberNvm {
     }
 }
 
-struct Opened {
-    database: Database,
-    writes: u64,
-    fleet: Fleet<LayeredNvm>,
+pub(super) struct Opened {
+    pub(super) database: Database,
+    pub(super) writes: u64,
+    pub(super) fleet: Fleet<LayeredNvm>,
 }
 
-fn open_database(storage: &Storage) -> Result<Opened, FleetError> {
+pub(super) fn open_database(storage: &Storage) -> Result<Opened, FleetError> {
     let path = &storage.path;
     // An empty file is an empty database to redb; here it is nothing.
     if storage.locked.len().map_err(|cause| ImageError::io(path, cause))? == 0 {
@@ -306,6 +332,9 @@ mod tests {
     use super::super::super::file::tests::{Dice, manufacture, transaction};
     use super::super::member::tests::member;
     use super::*;
+    use card_os::nvm::Partition;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Three cards that differ in little.
     fn made(path: &Path) -> Vec<MemoryNvm> {
@@ -372,6 +401,104 @@ mod tests {
         });
         let found: Vec<_> = read(&path).unwrap().cards.iter().map(|(_, memory)| memory.to_memory()).collect();
         assert_eq!(found, models);
+    }
+
+    /// A counter, and the same again in another value: both of one transaction.
+    fn counter(number: u64) -> Vec<Update> {
+        (0..2).map(|at| Update::Insert(counter_key(at), number.to_be_bytes().to_vec())).collect()
+    }
+
+    fn counter_key(at: u32) -> Key {
+        Key::new(Partition::ApplicationData, 9, at)
+    }
+
+    /// A file of many octets, written to by all of its cards without a pause: each look at it is whole, and not older than the
+    /// one before.
+    #[test]
+    fn a_fleet_at_work_may_be_looked_at() {
+        const CARDS: u32 = 16;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cards");
+        let mut maker = Maker::begin(&path, &manufacture(), MemoryNvm::default()).unwrap();
+        for number in 0..CARDS {
+            let mut memory = MemoryNvm::default();
+            let large = (0..100).map(|at| Update::Insert(Key::new(Partition::Content, 1, at), vec![1; 8_000]));
+            memory.apply(large.chain(counter(0)).collect()).unwrap();
+            maker.add(member(number), &memory).unwrap();
+        }
+        maker.finish().unwrap();
+        assert!(fs::metadata(&path).unwrap().len() > 10_000_000);
+        let cards = Fleet::open(&path).unwrap().cards;
+        let (is_over, all_have_written) = (AtomicBool::new(false), Barrier::new(cards.len() + 1));
+        thread::scope(|scope| {
+            for (_, mut card) in cards {
+                let (is_over, all_have_written) = (&is_over, &all_have_written);
+                scope.spawn(move || {
+                    for number in 1.. {
+                        if is_over.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        card.apply(counter(number)).unwrap();
+                        if number == 1 {
+                            all_have_written.wait();
+                        }
+                    }
+                });
+            }
+            all_have_written.wait();
+            // Whatever a look comes to, the writers are told to stop.
+            let looks: Vec<_> = (0..4).map(|_| read(&path)).collect();
+            is_over.store(true, Ordering::Relaxed);
+            let mut before = [0; CARDS as usize];
+            for look in looks {
+                for ((_, memory), before) in look.unwrap().cards.iter().zip(&mut before) {
+                    let [one, other] =
+                        [0, 1].map(|at| u64::from_be_bytes(memory.get(counter_key(at)).unwrap().try_into().unwrap()));
+                    assert!(one == other && one >= *before, "{one} and {other} after {before}");
+                    *before = one;
+                }
+            }
+            assert!(before.iter().all(|number| *number > 0), "{before:?}");
+        });
+    }
+
+    /// While a reader copies, no transaction begins; then all of them are made.
+    #[test]
+    fn a_copy_keeps_transactions_from_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cards");
+        made(&path);
+        let cards = Fleet::open(&path).unwrap().cards;
+        let held = gate::hold(&path).unwrap();
+        let begin = fs::read(&path).unwrap();
+        thread::scope(|scope| {
+            for (_, mut card) in cards {
+                scope.spawn(move || (1..=4).for_each(|number| card.apply(counter(number)).unwrap()));
+            }
+            thread::sleep(Duration::from_millis(100));
+            let is_as_it_was = fs::read(&path).unwrap() == begin;
+            drop(held);
+            assert!(is_as_it_was);
+        });
+        let counted = |memory: &LayeredNvm| memory.get(counter_key(1)) == Some(&4_u64.to_be_bytes());
+        assert!(read(&path).unwrap().cards.iter().all(|(_, memory)| counted(memory)));
+    }
+
+    /// What cannot be copied whole is not called damaged while a process has it.
+    #[test]
+    fn a_file_in_use_is_not_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cards");
+        made(&path);
+        let fleet = Fleet::open(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let refused = read(&path).unwrap_err();
+        assert!(matches!(refused, FleetError::BeingWritten { .. }), "{refused}");
+        assert!(refused.to_string().contains("try again") && !refused.to_string().contains("damaged"), "{refused}");
+        drop(fleet);
+        let refused = read(&path).unwrap_err();
+        assert!(refused.to_string().contains("damaged"), "{refused}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::super::ImageError;
 use super::super::file::{builder, write};
 use super::super::locked::Locked;
+use super::gate::Gate;
 use super::store::{FLEET, OWN, name};
 use card_os::nvm::{Key, Own};
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -22,11 +23,11 @@ type Place = (u32, u64);
 const BATCH: usize = 1_024;
 
 /// A card's write.
-struct Asked {
-    card: u32,
-    effects: Effects,
+pub(super) struct Asked {
+    pub(super) card: u32,
+    pub(super) effects: Effects,
     /// Gets why it failed, if it did.
-    waiting: SyncSender<Result<(), Arc<ImageError>>>,
+    pub(super) waiting: SyncSender<Result<(), Arc<ImageError>>>,
 }
 
 /// Gives the thread its work. It ends with the last of these, and with it the lock on the file.
@@ -40,7 +41,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(storage: Storage, database: Database, writes: u64) -> std::io::Result<Self> {
         let (to_thread, asked) = channel();
-        let mut state = State { storage, writes, writing: Writing::Open(Box::new(database)) };
+        let mut state = State::new(storage, database, writes);
         let thread = std::thread::Builder::new().name("fleet".to_owned()).spawn(move || state.serve(&asked))?;
         Ok(Self { to_thread: Some(to_thread), thread: Some(thread) })
     }
@@ -81,8 +82,9 @@ impl Storage {
     }
 }
 
-struct State {
+pub(super) struct State {
     storage: Storage,
+    gate: Gate,
     /// Counts the transactions that were made. The file has the same number.
     writes: u64,
     writing: Writing,
@@ -100,23 +102,34 @@ enum Writing {
 }
 
 impl State {
+    pub(super) fn new(storage: Storage, database: Database, writes: u64) -> Self {
+        let gate = Gate::of(&storage.path);
+        Self { storage, gate, writes, writing: Writing::Open(Box::new(database)) }
+    }
+
     fn serve(&mut self, asked: &Receiver<Asked>) {
         while let Ok(first) = asked.recv() {
             let mut batch = vec![first];
             batch.extend(asked.try_iter().take(BATCH - 1));
-            let outcome = self.write(&batch).map_err(|error| {
-                tracing::error!("the fleet could not write to its file: {error}");
-                Arc::new(error)
-            });
-            for Asked { waiting, .. } in batch {
-                // The card may be gone.
-                let _ = waiting.send(outcome.clone());
-            }
+            self.answer(batch);
+        }
+    }
+
+    /// Writes for all these cards, and tells each of them.
+    pub(super) fn answer(&mut self, batch: Vec<Asked>) {
+        let outcome = self.write(&batch).map_err(|error| {
+            tracing::error!("the fleet could not write to its file: {error}");
+            Arc::new(error)
+        });
+        for Asked { waiting, .. } in batch {
+            // The card may be gone.
+            let _ = waiting.send(outcome.clone());
         }
     }
 
     /// Writes for all these cards, all or nothing.
     fn write(&mut self, batch: &[Asked]) -> Result<(), ImageError> {
+        self.gate.pass();
         if let Writing::Failed(before) = &self.writing {
             match self.open_again(before) {
                 Ok(database) => self.writing = Writing::Open(Box::new(database)),
