@@ -7,11 +7,16 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
+use apdu::Transport as _;
 use lpa::{Euicc, Options};
+use reader_bridge::socket::SocketCard;
 use rsp::es10c::ProfileIdentifier;
 use rustix::process::{Pid, Signal, kill_process};
+use saip::ProfileElement;
+use saip::aka::AlgoConfiguration;
 use serde_json::Value;
 use vuicc_tests::fleet::Fleet;
 use vuicc_tests::process::{Finished, Process, run};
@@ -22,6 +27,14 @@ const COUNT: usize = 50;
 
 fn vuicc(folder: &Path, arguments: &[&str]) -> Finished {
     run(command(&folder.join("state"), []).args(arguments).current_dir(folder))
+}
+
+/// The same by a process that may have so many files open: both limits, or with `-S` one it may raise.
+fn limited(folder: &Path, limit: &str, arguments: &[&str]) -> Finished {
+    let whole = command(&folder.join("state"), []);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]).arg(whole.get_program()).args(whole.get_args());
+    run(shell.args(arguments).current_dir(folder))
 }
 
 fn report(finished: &Finished) -> Value {
@@ -75,6 +88,21 @@ fn each_card_is_its_own_and_keeps_what_it_has_answered() {
     assert_eq!((&report["succeeded"], &report["failed"]), (&(3 * COUNT).into(), &0.into()));
 }
 
+/// What a file has in it, below an application: of a linear fixed one the first record.
+fn file(card: &mut SocketCard, application: &str, file: &str, read: &str) -> Vec<u8> {
+    let mut ask = |command: &str| card.transmit(&hex::decode(command.replace(' ', "")).unwrap()).unwrap();
+    let selected = ask(&format!("00A4040C 07 {application}"));
+    assert_eq!(hex::encode(&selected), "9000", "{application}");
+    assert_eq!(hex::encode(ask(&format!("00A4000C 02 {file}"))), "9000", "{file}");
+    let mut answer = ask(&format!("{read} 00"));
+    if let [0x6C, length] = answer[..] {
+        answer = ask(&format!("{read} {length:02X}"));
+    }
+    assert!(answer.ends_with(&[0x90, 0x00]), "{file}: {answer:02X?}");
+    answer.truncate(answer.len() - 2);
+    answer
+}
+
 /// GSMA's test profile, individualised.
 #[test]
 fn a_fleet_of_ts48() {
@@ -88,6 +116,24 @@ fn a_fleet_of_ts48() {
         vuicc(folder.path(), &["fleet", "load", "--json", at, "--authenticate", "--rounds", "2", "--each"]).success();
     assert_eq!(report(&load)["succeeded"], 6);
     assert_eq!(json_lines(&load).iter().filter(|line| line["event"] == "done").count(), 6);
+    // Each card's own files are of its IMSI and network.
+    let running = fleet.run(&[]);
+    for number in 0..3 {
+        let mut card = running.connect(fleet.eid(number));
+        let (usim, isim) = ("A0000000871002", "A0000000871004");
+        let imsi = fleet.cards[number]["imsi"].as_str().unwrap();
+        assert_eq!(file(&mut card, usim, "6FAD", "00B00000")[3], 3);
+        let packed = hex::encode(file(&mut card, usim, "6F07", "00B00000"));
+        let swapped: String =
+            packed.as_bytes()[2..].chunks(2).flat_map(|pair| [pair[1], pair[0]].map(char::from)).collect();
+        assert_eq!(&swapped[1..], imsi);
+        let domain = "ims.mnc410.mcc310.3gppnetwork.org";
+        let text = |octets: Vec<u8>| String::from_utf8(octets[2..2 + usize::from(octets[1])].to_vec()).unwrap();
+        assert_eq!(text(file(&mut card, isim, "6F02", "00B00000")), format!("{imsi}@{domain}"));
+        assert_eq!(text(file(&mut card, isim, "6F03", "00B00000")), domain);
+        assert_eq!(text(file(&mut card, isim, "6F04", "00B20104")), format!("sip:{imsi}@{domain}"));
+    }
+    assert!(running.process.stop().success());
     // A card laid open, the fleet as a whole, and a copy of a card.
     let shown = json_lines(&vuicc(folder.path(), &["fleet", "show", at, fleet.eid(1), "--json"]).success());
     assert_eq!(shown[0]["euicc"]["eid"], fleet.eid(1));
@@ -126,6 +172,20 @@ fn a_card_in_a_modem() {
     assert_eq!(json_lines(&other.success())[0]["eid"], fleet.eid(0));
 }
 
+/// Given up in the middle, nothing with keys in it is left.
+#[test]
+fn an_interrupted_fleet_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = folder.path().join("fleet");
+    let mut new = command(&folder.path().join("state"), ["fleet", "new", "--count", "100000"]);
+    let mut new = Process::start(new.arg(&fleet), folder.path());
+    new.wait_until("the file", |_| fs::read_dir(&fleet).is_ok_and(|mut files| files.next().is_some()));
+    kill_process(Pid::from_raw(new.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(new.wait_for_end().code(), Some(1), "{}", new.log());
+    assert!(new.log().contains("nothing was made"), "{}", new.log());
+    assert!(!fleet.exists());
+}
+
 #[test]
 fn what_is_in_the_way_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +216,18 @@ fn what_is_in_the_way_is_said() {
         fs::write(folder.path().join("codes.csv"), codes).unwrap();
         said(&["fleet", "load", at, "--codes", "codes.csv"], 5, &["codes.csv", place]);
     }
+    // Nothing to check answers with: neither card nor network has an algorithm for it.
+    let mut elements = saip::builder::build(&subscriber(9)).unwrap();
+    for element in &mut elements {
+        if let ProfileElement::AkaParameter(aka) = element
+            && let AlgoConfiguration::Algo(algo) = &mut aka.algo_configuration
+        {
+            algo.rotation_constants = [200; 5];
+        }
+    }
+    fs::write(folder.path().join("odd.der"), saip::encode_package(&elements)).unwrap();
+    said(&["fleet", "new", "odd", "--count", "2", "--profile", "odd.der"], 1, &["bad-values", "akaParameter"]);
+    assert!(!folder.path().join("odd").exists(), "nothing is half made");
     // Two processes, and a client of a card that is not there, or that another one has.
     let running = fleet.run(&["--connections", "2"]);
     said(&["fleet", "load", at, "--authenticate"], 4, &["is in use by"]);
@@ -177,7 +249,13 @@ fn load_on_a_server() {
     let many = smdp.offer(&package(folder.path(), &subscriber(1)), &["--reusable"]);
     let arguments =
         ["fleet", "load", at, "--json", "--smdp", smdp.address(), "--matching-id", &many, "--chart", "load.html"];
-    let done = report(&vuicc(folder.path(), &arguments).success());
+    let at_once = [&arguments[..], &["--at-once", "50"]].concat();
+    let refused = limited(folder.path(), "-n 100", &at_once);
+    assert_eq!(refused.code(), Some(2), "{}", refused.stderr);
+    for part in ["264 open files", "may have 100", "--at-once 9 fits", "ulimit -n"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let done = report(&limited(folder.path(), "-S -n 64", &at_once).success());
     assert_eq!((&done["succeeded"], &done["failed"], &done["of"]), (&COUNT.into(), &0.into(), &COUNT.into()), "{done}");
     assert_eq!(done["interrupted"], false);
     let percentiles = &done["milliseconds"];

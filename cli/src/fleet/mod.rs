@@ -1,6 +1,7 @@
 //! `vuicc fleet`: many eUICCs in one process, and load for servers.
 
 mod export;
+mod files;
 mod list;
 mod load;
 mod new;

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::Folder;
 use crate::Context;
+use crate::asynchronous::{Signals, Stoppable};
 use crate::card::personality;
 use crate::failure::{AtPath as _, Failure};
 use crate::file::create_private;
@@ -90,7 +91,7 @@ fn issuer(text: &str) -> Result<String, String> {
 }
 
 /// Cards that are made before they are written.
-const AT_ONCE: u32 = 256;
+const AT_ONCE: u32 = 64;
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     arguments.seed.warn();
@@ -101,7 +102,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         return Err(Failure::because(format!("{} has a fleet already; choose another folder", folder.display()))
             .with(Exit::Usage));
     }
-    if let Err(failure) = make(arguments, &series, &file, context.output) {
+    let made = Stoppable::begin()?.run(async |signals| {
+        let progress = Progress { output: context.output, of: arguments.count };
+        make(arguments, &series, &file, &progress, signals).await
+    });
+    if let Err(failure) = made {
         // Not if anything is in it.
         let _ = std::fs::remove_dir(folder);
         return Err(failure);
@@ -118,9 +123,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
 }
 
 /// Makes the cards and their file, which appears whole or not at all.
-fn make(arguments: &Arguments, series: &Series<'_>, file: &Path, output: Output) -> Result<(), Failure> {
+async fn make(
+    arguments: &Arguments,
+    series: &Series<'_>,
+    file: &Path,
+    progress: &Progress,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
     let mut maker: Option<Maker> = None;
-    let progress = Progress { output, of: arguments.count };
     let mut next = 0;
     while next < arguments.count {
         let end = next.saturating_add(AT_ONCE).min(arguments.count);
@@ -133,6 +143,15 @@ fn make(arguments: &Arguments, series: &Series<'_>, file: &Path, output: Output)
         }
         next = end;
         progress.tell(next);
+        let is_interrupted = tokio::select! {
+            biased;
+            () = signals.received() => true,
+            () = std::future::ready(()) => false,
+        };
+        if is_interrupted {
+            progress.end();
+            return Err(Failure::because("interrupted: nothing was made"));
+        }
     }
     progress.end();
     match maker {
@@ -198,7 +217,7 @@ impl<'a> Series<'a> {
         }
         let key = || Key::new(&[0; 16]);
         let mut subscriber = Subscriber::new(&self.iccid(0)?.to_string(), &self.imsi(0), key(), key());
-        subscriber.mnc_length = u8::try_from(self.arguments.network.len().saturating_sub(3)).unwrap_or_default();
+        subscriber.mnc_length = self.mnc_length();
         subscriber.spn = Some("vuicc".to_owned());
         Ok(build(&subscriber)?)
     }
@@ -210,6 +229,11 @@ impl<'a> Series<'a> {
     fn imsi(&self, number: u32) -> String {
         let (prefix, first) = &self.imsis;
         format!("{prefix}{:0width$}", first + u64::from(number), width = 15 - prefix.len())
+    }
+
+    /// As --network has it.
+    fn mnc_length(&self) -> u8 {
+        u8::try_from(self.arguments.network.len().saturating_sub(3)).unwrap_or_default()
     }
 
     fn iccid(&self, number: u32) -> Result<Iccid, Failure> {
@@ -236,7 +260,8 @@ impl<'a> Series<'a> {
             Key::new(&drawn)
         };
         let (iccid, imsi) = (self.iccid(number)?.to_string(), self.imsi(number));
-        Ok(Individual { iccid, imsi, key: key(key_octets), opc: Some(key(opc_octets)) })
+        let mnc_length = self.mnc_length();
+        Ok(Individual { iccid, imsi, mnc_length, key: key(key_octets), opc: Some(key(opc_octets)) })
     }
 
     /// Makes these cards, as many at a time as there are processors.

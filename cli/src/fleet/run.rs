@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use console::Exit;
 use reader_bridge::socket::{Address, Client, Listener, fleet};
 use serde_json::json;
 
-use super::Folder;
 use super::shelf::{Shelf, open, wake};
+use super::{Folder, files};
 use crate::Context;
 use crate::asynchronous::Stoppable;
 use crate::card::detach::{Parent, Word};
 use crate::card::ready::{Ready, ReadyCard, ReadyFile, Recorded};
 use crate::card::run::StayArguments;
+use crate::exposure::ExposureArguments;
 use crate::failure::{AtPath as _, Failure};
 use crate::output::{Output, beside, tell};
 
@@ -25,9 +25,8 @@ pub(crate) struct Arguments {
     /// Where clients come: HOST:PORT (port 0 takes a free one), or unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7816")]
     listen: Address,
-    /// Let --listen take an address that other machines reach: whatever reaches it can use the cards
-    #[arg(long)]
-    expose: bool,
+    #[command(flatten)]
+    exposure: ExposureArguments,
     /// How many clients there may be at a time
     #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: u32,
@@ -39,25 +38,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     arguments.stay.run(arguments.folder.name(), context, |parent| serve(arguments, context, parent))
 }
 
-impl Arguments {
-    fn check_exposure(&self) -> Result<(), Failure> {
-        let address = &self.listen;
-        if address.is_local() || self.expose {
-            return Ok(());
-        }
-        Err(Failure::because(format!(
-            "{address} is reached from other machines, and the messages have no authentication: whatever reaches it can use \
-             the cards; --expose allows that, or listen at 127.0.0.1"
-        ))
-        .with(Exit::Usage))
-    }
-}
+const FILES_OF_A_CLIENT: u64 = 2;
+/// Those of the process itself.
+const OWN_FILES: u64 = 256;
 
 fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) -> Result<(), Failure> {
     let begun = Instant::now();
-    arguments.check_exposure()?;
+    arguments.exposure.check(&arguments.listen, arguments.listen.is_local(), "the messages have")?;
     let most = usize::try_from(arguments.connections).unwrap_or(usize::MAX);
-    allow_files(most);
+    // Where the system gives no more, clients that are too many are told so.
+    files::allow(u64::from(arguments.connections) * FILES_OF_A_CLIENT + OWN_FILES);
     let output = context.output;
     // Until here and while cards are opened a signal ends the process; nothing is left behind yet.
     let (atr, cards) = open(&arguments.folder)?;
@@ -118,21 +108,3 @@ fn told_by(output: Output, socket: String) -> impl Fn(Client<'_>) + Clone + Send
         beside(output.text(format_args!("{socket}: {client}")));
     }
 }
-
-/// Has the system give this process a handle for each client, as far as it may.
-#[cfg(unix)]
-fn allow_files(clients: usize) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    /// Two handles for each connection, and those of the process itself.
-    const OWN: u64 = 256;
-    let mut limit = getrlimit(Resource::Nofile);
-    let wanted = u64::try_from(clients).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OWN);
-    if limit.current.is_some_and(|now| now < wanted) {
-        limit.current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
-        // Where it does not, clients that are too many are told so.
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
-}
-
-#[cfg(not(unix))]
-const fn allow_files(_: usize) {}

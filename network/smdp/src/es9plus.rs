@@ -13,7 +13,8 @@ use rsp::es9::{
     InitiateAuthenticationResponse, Status, status,
 };
 use rsp::es10b::{
-    AuthenticateServerResponse, CancelSessionResponse, EuiccSigned2, PrepareDownloadResponse, SmdpSigned2,
+    AuthenticateServerResponse, CancelSessionReason, CancelSessionResponse, EuiccSigned2, PrepareDownloadResponse,
+    SmdpSigned2,
 };
 use rsp::{Raw, SubjectKeyIdentifier, TransactionId};
 use rsp_server::authentication::public_key;
@@ -81,7 +82,7 @@ impl Default for Settings {
 }
 
 /// Retries after a concurrent change of the same profile.
-const PERSISTENCE: u32 = 50;
+pub(crate) const PERSISTENCE: u32 = 50;
 /// How many transactionIds may be taken already. None is, unless a server draws the same again because it was started
 /// again with the same seed.
 const REPETITIONS: u32 = 10_000;
@@ -383,24 +384,30 @@ impl SmDp {
     ) -> Result<GetBoundProfilePackageResponse, HandOutError> {
         let read = || self.store.profile(&peer.iccid);
         let mut profile = read().await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
-        let _turn = if profile.order.reusable {
-            let turn = self.turn().await;
-            profile = read().await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
-            Some(turn)
-        } else {
-            None
+        let hash_cc = signed.hash_cc.as_ref().map(|hash| hash.as_slice());
+        let check = |profile: &mut Profile| {
+            self.check_order(profile, &peer.eid, now)
+                .and_then(|()| self.check_confirmation_code(profile, &session.transaction_id, hash_cc, now))
         };
+        let (mut bound, mut _turn) = (None, None);
+        if profile.order.reusable {
+            // Bound before the turn has come, so that others are bound at the same time.
+            if check(&mut profile.clone()).is_ok() {
+                bound = Some((self.bound(session, peer, signed, &profile, fill_random).await?, profile.metadata));
+            }
+            _turn = Some(self.turn().await);
+            profile = read().await?.ok_or(status::PROFILE_NOT_REBINDABLE)?;
+        }
         if profile.order.matching_id != peer.matching_id {
             return Err(status::PROFILE_NOT_REBINDABLE.because("the profile was ordered anew").into());
         }
-        let hash_cc = signed.hash_cc.as_ref().map(|hash| hash.as_slice());
-        let checked = self
-            .check_order(&profile, &peer.eid, now)
-            .and_then(|()| self.check_confirmation_code(&mut profile, &session.transaction_id, hash_cc, now));
-        if let Err(denied) = checked {
+        if let Err(denied) = check(&mut profile) {
             return Err(self.not_handed_out(session, peer, denied, now).await);
         }
-        let bound_profile_package = Base64(self.bound(session, peer, signed, &profile, fill_random).await?);
+        let bound_profile_package = Base64(match bound {
+            Some((bound, metadata)) if metadata == profile.metadata => bound,
+            _ => self.bound(session, peer, signed, &profile, fill_random).await?,
+        });
 
         profile.order.downloads = profile.order.downloads.saturating_add(1);
         if !profile.order.reusable {
@@ -514,16 +521,40 @@ impl SmDp {
         session.check_transaction(&signed.transaction_id)?;
         session.check_server(&signed.smdp_oid)?;
         tracing::info!(transaction = %session.transaction_id, reason = %signed.reason, "session cancelled");
+        let mut turn = None;
+        for _ in 0..PERSISTENCE {
+            match self.end_cancelled(session, &peer, signed.reason, now).await {
+                Err(StoreError::Conflict(_)) => {
+                    if turn.is_none() {
+                        turn = Some(self.turn().await);
+                    }
+                    session = self.open_session(&request.transaction_id, now).await?;
+                }
+                other => return Ok(other.map(|()| Empty {})?),
+            }
+        }
+        Err(StoreError::Conflict("the profile").into())
+    }
+
+    /// Ends a session that the eUICC has cancelled, and writes what that means for its profile.
+    async fn end_cancelled(
+        &self,
+        mut session: Session,
+        peer: &Peer,
+        reason: CancelSessionReason,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
         let profile = self.store.profile(&peer.iccid).await?;
         let is_of_this_order = |profile: &Profile| {
             profile.order.matching_id == peer.matching_id && profile.order.eid.is_none_or(|eid| eid == peer.eid)
         };
         let mut profile = profile.filter(|it| it.state.is_downloadable() && is_of_this_order(it));
         let mut progress = None;
+        let before = profile.as_ref().map(|it| it.state);
         if let Some(profile) = &mut profile {
-            profile.session_cancelled(signed.reason, self.settings.rejection_is_final, now);
+            profile.session_cancelled(reason, self.settings.rejection_is_final, now);
             if profile.state == ProfileState::Error {
-                let failure = EUICC_ERROR.because(format!("the download was given up: {}", signed.reason));
+                let failure = EUICC_ERROR.because(format!("the download was given up: {reason}"));
                 let point = Point {
                     id: NotificationPointId::BPP_DOWNLOAD,
                     failure: Some(self::failure(&failure)),
@@ -534,15 +565,15 @@ impl SmDp {
                 progress = point.told(profile, now);
             }
         }
-        session.state = SessionState::Ended(Some(peer));
+        session.state = SessionState::Ended(Some(peer.clone()));
         let changes = Changes {
-            profile: profile.as_ref(),
+            // What stays is not written: others may be changing it.
+            profile: profile.as_ref().filter(|it| Some(it.state) != before),
             session: Some(&session),
             progress: progress.as_ref(),
             ..Changes::default()
         };
-        self.apply(&changes).await?;
-        Ok(Empty {})
+        self.apply(&changes).await
     }
 
     async fn open_session(&self, id: &TransactionId, now: UnixTime) -> Result<Session, Refusal> {

@@ -10,7 +10,7 @@ use rsp::notification::{
 };
 use rsp_server::authentication::public_key;
 
-use crate::es9plus::SmDp;
+use crate::es9plus::{PERSISTENCE, SmDp};
 use crate::point::{Point, point_of};
 use crate::profile::{Profile, ProfileState, UnixTime};
 use crate::status::{INSTALLATION_FAILED, OTHER_PROFILE, Refusal, RefuseWith as _};
@@ -265,6 +265,3 @@ impl Verdict {
         Self { notification, profile: None, session: None, progress: None }
     }
 }
-
-/// Retries after a concurrent change of the same profile.
-const PERSISTENCE: u32 = 50;

@@ -78,7 +78,7 @@ pub(super) fn of_records(fcp: &mut Fcp, length: usize, count: usize) {
 }
 
 /// A size without leading zeros.
-fn size(octets: usize) -> Vec<u8> {
+pub(super) fn size(octets: usize) -> Vec<u8> {
     octets.to_be_bytes().into_iter().skip_while(|octet| *octet == 0).collect()
 }
 

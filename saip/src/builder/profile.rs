@@ -339,6 +339,11 @@ const PHONEBOOK_REFERENCE: [u8; 19] = hex!("A80A C003 4F58 0A C903 4F88 06 AA05 
 /// The domain of a subscriber's home network in IMS, TS 23.003 §13.2.
 pub fn ims_domain(subscriber: &Subscriber) -> String {
     let (mcc, mnc) = subscriber.home_network();
+    ims_domain_of(mcc, mnc)
+}
+
+/// The domain of a network in IMS, TS 23.003 §13.2.
+pub(super) fn ims_domain_of(mcc: &str, mnc: &str) -> String {
     format!("ims.mnc{mnc:0>3}.mcc{mcc}.3gppnetwork.org")
 }
 
@@ -486,7 +491,7 @@ fn key_list(ota: &OtaKeys) -> Result<Vec<KeyObject>, SubscriberError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::aka::AlgoConfiguration;
     use crate::builder::HomeNetworkKey;
@@ -527,7 +532,7 @@ mod tests {
         }
     }
 
-    fn resolve(elements: &[ProfileElement]) -> Vec<ResolvedFile> {
+    pub(in super::super) fn resolve(elements: &[ProfileElement]) -> Vec<ResolvedFile> {
         let mut resolver = FileResolver::new();
         let mut files = Vec::new();
         for element in elements {

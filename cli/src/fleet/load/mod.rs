@@ -18,8 +18,8 @@ use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Folder;
 use super::shelf::{FleetCard, open};
+use super::{Folder, files};
 use crate::Context;
 use crate::asynchronous::{Signals, Stoppable};
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ use crate::lpa::ServerArguments;
 use crate::output::{Output, beside, count, tell, tell_over};
 use crate::server_address::server_address;
 use report::{Report, Tally};
-use work::{Done, Force, Job, Servers, Task};
+use work::{Done, Force, Job, Servers, Started, Task};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -85,12 +85,19 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         cards.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     }
     let jobs = arguments.jobs(codes, &cards)?;
+    let at_once = usize::from(arguments.at_once).min(jobs.len());
+    if !arguments.authenticate {
+        allow_files(at_once)?;
+    }
     let total = jobs.iter().map(Job::operations).sum();
     let force = Force { cards, jobs, servers, rate: arguments.rate };
     let begun = Instant::now();
     let mut tally = Tally::new(if arguments.authenticate { "authenticate" } else { "download" }, total);
     let was_interrupted = Stoppable::begin()?.run(async |signals| {
-        let (work, done) = force.start(arguments.at_once.into());
+        let Started { work, done, threads } = force.start(at_once)?;
+        if threads < at_once {
+            tell(&format!("vuicc: the system gives no more than {threads} threads, so that it is so many at a time"));
+        }
         let watch = Watch { output: context.output, each: arguments.each, begun };
         let was_interrupted = watch.until_done(&mut tally, done, signals, || work.stop()).await;
         Ok(was_interrupted)
@@ -100,7 +107,45 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         put(chart, chart::page(&report).as_bytes(), Readers::Everybody, "the chart")?;
     }
     context.output.put_block(&report)?;
-    arguments.outcome(&report)
+    let exit = if arguments.authenticate { Exit::Card } else { Exit::Network };
+    outcome(&report, exit)
+}
+
+/// Has the system allow the files of so many downloads at a time; they would fail, and the server be blamed.
+fn allow_files(at_once: usize) -> Result<(), Failure> {
+    /// A connection, and what resolves a name or waits beside it.
+    const OF_A_DOWNLOAD: u64 = 4;
+    /// Those of the process itself.
+    const OWN: u64 = 64;
+    let wanted = u64::try_from(at_once).unwrap_or(u64::MAX).saturating_mul(OF_A_DOWNLOAD).saturating_add(OWN);
+    let allowed = files::allow(wanted);
+    if allowed >= wanted {
+        return Ok(());
+    }
+    let fitting = match allowed.saturating_sub(OWN) / OF_A_DOWNLOAD {
+        0 => String::new(),
+        fitting => format!("; --at-once {fitting} fits"),
+    };
+    let way_out = if fitting.is_empty() { ";" } else { ", or" };
+    Err(Failure::because(format!(
+        "{at_once} downloads at a time need {wanted} open files, and this process may have {allowed}{fitting}{way_out} raise the \
+         limit: `ulimit -n`"
+    ))
+    .with(Exit::Usage))
+}
+
+/// Whether all was done, and well. What an interruption left undone is not a failure: it was wanted.
+fn outcome(report: &Report, exit: Exit) -> Result<(), Failure> {
+    let undone = if report.interrupted { 0 } else { report.of.saturating_sub(report.done) };
+    let text = match (report.failed, undone) {
+        (0, 0) => return Ok(()),
+        (0, undone) => format!("{undone} of {} were not done", report.of),
+        (failed, 0) => format!("{failed} of {} failed; the report above says why", report.done),
+        (failed, undone) => {
+            format!("{failed} of {} failed, {undone} more were not done; the report above says why", report.done)
+        }
+    };
+    Err(Failure::because(text).with(exit))
 }
 
 impl Arguments {
@@ -117,6 +162,16 @@ impl Arguments {
             if let Some(one) = cards.iter().find(|card| card.member.subscription.is_none()) {
                 return Err(Failure::because(format!(
                     "card {} was made without a profile, so that its K is not known; --authenticate is for fleets made with one",
+                    one.member.eid
+                ))
+                .with(Exit::Usage));
+            }
+            let is_computed =
+                |card: &FleetCard| card.member.subscription.as_ref().is_some_and(|known| known.algorithm().is_some());
+            if let Some(one) = cards.iter().find(|card| !is_computed(card)) {
+                return Err(Failure::because(format!(
+                    "card {} has authentication parameters that no algorithm takes, so that nothing can be checked; \
+                     --authenticate is for fleets whose profile has others",
                     one.member.eid
                 ))
                 .with(Exit::Usage));
@@ -142,15 +197,6 @@ impl Arguments {
             Ok(Job { card: card.unwrap_or_default(), task: Task::Download(order) })
         });
         jobs.collect()
-    }
-
-    fn outcome(&self, report: &Report) -> Result<(), Failure> {
-        if report.failed == 0 {
-            return Ok(());
-        }
-        let exit = if self.authenticate { Exit::Card } else { Exit::Network };
-        Err(Failure::because(format!("{} of {} failed; the report above says why", report.failed, report.done))
-            .with(exit))
     }
 }
 
@@ -220,5 +266,24 @@ impl Watch {
         })));
         let cause = cause.map_or_else(|| "done".to_owned(), |cause| format!("failed: {cause}"));
         beside(self.output.text(format_args!("{eid}: {cause} ({milliseconds:.1} ms)")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_done_is_a_failure() {
+        let told = |failed, interrupted| outcome(&report::tests::report(failed, interrupted), Exit::Card);
+        let text = |failed, interrupted| match told(failed, interrupted) {
+            Err(Failure::Because(cause)) => cause.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text(0, false), "100 of 200 were not done");
+        assert_eq!(text(3, false), "3 of 103 failed, 97 more were not done; the report above says why");
+        assert_eq!(text(100, false), "100 of 200 failed; the report above says why");
+        assert_eq!(text(3, true), "3 of 103 failed; the report above says why");
+        assert!(told(0, true).is_ok());
     }
 }

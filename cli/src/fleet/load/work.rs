@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -76,6 +78,15 @@ pub(super) struct Force {
     pub(super) rate: Option<f64>,
 }
 
+/// Work that has begun.
+pub(super) struct Started {
+    pub(super) work: Work,
+    /// Nothing more comes once all is done.
+    pub(super) done: UnboundedReceiver<Done>,
+    /// How many do it.
+    pub(super) threads: usize,
+}
+
 /// Work that goes on.
 pub(super) struct Work(Arc<Shared>);
 
@@ -88,9 +99,19 @@ struct Shared {
 }
 
 impl Force {
-    /// Starts it, so much at a time. Nothing more comes once all is done.
-    pub(super) fn start(self, at_once: usize) -> (Work, UnboundedReceiver<Done>) {
-        let threads = at_once.min(self.jobs.len());
+    /// Starts it, so much at a time, or as much as the system has threads for.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(super) fn start(self, at_once: usize) -> io::Result<Started> {
+        self.start_by(at_once, |work| thread::Builder::new().name("load".to_owned()).spawn(work).map(drop))
+    }
+
+    fn start_by(
+        self,
+        at_once: usize,
+        mut spawn: impl FnMut(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ) -> io::Result<Started> {
         let shared = Arc::new(Shared {
             cards: self.cards.into_iter().map(Mutex::new).collect(),
             jobs: Mutex::new(self.jobs.into()),
@@ -99,11 +120,16 @@ impl Force {
             is_stopped: AtomicBool::new(false),
         });
         let (told, done) = unbounded_channel();
-        for _ in 0..threads {
-            let (shared, told) = (Arc::clone(&shared), told.clone());
-            thread::spawn(move || shared.work(&told));
+        let mut threads = 0;
+        while threads < at_once {
+            let (of_thread, told) = (Arc::clone(&shared), told.clone());
+            match spawn(Box::new(move || of_thread.work(&told))) {
+                Ok(()) => threads += 1,
+                Err(cause) if threads == 0 => return Err(cause),
+                Err(_) => break,
+            }
         }
-        (Work(shared), done)
+        Ok(Started { work: Work(shared), done, threads })
     }
 }
 
@@ -140,16 +166,29 @@ impl Shared {
         while let Some(job) = self.next() {
             let Some(card) = self.cards.get(job.card) else { return };
             let mut card = card.lock().unwrap_or_else(PoisonError::into_inner);
-            match job.task {
-                Task::Download(order) => {
-                    if !self.may_begin() {
-                        return;
-                    }
-                    Self::note(&mut card, told, |one| self.download(&mut one.card, &order));
-                }
-                Task::Authenticate(rounds) => self.authenticate(&mut card, rounds, told),
-            }
+            let eid = card.member.eid;
+            Self::or_told(eid, told, || self.carry_out(&job.task, &mut card, told));
             card.card.power_off();
+        }
+    }
+
+    /// Does what may panic, and tells of it if it does: the others go on.
+    fn or_told(eid: Eid, told: &UnboundedSender<Done>, code: impl FnOnce()) {
+        let at = Instant::now();
+        if catch_unwind(AssertUnwindSafe(code)).is_err() {
+            let error = Some(Fault::plain("it stopped unexpectedly; run it with RUST_BACKTRACE=1"));
+            let _ = told.send(Done { eid, at, took: at.elapsed(), error });
+        }
+    }
+
+    fn carry_out(&self, task: &Task, card: &mut FleetCard, told: &UnboundedSender<Done>) {
+        match task {
+            Task::Download(order) => {
+                if self.may_begin() {
+                    Self::note(card, told, |one| self.download(&mut one.card, order));
+                }
+            }
+            Task::Authenticate(rounds) => self.authenticate(card, *rounds, told),
         }
     }
 
@@ -204,13 +243,13 @@ impl Shared {
     /// The network's side has the card's K, and so has to be answered like this.
     fn authenticate(&self, card: &mut FleetCard, rounds: u32, told: &UnboundedSender<Done>) {
         let FleetCard { member, card: icc } = card;
-        let Some(algorithm) = member.subscription.as_ref().and_then(Subscription::algorithm) else {
-            return;
-        };
         let tell = |at: Instant, error| {
             let _ = told.send(Done { eid: member.eid, at, took: at.elapsed(), error });
         };
         let begun = Instant::now();
+        let Some(algorithm) = member.subscription.as_ref().and_then(Subscription::algorithm) else {
+            return tell(begun, Some(Fault::plain("its authentication parameters fit no algorithm")));
+        };
         let mut usim = match Usim::open(InProcess::connect(&mut **icc), None) {
             Ok(usim) => usim,
             Err(error) => return tell(begun, Some(Fault::of(&error))),
@@ -275,6 +314,30 @@ mod tests {
         let other = kind_of("card 89049032123451234512345678901236 is mute; take it out and insert it again");
         assert_eq!((one.as_str(), one == other), ("card … is mute", true));
         assert_eq!(kind_of("status 6F00"), "status 6F00");
+    }
+
+    fn force(jobs: usize) -> Force {
+        let jobs = (0..jobs).map(|card| Job { card, task: Task::Authenticate(1) }).collect();
+        Force { cards: Vec::new(), jobs, servers: None, rate: None }
+    }
+
+    #[test]
+    fn fewer_threads_than_wanted_are_used_and_none_is_an_error() {
+        let no_more = || io::Error::from(io::ErrorKind::WouldBlock);
+        let mut left = 2;
+        let started = force(5).start_by(5, |_| {
+            left = usize::checked_sub(left, 1).ok_or_else(no_more)?;
+            Ok(())
+        });
+        assert_eq!(started.unwrap().threads, 2);
+        assert!(force(5).start_by(5, |_| Err(no_more())).is_err());
+    }
+
+    #[test]
+    fn what_stops_unexpectedly_has_failed() {
+        let (told, mut done) = unbounded_channel();
+        Shared::or_told(Eid::from_octets([0x89; 16]), &told, || std::panic::resume_unwind(Box::new("unexpected")));
+        assert!(done.try_recv().unwrap().error.unwrap().line.contains("unexpectedly"));
     }
 
     #[test]

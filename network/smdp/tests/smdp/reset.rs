@@ -206,6 +206,20 @@ async fn a_reusable_order_is_downloaded_again_and_again(place: &Place) {
         call(bench.at(), &one.cancel(&session, &session.server_oid, reason)).await.unwrap();
         assert_eq!(is_released().await, 4);
     }
+    // Nor do several that are given up at the same time refuse each other.
+    for _ in 0..4 {
+        let mut given_up = Vec::new();
+        for _ in 0..4 {
+            let (session, _, _) = bench.download(&mut one, &matching_id, None).await.unwrap();
+            given_up.push(one.cancel(&session, &session.server_oid, CancelSessionReason::END_USER_REJECTION));
+        }
+        let cancel = |number: usize| call(bench.at(), &given_up[number]);
+        let ended = tokio::join!(cancel(0), cancel(1), cancel(2), cancel(3));
+        for ended in [ended.0, ended.1, ended.2, ended.3] {
+            ended.unwrap();
+        }
+        is_released().await;
+    }
     // It ends when it is cancelled, in the middle of a download too.
     bench.download(&mut other, &matching_id, None).await.unwrap();
     let cancelled =
