@@ -10,6 +10,7 @@
 
 use std::env;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -30,6 +31,21 @@ const FETCHED: [&str; 7] = ["LPAC", "ONOMONDO_UICC", "OPENPILOT_LPA", "PYSIM", "
 /// If `VUICC_PEERS` is set.
 pub fn skip(test: &str, why: &str) {
     skip_unless(test, why, false);
+}
+
+/// Does a test of a program whose own time limits cannot be set: a busy machine exceeds them now and then. The test is done anew,
+/// with nothing left of the try before, up to three times.
+///
+/// # Panics
+/// If it fails three times.
+pub fn up_to_three_times(test: impl Fn()) {
+    for tried in ["once", "twice"] {
+        if catch_unwind(AssertUnwindSafe(&test)).is_ok() {
+            return;
+        }
+        say(&format!("... failed {tried}, and is tried again"));
+    }
+    test();
 }
 
 /// The same for lack of something that goes with a program which has to be fetched.

@@ -134,13 +134,17 @@ fn lpac_meets_modems_of_the_field() {
 
 #[test]
 fn pysim_shell_through_a_modem() {
+    peer::up_to_three_times(pysim_shell);
+}
+
+fn pysim_shell() {
     let Some(pysim) = PySim::find() else { return };
     let folder = tempfile::tempdir().unwrap();
     let card = Card::new(folder.path(), &[&package(folder.path(), &subscriber(1))]);
     let modem = Modem::start(folder.path(), &card, &[]);
     let script = folder.path().join("script");
     fs::write(&script, "select MF\nselect EF.ICCID\nread_binary_decoded --oneline\nselect ADF.USIM\nselect EF.IMSI\nread_binary_decoded --oneline\nquit\n").unwrap();
-    let mut shell = pysim.program("pySim-shell.py");
+    let mut shell = pysim.program_at_modem("pySim-shell.py");
     shell.arg("--modem-device").arg(modem.terminal()).args(["--noprompt", "--script"]).arg(&script);
     let said = run(shell.current_dir(folder.path()));
     for expected in [iccid(1).as_str(), IMSI] {
@@ -150,6 +154,10 @@ fn pysim_shell_through_a_modem() {
 
 #[test]
 fn gammu_identifies_modem_and_card() {
+    peer::up_to_three_times(gammu);
+}
+
+fn gammu() {
     let Some(gammu) = peer::debian("gammu", "gammu") else { return };
     let folder = tempfile::tempdir().unwrap();
     let card = Card::new(folder.path(), &[&package(folder.path(), &subscriber(1))]);

@@ -210,6 +210,31 @@ fn what_is_no_program_is_sent_away() {
     }
 }
 
+/// A program that ends amid a message or a line leaves nothing to the next one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_at_the_terminal_is_missed() {
+    let (folder, card) = card(&subscriber(1));
+    let mut modem = Modem::start(folder.path(), &card, &[]);
+    let terminal = modem.terminal();
+    for left in ["AT+CMGS=5\r", "AT+CIM"] {
+        let mut program = modem.at_terminal();
+        assert_eq!(program.ask("ATE1"), ["OK"]);
+        assert_eq!(program.ask("AT+CNMI=2,2"), ["OK"]);
+        program.write(left.as_bytes());
+        program.until(if left.ends_with('\r') { "> " } else { left });
+        drop(program);
+        // The modem keeps the line open itself as long as no program does.
+        modem.process.wait_until("the line to be missed", |process| {
+            let mut open = fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().filter_map(Result::ok);
+            open.any(|one| fs::read_link(one.path()).is_ok_and(|path| path == terminal))
+        });
+        let mut next = modem.at_terminal();
+        assert_eq!(next.ask("AT+CIMI"), ok(IMSI), "{left}");
+        assert_eq!(next.ask("AT+CNMI?"), ok("+CNMI: 0,0,0,0,0"), "nobody is told of messages");
+    }
+}
+
 #[test]
 fn what_listens_for_others_has_to_be_asked_for() {
     let (folder, card) = card(&subscriber(1));

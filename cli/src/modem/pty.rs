@@ -7,20 +7,35 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
 use crate::failure::{AtPath as _, Failure};
 
 /// A pseudo-terminal, the modem's end of it.
 pub(super) struct Pty {
-    // Octets come and go as in pipes, which is all that is asked of it.
+    modem: OwnedFd,
+    lines: Lines,
+    /// Open until a program has written something, for without anybody the modem's end fails; and not longer, for so it fails
+    /// when the last program has closed the line.
+    other_end: Option<OwnedFd>,
+    target: PathBuf,
+    link: Option<Link>,
+}
+
+/// The modem's end, whose octets come and go as in pipes, which is all that is asked of it.
+struct Lines {
     from_programs: pipe::Receiver,
     to_programs: pipe::Sender,
-    /// Open as long as the modem runs: without it the modem's end fails whenever no program has the line open.
-    _other_end: OwnedFd,
-    path: PathBuf,
-    link: Option<Link>,
+}
+
+impl Lines {
+    fn of(modem: &OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            from_programs: pipe::Receiver::from_owned_fd_unchecked(modem.try_clone()?)?,
+            to_programs: pipe::Sender::from_owned_fd_unchecked(modem.try_clone()?)?,
+        })
+    }
 }
 
 impl Pty {
@@ -29,23 +44,67 @@ impl Pty {
         let refused = |error: io::Error| Failure::because(format!("the system gives no pseudo-terminal: {error}"));
         let (modem, other_end, path) = open().map_err(refused)?;
         let link = link.map(|link| Link::make(link, &path)).transpose()?;
-        let to_programs = pipe::Sender::from_owned_fd_unchecked(modem.try_clone()?)?;
-        let from_programs = pipe::Receiver::from_owned_fd_unchecked(modem)?;
-        Ok(Self { from_programs, to_programs, _other_end: other_end, path, link })
+        let lines = Lines::of(&modem)?;
+        Ok(Self { modem, lines, other_end: Some(other_end), target: path, link })
     }
 
     /// What programs open.
     pub(super) fn path(&self) -> &Path {
-        self.link.as_ref().map_or(&self.path, |link| &link.path)
+        self.link.as_ref().map_or(&self.target, |link| &link.path)
     }
 
+    /// How many octets a program has written; none when the last one has closed the line.
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.from_programs.read(buffer).await
+        loop {
+            // Not simply read: once the end was seen, that would ask for octets without a pause where the next program has none.
+            let ready = self.lines.from_programs.ready(Interest::READABLE).await?;
+            match self.lines.from_programs.try_read(buffer) {
+                Ok(read) if read > 0 => {
+                    self.other_end = None;
+                    if ready.is_read_closed() {
+                        // Either it is seen again, or the next program wrote this.
+                        self.lines = Lines::of(&self.modem)?;
+                    }
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_read_closed() => {}
+                _ => {
+                    self.renew()?;
+                    return Ok(0);
+                }
+            }
+        }
     }
 
-    pub(super) async fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.to_programs.write_all(octets).await
+    /// Writes as much as a program takes; if it closes the line, the rest is lost.
+    pub(super) async fn write_all(&mut self, mut octets: &[u8]) -> io::Result<()> {
+        while !octets.is_empty() {
+            let ready = self.lines.to_programs.ready(Interest::WRITABLE).await?;
+            match self.lines.to_programs.try_write(octets) {
+                Ok(written) => octets = octets.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_write_closed() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
+
+    /// Makes the line ready for the next program.
+    fn renew(&mut self) -> io::Result<()> {
+        self.other_end = Some(open_line(&self.target)?);
+        // What has once seen the end would see it for ever.
+        self.lines = Lines::of(&self.modem)?;
+        Ok(())
+    }
+}
+
+/// Opens the programs' end, raw and without echo.
+fn open_line(path: &Path) -> io::Result<OwnedFd> {
+    let line = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut settings = tcgetattr(line.as_fd())?;
+    settings.make_raw();
+    tcsetattr(line.as_fd(), OptionalActions::Now, &settings)?;
+    Ok(line)
 }
 
 fn open() -> io::Result<(OwnedFd, OwnedFd, PathBuf)> {
@@ -53,10 +112,7 @@ fn open() -> io::Result<(OwnedFd, OwnedFd, PathBuf)> {
     grantpt(&modem)?;
     unlockpt(&modem)?;
     let path = PathBuf::from(ptsname(&modem, Vec::new())?.to_string_lossy().into_owned());
-    let line = rustix::fs::open(&path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut settings = tcgetattr(line.as_fd())?;
-    settings.make_raw();
-    tcsetattr(line.as_fd(), OptionalActions::Now, &settings)?;
+    let line = open_line(&path)?;
     fcntl_setfl(&modem, fcntl_getfl(&modem)? | OFlags::NONBLOCK)?;
     Ok((modem, line, path))
 }

@@ -206,13 +206,23 @@ async fn attend_terminal(shared: Rc<Shared>, mut terminal: Terminal) {
     let mut events = shared.modem.events();
     loop {
         let read = tokio::select! {
-            read = terminal.read(&mut buffer) => read,
-            _ = events.changed() => Ok(0),
+            read = terminal.read(&mut buffer) => Some(read),
+            _ = events.changed() => None,
         };
-        let Ok(read) = read else {
-            // The line is held open, so that it is not for the lack of programs.
-            sleep(TAKE).await;
-            continue;
+        let read = match read {
+            None => 0,
+            Some(Ok(0)) => {
+                // The last program has closed the line.
+                shared.modem.release(port.clone());
+                port.hang_up();
+                continue;
+            }
+            Some(Ok(read)) => read,
+            Some(Err(_)) => {
+                // It cannot be opened again: too many files are open, perhaps.
+                sleep(TAKE).await;
+                continue;
+            }
         };
         let Ok((same, answers)) = shared.receive(port, buffer.get(..read).unwrap_or_default()).await else { return };
         port = same;

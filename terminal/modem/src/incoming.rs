@@ -113,6 +113,9 @@ impl Modem {
     fn take_one(&mut self, Message { id, centre, tpdu }: Message) {
         let indications = self.incoming.indications;
         if StatusReport::decode(&tpdu).is_ok() {
+            if indications.report == 1 && !self.has_room() {
+                return self.report(id, Some(cause::MEMORY_EXCEEDED));
+            }
             if indications.report == 1 {
                 return self.give(id, Unsolicited::Report(centre, tpdu));
             }
@@ -120,6 +123,8 @@ impl Modem {
         }
         let Ok(deliver) = Deliver::decode(&tpdu) else { return self.report(id, Some(cause::PROTOCOL_ERROR)) };
         match way(&deliver, indications) {
+            // It has not read those before.
+            Way::ToProgram if !self.has_room() => self.store(id, &centre, &tpdu, false),
             Way::ToProgram => self.give(id, Unsolicited::Message(centre, tpdu)),
             Way::Nowhere => self.report(id, None),
             Way::ToCard if self.card.takes_messages() => {
@@ -159,12 +164,20 @@ impl Modem {
         }
     }
 
-    fn indicate(&mut self, what: Unsolicited) {
+    /// Whether the program can be told of another message. One that was acknowledged to the network is never given up.
+    fn has_room(&self) -> bool {
         if self.incoming.indications.mode == 0 {
+            self.incoming.kept_back.len() < MOST
+        } else {
+            self.unsolicited.has_room_for(self.incoming.owner)
+        }
+    }
+
+    fn indicate(&mut self, what: Unsolicited) {
+        if !self.has_room() {
+            // The message itself is on the card.
+        } else if self.incoming.indications.mode == 0 {
             self.incoming.kept_back.push_back(what);
-            if self.incoming.kept_back.len() > MOST {
-                self.incoming.kept_back.pop_front();
-            }
         } else {
             self.unsolicited.put(self.incoming.owner, what);
         }

@@ -1,6 +1,6 @@
 //! The modem: runs what programs write, line by line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ const LINE_LIMIT: usize = 4096;
 const AHEAD: usize = 16 * 1024;
 /// How long a network may take with a message.
 const SUBMISSION: Duration = Duration::from_mins(3);
+/// How long a message that is being written may stand still: the program may be gone.
+const PROMPT: Duration = Duration::from_mins(1);
+/// How long the network waits for a program that has not fetched its response from the card.
+const FETCH: Duration = Duration::from_secs(5);
 
 /// What a modem says of itself. TS 27.007 §5.1 to §5.4.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +69,9 @@ pub struct Modem {
     pub(crate) coverage: Coverage,
     pub(crate) registration: Registration,
     pub(crate) incoming: Incoming,
+    /// What came from the network while a program was about to fetch a response from the card, and since when.
+    heard: VecDeque<Event>,
+    heard_since: Duration,
     pub(crate) unsolicited: Log,
     /// What the network is asked, and has not been yet.
     pub(crate) requests: Vec<Request>,
@@ -97,6 +104,8 @@ impl Modem {
             coverage: Coverage::None,
             registration: Registration::default(),
             incoming: Incoming::default(),
+            heard: VecDeque::new(),
+            heard_since: Duration::ZERO,
             unsolicited: Log::default(),
             requests: Vec::new(),
             submitted: BTreeSet::new(),
@@ -129,6 +138,12 @@ impl Modem {
             (port.number, port.told) = (self.ports, self.unsolicited.end());
         }
         let mut answers = Vec::new();
+        if port.prompt.is_some() && now.saturating_sub(port.wrote) >= PROMPT {
+            port.hang_up();
+        }
+        if !octets.is_empty() {
+            port.wrote = now;
+        }
         self.hear_outcome(port, &mut answers);
         self.take(port, octets, &mut answers);
         self.tend();
@@ -141,6 +156,22 @@ impl Modem {
     /// What came from the network, `now` since the modem was made.
     pub fn hear(&mut self, event: Event, now: Duration) {
         self.now = now;
+        if self.heard.is_empty() {
+            self.heard_since = now;
+        }
+        self.heard.push_back(event);
+        self.tend();
+    }
+
+    /// Takes what came from the network, unless that would take a response away from a program.
+    fn attend_to_network(&mut self) {
+        while !self.card.is_response_waiting() || self.now.saturating_sub(self.heard_since) >= FETCH {
+            let Some(event) = self.heard.pop_front() else { return };
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
         let Event { attempt, what } = event;
         if !self.registration.is_of(attempt) {
             return;
@@ -161,7 +192,6 @@ impl Modem {
             }
             What::Message { id, centre, tpdu } => self.arrives(id, &centre, tpdu),
         }
-        self.tend();
     }
 
     /// Time passes: `now` since the modem was made.
@@ -183,6 +213,7 @@ impl Modem {
     /// A port is gone, and what it was told of is told to nobody.
     pub fn release(&mut self, port: &Port) {
         self.incoming.release(port.number);
+        self.unsolicited.release(port.number);
         if let Some(Waiting { number, .. }) = &port.waiting {
             self.submitted.remove(number);
             self.outcomes.remove(number);
@@ -191,6 +222,7 @@ impl Modem {
 
     /// What is to be done besides what programs ask for.
     fn tend(&mut self) {
+        self.attend_to_network();
         self.attend_to_card();
         self.register();
         self.attend_to_acknowledgement();

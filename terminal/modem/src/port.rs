@@ -28,6 +28,8 @@ pub struct Port {
     pub(crate) calls: VecDeque<Result<Call, Unreadable>>,
     /// A message is being written.
     pub(crate) prompt: Option<Prompt>,
+    /// When the program wrote last.
+    pub(crate) wrote: Duration,
     /// The network has a message, and has not said what becomes of it.
     pub(crate) waiting: Option<Waiting>,
     /// What was written meanwhile.
@@ -160,7 +162,16 @@ impl CharacterSet {
         }
     }
 
-    /// A text as the program reads it.
+    /// The text of a message as the program reads it: not in quotation marks, so with those and with lines of its own.
+    /// TS 27.005 §3.1, `<data>`.
+    pub(crate) fn write_data(self, text: &str) -> String {
+        match self {
+            Self::Ira | Self::Gsm => text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n"),
+            Self::Ucs2 => self.write(text),
+        }
+    }
+
+    /// A text as the program reads it in quotation marks.
     pub(crate) fn write(self, text: &str) -> String {
         match self {
             Self::Ira | Self::Gsm => {

@@ -36,6 +36,8 @@ pub(crate) struct Registration {
     pub(crate) is_refrained: bool,
     /// Counts the attempts.
     attempt: u64,
+    /// The last of them is under way or has succeeded: the network is heard. After a refusal `+CREG` goes on to show that one.
+    is_heard: bool,
     /// The card's generation that was looked at.
     looked_at: Option<u64>,
     /// Its PIN is asked for, and was not verified.
@@ -75,7 +77,7 @@ impl Registration {
 
     /// Whether an event is of the present attempt.
     pub(crate) const fn is_of(&self, attempt: u64) -> bool {
-        self.attempt == attempt && matches!(self.state, State::Home | State::Searching)
+        self.attempt == attempt && self.is_heard
     }
 }
 
@@ -136,6 +138,7 @@ impl Modem {
             return self.note(State::Home);
         }
         registration.attempt += 1;
+        registration.is_heard = true;
         let (attempt, imsi, mnc_length) = (registration.attempt, imsi.clone(), *mnc_length);
         self.requests.push(Request::Attach { attempt, imsi, mnc_length });
         // A refusal stays one until the network takes it back.
@@ -149,6 +152,7 @@ impl Modem {
         if self.registration.state == State::None && self.registration.retry_at.is_none() {
             return;
         }
+        self.registration.is_heard = false;
         self.registration.retry_at = None;
         self.registration.pause = FIRST_PAUSE;
         if self.coverage == Coverage::Real {
@@ -176,6 +180,7 @@ impl Modem {
 
     /// The network refuses the card. It may be in service later.
     pub(crate) fn refused(&mut self) {
+        self.registration.is_heard = false;
         self.registration.retry_at = Some(self.now + LONGEST_PAUSE);
         self.note(State::Denied);
         self.forget_network();
@@ -184,6 +189,7 @@ impl Modem {
     /// The network is not there, for now.
     pub(crate) fn lost(&mut self) {
         let pause = self.registration.pause.max(FIRST_PAUSE);
+        self.registration.is_heard = false;
         self.registration.retry_at = Some(self.now + pause);
         self.registration.pause = (pause * 2).min(LONGEST_PAUSE);
         self.note(State::Searching);

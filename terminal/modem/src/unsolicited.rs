@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::port::Port;
 
-/// How many are kept for programs that are busy; the oldest give way.
+/// How many are kept for a program that is busy, and how many for all programs.
 const MOST: usize = 64;
 
 /// An unsolicited result code.
@@ -31,13 +31,29 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Adds one for the port of this number; for all without.
+    /// Adds one for the port of this number; for all without: then the oldest of those gives way if there are too many, and none
+    /// that is for one port alone.
     pub(crate) fn put(&mut self, port: Option<u64>, what: Unsolicited) {
         self.count += 1;
         self.kept.push_back((self.count, port, what));
-        if self.kept.len() > MOST {
-            self.kept.pop_front();
+        if port.is_none() && self.count_for(None) > MOST {
+            let oldest = self.kept.iter().position(|(_, to, _)| to.is_none());
+            oldest.map(|oldest| self.kept.remove(oldest));
         }
+    }
+
+    /// Whether there is room for another one for this port alone.
+    pub(crate) fn has_room_for(&self, port: Option<u64>) -> bool {
+        self.count_for(port) < MOST
+    }
+
+    fn count_for(&self, port: Option<u64>) -> usize {
+        self.kept.iter().filter(|(_, to, _)| *to == port).count()
+    }
+
+    /// A port is gone, and what was for it alone.
+    pub(crate) fn release(&mut self, port: u64) {
+        self.kept.retain(|(_, to, _)| *to != Some(port));
     }
 
     /// Where a port begins that hears of what comes from now on.
@@ -46,10 +62,12 @@ impl Log {
     }
 
     /// What a port has not been told.
-    pub(crate) fn events(&self, port: &mut Port) -> Vec<Unsolicited> {
+    pub(crate) fn events(&mut self, port: &mut Port) -> Vec<Unsolicited> {
         let events = self.kept.iter().filter(|(at, to, _)| *at > port.told && to.is_none_or(|to| to == port.number));
         let events = events.map(|(_, _, what)| what.clone()).collect();
         port.told = self.count;
+        // What nobody else is told is done with.
+        self.kept.retain(|(_, to, _)| *to != Some(port.number));
         events
     }
 }

@@ -24,6 +24,9 @@ struct Files {
     waiting: Vec<Vec<u8>>,
     /// What it was told.
     told: Vec<String>,
+    /// Whether responses to SELECT are to be fetched, and the one that is.
+    announces: bool,
+    response: Option<Vec<u8>>,
 }
 
 const SMS: u16 = 0x6F3C;
@@ -86,7 +89,18 @@ impl Files {
         let [_, ins, p1, p2, rest @ ..] = command else { panic!("{command:02X?}") };
         let data = rest.split_first().map_or(&[][..], |(length, data)| &data[..data.len().min((*length).into())]);
         let ok = || vec![0x90, 0];
+        let response = self.response.take();
         match ins {
+            0xA4 if self.announces => {
+                let response = self.select(*p1, data);
+                let length = u8::try_from(response.len() - 2).unwrap();
+                if length == 0 {
+                    return response;
+                }
+                self.response = Some(response);
+                vec![0x61, length]
+            }
+            0xC0 => response.unwrap_or_else(|| vec![0x69, 0x85]),
             0xA4 => self.select(*p1, data),
             0xB0 => match self.transparent.get(&self.selected) {
                 Some(octets) => [&octets[..octets.len().min(rest[0].into())], &[0x90, 0]].concat(),
@@ -98,6 +112,10 @@ impl Files {
                 let at = usize::from(*p2);
                 let octets = self.transparent.get_mut(&self.selected).unwrap();
                 octets[at..at + data.len()].copy_from_slice(data);
+                ok()
+            }
+            0xDC if self.selected != SMS => {
+                self.transparent.insert(self.selected, data.to_vec());
                 ok()
             }
             0xDC => {
@@ -308,8 +326,17 @@ fn a_card_is_registered_when_the_network_has_authenticated_it() {
     desk.pass(59);
     assert_eq!(desk.modem.requests(), []);
     desk.pass(1);
-    assert!(matches!(desk.modem.requests().as_slice(), [Request::Attach { .. }]));
     assert_eq!(desk.ask("AT+CREG?").first().unwrap(), "+CREG: 2,3", "until it is let in");
+    desk.attach();
+    assert_eq!(desk.told(), ["+CREG: 1,\"0001\",\"00000001\",7", "+CEREG: 1"]);
+    // Refused again and again.
+    for _ in 0..3 {
+        desk.hear(What::Refused);
+        desk.pass(60);
+        let asked = desk.modem.requests();
+        let [Request::Attach { attempt, .. }] = asked.as_slice() else { panic!("{asked:?}") };
+        desk.attempt = *attempt;
+    }
 }
 
 #[test]
@@ -437,6 +464,107 @@ fn messages_of_the_card_are_written_and_sent() {
         assert_eq!(desk.write(format!("{octets}\x1a").as_bytes())[0], outcome);
     }
     assert_eq!(desk.ask("AT+CMSS=2"), ["+CMS ERROR: 302"], "it came from the network");
+}
+
+#[test]
+fn a_text_is_told_with_its_quotation_marks_and_lines() {
+    let mut desk = Desk::registered(2);
+    desk.ask("AT+CMGF=1");
+    desk.ask("AT+CMGW=\"+27838890001\"");
+    assert_eq!(desk.write(b"say \"hi\"\rsecond line\x1a"), ["> ", "+CMGW: 1", "OK"]);
+    let answers = desk.modem.receive(&mut desk.port, b"AT+CMGR=1\r", desk.now).concat();
+    let answers = String::from_utf8(answers).unwrap();
+    assert!(answers.ends_with("\r\nsay \"hi\"\r\nsecond line\r\n\r\nOK\r\n"), "{answers:?}");
+    desk.ask("AT+CNMI=2,2");
+    desk.arrives("a", &message("G-1\n\"2\""));
+    assert_eq!(desk.told()[1..], ["G-1", "\"2\""]);
+}
+
+#[test]
+fn a_service_centre_is_named_in_the_characters_of_the_program() {
+    let mut desk = Desk::registered(2);
+    desk.ask("AT+CSCS=\"UCS2\"");
+    let written = |desk: &Desk| hex::encode_upper(&desk.card.inside().transparent[&0x6F42][13..21]);
+    for (text, kind, octets) in [
+        ("002B0031003400310035003500300030003000300031", "", "06914151050010FF"),
+        ("0031003200330034", ",129", "03812143FFFFFFFF"),
+        ("0031003200330034", ",145", "03912143FFFFFFFF"),
+    ] {
+        assert_eq!(desk.ask(&format!("AT+CSCA=\"{text}\"{kind}")), ["OK"]);
+        assert_eq!(written(&desk), octets);
+    }
+    assert_eq!(desk.ask("AT+CSCA?"), ["+CSCA: \"002B0031003200330034\",145", "OK"]);
+}
+
+#[test]
+fn a_prompt_that_a_program_left_open_is_given_up() {
+    let mut desk = Desk::registered(2);
+    assert_eq!(desk.ask("AT+CMGS=5"), ["> "]);
+    desk.pass(59);
+    assert_eq!(desk.write(b"00"), Vec::<String>::new());
+    desk.pass(59);
+    assert_eq!(desk.ask("AT"), Vec::<String>::new(), "it is a part of the message");
+    desk.pass(60);
+    assert_eq!(desk.ask("AT"), ["OK"]);
+}
+
+/// What the network has been told was delivered is not lost.
+#[test]
+fn a_busy_program_loses_no_message() {
+    let mut desk = Desk::registered(2);
+    desk.ask("AT+CNMI=2,2;+CREG=1");
+    for (begin, end) in [("AT+CMGS=5", "\x1b"), ("AT+CNMI=0,2", "AT+CNMI=2,2,0,0,0\r")] {
+        desk.card.inside().records[0][0] = 0;
+        desk.ask(begin);
+        for number in 0..64 {
+            assert_eq!(desk.arrives("a", &message(&number.to_string())), acknowledged("a", None));
+        }
+        assert_eq!(desk.card.inside().records[0][0], 0);
+        assert_eq!(desk.arrives("b", &message("one more")), acknowledged("b", None));
+        assert_eq!(desk.card.inside().records[0][0], 3, "onto the card");
+        for _ in 0..40 {
+            desk.hear(What::Lost);
+            desk.pass(2);
+            desk.attach();
+            if begin.ends_with('5') {
+                desk.write(b"0");
+            }
+        }
+        let told = desk.write(end.as_bytes());
+        assert!(told.contains(&"OK".to_owned()));
+        assert_eq!(told.iter().filter(|line| line.starts_with("+CMT: ")).count(), 64);
+        assert!(told.iter().filter(|line| line.starts_with("+CREG: ")).count() <= 80);
+        desk.told();
+    }
+    // So it is with reports, for which there is no other place.
+    desk.ask("AT+CNMI=2,0,0,1");
+    desk.ask("AT+CMGS=5");
+    let at = Timestamp::new(1_767_225_600, 0);
+    let to = Address::international("27838890001").unwrap();
+    let report = StatusReport { reference: 8, to, submitted: at, at, status: 0 }.encode();
+    for number in 0..65 {
+        let cause = (number == 64).then_some(22);
+        assert_eq!(desk.arrives("c", &report), acknowledged("c", cause), "{number}");
+    }
+}
+
+/// What the network sends does not take a response away from a program that is about to fetch it.
+#[test]
+fn the_network_waits_for_a_response_to_be_fetched() {
+    let mut desk = Desk::registered(2);
+    desk.card.inside().announces = true;
+    let select = "AT+CSIM=18,\"00A40804047FFF6F07\"";
+    assert_eq!(desk.ask(select), ["+CSIM: 4,\"6102\"", "OK"]);
+    assert_eq!(desk.arrives("a", &message("one")), []);
+    assert_eq!(desk.ask("AT+CSIM=10,\"00C0000002\""), ["+CSIM: 8,\"62009000\"", "OK"]);
+    assert_eq!(desk.modem.requests(), acknowledged("a", None));
+    // But not for ever.
+    desk.ask(select);
+    assert_eq!(desk.arrives("b", &message("two")), []);
+    desk.pass(4);
+    assert_eq!(desk.modem.requests(), []);
+    desk.pass(1);
+    assert_eq!(desk.modem.requests(), acknowledged("b", None));
 }
 
 #[test]

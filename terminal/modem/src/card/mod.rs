@@ -44,6 +44,8 @@ pub(crate) struct Card {
     /// The PINs that were verified since the last reset.
     verified: BTreeSet<Key>,
     toolkit: Toolkit,
+    /// A program has been told of a response that it has not fetched: another command would take it away.
+    is_response_waiting: bool,
     pub(crate) programs: Programs,
     /// Counts what may have changed the subscription: resets, power, REFRESH.
     generation: u64,
@@ -59,6 +61,7 @@ impl Card {
             opened: 0,
             verified: BTreeSet::new(),
             toolkit: Toolkit::default(),
+            is_response_waiting: false,
             programs,
             generation: 0,
         };
@@ -121,6 +124,7 @@ impl Card {
     fn forget(&mut self) {
         self.sessions.clear();
         self.verified.clear();
+        self.is_response_waiting = false;
         self.change();
     }
 
@@ -155,12 +159,19 @@ impl Card {
     /// Carries a program's command to the card and its response back, as they are.
     pub(crate) fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, Cme> {
         self.attend()?;
+        self.is_response_waiting = false;
         let response = self.transport.transmit(command).map_err(|error| self.note(&error))?;
+        self.is_response_waiting = matches!(response.last_chunk(), Some([0x61, _]));
         if let Some(status) = response.last_chunk() {
             self.observe(command, StatusWord::from(*status));
             self.toolkit.take_over(command);
         }
         Ok(response)
+    }
+
+    /// Whether a program is about to fetch a response.
+    pub(crate) const fn is_response_waiting(&self) -> bool {
+        self.is_response_waiting
     }
 
     /// The same, with the data that `61XX` announces.

@@ -2,6 +2,7 @@
 
 use sms::{Address, Deliver, Record, Status, Submit, UserData, Validity};
 
+use super::sending;
 use crate::call::{Arguments, Call, Form};
 use crate::card::{Card, File, Records};
 use crate::modem::Modem;
@@ -182,7 +183,7 @@ fn texts(tpdu: &[u8], characters: CharacterSet) -> Texts {
 
 /// The text of a message; octets and UCS2 as digits, unless the program reads UCS2 as text. §3.1, `<data>`.
 pub(super) fn text(data: &UserData, characters: CharacterSet) -> String {
-    data.as_text().map_or_else(|| hex::encode_upper(&data.content), |text| characters.write(&text))
+    data.as_text().map_or_else(|| hex::encode_upper(&data.content), |text| characters.write_data(&text))
 }
 
 /// Characters of the default alphabet, or octets.
@@ -344,10 +345,8 @@ pub(super) fn service_centre(modem: &mut Modem, port: &mut Port, call: &Call, re
             Ok(())
         }
         Form::Set(arguments) => {
-            let text = arguments.text(0).ok_or(Cms::ADDRESS_UNKNOWN)?;
-            let international = arguments.number::<u8>(1).ok().flatten() == Some(145) && !text.starts_with('+');
-            let address = if international { Address::international(text) } else { Address::parse(text) };
-            let address = address.filter(|address| !address.is_name()).ok_or(Cms::ADDRESS_UNKNOWN)?;
+            let address = sending::address(arguments, 0, port.settings.characters).ok().flatten();
+            let address = address.ok_or(Cms::ADDRESS_UNKNOWN)?;
             let mut octets = address.encode_service_centre();
             octets.resize(CENTRE.len(), 0xFF);
             let parameters = record.get_mut(start..).unwrap_or_default();

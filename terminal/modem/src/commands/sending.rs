@@ -57,7 +57,7 @@ fn length(arguments: &Arguments) -> Result<usize, Fault> {
 }
 
 /// A number and its type.
-fn address(arguments: &Arguments, at: usize, characters: CharacterSet) -> Result<Option<Address>, Fault> {
+pub(super) fn address(arguments: &Arguments, at: usize, characters: CharacterSet) -> Result<Option<Address>, Fault> {
     let Some(text) = arguments.text(at).filter(|text| !text.is_empty()) else { return Ok(None) };
     let text = match characters {
         // Some programs write numbers as they are.
