@@ -180,7 +180,7 @@ fn kannel() {
              box-allow-ip = 127.0.0.1\n\n\
              group = modems\nid = generic\nname = vuicc\ninit-string = \"ATZ\"\n\n\
              group = smsc\nsmsc = at\nmodemtype = generic\ndevice = {}\nspeed = 115200\nsms-center = +15550000000\n\
-             my-number = {}\nsim-buffering = true\nsms-memory-poll-interval = 86400\n\n\
+             my-number = {}\nsim-buffering = true\n\n\
              group = smsbox\nbearerbox-host = 127.0.0.1\nbearerbox-port = {boxes}\nsendsms-port = {sending}\n\n\
              group = sendsms-user\nusername = u\npassword = p\n\n\
              group = sms-service\nkeyword = default\nget-url = \"http://127.0.0.1:{}/?from=%p&text=%a\"\nmax-messages = 0\n",
