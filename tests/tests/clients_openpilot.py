@@ -56,6 +56,8 @@ def main(path, device, lock, bundle, *steps):
     lpa.__file__ = path
     with open(path, encoding="utf-8") as file:
         exec(compile(file.read(), path, "exec"), lpa.__dict__)
+    # Its device is in no hurry either: a card that was built to be debugged, on a machine that does other things, is slower than 5 s.
+    lpa.DEFAULT_TIMEOUT, lpa.HTTP_TIMEOUT = 300, 300
     lpa.DEFAULT_DEVICE, lpa.LOCK_FILE, lpa.GSMA_CI_BUNDLE = device, lock, bundle
     one = lpa.TiciLPA()
     for step in steps:

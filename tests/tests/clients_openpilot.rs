@@ -8,12 +8,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vuicc_tests::modem::Modem;
 use vuicc_tests::peer;
-use vuicc_tests::process::run;
+use vuicc_tests::process::{run, run_within};
 use vuicc_tests::repository;
 use vuicc_tests::subscriber::{iccid, package, subscriber};
 use vuicc_tests::vuicc::{Card, SmDp, command};
@@ -46,7 +47,7 @@ fn done(lpa: &Lpa, folder: &TempDir, modem: &Modem, steps: &[Value]) -> Vec<Valu
     let mut python = Command::new(lpa.python);
     python.arg(repository().join("tests/tests/clients_openpilot.py")).arg(&lpa.file).arg(modem.terminal());
     python.arg(folder.path().join("lock")).arg(bundle(folder.path())).args(steps.iter().map(Value::to_string));
-    let said = run(&mut python).success();
+    let said = run_within(&mut python, Duration::from_mins(10)).success();
     let lines: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), steps.len(), "{said:#?}");
     lines

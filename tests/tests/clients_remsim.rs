@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use vuicc_tests::peer;
-use vuicc_tests::process::{Process, run};
+use vuicc_tests::process::{Process, run, run_within};
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::vuicc::{Card, command, program};
 
@@ -146,7 +146,7 @@ impl Shell {
     }
 
     fn wait_for(&self, what: &str, times: usize) {
-        let deadline = Instant::now() + Duration::from_mins(2);
+        let deadline = Instant::now() + Duration::from_mins(10);
         loop {
             let said = fs::read_to_string(&self.said).unwrap();
             if said.matches(what).count() >= times {
@@ -165,10 +165,16 @@ impl Drop for Shell {
     }
 }
 
+/// Our client, as long as its server may take on a machine that does other things.
+fn by_server(folder: &Path, client: &str) -> (Process, Value) {
+    let options = ["--client", client, "--wait", "600", "--listen", "127.0.0.1:0"];
+    started(folder, &[&["client", "--server", "127.0.0.1"], &options[..]].concat())
+}
+
 /// Asks the server by REST, as long as it is not up yet.
 fn rest(method: &str, path: &str, body: Option<&Value>) -> String {
     let mut curl = Command::new("curl");
-    curl.args(["-sS", "--fail", "--retry", "20", "--retry-connrefused", "--retry-delay", "1", "-X", method]);
+    curl.args(["-sS", "--fail", "--retry", "300", "--retry-connrefused", "--retry-delay", "1", "-X", method]);
     if let Some(body) = body {
         curl.args(["-H", "content-type: application/json", "-d", &body.to_string()]);
     }
@@ -210,8 +216,7 @@ fn osmo_remsim_uses_our_bank_and_our_client_its_server() {
         drop(shell);
         bank.wait_until("a client that is gone", |bank| bank.log().contains("client 7:0 is gone"));
         // Our client in its place; the server tells it where the card is.
-        let (mut client, ready) =
-            started(folder.path(), &["client", "--server", "127.0.0.1", "--client", "7:0", "--listen", "127.0.0.1:0"]);
+        let (mut client, ready) = by_server(folder.path(), "7:0");
         assert_eq!(eid_at(folder.path(), &socket(&ready)), card.eid());
         // The server takes the card away.
         // Its number is that of the bank and the slot.
@@ -234,14 +239,13 @@ fn our_client_uses_a_card_of_osmo_remsims_bank() {
         fs::write(folder.path().join("bankd_pcsc_slots.csv"), format!("\"1\",\"0\",\"{}\"\n", Reader::FIRST)).unwrap();
         let options = ["-i", "127.0.0.1", "-b", "1", "-n", "1"];
         let _bank = theirs(&remsim, "osmo-remsim-bankd", &options, folder.path());
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + Duration::from_mins(10);
         while !rest("GET", "banks", None).contains("\"bankId\"") {
             assert!(Instant::now() < deadline, "no bank: {}", rest("GET", "banks", None));
             thread::sleep(Duration::from_millis(100));
         }
         map(8);
-        let (_client, ready) =
-            started(folder.path(), &["client", "--server", "127.0.0.1", "--client", "8:0", "--listen", "127.0.0.1:0"]);
+        let (_client, ready) = by_server(folder.path(), "8:0");
         assert_eq!(eid_at(folder.path(), &socket(&ready)), card.eid());
     });
 }
@@ -260,7 +264,7 @@ bank=$!
 trap 'kill $server $bank $pcscd' EXIT
 rest=http://127.0.0.1:9997/api/backend/v1
 slots='{"bank":{"bankId":1,"slotNr":0},"client":{"clientId":7,"slotNr":0}}'
-curl -sS --fail --retry 20 --retry-connrefused --retry-delay 1 -X POST -H 'content-type: application/json' -d "$slots" $rest/slotmaps
+curl -sS --fail --retry 300 --retry-connrefused --retry-delay 1 -X POST -H 'content-type: application/json' -d "$slots" $rest/slotmaps
 until grep -q 'slot 1:0 is for client 7:0' bank.log; do sleep 0.1; done
 /usr/sbin/pcscd --foreground --config "$PWD/readers" >pcscd.log 2>&1 &
 pcscd=$!
@@ -280,9 +284,9 @@ fn a_reader_of_osmo_remsim_has_a_card_of_our_bank() {
     let folder = tempfile::tempdir().unwrap();
     let card = Card::new(folder.path(), &[]);
     fs::rename(card.image(), folder.path().join("card.img")).unwrap();
-    unshare.args(["--net", "--", "timeout", "100", "bash", "-c", READER, "bash"]);
+    unshare.args(["--net", "--", "timeout", "900", "bash", "-c", READER, "bash"]);
     unshare.arg(driver).arg(program()).arg(remsim).current_dir(folder.path());
-    let asked = run(&mut unshare);
+    let asked = run_within(&mut unshare, Duration::from_mins(16));
     assert_eq!(asked.code(), Some(0), "{asked:#?}");
     assert!(asked.stdout.contains("3b:9e:96:80:3f:c7:82:80:31:e0:73:fe:21:1f:56:56:55:49:43:43:31:3d"), "{asked:#?}");
     assert!(asked.stdout.contains("SW1=0x61") || asked.stdout.contains("SW1=0x90"), "{asked:#?}");

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use apdu::{Icc, StatusWord};
 use rspro::{BankSlot, ClientSlot, ComponentType, Identity, Message, ResultCode, SlotStatus, TpduFlags};
 use tokio::sync::watch;
 
-use super::identity;
+use super::{ANSWER, identity};
 
 /// A card that any thread may use.
 type AnyCard = Box<dyn Icc + Send>;
+
+/// How long a client waits for a card that another one still has: its connection may have ended while the card computes. Half of what a
+/// client waits for its answer.
+const HANDOVER: Duration = Duration::from_secs(ANSWER.as_secs() / 2);
 
 /// Octets of the shortest command.
 const SHORTEST_COMMAND: usize = 4;
@@ -52,7 +56,24 @@ pub enum BankError {
 
 struct Slot {
     card: Mutex<AnyCard>,
-    is_taken: AtomicBool,
+    is_taken: Mutex<bool>,
+    /// Wakes those that wait for the card.
+    is_free: Condvar,
+}
+
+impl Slot {
+    /// Takes the card, once whoever has it lets it go; whether that was within `limit`.
+    fn take(&self, limit: Duration) -> bool {
+        let taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.is_free.wait_timeout_while(taken, limit, |taken| *taken);
+        let (mut taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !std::mem::replace(&mut *taken, true)
+    }
+
+    fn let_go(&self) {
+        *self.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.is_free.notify_one();
+    }
 }
 
 /// Cards, each in a slot, numbered from 0.
@@ -61,6 +82,7 @@ pub struct Bank {
     slots: Vec<Slot>,
     identity: Identity,
     mappings: watch::Sender<Mappings>,
+    handover: Duration,
 }
 
 impl Bank {
@@ -80,12 +102,13 @@ impl Bank {
         {
             return Err(BankError::NoSuchSlot(*slot, count - 1));
         }
-        let slot = |card| Slot { card: Mutex::new(card), is_taken: AtomicBool::new(false) };
+        let slot = |card| Slot { card: Mutex::new(card), is_taken: Mutex::new(false), is_free: Condvar::new() };
         Ok(Self {
             number,
             slots: cards.into_iter().map(slot).collect(),
             identity: identity(ComponentType::BANK, "bank"),
             mappings: watch::Sender::new(mappings),
+            handover: HANDOVER,
         })
     }
 
@@ -177,9 +200,10 @@ struct Held {
 }
 
 impl Held {
+    /// Waits for it, if another client has it, as long as that may take to let it go.
     fn take(bank: &Arc<Bank>, slot: u16) -> Result<Self, ResultCode> {
         let there = bank.slots.get(usize::from(slot)).ok_or(ResultCode::CARD_NOT_PRESENT)?;
-        if there.is_taken.swap(true, Ordering::AcqRel) {
+        if !there.take(bank.handover) {
             return Err(ResultCode::IDENTITY_IN_USE);
         }
         Ok(Self { bank: Arc::clone(bank), slot })
@@ -196,7 +220,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.with(Icc::power_off);
         if let Some(slot) = self.bank.slots.get(usize::from(self.slot)) {
-            slot.is_taken.store(false, Ordering::Release);
+            slot.let_go();
         }
     }
 }
@@ -371,15 +395,20 @@ impl Attendance {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
     use crate::testing::FakeCard;
 
     const CLIENT: ClientSlot = ClientSlot { client: 7, slot: 0 };
     const BANK: BankSlot = BankSlot { bank: 1, slot: 0 };
 
+    /// Whose cards nobody waits for.
     fn bank(mappings: Mappings) -> Arc<Bank> {
         let card = || Box::<FakeCard>::default() as AnyCard;
-        Arc::new(Bank::new(1, vec![card(), card()], mappings).unwrap())
+        let bank = Bank::new(1, vec![card(), card()], mappings).unwrap();
+        Arc::new(Bank { handover: Duration::ZERO, ..bank })
     }
 
     fn request(client: Option<ClientSlot>) -> Message {
@@ -474,6 +503,59 @@ mod tests {
         assert!(client.take(&command(CLIENT, BANK, &[0, 0xA4, 0, 0])).end.unwrap().contains("did not answer"));
         drop(client);
         assert_eq!(*seen.lock().unwrap(), ["cold", "cold", "warm", "off"]);
+    }
+
+    /// A client that is gone, or whose mapping is, may have left its card amid a command: the next one has it after that.
+    #[test]
+    fn a_card_is_handed_over() {
+        struct Slow(mpsc::Sender<()>, mpsc::Receiver<()>);
+        impl Icc for Slow {
+            fn power_on(&mut self) -> Vec<u8> {
+                FakeCard::ATR.to_vec()
+            }
+            fn warm_reset(&mut self) -> Vec<u8> {
+                self.power_on()
+            }
+            fn power_off(&mut self) {}
+            fn atr(&self) -> Vec<u8> {
+                FakeCard::ATR.to_vec()
+            }
+            fn transmit(&mut self, _: &[u8], out: &mut Vec<u8>) {
+                self.0.send(()).unwrap();
+                self.1.recv().unwrap();
+                out.extend([0x90, 0]);
+            }
+        }
+        const HOUR: Duration = Duration::from_hours(1);
+        let other = ClientSlot { client: 8, slot: 0 };
+        for is_remapped in [false, true] {
+            let (computes, computing) = mpsc::channel();
+            let (finish, finished) = mpsc::channel();
+            let mappings = if is_remapped { Mappings::Listed([(0, CLIENT)].into()) } else { Mappings::ByNumber };
+            let bank = Bank::new(1, vec![Box::new(Slow(computes, finished)) as AnyCard], mappings).unwrap();
+            let bank = Arc::new(Bank { handover: HOUR, ..bank });
+            let (mut first, mut second) = (Attendance::new(Arc::clone(&bank)), Attendance::new(Arc::clone(&bank)));
+            assert_eq!(result(&first.take(&request(Some(CLIENT))).answers[0]), ResultCode::OK);
+            let busy = thread::spawn(move || drop(first.take(&command(CLIENT, BANK, &[0, 0xA4, 0, 0]))));
+            computing.recv().unwrap();
+            let (tell, told) = mpsc::channel();
+            if is_remapped {
+                assert_eq!(result(&second.take(&request(Some(other))).answers[0]), ResultCode::CARD_NOT_PRESENT);
+                bank.obey(&Message::CreateMappingReq { client: other, bank: BANK });
+            }
+            let waiting = thread::spawn(move || {
+                let outcome = if is_remapped { second.remapped() } else { second.take(&request(Some(other))) };
+                tell.send(outcome).unwrap();
+            });
+            // It has no card for as long as the other computes, however long that is looked at.
+            assert!(told.recv_timeout(Duration::from_millis(50)).is_err());
+            finish.send(()).unwrap();
+            let outcome = told.recv().unwrap();
+            let atr = Message::SetAtrReq { slot: other, atr: FakeCard::ATR.to_vec() };
+            assert_eq!((outcome.answers.last(), outcome.end), (Some(&atr), None));
+            busy.join().unwrap();
+            waiting.join().unwrap();
+        }
     }
 
     #[test]
