@@ -26,7 +26,7 @@ const OLD: &str = "8988211000000000011";
 const NEW: &str = "8988211000000000029";
 const K: [u8; 16] = hex!("00112233445566778899aabbccddeeff");
 const OPC: [u8; 16] = hex!("ffeeddccbbaa99887766554433221100");
-const TRIES: Tries = Tries { least_left: 2, uncounted: false };
+const TRIES: Tries = Tries { least_left: 2, uncounted: None };
 
 fn adm() -> Adm {
     "88888888".parse().unwrap()
@@ -170,7 +170,7 @@ fn a_wrong_adm_is_tried_once() {
         let (mut card, order) = (shop(name), order(name));
         let wrong: Adm = "12345678".parse().unwrap();
         let stopped = program(&mut card, &order, &wrong).unwrap_err();
-        assert!(matches!(stopped.cause, Cause::WrongAdm(_)), "{name}: {stopped}");
+        assert!(matches!(stopped.cause, Cause::WrongAdm { .. }), "{name}: {stopped}");
         assert!(stopped.to_string().ends_with("nothing was written"), "{stopped}");
         // Two are left: not even the right one is tried, for nobody knows that it is.
         for adm in [&wrong, &adm()] {
@@ -179,7 +179,7 @@ fn a_wrong_adm_is_tried_once() {
         }
         let found = identify(&mut card).unwrap();
         let plan = Plan::make(&mut card, &found, None, &order, false).unwrap();
-        let tries = Tries { least_left: 1, uncounted: false };
+        let tries = Tries { least_left: 1, uncounted: None };
         plan.carry_out(&mut card, Some(&adm()), tries, &RAND, &mut |_| {}).unwrap();
         assert_eq!(identify(&mut card).unwrap().kind.unwrap().name, name);
     }
@@ -332,5 +332,107 @@ fn a_batch_goes_on_where_it_ended() {
     assert!(!log.contains(&k) && !log.contains("88888888"), "{log}");
     let outcomes: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let words: Vec<_> = outcomes.iter().map(|entry| entry["outcome"].as_str().unwrap()).collect();
-    assert_eq!(words, ["begun", "done", "begun", "adm-refused", "begun", "failed", "begun", "done"]);
+    let expected = ["begun", "opened", "done", "begun", "adm-refused", "begun", "failed", "begun", "opened", "done"];
+    assert_eq!(words, expected);
+}
+
+/// Rows for cards whose numbers are in none.
+fn strangers(folder: &Path) -> impl Fn(&[&str]) -> Finished {
+    let (k, opc) = (hex::encode(K), hex::encode(OPC));
+    let row = |(iccid, imsi)| format!("{iccid},0010100000000{imsi},{k},{opc}");
+    let rows = [(NEW, 77), ("8988211000000000037", 78), ("8988211000000000045", 79)].map(row);
+    fs::write(folder.join("batch.csv"), format!("iccid,imsi,ki,opc\n{}\n", rows.join("\n"))).unwrap();
+    let folder = folder.to_owned();
+    move |more| {
+        let image = format!("{OLD}.img");
+        let all =
+            ["--csv", "batch.csv", "--batch-log", "batch.log", "--yes", "--card", &image, "--adm-file", "adm.txt"];
+        vuicc(&folder, &[&all[..], more].concat())
+    }
+}
+
+/// As the card tells it; nothing is tried for that.
+fn tries_left(folder: &Path) -> u64 {
+    let (k, opc) = (hex::encode(K), hex::encode(OPC));
+    let anna = format!("iccid = \"{OLD}\"\nimsi = \"001010000000077\"\nkey = \"{k}\"\nopc = \"{opc}\"\n");
+    fs::write(folder.join("anna.toml"), anna).unwrap();
+    let image = format!("{OLD}.img");
+    let shown = vuicc(folder, &["--card", &image, "--subscriber", "anna.toml", "--json"]).success();
+    json_lines(&shown)[0]["adm_tries_left"].as_u64().unwrap()
+}
+
+/// Whatever row it would get next.
+#[test]
+fn a_card_that_refused_an_adm_is_not_given_it_with_the_next_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    image(folder, "gialersim", OLD);
+    fs::write(folder.join("adm.txt"), "11111111\n").unwrap();
+    let batch = strangers(folder);
+    let refused = batch(&["--adm-left", "0"]);
+    assert!(refused.stderr.contains("refused the ADM, tries left: 2; it was tried once"), "{}", refused.stderr);
+    for _ in 0..2 {
+        let again = batch(&["--adm-left", "0"]);
+        let told = format!("card {OLD} has refused the ADM of row 2 before, and it is not tried again; --again does");
+        assert!(again.stderr.contains(&told), "{}", again.stderr);
+        assert_eq!((again.code(), tries_left(folder)), (Some(4), 2));
+    }
+    // A run that ended before the answer was in the log.
+    let log = fs::read_to_string(folder.join("batch.log")).unwrap();
+    let begun = log.lines().next().unwrap().to_owned();
+    fs::write(folder.join("batch.log"), begun + "\n").unwrap();
+    let again = batch(&["--adm-left", "0"]);
+    let told = format!("a run ended when card {OLD} was given the ADM of row 2, which may have cost a try; --again");
+    assert!(again.stderr.contains(&told), "{}", again.stderr);
+    assert_eq!((again.code(), tries_left(folder)), (Some(4), 2));
+    // The right one has the row that was begun.
+    fs::write(folder.join("adm.txt"), "88888888\n").unwrap();
+    let done = batch(&["--again", "--adm-left", "1"]).success();
+    assert!(done.stdout.ends_with("1 written, 0 failed, 2 left of 3\n"), "{}", done.stdout);
+    let log = fs::read_to_string(folder.join("batch.log")).unwrap();
+    assert!(log.lines().last().unwrap().contains(NEW), "{log}");
+}
+
+/// A card that keeps its number is known by it.
+#[test]
+fn a_card_that_has_its_subscriber_gets_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    image(folder, "sysmoISIM-SJA2", OLD);
+    fs::write(folder.join("adm.txt"), "88888888\n").unwrap();
+    let batch = strangers(folder);
+    let done = batch(&["--keep-iccid"]).success();
+    assert!(done.stdout.ends_with("1 written, 0 failed, 2 left of 3\n"), "{}", done.stdout);
+    let log = fs::read_to_string(folder.join("batch.log")).unwrap();
+    let twice = batch(&["--keep-iccid"]);
+    assert!(twice.stderr.contains(&format!("card {OLD} has its subscriber already: row 2")), "{}", twice.stderr);
+    assert_eq!((twice.code(), fs::read_to_string(folder.join("batch.log")).unwrap()), (Some(4), log));
+}
+
+/// What was written, in part or whole, is on one card, and no second one gets it.
+#[test]
+fn a_row_that_may_be_on_a_card_goes_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    image(folder, "gialersim", OLD);
+    fs::write(folder.join("adm.txt"), "88888888\n").unwrap();
+    let batch = strangers(folder);
+    let failed = |iccid: &str, imsi: u8, written: &str| {
+        format!(
+            "{{\"row\":9,\"iccid\":\"{iccid}\",\"imsi\":\"0010100000000{imsi}\",\"outcome\":\"failed\",\"written\":[{written}]}}\n"
+        )
+    };
+    let (second, third) = ("8988211000000000037", "8988211000000000045");
+    let all = "\"ICCID\",\"keys\",\"IMSI\"";
+    let log = failed(NEW, 77, all) + &failed(second, 78, "\"ICCID\"") + &failed(third, 79, all);
+    fs::write(folder.join("batch.log"), &log).unwrap();
+    let none = batch(&[]);
+    assert!(none.stderr.contains("another one may have that of line 2, 3, 4 in part"), "{}", none.stderr);
+    assert_eq!((none.code(), fs::read_to_string(folder.join("batch.log")).unwrap()), (Some(4), log.clone()));
+    // Of this one nothing is on any card.
+    fs::write(folder.join("batch.log"), log.replace(&failed(second, 78, "\"ICCID\""), &failed(second, 78, "")))
+        .unwrap();
+    let done = batch(&[]).success();
+    assert!(done.stdout.ends_with("1 written, 0 failed, 2 left of 3\n"), "{}", done.stdout);
+    assert!(fs::read_to_string(folder.join("batch.log")).unwrap().lines().last().unwrap().contains(second));
 }

@@ -17,5 +17,5 @@ mod proof;
 pub use host::{AdmState, CardError, Found, identify};
 pub use kind::{KINDS, Kind, named, of_atr};
 pub use order::{Adm, NotAnAdm, Order, Unfit};
-pub use plan::{Cause, Plan, Planned, Report, State, Stopped, Tries};
+pub use plan::{Cause, Plan, Planned, Progress, Report, State, Stopped, Tries};
 pub use proof::{Open, Proof};

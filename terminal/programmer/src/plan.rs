@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use self::steps::{Step, Target, Write};
 use crate::host::{AdmState, CardError, Found, Host, Shape};
-use crate::kind::{Dialect, Keys, Kind};
+use crate::kind::{Before, Dialect, Keys, Kind};
 use crate::order::{Adm, Order, Unfit};
 use crate::proof::{self, Open, Proof};
 
@@ -45,6 +45,8 @@ pub struct Plan {
     kind: &'static Kind,
     iccid: Iccid,
     adm: Option<AdmState>,
+    /// What the maker's key is used for, where it is used.
+    by_makers_key: Option<(Before, Planned)>,
     steps: Vec<(Step, Planned)>,
     functions: Result<Box<crypto::algorithm::Algorithm>, Open>,
 }
@@ -61,8 +63,17 @@ impl fmt::Debug for Plan {
 pub struct Tries {
     /// How many are left at least once the key was wrong.
     pub least_left: u8,
-    /// Whether a key is tried whose counter the card does not tell.
-    pub uncounted: bool,
+    /// How many tries are taken to be left where the card does not tell; `None`: such a key is not tried.
+    pub uncounted: Option<u8>,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// The key was right. From now on the card is written to.
+    Opened,
+    /// A step is done, or was found to be.
+    Done(&'a Planned),
 }
 
 /// What was done.
@@ -134,6 +145,16 @@ pub enum Cause {
         /// The limit.
         least: u8,
     },
+    /// The same, of a card that does not tell.
+    #[error(
+        "the card does not tell how many tries of its ADM are left, {left} are taken to be, and a wrong one would leave fewer than {least}: it was not tried"
+    )]
+    TooFewAssumed {
+        /// Those taken to be left.
+        left: u8,
+        /// The limit.
+        least: u8,
+    },
     /// Nobody knows what a wrong key would cost.
     #[error("the card does not tell how many tries of its ADM are left: it was not tried")]
     Uncounted,
@@ -141,8 +162,29 @@ pub enum Cause {
     #[error("the ADM of the card is blocked: it can never be programmed again")]
     AdmBlocked,
     /// The key was wrong.
-    #[error("the card refused the ADM{}; it was tried once and will not be again", tries(*.0))]
-    WrongAdm(Option<u8>),
+    #[error("the card refused the ADM{}; it was tried once and will not be again", tries(*.left, *.sw))]
+    WrongAdm {
+        /// Tries left, if the status word says so.
+        left: Option<u8>,
+        /// What VERIFY ended with.
+        sw: StatusWord,
+    },
+    /// No answer came to the key: it may have cost a try.
+    #[error("the card did not answer when it was given the ADM, which may have cost a try: {0}")]
+    AdmUnanswered(#[source] CardError),
+    /// The card does not have the key of its maker any more.
+    #[error("the card refused the key {reference:02X} of its maker{}; its ADM was not tried", tries(*.left, *.sw))]
+    WrongMakersKey {
+        /// The key reference.
+        reference: u8,
+        /// Tries left, if the status word says so.
+        left: Option<u8>,
+        /// What VERIFY ended with.
+        sw: StatusWord,
+    },
+    /// Makers of this type have no such key.
+    #[error("a {0} has no key of its maker that sets its ADM")]
+    NoMakersKey(&'static str),
     /// What was read back is something else.
     #[error("{0} was written, and reads otherwise")]
     NotAsWritten(String),
@@ -151,8 +193,12 @@ pub enum Cause {
     OtherKeys,
 }
 
-fn tries(left: Option<u8>) -> String {
-    left.map(|left| format!(", tries left: {left}")).unwrap_or_default()
+fn tries(left: Option<u8>, sw: StatusWord) -> String {
+    match left {
+        Some(0) => ", which is blocked now".to_owned(),
+        Some(left) => format!(", tries left: {left}"),
+        None => format!(" ({sw})"),
+    }
 }
 
 /// Writing ended before its end.
@@ -238,7 +284,20 @@ impl Plan {
             Keys::Command { .. } | Keys::Comp128 { .. } | Keys::Record(_) => Err(Open::OwnAlgorithm),
             _ => order.functions().map(Box::new).ok_or(Open::OwnAlgorithm),
         };
-        Ok(Self { kind, iccid: found.iccid.clone(), adm, steps: planned, functions })
+        Ok(Self { kind, iccid: found.iccid.clone(), adm, by_makers_key: None, steps: planned, functions })
+    }
+
+    /// The same, with the ADM set to the one given first: the key that the maker gives to all cards of the type allows that.
+    ///
+    /// # Errors
+    /// The type has no such key.
+    pub fn by_makers_key(self) -> Result<Self, Stopped> {
+        let missing = Stopped::at_once(Cause::NoMakersKey(self.kind.name));
+        let (before, reference) = self.kind.before.zip(self.kind.adm).ok_or(missing)?;
+        let [class, ins, p1] = SET_PIN;
+        let place = Target::Command([class, ins, p1, reference]).to_string();
+        let planned = Planned { what: "ADM", place, octets: before.value.len(), state: State::Unreadable };
+        Ok(Self { by_makers_key: Some((before, planned)), ..self })
     }
 
     /// The type of the card.
@@ -258,11 +317,12 @@ impl Plan {
 
     /// What would be written, in this order.
     pub fn planned(&self) -> impl Iterator<Item = &Planned> {
-        self.steps.iter().map(|(_, planned)| planned)
+        let adm = self.by_makers_key.iter().map(|(_, planned)| planned);
+        adm.chain(self.steps.iter().map(|(_, planned)| planned))
     }
 
     /// Verifies the key, writes what differs, reads it back, and has the card authenticate with `rand` for a challenge.
-    /// `told` is told of each step that is done.
+    /// `told` is told when the key was right, before anything is written, and of each step that is done.
     ///
     /// # Errors
     /// Whatever stopped it, with what was written until then.
@@ -272,10 +332,11 @@ impl Plan {
         adm: Option<&Adm>,
         tries: Tries,
         rand: &[u8; 16],
-        told: &mut dyn FnMut(&Planned),
+        told: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Report, Stopped> {
         let mut host = Host { card, dialect: self.kind.dialect };
         self.open(&mut host, adm, tries).map_err(Stopped::at_once)?;
+        told(Progress::Opened);
         let (mut written, mut same, mut absent) = (Vec::new(), Vec::new(), Vec::new());
         let mut steps = self.steps.iter();
         while let Some((step, before)) = steps.next() {
@@ -285,7 +346,7 @@ impl Plan {
             });
             match outcome {
                 Ok(now) => {
-                    told(&now);
+                    told(Progress::Done(&now));
                     match now.state {
                         State::Same => same.push(now),
                         State::Absent => absent.push(now),
@@ -318,33 +379,51 @@ impl Plan {
     fn open<T: Transport>(&self, host: &mut Host<&mut T>, adm: Option<&Adm>, tries: Tries) -> Result<(), Cause> {
         let Some(reference) = self.kind.adm else { return Ok(()) };
         let adm = adm.ok_or(Cause::NoAdm)?;
-        match host.adm_state(reference)? {
-            AdmState::Blocked => return Err(Cause::AdmBlocked),
-            AdmState::Missing => return Err(Cause::NoSuchAdm(reference, self.kind.name)),
-            AdmState::Untold if !tries.uncounted => return Err(Cause::Uncounted),
-            AdmState::Left(left) if left.saturating_sub(1) < tries.least_left => {
-                return Err(Cause::TooFewTries { left, least: tries.least_left });
-            }
-            AdmState::Untold | AdmState::Left(_) => {}
-        }
-        if let Some(before) = self.kind.before {
-            /// Sets a PIN: P2 is its reference.
-            const SET_PIN: [u8; 3] = [0xA0, 0xD4, 0x3A];
+        if let Some((before, _)) = &self.by_makers_key {
+            self.may_try(host, before.reference, tries)?;
+            verified(host.verify(before.reference, before.value)).map_err(|cause| match cause {
+                Cause::WrongAdm { left, sw } => Cause::WrongMakersKey { reference: before.reference, left, sw },
+                other => other,
+            })?;
             let [class, ins, p1] = SET_PIN;
-            verified(host.verify(before.reference, before.value)?)?;
             host.own([class, ins, p1, reference], adm.octets())?;
+        } else {
+            self.may_try(host, reference, tries)?;
         }
-        verified(host.verify_adm(reference, adm)?)
+        verified(host.verify_adm(reference, adm))
+    }
+
+    /// Whether a wrong key would leave tries enough.
+    fn may_try<T: Transport>(&self, host: &mut Host<&mut T>, reference: u8, tries: Tries) -> Result<(), Cause> {
+        let least = tries.least_left;
+        let is_enough = |left: u8| left.saturating_sub(1) >= least && left > 0;
+        match host.adm_state(reference)? {
+            AdmState::Blocked if self.kind.adm == Some(reference) => Err(Cause::AdmBlocked),
+            AdmState::Blocked => Err(Cause::TooFewTries { left: 0, least }),
+            AdmState::Missing => Err(Cause::NoSuchAdm(reference, self.kind.name)),
+            AdmState::Left(left) if !is_enough(left) => Err(Cause::TooFewTries { left, least }),
+            AdmState::Untold => match tries.uncounted {
+                None => Err(Cause::Uncounted),
+                Some(left) if !is_enough(left) => Err(Cause::TooFewAssumed { left, least }),
+                Some(_) => Ok(()),
+            },
+            AdmState::Left(_) => Ok(()),
+        }
     }
 }
 
-fn verified(sw: StatusWord) -> Result<(), Cause> {
-    match sw {
+/// Sets a PIN: P2 is its reference.
+const SET_PIN: [u8; 3] = [0xA0, 0xD4, 0x3A];
+
+/// What came of a VERIFY that was sent. Cards tell in many ways that it was wrong, and only in one that it was right.
+fn verified(answer: Result<StatusWord, CardError>) -> Result<(), Cause> {
+    match answer.map_err(Cause::AdmUnanswered)? {
         sw if sw.is_ok() => Ok(()),
-        StatusWord::AUTHENTICATION_METHOD_BLOCKED | StatusWord::GSM_CHV_BLOCKED => Err(Cause::AdmBlocked),
-        sw if sw.0 & 0xFFF0 == 0x63C0 => Err(Cause::WrongAdm(Some(sw.sw2() & 0x0F))),
-        StatusWord::GSM_ACCESS_NOT_FULFILLED => Err(Cause::WrongAdm(None)),
-        sw => Err(CardError::Refused { command: "VERIFY", sw }.into()),
+        sw @ (StatusWord::AUTHENTICATION_METHOD_BLOCKED | StatusWord::GSM_CHV_BLOCKED) => {
+            Err(Cause::WrongAdm { left: Some(0), sw })
+        }
+        sw if sw.0 & 0xFFF0 == 0x63C0 => Err(Cause::WrongAdm { left: Some(sw.sw2() & 0x0F), sw }),
+        sw => Err(Cause::WrongAdm { left: None, sw }),
     }
 }
 
@@ -478,3 +557,6 @@ impl Dialect {
         matches!(self, Self::Uicc)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,14 +14,32 @@ use crate::file::{Readers, append};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
-    /// It is being written to.
+    /// It is looked at, and given its ADM.
     Begun,
+    /// It took the ADM, and is being written to.
+    Opened,
     /// It has its subscriber.
     Done,
     /// It was not finished; the same again may.
     Failed,
-    /// It refused the ADM.
+    /// It refused the ADM, or did not answer to it.
     AdmRefused,
+}
+
+/// Which card it is, whatever its row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Card {
+    /// The number that it has.
+    pub(super) iccid: String,
+    /// Its answer to reset.
+    pub(super) atr: String,
+}
+
+impl Card {
+    /// Whether others of the type have the same number: none.
+    fn is_blank(&self) -> bool {
+        !self.iccid.bytes().any(|digit| digit.is_ascii_digit())
+    }
 }
 
 /// A line.
@@ -31,6 +49,9 @@ pub(super) struct Entry {
     /// The subscriber's.
     pub(super) iccid: String,
     pub(super) imsi: String,
+    /// Missing in a log of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) card: Option<Card>,
     pub(super) outcome: Outcome,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) written: Vec<String>,
@@ -76,9 +97,47 @@ impl Log {
         self.entries.iter().rev().find(|entry| entry.iccid == iccid)
     }
 
-    /// Whether a card has ever refused the ADM of a subscriber.
-    pub(super) fn has_refused(&self, iccid: &str) -> bool {
-        self.entries.iter().any(|entry| entry.iccid == iccid && entry.outcome == Outcome::AdmRefused)
+    /// What has become of a card last.
+    pub(super) fn last_of_card(&self, card: &Card) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.card.as_ref() == Some(card))
+    }
+
+    /// The subscriber with which a card was begun and not finished. Cards without a number cannot be told apart.
+    pub(super) fn unfinished(&self, card: &Card) -> Option<&Entry> {
+        self.last_of_card(card).filter(|last| last.outcome != Outcome::Done && !card.is_blank())
+    }
+
+    /// How often a card may have refused an ADM since it took one. A run that ended amid it counts as well.
+    pub(super) fn refusals(&self, card: &Card) -> u8 {
+        let (mut refusals, mut is_amid) = (0_u8, false);
+        for entry in self.entries.iter().filter(|entry| entry.card.as_ref() == Some(card)) {
+            let was_amid = std::mem::replace(&mut is_amid, entry.outcome == Outcome::Begun);
+            match entry.outcome {
+                Outcome::Opened | Outcome::Done => refusals = 0,
+                Outcome::AdmRefused => refusals = refusals.saturating_add(1),
+                Outcome::Begun => refusals = refusals.saturating_add(was_amid.into()),
+                Outcome::Failed => {}
+            }
+        }
+        refusals.saturating_add(is_amid.into())
+    }
+
+    /// Whether a card has ever refused the ADM that stands in the row of a subscriber; `is_own`: the row has one. Of a log that does
+    /// not know cards it is taken to be so.
+    pub(super) fn has_refused(&self, iccid: &str, is_own: bool) -> bool {
+        let is_it = |entry: &Entry| entry.iccid == iccid && entry.outcome == Outcome::AdmRefused;
+        self.entries.iter().any(|entry| is_it(entry) && (is_own || entry.card.is_none()))
+    }
+
+    /// Whether some of a subscriber may be on a card, whichever: no other may have it.
+    pub(super) fn may_be_on_a_card(&self, iccid: &str) -> bool {
+        self.entries.iter().filter(|entry| entry.iccid == iccid).any(|entry| match entry.outcome {
+            Outcome::Opened | Outcome::Done => true,
+            Outcome::Failed => !entry.written.is_empty(),
+            // It was all that was known before the card was done.
+            Outcome::Begun => entry.card.is_none() && self.of(iccid).is_some_and(|last| std::ptr::eq(last, entry)),
+            Outcome::AdmRefused => false,
+        })
     }
 
     /// Writes a line, before anything else is done.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use apdu::Transport;
 use clap::Args;
 use console::Exit;
-use programmer::{Adm, AdmState, Found, KINDS, Kind, Order, Plan, Planned, Proof, State, Stopped, Tries, identify};
+use programmer::{
+    Adm, AdmState, Found, KINDS, Kind, Order, Plan, Planned, Progress, Proof, State, Stopped, Tries, identify,
+};
 use reader_bridge::script::{SHORTEST_SECRET, Variables};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -24,6 +26,9 @@ use crate::{Context, random};
 
 /// Where the administrative key may be, if no file has it.
 const ADM_VARIABLE: &str = "VUICC_ADM";
+
+/// How many tries a card is taken to have that does not tell: no type here has fewer.
+const ASSUMED_TRIES: u8 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -72,12 +77,15 @@ struct Opening {
     /// Do not try the ADM if fewer tries than this would be left should it be wrong
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=15))]
     adm_left: u8,
-    /// Try the ADM of a card that does not tell how many tries are left
+    /// Try the ADM of a card that does not tell how many tries are left: 3 are taken to be, less those that the log knows of
     #[arg(long)]
     adm_uncounted: bool,
-    /// Try the ADM of a row again whose card refused it
+    /// Try an ADM again at a card that refused one, as the log has it
     #[arg(long, requires = "csv")]
     again: bool,
+    /// Set the card's ADM to the one given first, by the key that the maker gives to all cards of the type
+    #[arg(long)]
+    maker_key: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
@@ -106,8 +114,18 @@ fn one(arguments: &Arguments, path: &Path, context: &Context) -> Result<(), Fail
         tell("vuicc: nothing was written; --yes writes it");
         return Ok(());
     }
-    let done = arguments.write(&mut card, plan, &order, adm.as_ref(), None, context);
+    let writing = Writing { order: &order, adm: adm.as_ref(), row: None, refusals: 0 };
+    let done = arguments.write(&mut card, plan, &writing, context, &mut || {});
     done.map(drop).map_err(|stopped| failed(&stopped))
+}
+
+/// What is written to one card.
+struct Writing<'a> {
+    order: &'a Order,
+    adm: Option<&'a Adm>,
+    row: Option<u64>,
+    /// How often the card is known to have refused an ADM since it took one.
+    refusals: u8,
 }
 
 impl Arguments {
@@ -141,7 +159,9 @@ impl Arguments {
     }
 
     fn plan(&self, card: &mut Box<dyn Transport>, found: &Found, order: &Order) -> Result<Plan, Failure> {
-        Plan::make(card, found, self.kind, order, self.keep_iccid).map_err(|stopped| failed(&stopped))
+        let plan = Plan::make(card, found, self.kind, order, self.keep_iccid);
+        let plan = if self.opening.maker_key { plan.and_then(Plan::by_makers_key) } else { plan };
+        plan.map_err(|stopped| failed(&stopped))
     }
 
     /// Whether somebody says so.
@@ -151,20 +171,26 @@ impl Arguments {
         self.yes || (is_at_a_terminal() && is_yes(ask(&question).as_deref()))
     }
 
-    /// Carries a plan out, and shows what came of it.
+    /// Carries a plan out, and shows what came of it. `opened` is called before anything is written.
     fn write(
         &self,
         card: &mut Box<dyn Transport>,
         plan: Plan,
-        order: &Order,
-        adm: Option<&Adm>,
-        row: Option<u64>,
+        writing: &Writing<'_>,
         context: &Context,
+        opened: &mut dyn FnMut(),
     ) -> Result<programmer::Report, Stopped> {
-        let tries = Tries { least_left: self.opening.adm_left, uncounted: self.opening.adm_uncounted };
+        let Writing { order, adm, row, refusals } = *writing;
+        let uncounted = self.opening.adm_uncounted.then(|| ASSUMED_TRIES.saturating_sub(refusals));
+        let tries = Tries { least_left: self.opening.adm_left, uncounted };
         let (kind, iccid) = (plan.kind().name, plan.iccid().to_string());
         let card_iccid = if plan.kind().iccid { order.subscriber().iccid.clone() } else { iccid };
-        let outcome = plan.carry_out(card, adm, tries, &random::bytes(), &mut |_| {});
+        let told = &mut |progress: Progress<'_>| {
+            if progress == Progress::Opened {
+                opened();
+            }
+        };
+        let outcome = plan.carry_out(card, adm, tries, &random::bytes(), told);
         let imsi = &order.subscriber().imsi;
         let shown = match &outcome {
             Ok(report) => Outcome::of(report, kind, &card_iccid, imsi, row),
@@ -198,14 +224,15 @@ fn failed(stopped: &Stopped) -> Failure {
     let advice = match &stopped.cause {
         Cause::NoAdm => "; --adm-file names the file that has it",
         Cause::Uncounted => "; --adm-uncounted tries it once all the same",
-        Cause::TooFewTries { .. } => "; --adm-left sets the limit",
+        Cause::TooFewTries { .. } | Cause::TooFewAssumed { .. } => "; --adm-left sets the limit",
+        Cause::WrongMakersKey { .. } => "; without --maker-key the card's own ADM is tried",
         Cause::UnknownKind(_) => "; --type says which it is, `vuicc card program --types` lists them",
         Cause::OtherIccid { .. } => "; --keep-iccid lets it keep its own",
         _ => "",
     };
     let exit = match &stopped.cause {
         Cause::Unfit(_) | Cause::NoRoom { .. } => Exit::Input,
-        Cause::NoAdm => Exit::Usage,
+        Cause::NoAdm | Cause::NoMakersKey(_) => Exit::Usage,
         _ => Exit::Card,
     };
     Failure::because(format!("{stopped}{advice}")).with(exit)

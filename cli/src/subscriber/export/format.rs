@@ -30,6 +30,29 @@ pub(super) enum Format {
     Ueransim,
 }
 
+/// What of a network may be given beside its subscribers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    Sqn,
+    Amf,
+    Apn,
+    Sst,
+    Sd,
+}
+
+impl Setting {
+    /// Its option.
+    pub(super) const fn option(self) -> &'static str {
+        match self {
+            Self::Sqn => "--sqn",
+            Self::Amf => "--amf",
+            Self::Apn => "--apn",
+            Self::Sst => "--sst",
+            Self::Sd => "--sd",
+        }
+    }
+}
+
 /// A format.
 pub(super) struct Row {
     format: Format,
@@ -41,12 +64,15 @@ pub(super) struct Row {
     pub(super) use_it: &'static str,
     /// The algorithms that it has.
     pub(super) algorithms: &'static [Algorithm],
+    /// What of a network it has a place for.
+    pub(super) settings: &'static [Setting],
     /// Whether it describes one subscriber.
     pub(super) one_only: bool,
     pub(super) write: Write,
 }
 
 const MILENAGE: &[Algorithm] = &[Algorithm::Milenage];
+const ALL: &[Setting] = &[Setting::Sqn, Setting::Amf, Setting::Apn, Setting::Sst, Setting::Sd];
 
 const ROWS: &[Row] = &[
     Row {
@@ -55,6 +81,7 @@ const ROWS: &[Row] = &[
         what: "srsEPC",
         use_it: "epc.conf names it: [hss] db_file",
         algorithms: &[Algorithm::Milenage, Algorithm::Xor],
+        settings: &[Setting::Sqn, Setting::Amf],
         one_only: false,
         write: lines::srsepc,
     },
@@ -64,6 +91,7 @@ const ROWS: &[Row] = &[
         what: "Open5GS",
         use_it: "mongoimport --db open5gs --collection subscribers --jsonArray --file FILE",
         algorithms: MILENAGE,
+        settings: ALL,
         one_only: false,
         write: document::open5gs,
     },
@@ -73,6 +101,7 @@ const ROWS: &[Row] = &[
         what: "open5gs-dbctl",
         use_it: "sh FILE",
         algorithms: MILENAGE,
+        settings: &[Setting::Apn, Setting::Sst, Setting::Sd],
         one_only: false,
         write: lines::open5gs_dbctl,
     },
@@ -82,6 +111,7 @@ const ROWS: &[Row] = &[
         what: "free5GC",
         use_it: "POST each body to its path, with the header Token",
         algorithms: MILENAGE,
+        settings: ALL,
         one_only: false,
         write: document::free5gc,
     },
@@ -91,6 +121,7 @@ const ROWS: &[Row] = &[
         what: "osmo-hlr",
         use_it: "its VTY takes the lines, on port 4258",
         algorithms: MILENAGE,
+        settings: &[],
         one_only: false,
         write: lines::osmo_hlr,
     },
@@ -100,6 +131,7 @@ const ROWS: &[Row] = &[
         what: "osmo-hlr",
         use_it: "sqlite3 hlr.db < FILE",
         algorithms: MILENAGE,
+        settings: &[Setting::Sqn],
         one_only: false,
         write: lines::osmo_hlr_sql,
     },
@@ -109,6 +141,7 @@ const ROWS: &[Row] = &[
         what: "PyHSS",
         use_it: "sh FILE, with PYHSS=http://HOST:8080",
         algorithms: MILENAGE,
+        settings: &[Setting::Sqn, Setting::Amf, Setting::Apn],
         one_only: false,
         write: document::pyhss,
     },
@@ -118,6 +151,7 @@ const ROWS: &[Row] = &[
         what: "UERANSIM",
         use_it: "nr-ue -c FILE",
         algorithms: MILENAGE,
+        settings: &[Setting::Amf, Setting::Apn, Setting::Sst, Setting::Sd],
         one_only: true,
         write: lines::ueransim,
     },
@@ -130,6 +164,12 @@ impl Format {
 }
 
 impl Row {
+    /// The options that it has a place for.
+    pub(super) fn options(&self) -> String {
+        let options: Vec<_> = self.settings.iter().map(|setting| setting.option()).collect();
+        if options.is_empty() { "none of these options".to_owned() } else { options.join(", ") }
+    }
+
     /// The algorithms, as subscribers' files name them.
     pub(super) fn names(&self) -> String {
         let name = |algorithm: &Algorithm| match algorithm {

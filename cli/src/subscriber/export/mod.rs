@@ -12,7 +12,7 @@ use saip::builder::{Algorithm, Subscriber, SuciProfile};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use self::format::Format;
+use self::format::{Format, Row, Setting};
 use super::file;
 use crate::Context;
 use crate::failure::Failure;
@@ -39,18 +39,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The sequence number that the network counts from, 12 hexadecimal digits; a card that is ahead of it answers once with
-    /// AUTS
-    #[arg(long, value_name = "HEX", default_value = "000000000000", value_parser = sqn)]
-    sqn: u64,
-    /// Authentication management field, 4 hexadecimal digits
-    #[arg(long, value_name = "HEX", default_value = "8000", value_parser = amf)]
-    amf: String,
-    /// Access point name, or data network name in 5G
-    #[arg(long, value_name = "NAME", default_value = "internet", value_parser = apn)]
-    apn: String,
-    /// Slice or service type
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    sst: u8,
+    /// AUTS [default: 000000000000]
+    #[arg(long, value_name = "HEX", value_parser = sqn)]
+    sqn: Option<u64>,
+    /// Authentication management field, 4 hexadecimal digits [default: 8000]
+    #[arg(long, value_name = "HEX", value_parser = amf)]
+    amf: Option<String>,
+    /// Access point name, or data network name in 5G [default: internet]
+    #[arg(long, value_name = "NAME", value_parser = apn)]
+    apn: Option<String>,
+    /// Slice or service type [default: 1]
+    #[arg(long, value_name = "N")]
+    sst: Option<u8>,
     /// Slice differentiator, 6 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = sd)]
     sd: Option<String>,
@@ -116,12 +116,47 @@ impl Entry {
     }
 }
 
+impl Arguments {
+    /// What is given and has no place in the format would be missing without a word.
+    fn check(&self, row: &Row) -> Result<(), Failure> {
+        let given = [
+            (Setting::Sqn, self.sqn.is_some()),
+            (Setting::Amf, self.amf.is_some()),
+            (Setting::Apn, self.apn.is_some()),
+            (Setting::Sst, self.sst.is_some()),
+            (Setting::Sd, self.sd.is_some()),
+        ];
+        match given.into_iter().find(|(setting, is_given)| *is_given && !row.settings.contains(setting)) {
+            None => Ok(()),
+            Some((setting, _)) => Err(Failure::because(format!(
+                "{} has no place for {}; the format {} takes {}",
+                row.what,
+                setting.option(),
+                row.name,
+                row.options()
+            ))
+            .with(Exit::Usage)),
+        }
+    }
+
+    fn network(&self) -> Network<'_> {
+        Network {
+            sqn: self.sqn.unwrap_or(0),
+            amf: self.amf.as_deref().unwrap_or("8000"),
+            apn: self.apn.as_deref().unwrap_or("internet"),
+            sst: self.sst.unwrap_or(1),
+            sd: self.sd.as_deref(),
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {
     let row = arguments.format.row();
     if row.one_only && arguments.files.len() > 1 {
         return Err(Failure::because(format!("{} describes one subscriber; export them one by one", row.what))
             .with(Exit::Usage));
     }
+    arguments.check(row)?;
     let mut entries: Vec<Entry> = Vec::new();
     for path in &arguments.files {
         let entry = Entry::of(&file::read(path)?)?;
@@ -137,8 +172,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         }
         entries.push(entry);
     }
-    let Arguments { sqn, amf, apn, sst, sd, .. } = arguments;
-    let network = Network { sqn: *sqn, amf, apn, sst: *sst, sd: sd.as_deref() };
+    let network = arguments.network();
     let text = (row.write)(&entries, &network)?;
     let imsis: Vec<&str> = entries.iter().map(|entry| entry.imsi.as_str()).collect();
     let Some(out) = arguments.out.as_deref().filter(|out| !is_stdout(out)) else {

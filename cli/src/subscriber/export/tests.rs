@@ -138,3 +138,60 @@ fn what_others_read_has_nothing_else_in_it() {
     assert!(sqn("ff").is_err() && sqn("+00000000001").is_err() && amf("80").is_err() && sd("00000g").is_err());
     assert!(Format::value_variants().iter().all(|format| !format.row().use_it.is_empty()));
 }
+
+/// What a format says that it has a place for is in what it writes, and nothing else is.
+#[test]
+fn settings_are_written_or_refused() {
+    const SQN: u64 = 0x0102_0304_0506;
+    let entries = [Entry::of(&one()[0]).unwrap()];
+    for format in Format::value_variants() {
+        let row = format.row();
+        let written =
+            |sqn, amf, apn, sst, sd| (row.write)(&entries, &Network { sqn, amf, apn, sst, sd }).unwrap().to_string();
+        let plain = written(0, "8000", "internet", 1, None);
+        for (setting, other) in [
+            (Setting::Sqn, written(SQN, "8000", "internet", 1, None)),
+            (Setting::Amf, written(0, "8111", "internet", 1, None)),
+            (Setting::Apn, written(0, "8000", "elsewhere", 1, None)),
+            (Setting::Sst, written(0, "8000", "internet", 2, None)),
+            (Setting::Sd, written(0, "8000", "internet", 1, Some("00000a"))),
+        ] {
+            assert_eq!(plain != other, row.settings.contains(&setting), "{} {setting:?}", row.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_format_has_no_place_for_is_refused() {
+    let check = |format: &str, more: &[&str]| {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        let line = [&["export", "a.toml", "--format", format], more].concat();
+        let arguments = <Line as clap::Parser>::try_parse_from(line).unwrap().arguments;
+        arguments.check(arguments.format.row()).map_err(|failure| match failure {
+            Failure::Because(text) => text.to_string(),
+            Failure::Told(_) => unreachable!(),
+        })
+    };
+    for (format, more, takes) in [
+        ("osmo-hlr", ["--sqn", "000000001000"], "none of these options"),
+        ("open5gs-dbctl", ["--sqn", "000000001000"], "--apn, --sst, --sd"),
+        ("open5gs-dbctl", ["--amf", "8000"], "--apn, --sst, --sd"),
+        ("ueransim", ["--sqn", "000000001000"], "--amf, --apn, --sst, --sd"),
+        ("srsepc", ["--apn", "internet"], "--sqn, --amf"),
+        ("osmo-hlr-sql", ["--sst", "1"], "--sqn"),
+        ("pyhss", ["--sd", "000001"], "--sqn, --amf, --apn"),
+    ] {
+        let told = check(format, &more).unwrap_err();
+        let [option, _] = more;
+        assert!(told.contains(&format!("has no place for {option}; the format {format} takes {takes}")), "{told}");
+        assert_eq!(check(format, &[]), Ok(()));
+    }
+    assert_eq!(
+        check("open5gs", &["--sqn", "000000001000", "--amf", "8000", "--apn", "a", "--sst", "2", "--sd", "00000a"]),
+        Ok(())
+    );
+}
