@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use apdu::{InProcess, Transport, TransportError};
 use card::image::{self, Manufacture};
@@ -13,6 +13,7 @@ use card_os::fs::{FileKind, FileNumber, Structure};
 use card_os::nvm::MemoryNvm;
 use es10::Options;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::dialogue::{Dialogue, change_profile};
 use crate::handle::{Handle, Refusal};
@@ -27,7 +28,7 @@ pub struct Emulated {
 
 /// What was seen at the last look.
 struct Look {
-    stamp: Option<(SystemTime, u64)>,
+    mark: Option<u64>,
     memory: MemoryNvm,
     names: BTreeMap<u16, String>,
 }
@@ -45,9 +46,12 @@ impl Emulated {
         image::read(self.handle.image()).map_err(|error| Refusal(error.to_string()))
     }
 
-    fn stamp(&self) -> Option<(SystemTime, u64)> {
-        let metadata = fs::metadata(self.handle.image()).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+    /// A hash of the image: two writes within one tick of the file system's clock differ in nothing else.
+    fn mark(&self) -> Option<u64> {
+        let octets = Zeroizing::new(fs::read(self.handle.image()).ok()?);
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&octets);
+        Some(hasher.finish())
     }
 
     fn update(&self, wanted: &Wanted<'_>) -> Result<String, Refusal> {
@@ -251,9 +255,10 @@ impl Subject for Emulated {
     }
 
     fn changes(&self) -> Vec<Value> {
-        let stamp = self.stamp();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if stamp.is_some() && last.as_ref().is_some_and(|look| look.stamp == stamp) {
+        // Before it is read: what is written meanwhile differs at the next look.
+        let mark = self.mark();
+        if mark.is_some() && last.as_ref().is_some_and(|look| look.mark == mark) {
             return Vec::new();
         }
         let Ok((manufacture, memory)) = self.read() else { return Vec::new() };
@@ -275,7 +280,7 @@ impl Subject for Emulated {
         if faults {
             told.push(json!({ "domain": 0, "of": "Faults", "what": "armed or cleared" }));
         }
-        *last = Some(Look { stamp, memory, names });
+        *last = Some(Look { mark, memory, names });
         told
     }
 }

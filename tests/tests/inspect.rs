@@ -56,6 +56,8 @@ impl Page {
         let ready: Value = serde_json::from_slice(&fs::read(&ready_file).unwrap()).unwrap();
         let url = ready["cards"][0]["page"].as_str().unwrap().to_owned();
         let (address, token) = url.strip_prefix("http://").unwrap().split_once("/#").unwrap();
+        // The file is there before the line.
+        process.wait_until("the line about it", |process| process.log().contains('\n'));
         let line: Value = serde_json::from_str(process.log().lines().next().unwrap()).unwrap();
         conforms("inspect", &line).unwrap();
         Self { process, address: address.to_owned(), token: token.to_owned(), url: url.clone() }
@@ -418,11 +420,20 @@ fn in_chromium() {
     browser.examine("card");
     // The tree by keyboard: filter, down to the file, its content decoded.
     window.press("/");
+    browser.wait("the filter to have the focus", "return document.activeElement.id === 'filter'");
     window.fill("#filter", "EF.IMSI");
+    browser.wait(
+        "the tree to be filtered",
+        "return !document.querySelector('#tree [data-id=memory]') && Boolean(document.querySelector('#tree [data-label=\"EF.IMSI\"]'))",
+    );
     window.press("\u{E015}");
-    window.press("\u{E010}");
-    for _ in 0..3 {
-        window.press("\u{E013}");
+    browser.wait("the tree to have the focus", "return Boolean(document.activeElement.closest('#tree'))");
+    let focused = |what: &str| window.evaluate(&format!("return document.activeElement.dataset.{what} ?? ''"));
+    while focused("label") != json!("EF.IMSI") {
+        let before = focused("id");
+        window.press("\u{E015}");
+        let moved = format!("const at = document.activeElement.dataset.id; return Boolean(at) && at !== {before}");
+        browser.wait(&format!("the focus to leave {before}"), &moved);
     }
     browser.has(".chunk", IMSI);
     browser.examine("file");

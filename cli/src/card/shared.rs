@@ -365,7 +365,15 @@ mod tests {
             assert!(refused(shared.obey(&order)).contains("has not fetched"), "{order:?}");
         }
         let owner = shared.clone();
-        let waits = thread::spawn(move || owner.obey(&status()));
+        // However long the host takes: who is refused tries again.
+        let waits = thread::spawn(move || {
+            loop {
+                match owner.obey(&status()) {
+                    Answer::Refused { line, .. } => assert!(line.contains("has not fetched"), "{line}"),
+                    answer => break answer,
+                }
+            }
+        });
         let mut fetched = Vec::new();
         shared.transmit(&[0x00, 0xC0, 0x00, 0x00, length], &mut fetched);
         assert!(fetched.starts_with(&[0x62]) && fetched.ends_with(&[0x90, 0x00]), "{fetched:02X?}");

@@ -53,8 +53,8 @@ pub(super) fn serve(arguments: &Arguments, context: &Context, parent: Option<&mu
     Stoppable::begin()?.run(async |signals| at_work(shown, arguments, context, parent, signals).await)
 }
 
-/// How long a process may take to begin telling: one that is about to end does not.
-const BEGINNING: Duration = Duration::from_secs(5);
+/// How long a process may take to begin telling, on a machine that has much to do: one that is about to end does not begin.
+const BEGINNING: Duration = Duration::from_secs(60);
 
 /// A card in an image: it runs elsewhere, or from now on here.
 fn emulated(image: &Path, context: &Context) -> Result<Shown, Failure> {
