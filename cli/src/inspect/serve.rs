@@ -54,7 +54,7 @@ pub(super) fn serve(arguments: &Arguments, context: &Context, parent: Option<&mu
 }
 
 /// How long a process may take to begin telling, on a machine that has much to do: one that is about to end does not begin.
-const BEGINNING: Duration = Duration::from_secs(60);
+const BEGINNING: Duration = Duration::from_mins(1);
 
 /// A card in an image: it runs elsewhere, or from now on here.
 fn emulated(image: &Path, context: &Context) -> Result<Shown, Failure> {
