@@ -308,7 +308,8 @@ impl Then {
                 _ => return None,
             }
         }
-        Some(Self::Take { cla, p1, p2 })
+        // What takes nothing could not be written down, and would do nothing.
+        [cla, p1, p2].iter().any(|octet| octet.mask != 0).then_some(Self::Take { cla, p1, p2 })
     }
 }
 
@@ -344,9 +345,45 @@ mod tests {
             "ins=A4 -> 6Axx",
             "lc=1 -> 6D00",
             "ins=A4 -> é00",
+            "ins=A4 -> p1=xx",
+            "ins=A4 -> cla=00/00 p1=xx",
+            "ins=A4 ->",
         ] {
             assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
         }
+    }
+
+    /// An image keeps a dialect as text: whatever is taken in has to come out of its text again.
+    #[test]
+    fn whatever_is_read_is_read_again() {
+        const CONDITIONS: [&str; 9] =
+            ["", "cla=xx", "cla=8x", "ins=00/00", "p1=x4", "p2=04/0C", "lc=some", "le=00", "sw=xxxx"];
+        const THEN: [&str; 12] = [
+            "6E00",
+            "9000",
+            "silent",
+            "exact",
+            "p1=xx",
+            "p1=00/00 p2=xx",
+            "cla=xx",
+            "cla=0x p1=xx",
+            "p2=0C",
+            "p1=04/04",
+            "p1=01 p1=xx",
+            "",
+        ];
+        let mut taken = 0;
+        for one in CONDITIONS {
+            for other in CONDITIONS {
+                for then in THEN {
+                    let row = format!("{one} {other} -> {then}");
+                    let Ok(rule) = row.parse::<Rule>() else { continue };
+                    taken += 1;
+                    assert_eq!(rule.to_string().parse::<Rule>(), Ok(rule), "{row}");
+                }
+            }
+        }
+        assert!(taken > 400, "{taken}");
     }
 
     #[test]
