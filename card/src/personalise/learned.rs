@@ -44,6 +44,9 @@ pub enum Unlearnable {
     /// Control parameters without a file descriptor.
     #[error("{0}: its fcp has no file descriptor, tag 82")]
     Shape(Path),
+    /// More than any card has.
+    #[error("{0}: with it the files have more than 16 MiB")]
+    Large(Path),
     /// The same file twice, or a file in no directory.
     #[error("{0}: it is there twice, or lies in no directory")]
     Place(Path),
@@ -85,7 +88,7 @@ pub fn twin(description: &Twin<'_>, entropy: &mut dyn Entropy) -> Result<NewCard
     let learned = description.learned;
     let mut card = description.card.clone();
     card.dialect = dialect(learned)?;
-    let mut making = Making { image: DomainImage::new(), numbers: BTreeMap::new() };
+    let mut making = Making { image: DomainImage::new(), octets: 0, numbers: BTreeMap::new() };
     for file in &learned.files {
         making.file(file)?;
     }
@@ -105,8 +108,13 @@ pub fn twin(description: &Twin<'_>, entropy: &mut dyn Entropy) -> Result<NewCard
 /// Of an ADF that tells none: reserved, so that nothing finds it.
 const NO_FID: u16 = 0xFFFF;
 
+/// Octets of all contents together, at most: many times what cards have.
+const MOST_OCTETS: usize = 16 << 20;
+
 struct Making {
     image: DomainImage,
+    /// Octets of the contents so far.
+    octets: usize,
     numbers: BTreeMap<Path, FileNumber>,
 }
 
@@ -132,6 +140,10 @@ impl Making {
             None => FileNumber::MF,
         };
         let (kind, content) = kind_and_content(learned, &shape)?;
+        self.octets = self.octets.saturating_add(content.len());
+        if self.octets > MOST_OCTETS {
+            return Err(Unlearnable::Large(path.clone()));
+        }
         let security = shape.security.as_ref().and_then(|(tag, value)| Security::from_object(*tag, value));
         let access = match learned.read {
             Some(ReadAccess::Always) => Security::Expanded(READ_ALWAYS.to_vec()),
@@ -223,9 +235,10 @@ fn kind_and_content(learned: &LearnedFile, shape: &Shape) -> Result<(FileKind, V
     let known = learned.content.as_ref().map(|content| content.0.clone()).unwrap_or_default();
     Ok(match shape.content {
         Content::Transparent(size) => {
+            let octets = u32::try_from(size).map_err(|_| wrong())?;
             let mut content = known;
             content.resize(size, UNKNOWN);
-            let size = u32::try_from(size).map_err(|_| wrong())?;
+            let size = octets;
             (FileKind::Ef(Structure::Transparent { size }), content)
         }
         Content::Records { length, count, cyclic } => {
@@ -244,7 +257,8 @@ fn kind_and_content(learned: &LearnedFile, shape: &Shape) -> Result<(FileKind, V
             (FileKind::Ef(structure), content)
         }
         Content::BerTlv { reserved, maximum } => (FileKind::Ef(Structure::BerTlv { reserved, maximum }), Vec::new()),
-        Content::None => return Err(wrong()),
+        // How it is organised is not known: SELECT answers as it did, and there is nothing to read.
+        Content::None => (FileKind::Ef(Structure::Transparent { size: 0 }), Vec::new()),
     })
 }
 
@@ -270,4 +284,38 @@ fn network_keys(subscriber: &Subscriber) -> Result<Option<AkaParameter>, Unlearn
         ProfileElement::AkaParameter(parameters) => Some(*parameters),
         _ => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::ChaCha;
+
+    fn made(fcp: &str) -> Result<NewCard, PersonalisationError> {
+        let file = |path, fcp| LearnedFile { path, fcp, ..LearnedFile::default() };
+        let mf = file(Path::mf(), octets("6208 82027821 83023F00"));
+        let learned = Learned { files: vec![mf, file(Path::mf().child(0x2FE2), octets(fcp))], ..Learned::default() };
+        let card = CardProfile::default();
+        let description = Twin { learned: &learned, card, subscriber: None, name: None, now: 0 };
+        super::twin(&description, &mut ChaCha::from_number(1))
+    }
+
+    fn octets(hex: &str) -> twin::Octets {
+        twin::Octets(hex::decode(hex.replace(' ', "")).unwrap())
+    }
+
+    #[test]
+    fn a_size_that_no_file_has_takes_no_memory() {
+        assert!(made("6212 82020121 83022FE2 8008FFFFFFFFFFFFFFFF").is_ok());
+        assert!(made("620E 82020121 83022FE2 8004FFFFFFFF").is_ok());
+    }
+
+    #[test]
+    fn a_file_of_unknown_structure_is_there_and_empty() {
+        for descriptor in ["82020421", "82020021", "82054221010001", "82054221000001"] {
+            let rest = format!("{descriptor}83022FE280020010");
+            let fcp = format!("62{:02X}{rest}", rest.len() / 2);
+            assert!(made(&fcp).is_ok(), "{fcp}");
+        }
+    }
 }

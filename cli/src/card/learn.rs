@@ -1,5 +1,6 @@
 //! `vuicc card learn`: a description of a card from what it says and does, for `card new --like`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -74,20 +75,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     let pins = arguments.secrets.as_deref().map(unlocking).transpose()?.unwrap_or_default();
     let mut learned = arguments.begun()?;
     let mut card = arguments.target.connect()?;
+    arguments.goes_on_with(&mut *card, &learned)?;
     let begun = Instant::now();
     let learning = learn(&mut *card, &mut learned, arguments, begun);
     let outside = match learning {
         Ok(outside) => outside,
-        Err(Stopped::Card(error)) => {
-            return Err(arguments.keep(&learned, card.atr(), &line(&error)));
-        }
-        Err(Stopped::Twin(cause)) => {
-            return Err(Failure::because(format!("no card can be made of what was learned: {cause}")));
-        }
+        Err(stopped) => return Err(arguments.keep(&learned, card.atr(), &stopped)),
     };
     if !pins.is_empty() {
-        for refused in twin::unlock(&mut *card, &mut learned, &pins)? {
-            tell(&format!("vuicc: {refused}"));
+        match twin::unlock(&mut *card, &mut learned, &pins) {
+            Ok(refused) => refused.iter().for_each(|refused| tell(&format!("vuicc: {refused}"))),
+            Err(error) => return Err(arguments.keep(&learned, card.atr(), &error.into())),
         }
     }
     let description = arguments.written(&learned, &outside)?;
@@ -117,6 +115,19 @@ impl Arguments {
         })
     }
 
+    /// Refuses another card than the one that a description was begun with.
+    fn goes_on_with(&self, card: &mut dyn Transport, learned: &Learned) -> Result<(), Failure> {
+        let Some(resumed) = &self.resume else { return Ok(()) };
+        let atr = personality::read_file(resumed)?.description.card.atr.map(|atr| atr.0).unwrap_or_default();
+        match twin::another_card(card, learned, &atr)? {
+            None => Ok(()),
+            Some(why) => {
+                let cause = format!("{} was begun with another card: {why}; leave out --resume", resumed.display());
+                Err(Failure::because(cause).with(Exit::Input))
+            }
+        }
+    }
+
     fn written(&self, learned: &Learned, outside: &Outside) -> Result<String, Failure> {
         let source = self.target.reader().map_or_else(
             || self.target.image().map(|path| path.display().to_string()).unwrap_or_default(),
@@ -137,8 +148,13 @@ impl Arguments {
             .map_err(|error| Failure::because(format!("the description cannot be written: {error}")))
     }
 
-    /// Keeps what was learned of a card that was lost, and says how to go on.
-    fn keep(&self, learned: &Learned, atr: &[u8], cause: &str) -> Failure {
+    /// Keeps what was learned of a card that was lost or makes no emulated one, and says how to go on.
+    fn keep(&self, learned: &Learned, atr: &[u8], stopped: &Stopped) -> Failure {
+        let (cause, exit) = match stopped {
+            Stopped::Card(error) => (line(error), Exit::Card),
+            Stopped::Twin(cause) => (format!("no card can be made of what was learned: {cause}"), Exit::Failed),
+            Stopped::Endless(_) => (stopped.to_string(), Exit::Failed),
+        };
         let at = learned.searched.last().map_or_else(String::new, |path| format!(" up to {path}"));
         let outside = Outside { atr: atr.to_vec(), channels: 0 };
         let kept = self.written(learned, &outside);
@@ -148,7 +164,7 @@ impl Arguments {
             Ok(()) => format!("what was learned{at} is in {out}; --resume {out} with another --out goes on from there"),
             Err(_) => format!("{out} cannot be written, so that nothing is kept"),
         };
-        Failure::because(format!("{cause}; {so_far}")).with(Exit::Card)
+        Failure::because(format!("{cause}; {so_far}")).with(exit)
     }
 }
 
@@ -167,6 +183,7 @@ fn unlocking(path: &Path) -> Result<Vec<Unlocking>, Failure> {
     let mut variables = Variables::new();
     secrets::read(path, &mut variables)?;
     let mut pins = Vec::new();
+    let mut names = BTreeMap::new();
     for name in variables.names() {
         let Some(value) = variables.get(name) else { continue };
         let by_reference = || u8::from_str_radix(name.strip_prefix("ref_")?, 16).ok();
@@ -178,6 +195,13 @@ fn unlocking(path: &Path) -> Result<Vec<Unlocking>, Failure> {
                 format!("{}: there is no PIN `{name}`; known are {}, and ref_XX", path.display(), names.join(", "));
             return Err(Failure::because(cause).with(Exit::Input));
         };
+        if let Some(other) = names.insert(reference, name) {
+            let cause = format!(
+                "{}: `{other}` and `{name}` are one PIN, reference {reference:02X}, which is sent once; leave one of them",
+                path.display()
+            );
+            return Err(Failure::because(cause).with(Exit::Input));
+        }
         pins.push(Unlocking { reference, value: Zeroizing::new(value.to_vec()) });
     }
     pins.sort_by_key(|pin| pin.reference);

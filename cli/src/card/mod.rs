@@ -142,8 +142,10 @@ Examples:
   vuicc card twin-check my-card.toml --reader ACS --junit twin.xml
 
 Every probe brings a card into a situation and sends a command that only reads; both cards get the same. Compared are all \
-responses, with what GET RESPONSE brings; what differs is shown by the names of its fields. More than half of the probes are of \
-kinds that learning does not use. Succeeds if as many are equal as --at-least says; the exit code is 3 if not, and 4 if a card is lost.")]
+responses, with what GET RESPONSE brings; what differs is shown by the names of its fields. At least half of the probes are such that \
+learning did not send them. Succeeds if as many are equal as --at-least says, if answer to reset and contents are the same, and if the \
+first card has at least 50 % of what the description says: what refuses everything proves nothing. The exit code is 3 if not, and 4 if \
+a card is lost.")]
     TwinCheck(twin_check::Arguments),
     /// Order what is to go wrong with a card, list and clear it
     #[command(subcommand)]

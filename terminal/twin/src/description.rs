@@ -125,6 +125,9 @@ pub struct Learned {
     /// Directories that were looked through; where learning is resumed, they are not looked through again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub searched: Vec<Path>,
+    /// Key references of PINs that were sent and not accepted: where learning is resumed, they are not sent again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<Octets>,
     /// Applications that SELECT finds by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<Application>,

@@ -17,12 +17,23 @@ pub struct Probe {
     pub cleanup: Vec<Vec<u8>>,
     /// Whether the answer is random, so that only its length counts.
     pub is_random: bool,
+    /// What its answer proves.
+    pub weight: Weight,
+}
+
+/// What the answer to a probe proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Whether the card of the description carries it out: it asks for what is there and may be read.
+    pub succeeds: bool,
+    /// Whether learning sends it too, in the same situation.
+    pub is_learned: bool,
 }
 
 impl Probe {
     /// A probe of this command, behind these.
     pub fn new(kind: &'static str, setup: Vec<Vec<u8>>, command: Vec<u8>) -> Self {
-        Self { kind, reset: false, setup, command, cleanup: Vec::new(), is_random: false }
+        Self { kind, reset: false, setup, command, cleanup: Vec::new(), is_random: false, weight: Weight::default() }
     }
 
     /// The instruction of the command.

@@ -42,6 +42,9 @@ pub enum Stopped {
     /// The emulated card, in its own words.
     #[error("{0}")]
     Twin(String),
+    /// The card shows more files than any card has: it answers whatever it is asked for.
+    #[error("the card shows more than {0} files; it seems to find whatever it is asked for")]
+    Endless(usize),
 }
 
 /// A PIN that was given.
@@ -86,6 +89,15 @@ impl Transport for Timed<'_> {
     }
     fn atr(&self) -> &[u8] {
         self.card.atr()
+    }
+    fn hold(&mut self) -> Result<(), TransportError> {
+        self.card.hold()
+    }
+    fn release(&mut self) {
+        self.card.release();
+    }
+    fn is_emulated(&self) -> bool {
+        self.card.is_emulated()
     }
 }
 
@@ -136,8 +148,9 @@ pub fn learn(
     let outside = Outside { atr, channels };
     let timing = learning.card.timing();
     learning.learned.timing = timing;
-    learning.dialect(&outside, twin)?;
+    let has_proactive = learning.dialect(&outside, twin)?;
     learning.learned.missing = missing(learning.learned);
+    learning.learned.missing.extend(has_proactive.then(toolkit));
     learning.learned.complete = true;
     Ok(outside)
 }
@@ -155,6 +168,8 @@ const BEGINNINGS: [&[u8]; 8] = [
 ];
 /// Applications that one beginning may lead to.
 const MOST: usize = 16;
+/// Files of a card, at most.
+const MOST_FILES: usize = 4_000;
 const SELECT_FIRST: u8 = 0x04;
 const SELECT_NEXT: u8 = 0x06;
 
@@ -243,6 +258,9 @@ impl Learner<'_, '_> {
             self.read(&mut found)?;
             self.learned.files.retain(|file| !found.iter().any(|new| new.path == file.path));
             self.learned.files.extend(found);
+            if self.learned.files.len() > MOST_FILES {
+                return Err(Stopped::Endless(MOST_FILES));
+            }
             self.learned.searched.push(directory);
         }
         self.learned.files.sort_by(|one, other| {
@@ -338,8 +356,9 @@ impl Learner<'_, '_> {
         Ok(u8::try_from(open.len()).unwrap_or(u8::MAX))
     }
 
-    /// The dialect: the same probes to the card and to the emulated one, until that answers alike.
-    fn dialect(&mut self, outside: &Outside, twin: &mut BuildTwin<'_>) -> Result<(), Stopped> {
+    /// The dialect: the same probes to the card and to the emulated one, until that answers alike. Whether the card said that
+    /// a proactive command waits.
+    fn dialect(&mut self, outside: &Outside, twin: &mut BuildTwin<'_>) -> Result<bool, Stopped> {
         let probes = calibration(self.learned, outside.channels > 0);
         let mut answers: Vec<(Probe, Answer)> = Vec::new();
         let count = probes.len();
@@ -349,17 +368,42 @@ impl Learner<'_, '_> {
             answers.push((probe, answer));
         }
         self.card.reset()?;
-        if answers.iter().any(|(_, answer)| answer.has_proactive) {
-            self.learned.missing.push(Missing {
-                what: "what the card's toolkit does: a proactive command waits (91XX)".to_owned(),
-                supply: "nothing does yet; the emulated card answers 9000".to_owned(),
-            });
-        }
         let told = &mut *self.told;
         fit::fit(self.learned, outside, &answers, twin, &mut |left| told(Progress::Fitting(left)))
-            .map_err(Stopped::Twin)
+            .map_err(Stopped::Twin)?;
+        Ok(answers.iter().any(|(_, answer)| answer.has_proactive))
     }
 }
+
+fn toolkit() -> Missing {
+    Missing {
+        what: "what the card's toolkit does: a proactive command waits (91XX)".to_owned(),
+        supply: "nothing does yet; the emulated card answers 9000".to_owned(),
+    }
+}
+
+/// Why a card is not the one that was learned so far: its answer to reset (an empty one is not known) or its ICCID.
+///
+/// # Errors
+/// The card has gone.
+pub fn another_card(card: &mut dyn Transport, learned: &Learned, atr: &[u8]) -> Result<Option<String>, TransportError> {
+    let own = card.reset()?;
+    if !atr.is_empty() && own != atr {
+        return Ok(Some(format!("its answer to reset is {}, not {}", hex::encode_upper(own), hex::encode_upper(atr))));
+    }
+    let Some(iccid) = learned.file(&Path::mf().child(ICCID)).filter(|file| file.content.is_some()) else {
+        return Ok(None);
+    };
+    let mut own = LearnedFile { content: None, records: None, unread: None, ..iccid.clone() };
+    read_into(card, &mut own)?;
+    card.reset()?;
+    let shown =
+        |file: &LearnedFile| file.content.as_ref().map_or_else(|| "none".to_owned(), |iccid| format!("{iccid:?}"));
+    Ok((own.content != iccid.content).then(|| format!("EF.ICCID has {} in it, not {}", shown(&own), shown(iccid))))
+}
+
+/// EF.ICCID. TS 102 221 §13.2.
+const ICCID: u16 = 0x2FE2;
 
 /// Selects a file and reads it, as far as it can be read.
 fn read_into(card: &mut (impl Transport + ?Sized), file: &mut LearnedFile) -> Result<(), TransportError> {
@@ -381,6 +425,8 @@ const LEAST_TRIES: u8 = 2;
 
 /// Verifies PINs that were given, each once, and reads what was refused without them. Says of each that did not open why.
 ///
+/// What was sent and not accepted is noted before the answer is there, so that a card that is lost is not sent it again.
+///
 /// # Errors
 /// The card has gone.
 pub fn unlock(
@@ -388,54 +434,92 @@ pub fn unlock(
     learned: &mut Learned,
     pins: &[Unlocking],
 ) -> Result<Vec<String>, TransportError> {
+    learned.complete = false;
     card.reset()?;
     let mut refused = Vec::new();
-    let mut given: Vec<&Unlocking> = pins.iter().collect();
+    let mut given: Vec<&Unlocking> = Vec::new();
+    for pin in pins {
+        if learned.sent.iter().any(|sent| sent.0 == [pin.reference]) {
+            refused.push(format!("PIN {:02X} was not sent: it was before, and was not accepted", pin.reference));
+        } else if given.iter().any(|other| other.reference == pin.reference) {
+            refused.push(format!("PIN {:02X} is given twice; the second was not sent", pin.reference));
+        } else {
+            given.push(pin);
+        }
+    }
     let mut roots = vec![Path::mf()];
     roots.extend(learned.files.iter().map(|file| file.path.clone()).filter(|path| path.fid().is_none()));
+    let has_usim = roots.iter().any(is_usim);
     for root in roots {
         scan::selected(card, &scan::select(&root, false))?;
         let mut open = Vec::new();
         for pin in core::mem::take(&mut given) {
-            let name = format!("PIN {:02X}", pin.reference);
-            let asked = status_word(&card.transmit(&[0x00, 0x20, 0x00, pin.reference, 0x00])?);
-            let Some(tries) = asked.filter(|sw| sw.sw1() == 0x63).map(|sw| sw.sw2() & 0x0F) else {
+            // A local PIN of another application is another PIN.
+            let is_elsewhere = pin.reference & LOCAL != 0 && has_usim && !is_usim(&root);
+            match if is_elsewhere { Verified::NotHere } else { verify(card, learned, pin)? } {
                 // It may be one of an application's.
-                open.push(pin);
-                continue;
-            };
-            if tries < LEAST_TRIES {
-                refused.push(format!("{name} was not sent: the card has {tries} left of its tries"));
-                continue;
-            }
-            let lc = u8::try_from(pin.value.len()).unwrap_or(u8::MAX);
-            let command = Zeroizing::new([&[0x00, 0x20, 0x00, pin.reference, lc], pin.value.as_slice()].concat());
-            match status_word(&card.transmit(&command)?) {
-                Some(sw) if sw.is_ok() => {}
-                Some(sw) => refused.push(format!("{name} was refused with {sw}; it was not tried again")),
-                None => {}
+                Verified::NotHere => open.push(pin),
+                Verified::Opened => {}
+                Verified::Refused(why) => refused.push(why),
             }
         }
         given = open;
         let files = learned.files.iter_mut().filter(|file| file.path.application == root.application);
         for file in files.filter(|file| file.unread.is_some() && file.content.is_none() && file.records.is_none()) {
             let unread = file.unread.clone();
-            read_into(card, file)?;
+            let read = read_into(card, file);
             file.unread = unread;
+            read?;
         }
     }
     refused.extend(given.iter().map(|pin| format!("PIN {:02X}: the card has none", pin.reference)));
     card.reset()?;
-    let toolkit =
-        learned.missing.iter().filter(|missing| missing.what.contains("toolkit")).cloned().collect::<Vec<_>>();
+    let toolkit = learned.missing.contains(&toolkit()).then(toolkit);
     learned.missing = missing(learned).into_iter().chain(toolkit).collect();
+    learned.complete = true;
     Ok(refused)
+}
+
+/// Bit of the key references of local PINs. TS 102 221 §9.5.1.
+const LOCAL: u8 = 0x80;
+const USIM: &[u8] = &[0xA0, 0, 0, 0, 0x87, 0x10, 0x02];
+const ISIM: &[u8] = &[0xA0, 0, 0, 0, 0x87, 0x10, 0x04];
+
+fn is_usim(root: &Path) -> bool {
+    root.application.as_ref().is_some_and(|aid| aid.starts_with(USIM))
+}
+
+enum Verified {
+    Opened,
+    NotHere,
+    Refused(String),
+}
+
+/// Sends a PIN, if the card has it here and a wrong one would leave another try.
+fn verify(card: &mut dyn Transport, learned: &mut Learned, pin: &Unlocking) -> Result<Verified, TransportError> {
+    let name = format!("PIN {:02X}", pin.reference);
+    let asked = status_word(&card.transmit(&[0x00, 0x20, 0x00, pin.reference, 0x00])?);
+    let Some(tries) = asked.filter(|sw| sw.sw1() == 0x63).map(|sw| sw.sw2() & 0x0F) else {
+        return Ok(Verified::NotHere);
+    };
+    if tries < LEAST_TRIES {
+        return Ok(Verified::Refused(format!("{name} was not sent: the card has {tries} left of its tries")));
+    }
+    learned.sent.push(Octets(vec![pin.reference]));
+    let lc = u8::try_from(pin.value.len()).unwrap_or(u8::MAX);
+    let command = Zeroizing::new([&[0x00, 0x20, 0x00, pin.reference, lc], pin.value.as_slice()].concat());
+    match status_word(&card.transmit(&command)?) {
+        Some(sw) if sw.is_ok() => {
+            learned.sent.retain(|sent| sent.0 != [pin.reference]);
+            Ok(Verified::Opened)
+        }
+        Some(sw) => Ok(Verified::Refused(format!("{name} was refused with {sw}; it was not tried again"))),
+        None => Ok(Verified::Refused(format!("{name} was not answered; it was not tried again"))),
+    }
 }
 
 /// What could not be learned, and how it can be supplied.
 fn missing(learned: &Learned) -> Vec<Missing> {
-    const USIM: &[u8] = &[0xA0, 0, 0, 0, 0x87, 0x10, 0x02];
-    const ISIM: &[u8] = &[0xA0, 0, 0, 0, 0x87, 0x10, 0x04];
     let mut missing = Vec::new();
     let mut say = |what: String, supply: &str| missing.push(Missing { what, supply: supply.to_owned() });
     let aids = || learned.applications.iter().map(|application| &application.aid.0);
@@ -461,6 +545,14 @@ fn missing(learned: &Learned) -> Vec<Missing> {
                     "its PIN, while learning",
                 );
             }
+            (_, Content::None) if !shape.is_directory => say(
+                format!("content of {}: no structure of a file is known of its descriptor, tag 82", file.path),
+                "nothing does yet; it is empty",
+            ),
+            (_, Content::Transparent(size)) if size > scan::REACH => say(
+                format!("content of {} behind the first {} octets", file.path, scan::REACH),
+                "nothing does yet; it is FF",
+            ),
             (_, Content::BerTlv { .. }) => {
                 say(format!("data objects of {}", file.path), "nothing does yet; it is empty");
             }
@@ -474,4 +566,189 @@ fn missing(learned: &Learned) -> Vec<Missing> {
         );
     }
     missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// A card with these files in its MF, and a log of what it was sent.
+    #[derive(Clone, Default)]
+    struct Card {
+        files: Vec<(u16, Vec<u8>)>,
+        finds_everything: bool,
+        proactive: bool,
+        current: Vec<u8>,
+        tries: BTreeMap<u8, u8>,
+        mute_at_pin: bool,
+        log: Arc<Mutex<Vec<Vec<u8>>>>,
+    }
+
+    impl Transport for Card {
+        fn reset(&mut self) -> Result<Vec<u8>, TransportError> {
+            Ok(vec![0x3B, 0x00])
+        }
+        fn warm_reset(&mut self) -> Result<Vec<u8>, TransportError> {
+            self.reset()
+        }
+        fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+            self.log.lock().unwrap().push(command.to_vec());
+            let ok = if self.proactive { [0x91, 0x10] } else { [0x90, 0x00] };
+            match *command {
+                [0x00, 0xA4, 0x00 | 0x08, _, _, .., high, low] => {
+                    let fid = u16::from_be_bytes([high, low]);
+                    let known = self.files.iter().find(|(known, _)| *known == fid).map(|(_, fcp)| fcp.clone());
+                    let any = || self.finds_everything.then(|| directory(fid));
+                    match known.or_else(any) {
+                        Some(fcp) => {
+                            self.current.clone_from(&fcp);
+                            Ok([fcp.as_slice(), &ok].concat())
+                        }
+                        None => Ok(vec![0x6A, 0x82]),
+                    }
+                }
+                [0x00, 0x20, 0x00, reference, 0x00] => {
+                    Ok(self.tries.get(&reference).map_or(vec![0x6A, 0x88], |tries| vec![0x63, 0xC0 | tries]))
+                }
+                [0x00, 0x20, 0x00, ..] if self.mute_at_pin => Err(TransportError::Mute),
+                [0x00, 0x20, 0x00, reference, ..] => {
+                    let tries = self.tries.entry(reference).or_insert(1);
+                    *tries -= 1;
+                    Ok(vec![0x63, 0xC0 | *tries])
+                }
+                [0x00, 0xB0 | 0xB2, ..] => Ok(vec![0x5A, 0x90, 0x00]),
+                _ => Ok(vec![0x6D, 0x00]),
+            }
+        }
+        fn atr(&self) -> &[u8] {
+            &[0x3B, 0x00]
+        }
+    }
+
+    fn directory(fid: u16) -> Vec<u8> {
+        let [high, low] = fid.to_be_bytes();
+        vec![0x62, 0x08, 0x82, 0x02, 0x78, 0x21, 0x83, 0x02, high, low]
+    }
+
+    fn fcp(text: &str) -> Vec<u8> {
+        hex::decode(text.replace(' ', "")).unwrap()
+    }
+
+    fn learned(card: &Card) -> (Result<Outside, Stopped>, Learned) {
+        let mut learned = Learned::default();
+        let twin_of = card.clone();
+        let mut build = move |_: &Learned, _: &Outside| {
+            let twin = Card { log: Arc::default(), ..twin_of.clone() };
+            Ok::<Box<dyn Transport>, String>(Box::new(twin))
+        };
+        let mut twin = BuildTwin { habits: &[], build: &mut build, weight: &|_| Ok(0) };
+        let mut clock = || Duration::ZERO;
+        let mut card = card.clone();
+        let outcome = learn(&mut card, &mut learned, &Settings::default(), &mut clock, &mut twin, &mut |_| {});
+        (outcome, learned)
+    }
+
+    fn usual() -> Card {
+        let files = vec![
+            (0x3F00, directory(0x3F00)),
+            (0x2FE2, fcp("620C 82020121 83022FE2 80020001")),
+            // Records without octets, and a structure that is none.
+            (0x2F10, fcp("620B 82054221000001 83022F10")),
+            (0x2F11, fcp("620C 82020421 83022F11 80020010")),
+            (0x2F12, fcp("620B 82054221000101 83022F12")),
+        ];
+        Card { files, tries: [(1, 3), (0x81, 3)].into(), ..Card::default() }
+    }
+
+    /// READ, SELECT, STATUS and the like; VERIFY and UNBLOCK PIN only without a value.
+    fn only_reads(command: &[u8]) -> bool {
+        const READING: [u8; 17] =
+            [0xA4, 0xB0, 0xB2, 0xA2, 0xC0, 0xF2, 0xCA, 0xCB, 0x84, 0x70, 0x78, 0xAA, 0x88, 0x89, 0x4A, 0x06, 0xEC];
+        /// Which no card has.
+        const UNKNOWN: [u8; 6] = [0x62, 0x94, 0x0A, 0x1C, 0x5E, 0xEE];
+        match command {
+            [_, 0x20 | 0x2C, _, _, p3] => *p3 == 0,
+            // Without data, where they would be carried out with some.
+            [_, 0xAA | 0x88 | 0x89, rest @ ..] => rest == [0, 0, 0],
+            [_, ins, ..] => READING.contains(ins) || UNKNOWN.contains(ins),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn no_command_writes() {
+        assert!(!only_reads(&[0x00, 0x32, 0, 0, 0]) && !only_reads(&[0x80, 0x12, 0, 0, 0]));
+        let card = usual();
+        let (outcome, learned) = learned(&card);
+        outcome.unwrap();
+        let log = card.log.lock().unwrap();
+        assert!(log.len() > 1_000, "{}", log.len());
+        let probes = calibration(&learned, true).into_iter().chain(crate::probes(&learned, 3, "a seed", 10_000));
+        let commands = probes.flat_map(|probe| probe.setup.into_iter().chain([probe.command]).chain(probe.cleanup));
+        for command in log.iter().cloned().chain(commands) {
+            assert!(only_reads(&command), "{}", hex::encode_upper(&command));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_odd_is_named_and_the_rest_is_learned() {
+        let (outcome, learned) = learned(&Card { proactive: true, ..usual() });
+        outcome.unwrap();
+        assert!(learned.complete && learned.files.len() == 5);
+        let missing: Vec<&str> = learned.missing.iter().map(|missing| missing.what.as_str()).collect();
+        for what in ["content of 3F00/2F10: no structure", "content of 3F00/2F11: no structure", "toolkit"] {
+            assert!(missing.iter().any(|missing| missing.contains(what)), "{what}: {missing:?}");
+        }
+    }
+
+    #[test]
+    fn a_card_that_finds_everything_has_an_end() {
+        let (outcome, learned) = learned(&Card { finds_everything: true, ..usual() });
+        assert!(matches!(outcome, Err(Stopped::Endless(MOST_FILES))), "{outcome:?}");
+        assert!(learned.files.len() > MOST_FILES && !learned.complete);
+    }
+
+    fn pin(reference: u8) -> Unlocking {
+        Unlocking { reference, value: Zeroizing::new(b"9998\xFF\xFF\xFF\xFF".to_vec()) }
+    }
+
+    #[test]
+    fn a_pin_is_sent_once() {
+        let mut card = usual();
+        let mut learned = Learned::default();
+        let refused = unlock(&mut card, &mut learned, &[pin(0x81), pin(0x81)]).unwrap();
+        assert_eq!((refused.len(), card.tries[&0x81]), (2, 2), "{refused:?}");
+        // Nor is what was refused sent again where learning goes on.
+        let refused = unlock(&mut card, &mut learned, &[pin(0x81)]).unwrap();
+        assert_eq!((refused.len(), card.tries[&0x81]), (1, 2), "{refused:?}");
+        // The PIN2 of a USIM is not tried on the MF.
+        let adf = Path::adf(&[USIM, &[0xFF; 9]].concat());
+        let files = vec![LearnedFile { path: adf, ..LearnedFile::default() }];
+        let mut card = usual();
+        let _refused = unlock(&mut card, &mut Learned { files, ..Learned::default() }, &[pin(0x81)]).unwrap();
+        let log = card.log.lock().unwrap();
+        let at = |wanted: &dyn Fn(&[u8]) -> bool| log.iter().position(|command| wanted(command)).unwrap();
+        assert!(at(&|command| command.get(1) == Some(&0x20)) > at(&|command| command.starts_with(&[0x00, 0xA4, 0x04])));
+    }
+
+    #[test]
+    fn a_card_lost_at_a_pin_is_not_sent_it_again() {
+        let mut card = Card { mute_at_pin: true, ..usual() };
+        let mut learned = Learned { complete: true, ..Learned::default() };
+        assert!(unlock(&mut card, &mut learned, &[pin(1)]).is_err());
+        assert!(!learned.complete && learned.sent == [Octets(vec![1])]);
+    }
+
+    #[test]
+    fn another_card_is_told() {
+        let (_, learned) = learned(&usual());
+        assert_eq!(another_card(&mut usual(), &learned, &[0x3B, 0x00]).unwrap(), None);
+        assert!(another_card(&mut usual(), &learned, &[0x3B, 0x01]).unwrap().is_some());
+        let mut other = learned.clone();
+        for file in other.files.iter_mut().filter(|file| file.path.fid() == Some(ICCID)) {
+            file.content = Some(Octets(vec![0x98]));
+        }
+        assert!(another_card(&mut usual(), &other, &[]).unwrap().is_some_and(|why| why.contains("ICCID")));
+    }
 }

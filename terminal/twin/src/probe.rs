@@ -1,47 +1,48 @@
-//! Probes from a seed, to compare two cards by: most are of kinds that learning does not use.
+//! Probes from a seed, to compare two cards by: most are such that learning did not send.
 
-use crate::calibration::select_by;
+use crate::calibration::{calibration, select_by};
 use crate::description::{Learned, LearnedFile, Path};
-use crate::exchange::Probe;
-use crate::scan::{Content, Shape, select};
+use crate::exchange::{Probe, Weight};
+use crate::scan::{Content, REACH, Shape, select};
+use std::collections::BTreeSet;
 
 /// A kind of probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Its name.
     pub name: &'static str,
-    /// Whether learning sends such commands too.
-    pub is_learned: bool,
+    /// Whether a card carries such commands out, where what they ask for may be read.
+    pub succeeds: bool,
     /// How many of a hundred probes are of this kind.
     pub share: usize,
 }
 
 macro_rules! kinds {
-    ($($name:ident = $text:literal, $learned:literal, $share:literal;)+) => {
+    ($($name:ident = $text:literal, $succeeds:literal, $share:literal;)+) => {
         mod kind {
             $(pub(super) const $name: &str = $text;)+
         }
-        /// The kinds, and whether learning uses them.
-        pub const KINDS: &[Kind] = &[$(Kind { name: $text, is_learned: $learned, share: $share },)+];
+        /// The kinds, and whether they are meant to succeed.
+        pub const KINDS: &[Kind] = &[$(Kind { name: $text, succeeds: $succeeds, share: $share },)+];
     };
 }
 
 kinds! {
     SELECT_PATH = "SELECT of a file by its path", true, 8;
-    SELECT_MISSING = "SELECT of what is not there", true, 4;
+    SELECT_MISSING = "SELECT of what is not there", false, 4;
     SELECT_NAME = "SELECT by a whole name", true, 2;
     READ_START = "READ BINARY from the start", true, 5;
     READ_ABSOLUTE = "READ RECORD by its number", true, 5;
-    PIN_TRIES = "tries left of a PIN or PUK", true, 3;
-    UNKNOWN = "an unknown instruction or class", true, 4;
+    PIN_TRIES = "tries left of a PIN or PUK", false, 3;
+    UNKNOWN = "an unknown instruction or class", false, 4;
     WALK = "SELECT by identifiers, from file to file", false, 10;
     PATH_BELOW = "SELECT by a path from the current DF", false, 5;
     CUT_NAME = "SELECT by a name cut anywhere", false, 4;
-    READ_WITHIN = "READ BINARY within a file", false, 8;
+    READ_WITHIN = "READ BINARY within a file", true, 8;
     READ_ACROSS = "READ BINARY across the end of a file", false, 5;
-    READ_SFI_WITHIN = "READ BINARY by SFI within a file", false, 5;
+    READ_SFI_WITHIN = "READ BINARY by SFI within a file", true, 5;
     READ_RUN = "READ RECORD, next after next or previous after previous", false, 7;
-    READ_SFI_RECORD = "READ RECORD by SFI, any record", false, 5;
+    READ_SFI_RECORD = "READ RECORD by SFI, any record", true, 5;
     SEARCH = "SEARCH RECORD for what stands in a record", false, 5;
     STATUS_BEHIND = "STATUS behind a walk", false, 5;
     PIECES = "GET RESPONSE in pieces", false, 4;
@@ -86,6 +87,53 @@ struct Source<'a> {
     transparent: Vec<(&'a LearnedFile, usize, Option<u8>)>,
     records: Vec<(&'a LearnedFile, u8, u8, Option<u8>)>,
     directories: Vec<&'a LearnedFile>,
+    /// Whether the file that was taken last may be read.
+    is_open: bool,
+    /// What learning sends.
+    sent: BTreeSet<Situation>,
+}
+
+/// Whether the card is reset before, commands that lead there, and the command itself.
+type Situation = (bool, Vec<Vec<u8>>, Vec<u8>);
+
+/// What learning sends: the calibration, SELECT and the reads of each file, and the questions for PINs.
+fn sent(learned: &Learned, channels: u8) -> BTreeSet<Situation> {
+    const PIECE: usize = 0xFF;
+    let calibration = calibration(learned, channels > 0);
+    let mut sent: BTreeSet<Situation> =
+        calibration.into_iter().map(|probe| (probe.reset, probe.setup, probe.command)).collect();
+    for file in &learned.files {
+        let mut found = select(&file.path, true);
+        let last = found.pop().unwrap_or_default();
+        sent.insert((false, found, last));
+        let at = select(&file.path, false);
+        let mut add = |command: [u8; 5]| sent.insert((false, at.clone(), command.to_vec()));
+        match Shape::of(&file.fcp.0).map(|shape| shape.content) {
+            Some(Content::Transparent(size)) => {
+                for offset in (0..size.min(REACH)).step_by(PIECE) {
+                    let [high, low] = u16::try_from(offset).unwrap_or(u16::MAX).to_be_bytes();
+                    let le = u8::try_from((size - offset).min(PIECE)).unwrap_or(u8::MAX);
+                    add([0x00, 0xB0, high, low, le]);
+                }
+            }
+            Some(Content::Records { length, count, .. }) => {
+                for record in 1..=count {
+                    add([0x00, 0xB2, record, 0x04, length]);
+                }
+            }
+            _ => {}
+        }
+    }
+    for application in &learned.applications {
+        sent.insert((false, Vec::new(), select_by(0x04, 0x04, &application.aid.0)));
+    }
+    for pin in &learned.pins {
+        let reference = pin.reference.0.first().copied().unwrap_or_default();
+        for ins in [0x20, 0x2C] {
+            sent.insert((false, select(&pin.at, false), vec![0x00, ins, 0x00, reference, 0x00]));
+        }
+    }
+    sent
 }
 
 /// Probes for a card that was learned, so many, from a seed; the same for the same.
@@ -100,15 +148,28 @@ pub fn probes(learned: &Learned, channels: u8, seed: &str, count: usize) -> Vec<
             _ => {}
         }
     }
-    let mut source = Source { learned, dice: Dice::new(seed), transparent, records, directories };
-    let mut made = Vec::new();
+    let (dice, sent) = (Dice::new(seed), sent(learned, channels));
+    let mut source = Source { learned, dice, transparent, records, directories, is_open: true, sent };
+    let mut made: Vec<Probe> = Vec::new();
+    let mut used = 0;
     let shares: Vec<&Kind> = KINDS.iter().flat_map(|kind| core::iter::repeat_n(kind, kind.share)).collect();
     // A card without a thing has no probes of it; the others take their place.
     let mut idle = 0;
     while made.len() < count && idle < 1000 {
-        let Some(kind) = source.dice.one(&shares).map(|kind| kind.name) else { break };
-        match source.probe(kind, channels) {
+        let Some(kind) = source.dice.one(&shares).copied() else { break };
+        // Of what learning sent there are fewer than of the rest, as long as there is a rest.
+        let is_too_much = |probe: &Probe| probe.weight.is_learned && (used + 1) * 2 > made.len() + 1;
+        source.is_open = true;
+        let probe = source.probe(kind.name, channels).map(|probe| {
+            let situation = (probe.reset, probe.setup, probe.command);
+            let is_learned = source.sent.contains(&situation);
+            let (reset, setup, command) = situation;
+            let weight = Weight { is_learned, succeeds: kind.succeeds && source.is_open };
+            Probe { reset, setup, command, weight, ..probe }
+        });
+        match probe.filter(|probe| !is_too_much(probe)) {
             Some(probe) => {
+                used += usize::from(probe.weight.is_learned);
                 made.push(probe);
                 idle = 0;
             }
@@ -203,6 +264,7 @@ impl Source<'_> {
 
     fn binary(&mut self, name: &'static str) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
         let (file, size, sfi) = *self.dice.one(&self.transparent)?;
+        self.is_open = file.unread.is_none();
         let mut setup = select(&file.path, false);
         let within = self.dice.below(size.min(0x7FFF));
         let rest = size - within;
@@ -227,6 +289,7 @@ impl Source<'_> {
 
     fn record(&mut self, name: &'static str) -> Option<(Vec<Vec<u8>>, Vec<u8>)> {
         let (file, length, count, sfi) = *self.dice.one(&self.records)?;
+        self.is_open = file.unread.is_none();
         let mut setup = select(&file.path, false);
         let record = u8::try_from(1 + self.dice.below(usize::from(count))).ok()?;
         Some(match name {
@@ -293,33 +356,61 @@ fn is_below(file: &LearnedFile, directory: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn of_a_card() -> Learned {
+        let fcp = |hex: &str| crate::Octets(hex::decode(hex).unwrap());
+        let file = |path: Path, hex: &str| LearnedFile { path, fcp: fcp(hex), ..LearnedFile::default() };
+        Learned {
+            files: vec![
+                file(Path::mf(), "62088202782183023F00"),
+                file(Path::mf().child(0x2FE2), "62178202412183022FE28A01058B032F06028002000A880110"),
+                file(Path::mf().child(0x2F05), "620C8202012183022F0580020400"),
+            ],
+            pins: vec![crate::LearnedPin {
+                reference: fcp("01"),
+                at: Path::mf(),
+                enabled: true,
+                tries: 3,
+                puk_tries: Some(10),
+            }],
+            ..Learned::default()
+        }
+    }
+
     #[test]
-    fn more_than_half_are_of_kinds_that_learning_does_not_use() {
-        let share = |is_learned| {
-            KINDS.iter().filter(|kind| kind.is_learned == is_learned).map(|kind| kind.share).sum::<usize>()
-        };
-        assert_eq!(share(true) + share(false), 100);
-        assert!(share(false) >= 60);
+    fn shares_make_a_hundred() {
+        assert_eq!(KINDS.iter().map(|kind| kind.share).sum::<usize>(), 100);
+    }
+
+    /// What counts as sent is what learning sends, probe by probe.
+    #[test]
+    fn more_than_half_was_not_sent_in_learning() {
+        let learned = of_a_card();
+        let sent = sent(&learned, 1);
+        for probe in calibration(&learned, true) {
+            assert!(sent.contains(&(probe.reset, probe.setup, probe.command)));
+        }
+        let mf = || select(&Path::mf(), false);
+        let at = |fid| select(&Path::mf().child(fid), false);
+        for (setup, command) in [
+            (at(0x2FE2), "00B000000A"),
+            (at(0x2F05), "00B000FFFF"),
+            (Vec::new(), "00A40804022FE2"),
+            (mf(), "0020000100"),
+        ] {
+            assert!(sent.contains(&(false, setup, hex::decode(command).unwrap())), "{command}");
+        }
+        assert!(!sent.contains(&(false, at(0x2F05), hex::decode("00B0000307").unwrap())));
+        for seed in ["one", "another", "a third"] {
+            let probes = probes(&learned, 1, seed, 500);
+            let used = probes.iter().filter(|probe| probe.weight.is_learned).count();
+            assert!(probes.len() == 500 && used * 2 <= 500, "{seed}: {used}");
+            assert!(used > 0 && probes.iter().filter(|probe| probe.weight.succeeds).count() > 50, "{seed}");
+        }
     }
 
     #[test]
     fn the_same_seed_gives_the_same_probes() {
-        let fcp = |hex: &str| crate::Octets(hex::decode(hex).unwrap());
-        let learned = Learned {
-            files: vec![
-                LearnedFile {
-                    path: Path::mf(),
-                    fcp: fcp("620882027821830 23F00".replace(' ', "").as_str()),
-                    ..LearnedFile::default()
-                },
-                LearnedFile {
-                    path: Path::mf().child(0x2FE2),
-                    fcp: fcp("62178202412183022FE28A01058B032F06028002000A880110"),
-                    ..LearnedFile::default()
-                },
-            ],
-            ..Learned::default()
-        };
+        let learned = of_a_card();
         let one = probes(&learned, 0, "a seed", 100);
         assert_eq!((one.len(), &one), (100, &probes(&learned, 0, "a seed", 100)));
         assert_ne!(one, probes(&learned, 0, "another", 100));

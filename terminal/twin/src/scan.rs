@@ -8,6 +8,10 @@ use apdu::{StatusWord, Transport, TransportError};
 
 /// Records that a file has at most. TS 102 221 §8.2.2.2.
 const MOST_RECORDS: u8 = 254;
+/// Octets that a transparent EF is taken to have at most, whatever its file size, tag `80`, says.
+const MOST_OCTETS: usize = 0xFFFF;
+/// Octets that READ BINARY reaches: bit 8 of P1 would make it a short file identifier. TS 102 221 §11.1.3.2.
+pub(crate) const REACH: usize = 0x8000;
 
 /// What an answer to SELECT says of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,11 +42,11 @@ pub enum Content {
     /// None, or none that is known.
     #[default]
     None,
-    /// So many octets.
+    /// So many octets, 65,535 at most.
     Transparent(usize),
     /// Records of a length, and how many.
     Records {
-        /// Octets of a record.
+        /// Octets of a record, at least one.
         length: u8,
         /// Number of records.
         count: u8,
@@ -79,14 +83,16 @@ impl Shape {
     fn of_template(template: &Tlv<'_>) -> Option<Self> {
         let value = |tag: u32| template.children().find(Tag(tag)).ok().flatten().map(|object| object.value);
         let descriptor = value(0x82)?;
-        let number = |octets: &[u8]| octets.iter().fold(0_usize, |number, octet| number << 8 | usize::from(*octet));
+        let number = |octets: &[u8]| {
+            octets.iter().fold(0_usize, |number, octet| number.saturating_mul(0x100).saturating_add((*octet).into()))
+        };
         let kind = *descriptor.first()? & 0x3F;
         let is_directory = kind == 0x38;
         let content = match (kind, descriptor) {
-            (0x01 | 0x09 | 0x11, _) => Content::Transparent(value(0x80).map_or(0, number)),
-            (0x02 | 0x0A | 0x12 | 0x06 | 0x0E | 0x16, [_, _, high, length, rest @ ..]) if *high == 0 => {
+            (0x01 | 0x09 | 0x11, _) => Content::Transparent(value(0x80).map_or(0, number).min(MOST_OCTETS)),
+            (0x02 | 0x0A | 0x12 | 0x06 | 0x0E | 0x16, [_, _, 0, length @ 1..=0xFF, rest @ ..]) => {
                 let count = match (rest, value(0x80).map(number)) {
-                    ([count, ..], _) => *count,
+                    ([count, ..], _) => (*count).min(MOST_RECORDS),
                     (_, Some(size)) => {
                         let count = size.checked_div(usize::from(*length)).unwrap_or_default();
                         u8::try_from(count).unwrap_or(u8::MAX).min(MOST_RECORDS)
@@ -263,7 +269,7 @@ const PIECE: usize = 0xFF;
 
 fn read_binary(card: &mut (impl Transport + ?Sized), size: usize) -> Result<Read, TransportError> {
     let mut content = Vec::new();
-    while content.len() < size.min(0x8000) {
+    while content.len() < size.min(REACH) {
         let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
         let le = u8::try_from((size - content.len()).min(PIECE)).unwrap_or(u8::MAX);
         let answer = exchange(card, &[0x00, 0xB0, high, low, le])?;
@@ -312,5 +318,16 @@ mod tests {
         assert_eq!((shape.is_directory, shape.keys), (true, vec![(1, false), (0x0A, true)]));
         assert_eq!(Shape::of(&[0x6F, 0x00]), None);
         assert_eq!(Shape::of(&[0x62, 0x05, 0x82]), None);
+    }
+
+    #[test]
+    fn no_size_is_taken_that_no_file_has() {
+        let content = |fcp: &str| Shape::of(&hex::decode(fcp.replace(' ', "")).unwrap()).unwrap().content;
+        assert_eq!(content("6212 82020121 83022FE2 8008FFFFFFFFFFFFFFFF"), Content::Transparent(0xFFFF));
+        assert_eq!(content("620E 82020121 83022FE2 8004FFFFFFFF"), Content::Transparent(0xFFFF));
+        assert_eq!(content("620B 82054221000001 83022FE2"), Content::None, "no records without octets");
+        assert_eq!(content("620B 82054221010001 83022FE2"), Content::None, "nor of more than 255");
+        let most = Content::Records { length: 1, count: MOST_RECORDS, cyclic: false };
+        assert_eq!(content("620B 820542210001FF 83022FE2"), most);
     }
 }
