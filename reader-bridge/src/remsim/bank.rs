@@ -62,7 +62,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Takes the card, once whoever has it lets it go; whether that was within `limit`.
+    /// Takes the card, once the client that has it lets it go; whether that was within `limit`.
     fn take(&self, limit: Duration) -> bool {
         let taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.is_free.wait_timeout_while(taken, limit, |taken| *taken);
