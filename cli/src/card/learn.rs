@@ -42,8 +42,8 @@ pub(crate) struct Arguments {
     /// Try every file identifier in every directory: minutes, and on a card of plastic hours
     #[arg(long)]
     thorough: bool,
-    /// PINs to verify, each once, so that what they open is read: a file with [pins] pin1, pin2, adm1 to adm5, or ref_XX by
-    /// its key reference, and [keys] in hexadecimal. Without it no PIN is sent
+    /// PINs to verify, each once, so that what they open is read: a file with pin1, pin2, adm1 to adm5,
+    /// or ref_XX by its key reference, under pins, or in hexadecimal under keys. Without it no PIN is sent
     #[arg(long, value_name = "FILE")]
     secrets: Option<PathBuf>,
     #[command(flatten)]

@@ -42,6 +42,10 @@ impl NetworkArguments {
     }
 
     /// What takes the requests of a modem with this card.
+    #[cfg_attr(
+        not(feature = "operator"),
+        expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "without an operator there is nobody to ask")
+    )]
     pub(super) fn start(
         &self,
         start: &Start,
