@@ -131,12 +131,14 @@ async function edit(app, item, file, one) {
       element('fieldset', { class: 'choices' }, element('legend', {}, 'How'), choices.map(([value, label, why]) => element('div', { class: 'choice' },
         element('input', { type: 'radio', name: 'way', value, id: `way-${value}`, checked: value === first, disabled: Boolean(why) }),
         element('label', { for: `way-${value}` }, label), why && element('p', { class: 'why' }, why)))),
+      !cannotCard && keys.length > 0 && element('div', { class: 'choice' }, element('input', { type: 'checkbox', id: 'last-try', name: 'last-try' }),
+        element('label', { for: 'last-try' }, 'Use the last try of a key as well')),
       !cannotCard && keys.map(key => element('div', { class: 'field' }, element('label', { for: `key-${key.reference}` }, `${key.name}, if it is asked for`),
-        element('input', { type: 'password', id: `key-${key.reference}`, name: `key-${key.reference}`, autocomplete: 'off', maxlength: '16', placeholder: 'up to 8 characters, or 16 hexadecimal digits' }))),
+        element('input', { type: 'password', id: `key-${key.reference}`, name: `key-${key.reference}`, autocomplete: 'off', maxlength: '16', placeholder: '4 to 8 characters, or 16 hexadecimal digits' }))),
     ],
   });
   if (!answer) return;
-  const presented = keys.filter(key => answer[`key-${key.reference}`]).map(key => ({ reference: key.reference, value: answer[`key-${key.reference}`] }));
+  const presented = keys.filter(key => answer[`key-${key.reference}`]).map(key => ({ reference: key.reference, value: answer[`key-${key.reference}`], last_try: Boolean(answer['last-try']) }));
   await app.act({
     act: 'update', domain: file.domain, file: file.number, record: one.record || null, octets: answer.octets.replace(/\s+/g, '').toUpperCase(),
     owner: answer.way === 'owner', keys: answer.way === 'owner' ? [] : presented,
@@ -151,6 +153,7 @@ function fileView(app, item) {
   const parts = [way, heading(item.kind, item.label, element('div', { class: 'badges' }, badge(node.kind), size && badge(size), node.sfi ? badge(`SFI ${node.sfi.toString(16).toUpperCase().padStart(2, '0')}`) : null,
     node.state && badge(node.state, 'wait')))];
   if (!file) return parts.concat(element('p', { class: 'soft', role: 'status' }, 'reading …'));
+  if (file.note) parts.push(element('p', { class: 'soft' }, file.note));
   if (file.refusal) parts.push(sheet('Content', empty('The card does not tell it.', file.refusal)));
   if (file.chunks.length) {
     const filled = file.chunks.filter(one => !(one.octets && /^(FF)+$/.test(one.octets)) || file.chunks.length === 1);

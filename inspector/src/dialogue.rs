@@ -14,8 +14,12 @@ use crate::handle::Refusal;
 use crate::model::Place;
 use crate::subject::{Key, ProfileChange};
 
-/// Octets that one UPDATE BINARY takes.
+/// Octets that one READ or UPDATE BINARY takes.
 const PIECE: usize = 255;
+/// How far READ and UPDATE BINARY reach: bit 8 of P1 says that an SFI follows. TS 102 221 §11.1.3.2
+pub(crate) const REACH: usize = 0x8000;
+/// Commands for one file at most: a card may answer with less than it is asked for.
+const READS: usize = 1_024;
 
 impl From<TransportError> for Refusal {
     fn from(error: TransportError) -> Self {
@@ -81,11 +85,31 @@ impl<'a> Dialogue<'a> {
         Ok(answer.data)
     }
 
-    /// Presents a key.
+    /// Presents a key. Whether that is worth a try is asked before: a key that is not needed is not sent, and the last try is used
+    /// only if the key says so. TS 102 221 §11.1.9.1.2
     pub(crate) fn verify(&mut self, key: &Key) -> Result<(), Refusal> {
         let value = octets_of(key)?;
-        let answer = self.send(Ins::VERIFY_PIN, (0x00, key.reference), value.as_slice(), None)?;
         let name = key_name(KeyReference(key.reference));
+        let tries = self.send(Ins::VERIFY_PIN, (0x00, key.reference), &[], None)?;
+        match tries.sw {
+            sw if sw.is_ok() => return Ok(()),
+            StatusWord(0x6983 | 0x63C0) => return Err(Refusal(format!("{name} is blocked"))),
+            StatusWord(0x63C2..=0x63CF) => {}
+            _ if key.last_try => {}
+            StatusWord(0x63C1) => {
+                return Err(Refusal(format!(
+                    "{name} has one try left, and was not tried; allow the last try if it is to be"
+                )));
+            }
+            sw => {
+                let meaning = meaning(Ins::VERIFY_PIN, sw);
+                let line = format!(
+                    "{name} was not tried: how many tries are left is not told ({meaning}); allow the last try if it is to be"
+                );
+                return Err(Refusal(line));
+            }
+        }
+        let answer = self.send(Ins::VERIFY_PIN, (0x00, key.reference), value.as_slice(), None)?;
         match answer.sw {
             sw if sw.is_ok() => Ok(()),
             StatusWord(sw @ 0x63C0..=0x63CF) => {
@@ -102,27 +126,31 @@ impl<'a> Dialogue<'a> {
         let differs = |at: usize| before.and_then(|before| before.get(at)) != octets.get(at);
         let Some(first) = (0..octets.len()).find(|at| differs(*at)) else { return Ok(()) };
         let last = (first..octets.len()).rev().find(|at| differs(*at)).unwrap_or(first);
+        // Before anything is written.
+        if first + (last - first) / PIECE * PIECE >= REACH {
+            return Err(Refusal::because("UPDATE BINARY does not reach that far"));
+        }
         for (piece, part) in octets.get(first..=last).unwrap_or_default().chunks(PIECE).enumerate() {
-            let offset = u16::try_from(first + piece * PIECE).ok().filter(|offset| *offset < 0x8000);
-            let [p1, p2] =
-                offset.ok_or_else(|| Refusal::because("UPDATE BINARY does not reach that far"))?.to_be_bytes();
+            let [p1, p2] = u16::try_from(first + piece * PIECE).unwrap_or(u16::MAX).to_be_bytes();
             let answer = self.send(Ins::UPDATE_BINARY, (p1, p2), part, None)?;
             done(&answer, Ins::UPDATE_BINARY)?;
         }
         Ok(())
     }
 
-    /// Writes a record of the selected file; the newest one of a cyclic file.
-    pub(crate) fn update_record(&mut self, record: u8, is_cyclic: bool, octets: &[u8]) -> Result<(), Refusal> {
-        let which = if is_cyclic { (0, 0x03) } else { (record, 0x04) };
-        let answer = self.send(Ins::UPDATE_RECORD, which, octets, None)?;
+    /// Writes a record of the selected linear fixed file.
+    pub(crate) fn update_record(&mut self, record: u8, octets: &[u8]) -> Result<(), Refusal> {
+        let answer = self.send(Ins::UPDATE_RECORD, (record, 0x04), octets, None)?;
         done(&answer, Ins::UPDATE_RECORD)
     }
 
-    /// Reads octets of the selected transparent file.
+    /// Reads octets of the selected transparent file, as many as READ BINARY reaches ([`REACH`]).
     pub(crate) fn read_binary(&mut self, size: usize) -> Result<Result<Vec<u8>, StatusWord>, Refusal> {
-        let mut content = Vec::new();
-        while content.len() < size {
+        let (mut content, size) = (Vec::new(), size.min(REACH));
+        for _ in 0..READS {
+            if content.len() >= size {
+                return Ok(Ok(content));
+            }
             let [p1, p2] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
             let wanted = (size - content.len()).min(PIECE);
             let le = u8::try_from(wanted).unwrap_or(u8::MAX);
@@ -130,9 +158,9 @@ impl<'a> Dialogue<'a> {
             if !answer.sw.is_ok() || answer.data.is_empty() {
                 return Ok(Err(answer.sw));
             }
-            content.extend(answer.data);
+            content.extend(answer.data.into_iter().take(wanted));
         }
-        Ok(Ok(content))
+        Err(Refusal(format!("the card has not told all {size} octets in {READS} answers")))
     }
 
     /// Reads a record of the selected file.
@@ -170,8 +198,12 @@ pub(crate) fn meaning(ins: Ins, sw: StatusWord) -> String {
     }
 }
 
-/// The octets of a key as VERIFY has them. TS 102 221 §11.1.9, §9.5.1.
-fn octets_of(key: &Key) -> Result<Zeroizing<[u8; 8]>, Refusal> {
+/// The refusal of an edit that cannot be done as it looks: UPDATE RECORD writes the oldest record of a cyclic file, which becomes the
+/// first. TS 102 221 §11.1.6
+pub(crate) const CYCLIC: &str = "a cyclic file takes new records only, over the oldest one: UPDATE RECORD, mode PREVIOUS, in a script, `vuicc apdu run`";
+
+/// The octets of a key as VERIFY has them, none of which costs a try in vain. TS 102 221 §11.1.9, §9.5.1.
+pub(crate) fn octets_of(key: &Key) -> Result<Zeroizing<[u8; 8]>, Refusal> {
     let mut octets = Zeroizing::new([0xFF; 8]);
     let value = key.value.trim();
     if value.len() == 16 && value.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -180,9 +212,13 @@ fn octets_of(key: &Key) -> Result<Zeroizing<[u8; 8]>, Refusal> {
         }
         return Ok(octets);
     }
-    if value.is_empty() || value.len() > 8 || !value.bytes().all(|octet| octet.is_ascii_graphic()) {
-        let name = key_name(KeyReference(key.reference));
-        return Err(Refusal(format!("{name} is written as up to eight characters, or as 16 hexadecimal digits")));
+    let name = key_name(KeyReference(key.reference));
+    let is_pin = matches!(key.reference, 0x01..=0x08 | 0x11 | 0x81..=0x88);
+    if is_pin && !((4..=8).contains(&value.len()) && value.bytes().all(|digit| digit.is_ascii_digit())) {
+        return Err(Refusal(format!("{name} is written as four to eight digits, or as 16 hexadecimal digits")));
+    }
+    if !(4..=8).contains(&value.len()) || !value.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Err(Refusal(format!("{name} is written as four to eight characters, or as 16 hexadecimal digits")));
     }
     for (octet, character) in octets.iter_mut().zip(value.bytes()) {
         *octet = character;
@@ -216,13 +252,17 @@ mod tests {
 
     #[test]
     fn keys_are_padded_or_hexadecimal() {
-        let key = |value: &str| octets_of(&Key { reference: 0x0A, value: value.into() }).map(|octets| *octets);
+        let of = |reference, value: &str| octets_of(&Key { reference, value: value.into(), last_try: false });
+        let key = |value: &str| of(0x0A, value).map(|octets| *octets);
         assert_eq!(key("0000").unwrap(), [0x30, 0x30, 0x30, 0x30, 0xFF, 0xFF, 0xFF, 0xFF]);
         assert_eq!(key("0011223344556677").unwrap(), [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77]);
-        for wrong in ["", "123456789", "00112233445566", "é", "1\n2"] {
+        for wrong in ["", "123", "123456789", "00112233445566", "é", "1\n2"] {
             assert!(key(wrong).unwrap_err().to_string().contains("16 hexadecimal digits"), "{wrong}");
         }
-        assert_eq!(format!("{:?}", Key { reference: 1, value: "1234".into() }), "Key(01)");
+        for wrong in ["", "123", "12345678 9", "123A", "123456789"] {
+            assert!(of(0x01, wrong).unwrap_err().to_string().contains("eight digits"), "{wrong}");
+        }
+        assert_eq!(format!("{:?}", Key { reference: 1, value: "1234".into(), last_try: false }), "Key(01)");
     }
 
     #[test]
@@ -236,16 +276,73 @@ mod tests {
         assert!(card.is_finished());
     }
 
+    /// A card on whose first channel these commands come, and their answers.
+    fn card(exchanges: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> apdu::transport::Dialogue {
+        let open = (vec![0x00, 0x70, 0x00, 0x00, 0x01], vec![0x01, 0x90, 0x00]);
+        let close = (vec![0x00, 0x70, 0x80, 0x01], vec![0x90, 0x00]);
+        apdu::transport::Dialogue::new([open].into_iter().chain(exchanges).chain([close]))
+    }
+
+    const ASKED: [u8; 4] = [0x01, 0x20, 0x00, 0x01];
+    const TRIED: [u8; 13] = [0x01, 0x20, 0x00, 0x01, 0x08, 0x31, 0x32, 0x33, 0x34, 0xFF, 0xFF, 0xFF, 0xFF];
+
     #[test]
     fn a_wrong_key_tells_the_tries_left() {
-        let mut card = apdu::transport::Dialogue::new([
-            (vec![0x00, 0x70, 0x00, 0x00, 0x01], vec![0x01, 0x90, 0x00]),
-            (vec![0x01, 0x20, 0x00, 0x01, 0x08, 0x31, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], vec![0x63, 0xC2]),
-            (vec![0x00, 0x70, 0x80, 0x01], vec![0x90, 0x00]),
-        ]);
-        let key = Key { reference: 1, value: "1".into() };
+        let mut card = self::card([(ASKED.to_vec(), vec![0x63, 0xC3]), (TRIED.to_vec(), vec![0x63, 0xC2])]);
+        let key = Key { reference: 1, value: "1234".into(), last_try: false };
         let refused = Dialogue::with(&mut card, |dialogue| dialogue.verify(&key)).unwrap_err();
         assert_eq!(refused.to_string(), "PIN1 is wrong; 2 tries are left");
         assert!(card.is_finished(), "the channel is closed again");
+    }
+
+    #[test]
+    fn the_last_try_is_used_only_if_told() {
+        let key = |last_try| Key { reference: 1, value: "1234".into(), last_try };
+        for (answer, told) in [
+            ([0x63, 0xC1], "one try left"),
+            ([0x67, 0x00], "is not told"),
+            ([0x63, 0xC0], "blocked"),
+            ([0x69, 0x83], "blocked"),
+        ] {
+            let mut card = self::card([(ASKED.to_vec(), answer.to_vec())]);
+            let refused = Dialogue::with(&mut card, |dialogue| dialogue.verify(&key(false))).unwrap_err();
+            assert!(refused.to_string().contains(told), "{refused}");
+            assert!(card.is_finished());
+        }
+        let mut card = self::card([(ASKED.to_vec(), vec![0x63, 0xC1]), (TRIED.to_vec(), vec![0x90, 0x00])]);
+        Dialogue::with(&mut card, |dialogue| dialogue.verify(&key(true))).unwrap();
+        assert!(card.is_finished());
+    }
+
+    /// Behind 0x7FFF the offset would be an SFI, and another file be read.
+    #[test]
+    fn a_file_is_read_as_far_as_the_command_reaches() {
+        let pieces = (0..REACH).step_by(PIECE).map(|at| {
+            let (length, at) = (u8::try_from((REACH - at).min(PIECE)).unwrap(), u16::try_from(at).unwrap());
+            let [high, low] = at.to_be_bytes();
+            (vec![0x01, 0xB0, high, low, length], [&vec![0x55; usize::from(length)][..], &[0x90, 0x00]].concat())
+        });
+        let mut card = self::card(pieces);
+        let read = Dialogue::with(&mut card, |dialogue| dialogue.read_binary(usize::MAX)).unwrap().unwrap();
+        assert_eq!(read.len(), REACH);
+        assert!(card.is_finished());
+        let octet = (0..READS).map(|at| {
+            let [high, low] = u16::try_from(at).unwrap().to_be_bytes();
+            (vec![0x01, 0xB0, high, low, 0xFF], vec![0x55, 0x90, 0x00])
+        });
+        let mut card = self::card(octet);
+        let refused = Dialogue::with(&mut card, |dialogue| dialogue.read_binary(REACH)).unwrap_err();
+        assert!(refused.to_string().contains("1024 answers"), "{refused}");
+        assert!(card.is_finished());
+    }
+
+    /// What cannot be written whole is not begun.
+    #[test]
+    fn nothing_is_written_that_would_end_halfway() {
+        let mut card = self::card([]);
+        let (before, after) = (vec![0; REACH + 600], vec![1; REACH + 600]);
+        let refused = Dialogue::with(&mut card, |dialogue| dialogue.update_binary(Some(&before), &after)).unwrap_err();
+        assert!(refused.to_string().contains("does not reach"), "{refused}");
+        assert!(card.is_finished());
     }
 }

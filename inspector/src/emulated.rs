@@ -15,7 +15,7 @@ use es10::Options;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::dialogue::{Dialogue, change_profile};
+use crate::dialogue::{CYCLIC, Dialogue, change_profile, octets_of};
 use crate::handle::{Handle, Refusal};
 use crate::model::{self, Place};
 use crate::subject::{Act, Key, Subject};
@@ -74,15 +74,17 @@ impl Emulated {
         if !view.active && wanted.domain != 0 {
             return Err(not_active());
         }
+        if matches!(structure, Structure::Cyclic { .. }) {
+            return Err(Refusal::because(format!("{CYCLIC}; or write as owner")));
+        }
+        wanted.keys.iter().try_for_each(|key| octets_of(key).map(drop))?;
         let before = content.get(span).map(<[u8]>::to_vec);
         let place = Place::of(&view.tree, number);
         Dialogue::with(&mut Line(&*self.handle), |dialogue| {
             dialogue.select(&place)?;
             wanted.keys.iter().try_for_each(|key| dialogue.verify(key))?;
             match wanted.record {
-                Some(record) => {
-                    dialogue.update_record(record, matches!(structure, Structure::Cyclic { .. }), &wanted.octets)
-                }
+                Some(record) => dialogue.update_record(record, &wanted.octets),
                 None => dialogue.update_binary(before.as_deref(), &wanted.octets),
             }
         })?;
@@ -198,6 +200,8 @@ impl Subject for Emulated {
         };
         let cannot = if objects {
             Some("a BER-TLV file holds data objects; a script writes them: SET DATA, vuicc apdu run".to_owned())
+        } else if matches!(kind, FileKind::Ef(Structure::Cyclic { .. })) {
+            Some(CYCLIC.to_owned())
         } else {
             (!view.active && domain != 0).then(|| not_active().to_string())
         };

@@ -13,7 +13,7 @@ use rsp::es10c::ProfileInfoListRequest;
 use saip::templates::{NamedFile, named, named_adf, named_files};
 use serde_json::{Value, json};
 
-use crate::dialogue::{Dialogue, change_profile, meaning};
+use crate::dialogue::{CYCLIC, Dialogue, REACH, change_profile, meaning, octets_of};
 use crate::handle::Refusal;
 use crate::model::{self, Place, explain, explain_fcp, hexadecimal};
 use crate::subject::{Act, Subject};
@@ -292,6 +292,30 @@ impl Found {
         self.rules.condition(operation, [0x00, ins.0, 0x00, 0x00])
     }
 
+    /// Whether it goes on where READ and UPDATE BINARY do not reach.
+    fn is_longer(&self) -> bool {
+        matches!(self.structure, Some(Structure::Transparent { size }) if usize::try_from(size).is_ok_and(|size| size > REACH))
+    }
+
+    /// Whether so many octets can be written there.
+    fn takes(&self, record: Option<u8>, octets: usize) -> Result<(), Refusal> {
+        let (what, size) = match (self.structure, record) {
+            (Some(Structure::Transparent { .. }), None) if self.is_longer() => {
+                return Err(Refusal::because("the file is longer than UPDATE BINARY reaches"));
+            }
+            (Some(Structure::Transparent { size }), None) => ("the file", usize::try_from(size).unwrap_or(usize::MAX)),
+            (Some(Structure::LinearFixed { records, record_length }), Some(record @ 1..)) if record <= records => {
+                ("a record", usize::from(record_length))
+            }
+            (Some(Structure::Cyclic { .. }), _) => return Err(Refusal::because(CYCLIC)),
+            _ => return Err(Refusal::because("the file has no such record")),
+        };
+        if octets == size {
+            return Ok(());
+        }
+        Err(Refusal(format!("{}: {what} has {size} octets, and {octets} were given", self.title)))
+    }
+
     /// Reads it, whole or by records.
     fn read(&self, dialogue: &mut Dialogue<'_>) -> Result<Result<Vec<u8>, StatusWord>, Refusal> {
         dialogue.select(&self.place)?;
@@ -346,12 +370,15 @@ impl Subject for RealCard {
         let cannot = match found.structure {
             _ if !self.may_write => Some("the card is only read, as this page was opened for reading"),
             Some(Structure::BerTlv { .. }) => Some("a BER-TLV file holds data objects; a script writes them"),
+            Some(Structure::Cyclic { .. }) => Some(CYCLIC),
+            _ if found.is_longer() => Some("the file is longer than UPDATE BINARY reaches"),
             _ => None,
         };
+        let note = found.is_longer().then(|| format!("Only its first {REACH} octets: READ BINARY reaches no further."));
         Ok(json!({
             "domain": domain, "number": file, "title": found.title, "fcp": hexadecimal(&found.fcp),
             "fcp_fields": explain_fcp(&found.place, &found.fcp), "access": if found.structure.is_some() { json!(access) } else { json!([]) },
-            "keys": keys, "chunks": chunks, "refusal": refusal,
+            "keys": keys, "chunks": chunks, "refusal": refusal, "note": note,
             "cannot": { "card": cannot, "owner": NOT_EMULATED },
         }))
     }
@@ -383,25 +410,16 @@ impl Subject for RealCard {
                 let seen = self.seen()?;
                 let found = seen.as_ref().and_then(|seen| seen.files.get(usize::from(*file)));
                 let found = found.ok_or_else(|| Refusal::because("there is no such file"))?;
+                // What cannot be written costs no key a try.
+                found.takes(*record, octets.len())?;
+                keys.iter().try_for_each(|key| octets_of(key).map(drop))?;
                 Dialogue::with(&mut **self.line(), |dialogue| {
                     let before = found.read(dialogue)?.ok();
                     dialogue.select(&found.place)?;
                     keys.iter().try_for_each(|key| dialogue.verify(key))?;
-                    match (found.structure, record) {
-                        (Some(Structure::Transparent { size }), None) if usize::try_from(size) == Ok(octets.len()) => {
-                            dialogue.update_binary(before.as_deref(), &octets)
-                        }
-                        (Some(Structure::LinearFixed { record_length, .. }), Some(record))
-                            if usize::from(record_length) == octets.len() =>
-                        {
-                            dialogue.update_record(*record, false, &octets)
-                        }
-                        (Some(Structure::Cyclic { record_length, .. }), Some(record))
-                            if usize::from(record_length) == octets.len() =>
-                        {
-                            dialogue.update_record(*record, true, &octets)
-                        }
-                        _ => Err(Refusal::because("the octets do not fit the file")),
+                    match record {
+                        Some(record) => dialogue.update_record(*record, &octets),
+                        None => dialogue.update_binary(before.as_deref(), &octets),
                     }
                 })?;
                 self.tell(&format!("{} is written", found.title));

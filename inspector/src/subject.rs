@@ -103,6 +103,9 @@ pub struct Key {
     pub reference: u8,
     /// Digits or text of at most eight characters, or 16 hexadecimal digits.
     pub value: String,
+    /// Whether it is presented also if that may be its last try.
+    #[serde(default)]
+    pub last_try: bool,
 }
 
 /// Its reference, never its value.

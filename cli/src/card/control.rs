@@ -5,6 +5,7 @@
 //! a line of JSON; an order is answered when the card's image holds it. One that watches is told what happens, a line each. The socket is its owner's alone from its first moment,
 //! and others who get hold of it are sent away unheard.
 
+use std::fmt;
 use std::path::Path;
 
 use capture::{Encoder, Format};
@@ -13,6 +14,7 @@ use console::Exit;
 use inspector::{By, Seen};
 use reader_bridge::usb_reader::{Hand, Move};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::shared::Shared;
 use crate::failure::Failure;
@@ -133,8 +135,8 @@ pub(crate) enum Demand {
 pub(crate) enum Beside {
     /// How is it?
     State,
-    /// It is to answer a command, in hexadecimal.
-    Transmit(String),
+    /// It is to answer a command.
+    Transmit(Digits),
     /// Its power is to go.
     Cut,
     /// It is to be reset, and its host not told.
@@ -143,6 +145,17 @@ pub(crate) enum Beside {
     Overwrite(Overwrite),
     /// What happens to it is to be told, line by line, from now on.
     Watch,
+}
+
+/// Octets in hexadecimal. A PIN may be among them: how many they are is all that is shown.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(transparent)]
+pub(crate) struct Digits(pub(crate) String);
+
+impl fmt::Debug for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} digits", self.0.len())
+    }
 }
 
 /// Octets for a file.
@@ -278,12 +291,15 @@ mod on_unix {
     use tokio::net::{UnixListener, UnixStream};
     use tokio::sync::Semaphore;
     use tokio::time::{sleep, timeout};
+    use zeroize::Zeroizing;
 
     use super::{Answer, Beside, Demand, Failure, LONGEST, Question, Seated, Shared};
     use crate::state::{State, create_private};
 
     /// How long a connection may take for its question, and again for the answer.
     const LIMIT: Duration = Duration::from_secs(5);
+    /// Octets of a question that has a command in it: twice 261, and what is around it.
+    const COMMAND: usize = 1024;
     /// How many connections are heard at a time; further ones wait.
     const CONNECTIONS: usize = 8;
 
@@ -366,7 +382,8 @@ mod on_unix {
             return Err(ErrorKind::PermissionDenied.into());
         }
         let (reading, mut writing) = stream.split();
-        let mut line = Vec::new();
+        // A PIN may be in it. Commands fit in, so that no copy stays behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(COMMAND));
         let mut reading = tokio::io::BufReader::new(reading.take(LONGEST));
         timeout(LIMIT, reading.read_until(b'\n', &mut line)).await??;
         if line.last() != Some(&b'\n') {
@@ -463,7 +480,8 @@ mod on_unix {
             Failure::because(format!("process {pid}, which runs the card, takes no orders ({error}); {way_out}"))
                 .with(Exit::Card)
         })?;
-        let mut question = serde_json::to_vec(&Question { card, order })?;
+        let mut question = Zeroizing::new(Vec::with_capacity(COMMAND));
+        serde_json::to_writer(&mut *question, &Question { card, order })?;
         question.push(b'\n');
         let mut line = Vec::new();
         let exchanged = (|| {
@@ -538,12 +556,14 @@ mod tests {
             (Demand::Faults(Order::Clear(vec![3])), r#"{"clear":[3]}"#),
             (Demand::Place { moved: Moved::Pulled }, r#"{"moved":"pulled"}"#),
             (Demand::Beside(Beside::Watch), r#""watch""#),
-            (Demand::Beside(Beside::Transmit("00A4".into())), r#"{"transmit":"00A4"}"#),
+            (Demand::Beside(Beside::Transmit(Digits("00A4".into()))), r#"{"transmit":"00A4"}"#),
         ] {
             assert_eq!(serde_json::to_string(&demand).unwrap(), line);
             let read: Demand = serde_json::from_str(line).unwrap();
             assert_eq!(format!("{read:?}"), format!("{demand:?}"));
         }
         assert!(serde_json::from_str::<Demand>(r#""explode""#).is_err());
+        let verify = Question { card: 0, order: Beside::Transmit(Digits("00200001083132333435363738".into())).into() };
+        assert!(!format!("{verify:?}").contains("31323334"), "{verify:?}");
     }
 }

@@ -13,6 +13,7 @@ use console::Exit;
 use inspector::{By, Seen};
 use reader_bridge::trace::Event;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use super::control::{
     Answer, Beside, Demand, Moved, Order, Overwrite, no_such_fault, not_in_a_usb_reader, not_ordered, not_written,
@@ -162,7 +163,7 @@ impl Shared {
                 let is_powered = self.held().is_powered;
                 return Ok(Answer::State { is_in: self.presence.borrow().is_in, is_powered });
             }
-            Beside::Transmit(command) => return self.transmit_beside(command).map(Answer::Response),
+            Beside::Transmit(command) => return self.transmit_beside(&command.0).map(Answer::Response),
             Beside::Cut => {
                 let mut held = self.undisturbed()?;
                 held.power_off(By::Owner);
@@ -221,7 +222,7 @@ impl Shared {
 
     /// A command beside the host. A card without power gets it.
     fn transmit_beside(&self, command: &str) -> Result<String, Failure> {
-        let command = octets(command)?;
+        let command = Zeroizing::new(octets(command)?);
         let mut held = self.undisturbed()?;
         if held.is_cut {
             return Err(Failure::because("the card has no power; reset it first").with(Exit::Card));
@@ -311,7 +312,9 @@ mod tests {
     use card::entropy::ChaCha;
     use card::personalise::{Euicc, euicc, mint_pki};
 
+    use super::super::control::Digits;
     use super::*;
+
     /// Between a command and the response that waits nobody else's comes.
     #[test]
     fn a_host_that_has_to_fetch_is_in_the_middle_of_something() {
@@ -360,7 +363,7 @@ mod tests {
         let mut waiting = Vec::new();
         shared.transmit(&[0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00], &mut waiting);
         let [0x61, length] = waiting[..] else { panic!("{waiting:02X?}") };
-        let status = || Demand::Beside(Beside::Transmit("80F2000000".to_owned()));
+        let status = || Demand::Beside(Beside::Transmit(Digits("80F2000000".to_owned())));
         for order in [status(), Demand::Beside(Beside::Reset), Demand::Beside(Beside::Cut)] {
             assert!(refused(shared.obey(&order)).contains("has not fetched"), "{order:?}");
         }

@@ -10,7 +10,7 @@ use inspector::handle::State;
 use inspector::stream::Stream;
 use inspector::{Handle, Refusal};
 
-use crate::card::control::{Answer, Beside, Demand, Moved, Order, Overwrite, ask, watch};
+use crate::card::control::{Answer, Beside, Demand, Digits, Moved, Order, Overwrite, ask, watch};
 use crate::card::eject::is_same;
 use crate::card::ready::{ReadyCard, running};
 use crate::card::shared::Shared;
@@ -91,7 +91,8 @@ impl Handle for Handled {
     }
 
     fn transmit(&self, command: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let Answer::Response(response) = self.obey(Beside::Transmit(hexadecimal::whole(command)).into())? else {
+        let Answer::Response(response) = self.obey(Beside::Transmit(Digits(hexadecimal::whole(command))).into())?
+        else {
             return Err(other_version());
         };
         hexadecimal::parse(&response).map_err(|_| other_version())

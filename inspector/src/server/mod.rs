@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::handle::Refusal;
 use crate::stream::{Stream, harmless};
@@ -191,7 +191,11 @@ async fn act(State(inspector): State<Inspector>, headers: HeaderMap, body: Bytes
         return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json is taken");
     }
     // What is wrong with it is not told: it may be a key.
-    let Ok(act) = serde_json::from_slice::<Act>(&body) else {
+    let read = serde_json::from_slice::<Act>(&body);
+    if let Ok(mut body) = body.try_into_mut() {
+        body.as_mut().zeroize();
+    }
+    let Ok(act) = read else {
         return refuse(StatusCode::BAD_REQUEST, "this is nothing that can be done to a card");
     };
     let stream = Arc::clone(&inspector.stream);
