@@ -437,3 +437,31 @@ impl Subject for RealCard {
         std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_is_refused_before_a_key_is_presented() {
+        let found = |structure| Found {
+            place: Place::default(),
+            title: "EF".to_owned(),
+            fcp: Vec::new(),
+            structure: Some(structure),
+            rules: AccessRules::none(),
+        };
+        let refused = |structure, record, octets| found(structure).takes(record, octets).unwrap_err().to_string();
+        let linear = Structure::LinearFixed { records: 2, record_length: 5 };
+        found(linear).takes(Some(2), 5).unwrap();
+        assert!(refused(linear, Some(2), 4).contains("a record has 5 octets, and 4 were given"));
+        for record in [None, Some(0), Some(3)] {
+            assert!(refused(linear, record, 5).contains("no such record"), "{record:?}");
+        }
+        // It would be written over the oldest record, and be the first.
+        assert_eq!(refused(Structure::Cyclic { records: 2, record_length: 5 }, Some(2), 5), CYCLIC);
+        found(Structure::Transparent { size: 0x8000 }).takes(None, 0x8000).unwrap();
+        assert!(refused(Structure::Transparent { size: 0x8001 }, None, 0x8001).contains("longer"));
+        assert!(refused(Structure::Transparent { size: 9 }, None, 1).contains("the file has 9 octets"));
+    }
+}

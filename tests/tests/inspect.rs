@@ -312,7 +312,18 @@ fn a_card_in_a_reader_is_only_read() {
     }
     page.process.stop();
     let page = Page::open(folder.path(), &["--reader", socket, "--write"]);
+    // What cannot be written costs no key a try.
+    let keys = json!([{ "reference": 0x01, "value": "9876" }]);
+    for octets in ["64", "646566"] {
+        let wrong = json!({ "act": "update", "domain": 0, "file": file, "octets": octets, "keys": keys });
+        assert!(page.act(&wrong).unwrap_err().contains("were given"), "{octets}");
+    }
+    let keys = json!([{ "reference": 0x01, "value": "987" }]);
+    let wrong = json!({ "act": "update", "domain": 0, "file": file, "octets": "6465", "keys": keys });
+    assert!(page.act(&wrong).unwrap_err().contains("four to eight digits"));
     page.act(&update).unwrap();
+    let told = page.told_until(&["UPDATE BINARY"]);
+    assert!(!told.contains("VERIFY"), "{told}");
     assert_eq!(page.content(0, "EF.PL")[0]["octets"], "6465");
     page.process.stop();
     process.stop();
