@@ -492,14 +492,19 @@ async fn what_is_no_frame_ends_the_session() {
 
 #[tokio::test]
 async fn who_dawdles_is_left() {
-    let centre = Centre::open_with(SHORT).await;
-    // Says nothing; begins a frame and does not end it; is bound, and does not answer.
-    let mut silent = centre.client().await;
+    let long = Duration::from_mins(10);
+    let long = Timeouts { bind: long, frame: long, quiet: long, answer: long };
+    // Says nothing.
+    let centre = Centre::open_with(Timeouts { bind: SHORT.bind, ..long }).await;
+    assert_eq!(centre.client().await.next().await, None);
+    // Begins a frame and does not end it.
+    let centre = Centre::open_with(Timeouts { frame: SHORT.frame, ..long }).await;
     let mut slow = centre.bound(Command::BIND_TRANSCEIVER).await;
-    let mut dead = centre.bound(Command::BIND_TRANSCEIVER).await;
     slow.send(&[0, 0, 0]).await;
-    assert_eq!(silent.next().await, None);
     assert_eq!(slow.next().await, None);
+    // Is bound, and does not answer.
+    let centre = Centre::open_with(Timeouts { quiet: SHORT.quiet, answer: SHORT.answer, ..long }).await;
+    let mut dead = centre.bound(Command::BIND_TRANSCEIVER).await;
     assert_eq!(dead.next().await.unwrap().command, Command::ENQUIRE_LINK);
     assert_eq!(dead.next().await, None);
 }
