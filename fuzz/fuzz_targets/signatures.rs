@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crypto::ec::{Curve, PrivateKey, PublicKey};
 use crypto::ecdsa;
-use crypto::provider::{Deterministic, KeyAgreement as _, Provider, Signing as _, Verification as _};
+use crypto::provider::{Deterministic, KeyAgreement as _, Provider, Verification as _};
 
 /// ring, and what remembers before it.
 static PROVIDERS: LazyLock<[Arc<dyn Provider>; 2]> =
