@@ -26,7 +26,16 @@ pub(crate) struct Stoppable {
 impl Stoppable {
     /// From here on signals do not end the process.
     pub(crate) fn begin() -> Result<Self, Failure> {
-        let runtime = runtime()?;
+        Self::on(runtime()?)
+    }
+
+    /// The same, on this thread alone: for a task that waits for one thing after the other, which no second thread has to be woken
+    /// for.
+    pub(crate) fn begin_alone() -> Result<Self, Failure> {
+        Self::on(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    }
+
+    fn on(runtime: Runtime) -> Result<Self, Failure> {
         let signals = {
             let _here = runtime.enter();
             Signals::caught()?

@@ -15,27 +15,13 @@ use crate::failure::{AtPath as _, Failure};
 /// A pseudo-terminal, the modem's end of it.
 pub(super) struct Pty {
     modem: OwnedFd,
-    lines: Lines,
+    /// What comes from programs, whose octets come as in pipes, which is all that is asked of it.
+    from_programs: pipe::Receiver,
     /// Open until a program has written something, for without anybody the modem's end fails; and not longer, for so it fails
     /// when the last program has closed the line.
     other_end: Option<OwnedFd>,
     target: PathBuf,
     link: Option<Link>,
-}
-
-/// The modem's end, whose octets come and go as in pipes, which is all that is asked of it.
-struct Lines {
-    from_programs: pipe::Receiver,
-    to_programs: pipe::Sender,
-}
-
-impl Lines {
-    fn of(modem: &OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            from_programs: pipe::Receiver::from_owned_fd_unchecked(modem.try_clone()?)?,
-            to_programs: pipe::Sender::from_owned_fd_unchecked(modem.try_clone()?)?,
-        })
-    }
 }
 
 impl Pty {
@@ -44,8 +30,8 @@ impl Pty {
         let refused = |error: io::Error| Failure::because(format!("the system gives no pseudo-terminal: {error}"));
         let (modem, other_end, path) = open().map_err(refused)?;
         let link = link.map(|link| Link::make(link, &path)).transpose()?;
-        let lines = Lines::of(&modem)?;
-        Ok(Self { modem, lines, other_end: Some(other_end), target: path, link })
+        let from_programs = hear(&modem)?;
+        Ok(Self { modem, from_programs, other_end: Some(other_end), target: path, link })
     }
 
     /// What programs open.
@@ -57,13 +43,13 @@ impl Pty {
     pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             // Not simply read: once the end was seen, that would ask for octets without a pause where the next program has none.
-            let ready = self.lines.from_programs.ready(Interest::READABLE).await?;
-            match self.lines.from_programs.try_read(buffer) {
+            let ready = self.from_programs.ready(Interest::READABLE).await?;
+            match self.from_programs.try_read(buffer) {
                 Ok(read) if read > 0 => {
                     self.other_end = None;
                     if ready.is_read_closed() {
                         // Either it is seen again, or the next program wrote this.
-                        self.lines = Lines::of(&self.modem)?;
+                        self.from_programs = hear(&self.modem)?;
                     }
                     return Ok(read);
                 }
@@ -79,11 +65,16 @@ impl Pty {
     /// Writes as much as a program takes; if it closes the line, the rest is lost.
     pub(super) async fn write_all(&mut self, mut octets: &[u8]) -> io::Result<()> {
         while !octets.is_empty() {
-            let ready = self.lines.to_programs.ready(Interest::WRITABLE).await?;
-            match self.lines.to_programs.try_write(octets) {
+            match rustix::io::write(&self.modem, octets) {
                 Ok(written) => octets = octets.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_write_closed() => {}
-                Err(error) => return Err(error),
+                Err(rustix::io::Errno::AGAIN) => {
+                    // Only now: who waits for room all the time is woken by each answer that is read.
+                    let to_programs = pipe::Sender::from_owned_fd_unchecked(self.modem.try_clone()?)?;
+                    if to_programs.ready(Interest::WRITABLE).await?.is_write_closed() {
+                        return Err(io::ErrorKind::BrokenPipe.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -93,9 +84,14 @@ impl Pty {
     fn renew(&mut self) -> io::Result<()> {
         self.other_end = Some(open_line(&self.target)?);
         // What has once seen the end would see it for ever.
-        self.lines = Lines::of(&self.modem)?;
+        self.from_programs = hear(&self.modem)?;
         Ok(())
     }
+}
+
+/// What programs write to the modem's end, from the first octet that is not read yet.
+fn hear(modem: &OwnedFd) -> io::Result<pipe::Receiver> {
+    pipe::Receiver::from_owned_fd_unchecked(modem.try_clone()?)
 }
 
 /// Opens the programs' end, raw and without echo.

@@ -115,7 +115,7 @@ fn serve(arguments: &Arguments, context: &Context, parent: Option<&mut Parent>) 
     let start = Start::new();
     let ask = arguments.network.start(&start, &seen.image.display().to_string(), context)?;
     let modem = Modem::new(card, identity, quirks).with_coverage(arguments.network.coverage());
-    Stoppable::begin()?.run(async |signals| {
+    Stoppable::begin_alone()?.run(async |signals| {
         let socket = match &arguments.listen {
             Some(endpoint) => Some(listener::bind(endpoint).await?),
             None => None,
