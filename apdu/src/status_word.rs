@@ -35,6 +35,8 @@ status_words! {
     MORE_DATA_PROACTIVE = 0x62F2, "more data available and proactive command pending";
     RESPONSE_DATA = 0x62F3, "response data available";
     AUTHENTICATION_FAILED = 0x6300, "authentication of host cryptogram failed";
+    RULE_EXISTS = 0x6381, "rule stored, though one for the same reference is there, GPD_SPE_013";
+    UNKNOWN_OBJECT_DISCARDED = 0x6382, "rule stored without a data object that is unknown, GPD_SPE_013";
     MORE_DATA_EXPECTED = 0x63F1, "more data expected";
     MORE_DATA_EXPECTED_PROACTIVE = 0x63F2, "more data expected and proactive command pending";
     MORE_TO_LIST = 0x6310, "more data available, GlobalPlatform GET STATUS";

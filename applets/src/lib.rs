@@ -10,6 +10,7 @@
 //! | [`usim`] | authentication in 3G, LTE and 5G, concealment of the IMSI | the profile's AID |
 //! | [`isim`] | authentication in the IP multimedia subsystem | the profile's AID |
 //! | [`csim`] | files of a cdma2000 subscriber | the profile's AID |
+//! | [`ara_m`] | access rules: who may use the applications of the card | `A00000015141434C00` |
 //! | [`opaque`] | answers SELECT as an application of another card did, and nothing else | that AID |
 //! | [`mno_sd`] | the security domains of a profile, the operator's first | the profile's AID |
 //!
@@ -17,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 
+pub mod ara_m;
 pub mod csim;
 pub mod ecasd;
 mod fci;
@@ -57,6 +59,8 @@ pub mod kind {
     pub const SECURITY_DOMAIN: ApplicationKind = ApplicationKind(0x0020);
     /// Remote file management.
     pub const RFM: ApplicationKind = ApplicationKind(0x0021);
+    /// Access rule application master.
+    pub const ARA_M: ApplicationKind = ApplicationKind(0x0022);
     /// An application of another card, of which only the answer to SELECT is known.
     pub const OPAQUE: ApplicationKind = ApplicationKind(0x0030);
 
@@ -80,6 +84,7 @@ pub mod kind {
             CSIM => Some("CSIM"),
             SECURITY_DOMAIN => Some("security domain"),
             RFM => Some("remote file management"),
+            ARA_M => Some("ARA-M"),
             OPAQUE => Some("an application known by its name only"),
             _ => None,
         }
@@ -116,6 +121,7 @@ fn build_with(kind: ApplicationKind, provider: Arc<dyn Provider>) -> Option<Box<
         kind::ISIM => Some(Box::new(isim::Isim::default())),
         kind::CSIM => Some(Box::new(csim::Csim)),
         kind::SECURITY_DOMAIN => Some(Box::new(mno_sd::SecurityDomain::default())),
+        kind::ARA_M => Some(Box::new(ara_m::AraM::default())),
         kind::OPAQUE => Some(Box::new(opaque::Opaque)),
         _ => None,
     }

@@ -205,6 +205,11 @@ impl<'n> Context<'_, 'n> {
         self.nvm.keys(keys).into_iter().filter_map(|key| u16::try_from(key.index() & 0xFFFF).ok()).collect()
     }
 
+    /// Bytes of non-volatile memory that are left.
+    pub fn free_memory(&self) -> usize {
+        self.profile.non_volatile_memory.saturating_sub(self.nvm.used())
+    }
+
     /// The AID it is registered under.
     pub const fn aid(&self) -> Aid {
         self.record.aid

@@ -15,6 +15,7 @@
 mod codec;
 mod secret;
 
+pub mod access_control;
 pub mod access_rules;
 pub mod aka;
 pub mod application;

@@ -21,7 +21,7 @@ use saip::{
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-use super::{Failure, Limits, Profile, naa_keys, services};
+use super::{Failure, Limits, Profile, access_rules, naa_keys, services};
 use crate::kind;
 use crate::mno_sd::{self, keys};
 use crate::naa::aka;
@@ -84,6 +84,12 @@ impl From<Status> for Fault {
             _ => ErrorReason::PE_PROCESSING_ERROR,
         };
         Self { status, reason, words: None }
+    }
+}
+
+impl Fault {
+    fn saying((status, words): (Status, &str)) -> Self {
+        Self { words: Some(words.to_owned()), ..status.into() }
     }
 }
 
@@ -152,6 +158,9 @@ impl Interpreter {
         let tag = Header::parse(der).ok().flatten().map(|header| header.tag.0);
         let (header, outcome) = match ProfileElement::decode(der) {
             Ok(ProfileElement::Header(header)) => return self.profile_header(header),
+            Ok(ref element @ ProfileElement::Application(ref application)) if access_rules::is_meant(application) => {
+                (element.header(), self.process(element))
+            }
             // The card claims a runtime environment: an application that was to run in it is not left out in silence.
             _ if tag == Some(APPLICATION) && self.demands_a_runtime() => {
                 (ProfileElement::header_of(der), Err(Status::RUNTIME_NOT_SUPPORTED.into()))
@@ -284,6 +293,15 @@ impl Staged {
             }
             ProfileElement::SecurityDomain(element) => self.security_domain(element),
             ProfileElement::Rfm(element) => self.rfm(element),
+            ProfileElement::Application(element) if access_rules::is_meant(element) => {
+                for application in access_rules::of(element).map_err(Fault::saying)? {
+                    if self.image.applications().iter().any(|known| known.record.aid == application.record.aid) {
+                        return Err(Status::BAD_VALUES.into());
+                    }
+                    self.image.add_application(application);
+                }
+                Ok(())
+            }
             // Applications in Java Card byte code, proprietary elements, elements of later releases.
             _ => Err(Status::PE_NOT_SUPPORTED.into()),
         }

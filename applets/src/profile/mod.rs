@@ -5,6 +5,7 @@
 //!
 //! [`Interpreter`] does it piece by piece, [`interpret`] a package that is there as a whole.
 
+mod access_rules;
 mod interpreter;
 mod naa_keys;
 mod services;

@@ -250,6 +250,12 @@ pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
     let capability = uicc_capability().with(claimed(&description.claims)?);
     let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false, capability };
     let (mut files, _) = profiles::install(1, &description.profile.package, limits, true)?;
+    // As on cards to be programmed, whose rules are written later.
+    if let Some(access_rules) = applets::ara_m::new_application(&[], applets::ara_m::Writing::Open)
+        && files.applications().iter().all(|known| known.record.aid != access_rules.record.aid)
+    {
+        files.add_application(access_rules);
+    }
     if let Some(like) = description.like {
         like.equip(&mut files).map_err(|unfit| PersonalisationError::Unfit(like.name, unfit))?;
     }

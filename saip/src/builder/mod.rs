@@ -19,6 +19,7 @@
 //! management if there are keys for it. Service tables say what is there and nothing else. The same subscriber gives the
 //! same octets.
 
+mod access_rules;
 mod consistency;
 mod contents;
 mod ef;
@@ -28,6 +29,7 @@ mod profile;
 mod subscriber;
 mod usim;
 
+pub use access_rules::{AccessRule, AccessRules, Apdu, Ever, PKCS15_AID, Writing};
 pub use consistency::has_three_digit_mncs;
 pub use contents::Contents;
 pub use individual::{Individual, individualise};

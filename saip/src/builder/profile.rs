@@ -2,12 +2,14 @@
 
 use hex_literal::hex;
 
+use super::access_rules::{self, AccessRules};
 use super::consistency::check_consistency;
 use super::ef;
 use super::file::{adf, change, ef_arr, filled, of_records, records, sized, with_pins};
 use super::subscriber::{Algorithm, Ims, Key, OtaKeys, Subscriber, SubscriberError, SuciCalculation, SuciProfile};
 use crate::aka::{AkaParameter, AlgoConfiguration, AlgoParameter, AlgorithmId, ROTATION_CONSTANTS, XORING_CONSTANTS};
-use crate::application::{ApplicationInstance, UiccApplicationParameters};
+use crate::application::{Application, ApplicationInstance, UiccApplicationParameters};
+use crate::file_management::GenericFileManagement;
 use crate::files::{File, FileElement};
 use crate::header::{ProfileHeader, Service, ServicesList};
 use crate::pin::{PIN_ATTEMPTS, PUK_ATTEMPTS, PinCodes, PinConfig, PinConfiguration, PukCodes, PukConfiguration};
@@ -59,6 +61,9 @@ pub fn build(subscriber: &Subscriber) -> Result<Vec<ProfileElement>, SubscriberE
         profile.isim(subscriber, ims)?;
     }
     profile.security_domain(subscriber.ota.as_ref())?;
+    if let Some(described) = &subscriber.access_rules {
+        profile.access_rules(described)?;
+    }
     check_consistency(subscriber)?;
     Ok(profile.end())
 }
@@ -149,6 +154,9 @@ impl Profile {
         let mut applications = vec![directory_entry(&USIM_AID, "USIM")];
         if subscriber.ims.is_some() {
             applications.push(directory_entry(&ISIM_AID, "ISIM"));
+        }
+        if subscriber.access_rules.as_ref().is_some_and(|rules| rules.pkcs15) {
+            applications.push(access_rules::directory_entry());
         }
         let mut languages = ef::languages("languages", &subscriber.languages)?;
         languages.resize(languages.len().max(2), 0xFF);
@@ -311,6 +319,22 @@ impl Profile {
             adf_admin_access_domain: full_access(),
         };
         self.add(|header| rfm(header, RFM_USIM_AID, TAR_RFM_USIM, Some(access)));
+        Ok(())
+    }
+
+    /// The access rule application, and the files that say the same.
+    fn access_rules(&mut self, described: &AccessRules) -> Result<(), SubscriberError> {
+        let rules = described.checked()?;
+        let instance = described.instance(&rules)?;
+        self.add(|header| {
+            ProfileElement::Application(Application { header, load_block: None, instance_list: Some(vec![instance]) })
+        });
+        if described.pkcs15 {
+            let files = vec![access_rules::pkcs15(&rules)];
+            self.add(|header| {
+                ProfileElement::GenericFileManagement(GenericFileManagement { header, file_management_cmd: files })
+            });
+        }
         Ok(())
     }
 

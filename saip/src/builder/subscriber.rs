@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::access_rules::AccessRules;
 use crate::Secret;
 
 /// Everything a profile needs to know about its subscriber.
@@ -80,6 +81,9 @@ pub struct Subscriber {
     /// Keys for remote file and application management over SMS.
     #[serde(default)]
     pub ota: Option<OtaKeys>,
+    /// Who may use the applications of the card; left out: nothing is said.
+    #[serde(default)]
+    pub access_rules: Option<AccessRules>,
 }
 
 impl Subscriber {
@@ -109,6 +113,7 @@ impl Subscriber {
             ims: None,
             suci: None,
             ota: None,
+            access_rules: None,
         }
     }
 
