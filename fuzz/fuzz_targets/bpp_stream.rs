@@ -2,6 +2,7 @@
 
 #![no_main]
 
+mod check;
 #[allow(dead_code)]
 #[path = "../../tests/src/host.rs"]
 mod host;
@@ -11,7 +12,6 @@ mod replaying;
 #[allow(dead_code)]
 #[path = "../../tests/src/specimen.rs"]
 mod specimen;
-mod check;
 
 use replaying::Replaying;
 use specimen::Specimen;

@@ -2,13 +2,13 @@
 
 #![no_main]
 
+mod check;
 #[allow(dead_code)]
 #[path = "../../tests/src/host.rs"]
 mod host;
 #[allow(dead_code)]
 #[path = "../../tests/src/specimen.rs"]
 mod specimen;
-mod check;
 
 use specimen::Specimen;
 use std::sync::LazyLock;
