@@ -86,6 +86,7 @@ pub mod kind {
             RFM => Some("remote file management"),
             ARA_M => Some("ARA-M"),
             OPAQUE => Some("an application known by its name only"),
+            ApplicationKind::FILES_ONLY => Some("a directory with a name"),
             _ => None,
         }
     }

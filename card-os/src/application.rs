@@ -296,7 +296,12 @@ impl<'n> Context<'_, 'n> {
             tree: &mut kernel.tree,
             domain: kernel.tree_domain,
             channels: &kernel.channels,
-            seat: Seat::Own { application: self.application, channel, tree_ahead: &mut kernel.tree_ahead },
+            seat: Seat::Own {
+                application: self.application,
+                channel,
+                tree_ahead: &mut kernel.tree_ahead,
+                changes: &mut kernel.changes,
+            },
             authority,
             verified: &kernel.verified,
             adf: self.record.adf,

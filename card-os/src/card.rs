@@ -12,6 +12,7 @@ use crate::id::{ApplicationId, ApplicationKind, DomainId};
 use crate::kernel::{Change, Kernel};
 use crate::nvm::{Key, Nvm, NvmError, Partition, Transaction};
 use crate::runtime::{Runtime, RuntimeFactory};
+use crate::suspension::Suspension;
 use apdu::{Command, Icc, Ins, Response, SecureMessaging, StatusWord};
 use std::collections::BTreeMap;
 
@@ -26,6 +27,14 @@ pub struct Card {
     runtime_factory: RuntimeFactory,
     runtimes: BTreeMap<DomainId, Box<dyn Runtime>>,
     powered: bool,
+    pub(crate) suspension: Option<Box<Suspension>>,
+}
+
+/// What a card loses with the power, unless it is suspended.
+pub(crate) struct Held {
+    pub(crate) kernel: Kernel,
+    slots: Vec<Slot>,
+    runtimes: BTreeMap<DomainId, Box<dyn Runtime>>,
 }
 
 /// An application of the platform or of the active domain.
@@ -36,6 +45,11 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// Whether its application takes a command where it is selected.
+    pub(crate) fn claims(&self, command: &Command<'_>) -> bool {
+        self.application.as_ref().is_some_and(|application| application.claims(command))
+    }
+
     /// Whether its application takes a command though it is not selected.
     pub(crate) fn claims_unselected(&self, command: &Command<'_>) -> bool {
         self.application.as_ref().is_some_and(|application| application.claims_unselected(command))
@@ -60,6 +74,7 @@ impl Card {
             runtime_factory: |_| None,
             runtimes: BTreeMap::new(),
             powered: false,
+            suspension: None,
         }
     }
 
@@ -126,9 +141,7 @@ impl Card {
     /// A cold and a warm reset are the same to the operating system.
     pub fn reset(&mut self) -> Vec<u8> {
         self.nvm.restart();
-        self.kernel = Kernel::new();
-        self.slots.clear();
-        self.runtimes.clear();
+        self.put_down();
         self.powered = true;
         self.load_applications(DomainId::PLATFORM);
         self.load_active();
@@ -138,9 +151,28 @@ impl Card {
     /// Takes the power away.
     pub fn power_off(&mut self) {
         self.powered = false;
-        self.slots.clear();
-        self.runtimes.clear();
-        self.kernel = Kernel::new();
+        self.put_down();
+    }
+
+    /// Forgets everything volatile; a suspended card keeps it for the one who has the token.
+    fn put_down(&mut self) {
+        let kernel = core::mem::replace(&mut self.kernel, Kernel::new());
+        let (slots, runtimes) = (core::mem::take(&mut self.slots), core::mem::take(&mut self.runtimes));
+        if kernel.suspended
+            && let Some(suspension) = &mut self.suspension
+        {
+            suspension.held = Some(Held { kernel, slots, runtimes });
+        }
+    }
+
+    /// Goes on with what was [put down](Self::put_down).
+    pub(crate) fn take_up(&mut self, held: Held) {
+        (self.kernel, self.slots, self.runtimes) = (held.kernel, held.slots, held.runtimes);
+    }
+
+    /// Random bytes.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
+        self.entropy.fill(out);
     }
 
     /// What the card was made with.
@@ -161,6 +193,14 @@ impl Card {
     fn dispatch(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         if !self.powered {
             return Err(StatusWord::TECHNICAL_PROBLEM);
+        }
+        if self.suspension.is_some()
+            && let Some(outcome) = self.while_suspended(command)
+        {
+            return outcome;
+        }
+        if self.kernel.tree.is_terminated() && !self.is_left_after_termination(command) {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
         }
         let class = command.class;
         if class.is_gsm() {
@@ -258,6 +298,8 @@ impl Card {
             (false, Ins::SELECT) => Self::select,
             (false, Ins::MANAGE_CHANNEL) => Self::manage_channel,
             (false, Ins::GET_CHALLENGE) => Self::get_challenge,
+            (true, Ins::SUSPEND_UICC) => Self::suspend,
+            (true, Ins::EXCHANGE_CAPABILITIES) => Self::exchange_capabilities,
             (true, Ins::STATUS) => Self::status,
             (true, Ins::TERMINAL_CAPABILITY) => Self::terminal_capability,
             (true, Ins::TERMINAL_PROFILE) => Self::terminal_profile,
@@ -316,8 +358,10 @@ impl Card {
         } else if let Err(NvmError) = nvm.commit() {
             outcome = Err(StatusWord::MEMORY_PROBLEM);
         } else {
+            let application = effects.application;
             let nvm = Transaction::new(&mut self.nvm);
             self.kernel.take_effect(number, effects, |file| content_of(&nvm, domain, file));
+            self.follow(application.as_slice());
         }
         outcome
     }
@@ -354,9 +398,13 @@ impl Card {
         let before = self.kernel.before.take();
         let changes = core::mem::take(&mut self.kernel.changes);
         let reload = core::mem::take(&mut self.kernel.reload);
-        if core::mem::take(&mut self.kernel.tree_ahead) && value.is_err() {
-            // The access rules and life cycles that the files have only in working memory go away with the writes.
-            self.kernel.tree = domain::load_tree(&Transaction::new(&mut self.nvm), self.kernel.tree_domain);
+        if core::mem::take(&mut self.kernel.tree_ahead) {
+            if value.is_err() {
+                // The access rules and life cycles that the files have only in working memory go away with the writes.
+                self.kernel.tree = domain::load_tree(&Transaction::new(&mut self.nvm), self.kernel.tree_domain);
+            } else {
+                self.kernel.channels.leave_what_is_gone(&self.kernel.tree);
+            }
         }
         if value.is_ok() {
             if reload {

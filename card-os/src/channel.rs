@@ -112,6 +112,32 @@ impl Channels {
         closed
     }
 
+    /// A file goes away with all that lies below it: where it was current, the nearest directory around it that stays is.
+    pub(crate) fn leave(&mut self, tree: &FileTree, gone: FileNumber) {
+        for channel in self.0.iter_mut().flatten() {
+            if channel.current_ef == Some(gone) {
+                let directory = channel.route.clone();
+                channel.select(directory.into());
+            }
+            while channel.route.upwards(tree).any(|directory| directory == gone) {
+                let around = channel.route.parent(tree).unwrap_or(Route::MF);
+                channel.select(around.into());
+            }
+        }
+    }
+
+    /// The same where the tree has already changed: what is not there any more is not current.
+    pub(crate) fn leave_what_is_gone(&mut self, tree: &FileTree) {
+        for channel in self.0.iter_mut().flatten() {
+            if channel.route.upwards(tree).any(|directory| tree.get(directory).is_none()) {
+                channel.select_mf();
+            } else if channel.current_ef.is_some_and(|current| tree.get(current).is_none()) {
+                let directory = channel.route.clone();
+                channel.select(directory.into());
+            }
+        }
+    }
+
     /// Whether a directory, and an EF in it, may be current in a further place, beside all channels but its `own`.
     ///
     /// What one channel has current and is not shareable is out of reach for all others, by whatever name they call it.

@@ -19,3 +19,8 @@ pub(crate) struct ApplicationId {
 /// What an application is. The number is part of the image on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ApplicationKind(pub u16);
+
+impl ApplicationKind {
+    /// A directory that was created with a name: it has files, and no command of its own. TS 102 222 §6.3.
+    pub const FILES_ONLY: Self = Self(0xFFFE);
+}

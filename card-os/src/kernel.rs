@@ -24,6 +24,8 @@ pub(crate) struct Kernel {
     pub(crate) terminal_capability: Option<Vec<u8>>,
     /// Set when the active domain changed; the card loads it once the change is committed.
     pub(crate) reload: bool,
+    /// Set by SUSPEND UICC: nothing is carried out before the next reset.
+    pub(crate) suspended: bool,
     /// Set when [`tree`](Self::tree) shows what the transaction under way has written; if that is dropped, the tree is read
     /// again.
     pub(crate) tree_ahead: bool,
@@ -53,6 +55,7 @@ impl Kernel {
             terminal_capability: None,
             before: None,
             reload: false,
+            suspended: false,
             tree_ahead: false,
             changes: Vec::new(),
         }
@@ -97,6 +100,9 @@ impl Kernel {
 
     /// What a file command on a channel does besides writing, once its writes are committed.
     pub(crate) fn take_effect(&mut self, number: u8, effects: Effects, content: impl Fn(FileNumber) -> Vec<u8>) {
+        if let Some(gone) = effects.deleted() {
+            self.channels.leave(&self.tree, gone);
+        }
         if let Ok(channel) = self.channels.get_mut(number) {
             effects.apply(&mut self.tree, channel, &mut self.verified, content);
         }

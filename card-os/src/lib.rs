@@ -42,6 +42,8 @@ mod registry;
 mod remote;
 mod runtime;
 mod select;
+mod suspension;
+mod termination;
 mod toolkit;
 mod view;
 

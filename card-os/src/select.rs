@@ -148,7 +148,7 @@ impl Card {
     }
 
     /// The applications that a name selects: by their AID, else by a further name.
-    fn selectable(&self, name: &[u8]) -> Vec<ApplicationId> {
+    pub(crate) fn selectable(&self, name: &[u8]) -> Vec<ApplicationId> {
         let called = |is_called: &dyn Fn(&Aid) -> bool| -> Vec<ApplicationId> {
             let called = self.slots.iter().filter(|slot| is_called(&slot.record.aid));
             called.filter(|slot| self.is_selectable(&slot.record)).map(|slot| slot.id).collect()

@@ -4,7 +4,7 @@ use crate::card::Card;
 use crate::cat::{Event, TerminalResponse};
 use crate::id::ApplicationId;
 use crate::remote::{Opened, Remote, Undone, suffices};
-use apdu::tlv::{Tag, Tlv};
+use apdu::tlv::{Reader, Tag, Tlv, Writer};
 use apdu::{Command, Response, StatusWord};
 
 impl Card {
@@ -23,6 +23,25 @@ impl Card {
         }
         self.kernel.terminal_capability = Some(template.value.to_vec());
         Ok(Response::done())
+    }
+
+    /// EXCHANGE CAPABILITIES: the terminal says what it can, the card that it has none of what is optional beyond what its files and
+    /// its answer to reset announce. TS 102 221 §11.1.24.
+    pub(crate) fn exchange_capabilities(_: &mut Self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        const UICC_CAPABILITIES: Tag = Tag(0x81);
+        const NONE: u8 = 0x00;
+        on_basic_channel(command)?;
+        if command.p1_p2() != 0 {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        if command.data.is_empty() {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        let mut objects = Reader::new(command.data);
+        while objects.next().map_err(|_| StatusWord::WRONG_DATA)?.is_some() {}
+        let mut answer = Writer::new();
+        answer.primitive(UICC_CAPABILITIES, &[NONE]);
+        Ok(Response::ok(answer.into_bytes()))
     }
 
     /// TERMINAL PROFILE. TS 102 221 §11.2.1.
@@ -142,6 +161,6 @@ impl Card {
 }
 
 /// The toolkit's commands are those of the basic channel. TS 102 221 §11.2.
-const fn on_basic_channel(command: &Command<'_>) -> Result<(), StatusWord> {
+pub(crate) const fn on_basic_channel(command: &Command<'_>) -> Result<(), StatusWord> {
     if command.class.channel() == 0 { Ok(()) } else { Err(StatusWord::CLA_NOT_SUPPORTED) }
 }

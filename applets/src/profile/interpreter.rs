@@ -360,6 +360,8 @@ impl Staged {
             pin_status: file.pin_status,
             link,
             template: Vec::new(),
+            total_size: None,
+            proprietary: Vec::new(),
         };
         let (is_link, filled) = (link.is_some(), file.content.len());
         let number = self.image.add_file(descriptor, file.content).map_err(|_| Status::BAD_VALUES)?;

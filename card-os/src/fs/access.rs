@@ -334,8 +334,12 @@ impl AccessRules {
     /// The condition for `operation`, done by a command with this header: that of the first rule that names either, never if
     /// none does.
     pub fn condition(&self, operation: Operation, header: [u8; 4]) -> &Condition {
-        let rule = self.rules.iter().find(|(mode, _)| mode.names(operation, header));
-        rule.map_or(&Condition::Never, |(_, condition)| condition)
+        self.named(operation, header).unwrap_or(&Condition::Never)
+    }
+
+    /// The condition of the first rule that names `operation` or the command with this header.
+    pub(crate) fn named(&self, operation: Operation, header: [u8; 4]) -> Option<&Condition> {
+        self.rules.iter().find(|(mode, _)| mode.names(operation, header)).map(|(_, condition)| condition)
     }
 
     /// The condition for a command that a rule names by its header, as those of an ADF may name AUTHENTICATE.

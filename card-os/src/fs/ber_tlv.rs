@@ -175,7 +175,7 @@ impl FileSession<'_, '_> {
     }
 
     /// What a file holds, without what is set aside behind it.
-    fn objects(&self, number: FileNumber) -> &[u8] {
+    pub(super) fn objects(&self, number: FileNumber) -> &[u8] {
         let content = self.content(number);
         let mut reader = Reader::new(content);
         while reader.rest().first().is_some_and(|first| *first != RESERVE) && matches!(reader.next(), Ok(Some(_))) {}

@@ -1,7 +1,9 @@
 //! What a file command does besides writing to non-volatile memory.
 
-use super::{FileNumber, FileTree, KeyReference, LifeCycle, Place, Transfer, Verified};
+use super::{File, FileNumber, FileTree, KeyReference, LifeCycle, Place, Transfer, Verified};
 use crate::channel::Channel;
+use crate::id::ApplicationId;
+use crate::kernel::Change;
 
 /// The volatile part of a command. It takes place when what the command wrote is committed, so that a command that is
 /// refused, or that memory does not take, leaves nothing behind; until then all is as before the command.
@@ -17,6 +19,8 @@ pub(crate) struct Effects {
     pub(crate) verified: Option<(FileNumber, KeyReference, bool)>,
     /// What changes in the index over the files.
     pub(crate) tree: Option<TreeEdit>,
+    /// An application that came with its directory, or went with it.
+    pub(crate) application: Option<(ApplicationId, Change)>,
 }
 
 /// A step of a [`Transfer`].
@@ -36,15 +40,29 @@ pub(crate) enum TransferStep {
 }
 
 /// A change to the index over the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum TreeEdit {
     /// The life cycle status of a file.
     LifeCycle(FileNumber, LifeCycle),
     /// The content of a file; access rules may stand in it.
     Content(FileNumber),
+    /// A file is there.
+    Created(FileNumber, Box<File>),
+    /// A file has another descriptor, and with it another content.
+    Resized(FileNumber, Box<File>),
+    /// A file is gone, with all below it.
+    Deleted(FileNumber),
 }
 
 impl Effects {
+    /// The file that goes away with what lies below it.
+    pub(crate) const fn deleted(&self) -> Option<FileNumber> {
+        match &self.tree {
+            Some(TreeEdit::Deleted(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// Lets the effects take place. `content` gives a file's content by number.
     pub(crate) fn apply(
         self,
@@ -74,6 +92,9 @@ impl Effects {
         match self.tree {
             Some(TreeEdit::LifeCycle(number, life_cycle)) => tree.set_life_cycle(number, life_cycle),
             Some(TreeEdit::Content(number)) => tree.content_changed(number, &content),
+            Some(TreeEdit::Created(number, file)) => tree.create(number, *file, &content),
+            Some(TreeEdit::Resized(number, file)) => tree.replace(number, *file, &content),
+            Some(TreeEdit::Deleted(number)) => tree.remove(number, &content),
             None => {}
         }
     }

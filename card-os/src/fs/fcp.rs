@@ -3,28 +3,29 @@
 use super::{File, FileKind, FileNumber, FileTree, KeyReference, Structure};
 use apdu::tlv::{Tag, Tlv, Writer};
 
-const FCP_TEMPLATE: Tag = Tag(0x62);
-const FILE_SIZE: Tag = Tag(0x80);
-const FILE_DESCRIPTOR: Tag = Tag(0x82);
-const FILE_IDENTIFIER: Tag = Tag(0x83);
-const DF_NAME: Tag = Tag(0x84);
-const SHORT_FILE_IDENTIFIER: Tag = Tag(0x88);
-const LIFE_CYCLE_STATUS: Tag = Tag(0x8A);
-const PROPRIETARY: Tag = Tag(0xA5);
-const UICC_CHARACTERISTICS: Tag = Tag(0x80);
-const AVAILABLE_MEMORY: Tag = Tag(0x83);
-const FILE_DETAILS: Tag = Tag(0x84);
-const RESERVED_FILE_SIZE: Tag = Tag(0x85);
-const MAXIMUM_FILE_SIZE: Tag = Tag(0x86);
-const SUPPORTED_SYSTEM_COMMANDS: Tag = Tag(0x87);
-const SPECIAL_FILE_INFORMATION: Tag = Tag(0xC0);
-const PIN_STATUS: Tag = Tag(0xC6);
-const PS_DO: Tag = Tag(0x90);
-const USAGE_QUALIFIER: Tag = Tag(0x95);
-const KEY_REFERENCE: Tag = Tag(0x83);
+pub(super) const FCP_TEMPLATE: Tag = Tag(0x62);
+pub(super) const FILE_SIZE: Tag = Tag(0x80);
+pub(super) const TOTAL_FILE_SIZE: Tag = Tag(0x81);
+pub(super) const FILE_DESCRIPTOR: Tag = Tag(0x82);
+pub(super) const FILE_IDENTIFIER: Tag = Tag(0x83);
+pub(super) const DF_NAME: Tag = Tag(0x84);
+pub(super) const SHORT_FILE_IDENTIFIER: Tag = Tag(0x88);
+pub(super) const LIFE_CYCLE_STATUS: Tag = Tag(0x8A);
+pub(super) const PROPRIETARY: Tag = Tag(0xA5);
+pub(super) const UICC_CHARACTERISTICS: Tag = Tag(0x80);
+pub(super) const AVAILABLE_MEMORY: Tag = Tag(0x83);
+pub(super) const FILE_DETAILS: Tag = Tag(0x84);
+pub(super) const RESERVED_FILE_SIZE: Tag = Tag(0x85);
+pub(super) const MAXIMUM_FILE_SIZE: Tag = Tag(0x86);
+pub(super) const SUPPORTED_SYSTEM_COMMANDS: Tag = Tag(0x87);
+pub(super) const SPECIAL_FILE_INFORMATION: Tag = Tag(0xC0);
+pub(super) const PIN_STATUS: Tag = Tag(0xC6);
+pub(super) const PS_DO: Tag = Tag(0x90);
+pub(super) const USAGE_QUALIFIER: Tag = Tag(0x95);
+pub(super) const KEY_REFERENCE: Tag = Tag(0x83);
 
 /// File descriptor byte of a DF or ADF, but for bit 7.
-const DIRECTORY: u8 = 0x38;
+pub(super) const DIRECTORY: u8 = 0x38;
 /// Data coding byte: write-once memory, one byte as data unit.
 const DATA_CODING: u8 = 0x21;
 /// Clock stop allowed in either state, no clock speed wanted. TS 102 221 table 11.5.
@@ -61,7 +62,7 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
             Structure::BerTlv { reserved, maximum } => (maximum, Some((reserved, maximum))),
             _ => (structure.size(), None),
         };
-        if file.special != 0 || grows.is_some() {
+        if file.special != 0 || grows.is_some() || !file.proprietary.is_empty() {
             fcp.constructed(PROPRIETARY, |info| {
                 if let Some((reserved, maximum)) = grows {
                     info.primitive(FILE_DETAILS, &[DER]);
@@ -72,6 +73,7 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
                 if file.special != 0 {
                     info.primitive(SPECIAL_FILE_INFORMATION, &[file.special]);
                 }
+                info.raw(&file.proprietary);
             });
         }
         life_cycle_and_security(fcp, file);
@@ -85,7 +87,7 @@ pub(crate) fn of_ef(tree: &FileTree, number: FileNumber) -> Vec<u8> {
 }
 
 /// The FCP of the MF, a DF or an ADF. `enabled` tells whether a PIN is, `universal_pin` whether the universal PIN is the one to
-/// verify; `free` is the memory left, in bytes.
+/// verify; `free` is the memory left for files in it, in bytes.
 pub(crate) fn of_df(
     tree: &FileTree,
     number: FileNumber,
@@ -110,6 +112,7 @@ pub(crate) fn of_df(
             if matches!(file.kind, FileKind::Mf) {
                 info.primitive(SUPPORTED_SYSTEM_COMMANDS, &[TERMINAL_CAPABILITY]);
             }
+            info.raw(&file.proprietary);
         });
         life_cycle_and_security(fcp, file);
         fcp.constructed(PIN_STATUS, |status| {
@@ -128,6 +131,9 @@ pub(crate) fn of_df(
                 status.primitive(KEY_REFERENCE, &[*reference]);
             }
         });
+        if let Some(total_size) = file.total_size {
+            fcp.primitive(TOTAL_FILE_SIZE, &size(total_size));
+        }
     });
     fcp.into_bytes()
 }

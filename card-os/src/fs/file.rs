@@ -2,6 +2,7 @@
 
 use crate::bytes::Bytes;
 use apdu::Aid;
+use apdu::tlv::{Reader, Writer};
 use core::fmt;
 
 /// File identifier. TS 102 221 §8.3.
@@ -117,10 +118,17 @@ impl LifeCycle {
     pub const ACTIVATED: Self = Self(0x05);
     /// Operational state, deactivated.
     pub const DEACTIVATED: Self = Self(0x04);
+    /// Termination state.
+    pub const TERMINATED: Self = Self(0x0C);
 
     /// Operational and activated, or not yet operational (creation, initialisation).
     pub const fn is_activated(self) -> bool {
         matches!(self.0, 0x01 | 0x03 | 0x05 | 0x07)
+    }
+
+    /// Operational, activated or not.
+    pub const fn is_operational(self) -> bool {
+        matches!(self.0, 0x04..=0x07)
     }
 
     /// Termination state.
@@ -225,7 +233,8 @@ pub struct File {
     pub life_cycle: LifeCycle,
     /// Access rules.
     pub access: Security,
-    /// Special file information, tag `C0`: bit 7 set for a high update activity.
+    /// Special file information, tag `C0`: bit 8 for a high update activity, bit 7 for a file that may be read and updated while it
+    /// is deactivated. TS 102 222 §6.3.2.2.2.
     pub special: u8,
     /// Whether several channels may have it current at once, as its descriptor says; see [`is_shareable`](Self::is_shareable).
     pub shareable: bool,
@@ -236,9 +245,17 @@ pub struct File {
     /// File control parameters as another card gave them, template `62` and all; empty: they are made of the fields above. Of
     /// a template life cycle and PIN states are kept up to date, the rest is answered as it is.
     pub template: Vec<u8>,
+    /// Of a directory, bytes set aside for the content of the files below it, tag `81`; `None`: they take theirs from where the
+    /// directory around takes its own. TS 102 222 §6.3.2.2.1.
+    pub total_size: Option<u32>,
+    /// Further data objects of the proprietary information, tag `A5`, as they were given when the file was created.
+    pub proprietary: Vec<u8>,
 }
 
 impl File {
+    /// Bit 7 of [`special`](Self::special).
+    const USABLE_WHEN_DEACTIVATED: u8 = 0x40;
+
     /// A file with the values most have: activated, shareable, no SFI, no link.
     pub fn new(fid: FileId, parent: FileNumber, kind: FileKind, access: impl Into<Security>) -> Self {
         Self {
@@ -253,7 +270,14 @@ impl File {
             pin_status: Vec::new(),
             link: None,
             template: Vec::new(),
+            total_size: None,
+            proprietary: Vec::new(),
         }
+    }
+
+    /// Whether it may be read and updated while it is deactivated.
+    pub(crate) const fn is_usable_when_deactivated(&self) -> bool {
+        self.special & Self::USABLE_WHEN_DEACTIVATED != 0
     }
 
     /// Whether several channels may have it current at once. The MF always is: every channel begins there. TS 102 221 §8.7,
@@ -264,7 +288,13 @@ impl File {
 
     /// The descriptor as it lies in non-volatile memory.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![if self.template.is_empty() { FORMAT } else { FORMAT_WITH_TEMPLATE }];
+        let more = self.more();
+        let format = match (more.is_empty(), self.template.is_empty()) {
+            (true, true) => FORMAT,
+            (true, false) => FORMAT_WITH_TEMPLATE,
+            (false, _) => FORMAT_WITH_MORE,
+        };
+        let mut bytes = vec![format];
         bytes.extend(self.fid.0.to_be_bytes());
         bytes.extend(self.parent.0.to_be_bytes());
         bytes.extend([self.sfi.unwrap_or(0), self.life_cycle.0]);
@@ -303,8 +333,24 @@ impl File {
                 bytes.extend(maximum.to_be_bytes());
             }
         }
+        if format == FORMAT_WITH_MORE {
+            bytes.extend(u16::try_from(more.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bytes.extend(more);
+        }
         bytes.extend(&self.template);
         bytes
+    }
+
+    /// What few files have, as data objects.
+    fn more(&self) -> Vec<u8> {
+        let mut more = Writer::new();
+        if let Some(total_size) = self.total_size {
+            more.primitive(more::TOTAL_SIZE, &total_size.to_be_bytes());
+        }
+        if !self.proprietary.is_empty() {
+            more.primitive(more::PROPRIETARY, &self.proprietary);
+        }
+        more.into_bytes()
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote; `None` for anything else.
@@ -315,7 +361,7 @@ impl File {
         let (sfi, life_cycle) = (at.u8()?, LifeCycle(at.u8()?));
         let access = match format {
             FORMAT_1 => Security::Arr(AccessReference { arr: FileId(at.u16()?), record: at.u8()? }),
-            FORMAT | FORMAT_WITH_TEMPLATE => {
+            FORMAT | FORMAT_WITH_TEMPLATE | FORMAT_WITH_MORE => {
                 let (tag, length) = (at.u8()?, at.u16()?);
                 Security::from_object(tag, at.take(length.into())?)?
             }
@@ -335,6 +381,14 @@ impl File {
             kind::BER_TLV => FileKind::Ef(Structure::BerTlv { reserved: at.u32()?, maximum: at.u32()? }),
             _ => return None,
         };
+        let more = if format == FORMAT_WITH_MORE { at.u16()? } else { 0 };
+        let more = Reader::new(at.take(more.into())?);
+        let object = |tag| more.find(tag).ok().map(|found| found.map(|object| object.value));
+        let total_size = match object(more::TOTAL_SIZE)? {
+            Some(size) => Some(u32::from_be_bytes(size.try_into().ok()?)),
+            None => None,
+        };
+        let proprietary = object(more::PROPRIETARY)?.unwrap_or_default().to_vec();
         Some(Self {
             fid,
             parent,
@@ -346,7 +400,9 @@ impl File {
             shareable,
             pin_status,
             link: (link != NO_LINK).then_some(FileNumber(link)),
-            template: if format == FORMAT_WITH_TEMPLATE { at.0.to_vec() } else { Vec::new() },
+            template: if matches!(format, FORMAT_1 | FORMAT) { Vec::new() } else { at.0.to_vec() },
+            total_size,
+            proprietary,
         })
     }
 }
@@ -355,9 +411,19 @@ impl File {
 const FORMAT: u8 = 2;
 /// The same with a template of file control parameters behind it, to the end.
 const FORMAT_WITH_TEMPLATE: u8 = 3;
+/// The same with a counted list of [data objects](more) before the template.
+const FORMAT_WITH_MORE: u8 = 4;
 /// The layout of version 0.1.0, whose rules always stood in one record of an EF.ARR.
 const FORMAT_1: u8 = 1;
 const NO_LINK: u16 = 0xFFFF;
+
+/// Data objects of a stored descriptor.
+mod more {
+    use apdu::tlv::Tag;
+
+    pub(super) const TOTAL_SIZE: Tag = Tag(0x81);
+    pub(super) const PROPRIETARY: Tag = Tag(0xA5);
+}
 
 mod kind {
     pub(super) const MF: u8 = 0;
@@ -401,6 +467,15 @@ mod tests {
             assert_eq!(File::from_bytes(&bytes), Some(file));
             for end in 0..bytes.len() {
                 assert_eq!(File::from_bytes(&bytes[..end]), None);
+            }
+            let file = File::from_bytes(&bytes).unwrap();
+            let more = File { total_size: Some(70_000), proprietary: vec![0xD2, 1, 0x0F], ..file };
+            for file in [File { template: vec![0x62, 0], ..more.clone() }, more] {
+                let bytes = file.to_bytes();
+                assert_eq!(File::from_bytes(&bytes).as_ref(), Some(&file));
+                for end in 0..bytes.len() - file.template.len() {
+                    assert_eq!(File::from_bytes(&bytes[..end]), None);
+                }
             }
         }
     }

@@ -4,13 +4,13 @@
 //! that a reset rebuilds. Commands work on the current file of a logical channel.
 
 mod access;
+mod admin;
 mod authority;
 mod ber_tlv;
 mod binary;
 mod effects;
 pub(crate) mod fcp;
 mod file;
-mod life_cycle;
 mod navigate;
 mod pin;
 mod record;
@@ -30,6 +30,7 @@ pub(crate) use pin::{Pins, SE_APPLICATION_PIN, Verified};
 use crate::channel::{Channel, Channels};
 use crate::dialect::Habits;
 use crate::id::{ApplicationId, DomainId};
+use crate::kernel::Change;
 use crate::nvm::{Key, Partition, Transaction};
 use apdu::{Command, Ins, Response, StatusWord};
 
@@ -67,8 +68,14 @@ pub struct FileSession<'a, 'nvm> {
 pub(crate) enum Seat<'a> {
     /// On a logical channel.
     Channel(u8),
-    /// With this application, beside the channels; the flag says that the tree is ahead of memory.
-    Own { application: ApplicationId, channel: Box<Channel>, tree_ahead: &'a mut bool },
+    /// With this application, beside the channels; the flag says that the tree is ahead of memory, and applications that come
+    /// and go with their directories are noted.
+    Own {
+        application: ApplicationId,
+        channel: Box<Channel>,
+        tree_ahead: &'a mut bool,
+        changes: &'a mut Vec<(ApplicationId, Change)>,
+    },
 }
 
 impl FileSession<'_, '_> {
@@ -80,9 +87,10 @@ impl FileSession<'_, '_> {
         let effects = core::mem::take(&mut self.effects);
         let ends_transfer = core::mem::take(&mut self.refusal_ends_transfer);
         match (&outcome, &mut self.seat) {
-            (Ok(_), Seat::Own { channel, tree_ahead, .. }) => {
+            (Ok(_), Seat::Own { channel, tree_ahead, changes, .. }) => {
                 let (nvm, domain) = (&*self.nvm, self.domain);
                 **tree_ahead |= effects.tree.is_some();
+                changes.extend(effects.application);
                 // A PIN that an application has verified is not thereby verified for the terminal.
                 effects.apply(self.tree, channel, &mut Verified::default(), |number| content_of(nvm, domain, number));
             }
@@ -124,6 +132,12 @@ impl FileSession<'_, '_> {
             (true, Ins::INCREASE) => Self::increase,
             (true, Ins::RETRIEVE_DATA) => Self::retrieve_data,
             (true, Ins::SET_DATA) => Self::set_data,
+            (false, Ins::CREATE_FILE) => Self::create_file,
+            (false, Ins::DELETE_FILE) => Self::delete_file,
+            (true, Ins::RESIZE_FILE) => Self::resize_file,
+            (false, Ins::TERMINATE_DF) => Self::terminate_df,
+            (false, Ins::TERMINATE_EF) => Self::terminate_ef,
+            (false, Ins::TERMINATE_CARD_USAGE) => Self::terminate_card_usage,
             (false, Ins::DEACTIVATE_FILE) => Self::deactivate_file,
             (false, Ins::ACTIVATE_FILE) => Self::activate_file,
             (false, Ins::VERIFY_PIN) => Self::verify_pin,
@@ -166,21 +180,39 @@ impl FileSession<'_, '_> {
 
     /// Checks life cycle and access rule.
     fn permitted(&self, place: &Place, operation: Operation) -> Result<(), StatusWord> {
-        let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
-        if !file.life_cycle.is_activated() && operation != Operation::Activate {
-            return Err(if file.life_cycle.is_terminated() {
-                StatusWord::CONDITIONS_NOT_SATISFIED
-            } else {
-                StatusWord::REFERENCED_DATA_INVALIDATED
-            });
+        let state = self.tree.state(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
+        if !state.is_activated() {
+            self.permitted_when_out_of_use(place, operation, state)?;
         }
         if self.allows(place, operation) { Ok(()) } else { Err(StatusWord::SECURITY_STATUS_NOT_SATISFIED) }
+    }
+
+    /// What may be done to a file that is deactivated or terminated, or lies below a directory which is.
+    fn permitted_when_out_of_use(
+        &self,
+        place: &Place,
+        operation: Operation,
+        state: LifeCycle,
+    ) -> Result<(), StatusWord> {
+        if state.is_terminated() {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let is_usable = self.tree.get(place.file).is_some_and(|file| {
+            let above = self.tree.parent(place.file).and_then(|df| self.tree.state(df));
+            file.is_usable_when_deactivated() && above.is_none_or(LifeCycle::is_activated)
+        });
+        let is_use = matches!(operation, Operation::Read | Operation::Update | Operation::Increase);
+        if is_use && is_usable { Ok(()) } else { Err(StatusWord::REFERENCED_DATA_INVALIDATED) }
     }
 
     /// Whether the access rules let this session do it: its PINs are those of the directory the file was named in.
     fn allows(&self, place: &Place, operation: Operation) -> bool {
         let rules = self.tree.rules_in(place.file, || self.pins().security_environment(&place.route));
-        let condition = rules.condition(operation, self.header);
+        self.fulfils(place, rules.condition(operation, self.header))
+    }
+
+    /// Whether this session fulfils a condition on a file.
+    fn fulfils(&self, place: &Place, condition: &Condition) -> bool {
         let verified = |reference| self.pins().satisfied(self.verified, &place.route, reference);
         let disabled = |reference| self.pins().satisfied(&Verified::default(), &place.route, reference);
         match &self.authority {
@@ -223,7 +255,7 @@ impl FileSession<'_, '_> {
         }
         let pins = self.pins();
         let enabled = |reference| pins.find(route, KeyReference(reference)).is_some_and(|(_, pin)| pin.enabled);
-        fcp::of_df(self.tree, *number, enabled, pins.uses_universal_pin(route), self.free())
+        fcp::of_df(self.tree, *number, enabled, pins.uses_universal_pin(route), self.free_below(*number))
     }
 
     /// Bytes of memory left. Asked for only where a command tells it or goes by it.

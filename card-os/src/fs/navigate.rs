@@ -55,6 +55,15 @@ impl Route {
         named.chain(successors(through.is_none().then_some(self.df), |at| tree.parent(*at)))
     }
 
+    /// On to a directory that the tree is only about to get.
+    pub(super) fn down_to_new(self, df: FileNumber) -> Self {
+        let through = self.through.map(|mut through| {
+            through.0.push(df);
+            through
+        });
+        Self { df, through }
+    }
+
     /// To the directory around; the MF has none.
     pub(crate) fn parent(&self, tree: &FileTree) -> Option<Self> {
         let Some(Below(below)) = self.through.as_deref() else { return tree.parent(self.df).map(Self::of) };
@@ -62,7 +71,7 @@ impl Route {
     }
 
     /// On to a directory below.
-    fn down(self, tree: &FileTree, df: FileNumber) -> Self {
+    pub(super) fn down(self, tree: &FileTree, df: FileNumber) -> Self {
         if self.through.is_none() && tree.parent(df) == Some(self.df) {
             return Self::of(df);
         }

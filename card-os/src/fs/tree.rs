@@ -1,7 +1,7 @@
 //! The index over a domain's files.
 
 use super::fcp;
-use super::{AccessReference, AccessRules, File, FileId, FileKind, FileNumber, Security};
+use super::{AccessReference, AccessRules, File, FileId, FileKind, FileNumber, LifeCycle, Security};
 use apdu::Aid;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ struct Node {
     /// The FCP of an EF; that of a DF shows PIN states and is made when asked for.
     fcp: Vec<u8>,
     rules: Rules,
+    /// The life cycle status that counts: its own, or that of a directory above which is not activated.
+    state: LifeCycle,
 }
 
 /// The access rules of a file, read from where its security attributes say.
@@ -100,7 +102,8 @@ impl FileTree {
             }
         }
         if let Some(slot) = self.nodes.get_mut(at) {
-            *slot = Some(Node { file, children: Vec::new(), fcp: Vec::new(), rules: Rules::default() });
+            let state = file.life_cycle;
+            *slot = Some(Node { file, children: Vec::new(), fcp: Vec::new(), rules: Rules::default(), state });
         }
         Ok(())
     }
@@ -133,6 +136,76 @@ impl FileTree {
                 (node.rules, node.fcp) = (rules, fcp);
             }
         }
+        self.work_out_states();
+    }
+
+    /// Works out which life cycle status counts for each file: nothing is in use below a directory that is not.
+    fn work_out_states(&mut self) {
+        for number in self.numbers() {
+            let upwards = core::iter::successors(Some(number), |at| self.parent(*at));
+            let states = upwards.filter_map(|at| self.get(at)).map(|file| file.life_cycle);
+            let counts = states.filter(|state| !state.is_activated()).max_by_key(|state| state.is_terminated());
+            if let Some(node) = self.node_mut(number) {
+                node.state = counts.unwrap_or(node.file.life_cycle);
+            }
+        }
+    }
+
+    /// Puts a file that was created into a tree in use.
+    pub(crate) fn create(&mut self, number: FileNumber, file: File, content: impl Fn(FileNumber) -> Vec<u8>) {
+        if self.place(number, file).is_ok() {
+            self.link_up(content);
+        }
+    }
+
+    /// Replaces a file's descriptor; where it is and what it is called stays.
+    pub(crate) fn replace(&mut self, number: FileNumber, file: File, content: impl Fn(FileNumber) -> Vec<u8>) {
+        if let Some(node) = self.node_mut(number) {
+            node.file = file;
+            self.link_up(content);
+        }
+    }
+
+    /// Takes a file out with all that lies below it.
+    pub(crate) fn remove(&mut self, number: FileNumber, content: impl Fn(FileNumber) -> Vec<u8>) {
+        let parent = self.get(number).map(|file| file.parent);
+        for gone in self.subtree(number) {
+            if let Some(slot) = self.nodes.get_mut(usize::from(gone.0)) {
+                *slot = None;
+            }
+        }
+        if let Some(parent) = parent.and_then(|parent| self.node_mut(parent)) {
+            parent.children.retain(|(_, child)| *child != number);
+        }
+        self.link_up(content);
+    }
+
+    /// A file and all that lies below it, itself first.
+    pub(crate) fn subtree(&self, number: FileNumber) -> Vec<FileNumber> {
+        let mut found = vec![number];
+        let mut at = 0;
+        while let Some(node) = found.get(at).map(|number| self.node(*number)) {
+            found.extend(node.into_iter().flat_map(|node| node.children.iter().map(|(_, child)| *child)));
+            at += 1;
+        }
+        found
+    }
+
+    /// A number that no file has had since the tree was loaded.
+    pub(crate) fn next_number(&self) -> Option<FileNumber> {
+        u16::try_from(self.nodes.len()).ok().filter(|number| *number < u16::MAX).map(FileNumber)
+    }
+
+    /// Whether the use of the card has ended for good. TS 102 222 §6.9.
+    #[inline]
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.state(FileNumber::MF).is_some_and(LifeCycle::is_terminated)
+    }
+
+    /// The life cycle status that counts for a file.
+    #[inline]
+    pub(crate) fn state(&self, number: FileNumber) -> Option<LifeCycle> {
+        self.node(number).map(|node| node.state)
     }
 
     fn parse_rules(&self, arr: FileNumber, record: u8, content: &impl Fn(FileNumber) -> Vec<u8>) -> AccessRules {
@@ -172,7 +245,7 @@ impl FileTree {
     }
 
     /// Changes a file's life cycle status.
-    pub(crate) fn set_life_cycle(&mut self, number: FileNumber, life_cycle: super::LifeCycle) {
+    pub(crate) fn set_life_cycle(&mut self, number: FileNumber, life_cycle: LifeCycle) {
         if let Some(node) = self.node_mut(number) {
             node.file.life_cycle = life_cycle;
         }
@@ -180,6 +253,7 @@ impl FileTree {
         if let Some(node) = self.node_mut(number) {
             node.fcp = fcp;
         }
+        self.work_out_states();
     }
 
     /// A file's descriptor.

@@ -51,9 +51,12 @@ impl Key {
     pub const SIZE: usize = 8;
 
     /// Bytes that a value of `length` takes in the memory accounts with its key. What is ordered to go wrong takes none: it is
-    /// beside the card, which has to look and to last as without it.
+    /// beside the card, which has to look and to last as without it. Nor does the count of files, so that a file which is created
+    /// and deleted leaves as much memory as there was.
     pub const fn cost(self, length: usize) -> usize {
-        if (self.0 >> 56) as u8 == Partition::Fault as u8 { 0 } else { Self::SIZE + length }
+        let partition = (self.0 >> 56) as u8;
+        let is_count = partition == Partition::Registry as u8 && self.index() == registry::NEXT_FILE;
+        if partition == Partition::Fault as u8 || is_count { 0 } else { Self::SIZE + length }
     }
 
     /// The key of `index` in `domain`.
@@ -116,6 +119,8 @@ pub(crate) mod registry {
     pub(crate) const NEXT_APPLICATION: u32 = 0;
     /// The number the next load file gets, two bytes.
     pub(crate) const NEXT_LOAD_FILE: u32 = 1;
+    /// The number the next file gets, two bytes; absent: none was created or deleted yet.
+    pub(crate) const NEXT_FILE: u32 = 2;
 
     /// One load file.
     pub(crate) const fn load_file(number: u16) -> u32 {
