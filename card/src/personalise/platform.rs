@@ -3,8 +3,8 @@
 use card_os::DomainImage;
 use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber, Structure};
 
-/// EF.UMPC: 60 mA, 60 s for the operator's timeout, no need for idle current. TS 102 221 §13.5.
-const UMPC: [u8; 5] = [0x3C, 0x3C, 0x00, 0x00, 0x00];
+/// EF.UMPC: 60 mA, 60 s for the operator's timeout, no need for idle current, can be suspended. TS 102 221 §13.6.
+const UMPC: [u8; 5] = [0x3C, 0x3C, 0x02, 0x00, 0x00];
 const EF_UMPC: FileId = FileId(0x2F08);
 const UMPC_SHORT_ID: u8 = 0x08;
 

@@ -169,7 +169,7 @@ impl Profile {
                 ("EF.ICCID", change(|fcp| fcp.short_ef_id = Some(vec![0x02 << 3])).filled(iccid)),
                 ("EF.DIR", records(&applications)),
                 ("EF.ARR", ef_arr(0x06)),
-                ("EF.UMPC", filled(hex!("3C3C000000").to_vec())),
+                ("EF.UMPC", filled(hex!("3C3C020000").to_vec())),
             ],
         );
         Ok(())
