@@ -168,7 +168,9 @@ fn of_reader(error: &ReaderError) -> Option<&'static str> {
         ReaderError::NobodyListens { .. } => {
             ": `vuicc card run IMAGE --listen HOST:PORT`, or many with `vuicc fleet run DIR`"
         }
-        ReaderError::NoSuchCard { .. } => ": `vuicc fleet list DIR` tells which there are",
+        ReaderError::NoSuchCard { .. } | ReaderError::NoneNamed { .. } => {
+            ": `vuicc fleet list DIR` tells which there are"
+        }
         ReaderError::TooManyClients { .. } => " with --connections",
         _ => return None,
     })

@@ -28,7 +28,7 @@ pub enum ReaderError {
         present: Vec<String>,
     },
     /// Several readers have the part of a name asked for.
-    #[error("several readers match `{wanted}`: {}; give more of the name, or the number", list(.matching))]
+    #[error("several readers match `{wanted}`, and not just one of them has a card: {}; give more of the name, or the number", list(.matching))]
     ReaderAmbiguous {
         /// Part of a name that was asked for.
         wanted: String,
@@ -65,6 +65,12 @@ pub enum ReaderError {
     #[error("no card at {address}: there is none of this EID, or no fleet")]
     NoSuchCard {
         /// Where, and which.
+        address: String,
+    },
+    /// A fleet is behind the socket, and no card of it was named.
+    #[error("many cards are behind {address}; name one by its EID: {address}/EID")]
+    NoneNamed {
+        /// Where.
         address: String,
     },
     /// A fleet has as many clients as it takes.

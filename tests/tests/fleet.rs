@@ -170,6 +170,19 @@ fn a_card_in_a_modem() {
     assert!(answer.contains(fleet.cards[2]["imsi"].as_str().unwrap()), "{answer}");
     let other = vuicc(folder.path(), &["lpa", "--reader", &running.reader(fleet.eid(0)), "chip", "info", "--json"]);
     assert_eq!(json_lines(&other.success())[0]["eid"], fleet.eid(0));
+    // Of a fleet a card has to be named.
+    let nameless = running.reader(fleet.eid(0));
+    let nameless = nameless.rsplit_once('/').unwrap().0;
+    let refused = vuicc(folder.path(), &["lpa", "--reader", nameless, "chip", "info"]);
+    let wanted =
+        format!("many cards are behind {nameless}; name one by its EID: {nameless}/EID: `vuicc fleet list DIR`");
+    assert!(refused.code() == Some(4) && refused.stderr.contains(&wanted), "{refused:#?}");
+    // It is ended by the name it was started by.
+    let (mut fleets, at) = (running.process, fleet.folder().to_str().unwrap());
+    let refused = vuicc(folder.path(), &["card", "eject", "nothing.img"]);
+    assert!(refused.stderr.contains("no card of this name is running"), "{refused:#?}");
+    let _ = vuicc(folder.path(), &["card", "eject", at]).success();
+    assert!(fleets.wait_for_end().success());
 }
 
 /// Given up in the middle, nothing with keys in it is left.

@@ -38,12 +38,15 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
         let mut chosen = Vec::new();
         for named in &arguments.cards {
             let image = std::path::absolute(named).at("look into", named)?;
-            let is_it = |card: &ReadyCard| card.image == *named || is_same(&card.image, &image);
+            // A fleet is named by its folder.
+            let fleet = image.join(crate::fleet::FILE);
+            let is_it =
+                |card: &ReadyCard| card.image == *named || is_same(&card.image, &image) || is_same(&card.image, &fleet);
             let is_of = |record: &Record| record.ready.cards.iter().any(is_it);
             if let Some(position) = running.iter().position(|(_, record)| is_of(record)) {
                 chosen.push(running.swap_remove(position));
             } else if !chosen.iter().any(|(_, record)| is_of(record)) {
-                return Err(not_running(named, &image));
+                return Err(not_running(named, &image, &running));
             }
         }
         chosen
@@ -106,7 +109,7 @@ fn only(mut running: Vec<(PathBuf, Record)>) -> Result<(PathBuf, Record), Failur
     }
 }
 
-fn not_running(named: &Path, image: &Path) -> Failure {
+fn not_running(named: &Path, image: &Path, running: &[(PathBuf, Record)]) -> Failure {
     let path = named.display();
     let text = match holder::process(image) {
         Some(pid) => format!(
@@ -114,9 +117,20 @@ fn not_running(named: &Path, image: &Path) -> Failure {
              `vuicc card run`, name its own with --state, or end it there"
         ),
         None if !image.exists() => format!("no card of this name is running, and there is no card image {path}"),
-        None => format!("{path} is not running; `vuicc card run` puts it into a reader"),
+        None => format!("{path} is not running; {}", those(running)),
     };
     Failure::because(text).with(Exit::Card)
+}
+
+/// Those that run, as a user names them.
+fn those(running: &[(PathBuf, Record)]) -> String {
+    let cards = running.iter().flat_map(|(_, record)| &record.ready.cards);
+    let names: Vec<_> = cards.map(|card| card.image.display().to_string()).collect();
+    match names.as_slice() {
+        [] => "no card is that was started with this state directory".to_owned(),
+        [one] => format!("{one} is"),
+        several => format!("these are: {}", several.join(", ")),
+    }
 }
 
 /// Ends a process, and waits until it is gone and its readers are empty.

@@ -112,7 +112,7 @@ pub(crate) struct Folder {
 }
 
 /// The file in the folder.
-const FILE: &str = "cards.fleet";
+pub(crate) const FILE: &str = "cards.fleet";
 
 impl Folder {
     fn file(&self) -> PathBuf {

@@ -4,7 +4,7 @@ mod handle;
 mod serve;
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
@@ -44,11 +44,19 @@ pub(crate) struct Arguments {
     /// Let the page write to the card in a reader, and change its profiles
     #[arg(long)]
     write: bool,
-    /// Where the page is: an address of this machine alone; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    /// Where the page is: an address of this machine alone, without one 127.0.0.1; port 0 takes a free one
+    #[arg(long, value_name = "[ADDRESS:]PORT", default_value = "127.0.0.1:0", value_parser = place)]
     listen: SocketAddr,
     #[command(flatten)]
     stay: StayArguments,
+}
+
+/// An address with its port, or a port alone.
+fn place(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<u16>() {
+        Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Err(_) => text.parse().map_err(|_| "wants an address and a port, as 127.0.0.1:8080, or a port".to_owned()),
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failure> {

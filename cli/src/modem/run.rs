@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use console::Exit;
 use identities::Imei;
 use modem::{Identity, Modem, Quirks};
 
@@ -88,8 +87,7 @@ impl Arguments {
                 return Err(Failure::because(format!(
                     "{link} is the terminal of the modem with {card}, process {pid}; name another path, or end that one with \
                      `vuicc card eject`"
-                ))
-                .with(Exit::Usage));
+                )));
             }
         }
         Ok(())

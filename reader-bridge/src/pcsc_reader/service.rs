@@ -2,6 +2,7 @@
 
 mod holder;
 
+use std::cell::LazyCell;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ pub fn wait_for_card(wanted: Option<&str>, limit: Duration) -> Result<Reader, Re
         let found = list_readers().and_then(|readers| {
             let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
             let chosen = match wanted {
-                Some(wanted) => choose(&names, wanted)?,
+                Some(wanted) => choose(&names, |index| readers.get(index).is_some_and(Reader::has_answered), wanted)?,
                 None => readers.iter().position(Reader::has_answered).unwrap_or_default(),
             };
             let missing = || match wanted {
@@ -112,7 +113,7 @@ pub fn wait_until_empty(wanted: Option<&str>, limit: Duration) -> Result<Vec<Rea
 pub fn find_reader(wanted: &str) -> Result<Reader, ReaderError> {
     let mut readers = list_readers()?;
     let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
-    let index = choose(&names, wanted)?;
+    let index = choose(&names, |index| readers.get(index).is_some_and(|reader| reader.card.is_some()), wanted)?;
     Ok(readers.swap_remove(index))
 }
 
@@ -120,7 +121,8 @@ pub fn find_reader(wanted: &str) -> Result<Reader, ReaderError> {
 fn chosen(readers: Vec<Reader>, wanted: Option<&str>) -> Result<Vec<Reader>, ReaderError> {
     let Some(wanted) = wanted else { return Ok(readers) };
     let names: Vec<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
-    match choose(&names, wanted) {
+    // Which has a card is what changes while one waits for them to be empty.
+    match choose(&names, |_| false, wanted) {
         Ok(index) => Ok(readers.into_iter().skip(index).take(1).collect()),
         Err(ReaderError::ReaderNotFound { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -156,7 +158,8 @@ pub struct PcscReader {
 
 impl PcscReader {
     /// Connects to the card in the reader that `wanted` names: its number in [`list_readers`], its whole name, or a
-    /// part of its name that no other reader has (upper and lower case count as equal). It is for this program alone.
+    /// part of its name that no other reader has, or no other one with a card (upper and lower case count as equal). It is for
+    /// this program alone.
     pub fn connect(wanted: &str) -> Result<Self, ReaderError> {
         Self::open(Some(wanted), Options::default())
     }
@@ -183,7 +186,13 @@ impl PcscReader {
         };
         let texts: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        let index = choose(&texts, wanted)?;
+        // Not asked of the service where the name alone decides.
+        let with_card = || {
+            let states = states(&context, &names).unwrap_or_default();
+            states.iter().map(|state| state.event_state().contains(State::PRESENT)).collect::<Vec<_>>()
+        };
+        let with_card = LazyCell::new(with_card);
+        let index = choose(&texts, |index| with_card.get(index).copied().unwrap_or_default(), wanted)?;
         Self::open_exactly(names.get(index).ok_or(ReaderError::NoReaders)?, options)
     }
 
@@ -317,8 +326,9 @@ fn texts(names: &[CString]) -> Vec<String> {
     names.iter().map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// Finds the reader `wanted` names among `names`: a number, a whole name, or a part of exactly one name.
-fn choose(names: &[&str], wanted: &str) -> Result<usize, ReaderError> {
+/// Finds the reader `wanted` names among `names`: a number, a whole name, or a part of exactly one name, or of exactly one among
+/// those that have a card.
+fn choose(names: &[&str], has_card: impl Fn(usize) -> bool, wanted: &str) -> Result<usize, ReaderError> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     if let Some(exact) = names.iter().position(|name| *name == wanted) {
         return Ok(exact);
@@ -335,6 +345,9 @@ fn choose(names: &[&str], wanted: &str) -> Result<usize, ReaderError> {
         [one] => Ok(*one),
         [] => Err(ReaderError::ReaderNotFound { wanted: wanted.into(), present: owned(names) }),
         several => {
+            if let [one] = several.iter().copied().filter(|index| has_card(*index)).collect::<Vec<_>>().as_slice() {
+                return Ok(*one);
+            }
             let matching = several.iter().filter_map(|index| names.get(*index)).copied().collect::<Vec<_>>();
             Err(ReaderError::ReaderAmbiguous { wanted: wanted.into(), matching: owned(&matching) })
         }
@@ -370,10 +383,12 @@ mod tests {
 
     #[test]
     fn readers_are_found_by_name_part_and_number() {
-        assert_eq!(choose(&READERS, "Virtual PCD 00 01"), Ok(1));
-        assert_eq!(choose(&READERS, "acr38"), Ok(2));
-        assert_eq!(choose(&READERS, "0"), Ok(0));
-        assert_eq!(choose(&READERS, "00 01"), Ok(1));
+        assert_eq!(choose(&READERS, |_| false, "Virtual PCD 00 01"), Ok(1));
+        assert_eq!(choose(&READERS, |_| false, "acr38"), Ok(2));
+        assert_eq!(choose(&READERS, |_| false, "0"), Ok(0));
+        assert_eq!(choose(&READERS, |_| false, "00 01"), Ok(1));
+        assert_eq!(choose(&READERS, |index| index == 1, "virtual"), Ok(1), "the only one with a card");
+        assert_eq!(choose(&READERS, |index| index == 1, "virtual pcd 00 00"), Ok(0));
     }
 
     #[test]
@@ -388,10 +403,11 @@ mod tests {
 
     #[test]
     fn what_is_there_is_told_when_nothing_matches() {
-        let error = choose(&READERS, "Gemalto").unwrap_err().to_string();
+        let error = choose(&READERS, |_| false, "Gemalto").unwrap_err().to_string();
         assert!(error.contains("2: ACS ACR38U 02 00"), "{error}");
-        let error = choose(&READERS, "virtual").unwrap_err().to_string();
+        let error = choose(&READERS, |_| false, "virtual").unwrap_err().to_string();
         assert!(error.contains("several") && !error.contains("ACS"), "{error}");
-        assert!(matches!(choose(&READERS, "7"), Err(ReaderError::ReaderNotFound { .. })));
+        assert!(matches!(choose(&READERS, |_| true, "virtual"), Err(ReaderError::ReaderAmbiguous { .. })));
+        assert!(matches!(choose(&READERS, |_| false, "7"), Err(ReaderError::ReaderNotFound { .. })));
     }
 }

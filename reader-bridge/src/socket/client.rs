@@ -126,7 +126,8 @@ impl SocketCard {
     /// # Errors
     /// [`ReaderError::NobodyListens`] if there is no card at the address, [`ReaderError::Busy`] if another client keeps it,
     /// [`ReaderError::Card`] if it goes before it has given its answer to reset; of a card named by its EID,
-    /// [`ReaderError::NoSuchCard`] if it is not there, and [`ReaderError::TooManyClients`].
+    /// [`ReaderError::NoSuchCard`] if it is not there, and [`ReaderError::TooManyClients`]; of none that is named where many are,
+    /// [`ReaderError::NoneNamed`].
     pub fn connect(address: &CardAddress) -> Result<Self, ReaderError> {
         Self::connect_within(address, LIMITS.connect)
     }
@@ -154,6 +155,16 @@ impl SocketCard {
             TransportError::Mute => ReaderError::Busy { reader: address.to_string() },
             other => ReaderError::Card(other),
         })?;
+        // Of a fleet, of which no card was named; no answer to reset is as short.
+        match card.atr.as_slice() {
+            [answer] if *answer == Unselected::NoneSelected as u8 => {
+                return Err(ReaderError::NoneNamed { address: address.to_string() });
+            }
+            [answer] if *answer == Unselected::TooManyClients as u8 => {
+                return Err(ReaderError::TooManyClients { address: address.to_string() });
+            }
+            _ => {}
+        }
         if let Some(stream) = &card.stream {
             stream.set_limit(limits.answer).map_err(absent)?;
         }

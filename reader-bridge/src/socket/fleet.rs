@@ -10,6 +10,8 @@
 //! | | `0001 02`: another client has it |
 //! | | `0001 03`: there are too many clients; the connection is closed |
 //! | `0001 01` power on, and so on | as a single card does |
+//! | the same with no card selected | to `0001 04`, which asks for the answer to reset, `0001 04`: it has to select one; the \
+//! connection is closed |
 //!
 //! A client that is gone has left its card without power, for the next one.
 
@@ -40,7 +42,12 @@ pub enum Unselected {
     InUse = 0x02,
     /// There are as many clients as there may be.
     TooManyClients = 0x03,
+    /// It asked for the answer to reset and has selected none.
+    NoneSelected = 0x04,
 }
+
+/// What is told of a client that wants a card and does not say which.
+const UNSELECTED: &str = "it does not begin with the selection of a card (0011 05 EID)";
 
 /// Who keeps the cards that no client has.
 pub trait Cards: Send + Sync + 'static {
@@ -192,7 +199,17 @@ async fn attend_client<C: Cards>(
                     }
                     true
                 }
-                (_, None) => return Err(refused("it does not begin with the selection of a card (0011 05 EID)")),
+                // Who knows single cards only gets to know it by what is answered in the end.
+                ([POWER_ON | RESET | POWER_OFF], None) => {
+                    within(limits.greeting, client.arrival(), "it selected no card").await?;
+                    false
+                }
+                ([GET_ATR], None) => {
+                    let answer = [0, 1, Unselected::NoneSelected as u8];
+                    within(limits.message, client.send(&answer), "it does not take its answers").await?;
+                    return Err(refused(UNSELECTED));
+                }
+                (_, None) => return Err(refused(UNSELECTED)),
                 ([POWER_ON | RESET | POWER_OFF | GET_ATR], Some(card)) => {
                     match message {
                         [POWER_ON | RESET] if !is_powered => {
@@ -339,7 +356,8 @@ mod tests {
         for (sent, why) in [
             (&b"GET / HTTP/1.1\r\n\r\n"[..], "it sent no message"),
             (&[0, 5, 0, 0xA4, 0, 4, 0], "it does not begin with the selection"),
-            (&[0, 1, POWER_ON], "it does not begin with the selection"),
+            (&[0, 1, POWER_ON], "it selected no card"),
+            (&[0, 1, POWER_ON, 0, 1, GET_ATR], "it does not begin with the selection"),
             (&[0, 16, SELECT, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "it does not begin with the selection"),
             (&[0, 17, SELECT, 1], "it sent no message"),
             (&[&selection(1)[..], &[0, 4, 0, 0xA4, 0, 4]].concat(), "without giving the card power"),
@@ -405,6 +423,18 @@ mod tests {
                 let busy = SocketCard::connect_within(&at(1), Duration::from_millis(50));
                 assert!(matches!(busy, Err(ReaderError::Busy { .. })));
                 assert!(matches!(in_time(9), Err(ReaderError::NoSuchCard { .. })));
+                let nameless = CardAddress { socket: Address::Tcp(address.clone()), eid: None };
+                let nameless = loop {
+                    match SocketCard::connect(&nameless) {
+                        Err(ReaderError::TooManyClients { .. }) => std::thread::yield_now(),
+                        outcome => break outcome,
+                    }
+                };
+                let said = nameless.err().map(|error| error.to_string()).unwrap_or_default();
+                assert_eq!(
+                    said,
+                    format!("many cards are behind tcp:{address}; name one by its EID: tcp:{address}/EID")
+                );
                 let second = in_time(2).unwrap();
                 assert!(matches!(connect(3), Err(ReaderError::TooManyClients { .. })));
                 drop((card, second));

@@ -460,7 +460,7 @@ impl Modem {
         self.started = self.now;
         self.function = Function::Full;
         self.incoming = Incoming::default();
-        self.registration.is_refrained = false;
+        self.registration.mode = 0;
         // Without a card the next command says so.
         let _ = self.card.reset();
     }

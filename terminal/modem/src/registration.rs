@@ -32,8 +32,9 @@ pub(crate) struct Plmn(pub(crate) String);
 #[derive(Debug, Default)]
 pub(crate) struct Registration {
     state: State,
-    /// The program has deregistered: `+COPS=2`, `+CGATT=0` does not.
-    pub(crate) is_refrained: bool,
+    /// How the network is chosen, as `+COPS` has it: 0 by the modem, 1 by the program, 4 by the program if that network is there;
+    /// 2 none, until another is chosen.
+    pub(crate) mode: u8,
     /// Counts the attempts.
     attempt: u64,
     /// The last of them is under way or has succeeded: the network is heard. After a refusal `+CREG` goes on to show that one.
@@ -56,6 +57,11 @@ struct Subscription {
 }
 
 impl Registration {
+    /// Whether the program has deregistered: `+COPS=2`; `+CGATT=0` does not.
+    pub(crate) const fn is_refrained(&self) -> bool {
+        self.mode == 2
+    }
+
     pub(crate) const fn is_registered(&self) -> bool {
         matches!(self.state, State::Home)
     }
@@ -88,7 +94,7 @@ impl Modem {
             return;
         }
         let generation = self.card.generation();
-        let may = self.function == Function::Full && !self.registration.is_refrained && !self.is_starting();
+        let may = self.function == Function::Full && !self.registration.is_refrained() && !self.is_starting();
         if self.registration.looked_at != Some(generation) || !may {
             self.deregister();
         }

@@ -293,9 +293,12 @@ fn a_card_is_registered_when_the_network_has_authenticated_it() {
     assert_eq!(desk.told(), ["+CREG: 1,\"0001\",\"00000001\",7", "+CEREG: 1"]);
     assert_eq!(desk.ask("AT+COPS?"), ["+COPS: 0,0,\"vuicc\",7", "OK"]);
     assert_eq!(desk.ask("AT+COPS=3,2;+COPS?"), ["+COPS: 0,2,\"00101\",7", "OK"]);
+    assert_eq!(desk.ask("AT+COPS=1,2,\"00101\";+COPS?"), ["+COPS: 1,2,\"00101\",7", "OK"]);
+    assert_eq!(desk.ask("AT+COPS=?"), ["+COPS: (2,\"vuicc\",\"vuicc\",\"00101\",7),,(0,1,2,3,4),(0,1,2)", "OK"]);
     assert_eq!(desk.ask("AT+CREG?;+CSQ"), ["+CREG: 2,1,\"0001\",\"00000001\",7", "+CSQ: 31,99", "OK"]);
     // It goes by itself, and comes back.
     assert_eq!(desk.ask("AT+COPS=2"), ["OK", "+CREG: 0", "+CEREG: 0"]);
+    assert_eq!(desk.ask("AT+COPS?;+COPS=?"), ["+COPS: 2", "+COPS: ,,(0,1,2,3,4),(0,1,2)", "OK"]);
     assert_eq!(desk.modem.requests(), [Request::Detach]);
     assert_eq!(desk.ask("AT+COPS=1,2,\"26201\""), ["+CME ERROR: 30"]);
     desk.ask("AT+COPS=0");

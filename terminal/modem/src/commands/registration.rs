@@ -55,9 +55,8 @@ pub(super) fn word(command: &str, setting: Option<u8>, form: u8, state: State, r
 pub(super) fn operator(modem: &mut Modem, port: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
     match &call.form {
         Form::Read => {
-            let mode = if modem.registration.is_refrained { 2 } else { 0 };
             let named = modem.registration.is_registered().then(|| modem.registration.plmn()).flatten();
-            let mut values = vec![Value::Number(mode)];
+            let mut values = vec![Value::Number(modem.registration.mode.into())];
             let name = named.map(|plmn| name(modem, &plmn, port.settings.operator));
             if let Some(name) = &name {
                 let format = Value::Number(port.settings.operator.into());
@@ -94,9 +93,9 @@ fn networks(modem: &Modem) -> String {
     let known = modem.registration.plmn().filter(|_| state > 0);
     let listed = known.map(|plmn| {
         let name = name(modem, &plmn, 0);
-        format!("({state},\"{name}\",\"{name}\",\"{}\",{ACCESS}),", plmn.0)
+        format!("({state},\"{name}\",\"{name}\",\"{}\",{ACCESS})", plmn.0)
     });
-    format!("{},(0,1,2,3,4),(0,1,2)", listed.unwrap_or_default())
+    format!("{},,(0,1,2,3,4),(0,1,2)", listed.unwrap_or_default())
 }
 
 fn select(modem: &mut Modem, port: &mut Port, arguments: &Arguments) -> Outcome {
@@ -107,7 +106,6 @@ fn select(modem: &mut Modem, port: &mut Port, arguments: &Arguments) -> Outcome 
         return Err(Cme::INCORRECT_PARAMETERS.into());
     }
     match mode {
-        0 => modem.registration.is_refrained = false,
         1 | 4 => {
             let wanted = arguments.needed(2)?;
             // There is one network.
@@ -117,11 +115,13 @@ fn select(modem: &mut Modem, port: &mut Port, arguments: &Arguments) -> Outcome 
             if !is_it && mode == 1 {
                 return Err(Cme::NO_NETWORK_SERVICE.into());
             }
-            modem.registration.is_refrained = false;
         }
-        2 => modem.registration.is_refrained = true,
-        3 => {}
+        0 | 2 | 3 => {}
         _ => return Err(Cme::INCORRECT_PARAMETERS.into()),
+    }
+    // 3 sets the format alone.
+    if mode != 3 {
+        modem.registration.mode = mode;
     }
     if let Some(format) = format {
         port.settings.operator = format;
@@ -156,7 +156,7 @@ pub(super) fn attached(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut
         Form::Read => reply.add("+CGATT", &[Value::Number(is_registered.into())]),
         Form::Set(arguments) => match (arguments.needed_number::<u8>(0)?, is_registered) {
             (1, true) | (0, false) => {}
-            (1, false) if modem.coverage != Coverage::None && !modem.registration.is_refrained => {}
+            (1, false) if modem.coverage != Coverage::None && !modem.registration.is_refrained() => {}
             (1, false) => return Err(Cme::NO_NETWORK_SERVICE.into()),
             // Registration is one for all domains here.
             (0, true) => return Err(Cme::OPERATION_NOT_ALLOWED.into()),
