@@ -50,6 +50,8 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         ],
     ),
     ("reader-bridge", &["apdu", "capture", "decode", "rspro", "usb"]),
+    // Dialogues with any card: it knows none.
+    ("conformance", &["apdu", "reader-bridge"]),
     // Terminal and network meet the card only in `tests` and in `cli`; otherwise both ends share one mistake.
     ("es10", &["apdu", "identities", "rsp"]),
     ("tls", &[]),

@@ -183,13 +183,16 @@ impl Making {
                 (KeyReference::ADM1, Some(codes)) => (Some(&codes.adm1), None),
                 _ => (None, None),
             };
+            let known = |code: Option<&twin::KnownCode>| {
+                code.and_then(|code| code.0.0.as_slice().try_into().ok()).map(Zeroizing::new)
+            };
             let puk = learned.puk_tries.map(|tries| Puk {
-                value: puk.and_then(padded).unwrap_or_else(&mut random),
+                value: known(learned.puk_code.as_ref()).or_else(|| puk.and_then(padded)).unwrap_or_else(&mut random),
                 tries,
                 maximum_tries: tries.max(USUAL_PUK_TRIES),
             });
             let pin = Pin {
-                value: code.and_then(padded).unwrap_or_else(&mut random),
+                value: known(learned.code.as_ref()).or_else(|| code.and_then(padded)).unwrap_or_else(&mut random),
                 enabled: learned.enabled,
                 replaced: false,
                 attributes: PinAttributes(

@@ -16,7 +16,7 @@ mod replay;
 pub(crate) mod report;
 pub(crate) mod secrets;
 mod sessions;
-mod sources;
+pub(crate) mod sources;
 mod stdio;
 mod step;
 mod tap;

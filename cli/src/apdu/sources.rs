@@ -105,7 +105,7 @@ pub(super) fn wrong_run(error: RunError) -> Failure {
     Failure::from(error).with(Exit::Input)
 }
 
-pub(super) fn assignment(text: &str) -> Result<(String, Vec<u8>), String> {
+pub(crate) fn assignment(text: &str) -> Result<(String, Vec<u8>), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=HEX, as in pin=31323334FFFFFFFF")?;
     Ok((name.to_owned(), hexadecimal::parse(value)?))
 }

@@ -1,5 +1,6 @@
 //! `vuicc card`: create, insert and inspect cards.
 
+mod conformance;
 pub(crate) mod control;
 pub(crate) mod detach;
 pub(crate) mod eject;
@@ -147,6 +148,20 @@ learning did not send them. Succeeds if as many are equal as --at-least says, if
 first card has at least 50 % of what the description says: what refuses everything proves nothing. The exit code is 3 if not, and 4 if \
 a card is lost.")]
     TwinCheck(twin_check::Arguments),
+    /// Play the conformance scoreboard: dialogues from the specifications, on emulated cards or any card
+    #[command(after_help = "\
+Examples:
+  vuicc card conformance
+      all rows, each on an emulated card made for it
+  vuicc card conformance --only select --only verify-pin/blocked --all
+  vuicc card conformance --reader ACS --as uicc --secrets codes.toml
+      on a card of plastic; what would leave it changed is skipped
+  vuicc card conformance my-rows.apdu --json
+
+Each row cites the clause that it rests on. On emulated cards a row that is known to fail may fail, and is told if it passes; on a card in \
+a reader a failure is one. The exit code is 3 if anything fails, or passes unnoticed. docs/conformance.md lists all rows and says how to \
+add some.")]
+    Conformance(conformance::Arguments),
     /// Order what is to go wrong with a card, list and clear it
     #[command(subcommand)]
     Fault(fault::Command),
@@ -162,6 +177,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Program(arguments) => program::run(arguments, context),
         Command::Learn(arguments) => learn::run(arguments, context),
         Command::TwinCheck(arguments) => twin_check::run(arguments, context),
+        Command::Conformance(arguments) => conformance::run(arguments, context),
         Command::Fault(command) => fault::run(command, context),
     }
 }

@@ -215,6 +215,33 @@ pub struct LearnedPin {
     /// Tries left of its PUK, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub puk_tries: Option<u8>,
+    /// Its value, eight octets as VERIFY PIN sends them. No card tells it: who wrote the description does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<KnownCode>,
+    /// The value of its PUK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub puk_code: Option<KnownCode>,
+}
+
+/// The value of a PIN, PUK or key, as VERIFY PIN sends it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct KnownCode(pub Octets);
+
+impl<'de> Deserialize<'de> for KnownCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = Octets::deserialize(deserializer)?;
+        if code.0.len() == 8 {
+            Ok(Self(code))
+        } else {
+            Err(D::Error::custom("wants eight octets, as VERIFY PIN sends them"))
+        }
+    }
+}
+
+impl fmt::Debug for KnownCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KnownCode(…)")
+    }
 }
 
 /// Where a card says and does otherwise than the standard card.

@@ -312,6 +312,8 @@ impl Learner<'_, '_> {
                     enabled,
                     tries,
                     puk_tries,
+                    code: None,
+                    puk_code: None,
                 };
                 let is_same = above.is_some_and(|above| LearnedPin { at: directory.clone(), ..above.clone() } == pin);
                 if !is_same {

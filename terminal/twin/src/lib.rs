@@ -21,8 +21,8 @@ mod scan;
 
 pub use compare::{Identity, identity};
 pub use description::{
-    Application, Difference, Learned, LearnedDialect, LearnedFile, LearnedPin, Missing, Octets, Path, ReadAccess,
-    Timing,
+    Application, Difference, KnownCode, Learned, LearnedDialect, LearnedFile, LearnedPin, Missing, Octets, Path,
+    ReadAccess, Timing,
 };
 pub use exchange::{Answer, Probe, Weight, ask};
 pub use fit::{Build, BuildTwin};

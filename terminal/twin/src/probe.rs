@@ -371,6 +371,8 @@ mod tests {
                 enabled: true,
                 tries: 3,
                 puk_tries: Some(10),
+                code: None,
+                puk_code: None,
             }],
             ..Learned::default()
         }
