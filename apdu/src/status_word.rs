@@ -75,6 +75,9 @@ status_words! {
     CLA_NOT_SUPPORTED = 0x6E00, "class not supported";
     TECHNICAL_PROBLEM = 0x6F00, "technical problem, no precise diagnosis";
 
+    ALGORITHM_NOT_SUPPORTED = 0x9484, "algorithm not supported, GlobalPlatform PUT KEY";
+    INVALID_KEY_CHECK_VALUE = 0x9485, "invalid key check value, GlobalPlatform PUT KEY";
+
     GSM_MEMORY_PROBLEM = 0x9240, "memory problem, TS 51.011";
     GSM_NO_EF_SELECTED = 0x9400, "no EF selected, TS 51.011";
     GSM_OUT_OF_RANGE = 0x9402, "out of range, invalid address, TS 51.011";

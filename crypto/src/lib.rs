@@ -13,6 +13,7 @@
 //! | [`provider`] | who computes on curves: what is handed to cards and servers | – |
 //! | [`bsp`] | protection of a bound profile package | SGP.22 §2.5 |
 //! | [`confirmation`] | hash of the confirmation code | SGP.22 §4.7 |
+//! | [`scp`] | secure channels of GlobalPlatform: SCP02, SCP03, key check values | GlobalPlatform Card Specification annex E, Amendment D |
 //!
 //! Published known answers stand at the foot of each file.
 
@@ -28,6 +29,7 @@ pub mod ecka;
 pub mod key_log;
 pub mod milenage;
 pub mod provider;
+pub mod scp;
 pub mod suci;
 pub mod tuak;
 pub mod xor;
