@@ -407,6 +407,16 @@ impl<'n> Context<'_, 'n> {
         })
     }
 
+    /// What is left of the card's memory, and how many applications there are.
+    pub fn memory(&self) -> Memory {
+        let every = Key::new(Partition::Application, 0, 0)..=Key::new(Partition::Application, u16::MAX, u32::MAX);
+        Memory {
+            free_non_volatile: self.profile.non_volatile_memory.saturating_sub(self.nvm.used()),
+            free_volatile: self.profile.volatile_memory,
+            applications: self.nvm.keys(every).len(),
+        }
+    }
+
     /// What the applications of the domain share, if it is an `R`, and the context to use with it.
     pub fn with_runtime<R: Runtime, T>(&mut self, code: impl FnOnce(&mut R, &mut Self) -> T) -> Option<T> {
         let lent = self.runtime.take()?;

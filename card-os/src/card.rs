@@ -665,7 +665,7 @@ impl Icc for Card {
 
 /// `6CXX`, where Le stands alone and the answer is of another length; what does not fit into one response is fetched piece by
 /// piece. Such a command has not been carried out: nothing may have changed. ISO/IEC 7816-3 §10.3.3, TS 102 221 §7.3.1.1.
-fn wrong_length(command: &Command<'_>, response: &Response) -> Option<StatusWord> {
+pub(crate) fn wrong_length(command: &Command<'_>, response: &Response) -> Option<StatusWord> {
     let available = response.data.len();
     let wrong = command.data.is_empty()
         && !matches!(command.ne, 0)

@@ -20,6 +20,8 @@ impl Privileges {
     pub const MANAGE_DOMAINS: Self = Self(1);
     /// May add, remove and lock applications of its own domain.
     pub const MANAGE_APPLICATIONS: Self = Self(2);
+    /// Is the card issuer's security domain, which an empty name selects. GlobalPlatform §6.4.2.
+    pub const ISSUER: Self = Self(4);
 
     pub(crate) const fn may_manage_domains(self) -> bool {
         self.contains(Self::MANAGE_DOMAINS)
@@ -57,6 +59,12 @@ pub struct ApplicationRecord {
 }
 
 impl ApplicationRecord {
+    /// Whether it is a card issuer's security domain in which the card has been locked or terminated, so that no other
+    /// application may be selected. GlobalPlatform §5.1.1.
+    pub(crate) const fn locks_card(&self) -> bool {
+        self.privileges.contains(Privileges::ISSUER) && matches!(self.life_cycle, CARD_LOCKED | TERMINATED)
+    }
+
     /// Whether a host may select it: installed for selection and not locked. GlobalPlatform §5.3.1.
     pub(crate) const fn is_selectable(&self) -> bool {
         const SELECTABLE: u8 = 0x04;
@@ -88,6 +96,10 @@ impl ApplicationRecord {
         Some((Self { aid, kind, adf, life_cycle, privileges }, at.0))
     }
 }
+
+/// Life cycle states of a card issuer's security domain in which the card serves nobody else. GlobalPlatform §11.1.1.
+pub(crate) const CARD_LOCKED: u8 = 0x7F;
+const TERMINATED: u8 = 0xFF;
 
 /// First byte of a stored entry; changes with its layout.
 const FORMAT: u8 = 1;

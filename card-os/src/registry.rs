@@ -100,10 +100,63 @@ impl Registry<'_, '_> {
         self.nvm.insert(self.key(registry::NEXT_APPLICATION), next.to_be_bytes());
         self.nvm.remove(self.application_key(id.number));
         self.nvm.remove(self.key(registry::origin(id.number)));
+        self.nvm.remove(self.key(registry::association(id.number)));
         let data = |item| Key::new(Partition::ApplicationData, self.domain.0, data_index(id.number, item));
         self.nvm.remove_all(data(0)..=data(u16::MAX));
         self.kernel.changes.push((id, Change::Removed));
         Ok(())
+    }
+
+    /// The parameters that an application was installed with.
+    pub fn parameters(&self, aid: &Aid) -> Option<&[u8]> {
+        let (id, _) = self.find(aid).ok()?;
+        ApplicationRecord::from_bytes(self.nvm.get(self.application_key(id.number))?).map(|(_, parameters)| parameters)
+    }
+
+    /// Gives an application other install parameters.
+    pub fn set_parameters(&mut self, aid: &Aid, parameters: &[u8]) -> Result<(), RegistryError> {
+        let (id, record) = self.find(aid)?;
+        let key = self.application_key(id.number);
+        self.insert_all(vec![(key, record.to_bytes(parameters))])?;
+        self.kernel.changes.push((id, Change::Updated));
+        Ok(())
+    }
+
+    /// A value that an application keeps.
+    pub fn value(&self, aid: &Aid, item: u16) -> Option<&[u8]> {
+        let (id, _) = self.find(aid).ok()?;
+        self.nvm.get(self.data_key(id.number, item))
+    }
+
+    /// The numbers within `range` that have a value of an application, ascending.
+    pub fn items(&self, aid: &Aid, range: core::ops::RangeInclusive<u16>) -> Vec<u16> {
+        let Ok((id, _)) = self.find(aid) else { return Vec::new() };
+        let keys = self.data_key(id.number, *range.start())..=self.data_key(id.number, *range.end());
+        self.nvm.keys(keys).into_iter().filter_map(|key| u16::try_from(key.index() & 0xFFFF).ok()).collect()
+    }
+
+    /// Keeps a value for an application, or removes it.
+    pub fn set_value(&mut self, aid: &Aid, item: u16, value: Option<Vec<u8>>) -> Result<(), RegistryError> {
+        let (id, _) = self.find(aid)?;
+        let key = self.data_key(id.number, item);
+        let Some(value) = value else {
+            self.nvm.remove(key);
+            return Ok(());
+        };
+        self.insert_all(vec![(key, value)])
+    }
+
+    /// The security domain that an application was handed over to; `None`: it belongs to the one it was made under.
+    pub fn association(&self, aid: &Aid) -> Option<Aid> {
+        let (id, _) = self.find(aid).ok()?;
+        Aid::new(self.nvm.get(self.key(registry::association(id.number)))?).ok()
+    }
+
+    /// Hands an application over to a security domain. GlobalPlatform §9.4.1.
+    pub fn associate(&mut self, aid: &Aid, security_domain: &Aid) -> Result<(), RegistryError> {
+        let (id, _) = self.find(aid)?;
+        self.find(security_domain)?;
+        self.insert_all(vec![(self.key(registry::association(id.number)), security_domain.to_vec())])
     }
 
     /// Changes an application's life cycle state, by which it is locked and unlocked too. A session that is open goes on.
@@ -197,6 +250,10 @@ impl Registry<'_, '_> {
             Some([high, low]) => u16::from_be_bytes([*high, *low]),
             _ => 0,
         }
+    }
+
+    const fn data_key(&self, application: u16, item: u16) -> Key {
+        Key::new(Partition::ApplicationData, self.domain.0, data_index(application, item))
     }
 
     const fn key(&self, index: u32) -> Key {

@@ -1,11 +1,11 @@
 //! SELECT by name and STATUS. TS 102 221 §11.1.1, §11.1.2, §8.4. SELECT of a file is in `fs/navigate.rs`.
 
-use crate::card::{Card, Slot};
+use crate::card::{Card, Slot, wrong_length};
 use crate::channel::Channel;
 use crate::dialect::Habits;
-use crate::domain::ApplicationRecord;
+use crate::domain::{ApplicationRecord, Privileges};
 use crate::fs::{FileNumber, Place, Route, after_select, by, wants_answer};
-use crate::id::ApplicationId;
+use crate::id::{ApplicationId, DomainId};
 use apdu::{Aid, Command, Response, StatusWord};
 
 /// P2, bits 2 and 1: which of several applications.
@@ -13,6 +13,13 @@ const OCCURRENCE: u8 = 0x03;
 /// P2, bits 7 and 6: application session control.
 const SESSION: u8 = 0x60;
 const TERMINATION: u8 = 0x40;
+
+/// Names by which cards call the issuer's security domain, GlobalPlatform's and the older one of Visa: a host may know only one
+/// of them. GlobalPlatform §H.1.3.
+const ISSUER_NAMES: [[u8; 8]; 2] =
+    [[0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00], [0xA0, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00]];
+/// Octets that a host gives of them at least.
+const SHORTEST_ISSUER_NAME: usize = 7;
 
 /// STATUS, P2: what to answer.
 mod status {
@@ -34,7 +41,11 @@ impl Card {
             return Err(StatusWord::WRONG_P1_P2);
         }
         if command.data.is_empty() {
-            // An empty name selects the card issuer's domain, where there is one; here it is the MF.
+            // An empty name selects the card issuer's domain; where there is none, it is the MF.
+            if self.issuers(self.kernel.tree_domain).next().is_some() {
+                let response = self.select_application(command)?;
+                return Ok(if answer { response } else { Response { data: Vec::new(), ..response } });
+            }
             return self.file_command(&Command {
                 p1: by::FILE_ID,
                 p2: command.p2 & !(OCCURRENCE | SESSION),
@@ -83,9 +94,16 @@ impl Card {
             self.kernel.channel_mut(number)?.select(place);
             Response { data, sw: after_select(life_cycle) }
         } else {
-            let data = self.run(chosen, number, |application, cx| application.select(cx))?;
+            let data = self.run(chosen, number, |application, cx| {
+                let answer = Response::ok(application.select(cx)?);
+                // Without a name a command has no data, and may be answered 6CXX: then it has selected nothing.
+                let refusal = wants_answer(command.p2)?.then(|| wrong_length(command, &answer)).flatten();
+                refusal.map_or(Ok(answer.data), Err)
+            })?;
             self.kernel.channel_mut(number)?.select_mf();
-            Response::ok(data)
+            // GlobalPlatform §11.9.3.2: the card is locked.
+            let locked = self.slot(chosen).is_some_and(|slot| slot.record.locks_card());
+            Response { data, sw: if locked { StatusWord::FILE_DEACTIVATED } else { StatusWord::OK } }
         };
         self.kernel.channel_mut(number)?.application = Some(chosen);
         if let Some(previous) = previous.filter(|previous| *previous != chosen) {
@@ -147,8 +165,35 @@ impl Card {
         }
     }
 
-    /// The applications that a name selects: by their AID, else by a further name.
+    /// The card issuer's security domains of a domain: one, or none.
+    fn issuers(&self, domain: DomainId) -> impl Iterator<Item = &Slot> {
+        let of_issuer = |slot: &&Slot| slot.record.privileges.contains(Privileges::ISSUER);
+        self.slots.iter().filter(move |slot| slot.id.domain == domain).filter(of_issuer)
+    }
+
+    /// The applications that a name selects: by their AID, else by a further name; the card issuer's security domain also by no
+    /// name, and by those that cards give it.
     pub(crate) fn selectable(&self, name: &[u8]) -> Vec<ApplicationId> {
+        let named = self.selectable_by_name(name);
+        let is_issuer =
+            |id: &ApplicationId| self.slot(*id).is_some_and(|slot| slot.record.privileges.contains(Privileges::ISSUER));
+        let of_issuer = || -> Vec<ApplicationId> {
+            let own = self.issuers(self.kernel.tree_domain);
+            own.filter(|slot| self.is_selectable(&slot.record)).map(|slot| slot.id).collect()
+        };
+        let is_issuer_name =
+            name.len() >= SHORTEST_ISSUER_NAME && ISSUER_NAMES.iter().any(|known| known.starts_with(name));
+        if name.is_empty() || named.is_empty() && is_issuer_name {
+            return of_issuer();
+        }
+        if self.issuers(self.kernel.tree_domain).any(|issuer| issuer.record.locks_card()) {
+            let domain = self.kernel.tree_domain;
+            return named.into_iter().filter(|id| id.domain != domain || is_issuer(id)).collect();
+        }
+        named
+    }
+
+    fn selectable_by_name(&self, name: &[u8]) -> Vec<ApplicationId> {
         let called = |is_called: &dyn Fn(&Aid) -> bool| -> Vec<ApplicationId> {
             let called = self.slots.iter().filter(|slot| is_called(&slot.record.aid));
             called.filter(|slot| self.is_selectable(&slot.record)).map(|slot| slot.id).collect()

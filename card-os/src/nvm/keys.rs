@@ -131,6 +131,11 @@ pub(crate) mod registry {
     pub(crate) const fn origin(application: u16) -> u32 {
         0x0002_0000 | application as u32
     }
+
+    /// The security domain that an application belongs to, where it was handed over to one; the number is the application's.
+    pub(crate) const fn association(application: u16) -> u32 {
+        0x0003_0000 | application as u32
+    }
 }
 
 /// Number the last byte of a PIN key keeps for the key reference; the bit above tells PINs from PUKs.
