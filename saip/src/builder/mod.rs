@@ -26,6 +26,7 @@ mod ef;
 mod file;
 mod individual;
 mod profile;
+mod secure_channels;
 mod subscriber;
 mod usim;
 
@@ -37,6 +38,7 @@ pub use profile::{
     ISIM_AID, ISIM_FILE_ID, MNO_SD_AID, RFM_UICC_AID, RFM_USIM_AID, TAR_RFM_UICC, TAR_RFM_USIM, USIM_AID, USIM_FILE_ID,
     build, ims_domain,
 };
+pub use secure_channels::{KeySet, Protocol, SecureChannels};
 pub use subscriber::{
     Algorithm, Code, Codes, HomeNetworkKey, Ims, Key, NotHexadecimal, OtaKeys, Subscriber, SubscriberError, Suci,
     SuciCalculation, SuciProfile,

@@ -6,6 +6,7 @@ use super::access_rules::{self, AccessRules};
 use super::consistency::check_consistency;
 use super::ef;
 use super::file::{adf, change, ef_arr, filled, of_records, records, sized, with_pins};
+use super::secure_channels::SecureChannels;
 use super::subscriber::{Algorithm, Ims, Key, OtaKeys, Subscriber, SubscriberError, SuciCalculation, SuciProfile};
 use crate::aka::{AkaParameter, AlgoConfiguration, AlgoParameter, AlgorithmId, ROTATION_CONSTANTS, XORING_CONSTANTS};
 use crate::application::{Application, ApplicationInstance, UiccApplicationParameters};
@@ -60,7 +61,7 @@ pub fn build(subscriber: &Subscriber) -> Result<Vec<ProfileElement>, SubscriberE
     if let Some(ims) = &subscriber.ims {
         profile.isim(subscriber, ims)?;
     }
-    profile.security_domain(subscriber.ota.as_ref())?;
+    profile.security_domain(subscriber.ota.as_ref(), subscriber.gp.as_ref())?;
     if let Some(described) = &subscriber.access_rules {
         profile.access_rules(described)?;
     }
@@ -269,8 +270,14 @@ impl Profile {
         self.pin2_and_aka(subscriber)
     }
 
-    fn security_domain(&mut self, ota: Option<&OtaKeys>) -> Result<(), SubscriberError> {
-        let key_list = ota.map(key_list).transpose()?;
+    fn security_domain(&mut self, ota: Option<&OtaKeys>, gp: Option<&SecureChannels>) -> Result<(), SubscriberError> {
+        let mut keys = ota.map(key_list).transpose()?.unwrap_or_default();
+        if let Some(gp) = gp {
+            let own = gp.key_objects().map_err(|(field, reason)| SubscriberError::new(field, reason))?;
+            keys.extend(own);
+        }
+        let key_list = (!keys.is_empty()).then_some(keys);
+        let protocols = gp.map(SecureChannels::protocols).unwrap_or_default();
         self.add(|header| {
             ProfileElement::SecurityDomain(Box::new(SecurityDomain {
                 header,
@@ -281,7 +288,7 @@ impl Profile {
                     extradite_security_domain_aid: None,
                     application_privileges: hex!("82DC00").to_vec(),
                     life_cycle_state: [0x0F],
-                    application_specific_parameters: hex!("810280008201F08301F08701F0").to_vec(),
+                    application_specific_parameters: specific_parameters(&protocols),
                     system_specific_parameters: None,
                     application_parameters: ota.map(|_| UiccApplicationParameters {
                         toolkit: Some(SD_TOOLKIT_PARAMETERS.to_vec()),
@@ -291,7 +298,7 @@ impl Profile {
                     control_reference_template: None,
                 },
                 key_list,
-                sd_perso_data: Some(vec![CARD_RECOGNITION_DATA.to_vec()]),
+                sd_perso_data: Some(vec![card_recognition_data(&protocols)]),
                 open_perso_data: None,
                 cat_tp_parameters: None,
             }))
@@ -352,10 +359,29 @@ const MINIMUM_SECURITY_LEVEL: u8 = 0x16;
 /// B20100 and 000000 for remote application management.
 const SD_TOOLKIT_PARAMETERS: [u8; 18] = hex!("010000000000 02 01 16 06 B20100 000000 0000");
 
-/// DGI 0070 with card recognition data, GlobalPlatform §H.2: GlobalPlatform 2.2, SCP80.
-const CARD_RECOGNITION_DATA: [u8; 53] = hex!(
-    "0070 32 66 30 73 2E 06072A864886FC6B01 600B06092A864886FC6B020202 630906072A864886FC6B03 640B06092A864886FC6B048000"
-);
+/// Parameters of the security domain: SCP80, and what else it has keys for; who may use which of its interfaces. UICC
+/// Configuration §10.
+fn specific_parameters(protocols: &[[u8; 2]]) -> Vec<u8> {
+    let mut parameters = hex!("81028000").to_vec();
+    parameters.extend(protocols.iter().flat_map(|[protocol, option]| [0x81, 0x02, *protocol, *option]));
+    parameters.extend(hex!("8201F08301F08701F0"));
+    parameters
+}
+
+/// DGI 0070 with card recognition data, GlobalPlatform §H.2: GlobalPlatform 2.2, SCP80 and the others.
+fn card_recognition_data(protocols: &[[u8; 2]]) -> Vec<u8> {
+    let mut data = apdu::tlv::Writer::new();
+    data.constructed(apdu::tlv::Tag(0x66), |data| {
+        data.constructed(apdu::tlv::Tag(0x73), |data| {
+            data.raw(&hex!("06072A864886FC6B01 600B06092A864886FC6B020202 630906072A864886FC6B03"));
+            for [protocol, option] in [[0x80, 0x00]].iter().chain(protocols) {
+                data.raw(&hex!("640B06092A864886FC6B04")).raw(&[*protocol, *option]);
+            }
+        });
+    });
+    let data = data.into_bytes();
+    [&hex!("0070")[..], &[u8::try_from(data.len()).unwrap_or(u8::MAX)], &data].concat()
+}
 
 /// EF.PBR, TS 31.102 §4.4.2.1: names and their unique identifiers; extensions.
 const PHONEBOOK_REFERENCE: [u8; 19] = hex!("A80A C003 4F58 0A C903 4F88 06 AA05 C203 4F38 03");

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::access_rules::AccessRules;
+use super::secure_channels::SecureChannels;
 use crate::Secret;
 
 /// Everything a profile needs to know about its subscriber.
@@ -84,6 +85,9 @@ pub struct Subscriber {
     /// Who may use the applications of the card; left out: nothing is said.
     #[serde(default)]
     pub access_rules: Option<AccessRules>,
+    /// Secure channels to the operator's security domain.
+    #[serde(default)]
+    pub gp: Option<SecureChannels>,
 }
 
 impl Subscriber {
@@ -114,6 +118,7 @@ impl Subscriber {
             suci: None,
             ota: None,
             access_rules: None,
+            gp: None,
         }
     }
 
