@@ -12,7 +12,8 @@
 //! | [`csim`] | files of a cdma2000 subscriber | the profile's AID |
 //! | [`ara_m`] | access rules: who may use the applications of the card | `A00000015141434C00` |
 //! | [`opaque`] | answers SELECT as an application of another card did, and nothing else | that AID |
-//! | [`mno_sd`] | the security domains of a profile, the operator's first | the profile's AID |
+//! | [`global_platform`] | what security domains of all kinds do alike | – |
+//! | [`security_domain`] | the security domains of a profile, the operator's first | the profile's AID |
 //!
 //! [`kind`] numbers them; [`build`] and [`factory`] make one from its number.
 
@@ -22,12 +23,13 @@ pub mod ara_m;
 pub mod csim;
 pub mod ecasd;
 mod fci;
+pub mod global_platform;
 pub mod isd_r;
 pub mod isim;
-pub mod mno_sd;
 mod naa;
 pub mod opaque;
 pub mod profile;
+pub mod security_domain;
 pub mod usim;
 
 pub use naa::aka::{AuthenticationCounters, algorithm};
@@ -121,7 +123,7 @@ fn build_with(kind: ApplicationKind, provider: Arc<dyn Provider>) -> Option<Box<
         kind::USIM => Some(Box::new(usim::Usim::default())),
         kind::ISIM => Some(Box::new(isim::Isim::default())),
         kind::CSIM => Some(Box::new(csim::Csim)),
-        kind::SECURITY_DOMAIN => Some(Box::new(mno_sd::SecurityDomain::default())),
+        kind::SECURITY_DOMAIN => Some(Box::new(security_domain::SecurityDomain::default())),
         kind::ARA_M => Some(Box::new(ara_m::AraM::default())),
         kind::OPAQUE => Some(Box::new(opaque::Opaque)),
         _ => None,

@@ -80,6 +80,7 @@ fn nvm_with(profiles: &[([u8; 10], &[u8])]) -> MemoryNvm {
     let isd_r = Personalisation {
         aid: applets::isd_r::AID,
         first_sequence_number: 1,
+        keys: Vec::new(),
         behaviour: applets::isd_r::Behaviour::default(),
         eid,
         info,

@@ -57,6 +57,8 @@ impl Nvm for Shared {
     }
 }
 
+/// What the first security domain of a domain is given.
+const MANAGER_AND_ISSUER: Privileges = Privileges::MANAGE_APPLICATIONS.and(Privileges::ISSUER);
 const AID: [u8; 8] = hex!("A000000151000000");
 const KEY: [u8; 16] = hex!("404142434445464748494A4B4C4D4E4F");
 
@@ -168,7 +170,7 @@ fn keys_of_an_earlier_release_move_to_where_they_can_change() {
     let mut card = start(Shared::new(&memory, None));
     assert_eq!(key_information(&mut card), INFORMATION);
     let (after, values, privileges) = parameters_of(&memory);
-    assert_eq!(privileges, Privileges::MANAGE_APPLICATIONS);
+    assert_eq!(privileges, MANAGER_AND_ISSUER);
     assert_eq!(after, SecurityDomain { key_list: None, ..before.clone() }, "nothing else has changed");
     assert_eq!(values.keys().copied().collect::<Vec<_>>(), [0x4081, 0x4082, 0x5811, 0x8082]);
     assert_eq!(values[&0x8082], [0, 0, 0, 0, 9]);
@@ -211,7 +213,7 @@ fn keys_that_could_not_move_do_with_the_next_start() {
     card.reset();
     assert_eq!(key_information(&mut card), INFORMATION);
     let (after, values, privileges) = parameters_of(&memory);
-    assert_eq!((after.key_list, privileges), (None, Privileges::MANAGE_APPLICATIONS));
+    assert_eq!((after.key_list, privileges), (None, MANAGER_AND_ISSUER));
     assert_eq!(values.keys().copied().collect::<Vec<_>>(), [0x4081, 0x4082, 0x5811, 0x8082]);
 }
 

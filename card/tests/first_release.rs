@@ -76,7 +76,7 @@ fn a_card_of_the_first_release_is_carried_over() {
     let applications = domains.iter().flat_map(|domain| &domain.applications);
     let mut security_domains = applications.filter(|application| application.record.kind == kind::SECURITY_DOMAIN);
     assert!(security_domains.clone().count() > 0);
-    assert!(security_domains.all(|domain| domain.record.privileges == Privileges::MANAGE_APPLICATIONS));
+    assert!(security_domains.all(|domain| domain.record.privileges.contains(Privileges::MANAGE_APPLICATIONS)));
     // The second time it was enabled already, and the one notification of that is there besides.
     let after = serde_json::to_value(inspect::image(&path).unwrap()).unwrap();
     assert_eq!(after["euicc"]["profiles"][0]["enabled"], true);

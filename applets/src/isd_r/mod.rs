@@ -8,6 +8,7 @@
 
 #![expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "every ES10 function has the same shape")]
 
+mod administration;
 mod behaviour;
 mod bpp;
 mod es10a;
@@ -31,6 +32,7 @@ pub use keys::{Certification, CertificationError};
 pub use personalisation::{Personalisation, Preloaded};
 
 use crate::fci::security_domain_fci;
+use crate::global_platform::secure_channel::SecureChannels;
 use apdu::tlv::{Header, Tag, Writer};
 use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, Context, Outcome, ProactiveCommand, TerminalResponse};
@@ -65,6 +67,9 @@ pub struct IsdR {
     behaviour: Behaviour,
     /// The enabled profile has changed, and this card wants a reset before anything else.
     wants_reset: bool,
+    /// Whether it has keys that a host opens a secure channel with.
+    is_administered: bool,
+    channels: SecureChannels,
 }
 
 /// What the command under way has changed, as it was before: restored if the command is rolled back, dropped when it is committed.
@@ -131,6 +136,7 @@ impl Application for IsdR {
     /// A change of state that a REFRESH announced takes place at the latest now. SGP.22 §3.2.1.
     fn start(&mut self, cx: &mut Context<'_, '_>) -> Result<(), StatusWord> {
         self.behaviour = Behaviour::of(cx);
+        self.is_administered = administration::is_possible(cx);
         self.shrink_notifications(cx);
         self.complete_pending_change(cx)
     }
@@ -138,6 +144,7 @@ impl Application for IsdR {
     fn select(&mut self, cx: &mut Context<'_, '_>) -> Result<Vec<u8>, StatusWord> {
         const ISDR_PROPRIETARY_APPLICATION_TEMPLATE: Tag = Tag(0xE0);
         const SVN: Tag = Tag(0x82);
+        self.channels.end(cx.channel());
         if let Some(fci) = &self.behaviour.fci {
             return Ok(fci.clone());
         }
@@ -150,24 +157,27 @@ impl Application for IsdR {
     }
 
     fn claims(&self, command: &Command<'_>) -> bool {
+        if self.is_administered && administration::is_claimed(command) {
+            return true;
+        }
         command.class.is_proprietary()
             && command.ins == Ins::STORE_DATA
             && command.class.secure_messaging() == SecureMessaging::None
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
-        if command.data.len() > usize::from(self.behaviour.longest_block) {
-            return Err(StatusWord::WRONG_LENGTH);
+        if self.is_administered
+            && let Some(response) = self.administer(command, cx)
+        {
+            return response;
         }
-        let Some(request) = self.chains.take(command)? else { return Ok(Response::done()) };
-        let outcome = self.es10(&request, cx);
-        self.before.chain = Chain::before(command, request).map(|chain| (command.class.channel(), chain));
-        outcome
+        self.store_data(command, cx)
     }
 
     /// The host may send the same block again: the chain waits for it, the session is where it was. Only a block that is
     /// not the next one ends its chain.
     fn undone(&mut self, _: u8) {
+        self.channels.undone();
         let Before { chain, session, .. } = core::mem::take(&mut self.before);
         if let Some((channel, chain)) = chain {
             self.chains.put_back(channel, chain);
@@ -178,6 +188,7 @@ impl Application for IsdR {
     }
 
     fn committed(&mut self) {
+        self.channels.committed();
         self.wants_reset |= core::mem::take(&mut self.before).wants_reset;
     }
 
@@ -187,6 +198,7 @@ impl Application for IsdR {
 
     fn deselect(&mut self, channel: u8) {
         self.chains.drop_chain(channel);
+        self.channels.end(channel);
     }
 
     fn terminal_response(
@@ -203,6 +215,19 @@ impl Application for IsdR {
 }
 
 impl IsdR {
+    /// A block of STORE DATA.
+    fn store_data(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        if command.data.len() > usize::from(self.behaviour.longest_block) {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        let Some(request) = self.chains.take(command)? else { return Ok(Response::done()) };
+        let outcome = self.es10(&request, cx);
+        self.before.chain = Chain::before(command, request).map(|chain| (command.class.channel(), chain));
+        outcome
+    }
+}
+
+impl IsdR {
     /// ISD-R, computing on curves by `provider`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         Self {
@@ -212,6 +237,8 @@ impl IsdR {
             before: Before::default(),
             behaviour: Behaviour::default(),
             wants_reset: false,
+            is_administered: false,
+            channels: SecureChannels::default(),
         }
     }
 

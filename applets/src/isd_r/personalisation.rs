@@ -2,12 +2,14 @@
 
 use super::profiles::ProfileRecord;
 use super::{Behaviour, Certification, item, notifications};
+use crate::global_platform::values_of;
 use apdu::Aid;
 use card_os::{ApplicationRecord, DomainId, NewApplication, Privileges};
 use identities::Eid;
 use rsp::euicc_info::EuiccInfo2;
 use rsp::rat::GetRatResponse;
 use rsp::{EncodeError, SubjectKeyIdentifier};
+use saip::security_domain::KeyObject;
 
 /// Identity and capabilities of an eUICC.
 pub struct Personalisation {
@@ -29,6 +31,8 @@ pub struct Personalisation {
     pub first_sequence_number: u64,
     /// Where it differs from what SGP.22 asks for.
     pub behaviour: Behaviour,
+    /// Keys by which the manufacturer opens a secure channel to it; without any there is none.
+    pub keys: Vec<KeyObject>,
     /// Profiles that are there from the start: they become domains 1, 2, … in this order.
     pub profiles: Vec<Preloaded>,
 }
@@ -60,6 +64,7 @@ impl Personalisation {
         for (number, certification) in item::CERTIFICATIONS.zip(&self.certifications) {
             data.push((number, certification.to_bytes()));
         }
+        data.extend(self.keys.iter().cloned().filter_map(|key| values_of(key).ok()).flatten());
         for ((number, domain), profile) in item::PROFILES.zip(1..).zip(&self.profiles) {
             let record = ProfileRecord {
                 domain: DomainId(domain),

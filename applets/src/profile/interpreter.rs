@@ -22,9 +22,10 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::{Failure, Limits, Profile, access_rules, naa_keys, services};
+use crate::global_platform::keys;
 use crate::kind;
-use crate::mno_sd::{self, keys};
 use crate::naa::aka;
+use crate::security_domain;
 
 /// No element of a profile package is larger.
 const LONGEST_ELEMENT: usize = 256 * 1024;
@@ -471,10 +472,12 @@ impl Staged {
         let aid = aid(&element.instance.instance_aid)?;
         let mut parameters = element.clone();
         let data = keys::take(&mut parameters);
+        // The first one is the operator's, and stands for the card's issuer.
+        let is_first = !self.image.applications().iter().any(|known| known.record.kind == kind::SECURITY_DOMAIN);
         self.add_application(aid, kind::SECURITY_DOMAIN, None, life_cycle, parameters.to_der())?;
         let added = self.image.applications().len().saturating_sub(1);
         if let Some(application) = self.image.application_mut(added) {
-            application.record.privileges = mno_sd::PRIVILEGES;
+            application.record.privileges = security_domain::privileges(is_first);
             application.data = data;
         }
         Ok(())

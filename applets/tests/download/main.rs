@@ -106,6 +106,7 @@ fn personalised_with(pkis: &[&Pki], info: EuiccInfo2) -> MemoryNvm {
     let isd_r = Personalisation {
         aid: applets::isd_r::AID,
         first_sequence_number: 1,
+        keys: Vec::new(),
         behaviour: applets::isd_r::Behaviour::default(),
         eid,
         info,

@@ -15,12 +15,14 @@
 //! ```
 
 mod identity;
+mod issuer;
 mod learned;
 mod platform;
 mod profiles;
 
 pub use applets::profile::CLAIMABLE;
 pub use identity::{invent_eid, load_pki, mint_pki};
+pub use issuer::{TEST_KEY, TEST_KEY_VERSIONS};
 pub use learned::{Twin, Unlearnable, dialect, twin};
 pub use profiles::{OWN_KEYS, ProfileToLoad, class_of};
 
@@ -181,6 +183,7 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
     let isd_r = Personalisation {
         aid: registered,
         first_sequence_number: own.first_sequence_number,
+        keys: own.isd_r_keys.clone(),
         behaviour: own.behaviour.clone(),
         eid,
         info: EuiccInfo2 {
@@ -250,6 +253,7 @@ pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
     let capability = uicc_capability().with(claimed(&description.claims)?);
     let limits = Limits { memory: description.card.non_volatile_memory, test_profile: false, capability };
     let (mut files, _) = profiles::install(1, &description.profile.package, limits, true)?;
+    issuer::equip(&mut files)?;
     // As on cards to be programmed, whose rules are written later.
     if let Some(access_rules) = applets::ara_m::new_application(&[], applets::ara_m::Writing::Open)
         && files.applications().iter().all(|known| known.record.aid != access_rules.record.aid)

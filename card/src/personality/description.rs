@@ -9,6 +9,7 @@ use applets::ecasd::EidForm;
 use applets::isd_r::{Refresh, Takes};
 use card_os::CardProfile;
 use rsp::euicc_info::{RspCapability, UiccCapability};
+use saip::builder::KeySet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ pub struct IsdRPart {
     pub longest_nickname: Option<u8>,
     /// Sequence number of the first notification.
     pub first_sequence_number: Option<u32>,
+    /// Key sets by which a host opens a secure channel to it, each with `version`, `enc`, `mac` and `dek`.
+    #[serde(deserialize_with = "key_sets")]
+    pub keys: Vec<KeySet>,
     /// When REFRESH is sent.
     pub refresh: Option<RefreshWhen>,
     /// Whether every function of the ISD-R is refused with `6985` after a change of the enabled profile, until the next reset.
@@ -185,6 +189,17 @@ fn nickname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D:
     octet(deserializer, 0, 64)
 }
 
+fn key_sets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<KeySet>, D::Error> {
+    let sets = Vec::<KeySet>::deserialize(deserializer)?;
+    for (number, set) in sets.iter().enumerate() {
+        set.key_objects().map_err(D::Error::custom)?;
+        if sets.iter().take(number).any(|before| before.version == set.version) {
+            return Err(D::Error::custom(format!("has version {:#04X} twice", set.version)));
+        }
+    }
+    Ok(sets)
+}
+
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<AidOf>>, D::Error> {
     /// As many as a registry is asked for.
     const MOST: usize = 16;
@@ -261,6 +276,7 @@ impl Description {
         let (own, isd_r) = (&mut euicc.personality, &self.isd_r);
         set(&mut own.isd_r_aids, isd_r.aids.as_ref().map(|names| names.iter().map(|aid| aid.0).collect()));
         set(&mut own.first_sequence_number, isd_r.first_sequence_number.map(u64::from));
+        own.isd_r_keys.extend(isd_r.keys.iter().flat_map(|set| set.key_objects().unwrap_or_default()));
         let behaviour = &mut own.behaviour;
         if let Some(fci) = &isd_r.fci {
             behaviour.fci = Some(fci.0.clone());

@@ -19,6 +19,7 @@ use applets::profile::uicc_capability;
 use card_os::fault::Fault;
 use rsp::VersionType;
 use rsp::euicc_info::{EuiccCategory, RspCapability, UiccCapability};
+use saip::security_domain::KeyObject;
 
 /// A shipped description.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,8 @@ pub struct Personality {
     pub isd_r_aids: Vec<Aid>,
     /// Sequence number of its first notification.
     pub first_sequence_number: u64,
+    /// Keys by which a host opens a secure channel to its ISD-R.
+    pub isd_r_keys: Vec<KeyObject>,
     /// How its ISD-R behaves.
     pub behaviour: Behaviour,
     /// In which form its ECASD answers the EID.
@@ -103,6 +106,7 @@ impl Default for Personality {
             name: None,
             isd_r_aids: vec![applets::isd_r::AID],
             first_sequence_number: 1,
+            isd_r_keys: Vec::new(),
             behaviour: Behaviour::default(),
             eid_form: EidForm::Object,
             // The one real eUICCs name.
