@@ -87,9 +87,20 @@ sheets! {
     "ber-tlv",
     "get-response",
     "get-identity",
+    "uicc-power",
     "access-rules",
     "not-shareable",
     "command-structure",
+    "create-file",
+    "delete-file",
+    "resize-file",
+    "terminate",
+    "mf-isim-files",
+    "usim-files",
+    "gsm",
+    "global-platform",
+    "ara-m",
+    "es10",
 }
 
 /// Reads all sheets.
