@@ -40,12 +40,16 @@ pub const RECORDS: [&[u8]; 14] = [
 /// Length of the longest record.
 pub const RECORD_LENGTH: usize = 33;
 
-/// The records one after another, filled up with FF: the content of EF.ARR.
-pub fn ef_arr() -> Vec<u8> {
-    let mut content = Vec::with_capacity(RECORDS.len() * RECORD_LENGTH);
+/// Length of the records in the MF, with room for rules that are written later: as much as sysmocom's cards have, and as clients
+/// that administer files write there.
+pub const RECORD_LENGTH_IN_MF: usize = 110;
+
+/// The records one after another, each filled up with FF to this length: the content of EF.ARR.
+pub fn ef_arr(record_length: usize) -> Vec<u8> {
+    let mut content = Vec::with_capacity(RECORDS.len() * record_length);
     for (number, rule) in RECORDS.iter().enumerate() {
         content.extend_from_slice(rule);
-        content.resize((number + 1) * RECORD_LENGTH, 0xFF);
+        content.resize((number + 1) * record_length, 0xFF);
     }
     content
 }
@@ -57,6 +61,6 @@ mod tests {
     #[test]
     fn every_rule_fits() {
         assert_eq!(RECORDS.iter().map(|rule| rule.len()).max(), Some(RECORD_LENGTH));
-        assert_eq!(ef_arr().len(), 14 * RECORD_LENGTH);
+        assert_eq!(ef_arr(RECORD_LENGTH).len(), 14 * RECORD_LENGTH);
     }
 }

@@ -24,7 +24,10 @@ pub(super) fn files() -> DomainImage {
     let mf = FileNumber::MF;
     let files = [
         (File::new(FileId::MF, mf, FileKind::Mf, rule(CLOSED_DIRECTORY)), Vec::new()),
-        (File::new(FileId::MF_ARR, mf, FileKind::Ef(arr), rule(READ_ONLY)), saip::access_rules::ef_arr()),
+        (
+            File::new(FileId::MF_ARR, mf, FileKind::Ef(arr), rule(READ_ONLY)),
+            saip::access_rules::ef_arr(saip::access_rules::RECORD_LENGTH),
+        ),
         (
             File { sfi: Some(UMPC_SHORT_ID), ..File::new(EF_UMPC, mf, FileKind::Ef(umpc), rule(READ_ONLY)) },
             UMPC.to_vec(),

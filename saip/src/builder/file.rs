@@ -83,12 +83,12 @@ pub(super) fn size(octets: usize) -> Vec<u8> {
 }
 
 /// EF.ARR with the rules that the templates refer to.
-pub(super) fn ef_arr(sfi: u8) -> File {
+pub(super) fn ef_arr(sfi: u8, record_length: usize) -> File {
     change(|fcp| {
-        of_records(fcp, access_rules::RECORD_LENGTH, access_rules::RECORDS.len());
+        of_records(fcp, record_length, access_rules::RECORDS.len());
         fcp.short_ef_id = Some(vec![sfi << 3]);
     })
-    .filled(access_rules::ef_arr())
+    .filled(access_rules::ef_arr(record_length))
 }
 
 /// An MF or DF that shows these PINs.

@@ -169,7 +169,7 @@ impl Profile {
                 ("EF.PL", sized(languages)),
                 ("EF.ICCID", change(|fcp| fcp.short_ef_id = Some(vec![0x02 << 3])).filled(iccid)),
                 ("EF.DIR", records(&applications)),
-                ("EF.ARR", ef_arr(0x06)),
+                ("EF.ARR", ef_arr(0x06, crate::access_rules::RECORD_LENGTH_IN_MF)),
                 ("EF.UMPC", filled(hex!("3C3C020000").to_vec())),
             ],
         );
@@ -203,7 +203,8 @@ impl Profile {
     }
 
     fn telecom(&mut self, phonebook_entries: u8) {
-        let mut files = vec![("DF.TELECOM", with_pins(GLOBAL_PINS)), ("EF.ARR", ef_arr(0x17))];
+        let mut files =
+            vec![("DF.TELECOM", with_pins(GLOBAL_PINS)), ("EF.ARR", ef_arr(0x17, crate::access_rules::RECORD_LENGTH))];
         if phonebook_entries > 0 {
             let entries = usize::from(phonebook_entries);
             let table = |record_length: usize, count: usize, sfi: u8| {
@@ -259,7 +260,7 @@ impl Profile {
                 ("EF.IMPU", records(&impus)),
                 ("EF.Domain", sized(ef::text_object("ims.domain", &domain)?)),
                 ("EF.IST", filled(ef::service_table(services, 14))),
-                ("EF.ARR", ef_arr(0x06)),
+                ("EF.ARR", ef_arr(0x06, crate::access_rules::RECORD_LENGTH)),
             ],
         );
         if !ims.pcscfs.is_empty() {
@@ -651,7 +652,9 @@ pub(super) mod tests {
                 .find_map(|dir| files.iter().find(|other| other.path() == dir.join(file.access_rule.file_id)))
                 .unwrap_or_else(|| panic!("{} has no EF.ARR", file.path()));
             assert!(usize::from(file.access_rule.record) <= arr.records(), "{}", file.path());
-            assert_eq!(arr.kind, FileKind::LinearFixed { record_length: access_rules::RECORD_LENGTH });
+            let is_in_mf = arr.path() == crate::FilePath(vec![0x2F06]);
+            let record_length = if is_in_mf { access_rules::RECORD_LENGTH_IN_MF } else { access_rules::RECORD_LENGTH };
+            assert_eq!(arr.kind, FileKind::LinearFixed { record_length }, "{}", arr.path());
         }
     }
 

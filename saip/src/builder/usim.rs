@@ -103,7 +103,7 @@ fn usim_files(subscriber: &Subscriber) -> Result<Vec<(&'static str, File)>, Subs
     Ok(vec![
         ("ADF.USIM", adf(USIM_FILE_ID, &USIM_AID, APPLICATION_PINS)),
         ("EF.IMSI", filled(imsi_content)),
-        ("EF.ARR", ef_arr(0x17)),
+        ("EF.ARR", ef_arr(0x17, crate::access_rules::RECORD_LENGTH)),
         ("EF.UST", sized(ef::service_table(&usim_services(subscriber), 17))),
         ("EF.SMSP", smsp),
         ("EF.SPN", filled(spn)),
