@@ -63,6 +63,44 @@ fn a_response_belongs_to_its_command() {
     assert_eq!(shown(&repeated, "repeats"), "1");
 }
 
+/// TS 102 222: what is created, resized, deleted, terminated, by name; and what is current then.
+#[test]
+fn files_are_administered() {
+    let ok = &hex!("9000")[..];
+    let usim: (&[u8], &[u8]) = (&hex!("00A4040407A0000000871002"), &hex!("6134"));
+    let objects =
+        hex!("00E0000027 6225 82054221001C02 83026F40 A509 C00140 C101FF D20101 8A0105 8B036F0604 80020038 880158");
+    let created = after(&[usim, (&objects, ok)]);
+    assert_eq!((created.summary.as_str(), created.topic), ("CREATE FILE EF.MSISDN", Topic::File));
+    assert_eq!(shown(&created, "directory"), "ADF.USIM");
+    assert_eq!(shown(&created, "fcp.file_size"), "56");
+    assert_eq!(shown(&created, "fcp.filling_pattern"), "FF");
+    assert_eq!(shown(&created, "fcp.toolkit_access"), "01");
+    let read = after(&[usim, (&objects, ok), (&hex!("00B201041C"), &hex!("6A83"))]);
+    assert_eq!(read.summary, "READ RECORD EF.MSISDN, record 1");
+    let refused = after(&[usim, (&objects, &hex!("6A89"))]);
+    assert!(refused.failed && refused.outcome.contains("exists"), "{}", refused.outcome);
+    let directory = hex!("00E0000012 6210 82027821 83025F3A 8A0105 8B032F0601");
+    assert_eq!(one(&directory, ok).summary, "CREATE FILE DF.PHONEBOOK");
+    let resized = one(&hex!("80D400000A 6208 83022F05 800200C8"), ok);
+    assert_eq!((resized.summary.as_str(), shown(&resized, "fcp.file_size").as_str()), ("RESIZE FILE EF.PL", "200"));
+    let deleted = after(&[usim, (&hex!("00E4000002 6F07"), ok)]);
+    assert_eq!(
+        (deleted.summary.as_str(), shown(&deleted, "file_id").as_str()),
+        ("DELETE FILE EF.IMSI", "6F07  EF.IMSI")
+    );
+    let current = after(&[usim, (&hex!("00A4000C026F07"), ok), (&hex!("00E8000000"), ok)]);
+    assert_eq!(current.summary, "TERMINATE EF EF.IMSI");
+    assert_eq!(one(&hex!("00E6000002 7F10"), ok).summary, "TERMINATE DF DF.TELECOM");
+    assert_eq!(one(&hex!("00FE000000"), ok).summary, "TERMINATE CARD USAGE");
+    assert_eq!(after(&[usim, (&hex!("0044000002 6F7E"), ok)]).summary, "ACTIVATE FILE EF.LOCI");
+    assert_eq!(one(&hex!("00040800022FE2"), ok).summary, "DEACTIVATE FILE EF.ICCID");
+    let exchanged = one(&hex!("807A000003 800101"), &hex!("810100 9000"));
+    assert_eq!(shown(&exchanged, "exchange_capabilities.terminal"), "01");
+    // Under a proprietary class they are GlobalPlatform's.
+    assert_eq!(one(&hex!("80E4000002 4F00"), ok).topic, Topic::GlobalPlatform);
+}
+
 /// Also where the command is none: another length than Lc says, a class that is reserved, a key cut off.
 #[test]
 fn secrets_stay_out_of_what_is_malformed() {

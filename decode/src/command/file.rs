@@ -271,6 +271,13 @@ fn on_file(walk: Walk, channel: &Channel, command: &Command<'_>, base: Base, sfi
 }
 
 pub(super) fn activation(channel: &Channel, command: &Command<'_>, base: Base) -> Read {
+    let mut named = Vec::new();
+    if !command.data.is_empty() {
+        let (shown, effect) = path(channel, command, base, &mut named);
+        let shown = shown.strip_prefix("SELECT ").unwrap_or_default();
+        let summary = format!("{} {shown}", name(command));
+        return Read::new(summary.trim_end(), Topic::File).with(named).has(effect);
+    }
     let (file, fields) = target(channel, None);
     Read::new(format!("{} {}", name(command), file.shown()), Topic::File).with(fields).with(data(command, base))
 }

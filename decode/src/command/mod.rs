@@ -1,5 +1,6 @@
 //! What a command asks for: by instruction, with the words of its specification.
 
+mod admin;
 mod file;
 mod globalplatform;
 mod security;
@@ -74,6 +75,14 @@ pub(crate) fn read(context: &Context<'_>, channel: &mut Channel, command: &Comma
         Ins::SEARCH_RECORD => file::search(context.walk, channel, command, base),
         Ins::INCREASE => file::increase(context.walk, channel, command, base),
         Ins::RETRIEVE_DATA | Ins::SET_DATA => file::ber_tlv(context.walk, channel, command, base),
+        Ins::CREATE_FILE | Ins::RESIZE_FILE if !command.class.is_gsm() && admin::is_template(command.data) => {
+            admin::described(context, channel, command, base)
+        }
+        Ins::DELETE_FILE | Ins::TERMINATE_DF | Ins::TERMINATE_EF if !proprietary && !command.class.is_gsm() => {
+            admin::named(channel, command, base)
+        }
+        Ins::TERMINATE_CARD_USAGE => Read::new(name(command), Topic::Card).with(data(command, base)),
+        Ins::EXCHANGE_CAPABILITIES => security::capabilities(context, command, base),
         Ins::ACTIVATE_FILE | Ins::DEACTIVATE_FILE => file::activation(channel, command, base),
         Ins::VERIFY_PIN
         | Ins::VERIFY_ODD

@@ -89,6 +89,12 @@ pub(super) fn manage_channel(command: &Command<'_>, base: Base) -> Read {
     }
 }
 
+/// EXCHANGE CAPABILITIES: what the terminal says. TS 102 221 §11.1.24
+pub(super) fn capabilities(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
+    let fields = context.walk.fields(crate::tables::fcp::EXCHANGED_CAPABILITIES, command.data, base);
+    Read::new("EXCHANGE CAPABILITIES", Topic::Card).with(fields)
+}
+
 pub(super) fn terminal_capability(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
     let fields = context.walk.fields(TERMINAL_CAPABILITY, command.data, base);
     Read::new("TERMINAL CAPABILITY", Topic::Card).with(fields)

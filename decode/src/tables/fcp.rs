@@ -49,6 +49,7 @@ static PROPRIETARY: &[Node] = nodes!("fcp":
     0xC0 special_file_information "special file information" Octets;
     0xC1 filling_pattern "filling pattern" Octets;
     0xC2 repeat_pattern "repeat pattern" Octets;
+    0xD2 toolkit_access "toolkit access conditions (proprietary)" Octets;
 );
 
 static PIN_STATUS: &[Node] = nodes!("fcp":
@@ -134,6 +135,12 @@ static CAPABILITIES: &[Node] = nodes!("terminal_capability":
     0x83 euicc "eUICC-related capabilities" Own(Kind::Number, by(euicc_capabilities));
     0x84 euicc_m2m "eUICC-related capabilities of IoT" Octets;
     0x85 multiple_profiles "multiple enabled profiles" Octets;
+);
+
+/// EXCHANGE CAPABILITIES. TS 102 221 §11.1.24.
+pub(crate) static EXCHANGED_CAPABILITIES: &[Node] = nodes!("exchange_capabilities":
+    0x80 terminal "terminal capabilities" Octets;
+    0x81 uicc "UICC capabilities" Octets;
 );
 
 /// Structures of EFs, by the last three bits of the file descriptor.
