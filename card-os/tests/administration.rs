@@ -18,7 +18,7 @@ struct Counting(u8);
 impl Entropy for Counting {
     fn fill(&mut self, out: &mut [u8]) {
         for byte in out {
-            self.0 += 1;
+            self.0 = self.0.wrapping_add(1);
             *byte = self.0;
         }
     }
@@ -1107,4 +1107,105 @@ fn what_the_card_can() {
          0084000008 > 0102030405060708 9000
          0084000100 > 6A86",
     );
+}
+
+/// Half a million commands with faults in them: no panic, a status word each, a refusal leaves memory as it was, and what lies in
+/// memory is the card that a reset finds.
+#[test]
+fn broken_commands_break_nothing() {
+    const COMMANDS: usize = 500_000;
+    const PER_CARD: usize = 500;
+    struct Watched(MemoryNvm, Arc<Mutex<usize>>);
+    impl Nvm for Watched {
+        fn get(&self, key: Key) -> Option<&[u8]> {
+            self.0.get(key)
+        }
+        fn keys(&self, range: core::ops::RangeInclusive<Key>) -> Vec<Key> {
+            self.0.keys(range)
+        }
+        fn apply(&mut self, updates: Vec<Update>) -> Result<(), NvmError> {
+            *self.1.lock().unwrap() += usize::from(!updates.is_empty());
+            self.0.apply(updates)
+        }
+        fn used(&self) -> usize {
+            self.0.used()
+        }
+    }
+    let seeds = [
+        create("82027821 83025F01 8A0105 8B032F0601 81020100 C606 900180 830101"),
+        create("82024121 83024F01 8A0105 8B032F0601 80020010 880108"),
+        create("82024121 83024F04 A50A C00140 C1020102 D20101 8A0105 AB0880017F90008401D4 9000 80020010 8800"),
+        create("820446210004 83024F02 8A0103 8C03031000 80020010"),
+        create("82054221000404 83024F05 8A0105 8B062F0601010002 80020010 8800"),
+        create("82027921 83024F03 A508 85020010 86020040 8A0105 8B032F0601 8800"),
+        create("82027821 83027FD1 8406A00000009901 8A0105 8B032F0601"),
+        resize(0, "83024F01 80020020"),
+        resize(0, "83024F05 80020020 A503C10155"),
+        resize(1, "83024F03 A50486020080"),
+        resize(0, "83025F01 81020080"),
+        hex!("00E4000002 4F01").to_vec(),
+        hex!("00E4000002 5F01").to_vec(),
+        hex!("00E4000002 7FD1").to_vec(),
+        hex!("00E4000000").to_vec(),
+        hex!("00E8000002 4F02").to_vec(),
+        hex!("00E6000002 5F01").to_vec(),
+        hex!("0044000002 4F02").to_vec(),
+        hex!("0004000002 4F04").to_vec(),
+        hex!("00A4000C02 3F00").to_vec(),
+        hex!("00A4000C02 5F01").to_vec(),
+        hex!("00A4000402 4F01").to_vec(),
+        hex!("00A4040406 A00000009901").to_vec(),
+        hex!("0070000000").to_vec(),
+        hex!("01A4000C02 5F01").to_vec(),
+        hex!("01E4000002 4F01").to_vec(),
+        hex!("00D6000002 0102").to_vec(),
+        hex!("80DB008006 8004 01020304").to_vec(),
+        hex!("8076000004 010A 0201").to_vec(),
+        hex!("8076010008 0102030405060708").to_vec(),
+        hex!("807A000003 800101").to_vec(),
+    ];
+    let mut random = 1_u64;
+    let mut roll = |sides: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % sides.max(1) as u64).unwrap()
+    };
+    let mut carried_out = 0;
+    for _ in 0..COMMANDS / PER_CARD {
+        let changes = Arc::new(Mutex::new(0));
+        let mut card = card_on(Box::new(Watched(formatted(), changes.clone())));
+        for _ in 0..PER_CARD {
+            let mut command = seeds[roll(seeds.len())].clone();
+            for _ in 0..roll(3) {
+                let at = roll(command.len());
+                match roll(8) {
+                    0 => command.truncate(at),
+                    1 => command.insert(at, u8::try_from(roll(256)).unwrap()),
+                    2 if at < command.len() => drop(command.remove(at)),
+                    3 => command.extend_from_slice(&[0xFF; 3][..roll(4)]),
+                    _ if at < command.len() => command[at] = u8::try_from(roll(256)).unwrap(),
+                    _ => {}
+                }
+            }
+            let before = *changes.lock().unwrap();
+            let answer = card.transmit(&command);
+            let sw1 = answer[answer.len() - 2];
+            let is_refused = matches!(sw1, 0x64 | 0x67..=0x6F);
+            assert!(matches!(sw1, 0x61..=0x6F | 0x90 | 0x91 | 0x98), "{command:02X?}: {answer:02X?}");
+            assert!(!is_refused || *changes.lock().unwrap() == before, "{command:02X?}: {answer:02X?}");
+            assert!(card.nvm().used() <= MEMORY, "{command:02X?}");
+            carried_out += usize::from(!is_refused);
+            let is_suspended = !is_refused && command.get(1) == Some(&0x76);
+            if is_suspended || roll(60) == 0 {
+                card.reset();
+            }
+        }
+        let kept = contents(card.nvm());
+        card.reset();
+        assert_eq!(contents(card.nvm()), kept);
+        let cost: usize = kept.iter().map(|(key, value)| key.cost(value.len())).sum();
+        assert_eq!(cost, card.nvm().used());
+    }
+    assert!(carried_out > COMMANDS / 10, "{carried_out}");
 }

@@ -111,8 +111,8 @@ impl Victim {
         assert_eq!(self.card.transmit(&select_isd_r()), hex!("9000"));
         let nvm = self.card.nvm();
         assert!(changes != self.changes() || used == nvm.used());
-        let sum: usize =
-            all_keys(nvm).into_iter().filter_map(|key| nvm.get(key)).map(|value| Key::SIZE + value.len()).sum();
+        let cost = |key: Key| nvm.get(key).map(|value| key.cost(value.len()));
+        let sum: usize = all_keys(nvm).into_iter().filter_map(cost).sum();
         assert_eq!(sum, nvm.used(), "the accounts are right");
         assert!(nvm.used() <= self.card.profile().non_volatile_memory);
     }
