@@ -63,6 +63,7 @@ instructions! {
     TERMINATE_EF = 0xE8, "TERMINATE EF, TS 102 222 §6.8; GlobalPlatform LOAD under a proprietary class.";
     SET_STATUS = 0xF0, "SET STATUS, GlobalPlatform §11.10.";
     STATUS = 0xF2, "STATUS, TS 102 221 §11.1.2; GlobalPlatform GET STATUS for a security domain.";
+    SLEEP = 0xFA, "SLEEP, TS 51.011 §9.2.17.";
     TERMINATE_CARD_USAGE = 0xFE, "TERMINATE CARD USAGE, TS 102 222 §6.9.";
 }
 

@@ -48,7 +48,7 @@ pub trait Application: Send {
     /// secure messaging is: the kernel itself opens none and refuses what no application claims.
     fn claims(&self, command: &Command<'_>) -> bool;
 
-    /// Whether a command is this application's whatever is selected, on a card that also is a SIM of TS 51.011
+    /// Whether a command of class `A0` is this application's whatever is selected, on a card that also is a SIM of TS 51.011
     /// ([`CardProfile::gsm`]): RUN GSM ALGORITHM has no application to be sent to. It comes to [`process`](Self::process).
     fn claims_unselected(&self, command: &Command<'_>) -> bool {
         let _ = command;
@@ -203,6 +203,11 @@ impl<'n> Context<'_, 'n> {
     pub fn items(&self, range: core::ops::RangeInclusive<u16>) -> Vec<u16> {
         let keys = self.data_key(*range.start())..=self.data_key(*range.end());
         self.nvm.keys(keys).into_iter().filter_map(|key| u16::try_from(key.index() & 0xFFFF).ok()).collect()
+    }
+
+    /// Whether the card also is a SIM of TS 51.011.
+    pub const fn is_also_a_sim(&self) -> bool {
+        self.profile.gsm
     }
 
     /// Bytes of non-volatile memory that are left.

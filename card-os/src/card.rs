@@ -206,11 +206,6 @@ impl Card {
         if class.is_gsm() {
             return if self.profile.gsm { self.gsm(command) } else { Err(StatusWord::CLA_NOT_SUPPORTED) };
         }
-        if self.profile.gsm
-            && let Some(outcome) = self.unselected(command)
-        {
-            return outcome;
-        }
         let number = class.channel();
         self.kernel.channel(number)?;
         if class.is_chained() && !self.selected_claims_chaining(command) {

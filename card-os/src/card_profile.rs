@@ -17,7 +17,7 @@ pub struct CardProfile {
     pub channels: u8,
     /// Further names of applications: what a terminal may select, and the AID that the application is registered under.
     pub further_names: Vec<(Aid, Aid)>,
-    /// Whether it also answers the class `A0` of TS 51.011, and commands of applications that are not selected.
+    /// Whether it also is a SIM of TS 51.011, class `A0`; else it refuses that class, `6E00`.
     pub gsm: bool,
     /// What it says and does otherwise than this operating system.
     pub dialect: Dialect,

@@ -490,7 +490,10 @@ impl Loading {
                 if self.package_left != 0 || !nothing_follows {
                     return Err(structure);
                 }
-                let profile = self.interpreter.take().ok_or(structure)?.finish().map_err(profile_failed)?;
+                let mut profile = self.interpreter.take().ok_or(structure)?.finish().map_err(profile_failed)?;
+                if cx.is_also_a_sim() {
+                    profile::add_sim(&mut profile.image);
+                }
                 return Ok(Some(profile));
             }
         }

@@ -89,11 +89,6 @@ impl Keys {
         self.with(Purpose::Gsm, cx, |subscription, _| subscription.gsm(data))
     }
 
-    /// Whether it may be asked without being selected: the card also is a SIM.
-    pub(crate) const fn are_in_files(&self) -> bool {
-        matches!(self, Self::InFiles(_))
-    }
-
     fn with<T>(
         &self,
         purpose: Purpose,

@@ -9,9 +9,11 @@ mod access_rules;
 mod interpreter;
 mod naa_keys;
 mod services;
+mod sim;
 
 pub use interpreter::Interpreter;
 pub use services::{CLAIMABLE, OFFERED, claim, claimed, uicc_capability};
+pub use sim::add_sim;
 
 use card_os::DomainImage;
 use identities::Iccid;

@@ -42,8 +42,7 @@ impl Application for Usim {
     }
 
     fn claims_unselected(&self, command: &Command<'_>) -> bool {
-        let is_programmable = self.keys.as_ref().is_some_and(Keys::are_in_files);
-        is_programmable && command.class.is_gsm() && command.ins == Ins::AUTHENTICATE
+        self.keys.is_some() && command.class.is_gsm() && command.ins == Ins::AUTHENTICATE
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
@@ -60,8 +59,8 @@ impl Application for Usim {
 impl Usim {
     /// RUN GSM ALGORITHM, TS 51.011 §9.2.16: SRES and Kc, without lengths.
     fn run_gsm_algorithm(&self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
-        if command.p1_p2() != 0 {
-            return Err(StatusWord::WRONG_P1_P2);
+        if !service(cx, files::UST, ust::GSM_SECURITY_CONTEXT) {
+            return Err(StatusWord::INS_NOT_SUPPORTED);
         }
         let rand: &[u8; 16] = command.data.try_into().map_err(|_| StatusWord::WRONG_LENGTH)?;
         require_pin(command, cx)?;

@@ -223,7 +223,7 @@ impl Pins<'_, '_> {
         if reference.is_local() { route.upwards(self.tree).find_map(in_context) } else { in_context(FileNumber::MF) }
     }
 
-    fn find_puk(&self, mut context: FileNumber, reference: KeyReference) -> Option<(FileNumber, Puk)> {
+    pub(crate) fn find_puk(&self, mut context: FileNumber, reference: KeyReference) -> Option<(FileNumber, Puk)> {
         loop {
             if let Some(puk) = self.entry(context, true, reference).and_then(Puk::from_bytes) {
                 return Some((context, puk));

@@ -131,6 +131,35 @@ impl FileSession<'_, '_> {
         Ok(Response::ok(order))
     }
 
+    /// SEEK in a linear fixed file: the first record in this direction that begins with a pattern; it becomes current. From
+    /// the beginning forward (0), from the end backward (1), from the next (2), from the previous one (3). TS 51.011 §8.8.
+    ///
+    /// # Errors
+    /// `6A83` where none does.
+    pub(crate) fn seek(&mut self, pattern: &[u8], mode: u8) -> Result<u8, StatusWord> {
+        let records = self.records(None, Operation::Read)?;
+        if records.cyclic {
+            return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE);
+        }
+        if pattern.len() > records.length {
+            return Err(StatusWord::WRONG_LENGTH);
+        }
+        let current = self.record_pointer(None)?;
+        let forward = |first: u8| (first..=records.count).collect::<Vec<u8>>();
+        let backward = |first: u8| (1..=first).rev().collect::<Vec<u8>>();
+        let order = match mode {
+            0 => forward(1),
+            1 => backward(records.count),
+            2 => forward(current.map_or(1, |record| record.saturating_add(1))),
+            _ => backward(current.map_or(records.count, |record| record.saturating_sub(1))),
+        };
+        let content = self.content(records.place.file);
+        let begins = |record: &u8| content.get(records.span(*record)).is_some_and(|octets| octets.starts_with(pattern));
+        let found = order.into_iter().find(begins).ok_or(StatusWord::RECORD_NOT_FOUND)?;
+        self.effects.record = Some(found);
+        Ok(found)
+    }
+
     /// INCREASE: adds a number to record 1 of a cyclic file and writes the sum as the new record 1.
     pub(super) fn increase(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let sfi = sfi_in_p1(command.p1)?;

@@ -31,7 +31,7 @@ use crate::image::{self, CardType, ImageError, Manufacture};
 use crate::personality::Personality;
 use crate::programmable::{Programmable, Unfit};
 use applets::isd_r::{Certification, Personalisation};
-use applets::profile::{Limits, claim, uicc_capability};
+use applets::profile::{Limits, add_sim, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
 use crypto::provider::{Deterministic, Provider};
@@ -105,7 +105,7 @@ impl Euicc {
             profile_version: VersionType::new(2, 3, 1),
             firmware_version: own_version(),
             claims: Vec::new(),
-            card: CardProfile::default(),
+            card: CardProfile { gsm: true, ..CardProfile::default() },
             personality: Personality::default(),
             now,
         }
@@ -177,7 +177,7 @@ pub fn euicc(description: &Euicc, entropy: &mut dyn Entropy) -> Result<NewCard, 
     let preferred = cis.first().ok_or(PersonalisationError::Pkis(0))?;
     let capability = own.uicc_capability.with(claimed(&description.claims)?);
     let limits = Limits { memory: free, test_profile: false, capability };
-    let (images, preloaded) = profiles::load(&description.profiles, preferred, limits)?;
+    let (images, preloaded) = profiles::load(&description.profiles, preferred, limits, description.card.gsm)?;
     let enabled = (description.enable_first && !images.is_empty()).then_some(FIRST_PROFILE);
     let registered = own.isd_r_aids.first().copied().unwrap_or(applets::isd_r::AID);
     let isd_r = Personalisation {
@@ -237,7 +237,8 @@ pub struct Uicc {
 impl Uicc {
     /// The usual UICC with this profile.
     pub fn new(profile: ProfileToLoad, now: u64) -> Self {
-        Self { profile, claims: Vec::new(), card: not_an_euicc(CardProfile::default()), like: None, now }
+        let card = CardProfile { gsm: true, ..CardProfile::default() };
+        Self { profile, claims: Vec::new(), card: not_an_euicc(card), like: None, now }
     }
 
     /// Makes it like a programmable card.
@@ -262,6 +263,8 @@ pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
     }
     if let Some(like) = description.like {
         like.equip(&mut files).map_err(|unfit| PersonalisationError::Unfit(like.name, unfit))?;
+    } else if description.card.gsm {
+        add_sim(&mut files);
     }
     let mut card = finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))?;
     card.manufacture.like = description.like.map(|like| like.name.to_owned());

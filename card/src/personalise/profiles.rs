@@ -2,7 +2,7 @@
 
 use super::PersonalisationError;
 use applets::isd_r::Preloaded;
-use applets::profile::{Failure, Limits, interpret};
+use applets::profile::{Failure, Limits, add_sim, interpret};
 use card_os::DomainImage;
 use card_os::fs::FileId;
 use rsp::es8::StoreMetadataRequest;
@@ -55,19 +55,23 @@ pub fn class_of(header: &ProfileHeader) -> Option<ProfileClass> {
     (!says_test).then_some(ProfileClass::OPERATIONAL)
 }
 
-/// Interprets the packages in turn, each in what memory the others left.
+/// Interprets the packages in turn, each in what memory the others left. `is_also_a_sim`: with the files of TS 51.011.
 pub(super) fn load(
     profiles: &[ProfileToLoad],
     ci: &SubjectKeyIdentifier,
     limits: Limits,
+    is_also_a_sim: bool,
 ) -> Result<(Vec<DomainImage>, Vec<Preloaded>), PersonalisationError> {
     let (mut free, mut images, mut preloaded, mut iccids) = (limits.memory, Vec::new(), Vec::new(), Vec::new());
     for (number, profile) in (1..).zip(profiles) {
         let class = profile.class(number)?;
         let test_profile = class == ProfileClass::TEST;
         let is_said = profile.metadata.is_some() || profile.class.is_some();
-        let (image, header_iccid) =
+        let (mut image, header_iccid) =
             install(number, &profile.package, Limits { memory: free, test_profile, ..limits }, is_said)?;
+        if is_also_a_sim {
+            add_sim(&mut image);
+        }
         free = free.saturating_sub(image.size());
         let metadata = match &profile.metadata {
             Some(metadata) => metadata.clone(),

@@ -62,6 +62,8 @@ pub struct CardPart {
     /// Logical channels beside the basic one, 0 to 19.
     #[serde(deserialize_with = "channels")]
     pub logical_channels: Option<u8>,
+    /// Whether it also is a SIM of TS 51.011, class `A0`.
+    pub class_a0: Option<bool>,
 }
 
 /// What ISD-R says and does.
@@ -269,6 +271,7 @@ impl Description {
         set(&mut card.atr, self.card.atr.as_ref().map(|atr| atr.0.clone()));
         set(&mut card.non_volatile_memory, self.card.memory.map(|size| size.0));
         set(&mut card.volatile_memory, self.card.volatile_memory.map(|size| size.0));
+        set(&mut card.gsm, self.card.class_a0);
         set(&mut card.channels, self.card.logical_channels.map(|further| further + 1));
     }
 

@@ -70,6 +70,9 @@ pub(crate) struct Arguments {
     /// Non-volatile memory, in bytes or with a unit: 65536, 64k, 1M [default: 512k]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<usize>,
+    /// Make it no SIM of TS 51.011 beside: it refuses class A0 (6E00)
+    #[arg(long)]
+    no_class_a0: bool,
     /// Claim a service the card does not have, so that packages which only require it install; repeat for more
     #[arg(long = "claim", value_name = "SERVICE", value_parser = claimable())]
     claims: Vec<String>,
@@ -190,6 +193,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             description.make_like(personality::programmable(like)?);
         }
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
+        description.card.gsm &= !arguments.no_class_a0;
         uicc(&description).map_err(|error| refused(error, &demands, &claims))?
     } else {
         let like = like.unwrap_or_default();
@@ -206,6 +210,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
             description.default_dp_address.clone_from(&arguments.default_smdp);
         }
         description.card.non_volatile_memory = arguments.memory.unwrap_or(description.card.non_volatile_memory);
+        description.card.gsm &= !arguments.no_class_a0;
         euicc(&description, &mut entropy).map_err(|error| match error {
             PersonalisationError::TooSmall { .. }
                 if arguments.memory.is_none() && like.description.card.memory.is_some() =>
