@@ -9,6 +9,7 @@ use crate::file::Content;
 use crate::names;
 use crate::schema::Walk;
 use crate::secret::is_secret;
+use crate::tables::ara;
 use crate::tables::es10::{MESSAGES, PROFILE_INSTALLATION_RESULT};
 use crate::tables::fcp::{Known, TEMPLATES};
 use crate::tables::globalplatform::{DATA_OBJECTS, REGISTRY};
@@ -52,6 +53,8 @@ pub(crate) enum Answer {
     },
     /// An object of GET DATA.
     Object(u32),
+    /// Access rules, or what else that application says.
+    AccessRules,
     /// Entries of GET STATUS.
     Registry,
     /// INITIALIZE UPDATE.
@@ -152,6 +155,11 @@ pub(crate) fn fields(answer: &Answer, channel: &mut Channel, data: &[u8], base: 
         Answer::Es10 { tag, .. } => es10(*tag, data, base, walk),
         Answer::Object(_) | Answer::Identity => match apdu::tlv::check_depth(data, 8) {
             Ok(()) => walk.fields(DATA_OBJECTS, data, base),
+            Err(_) => octets(names::DATA),
+        },
+        Answer::AccessRules => match apdu::tlv::check_depth(data, 8) {
+            Ok(()) => walk.fields(ara::OBJECTS, data, base),
+            // The rest comes with the next answer.
             Err(_) => octets(names::DATA),
         },
         Answer::Registry => walk.fields(REGISTRY, data, base),

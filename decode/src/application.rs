@@ -50,6 +50,11 @@ pub fn names() -> impl Iterator<Item = (Vec<u8>, &'static str)> {
     exact.chain(APPLICATIONS.iter().map(|(start, name)| (start.to_vec(), *name)))
 }
 
+/// Whether the application keeps access rules.
+pub(crate) fn keeps_access_rules(aid: &[u8]) -> bool {
+    name(aid) == Some("ARA")
+}
+
 /// Whether the application answers ES10.
 pub(crate) fn is_isd_r(aid: &[u8]) -> bool {
     name(aid) == Some("ISD-R")

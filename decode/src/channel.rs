@@ -188,6 +188,11 @@ impl Channel {
         self.application.as_deref().is_some_and(crate::application::is_isd_r)
     }
 
+    /// Whether the access rule application is selected.
+    pub(crate) fn is_ara(&self) -> bool {
+        self.application.as_deref().is_some_and(crate::application::keeps_access_rules)
+    }
+
     /// Whether ES10 is answered here: by ISD-R, or perhaps where it is not known what is selected.
     pub(crate) fn may_be_isd_r(&self) -> bool {
         self.application.as_deref().is_none_or(crate::application::is_isd_r)

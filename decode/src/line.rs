@@ -36,6 +36,19 @@ const INTERINDUSTRY: &[(Ins, Option<&str>)] = &[
     (Ins::STATUS, None),
 ];
 
+/// What instructions are called under the class of TS 51.011 §9.2.
+const SIM: &[(Ins, &str)] = &[
+    (Ins::DEACTIVATE_FILE, "INVALIDATE"),
+    (Ins::VERIFY_PIN, "VERIFY CHV"),
+    (Ins::CHANGE_PIN, "CHANGE CHV"),
+    (Ins::DISABLE_PIN, "DISABLE CHV"),
+    (Ins::ENABLE_PIN, "ENABLE CHV"),
+    (Ins::UNBLOCK_PIN, "UNBLOCK CHV"),
+    (Ins::ACTIVATE_FILE, "REHABILITATE"),
+    (Ins::AUTHENTICATE, "RUN GSM ALGORITHM"),
+    (Ins::SEARCH_RECORD, "SEEK"),
+];
+
 /// Whether an instruction has its name under another class than this one.
 pub(crate) fn is_of_another_class(class: Class, ins: Ins) -> bool {
     !class.is_proprietary() && INTERINDUSTRY.iter().any(|(other, _)| *other == ins)
@@ -49,6 +62,9 @@ pub fn instruction(class: u8, ins: Ins) -> String {
     if let Some(class) = parsed.filter(|class| is_of_another_class(*class, ins)) {
         let name = INTERINDUSTRY.iter().find(|(other, _)| *other == ins && !class.is_gsm()).and_then(|(_, name)| *name);
         return name.map_or_else(|| format!("INS {:02X}", ins.0), str::to_owned);
+    }
+    if let Some((_, name)) = SIM.iter().find(|(number, _)| parsed.is_some_and(Class::is_gsm) && *number == ins) {
+        return (*name).to_owned();
     }
     let renamed = PROPRIETARY.iter().find(|(number, _)| proprietary && *number == ins).map(|(_, name)| *name);
     let name = renamed.or_else(|| ins.name()).map(|name| name.strip_suffix("_ODD").unwrap_or(name).replace('_', " "));

@@ -470,6 +470,30 @@ fn sims_are_read() {
     assert!(!one(&hex!("A0D6000001 00"), &hex!("9202")).failed, "done after two tries");
 }
 
+/// GPD_SPE_013: what phones ask the access rule application, and what programs tell it.
+#[test]
+fn access_rules_are_read() {
+    let select: (&[u8], &[u8]) = (&hex!("00A4040009A00000015141434C00"), &hex!("9000"));
+    let rules = hex!(
+        "FF4045E243E135C114ABCD92CBB156B280FA4E1429A6ECEEB6E5C1BFE4CA1D636F6D2E676F6F676C652E616E64726F69642E617070732E6D79617070E30ADB0800000000000000019000"
+    );
+    let all = after(&[select, (&hex!("80CAFF4000"), &rules)]);
+    assert_eq!(all.summary, "GET DATA, all access rules");
+    assert_eq!(shown(&all, "ara.package"), "com.google.android.apps.myapp");
+    assert_eq!(shown(&all, "ara.permissions"), "0000000000000001");
+    // A list in parts is no tree until the last has come.
+    let part = after(&[select, (&hex!("80CAFF4000"), &hex!("FF4045E243E1359000"))]);
+    assert_eq!(shown(&part, "data"), "FF4045E243E135");
+    let tag = after(&[select, (&hex!("80CADF2000"), &hex!("DF200801020304050607089000"))]);
+    assert_eq!(shown(&tag, "ara.refresh_tag"), "0102030405060708");
+    let stored = after(&[select, (&hex!("80E2900012F010E20EE1044F00C100E306D00100D10101"), &hex!("6A89"))]);
+    assert_eq!(stored.summary, "STORE DATA, store an access rule");
+    assert_eq!(shown(&stored, "ara.nfc"), "1  always");
+    let device = after(&[select, (&hex!("80CADF2107E405E60301010000"), &hex!("DF2107E505E6030101009000"))]);
+    assert_eq!(device.summary, "GET DATA, configuration");
+    assert_eq!(shown(&device, "ara.version"), "1.1.0");
+}
+
 /// An instruction has its name under its own class.
 #[test]
 fn classes_tell_instructions_apart() {

@@ -9,11 +9,13 @@ use crate::field::{Base, Field, Source, Value, hex};
 use crate::names;
 use crate::secret;
 use crate::session::Topic;
+use crate::tables::ara;
 use crate::tables::globalplatform::{DELETE, INSTALL_PARAMETERS, SEARCH};
 
 pub(super) fn read(context: &Context<'_>, channel: &Channel, command: &Command<'_>, base: Base) -> Read {
     let proprietary = command.class.is_proprietary() && !command.class.is_gsm();
     match command.ins {
+        Ins::GET_DATA if channel.is_ara() => get_access_rules(context, command, base),
         Ins::GET_DATA => get_data(command),
         Ins::INITIALIZE_UPDATE if proprietary => initialize_update(command, base),
         Ins::EXTERNAL_AUTHENTICATE => external_authenticate(context, command, base),
@@ -44,6 +46,18 @@ pub(super) fn other(context: &Context<'_>, channel: &Channel, command: &Command<
         return read.with(Some(data).filter(|_| !command.data.is_empty())).answered(answer);
     }
     read.with(data(command, base))
+}
+
+/// GET DATA of the access rule application. GPD_SPE_013 §4.1
+fn get_access_rules(context: &Context<'_>, command: &Command<'_>, base: Base) -> Read {
+    let asked = ara::ASKED.iter().find(|(tag, _)| *tag == command.p1_p2()).map(|(_, words)| *words);
+    let octets = [command.p1, command.p2];
+    let field = Field::octets(names::GP_TAG, &octets).meaning_if(asked).at(Base::new(Source::Command, 2), 2);
+    let shown = asked.map_or_else(|| hex(&octets), str::to_owned);
+    Read::new(format!("GET DATA, {shown}"), Topic::GlobalPlatform)
+        .with([field])
+        .with(context.walk.fields(ara::OBJECTS, command.data, base))
+        .answered(Answer::AccessRules)
 }
 
 fn get_data(command: &Command<'_>) -> Read {

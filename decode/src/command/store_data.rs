@@ -11,6 +11,7 @@ use crate::field::{Base, Field, Source, Value};
 use crate::names;
 use crate::profile::Package;
 use crate::session::Topic;
+use crate::tables::ara;
 use crate::tables::es10::{MESSAGES, Message};
 use crate::tables::globalplatform::DATA_OBJECTS;
 
@@ -129,6 +130,14 @@ fn whole(context: &Context<'_>, channel: &mut Channel, p1: u8, request: &[u8], b
         }
     }
     let read = Read::new("STORE DATA", Topic::GlobalPlatform);
+    if channel.is_ara() && p1 & ENCRYPTION == 0 {
+        let asked = Header::parse(request).ok().flatten().and_then(|header| {
+            ara::OBJECTS.iter().find(|object| object.tag == header.tag.0).map(|object| object.name.label)
+        });
+        let summary = asked.map_or_else(|| "STORE DATA".to_owned(), |asked| format!("STORE DATA, {asked}"));
+        let fields = context.walk.fields(ara::OBJECTS, request, base);
+        return Read::new(summary, Topic::GlobalPlatform).with(fields).answered(Answer::AccessRules);
+    }
     if p1 & ENCRYPTION != 0 || p1 & STRUCTURE == DATA_GROUPINGS {
         return read.with([context.walk.secret(names::DATA, request).at(base, request.len())]);
     }

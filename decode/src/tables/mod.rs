@@ -1,5 +1,6 @@
 //! The tables: what stands in which TLV.
 
+pub(crate) mod ara;
 pub(crate) mod es10;
 pub(crate) mod fcp;
 pub(crate) mod globalplatform;
@@ -12,10 +13,11 @@ use crate::schema::Node;
 
 /// What stands in the TLVs of answers and commands, by what they are, for other programs' tables; messages of ES10 are
 /// [`MESSAGES`](es10::MESSAGES).
-pub fn places() -> [(&'static str, &'static [Node]); 8] {
+pub fn places() -> [(&'static str, &'static [Node]); 9] {
     [
         ("templates", fcp::TEMPLATES),
         ("data_objects", globalplatform::DATA_OBJECTS),
+        ("access_rules", ara::OBJECTS),
         ("registry", globalplatform::REGISTRY),
         ("search", globalplatform::SEARCH),
         ("delete", globalplatform::DELETE),
