@@ -250,7 +250,7 @@ fn what_is_not_as_it_should_be() {
     assert_eq!(card.sw(&hex!("80CAFF7000")), 0x6A86);
     assert_eq!(card.sw(&hex!("80CA006600")), 0x6A86);
     assert_eq!(card.sw(&hex!("00CAFF4000")), 0x6E00);
-    assert_eq!(card.sw(&hex!("80E6900002F200")), 0x6D00);
+    assert_eq!(card.sw(&hex!("80C8900002F200")), 0x6D00);
     assert_eq!(card.sw(&hex!("80E2880002F200")), 0x6A86, "not data groupings");
     assert_eq!(card.sw(&hex!("80E2F00002F200")), 0x6A86, "not encrypted");
     assert_eq!(card.sw(&hex!("80E2900102F200")), 0x6A86, "not the first block");

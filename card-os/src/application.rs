@@ -313,6 +313,7 @@ impl<'n> Context<'_, 'n> {
             memory: self.profile.non_volatile_memory,
             header: [0; 4],
             habits: self.profile.dialect.habits,
+            as_sim: false,
             effects: Effects::default(),
             refusal_ends_transfer: false,
         })

@@ -9,7 +9,7 @@ use crate::domain::{self, ApplicationRecord, DomainImage, Port};
 use crate::fault::FaultyNvm;
 use crate::fs::{Authority, Effects, FileSession, Handler, Seat, content_of};
 use crate::id::{ApplicationId, ApplicationKind, DomainId};
-use crate::kernel::{Change, Kernel};
+use crate::kernel::{Change, Kernel, TakenFor};
 use crate::nvm::{Key, Nvm, NvmError, Partition, Transaction};
 use crate::runtime::{Runtime, RuntimeFactory};
 use crate::suspension::Suspension;
@@ -339,6 +339,7 @@ impl Card {
             memory,
             header: [0; 4],
             habits: self.profile.dialect.habits,
+            as_sim: kernel.taken_for == TakenFor::Sim,
             effects: Effects::default(),
             refusal_ends_transfer: false,
         };

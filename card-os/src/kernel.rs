@@ -22,6 +22,8 @@ pub(crate) struct Kernel {
     pub(crate) before: Option<Box<(Toolkit, Registrations)>>,
     /// Value of template `A9` of the last TERMINAL CAPABILITY.
     pub(crate) terminal_capability: Option<Vec<u8>>,
+    /// As what the command under way takes the card.
+    pub(crate) taken_for: TakenFor,
     /// Set when the active domain changed; the card loads it once the change is committed.
     pub(crate) reload: bool,
     /// Set by SUSPEND UICC: nothing is carried out before the next reset.
@@ -31,6 +33,15 @@ pub(crate) struct Kernel {
     pub(crate) tree_ahead: bool,
     /// Applications that came, went or changed; the card follows once the change is committed.
     pub(crate) changes: Vec<(ApplicationId, Change)>,
+}
+
+/// As what a terminal takes the card: the class of its command tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenFor {
+    /// TS 102 221.
+    Uicc,
+    /// TS 51.011.
+    Sim,
 }
 
 /// What happened to an application in the registry.
@@ -54,6 +65,7 @@ impl Kernel {
             registrations: Registrations::default(),
             terminal_capability: None,
             before: None,
+            taken_for: TakenFor::Uicc,
             reload: false,
             suspended: false,
             tree_ahead: false,

@@ -28,6 +28,13 @@ mod status {
     pub(super) const NOTHING: u8 = 0x0C;
 }
 
+/// What has a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Application(ApplicationId),
+    Directory(FileNumber),
+}
+
 impl Card {
     /// SELECT. What fails changes nothing.
     pub(crate) fn select(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
@@ -65,8 +72,12 @@ impl Card {
         if command.data.len() > 16 {
             return Err(StatusWord::LC_INCONSISTENT_WITH_P1_P2);
         }
-        let matching = self.selectable(command.data);
-        let at = previous.and_then(|application| matching.iter().position(|id| *id == application));
+        let matching = self.named(command.data);
+        let current = match previous {
+            Some(application) => Named::Application(application),
+            None => Named::Directory(self.kernel.channel(number)?.route.df()),
+        };
+        let at = matching.iter().position(|named| *named == current);
         let chosen = match command.p2 & OCCURRENCE {
             0x00 => at.and_then(|at| matching.get(at)).or(matching.first()),
             0x01 => matching.last(),
@@ -76,7 +87,13 @@ impl Card {
                 None => matching.last(),
             },
         };
-        let chosen = *chosen.ok_or(StatusWord::FILE_NOT_FOUND)?;
+        let chosen = match *chosen.ok_or(StatusWord::FILE_NOT_FOUND)? {
+            Named::Application(chosen) => chosen,
+            Named::Directory(_) if command.p2 & SESSION == TERMINATION => {
+                return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+            }
+            Named::Directory(df) => return self.select_directory(command, df),
+        };
         if command.p2 & SESSION == TERMINATION {
             if previous != Some(chosen) {
                 return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
@@ -112,6 +129,21 @@ impl Card {
         Ok(response)
     }
 
+    /// Selects a directory by its name: no application's session is open there.
+    fn select_directory(&mut self, command: &Command<'_>, df: FileNumber) -> Result<Response, StatusWord> {
+        let number = command.class.channel();
+        let life_cycle = self.kernel.tree.get(df).ok_or(StatusWord::FILE_NOT_FOUND)?.life_cycle;
+        let place = Place::from(Route::of(df));
+        self.kernel.channels.admit(&self.kernel.tree, |at, _| at == number, &place)?;
+        let data = self.df_fcp(command, &place)?;
+        let channel = self.kernel.channel_mut(number)?;
+        channel.select(place);
+        if let Some(previous) = channel.application.take() {
+            self.session_ended(number, previous);
+        }
+        Ok(Response { data, sw: after_select(life_cycle) })
+    }
+
     /// STATUS: what is current. It also is how a terminal asks whether a proactive command waits.
     pub(crate) fn status(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         if command.p1 > 0x02 {
@@ -135,7 +167,9 @@ impl Card {
             }
             status::DF_NAME => {
                 let slot = application.and_then(|application| self.slot(application));
-                let aid = slot.map(|slot| slot.record.aid).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
+                let of_directory = || self.kernel.tree.get(route.df()).and_then(|file| file.df_name);
+                let aid = slot.map(|slot| slot.record.aid).or_else(of_directory);
+                let aid = aid.ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
                 if habits.contains(Habits::NAME_IS_BARE) {
                     return Ok(Response::ok(&*aid));
                 }
@@ -169,6 +203,16 @@ impl Card {
     fn issuers(&self, domain: DomainId) -> impl Iterator<Item = &Slot> {
         let of_issuer = |slot: &&Slot| slot.record.privileges.contains(Privileges::ISSUER);
         self.slots.iter().filter(move |slot| slot.id.domain == domain).filter(of_issuer)
+    }
+
+    /// What a name selects: applications, then directories that have a name without being an application's, which a locked card
+    /// keeps to itself.
+    fn named(&self, name: &[u8]) -> Vec<Named> {
+        let is_locked = self.issuers(self.kernel.tree_domain).any(|issuer| issuer.record.locks_card());
+        let is_meant = |aid: &Aid| !is_locked && !name.is_empty() && aid.matches(name);
+        let directories = self.kernel.tree.named_dfs().filter(|(aid, _)| is_meant(aid));
+        let applications = self.selectable(name).into_iter().map(Named::Application);
+        applications.chain(directories.map(|(_, df)| Named::Directory(df))).collect()
     }
 
     /// The applications that a name selects: by their AID, else by a further name; the card issuer's security domain also by no

@@ -43,9 +43,9 @@ const BY_PIN1: &[u8] = &hex!("80011B A406830101950108 840132 A406830101950108");
 const READ_ALWAYS: &[u8] = &hex!("800101 9000 800102 A406830181950108 800118 A40683010A950108");
 const NEVER: &[u8] = &hex!("800101 9700");
 
-fn pin(value: &[u8; 8], puk: Option<u8>, enabled: bool) -> Pin {
+fn pin(value: [u8; 8], puk: Option<u8>, enabled: bool) -> Pin {
     Pin {
-        value: Zeroizing::new(*value),
+        value: Zeroizing::new(value),
         enabled,
         replaced: false,
         attributes: PinAttributes(PinAttributes::CHANGEABLE | PinAttributes::DISABLEABLE),
@@ -55,8 +55,8 @@ fn pin(value: &[u8; 8], puk: Option<u8>, enabled: bool) -> Pin {
     }
 }
 
-fn puk(value: &[u8; 8]) -> Puk {
-    Puk { value: Zeroizing::new(*value), tries: 10, maximum_tries: 10 }
+fn puk(value: [u8; 8]) -> Puk {
+    Puk { value: Zeroizing::new(value), tries: 10, maximum_tries: 10 }
 }
 
 fn image() -> DomainImage {
@@ -85,10 +85,10 @@ fn image() -> DomainImage {
     ef(telecom, 0x6F3B, transparent(2), READ_ALWAYS, vec![0; 2]);
     ef(telecom, 0x6F99, Structure::BerTlv { reserved: 0, maximum: 100 }, BY_PIN1, Vec::new());
     for (context, entry) in [
-        (mf, PinConfiguration::Puk(KeyReference(0x01), puk(b"87654321"))),
-        (mf, PinConfiguration::Puk(KeyReference(0x81), puk(b"12345678"))),
-        (mf, PinConfiguration::Pin(KeyReference::PIN_APPL_1, pin(b"1234\xFF\xFF\xFF\xFF", Some(0x01), true))),
-        (adf, PinConfiguration::Pin(KeyReference::SECOND_PIN_APPL_1, pin(b"5678\xFF\xFF\xFF\xFF", Some(0x81), true))),
+        (mf, PinConfiguration::Puk(KeyReference(0x01), puk(*b"87654321"))),
+        (mf, PinConfiguration::Puk(KeyReference(0x81), puk(*b"12345678"))),
+        (mf, PinConfiguration::Pin(KeyReference::PIN_APPL_1, pin(*b"1234\xFF\xFF\xFF\xFF", Some(0x01), true))),
+        (adf, PinConfiguration::Pin(KeyReference::SECOND_PIN_APPL_1, pin(*b"5678\xFF\xFF\xFF\xFF", Some(0x81), true))),
         (telecom, PinConfiguration::SharedWith(adf)),
         (gsm, PinConfiguration::SharedWith(adf)),
     ] {

@@ -96,6 +96,7 @@ fn the_files_of_the_profile_are_those_of_a_sim() {
             );
             assert_eq!(service(number), if sw == hex!("9000") { 3 } else { 0 }, "service {number}, {path:04X}");
         }
+        assert_eq!((service(2), service(10)), (3, 3), "the phonebook and its extensions");
         let msisdn = select(&mut card, &[0x3F00, 0x7F10, 0x6F40]);
         let (record, sw) = ask(&mut card, &[0xA0, 0xB2, 1, 4, msisdn[14]]);
         assert_eq!((sw, &record[record.len() - 14..record.len() - 6]), (hex!("9000"), &hex!("07915155214365F7")[..]));
@@ -170,4 +171,56 @@ fn a_switch_turns_it_off() {
     card.reset();
     assert_eq!(card.transmit(&hex!("A0A40000023F00")), hex!("6E00"));
     assert_eq!(card.transmit(&hex!("00A4000C027F20")), hex!("6A82"), "nor are there files of a SIM");
+}
+
+/// Under other classes a profile of an eUICC has the files of its package, and no others.
+#[test]
+fn a_profile_shows_the_files_of_a_sim_to_a_sim_only() {
+    let mut card = euicc(&subscriber());
+    select(&mut card, &[0x3F00, 0x7F20, 0x6F07]);
+    assert_eq!(card.transmit(&hex!("00B0000001")), hex!("089000"), "what is current is current");
+    assert_eq!(card.transmit(&hex!("00A4000C023F00")), hex!("9000"));
+    assert_eq!(card.transmit(&hex!("00A4000C027F20")), hex!("6A82"));
+    assert_eq!(card.transmit(&hex!("00A4080C027F20")), hex!("6A82"));
+    assert_eq!(card.transmit(&hex!("00A4000C027F10")), hex!("9000"), "the phonebook's directory is the package's");
+    assert_eq!(card.transmit(&hex!("00A4000C026F40")), hex!("6A82"));
+    select(&mut card, &[0x6F40]);
+    let mut card = uicc(&subscriber());
+    assert_eq!(card.transmit(&hex!("00A4080C047F206F07")), hex!("9000"));
+}
+
+/// A directory has a name where its description gives it one: whole, or the beginning of it.
+#[test]
+fn directories_are_selected_by_name() {
+    use saip::builder::{AccessRule, AccessRules, Apdu, Ever};
+    let mut named = subscriber();
+    let rule = AccessRule { aid: Some("all".into()), apdu: Some(Apdu::Ever(Ever::Always)), ..AccessRule::default() };
+    named.access_rules = Some(AccessRules { pkcs15: true, rules: vec![rule], ..AccessRules::default() });
+    for mut card in [uicc(&named), euicc(&named)] {
+        assert_eq!(card.transmit(&hex!("00A4040C0CA000000063504B43532D3135")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00A4000C025031")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00B0000008")), hex!("A706300404025207 9000"));
+        assert_eq!(card.transmit(&hex!("00A4000C024310")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00B0000002")), hex!("3000 9000"), "every application");
+        assert_eq!(card.transmit(&hex!("00D6000001 30")), hex!("6982"));
+        assert_eq!(card.transmit(&hex!("80F20001 0E")), hex!("840CA000000063504B43532D3135 9000"));
+        // By the beginning, beside an application of another name; the next one is none.
+        assert_eq!(card.transmit(&hex!("00A4040C07A0000000871002")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00A4040C05A000000063")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00A4000C024300")), hex!("9000"));
+        assert_eq!(card.transmit(&hex!("00A4040E05A000000063")), hex!("6A82"));
+        assert_eq!(card.transmit(&hex!("00A4044C05A000000063")), hex!("6985"), "no session to end");
+        assert_eq!(card.transmit(&hex!("00A4040C0DA000000063504B43532D313500")), hex!("6A82"));
+        // FCP with both, and EF.DIR leads there.
+        let answer = card.transmit(&hex!("00A404040CA000000063504B43532D3135"));
+        let [0x61, length] = answer[..] else { panic!("{answer:02X?}") };
+        let fcp = card.transmit(&[0x00, 0xC0, 0, 0, length]);
+        let has = |part: &[u8]| fcp.windows(part.len()).any(|window| window == part);
+        assert!(has(&hex!("83027F50")) && has(&hex!("840CA000000063504B43532D3135")));
+        assert_eq!(card.transmit(&hex!("00A4080C022F00")), hex!("9000"));
+        let record = card.transmit(&hex!("00B2020400"));
+        let [0x6C, length] = record[..] else { panic!("{record:02X?}") };
+        let record = card.transmit(&[0x00, 0xB2, 2, 4, length]);
+        assert!(record.starts_with(&hex!("611C4F0CA000000063504B43532D3135")), "{record:02X?}");
+    }
 }

@@ -492,7 +492,7 @@ impl Loading {
                 }
                 let mut profile = self.interpreter.take().ok_or(structure)?.finish().map_err(profile_failed)?;
                 if cx.is_also_a_sim() {
-                    profile::add_sim(&mut profile.image);
+                    profile::add_sim(&mut profile.image, profile::Seen::AsSim);
                 }
                 return Ok(Some(profile));
             }

@@ -349,6 +349,11 @@ impl Staged {
             (_, saip::FileKind::Adf) => FileKind::Adf(aid(file.df_name.as_deref().unwrap_or_default())?),
             (_, _) => FileKind::Ef(structure(&file)?),
         };
+        let df_name = match (&kind, file.df_name.as_deref()) {
+            (FileKind::Df, Some(name)) => Some(self.free_name(aid(name)?)?),
+            (FileKind::Mf | FileKind::Ef(_), Some(_)) => return Err(Status::BAD_VALUES.into()),
+            _ => None,
+        };
         let descriptor = File {
             fid: FileId(file.file_id),
             parent,
@@ -363,6 +368,8 @@ impl Staged {
             template: Vec::new(),
             total_size: None,
             proprietary: Vec::new(),
+            df_name,
+            sim_only: false,
         };
         let (is_link, filled) = (link.is_some(), file.content.len());
         let number = self.image.add_file(descriptor, file.content).map_err(|_| Status::BAD_VALUES)?;
@@ -370,6 +377,14 @@ impl Staged {
             self.fill(number, filled);
         }
         Ok(number)
+    }
+
+    /// A name, if neither an application nor a directory has it.
+    fn free_name(&self, name: Aid) -> Result<Aid, Fault> {
+        let tree = self.image.tree();
+        let is_taken = self.image.applications().iter().any(|known| known.record.aid == name)
+            || tree.named_dfs().any(|(known, _)| known == name);
+        if is_taken { Err(Fault::saying((Status::BAD_VALUES, "dfName is taken"))) } else { Ok(name) }
     }
 
     fn find(&self, path: &FilePath) -> Result<FileNumber, Fault> {

@@ -13,7 +13,7 @@ mod sim;
 
 pub use interpreter::Interpreter;
 pub use services::{CLAIMABLE, OFFERED, claim, claimed, uicc_capability};
-pub use sim::add_sim;
+pub use sim::{Seen, add_sim};
 
 use card_os::DomainImage;
 use identities::Iccid;

@@ -1,6 +1,7 @@
 //! What a SIM of TS 51.011 has beside the files of a USIM: DF.GSM and DF.TELECOM, most of whose files are those of the USIM
 //! under the same or another name. TS 51.011 §10, TS 31.102 annex A.
 
+use apdu::tlv::{Reader, Tag};
 use card_os::DomainImage;
 use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber, PinConfiguration, Security, Structure};
 
@@ -10,6 +11,10 @@ const DF_GSM: FileId = FileId(0x7F20);
 const DF_TELECOM: FileId = FileId(0x7F10);
 const DF_PHONEBOOK: FileId = FileId(0x5F3A);
 const DF_GSM_ACCESS: FileId = FileId(0x5F3B);
+const EF_PBR: FileId = FileId(0x4F30);
+/// Tags of EF.PBR: abbreviated dialling numbers, and their extensions. TS 31.102 §4.4.2.1.
+const ADN: u8 = 0xC0;
+const EXT1: u8 = 0xC2;
 const EF_UST: FileId = FileId(0x6F38);
 
 /// Where the file lies that a file of a SIM shows.
@@ -21,8 +26,8 @@ enum Shows {
     InUsim(u16),
     /// In the USIM's DF.GSM-ACCESS.
     InGsmAccess(u16),
-    /// In the phonebook of DF.TELECOM.
-    InPhonebook(u16),
+    /// In the phonebook of DF.TELECOM: what EF.PBR has under this tag, or where it says nothing this file.
+    InPhonebook(u8, u16),
 }
 
 /// A file of a SIM that shows one that is there anyway, and the services of EF.SST that it stands for. TS 51.011 §10.3.7.
@@ -76,7 +81,7 @@ const GSM: &[Row] = &[
 
 /// Of DF.TELECOM. TS 51.011 §10.5.
 const TELECOM: &[Row] = &[
-    Row(0x6F3A, Shows::InPhonebook(0x4F3A), &[2]),
+    Row(0x6F3A, Shows::InPhonebook(ADN, 0x4F3A), &[2]),
     Row(0x6F3B, Shows::Same, &[3]),
     Row(0x6F3C, Shows::Same, &[4]),
     Row(0x6F40, Shows::Same, &[9]),
@@ -84,7 +89,7 @@ const TELECOM: &[Row] = &[
     Row(0x6F43, Shows::Same, &[]),
     Row(0x6F47, Shows::Same, &[35]),
     Row(0x6F49, Shows::Same, &[18]),
-    Row(0x6F4A, Shows::InPhonebook(0x4F4A), &[10]),
+    Row(0x6F4A, Shows::InPhonebook(EXT1, 0x4F4A), &[10]),
     Row(0x6F4B, Shows::Same, &[11]),
     Row(0x6F4C, Shows::Same, &[19]),
     Row(0x6F4D, Shows::Same, &[31]),
@@ -128,12 +133,21 @@ const PLMNS: usize = 8;
 const DIALLED: u8 = 10;
 const DIALLED_OCTETS: u8 = 28;
 
+/// Who sees the files that are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Whoever selects them.
+    ByAll,
+    /// Who takes the card for a SIM: under other classes the profile has the files of its package and no others.
+    AsSim,
+}
+
 /// Adds what is missing for the profile to be that of a SIM too. A profile without USIM stays as it is, and so does every
 /// file that it has brought itself.
-pub fn add_sim(image: &mut DomainImage) {
+pub fn add_sim(image: &mut DomainImage, seen: Seen) {
     let usim = image.applications().iter().find(|known| known.record.kind == kind::USIM);
     let Some(usim) = usim.and_then(|known| known.record.adf) else { return };
-    let mut adding = Adding { image, usim, services: ALWAYS.to_vec() };
+    let mut adding = Adding { image, usim, sim_only: seen == Seen::AsSim, services: ALWAYS.to_vec() };
     // Where there is no room for another file the card has the files so far.
     let _ = adding.all();
 }
@@ -141,6 +155,7 @@ pub fn add_sim(image: &mut DomainImage) {
 struct Adding<'a> {
     image: &'a mut DomainImage,
     usim: FileNumber,
+    sim_only: bool,
     services: Vec<usize>,
 }
 
@@ -174,11 +189,23 @@ impl Adding<'_> {
             Shows::Same => self.child(self.usim, fid),
             Shows::InUsim(fid) => self.child(self.usim, FileId(fid)),
             Shows::InGsmAccess(fid) => self.child(self.child(self.usim, DF_GSM_ACCESS)?, FileId(fid)),
-            Shows::InPhonebook(fid) => {
+            Shows::InPhonebook(tag, usual) => {
                 let telecom = self.child(FileNumber::MF, DF_TELECOM)?;
-                self.child(self.child(telecom, DF_PHONEBOOK)?, FileId(fid))
+                let phonebook = self.child(telecom, DF_PHONEBOOK)?;
+                self.child(phonebook, self.referenced(phonebook, tag).unwrap_or(FileId(usual)))
             }
         }
+    }
+
+    /// The file that the first record of EF.PBR has under a tag. TS 31.102 §4.4.2.1.
+    fn referenced(&self, phonebook: FileNumber, tag: u8) -> Option<FileId> {
+        let mut templates = Reader::new(self.content(phonebook, EF_PBR)?);
+        while let Ok(Some(template)) = templates.next() {
+            if let Ok(Some(reference)) = template.children().find(Tag(tag.into())) {
+                return reference.value.first_chunk::<2>().map(|fid| FileId(u16::from_be_bytes(*fid)));
+            }
+        }
+        None
     }
 
     /// A directory in the MF, made if it is not there.
@@ -188,7 +215,8 @@ impl Adding<'_> {
         }
         let around = self.image.tree().get(FileNumber::MF)?;
         let (pin_status, access) = (around.pin_status.clone(), around.access.clone());
-        let file = File { pin_status, ..File::new(fid, FileNumber::MF, FileKind::Df, access) };
+        let new = File::new(fid, FileNumber::MF, FileKind::Df, access);
+        let file = File { pin_status, sim_only: self.sim_only, ..new };
         self.image.add_file(file, Vec::new()).ok()
     }
 
@@ -202,7 +230,8 @@ impl Adding<'_> {
         let (kind, access) = (tree.get(body)?.kind, self.rules(df, shown)?);
         let special = tree.get(body)?.special;
         let life_cycle = tree.get(shown)?.life_cycle;
-        let file = File { link: Some(body), special, life_cycle, ..File::new(fid, df, kind, access) };
+        let sim_only = self.sim_only;
+        let file = File { link: Some(body), special, life_cycle, sim_only, ..File::new(fid, df, kind, access) };
         self.image.add_file(file, Vec::new()).ok().map(drop)
     }
 
@@ -261,7 +290,8 @@ impl Adding<'_> {
         if self.child(df, fid).is_some() {
             return Some(());
         }
-        let file = File::new(fid, df, FileKind::Ef(structure), Security::Expanded(rules.to_vec()));
+        let new = File::new(fid, df, FileKind::Ef(structure), Security::Expanded(rules.to_vec()));
+        let file = File { sim_only: self.sim_only, ..new };
         self.image.add_file(file, content).ok().map(drop)
     }
 
@@ -278,7 +308,7 @@ impl Adding<'_> {
             let no_key = [[0xFF; 8].as_slice(), &[0x07]].concat();
             self.own(gsm, FileId(0x6F20), rules::PIN1_PIN1, no_key)?;
         }
-        let length = self.shown(FileId(0x6F3A), Shows::InPhonebook(0x4F3A)).and_then(|adn| {
+        let length = self.shown(FileId(0x6F3A), Shows::InPhonebook(ADN, 0x4F3A)).and_then(|adn| {
             match self.image.tree().get(adn)?.kind {
                 FileKind::Ef(Structure::LinearFixed { record_length, .. }) => Some(record_length),
                 _ => None,

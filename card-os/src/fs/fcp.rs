@@ -106,6 +106,9 @@ pub(crate) fn of_df(
             FileKind::Adf(aid) => fcp.primitive(DF_NAME, &aid),
             _ => fcp.primitive(FILE_IDENTIFIER, &file.fid.0.to_be_bytes()),
         };
+        if let Some(name) = &file.df_name {
+            fcp.primitive(DF_NAME, name);
+        }
         fcp.constructed(PROPRIETARY, |info| {
             info.primitive(UICC_CHARACTERISTICS, &[CHARACTERISTICS]);
             info.primitive(AVAILABLE_MEMORY, &u32::try_from(free).unwrap_or(u32::MAX).to_be_bytes());

@@ -250,6 +250,10 @@ pub struct File {
     pub total_size: Option<u32>,
     /// Further data objects of the proprietary information, tag `A5`, as they were given when the file was created.
     pub proprietary: Vec<u8>,
+    /// Of a directory that is no application's, a name by which it is selected as well. TS 102 221 §8.4.1.
+    pub df_name: Option<Aid>,
+    /// Whether only a SIM has it: under other classes than `A0` nothing selects it.
+    pub sim_only: bool,
 }
 
 impl File {
@@ -272,6 +276,8 @@ impl File {
             template: Vec::new(),
             total_size: None,
             proprietary: Vec::new(),
+            df_name: None,
+            sim_only: false,
         }
     }
 
@@ -350,6 +356,12 @@ impl File {
         if !self.proprietary.is_empty() {
             more.primitive(more::PROPRIETARY, &self.proprietary);
         }
+        if let Some(name) = &self.df_name {
+            more.primitive(more::DF_NAME, name);
+        }
+        if self.sim_only {
+            more.primitive(more::SIM_ONLY, &[]);
+        }
         more.into_bytes()
     }
 
@@ -389,6 +401,11 @@ impl File {
             None => None,
         };
         let proprietary = object(more::PROPRIETARY)?.unwrap_or_default().to_vec();
+        let df_name = match object(more::DF_NAME)? {
+            Some(name) => Some(Aid::new(name).ok()?),
+            None => None,
+        };
+        let sim_only = object(more::SIM_ONLY)?.is_some();
         Some(Self {
             fid,
             parent,
@@ -403,6 +420,8 @@ impl File {
             template: if matches!(format, FORMAT_1 | FORMAT) { Vec::new() } else { at.0.to_vec() },
             total_size,
             proprietary,
+            df_name,
+            sim_only,
         })
     }
 }
@@ -422,7 +441,9 @@ mod more {
     use apdu::tlv::Tag;
 
     pub(super) const TOTAL_SIZE: Tag = Tag(0x81);
+    pub(super) const DF_NAME: Tag = Tag(0x84);
     pub(super) const PROPRIETARY: Tag = Tag(0xA5);
+    pub(super) const SIM_ONLY: Tag = Tag(0xC1);
 }
 
 mod kind {
@@ -469,7 +490,13 @@ mod tests {
                 assert_eq!(File::from_bytes(&bytes[..end]), None);
             }
             let file = File::from_bytes(&bytes).unwrap();
-            let more = File { total_size: Some(70_000), proprietary: vec![0xD2, 1, 0x0F], ..file };
+            let more = File {
+                total_size: Some(70_000),
+                proprietary: vec![0xD2, 1, 0x0F],
+                df_name: Aid::new(&[0xA0; 12]).ok(),
+                sim_only: true,
+                ..file
+            };
             for file in [File { template: vec![0x62, 0], ..more.clone() }, more] {
                 let bytes = file.to_bytes();
                 assert_eq!(File::from_bytes(&bytes).as_ref(), Some(&file));

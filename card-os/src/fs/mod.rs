@@ -57,6 +57,8 @@ pub struct FileSession<'a, 'nvm> {
     pub(crate) memory: usize,
     /// How the card finds and shows files.
     pub(crate) habits: Habits,
+    /// Whether it is a session of a SIM, which has files of its own.
+    pub(crate) as_sim: bool,
     /// CLA INS P1 P2 of the command under way, which access rules may name.
     pub(crate) header: [u8; 4],
     pub(crate) effects: Effects,

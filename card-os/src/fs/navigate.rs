@@ -115,6 +115,8 @@ pub(crate) struct Navigator<'a> {
     /// The directory of the application whose session is open, `7FFF`.
     pub(crate) adf: Option<FileNumber>,
     pub(crate) habits: Habits,
+    /// Whether what only a SIM has is there.
+    pub(crate) as_sim: bool,
 }
 
 impl Navigator<'_> {
@@ -205,15 +207,21 @@ impl Navigator<'_> {
                 FileNumber::MF if self.habits.contains(Habits::ADF_HAS_FID) => self.adf_called(fid),
                 _ => None,
             };
-            let file = self.tree.child(place.file, fid).or_else(as_adf)?;
+            let file = self.child(place.file, fid).or_else(as_adf)?;
             let route = if self.tree.is_df(file) { place.route.down(self.tree, file) } else { place.route };
             Some(Place { route, file })
         })
     }
 
     fn down(&self, from: Route, fid: FileId) -> Option<Place> {
-        let df = self.tree.child_df(from.df(), fid)?;
+        let df = self.child(from.df(), fid).filter(|child| self.tree.is_df(*child))?;
         self.at(from.down(self.tree, df))
+    }
+
+    #[inline]
+    fn child(&self, df: FileNumber, fid: FileId) -> Option<FileNumber> {
+        let is_there = |child: &FileNumber| self.as_sim || self.tree.get(*child).is_some_and(|file| !file.sim_only);
+        self.tree.child(df, fid).filter(is_there)
     }
 
     fn adf_route(&self) -> Option<Route> {
@@ -249,20 +257,25 @@ pub(crate) const fn after_select(life_cycle: LifeCycle) -> StatusWord {
 }
 
 impl FileSession<'_, '_> {
-    /// SELECT. By name it finds an ADF; whose session that opens is not for the file system to know.
+    /// SELECT. By name it finds an ADF, or a DF that has one; whose session that opens is not for the file system to know.
     pub(super) fn select(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
         let answer = wants_answer(command.p2)?;
         if command.p2 & !0x0C != 0 {
             return Err(StatusWord::WRONG_P1_P2);
         }
         let place = if command.p1 == by::DF_NAME {
-            let mut adfs = self.tree.adfs();
-            let named = adfs.find(|(aid, _)| !command.data.is_empty() && aid.matches(command.data));
+            let mut named = self.tree.adfs().chain(self.tree.named_dfs());
+            let named = named.find(|(aid, _)| !command.data.is_empty() && aid.matches(command.data));
             let (_, adf) = named.ok_or(StatusWord::FILE_NOT_FOUND)?;
             Route::of(adf).into()
         } else {
-            let navigator =
-                Navigator { tree: self.tree, route: &self.channel()?.route, adf: self.adf, habits: self.habits };
+            let navigator = Navigator {
+                tree: self.tree,
+                route: &self.channel()?.route,
+                adf: self.adf,
+                habits: self.habits,
+                as_sim: self.as_sim,
+            };
             navigator.find(command.p1, command.data)?
         };
         let file = self.tree.get(place.file).ok_or(StatusWord::FILE_NOT_FOUND)?;
@@ -300,7 +313,8 @@ mod tests {
     fn names_by_identifier_and_path() {
         let tree = tree();
         let routes: Vec<Route> = tree.numbers().into_iter().map(Route::of).collect();
-        let from = |df: usize, adf| Navigator { tree: &tree, route: &routes[df], adf, habits: Habits::NONE };
+        let from =
+            |df: usize, adf| Navigator { tree: &tree, route: &routes[df], adf, habits: Habits::NONE, as_sim: false };
         let number = |place: Option<Place>| place.map(|place| (place.route.df().0, place.file.0));
         let telecom = from(1, None);
         assert_eq!(number(telecom.by_fid(FileId(0x5F3A))), Some((2, 2)), "a child");
@@ -332,13 +346,13 @@ mod tests {
             let below: Vec<FileNumber> = route.iter().copied().map(FileNumber).collect();
             Some(Place { route: Route::through(&tree, below), file: FileNumber(file) })
         };
-        let mf = Navigator { tree: &tree, route: &Route::MF, adf: None, habits: Habits::NONE };
+        let mf = Navigator { tree: &tree, route: &Route::MF, adf: None, habits: Habits::NONE, as_sim: false };
         let through = mf.path_from_mf([FileId(0x7F10), FileId(0x5F60), FileId(0x4F30)]);
         assert_eq!(through, place(&[1, 4], 3));
         let direct = mf.path_from_mf([FileId(0x7F10), FileId(0x5F3A), FileId(0x4F30)]);
         assert_eq!(direct, place(&[1, 2], 3));
         let route = Route::of(FileNumber(4));
-        let link = Navigator { tree: &tree, route: &route, adf: None, habits: Habits::NONE };
+        let link = Navigator { tree: &tree, route: &route, adf: None, habits: Habits::NONE, as_sim: false };
         assert_eq!(link.by_fid(FileId(0x4F30)), through);
         assert_eq!(link.parent(), place(&[1], 1));
         assert_eq!(mf.path_from_mf([FileId(0x7F10), FileId(0x5F60)]), place(&[1, 4], 4));
@@ -354,7 +368,7 @@ mod tests {
         let mf = tree.insert(round(FileId(0x5F62), FileNumber::MF)).unwrap();
         let mut route = Route::of(FileNumber(1));
         for fid in [FileId(0x5F61), FileId(0x5F62), FileId(0x7F10)].into_iter().cycle().take(300) {
-            let navigator = Navigator { tree: &tree, route: &route, adf: None, habits: Habits::NONE };
+            let navigator = Navigator { tree: &tree, route: &route, adf: None, habits: Habits::NONE, as_sim: false };
             route = navigator.by_fid(fid).unwrap().route;
             assert!(route.upwards(&tree).count() <= 4, "{route:?}");
             assert!([FileNumber(1), telecom, mf].contains(&route.df()));

@@ -277,11 +277,6 @@ impl FileTree {
         node.children.iter().find(|(name, _)| *name == fid).map(|(_, number)| *number)
     }
 
-    /// The DF named `fid` directly below `df`.
-    pub(crate) fn child_df(&self, df: FileNumber, fid: FileId) -> Option<FileNumber> {
-        self.child(df, fid).filter(|number| self.is_df(*number))
-    }
-
     /// The files directly below `df`, in the order they were created.
     pub fn children(&self, df: FileNumber) -> impl Iterator<Item = FileNumber> {
         self.node(self.body(df)).into_iter().flat_map(|node| node.children.iter().map(|(_, number)| *number))
@@ -318,6 +313,11 @@ impl FileTree {
             FileKind::Adf(aid) => Some((aid, FileNumber(number))),
             _ => None,
         })
+    }
+
+    /// The directories that are no application's and have a name.
+    pub fn named_dfs(&self) -> impl Iterator<Item = (Aid, FileNumber)> {
+        (0_u16..).zip(&self.nodes).filter_map(|(number, node)| Some((node.as_ref()?.file.df_name?, FileNumber(number))))
     }
 
     /// The file a profile package names by path from the MF, where an ADF goes by its internal identifier.

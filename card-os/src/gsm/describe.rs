@@ -93,8 +93,6 @@ impl Card {
         /// Bit 1 of the file status: not invalidated. Bit 3: read and updated all the same where it is.
         const VALID: u8 = 0x01;
         const USABLE_WHEN_INVALIDATED: u8 = 0x04;
-        /// Bit 7 of the special file information, TS 102 222 §6.3.2.2.2.
-        const USABLE: u8 = 0x40;
         /// Bit 7 of octet 8: a cyclic file takes INCREASE.
         const INCREASABLE: u8 = 0x40;
         /// What follows octet 13: structure and record length.
@@ -114,7 +112,7 @@ impl Card {
         let increase = if kind == structure::CYCLIC { nibble(Operation::Increase) } else { condition::NEVER };
         let increasable = increase != condition::NEVER;
         let mut status = if file.life_cycle.is_activated() { VALID } else { 0 };
-        if file.special & USABLE != 0 {
+        if file.is_usable_when_deactivated() {
             status |= USABLE_WHEN_INVALIDATED;
         }
         let mut described = vec![0, 0];

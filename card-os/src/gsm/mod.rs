@@ -11,6 +11,7 @@ mod status;
 use crate::card::Card;
 use crate::fs::{FileNumber, KeyReference, Pins, Route};
 use crate::id::ApplicationId;
+use crate::kernel::TakenFor;
 use crate::nvm::Transaction;
 use apdu::{Class, Command, Ins, Response, StatusWord};
 
@@ -41,7 +42,9 @@ mod length {
 impl Card {
     /// Carries out a command of class `A0`.
     pub(crate) fn gsm(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        self.kernel.taken_for = TakenFor::Sim;
         let outcome = if command.extended { Err(StatusWord::WRONG_LENGTH) } else { self.gsm_command(command) };
+        self.kernel.taken_for = TakenFor::Uicc;
         let translated = |sw| status::in_gsm(command.ins, sw);
         match outcome {
             Ok(response) if response.sw == StatusWord::OK => {

@@ -31,7 +31,7 @@ use crate::image::{self, CardType, ImageError, Manufacture};
 use crate::personality::Personality;
 use crate::programmable::{Programmable, Unfit};
 use applets::isd_r::{Certification, Personalisation};
-use applets::profile::{Limits, add_sim, claim, uicc_capability};
+use applets::profile::{Limits, Seen, add_sim, claim, uicc_capability};
 use card_os::nvm::{MemoryNvm, Nvm, NvmError};
 use card_os::{Card, CardProfile, DomainId, DomainImage, Entropy};
 use crypto::provider::{Deterministic, Provider};
@@ -264,7 +264,7 @@ pub fn uicc(description: &Uicc) -> Result<NewCard, PersonalisationError> {
     if let Some(like) = description.like {
         like.equip(&mut files).map_err(|unfit| PersonalisationError::Unfit(like.name, unfit))?;
     } else if description.card.gsm {
-        add_sim(&mut files);
+        add_sim(&mut files, Seen::ByAll);
     }
     let mut card = finish(CardType::Uicc, &description.card, description.now, None, (files, Vec::new(), None))?;
     card.manufacture.like = description.like.map(|like| like.name.to_owned());

@@ -2,7 +2,7 @@
 
 use super::PersonalisationError;
 use applets::isd_r::Preloaded;
-use applets::profile::{Failure, Limits, add_sim, interpret};
+use applets::profile::{Failure, Limits, Seen, add_sim, interpret};
 use card_os::DomainImage;
 use card_os::fs::FileId;
 use rsp::es8::StoreMetadataRequest;
@@ -70,7 +70,7 @@ pub(super) fn load(
         let (mut image, header_iccid) =
             install(number, &profile.package, Limits { memory: free, test_profile, ..limits }, is_said)?;
         if is_also_a_sim {
-            add_sim(&mut image);
+            add_sim(&mut image, Seen::AsSim);
         }
         free = free.saturating_sub(image.size());
         let metadata = match &profile.metadata {

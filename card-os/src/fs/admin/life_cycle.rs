@@ -100,8 +100,13 @@ impl FileSession<'_, '_> {
         if !command.data.len().is_multiple_of(2) {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let navigator =
-            Navigator { tree: self.tree, route: &self.channel()?.route, adf: self.adf, habits: self.habits };
+        let navigator = Navigator {
+            tree: self.tree,
+            route: &self.channel()?.route,
+            adf: self.adf,
+            habits: self.habits,
+            as_sim: self.as_sim,
+        };
         match command.p1 {
             by::FILE_ID | by::PATH_FROM_MF | by::PATH_FROM_CURRENT_DF => navigator.find(command.p1, command.data),
             _ => Err(StatusWord::WRONG_P1_P2),
