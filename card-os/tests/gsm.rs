@@ -87,6 +87,7 @@ fn image() -> DomainImage {
     for (context, entry) in [
         (mf, PinConfiguration::Puk(KeyReference(0x01), puk(*b"87654321"))),
         (mf, PinConfiguration::Puk(KeyReference(0x81), puk(*b"12345678"))),
+        (mf, PinConfiguration::Pin(KeyReference::ADM1, pin(*b"88888888", None, true))),
         (mf, PinConfiguration::Pin(KeyReference::PIN_APPL_1, pin(*b"1234\xFF\xFF\xFF\xFF", Some(0x01), true))),
         (adf, PinConfiguration::Pin(KeyReference::SECOND_PIN_APPL_1, pin(*b"5678\xFF\xFF\xFF\xFF", Some(0x81), true))),
         (telecom, PinConfiguration::SharedWith(adf)),
@@ -340,6 +341,10 @@ fn card_holder_verification() {
         A0200001 00    -> 6708
         A0200003 08 30303030FFFFFFFF -> 6B00
         A0200101 08 30303030FFFFFFFF -> 6B00
+        A020000A 08 3838383838383839 -> 9804 # an administrative code, by its own number
+        A020000A 08 3838383838383838 -> 9000
+        A026000A 08 3838383838383838 -> 6B00
+        A020000B 08 3838383838383838 -> 6B00
         A0F2000013     -> 0000FFFF3F00010000000000 0A310201040082 9000
         A0260001 08 31323334FFFFFFFF -> 9000 # DISABLE: it is verified with it
         A0260001 08 31323334FFFFFFFF -> 9808

@@ -224,3 +224,30 @@ fn directories_are_selected_by_name() {
         assert!(record.starts_with(&hex!("611C4F0CA000000063504B43532D3135")), "{record:02X?}");
     }
 }
+
+/// Android asks an LPA which of its applications are as good as the operator's, also of a profile that is not enabled.
+#[test]
+fn privileges_are_in_the_metadata_too() {
+    use saip::builder::{AccessRule, AccessRules};
+    let mut with_rules = subscriber();
+    let rule = AccessRule {
+        certificate: Some("abcd92cbb156b280fa4e1429a6eceeb6e5c1bfe4".into()),
+        package: Some("com.google.android.apps.myapp".into()),
+        permissions: Some("0000000000000001".into()),
+        ..AccessRule::default()
+    };
+    with_rules.access_rules = Some(AccessRules { rules: vec![rule], ..AccessRules::default() });
+    let mut card = euicc(&with_rules);
+    assert_eq!(card.transmit(&hex!("00A4040C10A0000005591010FFFFFFFF8900000100")), hex!("9000"));
+    let answer = card.transmit(&hex!("80E2910007BF2D045C02BF76"));
+    let [0x61, length] = answer[..] else { panic!("{answer:02X?}") };
+    let info = card.transmit(&[0x80, 0xC0, 0, 0, length]);
+    // As a phone of today finds them.
+    let rules = hex!(
+        "BF7645E243E135C114ABCD92CBB156B280FA4E1429A6ECEEB6E5C1BFE4CA1D636F6D2E676F6F676C652E616E64726F69642E617070732E6D79617070E30ADB080000000000000001"
+    );
+    assert!(info.windows(rules.len()).any(|window| window == rules), "{}", hex::encode(info));
+    assert_eq!(card.transmit(&hex!("00A4040009A00000015141434C00")), hex!("9000"));
+    let answer = card.transmit(&hex!("80CAFF4048"));
+    assert_eq!(answer[3..72], rules[3..], "the application says the same");
+}

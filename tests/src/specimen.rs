@@ -11,7 +11,10 @@ use card_os::{Card, CardProfile};
 use crypto::provider::Provider;
 use hex_literal::hex;
 use identities::Eid;
-use saip::builder::{HomeNetworkKey, Ims, Key, OtaKeys, Subscriber, Suci, SuciProfile, build};
+use saip::builder::{
+    AccessRule, AccessRules, Apdu, Ever, HomeNetworkKey, Ims, Key, OtaKeys, Subscriber, Suci, SuciProfile, Writing,
+    build,
+};
 use test_pki::Pki;
 
 /// When it was made, seconds since 1970.
@@ -76,7 +79,7 @@ impl Specimen {
     }
 }
 
-/// The package of a profile with all that the builder knows: USIM, ISIM, GSM, SUCI, operator's keys.
+/// The package of a profile with all that the builder knows: USIM, ISIM, GSM, SUCI, operator's keys, access rules.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -108,6 +111,15 @@ pub fn package(iccid: &str) -> Vec<u8> {
             kic: Key::new(&[0x11; 16]),
             kid: Key::new(&[0x22; 16]),
             kik: Key::new(&[0x33; 16]),
+        }),
+        access_rules: Some(AccessRules {
+            writing: Writing::Open,
+            pkcs15: true,
+            rules: vec![AccessRule {
+                aid: Some("all".into()),
+                apdu: Some(Apdu::Ever(Ever::Always)),
+                ..AccessRule::default()
+            }],
         }),
         ..Subscriber::new(iccid, "001010000000001", Key::new(&K), Key::new(&OPC))
     };

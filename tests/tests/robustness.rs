@@ -27,6 +27,8 @@ const SEQUENCES: usize = 100_000;
 const PER_CARD: usize = 100;
 /// Commands of a dialogue that are taken at once.
 const LONGEST: usize = 8;
+/// Broken commands to the access rule application and in class `A0`.
+const COMMANDS: usize = 500_000;
 /// Broken messages at each entrance.
 const MESSAGES: usize = 2_000;
 
@@ -159,18 +161,20 @@ fn all_keys(nvm: &dyn Nvm) -> Vec<Key> {
     nvm.keys(Key::from_u64(0)..=Key::from_u64(u64::MAX))
 }
 
-/// Status words of TS 102 221 §10.2, TS 31.102 §7.3, GlobalPlatform and ISO/IEC 7816-4 where they are silent.
+/// Status words of TS 102 221 §10.2, TS 31.102 §7.3, TS 51.011 §9.4, GPD_SPE_013, GlobalPlatform and ISO/IEC 7816-4 where they
+/// are silent.
 const fn is_known(sw: [u8; 2]) -> bool {
     match sw {
-        [0x61 | 0x67 | 0x6C | 0x91 | 0x92, _] => true,
+        [0x61 | 0x67 | 0x6C | 0x91 | 0x92 | 0x9F, _] => true,
         [0x62, sw2] => matches!(sw2, 0x00 | 0x81..=0x83 | 0x85 | 0xF1..=0xF3),
-        [0x63, sw2] => matches!(sw2, 0xC0..=0xCF | 0xF1 | 0xF2 | 0x10),
+        [0x63, sw2] => matches!(sw2, 0xC0..=0xCF | 0xF1 | 0xF2 | 0x10 | 0x81 | 0x82),
         [0x65, sw2] => matches!(sw2, 0x00 | 0x81),
         [0x68, sw2] => matches!(sw2, 0x00 | 0x81..=0x84),
         [0x69, sw2] => matches!(sw2, 0x00 | 0x81..=0x89),
         [0x6A, sw2] => matches!(sw2, 0x80..=0x8A),
         [0x64 | 0x6B | 0x6D | 0x6E | 0x6F | 0x90 | 0x93, sw2] => sw2 == 0,
-        [0x98, sw2] => matches!(sw2, 0x50 | 0x62..=0x67),
+        [0x94, sw2] => matches!(sw2, 0x00 | 0x02 | 0x04 | 0x08),
+        [0x98, sw2] => matches!(sw2, 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x50 | 0x62..=0x67),
         _ => false,
     }
 }
@@ -220,6 +224,35 @@ fn broken_dialogues_break_nothing() {
     // The faults did not drown everything: the card was at work in between.
     let (obeyed, installed) = (obeyed.into_inner(), installed.into_inner());
     assert!(obeyed > SEQUENCES && installed > SEQUENCES / PER_CARD / 10, "{obeyed} obeyed, {installed} installed");
+}
+
+/// The dialogues with the access rule application and in class `A0` alone, until so many commands were sent.
+#[test]
+fn broken_rules_and_sims_break_nothing() {
+    let specimen = Specimen::new();
+    let mut dialogues = dialogues::all(&specimen);
+    dialogues.retain(|dialogue| [dialogues::ACCESS_RULES, dialogues::SIM].contains(&dialogue.name));
+    let (next, sent, obeyed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..workers() {
+            scope.spawn(|| {
+                while sent.load(Ordering::Relaxed) < COMMANDS {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let mut dice = Dice(number as u64);
+                    let mut victim = Victim::new(&specimen, number);
+                    for _ in 0..PER_CARD {
+                        let steps = mutated(&dialogues, 10 * LONGEST, &mut dice);
+                        sent.fetch_add(steps.len(), Ordering::Relaxed);
+                        victim.endure(&steps);
+                    }
+                    victim.recover();
+                    victim.bury();
+                    obeyed.fetch_add(victim.obeyed, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(obeyed.into_inner() > COMMANDS / 10);
 }
 
 #[test]

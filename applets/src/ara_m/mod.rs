@@ -8,8 +8,8 @@ pub(crate) use rules::of_commands;
 
 use apdu::tlv::{Reader, Tag, Tlv, Writer};
 use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
-use card_os::{Application, ApplicationRecord, Context, NewApplication, Privileges};
-use saip::access_control::{REF_DO, Reference};
+use card_os::{Application, ApplicationRecord, Context, DomainImage, NewApplication, Privileges};
+use saip::access_control::{REF_DO, Reference, Rule};
 
 use crate::kind;
 use rules::{Request, Rules};
@@ -86,6 +86,13 @@ pub fn new_application(rules: &[u8], writing: Writing) -> Option<NewApplication>
         parameters: Vec::new(),
         data: vec![(item::RULES, rules.to_vec()), (item::OPEN, vec![u8::from(writing == Writing::Open)])],
     })
+}
+
+/// The rules that come with a profile, as they are listed.
+pub fn rules_of(image: &DomainImage) -> Vec<Rule> {
+    let application = image.applications().iter().find(|known| known.record.kind == kind::ARA_M);
+    let kept = application.and_then(|known| known.data.iter().find(|(item, _)| *item == item::RULES));
+    kept.and_then(|(_, rules)| Rule::list(rules).ok()).unwrap_or_default()
 }
 
 /// The access rule application master.

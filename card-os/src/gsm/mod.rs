@@ -147,6 +147,8 @@ impl Card {
         let reference = match command.p2 {
             number if number == one => KeyReference::PIN_APPL_1,
             chv::TWO if !one_only => KeyReference::SECOND_PIN_APPL_1,
+            // Administrative codes are the card issuer's: they go by the numbers that they have. TS 51.011 §11.3.
+            adm if !one_only && self.is_administrative(KeyReference(adm)) => KeyReference(adm),
             _ => return Err(StatusWord::WRONG_P1_P2),
         };
         without_parameters(&Command { p2: 0, ..*command }, values)?;
@@ -157,6 +159,15 @@ impl Card {
         let outcome = self.answer(&command);
         self.kernel.channel_mut(BASIC)?.route = own;
         outcome
+    }
+
+    /// Whether there is a key that is no CHV under a reference.
+    fn is_administrative(&mut self, reference: KeyReference) -> bool {
+        let tree = &self.kernel.tree;
+        let nvm = Transaction::new(&mut self.nvm);
+        let pins = Pins { nvm: &nvm, tree, domain: self.kernel.tree_domain };
+        let chv = [KeyReference::PIN_APPL_1, KeyReference::SECOND_PIN_APPL_1];
+        !chv.contains(&reference) && pins.find(&Route::MF, reference).is_some()
     }
 
     /// The directory in which a PIN is, where the current one does not know it.

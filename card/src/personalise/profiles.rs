@@ -1,6 +1,8 @@
 //! Profiles that are on the card from the start.
 
 use super::PersonalisationError;
+use apdu::tlv::{Tag, Tlv, Writer};
+use applets::ara_m;
 use applets::isd_r::Preloaded;
 use applets::profile::{Failure, Limits, Seen, add_sim, interpret};
 use card_os::DomainImage;
@@ -9,6 +11,7 @@ use rsp::es8::StoreMetadataRequest;
 use rsp::metadata::ProfileClass;
 use rsp::notification::ErrorReason;
 use rsp::{SubjectKeyIdentifier, Text};
+use saip::access_control::{Access, Device, Reference, Rule};
 use saip::header::{ProfileHeader, Service};
 use saip::{ProfileElement, Splitter};
 
@@ -84,10 +87,35 @@ pub(super) fn load(
             return Err(PersonalisationError::SameIccid { number, iccid: header_iccid });
         }
         iccids.push(header_iccid);
-        preloaded.push(Preloaded { metadata: rsp::encode(&metadata)?, ci: ci.clone() });
+        let metadata = with_privileges(rsp::encode(&metadata)?, &ara_m::rules_of(&image));
+        preloaded.push(Preloaded { metadata, ci: ci.clone() });
         images.push(image);
     }
     Ok((images, preloaded))
+}
+
+/// Metadata with the privileges that the profile's own rules give to applications of the device, for an LPA to read while the
+/// profile is not enabled: `refArDo`, SGP.22 §5.7.15.
+fn with_privileges(metadata: Vec<u8>, rules: &[Rule]) -> Vec<u8> {
+    const METADATA: Tag = Tag(0xBF25);
+    const REF_AR_DO: Tag = Tag(0xBF76);
+    let privileges = rules.iter().filter_map(|rule| {
+        // The list has no place for applications of the card, nor for what rules say of them.
+        let device = rule.reference.device.clone().filter(|device| matches!(device, Device::Hash(_)))?;
+        let reference = Reference { target: None, device: Some(device), package: rule.reference.package.clone() };
+        let access = Access { permissions: Some(rule.access.permissions?), ..Access::default() };
+        Some(Rule { reference, access }.to_bytes())
+    });
+    let privileges = privileges.collect::<Vec<_>>().concat();
+    let Ok(fields) = Tlv::parse(&metadata) else { return metadata };
+    if privileges.is_empty() {
+        return metadata;
+    }
+    let mut out = Writer::new();
+    out.constructed(METADATA, |out| {
+        out.raw(fields.value).primitive(REF_AR_DO, &privileges);
+    });
+    out.into_bytes()
 }
 
 /// What ends the reason of a [`PersonalisationError::Profile`] whose class has to be said.
