@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use applets::ara_m::{self, Writing};
-use card_os::fs::{AccessReference, File, FileId, FileKind, FileNumber};
+use card_os::fs::{
+    AccessReference, File, FileId, FileKind, FileNumber, KeyReference, Pin, PinAttributes, PinConfiguration,
+};
 use card_os::nvm::{Key, MemoryNvm, Nvm, NvmError, Update};
 use card_os::{Card, CardProfile, DomainImage, Entropy};
 use hex_literal::hex;
 use std::sync::{Arc, Mutex};
+use zeroize::Zeroizing;
 
 /// Another number each time.
 struct Counting(u8);
@@ -56,6 +59,16 @@ impl Terminal {
         let mut image = DomainImage::new();
         let access = AccessReference { arr: FileId::MF_ARR, record: 1 };
         image.add_file(File::new(FileId::MF, FileNumber::MF, FileKind::Mf, access), Vec::new()).unwrap();
+        let adm = Pin {
+            value: Zeroizing::new(*b"88888888"),
+            enabled: true,
+            replaced: false,
+            attributes: PinAttributes(0),
+            tries: 3,
+            maximum_tries: 3,
+            unblocking: None,
+        };
+        image.add_pin(FileNumber::MF, PinConfiguration::Pin(KeyReference::ADM1, adm));
         image.add_application(ara_m::new_application(rules, writing).unwrap());
         let mut memory = MemoryNvm::default();
         Card::format(&mut memory, image, Vec::new(), None).unwrap();
@@ -261,7 +274,7 @@ fn what_is_not_as_it_should_be() {
     assert_eq!(card.store(&hex!("F20100")), 0x6A80);
     assert_eq!(card.store(&hex!("F200F200")), 0x6A80);
     assert_eq!(card.store(&hex!("E203E10101")), 0x6981);
-    assert_eq!(card.store(&hex!("A2")), 0x6982, "only through the security domain");
+    assert_eq!(card.store(&hex!("A2")), 0x6982, "only the administrator opens it");
     // Known objects of the rule are kept, the others are not.
     assert_eq!(card.store(&hex!("F00EE20CE1054F00C30101E303D00101")), 0x6382);
     assert_eq!(card.all(), "ff400be209e1024f00e303d001019000");
@@ -328,6 +341,12 @@ fn who_has_no_keys_may_not_write_what_is_locked() {
     assert_eq!(card.store(&hex!("F100")), 0x6982);
     let mut card = card.again();
     assert_eq!(card.store(&hex!("F100")), 0x6982, "for good");
+    // Until the administrator comes.
+    assert_eq!(card.sw(&hex!("0020000A083838383838383838")), 0x9000);
+    assert_eq!(card.store(&hex!("F100")), 0x9000);
+    assert_eq!(card.store(&hex!("A2")), 0x9000);
+    let mut card = card.again();
+    assert_eq!(card.store(&f0(RULES[0])), 0x9000, "open again");
 }
 
 /// The state before or the state after, never between, wherever the power goes.

@@ -110,10 +110,12 @@ fn a_sim_of_class_a0_is_in_the_same_card() {
     let expected = [&sres(&response.res)[..], &kc(&response.ck, &response.ik), &hex!("9000")].concat();
     assert_eq!(ask(&[&hex!("A088000010")[..], &RAND].concat()), hex!("9F0C"));
     assert_eq!(ask(&hex!("A0C000000C")), expected);
-    // Others know no such class.
+    // Others know no such class where they are told so.
     let profile =
         ProfileToLoad::from(saip::encode_package(&build(&subscriber(OLD, "001010000000001", K, OPC)).unwrap()));
-    let plain = uicc(&Uicc::new(profile, NOW)).unwrap();
+    let mut plain = Uicc::new(profile, NOW);
+    plain.card.gsm = false;
+    let plain = uicc(&plain).unwrap();
     let mut plain = InProcess::connect(plain.insert(Box::new(ChaCha::from_number(1))));
     assert_eq!(plain.transmit(&hex!("A0A40000027F20")).unwrap(), hex!("6E00"));
 }
@@ -198,7 +200,9 @@ fn a_card_that_is_another_is_left_alone() {
     Plan::make(&mut card, &found, None, &stranger, true).unwrap();
     let profile =
         ProfileToLoad::from(saip::encode_package(&build(&subscriber(OLD, "001010000000001", K, OPC)).unwrap()));
-    let plain = uicc(&Uicc::new(profile, NOW)).unwrap();
+    let mut plain = Uicc::new(profile, NOW);
+    plain.card.gsm = false;
+    let plain = uicc(&plain).unwrap();
     let mut plain = InProcess::connect(plain.insert(Box::new(ChaCha::from_number(1))));
     let found = identify(&mut plain).unwrap();
     for kind in [None, programmer::named("sysmoISIM-SJA2")] {

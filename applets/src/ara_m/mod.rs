@@ -8,6 +8,7 @@ pub(crate) use rules::of_commands;
 
 use apdu::tlv::{Reader, Tag, Tlv, Writer};
 use apdu::{Command, Ins, Response, SecureMessaging, StatusWord};
+use card_os::fs::KeyReference;
 use card_os::{Application, ApplicationRecord, Context, DomainImage, NewApplication, Privileges};
 use saip::access_control::{REF_DO, Reference, Rule};
 
@@ -59,7 +60,7 @@ const INTERFACE_VERSION_DO: Tag = Tag(0xE6);
 const LONGEST_ANSWER: usize = 256;
 /// Octets of a request in several blocks.
 const LONGEST_REQUEST: usize = 4 * 1024;
-/// The whole data of a STORE DATA that closes the application to whoever has no keys, and of one that opens it: as
+/// The whole data of a STORE DATA that closes the application to who has not verified ADM1, and of one that opens it: as
 /// sysmocom's cards take it.
 const LOCK: [u8; 1] = [0xA1];
 const UNLOCK: [u8; 1] = [0xA2];
@@ -69,7 +70,7 @@ const UNLOCK: [u8; 1] = [0xA2];
 pub enum Writing {
     /// Anybody: as cards to be programmed have it, until a command locks it.
     Open,
-    /// Who has the keys of its security domain.
+    /// Who has verified ADM1.
     Locked,
 }
 
@@ -144,7 +145,7 @@ impl Application for AraM {
         if !command.class.is_proprietary() {
             return Err(StatusWord::CLA_NOT_SUPPORTED);
         }
-        if command.ins == Ins::GET_DATA { self.get_data(command, cx) } else { self.store_data(command, false, cx) }
+        if command.ins == Ins::GET_DATA { self.get_data(command, cx) } else { self.store_data(command, cx) }
     }
 
     fn undone(&mut self, _: u8) {
@@ -221,13 +222,9 @@ impl AraM {
         Response::ok(data)
     }
 
-    /// STORE DATA, GPD_SPE_013 §5.1; `trusted`: it comes through the security domain.
-    fn store_data(
-        &mut self,
-        command: &Command<'_>,
-        trusted: bool,
-        cx: &mut Context<'_, '_>,
-    ) -> Result<Response, StatusWord> {
+    /// STORE DATA, GPD_SPE_013 §5.1.
+    fn store_data(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+        let trusted = cx.key_satisfied(KeyReference::ADM1);
         if !has_objects(command.p1) {
             return Err(StatusWord::WRONG_P1_P2);
         }

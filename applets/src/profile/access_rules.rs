@@ -10,8 +10,8 @@ use crate::ara_m::{self, Writing};
 /// GlobalPlatform life cycle states of an application that can be selected, the application's own ones among them.
 const SELECTABLE: u8 = 0x07;
 
-/// The specific parameters by which a package says that anybody may write the rules; anything else leaves that to the holder
-/// of the keys.
+/// The specific parameters by which a package says that anybody may write the rules; anything else leaves that to who has
+/// verified ADM1.
 pub(super) const OPEN: [u8; 1] = [0x01];
 
 /// Whether an element installs the access rule application and nothing else.

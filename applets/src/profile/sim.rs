@@ -136,9 +136,9 @@ const DIALLED_OCTETS: u8 = 28;
 /// Who sees the files that are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Whoever selects them.
+    /// All terminals.
     ByAll,
-    /// Who takes the card for a SIM: under other classes the profile has the files of its package and no others.
+    /// Terminals that take the card for a SIM: under other classes the profile has the files of its package and no others.
     AsSim,
 }
 

@@ -23,7 +23,7 @@ const OPEN: [u8; 1] = [0x01];
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessRules {
-    /// Whether anybody may change the rules, or only who has the keys.
+    /// Whether anybody may change the rules, or only who has verified ADM1.
     pub writing: Writing,
     /// Whether the rules are also in files, for phones that find no application with them.
     pub pkcs15: bool,
@@ -35,7 +35,7 @@ pub struct AccessRules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Writing {
-    /// Who has the keys of the security domain.
+    /// Who has verified ADM1.
     #[default]
     Locked,
     /// Anybody.
