@@ -759,3 +759,46 @@ fn lengths_that_a_command_cannot_have() {
          00A4090C00 > 6A87",
     );
 }
+
+/// An application administers files as a terminal does, all in its command's transaction; what a channel had current of them it
+/// has no more, and a command that fails after all leaves none of it. TS 102 226 §8.2.
+#[test]
+fn an_application_administers_files() {
+    const CREATE: [u8; 38] =
+        hex!("00E0000021 621F 82024121 83026FF0 8A0105 AB0C 80017F9000 8401D49000 0000 80020002 8800");
+    let script = |commands: &[&[u8]]| {
+        let joined: Vec<u8> = commands
+            .iter()
+            .flat_map(|command| core::iter::once(u8::try_from(command.len()).unwrap()).chain(command.iter().copied()))
+            .collect();
+        [&hex!("80E20000")[..], &[u8::try_from(joined.len()).unwrap()], &joined].concat()
+    };
+    let mut card = card();
+    dialogue(&mut card, "00A4040C07 A0000000871002 > 9000");
+    let used = card.nvm().used();
+    let made = script(&[&CREATE, &hex!("00D6000002 0102"), &hex!("80D400000A 6208 83026FF0 80020003"), &CREATE]);
+    assert_eq!(card.transmit(&made), hex!("6108"));
+    dialogue(
+        &mut card,
+        "00C0000008 > 9000 9000 9000 6A89 9000
+         00A4000C02 6FF0 > 9000
+         00B0000003 > 0102FF 9000",
+    );
+    assert!(card.nvm().used() > used);
+    let deleted = script(&[&hex!("00E4000002 6FF0"), &hex!("00A4000C02 6FF0")]);
+    assert_eq!(card.transmit(&deleted), hex!("6104"));
+    dialogue(
+        &mut card,
+        "00C0000004 > 9000 6A82 9000
+         00B0000003 > 6986
+         00A4000C02 6FF0 > 6A82
+         00A4000C02 6F07 > 9000",
+    );
+    assert_eq!(card.nvm().used(), used);
+    card.reset();
+    dialogue(
+        &mut card,
+        "00A4040C07 A0000000871002 > 9000
+         00A4000C02 6FF0 > 6A82",
+    );
+}
