@@ -755,3 +755,110 @@ fn power_cuts_leave_it_before_or_after() {
         assert!(survived > 0, "{number}");
     }
 }
+
+/// Numbers that follow from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+/// Commands as they should be, broken at one to four places.
+fn broken(commands: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    let mut command = commands[dice.roll(commands.len())].clone();
+    for _ in 0..=dice.roll(4) {
+        let at = dice.roll(command.len());
+        match dice.roll(6) {
+            0 => command.truncate(at.max(4)),
+            1 => command.insert(at, 0xFF),
+            2 if command.len() > 5 => drop(command.remove(at)),
+            3 => command[at] = [0x00, 0x01, 0x7F, 0x80, 0xFF, 0x4F][dice.roll(6)],
+            4 => command.extend_from_within(at..),
+            _ => command[at] ^= 1 << dice.roll(8),
+        }
+    }
+    command.truncate(255);
+    command
+}
+
+/// Broken commands, all in all; cards, each of which endures its part of them.
+const BROKEN: usize = 60_000;
+const CARDS: usize = 60;
+
+/// Broken commands, most of them within a session, so that they come as far as the handlers: no panic, every refusal leaves memory
+/// as it was, and the card goes on.
+#[test]
+fn broken_commands_break_nothing() {
+    let commands: Vec<Vec<u8>> = [
+        "80F28002024F00",
+        "80F240020C4F005C084F9F70C5C4CECC84",
+        "80F21000024F00",
+        "80CA006600",
+        "80CAFF2100",
+        "80E60C002107A000000151535008A00000015153504109A0000001515350410101800000",
+        "80E60800100000 09A00000015153504101000000",
+        "80E610001709A000000151535041010007A0000000871002000000",
+        "80E64000170009A00000015153504101018000000000",
+        "80E6200010000009A00000015153504101000000",
+        "80E400000B4F09A00000015153504101",
+        "80E4000006D00101D20131",
+        "80E2900007420301020345024142",
+        "80E28800060070034201AA",
+        "80E288001200B90FB90F950138800188810110820101830131",
+        "80F0408009A00000015153504101",
+        "80F0400709A00000015153504101",
+        "80F0C08009A00000015153504101",
+        "80E68000030102FF",
+        "80500000080102030405060708",
+        "84820100100102030405060708090A0B0C0D0E0F10",
+    ]
+    .iter()
+    .map(|line| hex::decode(line.replace(' ', "")).unwrap())
+    .collect();
+    for number in 0..CARDS {
+        let memory = uicc();
+        let mut card = insert(&memory);
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ u64::try_from(number).unwrap() << 7);
+        let mut host = None;
+        for _ in 0..BROKEN / CARDS {
+            if host.is_none() || dice.roll(50) == 0 {
+                select(&mut card, 0, &ISD);
+                let level = [0x00, 0x00, 0x00, 0x33][dice.roll(4)];
+                host = Host::open(&mut card, 0, 0x30, &test_keys(), level).ok();
+            }
+            let mut command = broken(&commands, &mut dice);
+            if dice.roll(20) == 0
+                && let Some(host) = &host
+            {
+                let block = host.key_block(Kind::Aes, &[0x12; 16]);
+                command = broken(&[apdu([0x80, 0xD8, 0, 1], &[&[0x31][..], &block].concat())], &mut dice);
+            }
+            let before = memory.lock().unwrap().clone();
+            let sw = match &mut host {
+                Some(host) if host.session.level().0 != 0 && dice.roll(8) != 0 => {
+                    let header = *command.first_chunk().unwrap();
+                    let data = command.get(5..command.len().min(220)).unwrap_or_default();
+                    let wrapped = host.session.wrap(header, data);
+                    card.transmit(&apdu(Host::class(0, header), &wrapped.data))
+                }
+                _ => card.transmit(&command),
+            };
+            let sw: [u8; 2] = *sw.last_chunk().unwrap();
+            // What ends a session, a try or a command of the operating system is another matter.
+            if sw == [0x69, 0x82] || sw == [0x63, 0x00] {
+                host = None;
+            } else if matches!(sw[0], 0x64 | 0x67..=0x6F | 0x94) {
+                assert_eq!(*memory.lock().unwrap(), before, "{command:02X?} {sw:02X?}");
+            }
+        }
+        card.reset();
+        let sw = select(&mut card, 0, &ISD);
+        // A broken SET STATUS may well have locked the card, or terminated it.
+        assert!(matches!(sw[..], [0x90, 0x00] | [0x62, 0x83] | [0x6A, 0x82]), "{sw:02X?}");
+    }
+}

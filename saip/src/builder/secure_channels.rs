@@ -143,3 +143,53 @@ impl SecureChannels {
         known.into_iter().filter(|(protocol, _)| has(*protocol)).map(|(_, row)| row).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(version: u8, protocol: Option<Protocol>, length: usize) -> KeySet {
+        let key = || Key::new(&vec![7; length]);
+        KeySet { version, protocol, enc: key(), mac: key(), dek: key() }
+    }
+
+    #[test]
+    fn a_set_is_for_one_protocol_and_fits_it() {
+        for (version, protocol, length, key_type) in [
+            (0x20, None, 16, 0x80),
+            (0x30, None, 16, 0x88),
+            (0x3F, None, 32, 0x88),
+            (0x70, Some(Protocol::Scp02), 16, 0x80),
+        ] {
+            let keys = set(version, protocol, length).key_objects().unwrap();
+            let told: Vec<_> = keys.iter().map(|key| (key.key_version_number[0], key.key_identifier[0])).collect();
+            assert_eq!(told, [(version, 1), (version, 2), (version, 3)]);
+            assert!(keys.iter().all(|key| key.key_components[0].key_type == [key_type]));
+        }
+        for (wrong, reason) in [
+            (set(0x01, None, 16), "version 0x01 is for messages"),
+            (set(0x41, None, 16), "version 0x41 is for messages"),
+            (set(0x80, None, 16), "version 0x80 is for messages"),
+            (set(0x70, None, 16), "version 0x70 wants protocol"),
+            (set(0x20, None, 24), "version 0x20: enc is 16 octets"),
+            (set(0x30, None, 17), "version 0x30: enc is 16, 24 or 32"),
+            (KeySet { dek: Key::new(&[1; 24]), ..set(0x30, None, 16) }, "version 0x30: dek is as long as enc"),
+        ] {
+            let refusal = wrong.key_objects().unwrap_err();
+            assert!(refusal.starts_with(reason), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn options_and_versions_are_checked() {
+        let with = |scp02_option, scp03_option, keys| SecureChannels { keys, scp02_option, scp03_option };
+        let both = || vec![set(0x20, None, 16), set(0x30, None, 24)];
+        let good = with(0x15, 0x71, both());
+        assert_eq!(good.key_objects().unwrap().len(), 6);
+        assert_eq!(good.protocols(), [[0x02, 0x15], [0x03, 0x71]]);
+        assert_eq!(with(0x1A, 0x70, both()).key_objects().unwrap_err().0, "gp.scp02_option");
+        assert_eq!(with(0x55, 0x40, both()).key_objects().unwrap_err().0, "gp.scp03_option");
+        let twice = with(0x55, 0x70, vec![set(0x30, None, 16), set(0x30, None, 16)]);
+        assert_eq!(twice.key_objects().unwrap_err(), ("gp.keys", "version 0x30 is there twice".to_owned()));
+    }
+}
