@@ -142,26 +142,6 @@ fn digit_field(name: crate::field::Name, digits: String) -> Field {
     Field::text(name, digits).meaning_if(meaning)
 }
 
-/// Text of an alpha identifier: the GSM alphabet, an octet a character, or one of three codings of UCS2. TS 102 221 annex A
-pub(crate) fn alpha(octets: &[u8]) -> String {
-    let octets = trimmed(octets);
-    match octets {
-        [0x80, text @ ..] => sms::coding::decode_ucs2(text),
-        [0x81, length, page, text @ ..] => compact(*length, u16::from(*page) << 7, text),
-        [0x82, length, high, low, text @ ..] => compact(*length, u16::from_be_bytes([*high, *low]), text),
-        text => sms::alphabet::decode(text),
-    }
-}
-
-/// Characters relative to the start of a half page of UCS2.
-fn compact(length: u8, page: u16, text: &[u8]) -> String {
-    let characters = text.iter().take(length.into()).map(|octet| match octet {
-        0x80.. => char::from_u32(u32::from(page) + u32::from(octet & 0x7F)).unwrap_or('\u{FFFD}').to_string(),
-        _ => sms::alphabet::decode(&[*octet]),
-    });
-    characters.collect()
-}
-
 /// A number behind its type: `+` if it is international. TS 24.008 §10.5.4.7
 pub(crate) fn dialled(kind: u8, digits: &[u8]) -> String {
     let plus = if kind & 0x70 == 0x10 { "+" } else { "" };
@@ -199,7 +179,7 @@ fn service_provider_name(data: &[u8], base: Base) -> Vec<Field> {
     let Some((condition, name)) = data.split_first() else { return Vec::new() };
     vec![
         Field::number(names::SPN_CONDITION, *condition).at(base, 1),
-        Field::text(names::NAME, alpha(name)).at(base.plus(1), name.len()),
+        Field::text(names::NAME, sms::alpha::decode(name)).at(base.plus(1), name.len()),
     ]
 }
 
@@ -220,7 +200,7 @@ fn dialling_number(data: &[u8], base: Base) -> Vec<Field> {
     let Some((name, footer)) = data.len().checked_sub(FOOTER).and_then(|at| data.split_at_checked(at)) else {
         return vec![Field::malformed(data, base, "shorter than the fourteen octets of a number")];
     };
-    let mut fields = vec![Field::text(names::NAME, alpha(name)).at(base, name.len())];
+    let mut fields = vec![Field::text(names::NAME, sms::alpha::decode(name)).at(base, name.len())];
     let length = usize::from(footer.first().copied().unwrap_or_default());
     if let Some(([kind], digits)) = footer.get(1..(1 + length).min(11)).and_then(|number| number.split_first_chunk()) {
         fields.push(Field::text(names::NUMBER, dialled(*kind, digits)).at(base.plus(name.len() + 1), 1 + digits.len()));
@@ -275,7 +255,7 @@ fn message_parameters(data: &[u8], base: Base) -> Vec<Field> {
     let Some((name, footer)) = data.len().checked_sub(FOOTER).and_then(|at| data.split_at_checked(at)) else {
         return vec![Field::malformed(data, base, "shorter than the 28 octets of parameters")];
     };
-    let mut fields = vec![Field::text(names::NAME, alpha(name)).at(base, name.len())];
+    let mut fields = vec![Field::text(names::NAME, sms::alpha::decode(name)).at(base, name.len())];
     // The destination has its digits counted, as in a TPDU; of the service centre the octets are, as in an RP address.
     let number = |at: usize, octets: fn(usize) -> usize| {
         let length = usize::from(*footer.get(at)?);
@@ -428,7 +408,7 @@ fn emergency(data: &[u8], base: Base) -> Vec<Field> {
     let Some((number, rest)) = data.split_at_checked(3) else { return Vec::new() };
     let mut fields = vec![Field::text(names::NUMBER, dialled(0, number)).at(base, 3)];
     if let Some((_, name)) = rest.split_last() {
-        fields.push(Field::text(names::NAME, alpha(name)).at(base.plus(3), name.len()));
+        fields.push(Field::text(names::NAME, sms::alpha::decode(name)).at(base.plus(3), name.len()));
     }
     fields
 }

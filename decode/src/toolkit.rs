@@ -146,10 +146,10 @@ fn read(form: Form, value: &[u8], base: Base, walk: Walk) -> Reading {
             }
             _ => text(hex(value)),
         },
-        Form::Alpha => text(crate::file::alpha(value)),
+        Form::Alpha => text(sms::alpha::decode(value)),
         Form::CodedText => text(coded(value)),
         Form::Item => match value.split_first() {
-            Some((number, label)) => text(format!("{number}: {}", crate::file::alpha(label))),
+            Some((number, label)) => text(format!("{number}: {}", sms::alpha::decode(label))),
             None => text("none".into()),
         },
         Form::Address => match value.split_first() {

@@ -3,6 +3,7 @@
 //! | module | what | specification |
 //! |---|---|---|
 //! | [`alphabet`] | the GSM 7-bit default alphabet with its extension table, and its packing | TS 23.038 §6.1.2, 6.2.1 |
+//! | [`alpha`] | names on a card, in the GSM alphabet or in codings 80, 81 and 82 of UCS2 | TS 102 221 annex A |
 //! | [`coding`] | the data coding scheme, and UCS2 | TS 23.038 §4 |
 //! | [`address`] | numbers and names of senders, receivers and service centres | TS 23.040 §9.1.2.5 |
 //! | [`timestamp`] | TP-Service-Centre-Time-Stamp | TS 23.040 §9.2.3.11 |
@@ -17,6 +18,7 @@
 //! input makes a function here panic.
 
 pub mod address;
+pub mod alpha;
 pub mod alphabet;
 pub mod coding;
 pub mod handling;
@@ -28,6 +30,7 @@ pub mod tpdu;
 pub mod user_data;
 
 pub use address::Address;
+pub use alpha::AlphaCoding;
 pub use coding::{Alphabet, DataCoding};
 pub use handling::Handling;
 pub use header::{Concatenation, Element, Indication, Ports};

@@ -291,7 +291,7 @@ pub(crate) fn explain_pin_status(field: &mut Field) {
 
 /// EF.DIR's label: text of the GSM alphabet, or UCS2, padded with FF.
 fn label(value: &[u8], _: Base) -> Reading {
-    Reading { value: Some(Value::Text(crate::file::alpha(value))), ..Reading::default() }
+    Reading { value: Some(Value::Text(sms::alpha::decode(value))), ..Reading::default() }
 }
 
 /// TS 102 221 §11.1.19.2.3.
