@@ -34,3 +34,19 @@ pub const FIVE_G_SECURITY_PARAMETERS: usize = 123;
 pub const SUBSCRIPTION_IDENTIFIER_PRIVACY: usize = 124;
 /// SUCI calculation by the USIM.
 pub const SUCI_CALCULATION_BY_THE_USIM: usize = 125;
+/// Local phone book: one in ADF.USIM.
+pub const LOCAL_PHONE_BOOK: usize = 1;
+/// Extension 2, of fixed dialling numbers.
+pub const EXTENSION_2: usize = 3;
+/// Service dialling numbers (SDN).
+pub const SDN: usize = 4;
+/// Data download via SMS-PP.
+pub const DATA_DOWNLOAD_SMS_PP: usize = 28;
+/// Extension 5, of the own number.
+pub const EXTENSION_5: usize = 44;
+/// PLMN network name.
+pub const NETWORK_NAME: usize = 45;
+/// Operator PLMN list.
+pub const OPERATOR_PLMN_LIST: usize = 46;
+/// eCall data.
+pub const ECALL_DATA: usize = 89;

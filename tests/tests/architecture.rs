@@ -20,7 +20,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("rsp", &["apdu", "calendar", "crypto", "identities"]),
     ("x509", &["apdu", "calendar", "crypto"]),
     ("test-pki", &["apdu", "calendar", "crypto", "identities", "rsp", "x509"]),
-    ("saip", &["apdu", "crypto"]),
+    ("saip", &["apdu", "crypto", "sms"]),
     ("sms", &["calendar"]),
     // What both ends of a wire share: octets and names, no decisions.
     ("eap", &[]),

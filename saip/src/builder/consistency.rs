@@ -26,8 +26,8 @@ pub(super) fn check_consistency(subscriber: &Subscriber) -> Result<(), Subscribe
     if subscriber.smsc.as_ref().is_some_and(is_own) {
         return refuse("smsc", "is the subscriber's own msisdn".to_owned());
     }
-    if let Some(number) = subscriber.emergency_numbers.iter().find(|number| is_own(number)) {
-        return refuse("emergency_numbers", format!("{number} is the subscriber's own msisdn"));
+    if let Some(at) = subscriber.emergency_numbers.iter().position(|emergency| is_own(&emergency.number)) {
+        return Err(SubscriberError::new("emergency_numbers", "is the subscriber's own msisdn").entry(at));
     }
     if subscriber.phonebook_entries > MOST_RECORDS {
         return refuse("phonebook_entries", format!("a file has at most {MOST_RECORDS} records"));

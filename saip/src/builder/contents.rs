@@ -75,7 +75,7 @@ impl Subscriber {
             iccid: swapped(ef::iccid("iccid", &self.iccid)?),
             imsi: ef::imsi("imsi", &self.imsi)?,
             acc: ef::acc(&self.imsi),
-            spn: self.spn.as_ref().map(|name| ef::spn("spn", name)).transpose()?,
+            spn: self.spn_content()?,
             mnc_length: self.mnc_length,
             home: ef::plmn("imsi", &home)?,
             ehplmns,

@@ -1,6 +1,8 @@
 //! Contents of elementary files from what people write: digits, names, networks.
 
 use super::SubscriberError;
+use super::name::{Name, alpha, filled_alpha};
+use super::usim_fields::EmergencyNumber;
 
 type Result<T> = std::result::Result<T, SubscriberError>;
 
@@ -75,8 +77,10 @@ const ANY_ACCESS_TECHNOLOGY: [u8; 2] = [0xC8, 0x80];
 /// EF.PLMNwAcT and its like: networks with any access technology.
 pub(super) fn plmns_with_act(field: &'static str, plmns: &[String]) -> Result<Vec<u8>> {
     let mut content = Vec::new();
-    for text in plmns {
-        content.extend_from_slice(&plmn(field, text)?);
+    for (at, text) in plmns.iter().enumerate() {
+        content.extend_from_slice(
+            &plmn(field, text).map_err(|error| if field == "imsi" { error } else { error.entry(at) })?,
+        );
         content.extend_from_slice(&ANY_ACCESS_TECHNOLOGY);
     }
     Ok(content)
@@ -122,77 +126,35 @@ pub(super) fn smsp(field: &'static str, smsc: &str, record_length: usize) -> Res
     Ok(record)
 }
 
-/// A record of EF.ECC, TS 31.102 §4.2.21: the call code, no name, any service.
-pub(super) fn ecc(field: &'static str, text: &str) -> Result<Vec<u8>> {
-    digits(field, text.as_bytes(), 1..=6)?;
-    let mut record = pack(field, text)?;
-    record.resize(3, 0xFF);
-    record.push(0x00);
-    Ok(record)
+/// EF.ECC, TS 31.102 §4.2.21: in each record the call code, a name, for which services.
+pub(super) fn ecc(field: &'static str, numbers: &[EmergencyNumber]) -> Result<Vec<Vec<u8>>> {
+    /// Octets of a record are 4 to 20.
+    const LONGEST_NAME: usize = 16;
+    let mut records = Vec::with_capacity(numbers.len());
+    let mut room = 0;
+    for (at, EmergencyNumber { number, name, services }) in numbers.iter().enumerate() {
+        digits(field, number.as_bytes(), 1..=6).map_err(|error| error.entry(at))?;
+        let mut code = pack(field, number)?;
+        code.resize(3, 0xFF);
+        let name = name.as_ref().map_or(Ok(Vec::new()), |name| alpha(name, LONGEST_NAME));
+        let name = name.map_err(|reason| SubscriberError::new(field, reason).entry(at).within("name"))?;
+        room = room.max(name.len());
+        records.push((code, name, services.iter().fold(0, |bits, service| bits | service.bit())));
+    }
+    let record = |(mut record, mut name, category): (Vec<u8>, Vec<u8>, u8)| {
+        name.resize(room, 0xFF);
+        record.extend(name);
+        record.push(category);
+        record
+    };
+    Ok(records.into_iter().map(record).collect())
 }
 
 /// EF.SPN, TS 31.102 §4.2.12: display condition, then 16 octets.
-pub(super) fn spn(field: &'static str, name: &str) -> Result<Vec<u8>> {
-    /// Show the network's name in the home network too.
-    const DISPLAY_CONDITION: u8 = 0x01;
-    let mut content = vec![DISPLAY_CONDITION];
-    content.extend(alpha_identifier(name));
-    if content.len() > 17 || name.is_empty() {
-        return Err(SubscriberError::new(field, "wants 1 to 16 characters, or 7 outside the GSM alphabet"));
-    }
-    content.resize(17, 0xFF);
+pub(super) fn spn(field: &'static str, name: &Name, condition: u8) -> Result<Vec<u8>> {
+    let mut content = vec![condition];
+    content.extend(filled_alpha(name, 16).map_err(|reason| SubscriberError::new(field, reason))?);
     Ok(content)
-}
-
-/// A name in the GSM alphabet, one character per octet, or else in UCS2 behind 80; TS 102 221 annex A.
-fn alpha_identifier(name: &str) -> Vec<u8> {
-    name.chars().map(gsm).collect::<Option<Vec<u8>>>().unwrap_or_else(|| {
-        let ucs2 = name.encode_utf16().flat_map(u16::to_be_bytes);
-        [0x80].into_iter().chain(ucs2).collect()
-    })
-}
-
-/// A character in the GSM default alphabet, TS 23.038 §6.2.1, without its extension.
-fn gsm(character: char) -> Option<u8> {
-    /// Where the alphabet differs from ASCII.
-    const OTHERS: &[(char, u8)] = &[
-        ('@', 0x00),
-        ('£', 0x01),
-        ('$', 0x02),
-        ('¥', 0x03),
-        ('è', 0x04),
-        ('é', 0x05),
-        ('ù', 0x06),
-        ('ì', 0x07),
-        ('ò', 0x08),
-        ('Ç', 0x09),
-        ('Ø', 0x0B),
-        ('ø', 0x0C),
-        ('Å', 0x0E),
-        ('å', 0x0F),
-        ('_', 0x11),
-        ('Æ', 0x1C),
-        ('æ', 0x1D),
-        ('ß', 0x1E),
-        ('É', 0x1F),
-        ('¤', 0x24),
-        ('¡', 0x40),
-        ('Ä', 0x5B),
-        ('Ö', 0x5C),
-        ('Ñ', 0x5D),
-        ('Ü', 0x5E),
-        ('§', 0x5F),
-        ('¿', 0x60),
-        ('ä', 0x7B),
-        ('ö', 0x7C),
-        ('ñ', 0x7D),
-        ('ü', 0x7E),
-        ('à', 0x7F),
-    ];
-    match character {
-        'A'..='Z' | 'a'..='z' | ' '..='#' | '%'..='?' => u8::try_from(character).ok(),
-        _ => OTHERS.iter().find(|(other, _)| *other == character).map(|(_, code)| *code),
-    }
 }
 
 /// EF.ACC, TS 31.102 §4.2.15: the access class is the last digit of the IMSI.
@@ -264,6 +226,7 @@ pub(super) fn adm(field: &'static str, text: &[u8]) -> Result<[u8; 8]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::usim_fields::EmergencyService;
     use super::*;
     use hex_literal::hex;
 
@@ -277,9 +240,18 @@ mod tests {
         assert_eq!(plmn("", "246081").unwrap(), hex!("421680"));
         assert_eq!(plmn("", "24081").unwrap(), hex!("42F018"));
         assert_eq!(acc("001010000000003"), [0x00, 0x08]);
-        assert_eq!(spn("", "GSMA_TEST").unwrap(), hex!("0147534D411154455354FFFFFFFFFFFFFF"));
-        assert_eq!(spn("", "Связь").unwrap()[..4], hex!("01800421"));
-        assert_eq!(ecc("", "112").unwrap(), hex!("11F2FF00"));
+        assert_eq!(spn("", &"GSMA_TEST".into(), 1).unwrap(), hex!("0147534D411154455354FFFFFFFFFFFFFF"));
+        assert_eq!(spn("", &"Связь".into(), 1).unwrap()[..4], hex!("01800421"));
+        assert_eq!(ecc("", &["112".into()]).unwrap(), [hex!("11F2FF00")]);
+        let police = EmergencyNumber {
+            number: "913".into(),
+            name: Some("Police".into()),
+            services: vec![EmergencyService::Police, EmergencyService::MountainRescue],
+        };
+        assert_eq!(
+            ecc("", &[police, "112".into()]).unwrap(),
+            [hex!("19F3FF 506F6C696365 11"), hex!("11F2FF FFFFFFFFFFFF 00")]
+        );
         assert_eq!(service_table(&[1, 8, 9, 125], 17)[..2], hex!("8101"));
         assert_eq!(service_table(&[125], 16)[15], 0x10);
         assert_eq!(routing_indicator("", "0").unwrap(), hex!("F0FFFFFF"));
@@ -310,7 +282,18 @@ mod tests {
         assert!(iccid("iccid", "89000123456789012342").unwrap_err().reason.ends_with("which is 1"));
         assert!(iccid("iccid", "890001234567890123").is_ok(), "there was no room for a check digit");
         assert!(plmn("ehplmns", "0011x").is_err());
-        assert!(spn("spn", "Seventeen letters").is_err());
+        assert!(spn("spn", &"Seventeen letters".into(), 1).is_err());
+        let named = |number: &str, name: &str| EmergencyNumber { name: Some(name.into()), ..number.into() };
+        let told = |numbers: &[EmergencyNumber]| ecc("emergency_numbers", numbers).unwrap_err().to_string();
+        assert_eq!(
+            told(&["112".into(), "11x".into()]),
+            "emergency_numbers[1]: wants 1 to 6 digits, and has something else in it"
+        );
+        assert_eq!(told(&[named("112", "")]), "emergency_numbers[0].name: is empty");
+        assert_eq!(
+            told(&[named("112", "A name of many letters")]),
+            "emergency_numbers[0].name: takes 22 octets, and there is room for 16"
+        );
         assert!(code("codes.puk1", b"1234567", 8..=8).is_err());
         assert!(languages("languages", &["EN".to_owned()]).is_err());
         assert!(adm("codes.adm1", b"xyz").is_err());

@@ -1,15 +1,16 @@
 //! Files as a profile package describes them: what differs from the template.
 
-use hex_literal::hex;
-
 use crate::access_rules;
 use crate::file_management::Fcp;
 use crate::files::{File, FileStep};
-use crate::templates::{Row, VAR};
+use crate::templates::{Row, RowKind, VAR};
 
 impl File {
     /// The same with its identifier stated, not implied: tools that personalise profiles look for it.
     pub(super) fn identified(mut self, row: &Row) -> Self {
+        if matches!(self.0.first(), Some(FileStep::DoNotCreate)) {
+            return self;
+        }
         if !matches!(self.0.first(), Some(FileStep::FileDescriptor(_))) {
             self.0.insert(0, FileStep::FileDescriptor(Box::default()));
         }
@@ -43,20 +44,6 @@ pub(super) fn sized(content: Vec<u8>) -> File {
     change(|fcp| fcp.ef_file_size = Some(size(content.len()))).filled(content)
 }
 
-/// A file as large as its content, but not smaller than the template's.
-pub(super) fn at_least(minimum: usize, mut content: Vec<u8>) -> File {
-    content.resize(content.len().max(minimum), 0xFF);
-    sized(content)
-}
-
-/// EF.PLMNwAcT and its like: the networks, and empty entries up to eight.
-pub(super) fn plmn_list(mut content: Vec<u8>) -> File {
-    while content.len() < 40 {
-        content.extend(hex!("FFFFFF0000"));
-    }
-    sized(content)
-}
-
 /// A linear fixed file of these records, as long as the longest.
 pub(super) fn records(records: &[Vec<u8>]) -> File {
     let length = records.iter().map(Vec::len).max().unwrap_or(1);
@@ -65,15 +52,27 @@ pub(super) fn records(records: &[Vec<u8>]) -> File {
         content.extend_from_slice(record);
         content.resize(number * length, 0xFF);
     }
-    change(|fcp| of_records(fcp, length, records.len())).filled(content)
+    change(|fcp| linear_fixed(fcp, length, records.len())).filled(content)
 }
 
 /// Makes a file one of so many records of this length.
-pub(super) fn of_records(fcp: &mut Fcp, length: usize, count: usize) {
-    /// Shareable, linear fixed; data coding as usual.
-    const LINEAR_FIXED: [u8; 2] = [0x42, 0x21];
+pub(super) fn linear_fixed(fcp: &mut Fcp, length: usize, count: usize) {
+    with_records(fcp, LINEAR_FIXED, length, count);
+}
+
+/// The same, linear fixed or cyclic as the row has it.
+pub(super) fn of_records(fcp: &mut Fcp, row: &Row, length: usize, count: usize) {
+    let is_cyclic = matches!(row.kind, RowKind::Cyclic { .. });
+    with_records(fcp, if is_cyclic { CYCLIC } else { LINEAR_FIXED }, length, count);
+}
+
+/// Shareable files of records; data coding as usual.
+const LINEAR_FIXED: [u8; 2] = [0x42, 0x21];
+const CYCLIC: [u8; 2] = [0x46, 0x21];
+
+fn with_records(fcp: &mut Fcp, descriptor: [u8; 2], length: usize, count: usize) {
     let [.., high, low] = length.to_be_bytes();
-    fcp.file_descriptor = Some([&LINEAR_FIXED[..], &[high, low]].concat());
+    fcp.file_descriptor = Some([&descriptor[..], &[high, low]].concat());
     fcp.ef_file_size = Some(size(length * count));
 }
 
@@ -85,7 +84,7 @@ pub(super) fn size(octets: usize) -> Vec<u8> {
 /// EF.ARR with the rules that the templates refer to.
 pub(super) fn ef_arr(sfi: u8, record_length: usize) -> File {
     change(|fcp| {
-        of_records(fcp, record_length, access_rules::RECORDS.len());
+        linear_fixed(fcp, record_length, access_rules::RECORDS.len());
         fcp.short_ef_id = Some(vec![sfi << 3]);
     })
     .filled(access_rules::ef_arr(record_length))

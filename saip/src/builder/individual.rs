@@ -3,7 +3,7 @@
 
 use super::SubscriberError;
 use super::ef;
-use super::file::{of_records, size};
+use super::file::{linear_fixed, size};
 use super::profile::ims_domain_of;
 use super::subscriber::Key;
 use crate::aka::{AkaParameter, AlgoConfiguration, AlgorithmId};
@@ -198,7 +198,7 @@ fn fill_records(element: &mut FileElement, name: &str, mut record: Vec<u8>) {
     let length = stated.unwrap_or(octets).max(1);
     let count = (octets / length).max(1);
     if length < record.len() {
-        change(steps, |fcp| of_records(fcp, record.len(), count));
+        change(steps, |fcp| linear_fixed(fcp, record.len(), count));
     }
     let length = length.max(record.len());
     record.resize(length * count, 0xFF);

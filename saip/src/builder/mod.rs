@@ -24,16 +24,25 @@ mod consistency;
 mod contents;
 mod ef;
 mod file;
+mod fresh;
 mod individual;
+mod name;
+mod number;
+mod phonebook;
 mod profile;
 mod secure_channels;
+mod selection;
 mod subscriber;
 mod usim;
+mod usim_contents;
+mod usim_fields;
 
 pub use access_rules::{AccessRule, AccessRules, Apdu, Ever, PKCS15_AID, Writing};
 pub use consistency::has_three_digit_mncs;
 pub use contents::Contents;
 pub use individual::{Individual, individualise};
+pub use name::{Name, NameCoding};
+pub use number::Dialled;
 pub use profile::{
     ISIM_AID, ISIM_FILE_ID, MNO_SD_AID, RFM_UICC_AID, RFM_USIM_AID, TAR_RFM_UICC, TAR_RFM_USIM, USIM_AID, USIM_FILE_ID,
     build, ims_domain,
@@ -42,4 +51,8 @@ pub use secure_channels::{KeySet, Protocol, SecureChannels};
 pub use subscriber::{
     Algorithm, Code, Codes, HomeNetworkKey, Ims, Key, NotHexadecimal, OtaKeys, Subscriber, SubscriberError, Suci,
     SuciCalculation, SuciProfile,
+};
+pub use usim_fields::{
+    AccessIdentity, CellBroadcast, Charge, Contact, ECall, EmergencyNumber, EmergencyService, Mailboxes, NetworkName,
+    OperatorNetwork, UsimFields, Wanted, WarningArea,
 };

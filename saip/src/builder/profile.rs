@@ -5,9 +5,12 @@ use hex_literal::hex;
 use super::access_rules::{self, AccessRules};
 use super::consistency::check_consistency;
 use super::ef;
-use super::file::{adf, change, ef_arr, filled, of_records, records, sized, with_pins};
+use super::file::{adf, change, ef_arr, filled, records, sized, with_pins};
 use super::secure_channels::SecureChannels;
+use super::selection::{ISIM_FAMILY, Selection};
 use super::subscriber::{Algorithm, Ims, Key, OtaKeys, Subscriber, SubscriberError, SuciCalculation, SuciProfile};
+use super::usim::{UsimPlan, family_files};
+use super::usim_contents::UsimContents;
 use crate::aka::{AkaParameter, AlgoConfiguration, AlgoParameter, AlgorithmId, ROTATION_CONSTANTS, XORING_CONSTANTS};
 use crate::application::{Application, ApplicationInstance, UiccApplicationParameters};
 use crate::file_management::GenericFileManagement;
@@ -16,7 +19,7 @@ use crate::header::{ProfileHeader, Service, ServicesList};
 use crate::pin::{PIN_ATTEMPTS, PUK_ATTEMPTS, PinCodes, PinConfig, PinConfiguration, PukCodes, PukConfiguration};
 use crate::rfm::{AdfRfmAccess, Rfm};
 use crate::security_domain::{KeyComponent, KeyObject, SecurityDomain};
-use crate::templates::{self, Template};
+use crate::templates::{self, Row, RowKind, Template};
 use crate::{End, PeHeader, ProfileElement, Secret};
 
 /// AID of the USIM.
@@ -47,17 +50,18 @@ const PIN2: u8 = 0x81;
 /// ADM1.
 const ADM1: u8 = 0x0A;
 /// What the MF and DFs at its level show in their PIN status.
-const GLOBAL_PINS: &[u8] = &[PIN1, ADM1];
+pub(super) const GLOBAL_PINS: &[u8] = &[PIN1, ADM1];
 /// What an ADF shows.
 pub(super) const APPLICATION_PINS: &[u8] = &[PIN1, PIN2, ADM1];
 
 /// The profile of a subscriber, element by element.
 pub fn build(subscriber: &Subscriber) -> Result<Vec<ProfileElement>, SubscriberError> {
+    let plan = UsimPlan::of(subscriber)?;
     let mut profile = Profile::new(header(subscriber)?);
     profile.mf(subscriber)?;
     profile.codes(subscriber)?;
-    profile.telecom(subscriber.phonebook_entries);
-    profile.usim(subscriber)?;
+    profile.telecom(subscriber, &plan)?;
+    profile.usim(subscriber, &plan)?;
     if let Some(ims) = &subscriber.ims {
         profile.isim(subscriber, ims)?;
     }
@@ -66,6 +70,9 @@ pub fn build(subscriber: &Subscriber) -> Result<Vec<ProfileElement>, SubscriberE
         profile.access_rules(described)?;
     }
     check_consistency(subscriber)?;
+    if profile.has_ber_tlv {
+        profile.demand(Service::BER_TLV);
+    }
     Ok(profile.end())
 }
 
@@ -86,6 +93,8 @@ impl Subscriber {
 pub(super) struct Profile {
     header: Box<ProfileHeader>,
     elements: Vec<ProfileElement>,
+    /// There are BER-TLV files among its files.
+    has_ber_tlv: bool,
 }
 
 fn header(subscriber: &Subscriber) -> Result<ProfileHeader, SubscriberError> {
@@ -128,7 +137,7 @@ fn header(subscriber: &Subscriber) -> Result<ProfileHeader, SubscriberError> {
 
 impl Profile {
     fn new(header: ProfileHeader) -> Self {
-        Self { header: Box::new(header), elements: Vec::new() }
+        Self { header: Box::new(header), elements: Vec::new(), has_ber_tlv: false }
     }
 
     pub(super) fn add(&mut self, element: impl FnOnce(PeHeader) -> ProfileElement) {
@@ -137,14 +146,19 @@ impl Profile {
     }
 
     pub(super) fn files(&mut self, template: &'static Template, files: Vec<(&'static str, File)>) {
+        let rows = files.into_iter().filter_map(|(name, file)| Some((template.row_named(name)?, file)));
+        self.rows(template, rows.collect());
+    }
+
+    /// Files of a template, each with its row.
+    pub(super) fn rows(&mut self, template: &'static Template, files: Vec<(Row, File)>) {
         let id = template.oid();
         if !self.header.mandatory_templates.contains(&id) {
             self.header.mandatory_templates.push(id);
         }
-        let mut files: Vec<(u32, File)> = files
-            .into_iter()
-            .filter_map(|(name, file)| template.row_named(name).map(|row| (row.tag, file.identified(&row))))
-            .collect();
+        self.has_ber_tlv |= files.iter().any(|(row, _)| matches!(row.kind, RowKind::BerTlv { .. }));
+        let mut files: Vec<(u32, File)> =
+            files.into_iter().map(|(row, file)| (row.tag, file.identified(&row))).collect();
         files.sort_by_key(|(tag, _)| *tag);
         self.add(|header| {
             ProfileElement::Files(FileElement { kind: template.element, header, template_id: template.oid(), files })
@@ -202,31 +216,6 @@ impl Profile {
         Ok(())
     }
 
-    fn telecom(&mut self, phonebook_entries: u8) {
-        let mut files =
-            vec![("DF.TELECOM", with_pins(GLOBAL_PINS)), ("EF.ARR", ef_arr(0x17, crate::access_rules::RECORD_LENGTH))];
-        if phonebook_entries > 0 {
-            let entries = usize::from(phonebook_entries);
-            let table = |record_length: usize, count: usize, sfi: u8| {
-                change(|fcp| {
-                    of_records(fcp, record_length, count);
-                    fcp.short_ef_id = Some(vec![sfi << 3]);
-                })
-            };
-            files.extend([
-                ("DF.PHONEBOOK", with_pins(GLOBAL_PINS)),
-                ("EF.PBR", records(&[PHONEBOOK_REFERENCE.to_vec()])),
-                ("EF.EXT1", table(13, 10, 0x03)),
-                ("EF.ADN", table(28, entries, 0x0A)),
-                ("EF.UID", table(2, entries, 0x06)),
-                ("EF.PSC", change(|fcp| fcp.short_ef_id = Some(vec![0x0D << 3]))),
-                ("EF.CC", change(|fcp| fcp.short_ef_id = Some(vec![0x0E << 3]))),
-                ("EF.PUID", change(|fcp| fcp.short_ef_id = Some(vec![0x0F << 3]))),
-            ]);
-        }
-        self.files(&templates::TELECOM, files);
-    }
-
     /// What each application has of its own beside files: PIN2, and how it authenticates.
     pub(super) fn pin2_and_aka(&mut self, subscriber: &Subscriber) -> Result<(), SubscriberError> {
         let pin2 = ef::code("codes.pin2", subscriber.codes.pin2.expose(), 4..=8)?;
@@ -251,22 +240,34 @@ impl Profile {
             return Err(SubscriberError::new("ims.impus", "each is a sip:, sips: or tel: URI"));
         }
         let impus: Vec<_> = impus.iter().map(|impu| ef::text_object("ims.impus", impu)).collect::<Result<_, _>>()?;
-        let services: &[usize] = if ims.pcscfs.is_empty() { &[] } else { &[1] };
-        self.files(
-            &templates::ISIM,
-            vec![
-                ("ADF.ISIM", adf(ISIM_FILE_ID, &ISIM_AID, APPLICATION_PINS)),
-                ("EF.IMPI", sized(ef::text_object("ims.impi", &impi)?)),
-                ("EF.IMPU", records(&impus)),
-                ("EF.Domain", sized(ef::text_object("ims.domain", &domain)?)),
-                ("EF.IST", filled(ef::service_table(services, 14))),
-                ("EF.ARR", ef_arr(0x06, crate::access_rules::RECORD_LENGTH)),
-            ],
-        );
-        if !ims.pcscfs.is_empty() {
-            let addresses = ims.pcscfs.iter().map(|pcscf| pcscf_address("ims.pcscfs", pcscf));
-            let files = vec![("EF.P-CSCF", records(&addresses.collect::<Result<Vec<_>, _>>()?))];
-            self.files(&templates::OPT_ISIM, files);
+        let addresses = ims.pcscfs.iter().map(|pcscf| pcscf_address("ims.pcscfs", pcscf));
+        let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+        let selection = Selection::isim(subscriber)?;
+        let mut contents = UsimContents::default();
+        // A later version of the template calls the file otherwise.
+        contents.files.extend([("EF.P-CSCF", addresses.clone()), ("EF.PCSCF", addresses)]);
+        contents.files.extend([
+            ("EF.IMPI", vec![ef::text_object("ims.impi", &impi)?]),
+            ("EF.IMPU", impus),
+            ("EF.Domain", vec![ef::text_object("ims.domain", &domain)?]),
+            ("EF.IST", vec![selection.table(14)]),
+        ]);
+        contents.files.extend(selection.contents.clone());
+        for versions in ISIM_FAMILY {
+            let Some((template, mut files)) = family_files(versions, &selection, &contents, APPLICATION_PINS) else {
+                continue;
+            };
+            if template.created_by_default {
+                let own = [
+                    ("ADF.ISIM", adf(ISIM_FILE_ID, &ISIM_AID, APPLICATION_PINS)),
+                    ("EF.ARR", ef_arr(0x06, crate::access_rules::RECORD_LENGTH)),
+                ];
+                let own: Vec<_> =
+                    own.into_iter().filter_map(|(name, file)| Some((template.row_named(name)?, file))).collect();
+                files.retain(|(row, _)| own.iter().all(|(own, _)| own.tag != row.tag));
+                files.extend(own);
+            }
+            self.rows(template, files);
         }
         self.pin2_and_aka(subscriber)
     }
@@ -346,6 +347,12 @@ impl Profile {
         Ok(())
     }
 
+    /// A card without this service refuses the profile.
+    fn demand(&mut self, service: Service) {
+        let services = self.header.mandatory_services.iter().chain([service]).collect::<Vec<_>>();
+        self.header.mandatory_services = ServicesList::new(services);
+    }
+
     fn end(mut self) -> Vec<ProfileElement> {
         self.add(|header| ProfileElement::End(End { header }));
         self.elements.insert(0, ProfileElement::Header(self.header));
@@ -383,9 +390,6 @@ fn card_recognition_data(protocols: &[[u8; 2]]) -> Vec<u8> {
     let data = data.into_bytes();
     [&hex!("0070")[..], &[u8::try_from(data.len()).unwrap_or(u8::MAX)], &data].concat()
 }
-
-/// EF.PBR, TS 31.102 §4.4.2.1: names and their unique identifiers; extensions.
-const PHONEBOOK_REFERENCE: [u8; 19] = hex!("A80A C003 4F58 0A C903 4F88 06 AA05 C203 4F38 03");
 
 /// The domain of a subscriber's home network in IMS, TS 23.003 §13.2.
 pub fn ims_domain(subscriber: &Subscriber) -> String {

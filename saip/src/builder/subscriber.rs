@@ -1,11 +1,14 @@
 //! The description of a subscriber, as a person writes it down.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::access_rules::AccessRules;
 use super::secure_channels::SecureChannels;
+use super::usim_fields::{Contact, EmergencyNumber, UsimFields, Wanted};
 use crate::Secret;
 
 /// Everything a profile needs to know about its subscriber.
@@ -57,7 +60,7 @@ pub struct Subscriber {
     pub languages: Vec<String>,
     /// Emergency call numbers.
     #[serde(default = "default_emergency_numbers")]
-    pub emergency_numbers: Vec<String>,
+    pub emergency_numbers: Vec<EmergencyNumber>,
     /// Further networks that count as home: MCC and MNC, `00101` or `310410`.
     #[serde(default)]
     pub ehplmns: Vec<String>,
@@ -70,6 +73,12 @@ pub struct Subscriber {
     /// Entries of the phonebook, at most 254; 0 for none.
     #[serde(default = "default_phonebook_entries")]
     pub phonebook_entries: u8,
+    /// What is in the phonebook, from its first entry on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phonebook: Vec<Contact>,
+    /// The USIM beyond numbers and keys.
+    #[serde(default)]
+    pub usim: UsimFields,
     /// GSM: Kc, DF.GSM-ACCESS, the GSM security context.
     #[serde(default = "yes")]
     pub gsm_access: bool,
@@ -113,6 +122,8 @@ impl Subscriber {
             user_plmns: Vec::new(),
             operator_plmns: Vec::new(),
             phonebook_entries: default_phonebook_entries(),
+            phonebook: Vec::new(),
+            usim: UsimFields::default(),
             gsm_access: true,
             ims: None,
             suci: None,
@@ -140,8 +151,8 @@ fn default_mnc_length() -> u8 {
     2
 }
 
-fn default_emergency_numbers() -> Vec<String> {
-    ["112", "911"].map(ToOwned::to_owned).to_vec()
+fn default_emergency_numbers() -> Vec<EmergencyNumber> {
+    ["112", "911"].map(EmergencyNumber::from).to_vec()
 }
 
 fn default_phonebook_entries() -> u8 {
@@ -208,6 +219,10 @@ pub struct Ims {
     pub domain: Option<String>,
     /// Proxies, by name or address.
     pub pcscfs: Vec<String>,
+    /// Further services, by their number in EF.IST; their files come with them.
+    pub services: Vec<u16>,
+    /// Files by their name.
+    pub files: BTreeMap<String, Wanted>,
 }
 
 /// Concealment of the IMSI, TS 33.501 §6.12.
@@ -349,17 +364,46 @@ impl<'de> Deserialize<'de> for Code {
 }
 
 /// A subscriber that no profile can be made for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {reason}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriberError {
-    /// The field, as it is written: `codes.pin1`.
+    /// The field, as it is written: `codes.pin1`; of a list the list.
     pub field: &'static str,
+    /// The way to the value: the names of the field, in a list the number of the entry from 0, names within it.
+    pub path: Vec<String>,
     /// What is wrong with it, or how it contradicts another.
     pub reason: String,
 }
 
 impl SubscriberError {
     pub(super) fn new(field: &'static str, reason: impl Into<String>) -> Self {
-        Self { field, reason: reason.into() }
+        let path = field.split('.').map(str::to_owned).collect();
+        Self { field, path, reason: reason.into() }
+    }
+
+    /// The entry of the list with this number, from 0.
+    pub(super) fn entry(self, number: usize) -> Self {
+        self.within(number.to_string())
+    }
+
+    /// A field, or the key of a table, within what is named so far.
+    pub(super) fn within(mut self, name: impl Into<String>) -> Self {
+        self.path.push(name.into());
+        self
+    }
+}
+
+impl std::error::Error for SubscriberError {}
+
+/// `usim.pnn[0].full: is empty`.
+impl fmt::Display for SubscriberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.path.iter().enumerate() {
+            match step.parse::<usize>() {
+                Ok(number) => write!(f, "[{number}]")?,
+                Err(_) if at == 0 => f.write_str(step)?,
+                Err(_) => write!(f, ".{step}")?,
+            }
+        }
+        write!(f, ": {}", self.reason)
     }
 }

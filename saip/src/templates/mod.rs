@@ -1,12 +1,13 @@
 //! The file templates of Annex A: what every file is unless a profile says otherwise.
 //!
 //! One [`Row`] is one file: which field of the element stands for it, identifier, kind, size, short identifier, access rule,
-//! first content. A later version of a template names only what it adds or changes. Row numbers of EF.ARR are those of
+//! first content, and the services that it is there for. A later version of a template names only what it adds or changes. Row numbers of EF.ARR are those of
 //! [`access_rules`](crate::access_rules).
 
 mod csim;
 mod eap;
 mod five_gs;
+mod further;
 mod iot;
 mod isim;
 mod mf;
@@ -17,6 +18,7 @@ mod usim;
 pub use csim::{CSIM, OPT_CSIM};
 pub use eap::EAP;
 pub use five_gs::{DF_5G_PROSE, DF_5GS, DF_5GS_V2, DF_5GS_V3, DF_5GS_V4, DF_SAIP, DF_SNPN};
+pub use further::USIM_FURTHER;
 pub use iot::{IOT, OPT_IOT};
 pub use isim::{ISIM, OPT_ISIM, OPT_ISIM_V2};
 pub use mf::{CD, MF};
@@ -160,6 +162,43 @@ pub struct Row {
     pub within: Option<u32>,
     /// Written often.
     pub high_update: bool,
+    /// The services of the application's service table that it is there for.
+    pub when: When,
+}
+
+/// For which services a file is there: numbers in EF.UST, of an ISIM in EF.IST. TS 31.102 §4.2.8, TS 31.103 §4.2.7.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// None: it is mandatory, or whether it is there shows in no table.
+    Unsaid,
+    /// If one of these is available.
+    Any(&'static [u16]),
+    /// If all of these are.
+    All(&'static [u16]),
+    /// If the first is, and the second is not.
+    But(u16, u16),
+}
+
+impl When {
+    /// Whether the file is there, where these services are available; nothing if no service says so.
+    pub fn holds(self, available: impl Fn(u16) -> bool) -> Option<bool> {
+        match self {
+            Self::Unsaid => None,
+            Self::Any(services) => Some(services.iter().any(|service| available(*service))),
+            Self::All(services) => Some(services.iter().all(|service| available(*service))),
+            Self::But(service, other) => Some(available(service) && !available(other)),
+        }
+    }
+
+    /// The fewest services that bring the file.
+    pub fn least(self) -> Vec<u16> {
+        match self {
+            Self::Unsaid => Vec::new(),
+            Self::Any(services) => services.first().copied().into_iter().collect(),
+            Self::All(services) => services.to_vec(),
+            Self::But(service, _) => vec![service],
+        }
+    }
 }
 
 /// Kind of a file, with sizes in octets.
@@ -230,6 +269,7 @@ const fn row(tag: u32, file_id: u16, name: &'static str, kind: RowKind) -> Row {
         required: false,
         within: None,
         high_update: false,
+        when: When::Unsaid,
     }
 }
 
@@ -286,6 +326,18 @@ impl Row {
         self.within = Some(df);
         self
     }
+    const fn any(mut self, services: &'static [u16]) -> Self {
+        self.when = When::Any(services);
+        self
+    }
+    const fn all(mut self, services: &'static [u16]) -> Self {
+        self.when = When::All(services);
+        self
+    }
+    const fn but(mut self, service: u16, other: u16) -> Self {
+        self.when = When::But(service, other);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -304,7 +356,7 @@ mod tests {
     /// Fields are named once, stand in their DF, and no two files of a DF share an identifier or a short one.
     #[test]
     fn rows_do_not_collide() {
-        for template in ALL {
+        for template in ALL.iter().chain(&[&USIM_FURTHER]) {
             let rows = template.rows();
             let (mut ids, mut sfis) = (BTreeSet::new(), BTreeSet::new());
             for row in &rows {

@@ -19,6 +19,7 @@ const APPLICATIONS: &[(&[u8], &[&Template])] = &[
             &super::DF_SAIP,
             &super::DF_SNPN,
             &super::DF_5G_PROSE,
+            &super::USIM_FURTHER,
         ],
     ),
     (&[0xA0, 0x00, 0x00, 0x00, 0x87, 0x10, 0x04], &[&super::ISIM, &super::OPT_ISIM_V2]),
@@ -137,6 +138,13 @@ mod tests {
             (None, Some(0x7F10), 0x6F53, "EF.RMA"),
             (None, Some(0x7F10), 0x5F3A, "DF.PHONEBOOK"),
             (USIM, None, 0x5F3A, "DF.PHONEBOOK"),
+            (USIM, Some(0x5F40), 0x4F41, "EF.Pseudo"),
+            (USIM, Some(0x5F50), 0x4F83, "EF.HNBN"),
+            (USIM, Some(0x5F90), 0x4F10, "EF.PST"),
+            (USIM, Some(0x5FF0), 0x4F01, "EF.5G_PROSE_ST"),
+            (USIM, None, 0x6F65, "EF.RPLMNAcTD"),
+            (USIM, None, 0x5F40, "DF.WLAN"),
+            (USIM, Some(0x5FF1), 0x4F01, "EF.5MBSUECONFIG"),
         ] {
             assert_eq!(named(application, within, file_id).map(|file| file.name), Some(name), "{file_id:04X}");
         }
