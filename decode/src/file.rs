@@ -99,7 +99,7 @@ fn read(name: &str, data: &[u8], base: Base, walk: Walk) -> Vec<Field> {
         "EF.PCSCF" | "EF.P-CSCF" => uri(data, base, true),
         "EF.ECC" => emergency(data, base),
         "EF.Routing_Indicator" => routing_indicator(data, base),
-        _ => Vec::new(),
+        other => crate::usim_file::read(other, data, base),
     }
 }
 

@@ -43,6 +43,7 @@ mod sms;
 mod tables;
 mod text;
 mod toolkit;
+mod usim_file;
 
 pub use answer::{status_meaning, status_words_in_context};
 pub use compare::{Differing, VARYING, Varies, compare};

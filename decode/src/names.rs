@@ -191,6 +191,22 @@ names! {
     SIGNATURE "ef.p_tmsi_signature" "P-TMSI signature" Octets;
     GUTI "ef.guti" "GUTI" Octets;
     PHASE "ef.phase" "phase" Text;
+    FIRST_AREA "ef.first_area" "first area" Octets;
+    LAST_AREA "ef.last_area" "last area" Octets;
+    PNN_RECORD "ef.pnn_record" "record of EF.PNN" Number;
+    MAILBOX "ef.mailbox" "record of EF.MBDN" Number;
+    WAITING "ef.waiting" "messages waiting" Number;
+    FORWARDED "ef.forwarded" "forwarded" Text;
+    UNITS "ef.units" "units" Number;
+    CURRENCY "ef.currency" "currency" Text;
+    PRICE "ef.price" "price of a unit" Text;
+    CELL_BROADCAST "ef.cell_broadcast" "cell broadcast message" Text;
+    BITS "ef.bits" "value" Number;
+    SUBADDRESS "ef.subaddress" "subaddress" Octets;
+    NEXT_RECORD "ef.next_record" "next record" Number;
+    GBA_RAND "ef.gba_rand" "RAND" Text;
+    GBA_IDENTIFIER "ef.gba_b_tid" "B-TID" Text;
+    GBA_LIFETIME "ef.gba_lifetime" "lifetime of the key" Text;
 
     GSM_FREE_MEMORY "gsm.free_memory" "free memory" Number;
     GSM_FILE_SIZE "gsm.file_size" "file size" Number;
