@@ -2,7 +2,7 @@
 //! character of the value: it may be a key or a code.
 
 use serde::Deserializer;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Some editors put it at the start of a file; it has no meaning in UTF-8.
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
@@ -44,6 +44,82 @@ pub(crate) fn place_in_toml(text: &str, field: &[&str]) -> Option<(usize, usize)
         };
     }
     Some(place(text, value.span().start))
+}
+
+/// Line and column, counted from 1, of the end of a value in JSON that parses; of a table or list its beginning.
+pub(crate) fn place_in_json(text: &str, field: &[&str]) -> Option<(usize, usize)> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let found = Sought(field).deserialize(&mut serde_json::Deserializer::from_str(text)).err()?;
+    // Nothing else goes wrong in what has parsed before.
+    (found.is_data() && found.line() > 0).then(|| (found.line(), found.column()))
+}
+
+/// Goes to a value, and stops there with an error, which has its place.
+struct Sought<'a>(&'a [&'a str]);
+
+impl<'de> DeserializeSeed<'de> for Sought<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Sought<'_> {
+    /// A value with nothing in it: the one that is sought, or none.
+    fn leaf<E: de::Error>(&self) -> Result<(), E> {
+        if self.0.is_empty() { Err(E::custom("here")) } else { Ok(()) }
+    }
+}
+
+impl<'de> Visitor<'de> for Sought<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        self.leaf()
+    }
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        self.leaf()
+    }
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        self.leaf()
+    }
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        self.leaf()
+    }
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        self.leaf()
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.leaf()
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Some((number, rest)) = self.0.split_first() else { return self.leaf() };
+        let number = number.parse::<usize>().unwrap_or(usize::MAX);
+        for at in 0_usize.. {
+            let there = if at == number {
+                list.next_element_seed(Sought(rest))?.is_some()
+            } else {
+                list.next_element::<IgnoredAny>()?.is_some()
+            };
+            if !there {
+                break;
+            }
+        }
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<(), A::Error> {
+        let Some((name, rest)) = self.0.split_first() else { return self.leaf() };
+        while let Some(key) = table.next_key::<String>()? {
+            if key == *name {
+                table.next_value_seed(Sought(rest))?;
+            } else {
+                table.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Counted from 1, the column in characters.
@@ -251,6 +327,13 @@ mod tests {
         assert_eq!(place_in_toml(text, &["card", "pkis", "1"]), Some((5, 2)));
         assert_eq!(place_in_toml("\u{FEFF}a = 1", &["a"]), Some((1, 5)));
         assert_eq!(place_in_toml(text, &["card", "none"]), None);
+        let text = "{ \"a\": { \"b\": [1,\n 25] },\n  \"c\": \"x\" }";
+        assert_eq!(place_in_json(text, &["a", "b", "1"]), Some((2, 3)));
+        assert_eq!(place_in_json(text, &["c"]), Some((3, 10)));
+        assert!(place_in_json(text, &["a", "b"]).is_some_and(|(line, _)| line == 1));
+        for nowhere in [&["d"][..], &["a", "c"], &["a", "b", "2"], &["c", "x"]] {
+            assert_eq!(place_in_json(text, nowhere), None, "{nowhere:?}");
+        }
     }
 
     #[test]
