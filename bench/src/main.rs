@@ -48,6 +48,7 @@ type Measurement = (&'static str, fn() -> Result<Vec<Figure>, Box<dyn Error>>);
 
 const MEASUREMENTS: &[Measurement] = &[
     ("in_process.select_and_read", in_process::select_and_read),
+    ("image.open_five_profiles", in_process::open_image),
     ("in_process.authenticate", authenticate::authenticate),
     ("decode.apdus", decode::apdus),
     ("reader.select_and_read", reader::select_and_read),
