@@ -42,7 +42,7 @@ const FRESH: &[Fresh] = &[
     Fresh("EF.BDNURI", 5, 60, EMPTY),
     Fresh("EF.SDNURI", 5, 60, EMPTY),
     Fresh("EF.IWL", 4, 20, EMPTY),
-    Fresh("EF.IPS", 2, 4, EMPTY),
+    Fresh("EF.IPS", 2, 4, ZERO),
     Fresh("EF.IPD", 2, 20, EMPTY),
     Fresh("EF.EPDGID", 1, 80, EMPTY),
     Fresh("EF.EPDGSELECTION", 1, 32, EMPTY),
