@@ -135,7 +135,7 @@ impl Desk<'_> {
             &["--noprompt", "-e", "verify_adm 88888888", "-e", "select MF", "-e", "fsdump --json"],
         );
         assert!(!said.contains("Stopping early"), "{said}");
-        let begin = said.find("{\n    \"name\"").unwrap_or_else(|| panic!("no dump in {said}"));
+        let begin = said.find("{\n    \"name\"").unwrap();
         let mut dump: Value = serde_json::Deserializer::from_str(&said[begin..]).into_iter().next().unwrap().unwrap();
         let files = dump["files"].as_object_mut().unwrap();
         for (path, file) in &mut *files {
