@@ -195,7 +195,7 @@ fn uicc_and_profile_read_the_same_and_agree_with_their_service_tables() {
 fn check_names(files: &Value) {
     let body = |path: &str| &files[format!("MF/{path}")]["body"];
     assert_eq!(body("ADF.USIM/EF.SPN")["spn"], json!("МТС Связь"));
-    assert_eq!(body("ADF.USIM/EF.GID1").as_str().unwrap_or_default().to_lowercase().get(..2), Some("a1"));
+    assert_eq!(body("ADF.USIM/EF.GID1")["raw"].as_str().and_then(|raw| raw.get(..2)), Some("a1"));
     let fdn = body("ADF.USIM/EF.FDN");
     assert_eq!(fdn[0]["alpha_id"], json!("Office"));
     assert_eq!(fdn[1]["dialing_nr"], json!("12345678901234567890"));
@@ -207,7 +207,7 @@ fn check_names(files: &Value) {
     );
     assert_eq!(body("ADF.USIM/EF.UAC_AIC"), &Value::Null, "it is in DF.5GS");
     assert_eq!(body("ADF.USIM/DF.5GS/EF.UAC_AIC")["uac_access_id_config"]["mission_critical_service"], json!(true));
-    assert_eq!(body("ADF.USIM/EF.CBMIR")[0], json!({ "lower": 4352, "upper": 4359 }));
+    assert_eq!(body("ADF.USIM/EF.CBMIR")[0][0], json!({ "lower": 4352, "upper": 4359 }));
     assert_eq!(body("ADF.USIM/EF.ECC")[1]["call_code"], json!("913"));
     assert_eq!(body("ADF.USIM/EF.MBI")[0]["mbi_voicemail"], json!(1));
     assert_eq!(body("ADF.USIM/EF.OPL")[0]["pnn_record_id"], json!(1));
