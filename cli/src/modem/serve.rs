@@ -295,7 +295,7 @@ async fn attend(shared: &Shared, mut program: Box<dyn Connection>) -> io::Error 
             }
         }
         if port.is_foreign() {
-            break io::Error::new(io::ErrorKind::InvalidData, "what it sent is no AT command");
+            break io::Error::new(io::ErrorKind::InvalidData, "it is a web browser, or speaks like one");
         }
     };
     shared.modem.release(port);

@@ -31,18 +31,23 @@ pub(crate) struct Characters {
 pub(crate) struct LineReader {
     collected: Zeroizing<Vec<u8>>,
     is_too_long: bool,
-    /// Whether noise before a command is refused.
-    is_strict: bool,
+    /// Whether what a web browser sends is refused.
+    is_guarded: bool,
+    /// The first octet of all, until the second has come.
+    first: Option<u8>,
+    /// Whether something has come.
+    has_heard: bool,
 }
 
 impl LineReader {
-    /// One that takes lines that begin with `AT`, and no noise but spaces and control characters.
-    pub(crate) fn strict() -> Self {
-        Self { is_strict: true, ..Self::default() }
+    /// One that takes nothing from a web browser: neither HTTP nor TLS. Other noise is noise.
+    pub(crate) fn guarded() -> Self {
+        Self { is_guarded: true, ..Self::default() }
     }
 
-    pub(crate) const fn is_strict(&self) -> bool {
-        self.is_strict
+    /// Forgets the line that has begun.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { is_guarded: self.is_guarded, has_heard: self.has_heard, ..Self::default() };
     }
 
     /// Whether a line has begun.
@@ -52,10 +57,13 @@ impl LineReader {
 
     /// Takes one octet: whether it is echoed, and what it ends. A line may have `limit` octets.
     pub(crate) fn take(&mut self, octet: u8, limit: usize, characters: Characters) -> (bool, Option<Input>) {
+        if self.is_guarded && self.begins_tls(octet) {
+            return (false, Some(Input::Foreign));
+        }
         if octet == characters.terminator {
             let line = std::mem::take(&mut self.collected);
             let is_too_long = std::mem::take(&mut self.is_too_long);
-            if self.is_strict && Start::of(&line) == Start::Partial {
+            if self.is_guarded && ends_as_http(&line) {
                 return (false, Some(Input::Foreign));
             }
             return (true, if is_too_long { Some(Input::TooLong) } else { command(&line) });
@@ -74,10 +82,19 @@ impl LineReader {
             return (true, Some(Input::Again));
         }
         // There may be no end of it.
-        if self.is_strict && Start::of(&self.collected) == Start::Foreign {
+        if self.is_guarded && begins_as_http(&self.collected) {
             return (false, Some(Input::Foreign));
         }
         (true, None)
+    }
+
+    /// Whether the first two octets of all are those of a handshake. RFC 8446 §5.1.
+    fn begins_tls(&mut self, octet: u8) -> bool {
+        const HANDSHAKE: u8 = 22;
+        const VERSION: u8 = 3;
+        let is_first = !std::mem::replace(&mut self.has_heard, true);
+        let before = std::mem::replace(&mut self.first, is_first.then_some(octet));
+        before == Some(HANDSHAKE) && octet == VERSION
     }
 
     fn collect(&mut self, octet: u8, limit: usize) {
@@ -93,26 +110,28 @@ impl LineReader {
     }
 }
 
-/// What a line begins with, spaces and DEL aside; other control characters are not collected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    Blank,
-    /// `A`, which may become a command.
-    Partial,
-    Command,
-    Foreign,
+/// Whether a line begins as a request of HTTP does: a method, and what it is for. RFC 9112 §3.
+fn begins_as_http(line: &[u8]) -> bool {
+    const LONGEST: usize = 8;
+    let Some(space) = line.iter().position(|octet| *octet == b' ') else { return false };
+    let (method, target) = line.split_at(space);
+    let target = target.get(1..).unwrap_or_default();
+    // Behind that it was looked at before.
+    if target.is_empty() || target.len() > LONGEST || is_command(line) {
+        return false;
+    }
+    let is_method = !method.is_empty() && method.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-');
+    let is_url = [&b"http://"[..], b"https://"].iter().any(|scheme| target.eq_ignore_ascii_case(scheme));
+    is_method && (target.starts_with(b"/") || is_url || method == b"CONNECT")
 }
 
-impl Start {
-    fn of(line: &[u8]) -> Self {
-        let mut octets = line.iter().skip_while(|octet| matches!(octet, b' ' | 0x7F)).map(u8::to_ascii_uppercase);
-        match (octets.next(), octets.next()) {
-            (None, _) => Self::Blank,
-            (Some(b'A'), None) => Self::Partial,
-            (Some(b'A'), Some(b'T')) => Self::Command,
-            _ => Self::Foreign,
-        }
-    }
+/// Whether a line ends as a request of HTTP does, and begins as no command.
+fn ends_as_http(line: &[u8]) -> bool {
+    !is_command(line) && line.windows(6).any(|window| window == b" HTTP/")
+}
+
+fn is_command(line: &[u8]) -> bool {
+    line.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"AT"))
 }
 
 /// The line behind the first `AT`; before it is noise, and a line without it is noise.
@@ -166,12 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_line_takes_commands_alone() {
-        let strict = |octets| read_by(LineReader::strict(), octets).1;
-        assert_eq!(strict(b"\0\r\n\x1b\r \x7f\r\n at\rATX\x08I\rA/\r"), [line(""), line("I"), Input::Again]);
-        assert_eq!(strict(b"A\r"), [Input::Foreign]);
-        for foreign in ["P", "~", "\u{16}\u{3}\u{1}\u{fc}", "hAT", " A/"] {
-            assert_eq!(strict(foreign.as_bytes()).first(), Some(&Input::Foreign), "{foreign}");
+    fn a_guarded_line_takes_noise_and_no_browser() {
+        let guarded = |octets: &[u8]| read_by(LineReader::guarded(), octets).1;
+        for noise in [&b"FOO\r"[..], b"\xff\r", b"~\x0c\x14:~\r", b"A\r", b"\x1b\r\0\n", b"a b c /\r", b"\x16\r"] {
+            assert_eq!(guarded(&[noise, b"ATI\r"].concat()), [line("I")], "{noise:02X?}");
+        }
+        assert_eq!(guarded(b"hello AT\rATD /x HTTP/1\rA/"), [line(""), line("D /x HTTP/1"), Input::Again]);
+        for browser in
+            ["GET /", "post /", "M-SEARCH /", "GET http://", "PUT HTTPS://", "CONNECT a", "PRI * HTTP/2.0\r", "\u{16}\u{3}", "x\rGET /"]
+        {
+            assert_eq!(guarded(browser.as_bytes()).first(), Some(&Input::Foreign), "{browser}");
         }
     }
 

@@ -342,6 +342,7 @@ impl Modem {
 
     /// What the port has not been told, unless it is amid something.
     fn tell_events(&mut self, port: &mut Port, answers: &mut Vec<Vec<u8>>) {
+        self.settle(port);
         let is_busy = port.waiting.is_some() || port.prompt.is_some() || port.line.has_begun();
         if is_busy || port.is_foreign || self.is_silent() {
             return;
@@ -363,11 +364,12 @@ impl Modem {
         self.submissions
     }
 
-    /// After a restart of the modem a port's settings are those of the start.
+    /// After a restart of the modem a port's settings are those of the start, and what had begun before is forgotten.
     fn settle(&self, port: &mut Port) {
         if port.start != self.starts {
             port.start = self.starts;
             port.settings = Settings::default();
+            port.forget();
         }
     }
 

@@ -57,18 +57,23 @@ impl Port {
         Self::default()
     }
 
-    /// One of a socket, which a web browser reaches too. Its lines begin with `AT`: before the first one that does not, blank
-    /// ones aside, the port is shut.
+    /// One of a socket, which a web browser reaches too: what begins as HTTP or TLS shuts the port.
     pub fn of_socket() -> Self {
-        Self { line: LineReader::strict(), ..Self::default() }
+        Self { line: LineReader::guarded(), ..Self::default() }
     }
 
     /// The program has gone, and the next one finds the settings it left: half a line and half a message are forgotten.
     pub fn hang_up(&mut self) {
-        let line = if self.line.is_strict() { LineReader::strict() } else { LineReader::default() };
-        (self.line, self.prompt, self.waiting) = (line, None, None);
+        self.forget();
+        self.waiting = None;
         self.calls.clear();
         self.ahead = Zeroizing::default();
+    }
+
+    /// Half a line and half a message are forgotten.
+    pub(crate) fn forget(&mut self) {
+        self.line.forget();
+        self.prompt = None;
     }
 
     /// Whether what came is no program's: nothing of it was run, and nothing is read any more.

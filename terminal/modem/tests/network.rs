@@ -367,6 +367,32 @@ fn a_simulated_network_authenticates_nobody_and_carries_nothing() {
     assert_eq!(desk.modem.requests(), []);
 }
 
+/// A restart leaves neither the settings of before nor what another program had begun.
+#[test]
+fn after_a_restart_all_is_as_at_the_start() {
+    let mut desk = Desk::new(&Card::new(2), Coverage::Simulated);
+    assert_eq!(desk.ask("AT+CREG=2"), ["OK"]);
+    let mut other = Port::new();
+    let mut written = |desk: &mut Desk, octets: &[u8]| {
+        String::from_utf8(desk.modem.receive(&mut other, octets, Duration::ZERO).concat()).unwrap()
+    };
+    assert_eq!(written(&mut desk, b"ATE0\rAT+CMGS=5\r"), "ATE0\r\r\nOK\r\n\r\n> ");
+    assert_eq!(desk.ask("AT+CFUN=1,1"), ["OK"], "nobody has asked for +CREG");
+    assert_eq!(desk.told(), Vec::<String>::new());
+    assert_eq!(written(&mut desk, b"AT\r"), "AT\r\r\nOK\r\n", "no message is written any more");
+    assert_eq!(desk.ask("AT+CREG?"), ["AT+CREG?", "+CREG: 0,1", "OK"]);
+}
+
+/// A part that is left out has its comma.
+#[test]
+fn networks_are_listed_also_if_there_are_none() {
+    let mut desk = Desk::new(&Card::new(2), Coverage::None);
+    assert_eq!(desk.ask("AT+COPS=?"), ["+COPS: ,,(0,1,2,3,4),(0,1,2)", "OK"]);
+    let mut desk = Desk::new(&Card::new(2), Coverage::Simulated);
+    let network = "+COPS: (2,\"vuicc\",\"vuicc\",\"00101\",7),,(0,1,2,3,4),(0,1,2)";
+    assert_eq!(desk.ask("AT+COPS=?"), [network, "OK"]);
+}
+
 #[test]
 fn messages_are_sent_as_octets_and_as_text() {
     let mut desk = Desk::registered(2);

@@ -41,7 +41,8 @@ impl Request {
         if !known.contains(&ins) {
             return Err(Cme::OPERATION_NOT_SUPPORTED.into());
         }
-        let file = arguments.number(first + 1)?;
+        // STATUS is of what is selected; programs that have to name a file there name none with 0.
+        let file = arguments.number(first + 1)?.filter(|file| ins != Ins::STATUS || *file != 0);
         if file.is_none() && ins != Ins::STATUS {
             return Err(Cme::INCORRECT_PARAMETERS.into());
         }

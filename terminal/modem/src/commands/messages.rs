@@ -149,8 +149,11 @@ impl Kept {
         }
         let Texts { address, time, text } = texts(tpdu, port.settings.characters);
         values.extend([Value::Text(name), Value::Text(&address), Value::Plain("")]);
-        if let Some(time) = &time {
-            values.push(Value::Text(time));
+        match &time {
+            Some(time) => values.push(Value::Text(time)),
+            // A list has its place also where a message has none.
+            None if with_number => values.push(Value::Plain("")),
+            None => {}
         }
         let service = self::centre(centre);
         let service_text = service.as_ref().map_or_else(String::new, ToString::to_string);
@@ -230,9 +233,18 @@ pub(super) fn message_time(stamp: [u8; 7]) -> String {
     format!("{year:02}/{month:02}/{day:02},{hour:02}:{minute:02}:{second:02}{sign}{zone:02}")
 }
 
+/// The states of messages, and all. §3.1, `<stat>`.
+const STATES: [&str; 5] = ["0", "1", "2", "3", "4"];
+const TEXT_STATES: [&str; 5] = ["REC UNREAD", "REC READ", "STO UNSENT", "STO SENT", "ALL"];
+
 /// `+CMGL`: the messages in a state. §3.4.2, §4.1.
 pub(super) fn list(modem: &mut Modem, port: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
     let is_text = port.settings.messages == Messages::Text;
+    if call.form == Form::Test {
+        let states = if is_text { TEXT_STATES.map(|state| format!("\"{state}\"")).join(",") } else { STATES.join(",") };
+        reply.add("+CMGL", &[Value::Plain(&format!("({states})"))]);
+        return Ok(());
+    }
     let all = if is_text { "ALL" } else { "4" };
     let wanted = match &call.form {
         Form::Execute if is_text => "REC UNREAD",
@@ -240,8 +252,7 @@ pub(super) fn list(modem: &mut Modem, port: &mut Port, call: &Call, reply: &mut 
         Form::Set(arguments) => arguments.text(0).ok_or(Cms::INVALID_PDU_PARAMETER)?,
         _ => return Err(Fault::Error),
     };
-    let known: &[&str] =
-        if is_text { &["REC UNREAD", "REC READ", "STO UNSENT", "STO SENT", "ALL"] } else { &["0", "1", "2", "3", "4"] };
+    let known: &[&str] = if is_text { &TEXT_STATES } else { &STATES };
     if !known.contains(&wanted) {
         return Err(if is_text { Cms::INVALID_TEXT_PARAMETER } else { Cms::INVALID_PDU_PARAMETER }.into());
     }
@@ -277,7 +288,12 @@ pub(super) fn read(modem: &mut Modem, port: &mut Port, call: &Call, reply: &mut 
 }
 
 /// `+CMGD`: frees a record, or those in some states. §3.5.4.
-pub(super) fn delete(modem: &mut Modem, _: &mut Port, call: &Call, _: &mut Reply) -> Outcome {
+pub(super) fn delete(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
+    if call.form == Form::Test {
+        let count = structure(modem.card().map_err(of_card)?)?.count;
+        reply.add("+CMGD", &[Value::Plain(&format!("(1-{count}),(0-4)"))]);
+        return Ok(());
+    }
     let Form::Set(arguments) = &call.form else { return Err(Fault::Error) };
     let states: &[usize] = match arguments.number::<u8>(1).map_err(|_| Cms::OPERATION_NOT_ALLOWED)?.unwrap_or(0) {
         0 => &[],

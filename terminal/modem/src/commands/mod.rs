@@ -144,10 +144,10 @@ rows! {
     "+CUSATT", Test::Done, toolkit::respond;
     "+CUSATW", Test::Values("(0)"), toolkit::write_profile;
     // TS 27.005.
-    "+CMGD", Test::Done, messages::delete;
+    "+CMGD", Test::Asks, messages::delete;
     "+CMGF", Test::Values("(0,1)"), messages::format;
     "+CGSMS", Test::Values("(0-3)"), general::keep;
-    "+CMGL", Test::Done, messages::list;
+    "+CMGL", Test::Asks, messages::list;
     "+CMGR", Test::Done, messages::read;
     "+CMGS", Test::Done, sending::send;
     "+CMGW", Test::Done, sending::write;

@@ -3,7 +3,7 @@
 use apdu::Ins;
 
 use crate::call::{Call, Form};
-use crate::card::{Card, File, Key, PIN1, PIN2, PinState};
+use crate::card::{Card, File, Key, PIN1, PIN2, PinState, failure};
 use crate::modem::Modem;
 use crate::port::Port;
 use crate::reply::{Reply, Value};
@@ -47,7 +47,7 @@ pub(super) fn pin(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Repl
 pub(super) fn tries(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Reply) -> Outcome {
     let wanted = match &call.form {
         Form::Execute => None,
-        Form::Set(arguments) => Some(arguments.needed(0)?.trim_end_matches('*')),
+        Form::Set(arguments) => Some(arguments.needed(0)?),
         _ => return Err(Fault::Error),
     };
     let all: [(&str, Ask, Key); 4] = [
@@ -60,7 +60,11 @@ pub(super) fn tries(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Re
     // PIN2 is the USIM's own.
     card.select_usim()?;
     for (name, ask, key) in all {
-        if wanted.is_some_and(|wanted| !name.starts_with(wanted)) {
+        let is_wanted = |wanted: &str| match wanted.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == wanted,
+        };
+        if !wanted.is_none_or(is_wanted) {
             continue;
         }
         if let Some(left) = ask(card, key)? {
@@ -92,7 +96,7 @@ pub(super) fn lock(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Rep
         }
         ("FD", 2) => {
             let enabled = match card.read(&File::of_usim(File::EST), 1) {
-                Ok(services) => services.first().is_some_and(|services| services & 1 == 1),
+                Ok(services) => services.first().is_some_and(|services| services & FIXED_DIALLING == FIXED_DIALLING),
                 // The USIM has no such service.
                 Err(Cme::NOT_FOUND) => false,
                 Err(error) => return Err(error.into()),
@@ -100,6 +104,7 @@ pub(super) fn lock(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Rep
             reply.add("+CLCK", &[Value::Number(enabled.into())]);
             Ok(())
         }
+        ("FD", 0 | 1) => restrict_numbers(card, arguments.text(2).ok_or(Cme::INCORRECT_PARAMETERS)?, mode == 1),
         // Locks of the modem to a card or network: it has none.
         ("PS" | "PF" | "PN" | "PU" | "PP" | "PC", 2) => {
             reply.add("+CLCK", &[Value::Number(0)]);
@@ -108,6 +113,30 @@ pub(super) fn lock(modem: &mut Modem, _: &mut Port, call: &Call, reply: &mut Rep
         (_, 0..=2) => Err(Cme::OPERATION_NOT_SUPPORTED.into()),
         _ => Err(Cme::INCORRECT_PARAMETERS.into()),
     }
+}
+
+/// In EF.EST: numbers are restricted to those of EF.FDN. TS 31.102 §4.2.47.
+const FIXED_DIALLING: u8 = 1;
+
+/// Writes EF.EST, which PIN2 lets do. TS 31.102 §5.3.2.
+fn restrict_numbers(card: &mut Card, pin2: &str, is_wanted: bool) -> Outcome {
+    let file = File::of_usim(File::EST);
+    let services = card.read(&file, 1).map_err(|error| match error {
+        Cme::NOT_FOUND => Cme::OPERATION_NOT_SUPPORTED,
+        error => error,
+    })?;
+    let services = *services.first().ok_or(Cme::SIM_FAILURE)?;
+    // The PIN counts also where nothing is to be changed.
+    card.present(Ins::VERIFY_PIN, PIN2, &[pin2])?;
+    let changed = if is_wanted { services | FIXED_DIALLING } else { services & !FIXED_DIALLING };
+    if changed != services {
+        let selected = card.select(&file)?.sw;
+        if !selected.is_ok() {
+            return Err(failure(selected).into());
+        }
+        card.update_binary(&[changed])?;
+    }
+    Ok(())
 }
 
 /// `+CPWD`: another PIN. TS 27.007 §7.5.
