@@ -36,6 +36,8 @@ const CHANGED: u8 = 0x02;
 /// What a card on T=0 is spoken to by: Fi and Di, convention, guard time, waiting integer, clock stop. CCID §6.2.3.
 const PARAMETERS: [u8; 5] = [0x11, 0x00, 0x00, 0x0A, 0x00];
 const T0: u8 = 0;
+/// The request of the class that a host begins to give up with. CCID §5.3.1.
+const ABORT: u8 = 1;
 /// Features that can be set and cleared. USB 2.0 table 9-6.
 const ENDPOINT_HALT: u16 = 0;
 const REMOTE_WAKEUP: u16 = 1;
@@ -103,7 +105,18 @@ pub struct Reader {
     /// The answer to the one that was carried out last, until it is released.
     withheld: Option<Vec<u8>>,
     answers: VecDeque<Vec<u8>>,
+    aborting: Option<Aborting>,
     change: Option<u8>,
+}
+
+/// Half of what gives up the work of the slot: a control transfer and a message, which belong together by their bSeq. Until the other
+/// half is there all other messages fail. CCID §5.3.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Aborting {
+    /// The control transfer has come, for a message with this bSeq.
+    Asked(u8),
+    /// The message has come.
+    Message(Vec<u8>),
 }
 
 impl Reader {
@@ -118,6 +131,7 @@ impl Reader {
             commands: VecDeque::new(),
             withheld: None,
             answers: VecDeque::new(),
+            aborting: None,
             change: None,
         }
     }
@@ -174,6 +188,7 @@ impl Reader {
         (self.parameters, self.halted) = (PARAMETERS, [false; 3]);
         self.commands.clear();
         self.withheld = None;
+        self.aborting = None;
         self.answers.clear();
         self.change = self.has_card().then_some(PRESENT | CHANGED);
     }
@@ -184,13 +199,14 @@ impl Reader {
     /// If the reader has no such request.
     pub fn control(&mut self, setup: Setup, data: &[u8]) -> Result<Vec<u8>, Stall> {
         let mut answer = match (setup.request_type, setup.request) {
-            (0x80 | 0x81, 0) => vec![0, 0],
+            (0x80, 0) => vec![0, 0],
+            (0x81, 0) if setup.index == 0 => vec![0, 0],
             // Endpoint 0 is never halted.
             (0x82, 0) if is_control(setup.index) => vec![0, 0],
             (0x82, 0) => vec![u8::from(*self.halt(setup.index)?), 0],
             (0x80, 6) => descriptors::of(&self.identity, setup.value).ok_or(Stall)?,
             (0x80, 8) => vec![self.configuration],
-            (0x81, 10) => vec![0],
+            (0x81, 10) if setup.index == 0 => vec![0],
             (0x02, 1) if is_control(setup.index) && setup.value == ENDPOINT_HALT => Vec::new(),
             (0x02, 1 | 3) if setup.value == ENDPOINT_HALT => {
                 *self.halt(setup.index)? = setup.request == 3;
@@ -203,12 +219,30 @@ impl Reader {
                 Vec::new()
             }
             (0x01, 11) if setup.value == 0 && setup.index == 0 => Vec::new(),
-            // ABORT: the card cannot be stopped, and the message of the same name is answered behind its answer.
-            (0x21, 1) if data.is_empty() => Vec::new(),
+            (0x21, ABORT) if setup.index == 0 && data.is_empty() => {
+                let [sequence, slot] = setup.value.to_be_bytes();
+                if slot != 0 {
+                    return Err(Stall);
+                }
+                self.abort(sequence);
+                Vec::new()
+            }
             _ => return Err(Stall),
         };
         answer.truncate(setup.length.into());
         Ok(answer)
+    }
+
+    /// The card cannot be stopped: its answer is given up, and what waits for it fails.
+    fn abort(&mut self, sequence: u8) {
+        let is_its = |message: &[u8]| Request::read(message).is_some_and(|request| request.sequence == sequence);
+        if let Some(Aborting::Message(message)) = self.aborting.replace(Aborting::Asked(sequence))
+            && is_its(&message)
+        {
+            self.commands.push_front(message);
+        }
+        self.withheld = self.withheld.take().map(|answer| message::abort(&answer));
+        self.release();
     }
 
     fn halt(&mut self, endpoint: u16) -> Result<&mut bool, Stall> {
@@ -253,6 +287,10 @@ impl Reader {
         }
         let transfer = self.commands.pop_front()?;
         let request = Request::read(&transfer)?;
+        if self.waits_for_abort(&request) {
+            self.aborting = Some(Aborting::Message(transfer));
+            return None;
+        }
         let mut exchange = None;
         let outcome = self.outcome(card, &request, &mut exchange);
         let answer = Answer { request: &request, icc_status: self.icc_status(&request), outcome };
@@ -261,6 +299,14 @@ impl Reader {
             self.release();
         }
         exchange
+    }
+
+    /// Whether this message is one half of giving up, and the other one has not come.
+    fn waits_for_abort(&self, request: &Request<'_>) -> bool {
+        request.kind == Kind::Abort
+            && request.is_whole()
+            && request.slot == 0
+            && self.aborting != Some(Aborting::Asked(request.sequence))
     }
 
     /// What was held back can be fetched now.
@@ -328,12 +374,19 @@ impl Reader {
         if request.slot != 0 {
             return Err(Error::NO_SUCH_SLOT);
         }
+        if request.kind == Kind::Abort {
+            self.aborting = None;
+        } else if self.aborting.is_some() {
+            return Err(Error::ABORTED);
+        }
         match request.kind {
             Kind::GetSlotStatus | Kind::Abort => Ok(Vec::new()),
             Kind::IccPowerOff => {
                 self.power_off(card);
                 Ok(Vec::new())
             }
+            // Automatic, 5 V, 3 V, 1.8 V.
+            Kind::IccPowerOn if request.choice > 3 => Err(Error::BAD_CHOICE),
             Kind::IccPowerOn => self.power_on(card),
             Kind::XfrBlock => self.exchange(card, request, exchange),
             Kind::GetParameters => Ok(self.parameters.to_vec()),
@@ -384,8 +437,8 @@ impl Reader {
     }
 
     fn set_parameters(&mut self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        if request.protocol != T0 {
-            return Err(Error::BAD_PROTOCOL);
+        if request.choice != T0 {
+            return Err(Error::BAD_CHOICE);
         }
         self.parameters = request.data.try_into().map_err(|_| Error::BAD_LENGTH)?;
         Ok(self.parameters.to_vec())
@@ -422,7 +475,7 @@ mod tests {
         let (mut reader, mut card) = (configured(), FakeCard::default());
         for (message, answer) in [
             // GetSlotStatus: a card without power; XfrBlock, which that does not answer; IccPowerOn, again, which is a warm reset.
-            (&hex!("65 00000000 00 01 000000")[..], &hex!("81 00000000 00 01 01 00 00")[..]),
+            (&hex!("65 00000000 00 01 000000")[..], &hex!("81 00000000 00 01 01 00 01")[..]),
             (&hex!("6F 05000000 00 02 00 0000 00B0000001"), &hex!("80 00000000 00 02 41 FE 00")),
             (&hex!("62 00000000 00 03 00 0000"), &hex!("80 04000000 00 03 00 00 00 3B021450")),
             (&hex!("62 00000000 00 04 01 0000"), &hex!("80 04000000 00 04 00 00 00 3B021450")),
@@ -438,24 +491,25 @@ mod tests {
             (&hex!("6F 05000000 00 0C 00 0100 00B0000002"), &hex!("80 00000000 00 0C 40 08 00")),
             (&hex!("6F 04000000 00 0D 00 0000 00FE0000"), &hex!("80 00000000 00 0D 40 FE 00")),
             // Another slot; half a message; too much of one; what this reader cannot do; what no reader can.
-            (&hex!("65 00000000 01 0E 000000"), &hex!("81 00000000 01 0E 42 05 00")),
+            (&hex!("65 00000000 01 0E 000000"), &hex!("81 00000000 01 0E 42 05 01")),
             (&hex!("6F 05000000 00 0F 00 0000 00B0"), &hex!("80 00000000 00 0F 40 01 00")),
             (&hex!("6F FFFFFFFF 00 10 00 0000 00B0"), &hex!("80 00000000 00 10 40 01 00")),
             (&hex!("65 00000000 00 11 000000 00"), &hex!("81 00000000 00 11 40 01 00")),
             (&hex!("6B 01000000 00 12 000000 02"), &hex!("83 00000000 00 12 40 00 00")),
             (&hex!("73 08000000 00 13 000000 0000000000000000"), &hex!("84 00000000 00 13 40 00 00")),
             (&hex!("FF 00000000 00 14 000000"), &hex!("81 00000000 00 14 40 00 00")),
-            // Abort, IccPowerOff twice.
-            (&hex!("72 00000000 00 15 000000"), &hex!("81 00000000 00 15 00 00 00")),
-            (&hex!("63 00000000 00 16 000000"), &hex!("81 00000000 00 16 01 00 00")),
-            (&hex!("63 00000000 00 17 000000"), &hex!("81 00000000 00 17 01 00 00")),
+            // A voltage that there is not; IccPowerOff twice.
+            (&hex!("62 00000000 00 15 04 0000"), &hex!("80 00000000 00 15 40 07 00")),
+            (&hex!("65 00000000 00 16 000000"), &hex!("81 00000000 00 16 00 00 00")),
+            (&hex!("63 00000000 00 17 000000"), &hex!("81 00000000 00 17 01 00 01")),
+            (&hex!("63 00000000 00 18 000000"), &hex!("81 00000000 00 18 01 00 01")),
         ] {
             assert_eq!(asked(&mut reader, &mut card, message), answer, "{message:02X?}");
         }
         assert_eq!((card.has_power, card.resets), (false, 2));
         reader.remove(&mut card);
         for (message, answer) in [
-            (&hex!("65 00000000 00 01 000000")[..], &hex!("81 00000000 00 01 02 00 00")[..]),
+            (&hex!("65 00000000 00 01 000000")[..], &hex!("81 00000000 00 01 02 00 01")[..]),
             (&hex!("62 00000000 00 02 000000"), &hex!("80 00000000 00 02 42 FE 00")),
             (&hex!("6F 05000000 00 03 00 0000 00B0000001"), &hex!("80 00000000 00 03 42 FE 00")),
         ] {
@@ -510,7 +564,12 @@ mod tests {
             (hex!("01 0B 0000 0000 0000"), Ok(vec![])),
             (hex!("01 0B 0100 0000 0000"), Err(Stall)),
             (hex!("00 09 0200 0000 0000"), Err(Stall)),
+            (hex!("81 00 0000 0100 0200"), Err(Stall)),
+            (hex!("81 0A 0000 0100 0100"), Err(Stall)),
+            // ABORT, and for an interface and a slot that there are not.
             (hex!("21 01 0000 0000 0000"), Ok(vec![])),
+            (hex!("21 01 0000 0100 0000"), Err(Stall)),
+            (hex!("21 01 0105 0000 0000"), Err(Stall)),
             // GET_CLOCK_FREQUENCIES: there is one.
             (hex!("A1 02 0000 0000 0400"), Err(Stall)),
             (hex!("C0 FF 0000 0000 FFFF"), Err(Stall)),
@@ -560,6 +619,55 @@ mod tests {
         assert_eq!(card.commands.len(), 1);
     }
 
+    /// ABORT of the control pipe for a message with this bSeq.
+    fn abort(reader: &mut Reader, sequence: u8) {
+        assert_eq!(reader.control(setup([0x21, 1, 0, sequence, 0, 0, 0, 0]), &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_given_up_by_halves_fails() {
+        let (mut reader, mut card) = (configured(), FakeCard::default());
+        asked(&mut reader, &mut card, &hex!("62 00000000 00 01 00 0000"));
+        abort(&mut reader, 9);
+        for (message, answer) in [
+            (&hex!("65 00000000 00 02 000000")[..], &hex!("81 00000000 00 02 40 FF 00")[..]),
+            (&hex!("6F 05000000 00 03 00 0000 00B0000001"), &hex!("80 00000000 00 03 40 FF 00")),
+            (&hex!("62 00000000 00 04 00 0000"), &hex!("80 00000000 00 04 40 FF 00")),
+            (&hex!("72 00000000 00 09 000000"), &hex!("81 00000000 00 09 00 00 00")),
+            (&hex!("65 00000000 00 0A 000000"), &hex!("81 00000000 00 0A 00 00 00")),
+        ] {
+            assert_eq!(asked(&mut reader, &mut card, message), answer, "{message:02X?}");
+        }
+        assert_eq!(card.commands.len(), 0, "nothing reached the card");
+        // The message first: it waits for the transfer of its number, and so do others.
+        reader.take(&hex!("72 00000000 00 0B 000000")).unwrap();
+        assert_eq!((reader.carry_out(&mut card), reader.answer(64)), (None, Ok(None)));
+        let status = hex!("65 00000000 00 0C 000000");
+        assert_eq!(asked(&mut reader, &mut card, &status), hex!("81 00000000 00 0C 40 FF 00"));
+        abort(&mut reader, 0x0B);
+        assert!(reader.has_command());
+        reader.carry_out(&mut card);
+        assert_eq!(reader.answer(64), Ok(Some(hex!("81 00000000 00 0B 00 00 00").to_vec())));
+        assert_eq!(asked(&mut reader, &mut card, &status), hex!("81 00000000 00 0C 00 00 00"));
+        // A host that begins anew has given up nothing.
+        abort(&mut reader, 1);
+        assert_eq!(reader.control(setup(hex!("0009 0100 0000 0000")), &[]), Ok(vec![]));
+        assert_eq!(asked(&mut reader, &mut card, &status), hex!("81 00000000 00 0C 00 00 00"));
+    }
+
+    #[test]
+    fn an_answer_that_is_held_back_is_given_up() {
+        let mut card = FakeCard::default();
+        let mut reader = withholding(&mut card);
+        reader.take(&hex!("72 00000000 00 03 000000")).unwrap();
+        abort(&mut reader, 3);
+        assert_eq!(reader.answer(64), Ok(Some(hex!("80 00000000 00 02 40 FF 00").to_vec())));
+        assert_eq!(reader.carry_out(&mut card), None);
+        assert_eq!(reader.answer(64), Ok(Some(hex!("81 00000000 00 03 00 00 00").to_vec())));
+        reader.release();
+        assert_eq!(reader.answer(64), Ok(None), "it does not come later");
+    }
+
     #[test]
     fn a_card_that_is_pulled_does_not_answer_any_more() {
         let mut card = FakeCard::default();
@@ -600,7 +708,7 @@ mod tests {
         }
         assert_eq!(reader.take(&status), Err(Stall), "answers have to be fetched");
         assert_eq!(reader.answer(4), Ok(Some(hex!("81 000000").to_vec())), "a part");
-        assert_eq!(reader.answer(64), Ok(Some(hex!("00 00 01 01 00 00").to_vec())), "and the rest");
+        assert_eq!(reader.answer(64), Ok(Some(hex!("00 00 01 01 00 01").to_vec())), "and the rest");
         for half in [&hex!("65 00000000 00 01 0000")[..], &[]] {
             assert_eq!(reader.take(half), Err(Stall), "half a header");
         }

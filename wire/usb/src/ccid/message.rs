@@ -25,7 +25,7 @@ impl Kind {
             Self::GetParameters | Self::ResetParameters | Self::SetParameters => 0x82,
             Self::Unsupported(0x6B) => 0x83,
             Self::Unsupported(0x73) => 0x84,
-            Self::IccPowerOff | Self::GetSlotStatus | Self::Abort | Self::Unsupported(_) => 0x81,
+            Self::IccPowerOff | Self::GetSlotStatus | Self::Abort | Self::Unsupported(_) => SLOT_STATUS,
         }
     }
 }
@@ -53,9 +53,9 @@ pub(super) struct Request<'a> {
     /// How many octets of data it says it has.
     length: u32,
     pub(super) slot: u8,
-    sequence: u8,
-    /// The protocol whose parameters are set.
-    pub(super) protocol: u8,
+    pub(super) sequence: u8,
+    /// The octet behind: bProtocolNum of SetParameters, bPowerSelect of IccPowerOn.
+    pub(super) choice: u8,
     /// wLevelParameter of XfrBlock.
     pub(super) level: u16,
     pub(super) data: &'a [u8],
@@ -65,9 +65,9 @@ impl<'a> Request<'a> {
     /// `None` if there is not even a header.
     pub(super) fn read(transfer: &'a [u8]) -> Option<Self> {
         let (header, data) = transfer.split_first_chunk::<HEADER>()?;
-        let [kind, l0, l1, l2, l3, slot, sequence, protocol, p0, p1] = *header;
+        let [kind, l0, l1, l2, l3, slot, sequence, choice, p0, p1] = *header;
         let (length, level) = (u32::from_le_bytes([l0, l1, l2, l3]), u16::from_le_bytes([p0, p1]));
-        Some(Self { kind: kind.into(), length, slot, sequence, protocol, level, data })
+        Some(Self { kind: kind.into(), length, slot, sequence, choice, level, data })
     }
 
     /// Whether it has as many data as it says.
@@ -84,10 +84,13 @@ impl Error {
     pub(super) const NOT_SUPPORTED: Self = Self(0);
     pub(super) const BAD_LENGTH: Self = Self(1);
     pub(super) const NO_SUCH_SLOT: Self = Self(5);
-    pub(super) const BAD_PROTOCOL: Self = Self(7);
+    /// bProtocolNum or bPowerSelect.
+    pub(super) const BAD_CHOICE: Self = Self(7);
     pub(super) const BAD_LEVEL: Self = Self(8);
     /// ICC_MUTE: no card, no power, no answer.
     pub(super) const MUTE: Self = Self(0xFE);
+    /// CMD_ABORTED: the host has given up what its slot was to do.
+    pub(super) const ABORTED: Self = Self(0xFF);
 }
 
 /// What the reader says to a message.
@@ -102,6 +105,8 @@ pub(super) struct Answer<'a> {
 /// bmCommandStatus: failed; the host is to wait for longer. CCID §6.2.6.
 const FAILED: u8 = 0x40;
 const TIME_EXTENSION: u8 = 0x80;
+/// RDR_to_PC_SlotStatus, which says in its last octet how the clock is. CCID §6.2.2.
+const SLOT_STATUS: u8 = 0x81;
 /// bmICCStatus: absent.
 const ABSENT: u8 = 2;
 
@@ -121,6 +126,12 @@ pub(super) fn cut(answer: &[u8]) -> Vec<u8> {
     instead(answer, FAILED | ABSENT, Error::MUTE.0)
 }
 
+/// What becomes of this answer when the host gives it up before.
+pub(super) fn abort(answer: &[u8]) -> Vec<u8> {
+    let icc_status = answer.get(7).copied().unwrap_or(ABSENT) & 0x03;
+    instead(answer, FAILED | icc_status, Error::ABORTED.0)
+}
+
 impl Answer<'_> {
     pub(super) fn write(self) -> Vec<u8> {
         let (status, error, data) = match self.outcome {
@@ -129,7 +140,9 @@ impl Answer<'_> {
         };
         let length = u32::try_from(data.len()).unwrap_or_default().to_le_bytes();
         let Request { kind, slot, sequence, .. } = *self.request;
-        // The last octet: no chain; a clock that runs; T=0.
-        [&[kind.answer()][..], &length, &[slot, sequence, status, error, 0], &data].concat()
+        let message = kind.answer();
+        // No chain; T=0; and a clock that runs where a card has power, or is stopped in state L.
+        let last = u8::from(message == SLOT_STATUS && self.icc_status != 0);
+        [&[message][..], &length, &[slot, sequence, status, error, last], &data].concat()
     }
 }
