@@ -6,7 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use apdu::{Icc, StatusWord};
-use rspro::{BankSlot, ClientSlot, ComponentType, Identity, Message, ResultCode, SlotStatus, TpduFlags};
+use rspro::{
+    BankSlot, ClientSlot, ComponentType, ErrorCode, Identity, Message, ResultCode, Severity, SlotStatus, TpduFlags,
+    VERSION,
+};
 use tokio::sync::watch;
 
 use super::{ANSWER, identity};
@@ -267,6 +270,24 @@ impl Attendance {
     /// The slot of the card that it has.
     pub(super) fn slot(&self) -> Option<u16> {
         self.held.as_ref().map(|held| held.slot)
+    }
+
+    /// What is said to a message of another version.
+    pub(super) fn unsupported(&self) -> Message {
+        match self.client {
+            None => Message::ConnectClientRes {
+                identity: self.bank.identity.clone(),
+                result: ResultCode::UNSUPPORTED_PROTOCOL_VERSION,
+            },
+            Some(_) => Message::ErrorInd {
+                sender: ComponentType::BANK,
+                severity: Severity::FATAL,
+                code: ErrorCode::UNEXPECTED_PROTOCOL_VERSION,
+                bank: None,
+                client: self.client,
+                text: Some(format!("this bank has version {VERSION}")),
+            },
+        }
     }
 
     /// Does what a message says.

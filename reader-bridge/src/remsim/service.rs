@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rspro::{ClientSlot, Frame, Frames, Message, Pdu};
+use rspro::{ClientSlot, Frame, Frames, Message, Pdu, PduError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{LocalSet, spawn_blocking, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -137,6 +137,11 @@ impl Client {
                     Ok(()) => continue,
                     Err(why) => return (attendance.client(), why),
                 },
+                Ok(Next::Unsupported(version)) => {
+                    // Whether it hears that or not, it goes.
+                    let _ = self.send(&Pdu::new(attendance.unsupported()).to_frame()).await;
+                    return (attendance.client(), refused(PduError::Version(version).to_string()));
+                }
                 Ok(next) => next,
                 Err(why) => return (attendance.client(), why),
             };
@@ -144,7 +149,7 @@ impl Client {
             let done = spawn_blocking(move || {
                 let outcome = match &next {
                     Next::Message(message) => attendance.take(message),
-                    Next::Remapped | Next::Pings(_) => attendance.remapped(),
+                    Next::Remapped | Next::Pings(_) | Next::Unsupported(_) => attendance.remapped(),
                 };
                 let delay = attendance.delay();
                 (attendance, outcome, delay)
@@ -179,8 +184,11 @@ impl Client {
             while let Some(frame) = self.frames.next().map_err(|error| refused(error.to_string()))? {
                 match frame {
                     Frame::Rspro(octets) => {
-                        let pdu = Pdu::decode(&octets).map_err(|error| refused(error.to_string()))?;
-                        return Ok(Next::Message(Box::new(pdu.message)));
+                        return match Pdu::decode(&octets) {
+                            Ok(pdu) => Ok(Next::Message(Box::new(pdu.message))),
+                            Err(PduError::Version(version)) => Ok(Next::Unsupported(version)),
+                            Err(error) => Err(refused(error.to_string())),
+                        };
                     }
                     Frame::Ping => return Ok(Next::Pings(1)),
                     Frame::Pong | Frame::Control(_) => {}
@@ -210,6 +218,8 @@ impl Client {
 /// What a client's task has to do next.
 enum Next {
     Message(Box<Message>),
+    /// A message of another version than RSPRO's.
+    Unsupported(u32),
     /// So many pings are to be answered.
     Pings(usize),
     /// The mappings have changed.
@@ -228,7 +238,7 @@ fn timed_out(what: &str) -> io::Error {
 mod tests {
     use std::cell::RefCell;
 
-    use rspro::{BankSlot, ComponentType, ResultCode, TpduFlags};
+    use rspro::{BankSlot, ComponentType, ErrorCode, ResultCode, TpduFlags};
     use tokio::net::TcpStream;
 
     use super::super::{Mappings, identity};
@@ -330,6 +340,30 @@ mod tests {
         })
         .await;
         assert_eq!(told[0], "client 7:0 has the card of slot 0");
+    }
+
+    /// A client of another release is told why it is sent away, before it was let in and afterwards.
+    #[tokio::test]
+    async fn another_version_is_told_of() {
+        let mut other = Pdu::new(hello()).to_frame();
+        // Behind the frame and the tag of the whole: 80 01 02.
+        assert_eq!(other[6..9], [0x80, 1, 2]);
+        other[8] = 3;
+        let told = told_while(LIMITS, async |address: String| {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            stream.write_all(&other).await.unwrap();
+            let Message::ConnectClientRes { result, .. } = message(&mut stream).await.unwrap() else { panic!() };
+            assert_eq!(result, ResultCode::UNSUPPORTED_PROTOCOL_VERSION);
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+            let mut stream = connected(&address).await.unwrap();
+            stream.write_all(&other).await.unwrap();
+            let Message::ErrorInd { sender, code, .. } = message(&mut stream).await.unwrap() else { panic!() };
+            assert_eq!((sender, code), (ComponentType::BANK, ErrorCode::UNEXPECTED_PROTOCOL_VERSION));
+            assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        })
+        .await;
+        let why = |line: &&String| line.contains("a message of version 3; this is version 2");
+        assert_eq!(told.iter().filter(why).count(), 2, "{told:?}");
     }
 
     /// None of these keeps a place or a card for long, and the next client is served.

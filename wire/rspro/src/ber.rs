@@ -53,6 +53,14 @@ pub(crate) fn text(tlv: &Tlv<'_>, what: &'static str) -> Result<String, PduError
     if is_text { Ok(String::from_utf8_lossy(tlv.value).into_owned()) } else { Err(PduError::OutOfRange(what)) }
 }
 
+/// The same, of which control characters become spaces: an `IA5String` may have them, in sentences.
+pub(crate) fn words(tlv: &Tlv<'_>, what: &'static str) -> Result<String, PduError> {
+    if tlv.value.len() > LONGEST_TEXT || !tlv.value.is_ascii() {
+        return Err(PduError::OutOfRange(what));
+    }
+    Ok(tlv.value.iter().map(|octet| if octet.is_ascii_control() { ' ' } else { char::from(*octet) }).collect())
+}
+
 pub(crate) fn write_number(out: &mut Writer, tag: Tag, value: u32) {
     let octets = value.to_be_bytes();
     let significant = octets.iter().skip_while(|octet| **octet == 0).copied().collect::<Vec<_>>();

@@ -3,7 +3,7 @@
 use apdu::tlv::{Reader, Tag, Tlv, Writer};
 
 use crate::ber::{ENUMERATED, INTEGER};
-use crate::ber::{OCTET_STRING, SEQUENCE, expect, number, optional, small, text, write_number};
+use crate::ber::{OCTET_STRING, SEQUENCE, expect, number, optional, small, words, write_number};
 use crate::frame::LONGEST;
 use crate::parts::{
     BankSlot, ClientSlot, ComponentType, ErrorCode, Identity, IpPort, ResultCode, Severity, SlotStatus, TpduFlags,
@@ -334,7 +334,7 @@ impl Message {
             code: ErrorCode::read(parts)?,
             bank: BankSlot::read_tagged(parts, BANK)?,
             client: ClientSlot::read_tagged(parts, CLIENT)?,
-            text: optional(parts, WORDS)?.map(|words| text(&words, "errorString")).transpose()?,
+            text: optional(parts, WORDS)?.map(|said| words(&said, "errorString")).transpose()?,
         })
     }
 

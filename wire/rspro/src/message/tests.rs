@@ -164,6 +164,17 @@ fn later_releases_and_nonsense() {
     let mut whole = Pdu::new(Message::ConnectBankRes { identity, result: ResultCode::OK }).encode();
     whole.iter_mut().filter(|octet| **octet == b'~').for_each(|octet| *octet = 0x1B);
     assert_eq!(read(&whole), Err(PduError::OutOfRange("name")), "a name that would steer a terminal");
+    // In the words of an error there are lines, which are shown as one.
+    let error = |text: &str| Message::ErrorInd {
+        sender: ComponentType::BANK,
+        severity: Severity::MINOR,
+        code: ErrorCode::UNEXPECTED_DISCONNECT,
+        bank: None,
+        client: None,
+        text: Some(text.to_owned()),
+    };
+    assert_eq!(read(&Pdu::new(error("gone:\n\t\u{1b}why\u{7f}")).encode()), Ok(error("gone:   why ")));
+    assert_eq!(read(&Pdu::new(error("")).encode()), Ok(error("")));
 }
 
 /// Each octet of each message takes each value, and each message is cut everywhere: read or refused, never a panic.
