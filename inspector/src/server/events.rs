@@ -37,11 +37,13 @@ pub(super) async fn stream(
     State(inspector): State<Inspector>,
     after: Result<Query<After>, QueryRejection>,
 ) -> Response {
+    let Ok(Query(After { after })) = after else {
+        return refuse(StatusCode::BAD_REQUEST, "after which event? after=N, or without it all that are kept");
+    };
     let Ok(seat) = inspector.listeners.clone().try_acquire_owned() else {
         let why = "as many pages are open as there are places; close one";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, why);
     };
-    let after = after.map_or(0, |Query(after)| after.after);
     let (give, take) = channel(ON_THE_WAY);
     tokio::spawn(async move {
         let (missed, mut more) = inspector.stream.listen(after);

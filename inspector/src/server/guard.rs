@@ -2,14 +2,16 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use super::{Inspector, refuse};
+use super::{Inspector, LONGEST, refuse};
 
 /// The page loads its own files, and asks its own server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -17,7 +19,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Around every request: it has to be meant for this address, and must not be another site's.
 pub(super) async fn this_machine(State(inspector): State<Inspector>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&inspector, request.headers()) {
+    let mut response = match refusal(&inspector, request.uri(), request.headers()) {
         Some((status, why)) => refuse(status, why),
         None => next.run(request).await,
     };
@@ -36,13 +38,21 @@ pub(super) async fn this_machine(State(inspector): State<Inspector>, request: Re
     response
 }
 
-fn refusal(inspector: &Inspector, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().unwrap_or_default(),
-        _ => "",
-    };
-    if !inspector.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+/// The value of a header that is there once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn refusal(inspector: &Inspector, target: &Uri, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let host = only(headers, HOST).unwrap_or_default();
+    // The host of a target counts before `Host`. RFC 9112 §3.2.2.
+    let named = target.authority().map_or(host, Authority::as_str);
+    let is_known = |host: &str| inspector.hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+    if !is_known(host) || !is_known(named) {
         return Some((StatusCode::MISDIRECTED_REQUEST, "this is not the address of the page"));
     }
     let is_own = |origin: &HeaderValue| {
@@ -57,10 +67,19 @@ fn refusal(inspector: &Inspector, headers: &HeaderMap) -> Option<(StatusCode, &'
 
 /// Around every question: it has to have the token.
 pub(super) async fn token(State(inspector): State<Inspector>, request: Request, next: Next) -> Response {
-    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let shown = only(request.headers(), AUTHORIZATION).and_then(|value| value.split_once(' '));
+    // The scheme is written in capitals or not. RFC 9110 §11.1.
+    let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
+    let shown = shown.map_or("", |(_, token)| token.trim_start_matches(' '));
     if bool::from(shown.as_bytes().ct_eq(inspector.token.as_bytes())) {
-        return next.run(request).await;
+        // A body that is too long is not waited for.
+        let length = only(request.headers(), CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        return match length {
+            Some(length) if length > LONGEST as u64 => {
+                refuse(StatusCode::PAYLOAD_TOO_LARGE, "a question is not as long as that")
+            }
+            _ => next.run(request).await,
+        };
     }
     refuse(StatusCode::UNAUTHORIZED, "the token is missing or wrong; open the address that was printed")
 }

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::handle::Refusal;
@@ -38,6 +38,8 @@ use crate::subject::{Act, Subject};
 pub const LISTENERS: usize = 8;
 /// Questions that are answered at a time; others wait.
 const QUESTIONS: usize = 4;
+/// How long one waits for the card: all files of a large card behind a slow reader take less.
+const WAIT: Duration = Duration::from_mins(2);
 /// Octets of a question.
 const LONGEST: usize = 256 * 1024;
 /// Time between two looks at the card's memory.
@@ -53,6 +55,8 @@ pub struct Inspector {
     hosts: Arc<[String]>,
     listeners: Arc<Semaphore>,
     questions: Arc<Semaphore>,
+    /// How long a question waits for the card.
+    longest_wait: Duration,
 }
 
 impl Inspector {
@@ -67,6 +71,7 @@ impl Inspector {
             hosts: hosts.into(),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
+            longest_wait: WAIT,
         }
     }
 
@@ -128,12 +133,25 @@ impl Inspector {
         question: impl FnOnce(&dyn Subject) -> Result<T, Refusal> + Send + 'static,
         answer: impl FnOnce(T) -> Value,
     ) -> Response {
-        let Ok(_turn) = self.questions.acquire().await else { return refuse(StatusCode::SERVICE_UNAVAILABLE, "ended") };
         let subject = Arc::clone(&self.subject);
-        match spawn_blocking(move || question(&*subject)).await {
-            Ok(Ok(told)) => say(StatusCode::OK, &answer(told)),
-            Ok(Err(refusal)) => refuse(StatusCode::CONFLICT, &refusal.to_string()),
+        let asked = async {
+            // The semaphore is never closed.
+            let turn = self.questions.clone().acquire_owned().await;
+            let task = spawn_blocking(move || {
+                // A card that is still busy with it keeps the turn.
+                let _turn = turn;
+                question(&*subject)
+            });
+            task.await
+        };
+        match timeout(self.longest_wait, asked).await {
             Err(_) => {
+                let why = "the card is slow: no answer yet; what was asked for may still be done";
+                refuse(StatusCode::GATEWAY_TIMEOUT, why)
+            }
+            Ok(Ok(Ok(told))) => say(StatusCode::OK, &answer(told)),
+            Ok(Ok(Err(refusal))) => refuse(StatusCode::CONFLICT, &refusal.to_string()),
+            Ok(Err(_)) => {
                 refuse(StatusCode::INTERNAL_SERVER_ERROR, "a fault of this program; run it with RUST_BACKTRACE=1")
             }
         }

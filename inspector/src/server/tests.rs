@@ -83,6 +83,11 @@ async fn without_the_token_nothing_is_told() {
     }
     assert_eq!(status("POST", "/api/act", &[("host", HOST)], "{\"act\":\"cut\"}").await, 401);
     assert_eq!(status("GET", "/api/card", &[("host", HOST), BEARER], "").await, 200);
+    let small = ("authorization", "bearer  a-token-of-this-test");
+    assert_eq!(status("GET", "/api/card", &[("host", HOST), small], "").await, 200, "schemes have no case");
+    for two in [[BEARER, ("authorization", "Bearer x")], [BEARER, BEARER]] {
+        assert_eq!(status("GET", "/api/card", &[("host", HOST), two[0], two[1]], "").await, 401, "{two:?}");
+    }
 }
 
 #[tokio::test]
@@ -95,6 +100,10 @@ async fn another_name_does_not_lead_here() {
         }
     }
     assert_eq!(status("GET", "/", &[], "").await, 421, "without any");
+    for target in ["http://evil.example/", "http://evil.example:4711/api/card"] {
+        assert_eq!(status("GET", target, &[("host", HOST), BEARER], "").await, 421, "{target}");
+    }
+    assert_eq!(status("GET", "http://127.0.0.1:4711/api/card", &[("host", HOST), BEARER], "").await, 200);
     assert_eq!(status("GET", "/", &[("host", HOST), ("host", "evil.example")], "").await, 421, "two of them");
     for host in [HOST, "localhost:4711", "LOCALHOST:4711", "[::1]:4711"] {
         assert_eq!(status("GET", "/", &[("host", host)], "").await, 200, "{host}");
@@ -145,6 +154,73 @@ async fn acts_are_json_that_is_understood() {
     assert_eq!(status("POST", "/api/act", &[("host", HOST), BEARER, json], &long).await, 413);
 }
 
+/// A body of which nothing comes.
+struct Silent;
+
+impl hyper::body::Body for Silent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_not_waited_for() {
+    let headers = [("host", HOST), BEARER, ("content-type", "application/json"), ("content-length", "5000000")];
+    let request = request("POST", "/api/act", &headers, "").map(|_| Body::new(Silent));
+    assert_eq!(ask_on(&inspector(), request).await.0, 413);
+}
+
+/// A card that answers when it is let.
+struct Slow(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Subject for Slow {
+    fn card(&self) -> Result<Value, Refusal> {
+        self.0.lock().unwrap().recv().unwrap();
+        Ok(Value::Null)
+    }
+
+    fn file(&self, _: u16, _: u16) -> Result<Value, Refusal> {
+        Ok(Value::Null)
+    }
+
+    fn act(&self, _: &Act) -> Result<String, Refusal> {
+        Ok(String::new())
+    }
+
+    fn state(&self) -> Value {
+        Value::Null
+    }
+
+    fn changes(&self) -> Vec<Value> {
+        Vec::new()
+    }
+}
+
+/// A page hears that its card is slow, and no more is asked of that at a time than otherwise.
+#[tokio::test]
+async fn a_slow_card_is_not_waited_for_without_end() {
+    let (let_go, wait) = std::sync::mpsc::channel();
+    let token = Zeroizing::new(TOKEN.to_owned());
+    let slow = Arc::new(Slow(wait.into()));
+    let mut inspector = Inspector::new(slow, Arc::default(), token, HOST.parse().unwrap());
+    inspector.longest_wait = Duration::from_millis(1);
+    let ask = async |inspector: &Inspector| {
+        ask_on(inspector, request("GET", "/api/card", &[("host", HOST), BEARER], "")).await.0
+    };
+    assert_eq!(ask(&inspector).await, 504);
+    assert_eq!(inspector.questions.available_permits(), QUESTIONS - 1, "the card is still busy with it");
+    let_go.send(()).unwrap();
+    let_go.send(()).unwrap();
+    inspector.longest_wait = WAIT;
+    assert_eq!(ask(&inspector).await, 200);
+}
+
 #[tokio::test]
 async fn what_is_asked_wrongly_is_refused() {
     for (method, path, expected) in [
@@ -153,6 +229,8 @@ async fn what_is_asked_wrongly_is_refused() {
         ("GET", "/api/file?domain=-1&file=0", 400),
         ("GET", "/api/file?domain=0&file=65536", 400),
         ("GET", "/api/file?domain=1&file=2", 200),
+        ("GET", "/api/events?after=x", 400),
+        ("GET", "/api/events?after=-1", 400),
         ("GET", "/api/act", 405),
         ("POST", "/api/card", 405),
         ("DELETE", "/api/card", 405),
