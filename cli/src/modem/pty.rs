@@ -1,12 +1,12 @@
 //! A pseudo-terminal, which programs take for a modem's serial line.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
 
@@ -20,6 +20,8 @@ pub(super) struct Pty {
     /// Open until a program has written something, for without anybody the modem's end fails; and not longer, for so it fails
     /// when the last program has closed the line.
     other_end: Option<OwnedFd>,
+    /// How each program finds the line, whatever the one before made of it.
+    settings: Termios,
     target: PathBuf,
     link: Option<Link>,
 }
@@ -28,10 +30,12 @@ impl Pty {
     /// Opens one, raw and without echo, under `link` too.
     pub(super) fn open(link: Option<&Path>) -> Result<Self, Failure> {
         let refused = |error: io::Error| Failure::because(format!("the system gives no pseudo-terminal: {error}"));
-        let (modem, other_end, path) = open().map_err(refused)?;
+        let (modem, path) = open().map_err(refused)?;
+        let other_end = open_line(&path).map_err(refused)?;
+        let settings = raw(&other_end).map_err(refused)?;
         let link = link.map(|link| Link::make(link, &path)).transpose()?;
         let from_programs = hear(&modem)?;
-        Ok(Self { modem, from_programs, other_end: Some(other_end), target: path, link })
+        Ok(Self { modem, from_programs, other_end: Some(other_end), settings, target: path, link })
     }
 
     /// What programs open.
@@ -80,9 +84,12 @@ impl Pty {
         Ok(())
     }
 
-    /// Makes the line ready for the next program.
+    /// Makes the line ready for the next program: what the last one has not read is not for that one.
     fn renew(&mut self) -> io::Result<()> {
-        self.other_end = Some(open_line(&self.target)?);
+        let line = open_line(&self.target)?;
+        tcsetattr(&line, OptionalActions::Now, &self.settings)?;
+        tcflush(&line, QueueSelector::IFlush)?;
+        self.other_end = Some(line);
         // What has once seen the end would see it for ever.
         self.from_programs = hear(&self.modem)?;
         Ok(())
@@ -94,23 +101,26 @@ fn hear(modem: &OwnedFd) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd_unchecked(modem.try_clone()?)
 }
 
-/// Opens the programs' end, raw and without echo.
+/// Opens the programs' end.
 fn open_line(path: &Path) -> io::Result<OwnedFd> {
-    let line = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut settings = tcgetattr(line.as_fd())?;
-    settings.make_raw();
-    tcsetattr(line.as_fd(), OptionalActions::Now, &settings)?;
-    Ok(line)
+    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-fn open() -> io::Result<(OwnedFd, OwnedFd, PathBuf)> {
+/// Makes a line raw and without echo.
+fn raw(line: &OwnedFd) -> io::Result<Termios> {
+    let mut settings = tcgetattr(line)?;
+    settings.make_raw();
+    tcsetattr(line, OptionalActions::Now, &settings)?;
+    Ok(settings)
+}
+
+fn open() -> io::Result<(OwnedFd, PathBuf)> {
     let modem = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&modem)?;
     unlockpt(&modem)?;
     let path = PathBuf::from(ptsname(&modem, Vec::new())?.to_string_lossy().into_owned());
-    let line = open_line(&path)?;
     fcntl_setfl(&modem, fcntl_getfl(&modem)? | OFlags::NONBLOCK)?;
-    Ok((modem, line, path))
+    Ok((modem, path))
 }
 
 /// A symbolic link that is removed at the end.

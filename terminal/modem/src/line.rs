@@ -191,9 +191,17 @@ mod tests {
             assert_eq!(guarded(&[noise, b"ATI\r"].concat()), [line("I")], "{noise:02X?}");
         }
         assert_eq!(guarded(b"hello AT\rATD /x HTTP/1\rA/"), [line(""), line("D /x HTTP/1"), Input::Again]);
-        for browser in
-            ["GET /", "post /", "M-SEARCH /", "GET http://", "PUT HTTPS://", "CONNECT a", "PRI * HTTP/2.0\r", "\u{16}\u{3}", "x\rGET /"]
-        {
+        for browser in [
+            "GET /",
+            "post /",
+            "M-SEARCH /",
+            "GET http://",
+            "PUT HTTPS://",
+            "CONNECT a",
+            "PRI * HTTP/2.0\r",
+            "\u{16}\u{3}",
+            "x\rGET /",
+        ] {
             assert_eq!(guarded(browser.as_bytes()).first(), Some(&Input::Foreign), "{browser}");
         }
     }

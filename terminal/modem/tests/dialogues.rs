@@ -237,7 +237,7 @@ fn files_are_read_only_if_they_were_selected() {
          > AT+CRSM=176
          < +CME ERROR: 50
          > AT+CRSM=176,28433,256
-         < +CME ERROR: 50"
+         < +CME ERROR: 50",
     );
 }
 
@@ -814,7 +814,9 @@ fn noise_at_a_socket_is_ignored() {
         let (mut modem, mut port) = (modem(&card, Quirks::default()), port());
         modem.receive(&mut port, b"\r\n\x1b\r\0 atE0\r", Duration::ZERO);
         let padded = "x".repeat(300);
-        for noise in [&b"FOO\r"[..], b"\xff\r", b"~\x0c\x14:~\r", b"\x16\x03\x01\r", b"A\r", b"x y / ", padded.as_bytes()] {
+        for noise in
+            [&b"FOO\r"[..], b"\xff\r", b"~\x0c\x14:~\r", b"\x16\x03\x01\r", b"A\r", b"x y / ", padded.as_bytes()]
+        {
             let answers = modem.receive(&mut port, &[noise, b"AT\r"].concat(), Duration::ZERO);
             assert_eq!(answers, [b"\r\nOK\r\n"], "{noise:02X?}");
         }

@@ -23,6 +23,8 @@ const NO_SERVER: u16 = 502;
 pub(super) struct Driver<T> {
     card: T,
     lost: Option<String>,
+    /// The program has let the card go.
+    is_let_go: bool,
 }
 
 /// What a line was.
@@ -36,7 +38,7 @@ pub(super) enum Heard {
 
 impl<T: Transport> Driver<T> {
     pub(super) const fn new(card: T) -> Self {
-        Self { card, lost: None }
+        Self { card, lost: None, is_let_go: false }
     }
 
     /// Why the card does not answer any more, if it does not.
@@ -62,8 +64,16 @@ impl<T: Transport> Driver<T> {
     fn asked(&mut self, payload: &Value) -> Value {
         let octets = || payload["param"].as_str().and_then(|text| hex::decode(text).ok());
         match payload["func"].as_str() {
-            // The card has its power.
-            Some("connect" | "disconnect") => json!({ "ecode": 0 }),
+            // The card has its power, also before.
+            Some("connect") if self.lost.is_none() => {
+                self.is_let_go = false;
+                json!({ "ecode": 0 })
+            }
+            Some("disconnect") => {
+                self.is_let_go = true;
+                json!({ "ecode": 0 })
+            }
+            _ if self.is_let_go => json!({ "ecode": REFUSED }),
             Some("logic_channel_open") => {
                 let opened = octets().and_then(|aid| self.open(&aid));
                 json!({ "ecode": opened.map_or(REFUSED, i64::from) })
@@ -71,7 +81,7 @@ impl<T: Transport> Driver<T> {
             Some("logic_channel_close") => {
                 let channel = octets().and_then(|octets| octets.first().copied());
                 let closed = channel.and_then(|channel| self.transmit(&[0x00, 0x70, 0x80, channel]));
-                json!({ "ecode": if closed.is_some() { 0 } else { REFUSED } })
+                json!({ "ecode": if closed.as_deref() == Some(&[0x90, 0x00]) { 0 } else { REFUSED } })
             }
             Some("transmit") => match octets().and_then(|command| self.transmit(&command)) {
                 Some(response) => json!({ "ecode": 0, "data": hex::encode(response) }),
@@ -173,6 +183,18 @@ mod tests {
         ] {
             assert_eq!(answered(&mut driver, function, &parameter), refused, "{function} {parameter}");
         }
+        // A channel that the card does not close; a card that was let go, or has gone.
+        let close = json!("09");
+        let mut driver = card(&[("00708009", "6881"), ("0084000000", "9000")]);
+        assert_eq!(answered(&mut driver, "logic_channel_close", &close), refused);
+        assert_eq!(answered(&mut driver, "disconnect", &Value::Null), json!({ "ecode": 0 }));
+        for function in ["transmit", "logic_channel_open", "logic_channel_close"] {
+            assert_eq!(answered(&mut driver, function, &json!("0084000000")), refused, "{function}");
+        }
+        assert_eq!(answered(&mut driver, "connect", &Value::Null), json!({ "ecode": 0 }));
+        assert_eq!(answered(&mut driver, "transmit", &json!("0084000000")), json!({ "ecode": 0, "data": "9000" }));
+        driver.lost = Some("gone".to_owned());
+        assert_eq!(answered(&mut driver, "connect", &Value::Null), refused);
         let no_http = r#"{"type":"http","payload":{"url":"https://a/b","tx":"","headers":[]}}"#;
         assert!(matches!(driver.hear(no_http), Heard::Answer(answer) if answer.contains("502")));
     }
