@@ -140,5 +140,5 @@ fn what_fits_an_euicc_only_is_refused() {
     let broken = std::fs::read_to_string(path("one.toml")).expect("text").replace("imsi = \"001", "imsi = \"X01");
     std::fs::write(path("two.toml"), broken).expect("a file");
     let said = refusal(&["--subscriber", path("two.toml").to_str().expect("text")]);
-    assert!(said.contains("two.toml: imsi: "), "{said}");
+    assert!(said.contains("two.toml: line ") && said.contains(": imsi: wants 14 to 15 digits"), "{said}");
 }

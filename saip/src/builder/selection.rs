@@ -27,7 +27,7 @@ pub(super) const USIM_FAMILY: Family = &[
 /// Those of the ISIM.
 pub(super) const ISIM_FAMILY: Family = &[&[&templates::ISIM], &[&templates::OPT_ISIM, &templates::OPT_ISIM_V2]];
 
-/// Services of EF.UST that the card of an operator has, whoever the subscriber is.
+/// Services of EF.UST that the card of an operator has for every subscriber.
 const USUAL: &[u16] =
     &[2, 3, 4, 5, 10, 11, 12, 13, 15, 16, 17, 18, 20, 29, 42, 43, 47, 48, 49, 51, 71, 74, 85, 97, 102, 122, 123, 126];
 
