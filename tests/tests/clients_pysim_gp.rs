@@ -135,7 +135,8 @@ fn a_uicc_is_administered_with_both_protocols() {
         // A supplementary security domain comes, is locked, and goes.
         let said = desk.shell(&[
             "select ADF.ISD",
-            &establish("scp03", 48, &replaced, 0x33),
+            // Without an R-MAC: pySim does not fetch one after a command from which it expects no data.
+            &establish("scp03", 48, &replaced, 3),
             "install_for_install --load-file-aid a0000001515350 --module-aid a000000151535041 \
              --application-aid a00000015153504101 --privilege security_domain --make-selectable",
             "get_status applications --aid a00000015153504101",
