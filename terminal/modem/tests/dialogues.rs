@@ -11,6 +11,9 @@ use std::time::Duration;
 use apdu::{Transport, TransportError};
 use modem::{Identity, Modem, Port, Quirks};
 
+/// TERMINAL PROFILE of the modem itself.
+const PROFILE: &str = "8010000003010080";
+
 /// A card that expects these commands, and tells when it is reset.
 #[derive(Clone, Default)]
 struct Paper(Arc<Mutex<VecDeque<String>>>);
@@ -37,7 +40,8 @@ impl Transport for Paper {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let command = hex::encode_upper(command);
         // After each reset; TERMINAL PROFILE of a program is another one.
-        if command == "8010000003010080" {
+        let is_expected = self.0.lock().unwrap().front().is_some_and(|step| step.starts_with(PROFILE));
+        if command == PROFILE && !is_expected {
             return Ok(vec![0x90, 0x00]);
         }
         let step = self.next();
@@ -46,6 +50,7 @@ impl Transport for Paper {
         match response {
             "pulled" => Err(TransportError::CardRemoved),
             "mute" => Err(TransportError::Mute),
+            "shared" => Err(TransportError::CardReset),
             _ => Ok(hex::decode(response).unwrap()),
         }
     }
@@ -516,6 +521,25 @@ fn a_card_that_is_pulled_may_come_back() {
          = reset
          = 0070000001 019000
          < +CSIM: 6,\"019000\"
+         < OK",
+    );
+}
+
+/// A card in a reader that others use too: it hears again what this terminal does, once.
+#[test]
+fn a_card_that_others_have_reset_hears_of_the_terminal() {
+    plays(
+        "> AT+CSIM=10,\"0070000001\"
+         = 0070000001 shared
+         < ERROR
+         > AT+CSIM=10,\"0070000001\"
+         = 8010000003010080 9000
+         = 0070000001 019000
+         < +CSIM: 6,\"019000\"
+         < OK
+         > AT+CSIM=10,\"0070000001\"
+         = 0070000001 029000
+         < +CSIM: 6,\"029000\"
          < OK",
     );
 }

@@ -46,6 +46,8 @@ pub(crate) struct Card {
     toolkit: Toolkit,
     /// A program has been told of a response that it has not fetched: another command would take it away.
     is_response_waiting: bool,
+    /// Others who use it have reset it: it does not know any more what this terminal does.
+    is_unaware: bool,
     pub(crate) programs: Programs,
     /// Counts what may have changed the subscription: resets, power, REFRESH.
     generation: u64,
@@ -62,6 +64,7 @@ impl Card {
             verified: BTreeSet::new(),
             toolkit: Toolkit::default(),
             is_response_waiting: false,
+            is_unaware: false,
             programs,
             generation: 0,
         };
@@ -122,6 +125,7 @@ impl Card {
     }
 
     fn forget(&mut self) {
+        self.is_unaware = false;
         self.sessions.clear();
         self.verified.clear();
         self.is_response_waiting = false;
@@ -131,7 +135,12 @@ impl Card {
     /// Makes sure that it has power; one that was gone may be back.
     fn attend(&mut self) -> Result<(), Cme> {
         match self.power {
-            Power::On => Ok(()),
+            Power::On => {
+                if std::mem::take(&mut self.is_unaware) {
+                    self.announce();
+                }
+                Ok(())
+            }
             Power::Off => Err(Cme::SIM_NOT_INSERTED),
             Power::Gone => self.reset(),
         }
@@ -147,6 +156,7 @@ impl Card {
             }
             TransportError::CardReset => {
                 self.forget();
+                self.is_unaware = true;
                 Cme::SIM_FAILURE
             }
             TransportError::CommandTooLong(_) => Cme::INCORRECT_PARAMETERS,
