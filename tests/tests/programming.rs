@@ -165,6 +165,111 @@ fn algorithms_are_those_the_type_has() {
     }
 }
 
+/// What a file of the USIM or the ISIM has in it, or a record of it.
+fn content(card: &mut impl Transport, application: u8, fid: [u8; 2], command: [u8; 5]) -> Vec<u8> {
+    card.reset().unwrap();
+    card.transmit(&[0x00, 0xA4, 0x04, 0x0C, 0x07, 0xA0, 0, 0, 0, 0x87, 0x10, application]).unwrap();
+    card.transmit(&[&[0x00, 0xA4, 0x00, 0x0C, 0x02], &fid[..]].concat()).unwrap();
+    let mut read = command;
+    let mut response = card.transmit(&read).unwrap();
+    if let [0x6C, length] = response[..] {
+        read[4] = length;
+        response = card.transmit(&read).unwrap();
+    }
+    let length = response.len() - 2;
+    assert_eq!(response.split_off(length), [0x90, 0x00], "{fid:02X?}");
+    response
+}
+
+const WHOLE: [u8; 5] = [0x00, 0xB0, 0x00, 0x00, 0x00];
+const FIRST_RECORD: [u8; 5] = [0x00, 0xB2, 0x01, 0x04, 0x00];
+
+/// A card that had a subscriber is not in part that one's afterwards.
+#[test]
+fn nothing_of_the_subscriber_before_stays() {
+    let old = Subscriber {
+        user_plmns: vec!["26202".into()],
+        operator_plmns: vec!["26203".into()],
+        ..subscriber(OLD, "262011234567890", [1; 16], [2; 16])
+    };
+    let mut card = card_of("sysmoISIM-SJA2", &old);
+    let bare = Subscriber::new(OLD, "001010000000077", Key::new(&K), Key::new(&OPC));
+    // A phone has been somewhere with it.
+    card.reset().unwrap();
+    card.transmit(&hex!("00A4040C07A0000000871002")).unwrap();
+    card.transmit(&hex!("00A4000C026F7E")).unwrap();
+    assert_eq!(card.transmit(&hex!("00D600000B 11223344 62F210 0001 FF 00")).unwrap(), hex!("9000"));
+    let order = Order::new(bare, None, &[]).unwrap();
+    program(&mut card, &order, &adm()).unwrap();
+    for (fid, command) in [([0x6F, 0x40], FIRST_RECORD), ([0x6F, 0x42], FIRST_RECORD), ([0x6F, 0x46], WHOLE)] {
+        let content = content(&mut card, 2, fid, command);
+        assert!(content.iter().all(|octet| *octet == 0xFF), "{fid:02X?}: {content:02X?}");
+    }
+    for fid in [[0x6F, 0x60], [0x6F, 0x61]] {
+        let networks = content(&mut card, 2, fid, WHOLE);
+        assert!(networks.chunks(5).all(|network| network == hex!("FFFFFF0000")), "{fid:02X?}: {networks:02X?}");
+    }
+    assert_eq!(content(&mut card, 2, [0x6F, 0x7E], WHOLE), hex!("FFFFFFFF FFFFFF0000 FF 01"));
+    let name = content(&mut card, 4, [0x6F, 0x02], WHOLE);
+    let name = String::from_utf8_lossy(&name).into_owned();
+    assert!(name.contains("001010000000077@ims.mnc001.mcc001.3gppnetwork.org"), "{name}");
+}
+
+/// What stands behind a PIN cannot be written: that is seen before anything is.
+#[test]
+fn a_card_with_its_pin_enabled_is_left_alone() {
+    for name in ["sysmoISIM-SJA2", "Fairwaves-SIM"] {
+        let mut old = subscriber(OLD, "001010000000001", [1; 16], [2; 16]);
+        old.codes.pin1_enabled = true;
+        let mut card = card_of(name, &old);
+        let stopped = program(&mut card, &order(name), &adm()).unwrap_err();
+        assert!(matches!(stopped.cause, Cause::PinEnabled(_)) && stopped.written.is_empty(), "{name}: {stopped}");
+        card.reset().unwrap();
+        assert_eq!(card.transmit(&hex!("002600010830303030FFFFFFFF")).unwrap(), hex!("9000"));
+        program(&mut card, &order(name), &adm()).unwrap();
+    }
+}
+
+/// Files that pySim writes to a card which is programmed as a SIM.
+#[test]
+fn networks_are_written_in_class_a0_too() {
+    let mut card = shop("Fairwaves-SIM");
+    program(&mut card, &order("Fairwaves-SIM"), &adm()).unwrap();
+    assert_eq!(content(&mut card, 2, [0x6F, 0x62], WHOLE).get(..3), Some(&hex!("00F110")[..]));
+    let three = Subscriber { mnc_length: 3, ..subscriber(OLD, "310410000000077", K, OPC) };
+    program(&mut card, &Order::new(three, None, &[]).unwrap(), &adm()).unwrap();
+    assert_eq!(content(&mut card, 2, [0x6F, 0xAD], WHOLE).get(3), Some(&3));
+    assert_eq!(content(&mut card, 2, [0x6F, 0x62], WHOLE).get(..3), Some(&hex!("130014")[..]));
+}
+
+/// The configuration has a bit for four octets of RES; eight it does not have.
+#[test]
+fn the_length_of_res_is_written_or_refused() {
+    for (length, octets) in [(None, Some(16)), (Some(16), Some(16)), (Some(4), Some(4)), (Some(8), None)] {
+        let xor = Subscriber {
+            algorithm: Algorithm::Xor,
+            opc: None,
+            res_length: length,
+            ..subscriber(OLD, "001010000000077", K, OPC)
+        };
+        let mut card = shop("sysmoISIM-SJA2");
+        let outcome = program(&mut card, &Order::new(xor, None, &[]).unwrap(), &adm());
+        let Some(octets) = octets else {
+            assert!(matches!(outcome.unwrap_err().cause, Cause::Unfit(_)));
+            continue;
+        };
+        outcome.unwrap();
+        card.reset().unwrap();
+        card.transmit(&hex!("00A4040C07A0000000871002")).unwrap();
+        let vector = crypto::xor::Xor::new(&K).generate_vector(&RAND, Sqn::new(5, 3), [0x80, 0]);
+        let challenge = [&hex!("0088008122 10")[..], &RAND, &[0x10], &vector.autn].concat();
+        let response = card.transmit(&challenge).unwrap();
+        let [0x61, length] = response[..] else { panic!("{response:02X?}") };
+        let answer = card.transmit(&[0x00, 0xC0, 0x00, 0x00, length]).unwrap();
+        assert_eq!(answer.get(..2), Some(&[0xDB, octets][..]));
+    }
+}
+
 /// One try, and never the last ones.
 #[test]
 fn a_wrong_adm_is_tried_once() {

@@ -88,6 +88,7 @@ pub fn twin(description: &Twin<'_>, entropy: &mut dyn Entropy) -> Result<NewCard
     let learned = description.learned;
     let mut card = description.card.clone();
     card.dialect = dialect(learned)?;
+    card.gsm = learned.class_a0;
     let mut making = Making { image: DomainImage::new(), octets: 0, numbers: BTreeMap::new() };
     for file in &learned.files {
         making.file(file)?;

@@ -250,6 +250,9 @@ fn of_learned(arguments: &Arguments, like: &Like, learned: &Learned, entropy: &m
             return Err(Failure::because(cause).with(Exit::Usage));
         }
     };
+    if !learned.complete {
+        tell("vuicc: not all of the card was learned: what is missing is not on the card that is made of it");
+    }
     let mut card = CardProfile::default();
     like.description.apply_to_profile(&mut card);
     card.non_volatile_memory = arguments.memory.unwrap_or(card.non_volatile_memory);

@@ -103,7 +103,7 @@ impl Subscriber {
     /// A Milenage subscriber with defaults for everything else.
     pub fn new(iccid: &str, imsi: &str, key: Key, opc: Key) -> Self {
         Self {
-            iccid: iccid.to_owned(),
+            iccid: unfilled(iccid).to_owned(),
             imsi: imsi.to_owned(),
             mnc_length: default_mnc_length(),
             profile_name: None,
@@ -142,9 +142,11 @@ impl Subscriber {
 
 /// Digits without the F behind them.
 fn without_filling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let digits = text.trim_end_matches(['F', 'f']);
-    Ok(if text.len() == 20 { digits.to_owned() } else { text })
+    String::deserialize(deserializer).map(|text| unfilled(&text).to_owned())
+}
+
+fn unfilled(iccid: &str) -> &str {
+    if iccid.len() == 20 { iccid.trim_end_matches(['F', 'f']) } else { iccid }
 }
 
 fn default_mnc_length() -> u8 {

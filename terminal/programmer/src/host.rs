@@ -215,6 +215,24 @@ impl<T: Transport> Host<T> {
         })
     }
 
+    /// Whether the MF, or the USIM, has PIN1 enabled: the PIN status template, TS 102 221 §11.1.1.4.10, or the characteristics of TS
+    /// 51.011 §9.2.1.
+    pub(crate) fn asks_for_pin1(&mut self) -> Result<bool, CardError> {
+        const BY_NAME_WITH_FCP: [u8; 2] = [0x04, 0x04];
+        const BY_FILE_WITH_FCP: [u8; 2] = [0x00, 0x04];
+        if self.dialect == Dialect::Sim {
+            let response = self.send(Ins::SELECT, 0, 0, &MF.to_be_bytes(), None)?;
+            return Ok(response.data.get(13).is_some_and(|characteristics| characteristics & 0x80 == 0));
+        }
+        for ([p1, p2], name) in [(BY_FILE_WITH_FCP, &MF.to_be_bytes()[..]), (BY_NAME_WITH_FCP, &AID_USIM)] {
+            let response = self.send(Ins::SELECT, p1, p2, name, Some(0))?;
+            if response.sw.is_ok() && has_pin1(&response.data) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// VERIFY: the status word, whatever it is.
     pub(crate) fn verify(&mut self, reference: u8, key: [u8; 8]) -> Result<StatusWord, CardError> {
         Ok(self.send(Ins::VERIFY_PIN, 0, reference, &key, None)?.sw)
@@ -299,6 +317,30 @@ fn of_fcp(fcp: &[u8]) -> Option<Shape> {
     Some(Shape::Records { length })
 }
 
+/// Whether a PIN status template says that PIN1 is enabled: a bit for each key reference, in their order.
+fn has_pin1(fcp: &[u8]) -> bool {
+    const STATUS: Tag = Tag(0xC6);
+    const ENABLED: Tag = Tag(0x90);
+    const REFERENCE: Tag = Tag(0x83);
+    const PIN1: u8 = 0x01;
+    let Ok(template) = Tlv::parse(fcp) else { return false };
+    let Ok(Some(status)) = template.children().find(STATUS) else { return false };
+    let Ok(Some(enabled)) = status.children().find(ENABLED) else { return false };
+    let mut children = status.children();
+    let mut number = 0_usize;
+    while let Ok(Some(child)) = children.next() {
+        if child.tag != REFERENCE {
+            continue;
+        }
+        if child.value == [PIN1] {
+            let octet = enabled.value.get(number / 8).copied().unwrap_or_default();
+            return octet & (0x80 >> (number % 8)) != 0;
+        }
+        number += 1;
+    }
+    false
+}
+
 /// The answer to SELECT of TS 51.011 §9.2.1.
 fn of_gsm(answer: &[u8]) -> Option<Shape> {
     const EF: u8 = 0x04;
@@ -328,5 +370,16 @@ mod tests {
         assert_eq!(of_gsm(&hex!("00000044 6F40 04 00 110044 01 02 0122")), Some(Shape::Records { length: 34 }));
         assert_eq!(of_gsm(&hex!("0000FFFF 7F20 02 0000000000 0A")), Some(Shape::Directory));
         assert_eq!((of_fcp(&[]), of_gsm(&[])), (None, None));
+        for (status, is_enabled) in [
+            ("C60C 900180 830101 830181 83010A", true),
+            ("C60C 900120 830101 830181 83010A", false),
+            ("C60C 900140 83010A 830101 830181", true),
+            ("C609 900180 830181 83010A", false),
+            ("C600", false),
+        ] {
+            let status = hex::decode(status.replace(' ', "")).unwrap();
+            let fcp = [&[0x62, u8::try_from(status.len()).unwrap()], status.as_slice()].concat();
+            assert_eq!(has_pin1(&fcp), is_enabled, "{fcp:02X?}");
+        }
     }
 }

@@ -34,6 +34,13 @@ pub(crate) enum Dialect {
     Sim,
 }
 
+impl Dialect {
+    /// Whether files of the USIM are reached.
+    pub(crate) const fn has_applications(self) -> bool {
+        matches!(self, Self::Uicc)
+    }
+}
+
 /// A key of the maker that sets the card's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Before {
@@ -88,6 +95,8 @@ pub(crate) enum Item {
     Msisdn,
     Smsp,
     Ims,
+    /// Where the last one was, and what was agreed on with a network.
+    Location,
     Imsi,
 }
 
@@ -110,10 +119,36 @@ const UICC: &[Item] = &[
     Item::Msisdn,
     Item::Smsp,
     Item::Ims,
+    Item::Location,
     Item::Imsi,
 ];
-const SIM: &[Item] =
-    &[Item::Iccid, Item::Spn, Item::Acc, Item::HomePlmnSel, Item::Fplmn, Item::Msisdn, Item::Smsp, Item::Imsi];
+/// A USIM that is programmed as a SIM: the lists of networks are in the directory of the SIM as well.
+const USIM_AS_SIM: &[Item] = &[
+    Item::Iccid,
+    Item::Spn,
+    Item::Acc,
+    Item::MncLength,
+    Item::HomePlmnSel,
+    Item::UserPlmns,
+    Item::OperatorPlmns,
+    Item::HomePlmns,
+    Item::Fplmn,
+    Item::Msisdn,
+    Item::Smsp,
+    Item::Location,
+    Item::Imsi,
+];
+const SIM: &[Item] = &[
+    Item::Iccid,
+    Item::Spn,
+    Item::Acc,
+    Item::HomePlmnSel,
+    Item::Fplmn,
+    Item::Msisdn,
+    Item::Smsp,
+    Item::Location,
+    Item::Imsi,
+];
 
 const fn kind(name: &'static str, sources: &'static [&'static str], atrs: &'static [&'static [u8]]) -> Kind {
     Kind {
@@ -167,6 +202,7 @@ pub const KINDS: &[Kind] = &[
     Kind {
         adm: Some(0x11),
         iccid: false,
+        files: USIM_AS_SIM,
         keys: Keys::Typed { key: &[0x7F20, 0xFF02], operator: &[0x7F20, 0xFF01] },
         ..sim("Fairwaves-SIM", &[PYSIM], &[&hex!("3B9F96801FC78031A073BE21136744220610000001A9")])
     },

@@ -7,7 +7,7 @@ use crypto::algorithm::Algorithm as Functions;
 use crypto::milenage::Milenage;
 use crypto::tuak::{Parameters, Tuak};
 use crypto::xor::Xor;
-use saip::builder::{Algorithm, Contents, Subscriber, SubscriberError};
+use saip::builder::{Algorithm, Contents, Ims, Subscriber, SubscriberError};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::kind::{Keys, Kind};
@@ -73,7 +73,12 @@ impl Order {
     /// # Errors
     /// A field that no file can be made of.
     pub fn new(subscriber: Subscriber, acc: Option<u16>, fplmns: &[String]) -> Result<Self, SubscriberError> {
-        let contents = subscriber.contents()?;
+        let mut contents = subscriber.contents()?;
+        // A card that was another's has an ISIM with another's names: without own ones they follow from the IMSI.
+        if contents.ims.is_none() {
+            let derived = Subscriber { ims: Some(Ims::default()), ..subscriber.clone() };
+            contents.ims = derived.contents()?.ims;
+        }
         let opc = Zeroizing::new(subscriber.operator_variant()?.expose().to_vec());
         let fplmns = fplmns.iter().map(|plmn| Contents::plmn("fplmn", plmn)).collect::<Result<_, _>>()?;
         Ok(Self { acc: acc.map_or(contents.acc, u16::to_be_bytes), subscriber, contents, fplmns, opc })
@@ -101,7 +106,36 @@ impl Order {
             Keys::Command { .. } | Keys::Comp128 { .. } | Keys::Record(_) => self.subscriber.key.expose().len() == 16,
             Keys::Typed { .. } | Keys::Bare { .. } | Keys::All { .. } => algorithm == Algorithm::Milenage,
         };
-        if fits { Ok(()) } else { Err(Unfit { kind: kind.name, algorithm }) }
+        if !fits {
+            return Err(Unfit::Algorithm { kind: kind.name, algorithm });
+        }
+        match self.subscriber.res_length {
+            // Its configuration has a bit for four octets instead of sixteen.
+            Some(octets) if algorithm == Algorithm::Xor && !matches!(octets, 4 | 16) => {
+                Err(Unfit::ResLength { kind: kind.name, octets })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What of the subscriber a card of this type cannot have, and is not written.
+    pub fn left_out(&self, kind: &Kind) -> Vec<String> {
+        let mut left_out = Vec::new();
+        if matches!(kind.keys, Keys::Command { .. } | Keys::Comp128 { .. } | Keys::Record(_)) {
+            left_out.push(format!(
+                "OPc: a {} has COMP128, which takes Ki alone; a network has to have this subscriber with COMP128",
+                kind.name
+            ));
+        }
+        let name = self.subscriber.spn.as_deref().unwrap_or_default();
+        if matches!(kind.keys, Keys::Record(_)) && !name.is_ascii() {
+            let letters: String = name.chars().filter(|letter| !letter.is_ascii()).collect();
+            left_out.push(format!("{letters} in the name: a {} has room for letters of ASCII alone", kind.name));
+        }
+        if !kind.dialect.has_applications() && !self.subscriber.ehplmns.is_empty() {
+            left_out.push(format!("EHPLMN: it is in the USIM, and a {} is programmed as a SIM", kind.name));
+        }
+        left_out
     }
 
     /// The functions that the card is to have.
@@ -111,7 +145,11 @@ impl Order {
             Algorithm::Milenage => {
                 Functions::Milenage(Milenage::new(key.try_into().ok()?, self.opc.as_slice().try_into().ok()?))
             }
-            Algorithm::Xor => Functions::Xor(Xor::new(key.try_into().ok()?)),
+            Algorithm::Xor => {
+                let whole = Xor::new(key.try_into().ok()?);
+                let length = self.subscriber.res_length;
+                Functions::Xor(length.map_or(whole.clone(), |length| whole.with_res_length(length.into())))
+            }
             Algorithm::Tuak => {
                 let topc = self.opc.as_slice().try_into().ok()?;
                 Functions::Tuak(Tuak::new(key, topc, self.tuak_parameters()).ok()?)
@@ -126,8 +164,21 @@ impl Order {
 
 /// A type of card that cannot have the subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {kind} has no {algorithm:?}")]
-pub struct Unfit {
-    kind: &'static str,
-    algorithm: Algorithm,
+pub enum Unfit {
+    /// It has no such algorithm.
+    #[error("a {kind} has no {algorithm:?}")]
+    Algorithm {
+        /// The type.
+        kind: &'static str,
+        /// The subscriber's.
+        algorithm: Algorithm,
+    },
+    /// Its RES has other lengths.
+    #[error("a {kind} answers XOR with a RES of 4 or 16 octets, and res_length is {octets}")]
+    ResLength {
+        /// The type.
+        kind: &'static str,
+        /// The subscriber's.
+        octets: u8,
+    },
 }

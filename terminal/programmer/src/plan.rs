@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use self::steps::{Step, Target, Write};
 use crate::host::{AdmState, CardError, Found, Host, Shape};
-use crate::kind::{Before, Dialect, Keys, Kind};
+use crate::kind::{Before, Keys, Kind};
 use crate::order::{Adm, Order, Unfit};
 use crate::proof::{self, Open, Proof};
 
@@ -129,6 +129,9 @@ pub enum Cause {
         /// Octets there are.
         octets: usize,
     },
+    /// Files stand behind a PIN.
+    #[error("PIN1 of the card is enabled: {0} is read and written only behind it")]
+    PinEnabled(String),
     /// No key was given.
     #[error("the ADM is needed")]
     NoAdm,
@@ -274,10 +277,18 @@ impl Plan {
         if let (Some(AdmState::Missing), Some(reference)) = (adm, kind.adm) {
             return Err(Cause::NoSuchAdm(reference, kind.name));
         }
-        let mut planned = Vec::new();
+        let mut planned: Vec<(Step, Planned)> = Vec::new();
         for step in steps::of(kind, order) {
             let looked = look(&mut host, kind, &step)?;
             planned.push((step, looked));
+        }
+        let unread = planned.iter().find(|(step, looked): &&(Step, Planned)| {
+            !step.secret && matches!(step.target, Target::File(_)) && looked.state == State::Unreadable
+        });
+        if let Some((_, looked)) = unread
+            && host.asks_for_pin1()?
+        {
+            return Err(Cause::PinEnabled(looked.place.clone()));
         }
         let functions = match kind.keys {
             Keys::Unknown => Err(Open::NoKeys),
@@ -438,12 +449,14 @@ fn look<T: Transport>(host: &mut Host<T>, kind: &'static Kind, step: &Step) -> R
         }
         return Err(Cause::Missing(place.to_string(), kind.name));
     };
-    let wanted = wanted(step, shape).map_err(|room| Cause::NoRoom {
-        what: step.what,
-        place: place.to_string(),
-        room,
-        octets: step.octets(),
-    })?;
+    let wanted = match wanted(step, shape) {
+        Ok(wanted) => wanted,
+        Err(_) if step.clears => return Ok(planned(0, State::Absent)),
+        Err(room) => {
+            let (what, octets) = (step.what, step.octets());
+            return Err(Cause::NoRoom { what, place: place.to_string(), room, octets });
+        }
+    };
     let state = if step.secret {
         State::Unreadable
     } else {
@@ -549,13 +562,6 @@ fn digits(octets: &[u8]) -> String {
         let _ = write!(text, "{octet:02X}");
         text
     })
-}
-
-impl Dialect {
-    /// Whether files of the USIM are reached.
-    const fn has_applications(self) -> bool {
-        matches!(self, Self::Uicc)
-    }
 }
 
 #[cfg(test)]

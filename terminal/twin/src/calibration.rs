@@ -3,7 +3,7 @@
 //! Nothing here writes, tries a PIN, or uses up anything. Every probe brings the card into its situation itself.
 
 use crate::description::{Learned, LearnedFile, Path};
-use crate::exchange::Probe;
+use crate::exchange::{Probe, SIM};
 use crate::scan::{Content, Shape, select};
 
 /// Files of the card that stand for their kind.
@@ -112,12 +112,13 @@ pub(crate) fn calibration(learned: &Learned, has_channels: bool) -> Vec<Probe> {
     pins(&mut maker, learned);
     channels(&mut maker, has_channels);
     // Last, when what the instructions do under their own class is known.
-    instructions(&mut maker);
+    instructions(&mut maker, &samples);
+    sim(&mut maker, &samples);
     maker.probes
 }
 
 /// Instructions and classes, known and unknown.
-fn instructions(maker: &mut Maker) {
+fn instructions(maker: &mut Maker, samples: &Samples<'_>) {
     for command in [
         [0x00, 0x4A, 0x00, 0x00, 0x00],
         [0x80, 0x4A, 0x00, 0x00, 0x00],
@@ -142,9 +143,16 @@ fn instructions(maker: &mut Maker) {
         maker.add("a channel that is not open", &mf(), &[class, 0xB0, 0x00, 0x00, 0x01]);
         maker.add("a channel that is not open", &mf(), &[class, 0xA4, 0x00, 0x0C, 0x02, 0x3F, 0x00]);
     }
-    maker.add("the class of a SIM", &mf(), &[0xA0, 0xB0, 0x00, 0x00, 0x01]);
-    for (class, ins) in [(0x80, 0xA4), (0x80, 0xB0), (0x80, 0xB2), (0x80, 0xA2), (0x80, 0x84), (0x00, 0xCB)] {
-        maker.add("an instruction under the other class", &mf(), &[class, ins, 0x00, 0x00, 0x00]);
+    // What is said of the class or the instruction, and what of a file, shows where there is one.
+    let files = [samples.transparent, samples.linear];
+    let places: Vec<Vec<Vec<u8>>> = core::iter::once(mf()).chain(files.into_iter().flatten().map(at)).collect();
+    for place in &places {
+        for (class, ins) in [(0x80, 0xA4), (0x80, 0xB0), (0x80, 0xB2), (0x80, 0xA2), (0x80, 0x84), (0x00, 0xCB)] {
+            maker.add("an instruction under the other class", place, &[class, ins, 0x00, 0x00, 0x00]);
+        }
+        maker.add("an instruction under the other class", place, &[0x80, 0xB0, 0x00, 0x00, 0x01]);
+        maker.add("an instruction under the other class", place, &[0x80, 0xB2, 0x01, 0x04, 0x01]);
+        maker.add("an instruction under the other class", place, &[0x00, 0xAA, 0x00, 0x00, 0x00]);
     }
     maker.add("an instruction under the other class", &mf(), &[0x80, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00]);
     maker.add("an instruction under the other class", &mf(), &[0x80, 0x20, 0x00, 0x01, 0x00]);
@@ -156,6 +164,23 @@ fn instructions(maker: &mut Maker) {
     }
     for (p1, le) in [(0x00, 0x08), (0x00, 0x10), (0x00, 0x00), (0x01, 0x08)] {
         maker.add("GET CHALLENGE", &mf(), &[0x00, 0x84, p1, 0x00, le]).is_random = true;
+    }
+}
+
+/// The class of a SIM. TS 51.011.
+fn sim(maker: &mut Maker, samples: &Samples<'_>) {
+    const KIND: &str = "the class of a SIM";
+    for fid in [[0x3F, 0x00], [0x7F, 0x20], [0x7F, 0x10], [0x2F, 0xE2], [0x6E, 0xE7]] {
+        maker.add(KIND, &mf(), &[&[SIM, 0xA4, 0x00, 0x00, 0x02], &fid[..]].concat());
+    }
+    for (ins, p1, p2, p3) in
+        [(0xB0, 0x00, 0x00, 0x01), (0xB2, 0x01, 0x04, 0x01), (0xF2, 0x00, 0x00, 0x16), (0xC0, 0x00, 0x00, 0x10)]
+    {
+        maker.add(KIND, &mf(), &[SIM, ins, p1, p2, p3]);
+    }
+    for place in [samples.transparent, samples.linear].into_iter().flatten() {
+        maker.add(KIND, &at(place), &[SIM, 0xB0, 0x00, 0x00, 0x01]);
+        maker.add(KIND, &at(place), &[SIM, 0xB2, 0x01, 0x04, 0x01]);
     }
 }
 
@@ -285,7 +310,11 @@ fn statuses(maker: &mut Maker, samples: &Samples<'_>) {
         maker.add("SELECT of the application behind the MF", &back, &select_by(0x00, 0x04, &[0x7F, 0xFF]));
     }
     maker.add("STATUS under the other class", &mf(), &[0x00, 0xF2, 0x00, 0x00, 0x00]);
-    maker.add("STATUS under the other class", &mf(), &[0x00, 0xF2, 0x00, 0x0C, 0x00]);
+    for p2 in [0x0C, 0x01] {
+        maker.add("STATUS under the other class", &mf(), &[0x00, 0xF2, 0x00, p2, 0x00]);
+    }
+    maker.add("STATUS under the other class", &mf(), &[0x00, 0xF2, 0x00, 0x0C]);
+    maker.add("STATUS without an answer", &mf(), &[0x80, 0xF2, 0x00, 0x0C]);
 }
 
 /// READ BINARY.

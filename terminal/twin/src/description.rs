@@ -131,6 +131,9 @@ pub struct Learned {
     /// Applications that SELECT finds by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub applications: Vec<Application>,
+    /// Whether it is a SIM as well: it answers the class `A0` of TS 51.011.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub class_a0: bool,
     /// Where it says and does otherwise than the standard card.
     pub dialect: LearnedDialect,
     /// How long its commands took.

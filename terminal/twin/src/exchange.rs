@@ -116,6 +116,7 @@ fn ask_held(card: &mut (impl Transport + ?Sized), probe: &Probe) -> Result<Answe
                 let class = apdu::Class::on_channel(false, class).map_or(0, apdu::Class::to_byte);
                 command = vec![class, GET_RESPONSE, 0, 0, sw.sw2()];
             }
+            (TO_BE_FETCHED, [SIM, ..]) => command = vec![SIM, GET_RESPONSE, 0, 0, sw.sw2()],
             (EXACT, [_, _, _, _, le]) if *le != sw.sw2() => *le = sw.sw2(),
             _ => break,
         }
@@ -126,6 +127,9 @@ fn ask_held(card: &mut (impl Transport + ?Sized), probe: &Probe) -> Result<Answe
     Ok(answer)
 }
 
+/// The class of a SIM, and its `9FXX`. TS 51.011 §9.2, §9.4.1.
+pub(crate) const SIM: u8 = 0xA0;
+pub(crate) const TO_BE_FETCHED: u8 = 0x9F;
 const GET_RESPONSE: u8 = 0xC0;
 const MORE: u8 = 0x61;
 const EXACT: u8 = 0x6C;

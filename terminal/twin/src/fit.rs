@@ -4,7 +4,7 @@
 //! it breaks. What no row explains stays a difference, which the description names.
 
 use crate::description::{Difference, Learned, Octets, ReadAccess};
-use crate::exchange::{Answer, Probe, ask, status_word};
+use crate::exchange::{Answer, Probe, TO_BE_FETCHED, ask, status_word};
 use crate::learn::Outside;
 use crate::scan::{Content, Shape, select, selected};
 use apdu::{StatusWord, Transport};
@@ -115,7 +115,9 @@ impl Fitting<'_, '_> {
         let at = before.iter().position(|other| weigh(other).unwrap_or_default() < weight);
         self.learned.dialect.rules.insert(at.unwrap_or(before.len()), rule.to_owned());
         let Some((probe, _)) = self.answers.get(number) else { return Ok(false) };
-        let concerned = self.concerned(probe.ins());
+        // A rule for a whole class is about each of its instructions.
+        let names_ins = rule.split(' ').any(|condition| condition.starts_with("ins="));
+        let concerned = self.concerned(probe.ins().filter(|_| names_ins));
         let (wrong, right): (Vec<usize>, Vec<usize>) = concerned.into_iter().partition(|at| self.wrong.contains(at));
         let mut card = self.twin()?;
         let is_good = self.is_alike(&mut card, number)? && self.are_alike(&mut card, &right)?;
@@ -279,6 +281,11 @@ fn candidates(probe: &Probe, own: &Answer, card: &Answer) -> Vec<String> {
         rules.push(format!("cla={cla:02X}/80 ins={ins:02X} -> cla={:02X}/80", cla ^ 0x80));
         rules.push(format!("cla={cla:02X} ins={ins:02X} -> cla={:02X}/80", cla ^ 0x80));
     }
+    // Which of the two it says where an instruction stands under the other class is one choice for all of them.
+    if is_unknown(own_sw) && is_unknown(card_sw) && matches!(cla, 0x00 | 0x80) {
+        rules.push(format!("cla={cla:02X}/80 sw={:04X} -> {:04X}", own_sw.0, card_sw.0));
+        rules.push(format!("cla={cla:02X} sw={:04X} -> {:04X}", own_sw.0, card_sw.0));
+    }
     let forms = forms(*cla, *ins, *p1, *p2, le);
     let stands_alone = card.responses.len() == 1 && card.responses.first().is_some_and(|response| response.len() == 2);
     let first_alone = card.responses.first().is_some_and(|response| response.len() == 2);
@@ -288,7 +295,8 @@ fn candidates(probe: &Probe, own: &Answer, card: &Answer) -> Vec<String> {
     rules.extend(rewritten(*ins, *p1, *p2, le, card_sw));
     // A length that it tells hangs on the file; none at all does not.
     let tells_length = card_sw.sw1() == 0x6C && card_sw != StatusWord::exact_length(256);
-    if first_alone && card_sw.sw1() != 0x61 && !tells_length {
+    let is_fetched = matches!(card_sw.sw1(), 0x61 | TO_BE_FETCHED);
+    if first_alone && !is_fetched && !tells_length {
         let numbered = matches!(own_sw.sw1(), 0x61 | 0x63 | 0x6C);
         let pattern = if numbered { format!("{:02X}xx", own_sw.sw1()) } else { format!("{:04X}", own_sw.0) };
         let sw = format!("sw={pattern} -> {:04X}", card_sw.0);
@@ -392,5 +400,11 @@ mod tests {
         assert!(rules.contains(&"cla=00/80 ins=B0 p1=80/80 sw=6A86 -> 6986".to_owned()), "{rules:?}");
         let unknown = candidates(&probe, &answer(0x6E00), &answer(0x6A82));
         assert_eq!(unknown[0], "cla=00/80 ins=B0 -> cla=80/80", "{unknown:?}");
+        let other_word = candidates(&probe, &answer(0x6E00), &answer(0x6D00));
+        assert_eq!(other_word[0], "cla=00/80 sw=6E00 -> 6D00", "{other_word:?}");
+        // What there is to fetch hangs on the file.
+        let select = Probe::new("SELECT", Vec::new(), vec![0xA0, 0xA4, 0x00, 0x00, 0x02, 0x3F, 0x00]);
+        let fetched = candidates(&select, &answer(0x6E00), &answer(0x9F17));
+        assert!(!fetched.iter().any(|rule| rule.ends_with("9F17")), "{fetched:?}");
     }
 }

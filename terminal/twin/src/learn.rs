@@ -2,7 +2,7 @@
 
 use crate::calibration::calibration;
 use crate::description::{Application, Learned, LearnedFile, LearnedPin, Missing, Octets, Path, Timing};
-use crate::exchange::{Answer, Probe, ask, status_word};
+use crate::exchange::{Answer, Probe, SIM, TO_BE_FETCHED, ask, status_word};
 use crate::fit::{self, BuildTwin};
 use crate::scan::{self, Content, Read, Shape};
 use apdu::transport::exchange;
@@ -361,6 +361,8 @@ impl Learner<'_, '_> {
     /// The dialect: the same probes to the card and to the emulated one, until that answers alike. Whether the card said that
     /// a proactive command waits.
     fn dialect(&mut self, outside: &Outside, twin: &mut BuildTwin<'_>) -> Result<bool, Stopped> {
+        let answer = ask(&mut self.card, &Probe::new("the class of a SIM", Vec::new(), SELECT_IN_CLASS_A0.to_vec()))?;
+        self.learned.class_a0 = answer.first().is_some_and(|sw| sw.is_ok() || sw.sw1() == TO_BE_FETCHED);
         let probes = calibration(self.learned, outside.channels > 0);
         let mut answers: Vec<(Probe, Answer)> = Vec::new();
         let count = probes.len();
@@ -376,6 +378,9 @@ impl Learner<'_, '_> {
         Ok(answers.iter().any(|(_, answer)| answer.has_proactive))
     }
 }
+
+/// The MF, as a SIM selects it. TS 51.011 §9.2.1.
+const SELECT_IN_CLASS_A0: [u8; 7] = [SIM, 0xA4, 0x00, 0x00, 0x02, 0x3F, 0x00];
 
 fn toolkit() -> Missing {
     Missing {
@@ -501,9 +506,17 @@ enum Verified {
 fn verify(card: &mut dyn Transport, learned: &mut Learned, pin: &Unlocking) -> Result<Verified, TransportError> {
     let name = format!("PIN {:02X}", pin.reference);
     let asked = status_word(&card.transmit(&[0x00, 0x20, 0x00, pin.reference, 0x00])?);
-    let Some(tries) = asked.filter(|sw| sw.sw1() == 0x63).map(|sw| sw.sw2() & 0x0F) else {
-        return Ok(Verified::NotHere);
+    let tries = match asked {
+        Some(StatusWord::AUTHENTICATION_METHOD_BLOCKED) => Some(0),
+        // It needs none: it is disabled, or verified already.
+        Some(sw) if sw.is_ok() => return Ok(Verified::Opened),
+        Some(sw) if sw.sw1() == 0x63 => Some(sw.sw2() & 0x0F),
+        _ => None,
     };
+    let Some(tries) = tries else { return Ok(Verified::NotHere) };
+    if tries == 0 {
+        return Ok(Verified::Refused(format!("{name} was not sent: it is blocked")));
+    }
     if tries < LEAST_TRIES {
         return Ok(Verified::Refused(format!("{name} was not sent: the card has {tries} left of its tries")));
     }
@@ -561,6 +574,12 @@ fn missing(learned: &Learned) -> Vec<Missing> {
             _ => {}
         }
     }
+    if learned.class_a0 {
+        say(
+            "what it does in class A0 beyond SELECT, STATUS and reading".to_owned(),
+            "nothing: the emulated card does what TS 51.011 says",
+        );
+    }
     for application in learned.applications.iter().filter(|application| application.fci.is_some()) {
         say(
             format!("functions of application {}", hex::encode_upper(&application.aid.0)),
@@ -584,6 +603,7 @@ mod tests {
         current: Vec<u8>,
         tries: BTreeMap<u8, u8>,
         mute_at_pin: bool,
+        is_sim: bool,
         log: Arc<Mutex<Vec<Vec<u8>>>>,
     }
 
@@ -610,6 +630,8 @@ mod tests {
                         None => Ok(vec![0x6A, 0x82]),
                     }
                 }
+                [0xA0, 0xA4, 0x00, 0x00, 0x02, 0x3F, 0x00] if self.is_sim => Ok(vec![0x9F, 0x17]),
+                [0x00, 0x20, 0x00, reference, 0x00] if self.tries.get(&reference) == Some(&0) => Ok(vec![0x69, 0x83]),
                 [0x00, 0x20, 0x00, reference, 0x00] => {
                     Ok(self.tries.get(&reference).map_or(vec![0x6A, 0x88], |tries| vec![0x63, 0xC0 | tries]))
                 }
@@ -732,6 +754,23 @@ mod tests {
         let log = card.log.lock().unwrap();
         let at = |wanted: &dyn Fn(&[u8]) -> bool| log.iter().position(|command| wanted(command)).unwrap();
         assert!(at(&|command| command.get(1) == Some(&0x20)) > at(&|command| command.starts_with(&[0x00, 0xA4, 0x04])));
+    }
+
+    #[test]
+    fn a_blocked_pin_is_told() {
+        let mut card = Card { tries: [(1, 0)].into(), ..usual() };
+        let refused = unlock(&mut card, &mut Learned::default(), &[pin(1), pin(2)]).unwrap();
+        assert_eq!(refused, ["PIN 01 was not sent: it is blocked", "PIN 02: the card has none"]);
+    }
+
+    #[test]
+    fn whether_a_card_is_a_sim_too_is_learned() {
+        for is_sim in [false, true] {
+            let (outcome, learned) = learned(&Card { is_sim, ..usual() });
+            outcome.unwrap();
+            assert_eq!(learned.class_a0, is_sim);
+            assert_eq!(learned.missing.iter().any(|missing| missing.what.contains("class A0")), is_sim);
+        }
     }
 
     #[test]

@@ -116,11 +116,11 @@ fn card(
     match outcome {
         Ok(_) => log.put(entry(row, &after, Outcome::Done, None))?,
         Err(stopped) => {
-            let is_refused = matches!(
-                stopped.cause,
-                Cause::WrongAdm { .. } | Cause::WrongMakersKey { .. } | Cause::AdmUnanswered(_)
-            );
-            let outcome = if is_refused { Outcome::AdmRefused } else { Outcome::Failed };
+            let outcome = match stopped.cause {
+                Cause::WrongAdm { .. } | Cause::WrongMakersKey { .. } => Outcome::AdmRefused,
+                Cause::AdmUnanswered(_) => Outcome::AdmUnanswered,
+                _ => Outcome::Failed,
+            };
             let card = if stopped.written.is_empty() { &before } else { &after };
             log.put(entry(row, card, outcome, Some(&stopped)))?;
             let is_of_all = row.adm.is_none() && matches!(stopped.cause, Cause::WrongAdm { .. });
@@ -193,6 +193,10 @@ impl Arguments {
         match log.last_of_card(&card) {
             Some(last) if log.refusals(&card) > 0 && last.outcome == Outcome::Begun => refused(format!(
                 "a run ended when card {iccid} was given the ADM of row {}, which may have cost a try; --again tries it once more",
+                last.row
+            )),
+            Some(last) if log.refusals(&card) > 0 && last.outcome == Outcome::AdmUnanswered => refused(format!(
+                "card {iccid} did not answer when it was given the ADM of row {}, which may have cost a try; --again tries it once more",
                 last.row
             )),
             last if log.refusals(&card) > 0 || log.has_refused(subscriber, row.adm.is_some()) => refused(format!(

@@ -22,8 +22,10 @@ pub(super) enum Outcome {
     Done,
     /// It was not finished; the same again may.
     Failed,
-    /// It refused the ADM, or did not answer to it.
+    /// It refused the ADM.
     AdmRefused,
+    /// It did not answer when it was given the ADM, which may have cost a try.
+    AdmUnanswered,
 }
 
 /// Which card it is, whatever its row.
@@ -75,8 +77,11 @@ impl Log {
         let mut entries = Vec::new();
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in (1..).zip(&lines) {
-            match serde_json::from_str(line) {
-                Ok(entry) => entries.push(entry),
+            match serde_json::from_str::<Entry>(line) {
+                // Earlier versions wrote a number as it stood in the row.
+                Ok(entry) => {
+                    entries.push(Entry { iccid: entry.iccid.trim_end_matches(['F', 'f']).to_owned(), ..entry })
+                }
                 // Cut off by whatever ended the last run.
                 Err(_) if number == lines.len() && !text.ends_with('\n') => {}
                 Err(_) => {
@@ -114,7 +119,7 @@ impl Log {
             let was_amid = std::mem::replace(&mut is_amid, entry.outcome == Outcome::Begun);
             match entry.outcome {
                 Outcome::Opened | Outcome::Done => refusals = 0,
-                Outcome::AdmRefused => refusals = refusals.saturating_add(1),
+                Outcome::AdmRefused | Outcome::AdmUnanswered => refusals = refusals.saturating_add(1),
                 Outcome::Begun => refusals = refusals.saturating_add(was_amid.into()),
                 Outcome::Failed => {}
             }
@@ -136,7 +141,7 @@ impl Log {
             Outcome::Failed => !entry.written.is_empty(),
             // It was all that was known before the card was done.
             Outcome::Begun => entry.card.is_none() && self.of(iccid).is_some_and(|last| std::ptr::eq(last, entry)),
-            Outcome::AdmRefused => false,
+            Outcome::AdmRefused | Outcome::AdmUnanswered => false,
         })
     }
 

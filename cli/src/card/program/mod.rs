@@ -227,6 +227,7 @@ fn failed(stopped: &Stopped) -> Failure {
         Cause::TooFewTries { .. } | Cause::TooFewAssumed { .. } => "; --adm-left sets the limit",
         Cause::WrongMakersKey { .. } => "; without --maker-key the card's own ADM is tried",
         Cause::UnknownKind(_) => "; --type says which it is, `vuicc card program --types` lists them",
+        Cause::PinEnabled(_) => "; disable it, or program the card with it disabled",
         Cause::OtherIccid { .. } => "; --keep-iccid lets it keep its own",
         _ => "",
     };
@@ -274,6 +275,9 @@ struct Shown<'a> {
     imsi: &'a str,
     /// `null`: the card does not say, or has no such key.
     adm_tries_left: Option<u8>,
+    /// What of the subscriber the card cannot have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<u64>,
 }
@@ -312,6 +316,7 @@ impl<'a> Shown<'a> {
             iccid: plan.iccid().to_string(),
             imsi: &order.subscriber().imsi,
             adm_tries_left,
+            left_out: order.left_out(plan.kind()),
             row,
         }
     }
@@ -330,6 +335,9 @@ impl fmt::Display for Shown<'_> {
                 _ => "there is no such file",
             };
             write!(f, "\n  {what:28}  {place:26}  {octets:3}  {meaning}")?;
+        }
+        for left_out in &self.left_out {
+            write!(f, "\n  not written: {left_out}")?;
         }
         Ok(())
     }

@@ -105,6 +105,10 @@ fn rows(text: &str) -> Result<Vec<Row>, Wrong> {
                     as &dyn Fn(&Row) -> bool,
             ),
             ("imsi", &|other: &Row| other.order.subscriber().imsi == row.order.subscriber().imsi),
+            ("msisdn", &|other: &Row| {
+                let own = row.order.subscriber().msisdn.as_deref().map(digits_of);
+                own.is_some() && own == other.order.subscriber().msisdn.as_deref().map(digits_of)
+            }),
         ] {
             if let Some(other) = rows.iter().find(|other| same(other)) {
                 let cause = format!("is the same as in line {}", other.line);
@@ -121,6 +125,11 @@ fn rows(text: &str) -> Result<Vec<Row>, Wrong> {
         });
     }
     Ok(rows)
+}
+
+/// A number with and without `+` is one.
+fn digits_of(number: &str) -> &str {
+    number.trim_start_matches('+')
 }
 
 /// The line in which a record begins that the reader began to look for here: behind a line break, or within one.
@@ -271,6 +280,14 @@ mod tests {
             wrong("8988211000000000029", "8988211000000000011"),
             "b.csv: line 3, column 1 (iccid): is the same as in line 2"
         );
+        // A number that is filled up as the card has it is the same number.
+        let filled = SECOND.replace("8988211000000000029", "8988211000000000011F");
+        assert_eq!(
+            told(&format!("{HEADER}{FIRST}\n{filled}\n")),
+            "b.csv: line 3, column 1 (iccid): is the same as in line 2"
+        );
+        let numbers = format!("{}\n{FIRST},+4930123\n{SECOND},4930123\n", HEADER.trim_end().to_owned() + ",msisdn");
+        assert_eq!(told(&numbers), "b.csv: line 3, column 6 (msisdn): is the same as in line 2");
         assert_eq!(
             wrong("001010000000002", "001010000000001"),
             "b.csv: line 3, column 2 (imsi): is the same as in line 2"

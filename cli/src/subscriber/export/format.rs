@@ -1,7 +1,7 @@
 //! The formats, a row each.
 
 use clap::ValueEnum;
-use saip::builder::Algorithm;
+use saip::builder::{Algorithm, Subscriber, SuciProfile};
 use zeroize::Zeroizing;
 
 use super::{Entry, Network, document, lines};
@@ -66,6 +66,10 @@ pub(super) struct Row {
     pub(super) algorithms: &'static [Algorithm],
     /// What of a network it has a place for.
     pub(super) settings: &'static [Setting],
+    /// What of a subscriber it cannot have, and why.
+    pub(super) lacks: fn(&Subscriber) -> Option<&'static str>,
+    /// Whether its subscribers have cards of their own.
+    pub(super) has_iccid: bool,
     /// Whether it describes one subscriber.
     pub(super) one_only: bool,
     pub(super) write: Write,
@@ -82,6 +86,8 @@ const ROWS: &[Row] = &[
         use_it: "epc.conf names it: [hss] db_file",
         algorithms: &[Algorithm::Milenage, Algorithm::Xor],
         settings: &[Setting::Sqn, Setting::Amf],
+        lacks: srsepc_lacks,
+        has_iccid: false,
         one_only: false,
         write: lines::srsepc,
     },
@@ -92,6 +98,8 @@ const ROWS: &[Row] = &[
         use_it: "mongoimport --db open5gs --collection subscribers --jsonArray --file FILE",
         algorithms: MILENAGE,
         settings: ALL,
+        lacks: none,
+        has_iccid: false,
         one_only: false,
         write: document::open5gs,
     },
@@ -102,6 +110,8 @@ const ROWS: &[Row] = &[
         use_it: "sh FILE",
         algorithms: MILENAGE,
         settings: &[Setting::Apn, Setting::Sst, Setting::Sd],
+        lacks: none,
+        has_iccid: false,
         one_only: false,
         write: lines::open5gs_dbctl,
     },
@@ -112,6 +122,8 @@ const ROWS: &[Row] = &[
         use_it: "POST each body to its path, with the header Token",
         algorithms: MILENAGE,
         settings: ALL,
+        lacks: none,
+        has_iccid: false,
         one_only: false,
         write: document::free5gc,
     },
@@ -122,6 +134,8 @@ const ROWS: &[Row] = &[
         use_it: "its VTY takes the lines, on port 4258",
         algorithms: MILENAGE,
         settings: &[],
+        lacks: none,
+        has_iccid: false,
         one_only: false,
         write: lines::osmo_hlr,
     },
@@ -132,6 +146,8 @@ const ROWS: &[Row] = &[
         use_it: "sqlite3 hlr.db < FILE",
         algorithms: MILENAGE,
         settings: &[Setting::Sqn],
+        lacks: none,
+        has_iccid: false,
         one_only: false,
         write: lines::osmo_hlr_sql,
     },
@@ -142,6 +158,8 @@ const ROWS: &[Row] = &[
         use_it: "sh FILE, with PYHSS=http://HOST:8080",
         algorithms: MILENAGE,
         settings: &[Setting::Sqn, Setting::Amf, Setting::Apn],
+        lacks: none,
+        has_iccid: true,
         one_only: false,
         write: document::pyhss,
     },
@@ -152,10 +170,29 @@ const ROWS: &[Row] = &[
         use_it: "nr-ue -c FILE",
         algorithms: MILENAGE,
         settings: &[Setting::Amf, Setting::Apn, Setting::Sst, Setting::Sd],
+        lacks: ueransim_lacks,
+        has_iccid: false,
         one_only: true,
         write: lines::ueransim,
     },
 ];
+
+/// Nothing.
+const fn none(_: &Subscriber) -> Option<&'static str> {
+    None
+}
+
+/// Its HSS and MME compare eight octets, or as many as the card has of sixteen.
+fn srsepc_lacks(subscriber: &Subscriber) -> Option<&'static str> {
+    let is_short = subscriber.algorithm == Algorithm::Xor && subscriber.res_length.is_some_and(|octets| octets < 8);
+    is_short.then_some("res_length: srsEPC compares 8 octets of RES")
+}
+
+fn ueransim_lacks(subscriber: &Subscriber) -> Option<&'static str> {
+    let keys = subscriber.suci.as_ref().map(|suci| suci.keys.as_slice()).unwrap_or_default();
+    let has_a = keys.iter().any(|key| key.profile == SuciProfile::A);
+    (!keys.is_empty() && !has_a).then_some("suci.keys: UERANSIM conceals with profile A alone")
+}
 
 impl Format {
     pub(super) fn row(self) -> &'static Row {

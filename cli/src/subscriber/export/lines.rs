@@ -83,7 +83,8 @@ pub(super) fn osmo_hlr_sql(entries: &[Entry], network: &Network<'_>) -> Result<Z
     const ALGORITHM: u8 = 5;
     let mut out = text(entries);
     let outcome = (|| {
-        writeln!(out, "BEGIN;")?;
+        // After an error sqlite3 goes on, and commits the half of it.
+        writeln!(out, ".bail on\nBEGIN;")?;
         for Entry { imsi, k, opc, msisdn, .. } in entries {
             let msisdn = msisdn.as_deref().map_or("NULL".to_owned(), |number| format!("'{number}'"));
             writeln!(out, "INSERT INTO subscriber (imsi, msisdn) VALUES ('{imsi}', {msisdn});")?;

@@ -84,7 +84,7 @@ struct Entry {
     /// Empty with the test algorithm.
     opc: Zeroizing<String>,
     routing_indicator: String,
-    /// The preferred key of the home network: scheme, identifier, key.
+    /// The first key of the home network for profile A: scheme, identifier, key.
     home_key: Option<(u8, u8, String)>,
 }
 
@@ -94,13 +94,9 @@ impl Entry {
         let opc =
             subscriber.operator_variant().map_err(|error| Failure::because(error.to_string()).with(Exit::Input))?;
         let suci = subscriber.suci.as_ref();
-        let home_key = suci.and_then(|suci| suci.keys.first()).map(|key| {
-            let scheme = match key.profile {
-                SuciProfile::A => 1,
-                SuciProfile::B => 2,
-            };
-            (scheme, key.id, hex::encode(key.key.expose()))
-        });
+        let keys = suci.map(|suci| suci.keys.as_slice()).unwrap_or_default();
+        let of_a = keys.iter().find(|key| key.profile == SuciProfile::A);
+        let home_key = of_a.map(|key| (1, key.id, hex::encode(key.key.expose())));
         Ok(Self {
             imsi: subscriber.imsi.clone(),
             mcc: mcc.to_owned(),
@@ -159,10 +155,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> Result<(), Failur
     arguments.check(row)?;
     let mut entries: Vec<Entry> = Vec::new();
     for path in &arguments.files {
-        let entry = Entry::of(&file::read(path)?)?;
+        let subscriber = file::read(path)?;
+        let entry = Entry::of(&subscriber)?;
         let refused = |cause: String| Failure::because(format!("{}: {cause}", path.display())).with(Exit::Input);
         if !row.algorithms.contains(&entry.algorithm) {
-            return Err(refused(format!("algorithm: {} does not know it; it takes {}", row.what, row.names())));
+            return Err(refused(format!("algorithm: the format {} has {} alone", row.name, row.names())));
+        }
+        if let Some(lacks) = (row.lacks)(&subscriber) {
+            return Err(refused(lacks.to_owned()));
+        }
+        if row.has_iccid && entries.iter().any(|other| other.iccid == entry.iccid) {
+            return Err(refused(format!("its ICCID is in an earlier file, and {} takes each once", row.what)));
         }
         if entries.iter().any(|other| other.imsi == entry.imsi) {
             return Err(refused(format!("IMSI {} is in an earlier file", entry.imsi)));

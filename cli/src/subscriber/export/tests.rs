@@ -88,7 +88,7 @@ fn osmo_hlr() {
     assert_eq!(
         exported(Format::OsmoHlrSql, &one(), None),
         format!(
-            "BEGIN;\nINSERT INTO subscriber (imsi, msisdn) VALUES ('001010000000001', '491701234');\n\
+            ".bail on\nBEGIN;\nINSERT INTO subscriber (imsi, msisdn) VALUES ('001010000000001', '491701234');\n\
              INSERT INTO auc_3g (subscriber_id, algo_id_3g, k, opc, sqn, ind_bitlen) \
              SELECT id, 5, '{K}', '{OPC}', 32, 5 FROM subscriber WHERE imsi = '001010000000001';\nCOMMIT;\n"
         )
@@ -126,6 +126,30 @@ fn ueransim() {
     ] {
         assert!(text.lines().any(|own| own == line), "{line}\n{text}");
     }
+}
+
+#[test]
+fn what_a_reader_cannot_have_is_said() {
+    use saip::builder::{HomeNetworkKey, Suci};
+    let xor = |res_length| Subscriber {
+        algorithm: Algorithm::Xor,
+        opc: None,
+        res_length,
+        ..subscriber("001010000000002", None)
+    };
+    let lacks = |format: Format, subscriber: &Subscriber| (format.row().lacks)(subscriber).is_some();
+    assert!(lacks(Format::Srsepc, &xor(Some(4))));
+    assert!(!lacks(Format::Srsepc, &xor(Some(8))) && !lacks(Format::Srsepc, &xor(None)));
+    let key = |id, profile| HomeNetworkKey { id, profile, key: Key::new(&[1; 32]) };
+    let with = |keys: Vec<HomeNetworkKey>| Subscriber {
+        suci: Some(Suci { calculation: Default::default(), routing_indicator: "0".to_owned(), keys }),
+        ..subscriber("001010000000001", None)
+    };
+    assert!(lacks(Format::Ueransim, &with(vec![key(1, SuciProfile::B)])));
+    let both = with(vec![key(1, SuciProfile::B), key(2, SuciProfile::A)]);
+    assert!(!lacks(Format::Ueransim, &both) && !lacks(Format::Ueransim, &with(Vec::new())));
+    let text = exported(Format::Ueransim, &[both], None);
+    assert!(text.contains("protectionScheme: 1\n") && text.contains("homeNetworkPublicKeyId: 2\n"), "{text}");
 }
 
 #[test]

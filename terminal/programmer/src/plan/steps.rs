@@ -2,10 +2,11 @@
 
 use core::fmt;
 
+use hex_literal::hex;
 use saip::builder::Algorithm;
 use zeroize::Zeroizing;
 
-use crate::host::Place;
+use crate::host::{Place, Root};
 use crate::kind::{Item, Keys, Kind, Record};
 use crate::order::Order;
 
@@ -19,6 +20,8 @@ pub(super) struct Step {
     pub(super) secret: bool,
     /// A card may be without the file.
     pub(super) optional: bool,
+    /// It only takes away what was another subscriber's: a card whose file is otherwise keeps it.
+    pub(super) clears: bool,
 }
 
 /// Where it goes.
@@ -72,11 +75,15 @@ impl Step {
     }
 
     fn new(what: &'static str, target: Target, write: Write) -> Self {
-        Self { what, target, write, secret: false, optional: false }
+        Self { what, target, write, secret: false, optional: false, clears: false }
     }
 
     fn optional(self) -> Self {
         Self { optional: true, ..self }
+    }
+
+    fn clears(self) -> Self {
+        Self { clears: true, ..self }
     }
 
     fn secret(self) -> Self {
@@ -132,19 +139,15 @@ fn both(kind: &Kind, what: &'static str, (df, fid): (u16, u16), write: impl Fn()
 fn of_item(item: Item, kind: &Kind, order: &Order) -> Vec<Step> {
     let contents = &order.contents;
     let in_mf = |what, path: &[u16], write| vec![Step::new(what, Target::File(Place::in_mf(path)), write)];
-    let list = |bytes: &[u8], what, fid| {
-        if bytes.is_empty() {
-            return Vec::new();
-        }
-        both(kind, what, (GSM, fid), || filled(bytes, NO_PLMN_WITH_ACT))
-    };
+    // What the subscriber has none of is emptied: it would be another's.
+    let list = |bytes: &[u8], what, fid| both(kind, what, (GSM, fid), || filled(bytes, NO_PLMN_WITH_ACT));
     match item {
         Item::Iccid if kind.iccid => in_mf("ICCID", &[0x2FE2], filled(&contents.iccid, EMPTY)),
         Item::Iccid => Vec::new(),
-        Item::Spn => match &contents.spn {
-            Some(spn) => both(kind, "name of the service provider", (GSM, 0x6F46), || filled(spn, EMPTY)),
-            None => Vec::new(),
-        },
+        Item::Spn => {
+            let spn = contents.spn.as_deref().unwrap_or_default();
+            both(kind, "name of the service provider", (GSM, 0x6F46), || filled(spn, EMPTY))
+        }
         Item::Acc => both(kind, "access class", (GSM, 0x6F78), || filled(&order.acc, EMPTY)),
         Item::MncLength => {
             let value = [contents.mnc_length];
@@ -161,20 +164,14 @@ fn of_item(item: Item, kind: &Kind, order: &Order) -> Vec<Step> {
             let write = filled(&contents.ehplmns, EMPTY);
             vec![Step::new("equivalent home networks", Target::File(Place::in_usim(0x6FD9)), write).optional()]
         }
-        Item::Fplmn if order.fplmns.is_empty() => Vec::new(),
         Item::Fplmn => {
             let forbidden = order.fplmns.concat();
             both(kind, "forbidden networks", (GSM, 0x6F7B), || filled(&forbidden, EMPTY))
         }
-        Item::Msisdn => match &contents.msisdn {
-            Some(number) => both(kind, "MSISDN", (TELECOM, 0x6F40), || record(1, number.clone(), true)),
-            None => Vec::new(),
-        },
-        Item::Smsp => match &contents.smsp {
-            Some(centre) => both(kind, "service centre", (TELECOM, 0x6F42), || record(1, centre.clone(), true)),
-            None => Vec::new(),
-        },
+        Item::Msisdn => both(kind, "MSISDN", (TELECOM, 0x6F40), || own_or_empty(contents.msisdn.as_ref())),
+        Item::Smsp => both(kind, "service centre", (TELECOM, 0x6F42), || own_or_empty(contents.smsp.as_ref())),
         Item::Ims => of_ims(order),
+        Item::Location => of_location(kind),
         Item::Imsi => {
             let mut steps = both(kind, "IMSI", (GSM, 0x6F07), || filled(&contents.imsi, EMPTY));
             if let Some(first) = steps.first_mut() {
@@ -183,6 +180,44 @@ fn of_item(item: Item, kind: &Kind, order: &Order) -> Vec<Step> {
             steps
         }
     }
+}
+
+/// The end of the first record, or all of it empty.
+fn own_or_empty(own: Option<&Vec<u8>>) -> Write {
+    own.map_or_else(|| record(1, Vec::new(), false), |own| record(1, own.clone(), true))
+}
+
+/// Files in which a phone keeps where it was and what it agreed on with a network: temporary identities, the status "not updated",
+/// keys under no key set identifier. TS 31.102 §4.2.17, §4.2.23, §4.2.91, §4.2.9; §4.4.11.2, §4.4.11.3; TS 51.011 §10.3.17.
+fn of_location(kind: &Kind) -> Vec<Step> {
+    const CIRCUITS: [u8; 11] = hex!("FFFFFFFF FFFFFF0000 FF 01");
+    const PACKETS: [u8; 14] = hex!("FFFFFFFF FFFFFF FFFFFF0000 FF 01");
+    const EVOLVED: [u8; 18] = hex!("FFFFFFFFFFFFFFFFFFFFFFFF FFFFFFFFFF 01");
+    const FIFTH: [u8; 20] = hex!("FFFFFFFFFFFFFFFFFFFFFFFFFF FFFFFFFFFFFF 01");
+    const NO_KEYS: &[u8] = &[0x07];
+    const NO_KC: [u8; 9] = hex!("FFFFFFFFFFFFFFFF 07");
+    const ACCESS: u16 = 0x5F3B;
+    const FIVE_GS: u16 = 0x5FC0;
+    let location = both(kind, "location", (GSM, 0x6F7E), || part(CIRCUITS.to_vec()));
+    let mut steps: Vec<Step> = location.into_iter().map(Step::clears).collect();
+    let mut add = |what, place, bytes: &[u8]| {
+        steps.push(Step::new(what, Target::File(place), part(bytes.to_vec())).optional().clears());
+    };
+    if kind.dialect.has_applications() {
+        let in_df = |df, fid| Place { root: Root::Usim, path: vec![df, fid] };
+        add("location, packets", Place::in_usim(0x6F73), &PACKETS);
+        add("location, EPS", Place::in_usim(0x6FE3), &EVOLVED);
+        add("location, 5GS", in_df(FIVE_GS, 0x4F01), &FIFTH);
+        add("location, 5GS, not 3GPP", in_df(FIVE_GS, 0x4F02), &FIFTH);
+        add("session keys", Place::in_usim(0x6F08), NO_KEYS);
+        add("session keys, packets", Place::in_usim(0x6F09), NO_KEYS);
+        add("Kc", in_df(ACCESS, 0x4F20), &NO_KC);
+        add("KcGPRS", in_df(ACCESS, 0x4F52), &NO_KC);
+    }
+    add("Kc", Place::in_mf(&[GSM, 0x6F20]), &NO_KC);
+    add("KcGPRS", Place::in_mf(&[GSM, 0x6F52]), &NO_KC);
+    add("location, packets", Place::in_mf(&[GSM, 0x6F53]), &PACKETS);
+    steps
 }
 
 fn of_ims(order: &Order) -> Vec<Step> {
@@ -225,6 +260,8 @@ fn configured(order: &Order) -> Vec<Step> {
     const LONG_KEY: u8 = 0x40;
     const XOR: u8 = 0x1F;
     const XOR_FOR_GSM: u8 = 0x1E;
+    /// RES has four octets.
+    const SHORT_RES: u8 = 0x40;
     const NONE: [u8; 16] = [0; 16];
     let (key, opc) = (order.subscriber.key.expose(), order.opc.as_slice());
     let (three_g, gsm) = match order.subscriber.algorithm {
@@ -232,7 +269,10 @@ fn configured(order: &Order) -> Vec<Step> {
             let both = [&[MILENAGE_WITH_OPC], key, opc].concat();
             (both.clone(), Some(both))
         }
-        Algorithm::Xor => ([&[XOR], key, &NONE].concat(), Some([&[XOR_FOR_GSM], key, &NONE].concat())),
+        Algorithm::Xor => {
+            let short = if order.subscriber.res_length == Some(4) { SHORT_RES } else { 0 };
+            ([&[XOR | short], key, &NONE].concat(), Some([&[XOR_FOR_GSM], key, &NONE].concat()))
+        }
         Algorithm::Tuak => {
             let lengths = order.tuak_parameters();
             let code = |octets: usize, shortest: usize| (octets / shortest).trailing_zeros().to_be_bytes()[3];
