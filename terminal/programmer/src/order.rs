@@ -145,11 +145,8 @@ impl Order {
             Algorithm::Milenage => {
                 Functions::Milenage(Milenage::new(key.try_into().ok()?, self.opc.as_slice().try_into().ok()?))
             }
-            Algorithm::Xor => {
-                let whole = Xor::new(key.try_into().ok()?);
-                let length = self.subscriber.res_length;
-                Functions::Xor(length.map_or(whole.clone(), |length| whole.with_res_length(length.into())))
-            }
+            // All of RES: a card that answers less of it has its beginning.
+            Algorithm::Xor => Functions::Xor(Xor::new(key.try_into().ok()?)),
             Algorithm::Tuak => {
                 let topc = self.opc.as_slice().try_into().ok()?;
                 Functions::Tuak(Tuak::new(key, topc, self.tuak_parameters()).ok()?)
