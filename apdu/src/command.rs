@@ -83,6 +83,11 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// Whether Le asks for all there is. ISO/IEC 7816-3 §12.1.
+    pub const fn wants_all(&self) -> bool {
+        matches!(self.ne, 256 | 65_536)
+    }
+
     /// P1 and P2 as one number, for READ BINARY offsets and GET DATA tags.
     pub const fn p1_p2(&self) -> u16 {
         u16::from_be_bytes([self.p1, self.p2])

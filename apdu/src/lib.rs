@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests read vectors from files"))]
 
 mod aid;
+mod atr;
 pub mod bcd;
 mod class;
 mod command;
@@ -23,6 +24,7 @@ pub mod transport;
 mod words;
 
 pub use aid::{Aid, InvalidAid};
+pub use atr::Announced;
 pub use class::{Class, SecureMessaging};
 pub use command::{Command, CommandBuf, MalformedCommand};
 pub use icc::Icc;

@@ -316,6 +316,7 @@ impl<'n> Context<'_, 'n> {
             as_sim: false,
             effects: Effects::default(),
             refusal_ends_transfer: false,
+            direct: false,
         })
     }
 

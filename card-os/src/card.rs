@@ -13,12 +13,14 @@ use crate::kernel::{Change, Kernel, TakenFor};
 use crate::nvm::{Key, Nvm, NvmError, Partition, Transaction};
 use crate::runtime::{Runtime, RuntimeFactory};
 use crate::suspension::Suspension;
-use apdu::{Command, Icc, Ins, Response, SecureMessaging, StatusWord};
+use apdu::{Announced, Command, Icc, Ins, Response, SecureMessaging, StatusWord};
 use std::collections::BTreeMap;
 
 /// An emulated card: operating system, memory and applications.
 pub struct Card {
     pub(crate) profile: CardProfile,
+    /// What its answer to reset announces.
+    pub(crate) announced: Announced,
     pub(crate) nvm: FaultyNvm,
     entropy: Box<dyn Entropy>,
     factory: Factory,
@@ -65,6 +67,7 @@ impl Card {
         factory: impl Fn(ApplicationKind) -> Option<Box<dyn Application>> + Send + 'static,
     ) -> Self {
         Self {
+            announced: Announced::of(&profile.atr),
             profile,
             nvm: FaultyNvm::new(nvm),
             entropy,
@@ -208,11 +211,18 @@ impl Card {
         }
         let number = class.channel();
         self.kernel.channel(number)?;
-        if class.is_chained() && !self.selected_claims_chaining(command) {
-            return Err(StatusWord::COMMAND_CHAINING_NOT_SUPPORTED);
-        }
-        if command.extended {
+        if command.extended && !self.announced.extended {
             return Err(StatusWord::WRONG_LENGTH);
+        }
+        if class.is_chained() && !self.selected_claims_chaining(command) {
+            return if self.joins(command) {
+                self.keep(command)
+            } else {
+                Err(StatusWord::COMMAND_CHAINING_NOT_SUPPORTED)
+            };
+        }
+        if let Some(data) = self.join(command)? {
+            return self.answer(&Command { data: &data, ..*command });
         }
         if command.ins == Ins::GET_RESPONSE { self.get_response(command) } else { self.answer(command) }
     }
@@ -256,10 +266,10 @@ impl Card {
                 Ins::SELECT | Ins::MANAGE_CHANNEL | Ins::TERMINAL_PROFILE | Ins::FETCH | Ins::TERMINAL_RESPONSE
             );
             if !is_reserved && application.claims(command) {
-                let id = slot.id;
+                let (id, direct) = (slot.id, self.is_direct(command));
                 return self.run(id, number, |application, cx| {
                     let mut outcome = application.process(command, cx);
-                    refuse_wrong_length(command, &mut outcome);
+                    refuse_wrong_length(command, &mut outcome, direct);
                     outcome
                 });
             }
@@ -307,9 +317,11 @@ impl Card {
 
     /// File and PIN commands, in one transaction.
     pub(crate) fn file_command(&mut self, command: &Command<'_>) -> Result<Response, StatusWord> {
+        let direct = self.is_direct(command);
         self.on_files(command.class.channel(), |files| {
+            files.direct = direct;
             let mut outcome = files.execute(command, unknown);
-            refuse_wrong_length(command, &mut outcome);
+            refuse_wrong_length(command, &mut outcome, direct);
             outcome
         })
     }
@@ -342,6 +354,7 @@ impl Card {
             as_sim: kernel.taken_for == TakenFor::Sim,
             effects: Effects::default(),
             refusal_ends_transfer: false,
+            direct: false,
         };
         let mut outcome = code(&mut session);
         let FileSession { effects, refusal_ends_transfer, .. } = session;
@@ -545,7 +558,7 @@ impl Card {
                     taken if self.kernel.is_open(taken) => return Err(StatusWord::LOGICAL_CHANNEL_NOT_SUPPORTED),
                     free => free,
                 };
-                if asked == 0 && command.ne > 1 {
+                if asked == 0 && command.ne > 1 && !(self.is_direct(command) && command.wants_all()) {
                     return Err(StatusWord::exact_length(1));
                 }
                 // The directory that it inherits would be current twice.
@@ -585,9 +598,11 @@ impl Card {
         if !command.data.is_empty() {
             return Err(StatusWord::WRONG_LENGTH);
         }
+        let direct = self.is_direct(command);
         let channel = self.kernel.channel_mut(command.class.channel())?;
         let Response { mut data, sw } = channel.response.take().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
-        let is_whole = self.profile.dialect.habits.contains(Habits::RESPONSE_IS_WHOLE) && command.ne < data.len();
+        let is_whole = self.profile.dialect.habits.contains(Habits::RESPONSE_IS_WHOLE) && command.ne < data.len()
+            || direct && command.ne == 256;
         let wanted = if command.ne == 0 || is_whole { data.len().min(256) } else { command.ne };
         if wanted > data.len() {
             let exact = StatusWord::exact_length(data.len());
@@ -603,6 +618,11 @@ impl Card {
         Ok(Response { data, sw: sw_more })
     }
 
+    /// Whether a response comes with its command, however short of Le: in T=1, and where Le is extended. In T=0 Le counts exactly.
+    pub(crate) fn is_direct(&self, command: &Command<'_>) -> bool {
+        command.extended || self.announced.protocol == Announced::T1
+    }
+
     /// Fits a response to the transport: `91XX` where a proactive command waits, `61XX` or a warning where data has to be
     /// fetched, `6CXX` where Le is not what there is. TS 102 221 §7.3.1.1.
     fn finish(&mut self, command: &Command<'_>, response: &mut Response) -> Result<(), StatusWord> {
@@ -612,10 +632,17 @@ impl Card {
             response.sw = StatusWord::proactive(length);
         }
         let available = response.data.len();
-        if available == 0 || available == command.ne || (available < command.ne && !command.data.is_empty()) {
+        if self.announced.protocol == Announced::T1 && command.ne == 0 {
+            // Without Le nothing is wanted.
+            response.data.clear();
             return Ok(());
         }
-        if let Some(refusal) = wrong_length(command, response) {
+        let direct = self.is_direct(command);
+        let fits = available < command.ne && (!command.data.is_empty() || direct && command.wants_all());
+        if available == 0 || available == command.ne || fits {
+            return Ok(());
+        }
+        if let Some(refusal) = wrong_length(command, response, direct) {
             return Err(refusal);
         }
         // Without Le, T=0: a warning comes first, and the terminal looks for data behind it. Only `62F1` and `62F2` are
@@ -661,18 +688,19 @@ impl Icc for Card {
 
 /// `6CXX`, where Le stands alone and the answer is of another length; what does not fit into one response is fetched piece by
 /// piece. Such a command has not been carried out: nothing may have changed. ISO/IEC 7816-3 §10.3.3, TS 102 221 §7.3.1.1.
-pub(crate) fn wrong_length(command: &Command<'_>, response: &Response) -> Option<StatusWord> {
+pub(crate) fn wrong_length(command: &Command<'_>, response: &Response, direct: bool) -> Option<StatusWord> {
     let available = response.data.len();
     let wrong = command.data.is_empty()
         && !matches!(command.ne, 0)
         && (1..=256).contains(&available)
-        && available != command.ne;
+        && available != command.ne
+        && !(direct && available < command.ne && command.wants_all());
     wrong.then(|| StatusWord::exact_length(available))
 }
 
 /// Refuses by [`wrong_length`] what was carried out and may still be dropped.
-fn refuse_wrong_length(command: &Command<'_>, outcome: &mut Result<Response, StatusWord>) {
-    if let Some(refusal) = outcome.as_ref().ok().and_then(|response| wrong_length(command, response)) {
+fn refuse_wrong_length(command: &Command<'_>, outcome: &mut Result<Response, StatusWord>, direct: bool) {
+    if let Some(refusal) = outcome.as_ref().ok().and_then(|response| wrong_length(command, response, direct)) {
         *outcome = Err(refusal);
     }
 }

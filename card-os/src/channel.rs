@@ -3,6 +3,7 @@
 //! Channels and files know each other, and only these two: a channel remembers places in the tree, and a file command sees
 //! what all channels have current, because that may be out of reach for it. TS 102 221 §8.8.
 
+use crate::chaining::Chain;
 use crate::fs::{File, FileNumber, FileTree, Place, Route, Transfer};
 use crate::id::ApplicationId;
 use apdu::{Response, StatusWord};
@@ -25,12 +26,22 @@ pub(crate) struct Channel {
     pub(crate) transfer: Option<Transfer>,
     /// What GET RESPONSE fetches, with the status word that ends it.
     pub(crate) response: Option<Response>,
+    /// A command on its way in pieces.
+    pub(crate) chain: Option<Box<Chain>>,
 }
 
 impl Default for Channel {
     /// A channel opened from the basic one: the MF is selected.
     fn default() -> Self {
-        Self { application: None, route: Route::MF, current_ef: None, record: None, transfer: None, response: None }
+        Self {
+            application: None,
+            route: Route::MF,
+            current_ef: None,
+            record: None,
+            transfer: None,
+            response: None,
+            chain: None,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod bytes;
 mod card;
 mod card_profile;
 mod cat;
+mod chaining;
 mod channel;
 pub mod dialect;
 mod domain;

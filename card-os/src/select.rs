@@ -114,7 +114,7 @@ impl Card {
             let data = self.run(chosen, number, |application, cx| {
                 let answer = Response::ok(application.select(cx)?);
                 // Without a name a command has no data, and may be answered 6CXX: then it has selected nothing.
-                let refusal = wants_answer(command.p2)?.then(|| wrong_length(command, &answer)).flatten();
+                let refusal = wants_answer(command.p2)?.then(|| wrong_length(command, &answer, self.is_direct(command))).flatten();
                 refusal.map_or(Ok(answer.data), Err)
             })?;
             self.kernel.channel_mut(number)?.select_mf();

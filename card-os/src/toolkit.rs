@@ -76,7 +76,8 @@ impl Card {
         if !command.data.is_empty() {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        self.kernel.toolkit.fetch(command.ne).map(Response::ok)
+        let pending = self.kernel.toolkit.pending().filter(|_| self.is_direct(command) && command.wants_all());
+        self.kernel.toolkit.fetch(pending.unwrap_or(command.ne)).map(Response::ok)
     }
 
     /// TERMINAL RESPONSE. TS 102 221 §11.2.4.

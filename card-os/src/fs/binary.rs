@@ -21,6 +21,7 @@ impl FileSession<'_, '_> {
         let wanted = match command.ne {
             0 => available.min(256),
             256 if available == 0 => 0,
+            _ if self.direct && command.wants_all() => available.min(command.ne),
             wanted => wanted,
         };
         if wanted > available {

@@ -64,6 +64,8 @@ pub struct FileSession<'a, 'nvm> {
     pub(crate) effects: Effects,
     /// Whether refusing this command also ends the transfer of an incoming object.
     pub(crate) refusal_ends_transfer: bool,
+    /// Whether an Le that asks for all there is gets less than it counts: not in T=0.
+    pub(crate) direct: bool,
 }
 
 /// Where a session keeps what is current.

@@ -39,7 +39,8 @@ impl FileSession<'_, '_> {
             return Err(StatusWord::WRONG_LENGTH);
         }
         let records = self.records(sfi, Operation::Read)?;
-        let is_wrong_length = command.ne != 0 && command.ne != records.length;
+        let is_all = self.direct && command.wants_all() && records.length <= command.ne;
+        let is_wrong_length = command.ne != 0 && command.ne != records.length && !is_all;
         if is_wrong_length && self.habits.contains(Habits::LENGTH_BEFORE_RECORD) {
             return Err(StatusWord::exact_length(records.length));
         }
