@@ -22,8 +22,8 @@ pub(super) fn check(atr: &[u8]) -> Result<(), String> {
         protocols.push(indicator & 0x0F);
         at += 1;
     }
-    if protocols.first().is_some_and(|first| *first != 0) {
-        return Err("offers another protocol than T=0 first, and this card speaks T=0 only".to_owned());
+    if protocols.first().is_some_and(|first| !matches!(first, 0 | 1 | 15)) {
+        return Err("offers another protocol than T=0 or T=1 first, which this card does not speak".to_owned());
     }
     at += usize::from(t0 & 0x0F);
     let has_check = protocols.iter().any(|protocol| *protocol != 0);
@@ -51,12 +51,13 @@ mod tests {
     fn what_a_reader_takes_is_taken() {
         assert_eq!(check(&hex!("3B021450")), Ok(()));
         assert_eq!(check(&hex!("3B9F96801FC78031E073FE211B57AA866016010001BA")), Ok(()));
+        assert_eq!(check(&hex!("3B80 81 01 00")), Ok(()));
         assert_eq!(check(&card_os::CardProfile::default().atr), Ok(()));
         for (atr, told) in [
             (&hex!("3B9F96801FC78031E073FE211B57AA866016010001BB")[..], "BA is right"),
             (&hex!("3B9F96801FC78031E073FE211B57AA8660160100")[..], "cut off"),
             (&hex!("3B02145000")[..], "longer than it says"),
-            (&hex!("3B81018000")[..], "T=0"),
+            (&hex!("3B81028002")[..], "T=0 or T=1"),
             (&hex!("000102")[..], "3B or 3F"),
             (&hex!("3B")[..], "cut off"),
             // T0, 17 interface octets and 15 historical ones make 33 behind TS.

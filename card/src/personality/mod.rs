@@ -50,6 +50,7 @@ shipped! {
     "reset-only",
     "sequence-zero",
     "sysmoeuicc1",
+    "t1-extended",
     "thales-2.1",
 }
 
