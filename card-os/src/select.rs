@@ -111,10 +111,11 @@ impl Card {
             self.kernel.channel_mut(number)?.select(place);
             Response { data, sw: after_select(life_cycle) }
         } else {
+            let direct = self.is_direct(command);
             let data = self.run(chosen, number, |application, cx| {
                 let answer = Response::ok(application.select(cx)?);
                 // Without a name a command has no data, and may be answered 6CXX: then it has selected nothing.
-                let refusal = wants_answer(command.p2)?.then(|| wrong_length(command, &answer, self.is_direct(command))).flatten();
+                let refusal = wants_answer(command.p2)?.then(|| wrong_length(command, &answer, direct)).flatten();
                 refusal.map_or(Ok(answer.data), Err)
             })?;
             self.kernel.channel_mut(number)?.select_mf();
