@@ -80,7 +80,7 @@ impl Log {
             match serde_json::from_str::<Entry>(line) {
                 // Earlier versions wrote a number as it stood in the row.
                 Ok(entry) => {
-                    entries.push(Entry { iccid: entry.iccid.trim_end_matches(['F', 'f']).to_owned(), ..entry })
+                    entries.push(Entry { iccid: entry.iccid.trim_end_matches(['F', 'f']).to_owned(), ..entry });
                 }
                 // Cut off by whatever ended the last run.
                 Err(_) if number == lines.len() && !text.ends_with('\n') => {}

@@ -130,7 +130,7 @@ fn ueransim() {
 
 #[test]
 fn what_a_reader_cannot_have_is_said() {
-    use saip::builder::{HomeNetworkKey, Suci};
+    use saip::builder::{HomeNetworkKey, Suci, SuciCalculation};
     let xor = |res_length| Subscriber {
         algorithm: Algorithm::Xor,
         opc: None,
@@ -142,7 +142,7 @@ fn what_a_reader_cannot_have_is_said() {
     assert!(!lacks(Format::Srsepc, &xor(Some(8))) && !lacks(Format::Srsepc, &xor(None)));
     let key = |id, profile| HomeNetworkKey { id, profile, key: Key::new(&[1; 32]) };
     let with = |keys: Vec<HomeNetworkKey>| Subscriber {
-        suci: Some(Suci { calculation: Default::default(), routing_indicator: "0".to_owned(), keys }),
+        suci: Some(Suci { calculation: SuciCalculation::default(), routing_indicator: "0".to_owned(), keys }),
         ..subscriber("001010000000001", None)
     };
     assert!(lacks(Format::Ueransim, &with(vec![key(1, SuciProfile::B)])));
