@@ -102,18 +102,12 @@ fn relative(name: &str, is_base: bool) -> Result<Vec<u8>, Unwritable> {
 /// The name in a field, whatever its coding, without the FF that fills it up.
 pub fn decode(field: &[u8]) -> String {
     let end = field.iter().rposition(|octet| *octet != 0xFF).map_or(0, |last| last + 1);
-    match field.get(..end).unwrap_or(field) {
+    match field {
         // A character may end in FF.
         [UCS2, ..] => coding::decode_ucs2(pairs(field.get(1..).unwrap_or_default(), end.saturating_sub(1))),
-        [PAGE, length, page, ..] => {
-            let start = u32::from(*page) * u32::from(REACH);
-            characters(field.get(3..).unwrap_or_default(), *length, start)
-        }
-        [BASE, length, high, low, ..] => {
-            let start = u16::from_be_bytes([*high, *low]).into();
-            characters(field.get(4..).unwrap_or_default(), *length, start)
-        }
-        text => alphabet::decode(text),
+        [PAGE, length, page, octets @ ..] => characters(octets, *length, u32::from(*page) * u32::from(REACH)),
+        [BASE, length, high, low, octets @ ..] => characters(octets, *length, u16::from_be_bytes([*high, *low]).into()),
+        text => alphabet::decode(text.get(..end).unwrap_or(text)),
     }
 }
 
