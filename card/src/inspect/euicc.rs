@@ -2,7 +2,7 @@
 
 use super::{InspectionError, hexadecimal};
 use crate::image::Manufacture;
-use apdu::Aid;
+use apdu::{Aid, Announced};
 use card_os::Card;
 use card_os::nvm::MemoryNvm;
 use rasn::{Decode, Encode};
@@ -160,7 +160,11 @@ impl From<NotificationMetadata> for Notification {
 }
 
 /// A copy of the card with ISD-R selected.
-struct IsdR(Card);
+struct IsdR {
+    card: Card,
+    /// Behind a command that is answered with data: nothing in T=0, where that is announced; Le in T=1.
+    le: &'static [u8],
+}
 
 impl IsdR {
     const LONGEST_BLOCK: usize = 255;
@@ -168,9 +172,14 @@ impl IsdR {
     fn select(aid: &Aid, manufacture: &Manufacture, memory: &MemoryNvm) -> Result<Self, InspectionError> {
         let mut card = super::copy(manufacture, memory);
         card.reset();
+        let le: &[u8] = if Announced::of(&manufacture.profile.atr).protocol == Announced::T1 { &[0x00] } else { &[] };
         let answer =
             card.transmit(&[&[0x00, 0xA4, 0x04, 0x0C, u8::try_from(aid.len()).unwrap_or_default()], &aid[..]].concat());
-        if answer == [0x90, 0x00] { Ok(Self(card)) } else { Err(no_answer("SELECT ISD-R", &hexadecimal(&answer))) }
+        if answer == [0x90, 0x00] {
+            Ok(Self { card, le })
+        } else {
+            Err(no_answer("SELECT ISD-R", &hexadecimal(&answer)))
+        }
     }
 
     fn call<F: Es10Function<Response: Decode> + Encode>(
@@ -186,14 +195,14 @@ impl IsdR {
             let p1 = if number == last { 0x91 } else { 0x11 };
             let (number, length) = (u8::try_from(number), u8::try_from(block.len()));
             let header = [0x80, 0xE2, p1, number.unwrap_or(u8::MAX), length.unwrap_or(u8::MAX)];
-            answer = self.0.transmit(&[&header[..], block].concat());
+            answer = self.card.transmit(&[&header[..], block, self.le].concat());
         }
         let mut data = Vec::new();
         loop {
             match answer.split_last_chunk() {
                 Some((part, [0x61, more])) => {
                     data.extend_from_slice(part);
-                    answer = self.0.transmit(&[0x80, 0xC0, 0x00, 0x00, *more]);
+                    answer = self.card.transmit(&[0x80, 0xC0, 0x00, 0x00, *more]);
                 }
                 Some((part, [0x90, 0x00])) => {
                     data.extend_from_slice(part);
