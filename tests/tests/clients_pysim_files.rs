@@ -142,7 +142,7 @@ impl Desk<'_> {
             let sw = file["error"]["sw_actual"].as_str();
             assert!(matches!(sw, None | Some("6a82")), "{path}: {file}");
         }
-        files.retain(|path, file| file["error"].is_null() && !is_of_an_euicc(path));
+        files.retain(|path, file| file["error"].is_null() && !is_of_an_euicc(path) && !is_of_a_sim(path));
         for file in files.values_mut() {
             // The identifier of an ADF is the profile's own affair, and a card's memory its own.
             let fcp = file["fcp"].as_object_mut().unwrap();
@@ -156,6 +156,11 @@ impl Desk<'_> {
 /// ISD-R and what else is not part of a profile.
 fn is_of_an_euicc(path: &str) -> bool {
     ["ADF.ISD-R", "ADF.ECASD", "ADF.ISD", "ADF.ARA-M"].iter().any(|application| path.contains(application))
+}
+
+/// Files that a profile shows to terminals of class A0 alone.
+fn is_of_a_sim(path: &str) -> bool {
+    path.starts_with("MF/DF.GSM")
 }
 
 #[test]

@@ -603,7 +603,7 @@ mod tests {
         current: Vec<u8>,
         tries: BTreeMap<u8, u8>,
         mute_at_pin: bool,
-        is_sim: bool,
+        answer_of_a_sim: Option<[u8; 2]>,
         log: Arc<Mutex<Vec<Vec<u8>>>>,
     }
 
@@ -630,7 +630,9 @@ mod tests {
                         None => Ok(vec![0x6A, 0x82]),
                     }
                 }
-                [0xA0, 0xA4, 0x00, 0x00, 0x02, 0x3F, 0x00] if self.is_sim => Ok(vec![0x9F, 0x17]),
+                [0xA0, 0xA4, 0x00, 0x00, 0x02, 0x3F, 0x00] if self.answer_of_a_sim.is_some() => {
+                    Ok(self.answer_of_a_sim.unwrap_or_default().to_vec())
+                }
                 [0x00, 0x20, 0x00, reference, 0x00] if self.tries.get(&reference) == Some(&0) => Ok(vec![0x69, 0x83]),
                 [0x00, 0x20, 0x00, reference, 0x00] => {
                     Ok(self.tries.get(&reference).map_or(vec![0x6A, 0x88], |tries| vec![0x63, 0xC0 | tries]))
@@ -766,7 +768,7 @@ mod tests {
     #[test]
     fn whether_a_card_is_a_sim_too_is_learned() {
         for is_sim in [false, true] {
-            let (outcome, learned) = learned(&Card { is_sim, ..usual() });
+            let (outcome, learned) = learned(&Card { answer_of_a_sim: is_sim.then_some([0x9F, 0x17]), ..usual() });
             outcome.unwrap();
             assert_eq!(learned.class_a0, is_sim);
             assert_eq!(learned.missing.iter().any(|missing| missing.what.contains("class A0")), is_sim);
