@@ -72,12 +72,15 @@ struct Equipping<'a> {
     adm: u8,
 }
 
+/// EF.SPN. TS 31.102 §4.2.12.
+const SPN: u16 = 0x6F46;
+
 /// A file of `7F20` that shows one of the USIM.
 const SHOWN: &[(u16, Who)] = &[
     (0x6F05, Who::Pin1),
     (0x6F07, Who::Adm),
     (0x6F31, Who::Adm),
-    (0x6F46, Who::Adm),
+    (SPN, Who::Adm),
     (0x6F60, Who::Pin1),
     (0x6F61, Who::Adm),
     (0x6F62, Who::Adm),
@@ -209,6 +212,10 @@ impl<'a> Equipping<'a> {
     /// `7F20`, with the files of the USIM under the same names.
     fn gsm(&mut self) -> Result<(), Unfit> {
         let gsm = self.directory(FileId(super::GSM))?;
+        if self.image.tree().child(self.usim, FileId(SPN)).is_none() {
+            // Programs write a name to it, whether the subscriber before had one or not.
+            self.transparent(self.usim, SPN, (Who::Anybody, Who::Adm), vec![0xFF; 17])?;
+        }
         for (fid, update) in SHOWN {
             let Some(file) = self.image.tree().child(self.usim, FileId(*fid)) else { continue };
             let body = self.image.tree().body(file);
