@@ -160,7 +160,7 @@ fn is_of_an_euicc(path: &str) -> bool {
 
 /// Files that a profile shows to terminals of class A0 alone.
 fn is_of_a_sim(path: &str) -> bool {
-    path.starts_with("MF/DF.GSM")
+    path.starts_with("MF/DF.GSM") || path.starts_with("MF/DF.TELECOM")
 }
 
 #[test]
