@@ -62,6 +62,7 @@ pub use owner::NotWritten;
 pub use registry::{Registry, RegistryError};
 pub use remote::{Opened, Remote, Undone, Unsecured};
 pub use runtime::{Runtime, RuntimeFactory};
+pub use select::names_issuer;
 pub use view::{ApplicationView, DomainView};
 
 /// Where a card's random bytes come from. Tests pass a seeded source, so that every run can be replayed.

@@ -7,7 +7,8 @@ use card_os::{Application, ApplicationRecord, Context, NewApplication, Privilege
 #[derive(Debug)]
 pub struct Opaque;
 
-/// The application, to be installed with what it answers to SELECT.
+/// The application, to be installed with what it answers to SELECT. A card issuer's security domain answers it to an empty name
+/// too.
 pub fn new_application(aid: Aid, fci: &[u8]) -> NewApplication {
     NewApplication {
         record: ApplicationRecord {
@@ -15,7 +16,7 @@ pub fn new_application(aid: Aid, fci: &[u8]) -> NewApplication {
             kind: crate::kind::OPAQUE,
             adf: None,
             life_cycle: 0x07,
-            privileges: Privileges::NONE,
+            privileges: if card_os::names_issuer(&aid) { Privileges::ISSUER } else { Privileges::NONE },
         },
         parameters: fci.to_vec(),
         data: Vec::new(),
