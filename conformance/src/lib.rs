@@ -2,7 +2,7 @@
 //!
 //! A [`Sheet`] has the rows of one command, in the language of APDU scripts with a few words more (`docs/apdu-scripts.md`,
 //! `docs/conformance.md`). Each [`Row`] cites the clause that it rests on and begins with a reset, so rows do not depend on each
-//! other. [`play`] plays one on any card.
+//! other. [`play()`] plays one on any card.
 //!
 //! ```
 //! let sheets = conformance::shipped().unwrap();
