@@ -306,6 +306,27 @@ fn a_rule_may_come_in_blocks() {
     assert_eq!(card.sw(&block(0x90, 1, two)), 0x6A86);
 }
 
+/// What anybody may say is kept only as far as a short command reaches.
+#[test]
+fn a_device_does_not_fill_the_memory() {
+    let memory = Terminal::new(&[], Writing::Open).memory;
+    // It takes extended lengths.
+    let atr = hex!("3B9E9681B1FE453FC7828031E073FE21DF56565549434331F6").to_vec();
+    let mut card = Terminal::on(memory, CardProfile { atr, ..CardProfile::default() });
+    let said = |length: u16| {
+        let [high, low] = length.to_be_bytes();
+        let value = vec![0x81; usize::from(length)];
+        let object = [&[0xE4, 0x82][..], &(length + 4).to_be_bytes(), &[0xC0, 0x82, high, low], &value].concat();
+        let [high, low] = u16::try_from(object.len()).unwrap().to_be_bytes();
+        [&[0x80, 0xCA, 0xDF, 0x21, 0x00, high, low][..], &object, &[0, 0]].concat()
+    };
+    assert_eq!(card.sw(&said(247)), 0x9000);
+    let used = card.memory.lock().unwrap().used();
+    assert_eq!(card.sw(&said(248)), 0x6A84);
+    assert_eq!(card.sw(&said(20_000)), 0x6A84);
+    assert_eq!(card.memory.lock().unwrap().used(), used);
+}
+
 #[test]
 fn clients_and_the_device() {
     let mut card = Terminal::new(&[], Writing::Open);

@@ -53,6 +53,8 @@ mod item {
 const VERSION: [u8; 3] = [1, 1, 0];
 /// What the device says of itself, and the version within.
 const DEVICE_CONFIGURATION_DO: Tag = Tag(0xE4);
+/// Octets of what a device may say of itself: one short command's.
+const LONGEST_CONFIGURATION: usize = 255;
 const ARA_M_CONFIGURATION_DO: Tag = Tag(0xE5);
 const INTERFACE_VERSION_DO: Tag = Tag(0xE6);
 
@@ -343,6 +345,10 @@ fn configuration(data: &[u8], cx: &mut Context<'_, '_>) -> Result<Vec<u8>, Statu
     let device = Tlv::parse(data).map_err(|_| StatusWord::WRONG_DATA)?;
     if device.tag != DEVICE_CONFIGURATION_DO {
         return Err(StatusWord::INCOMPATIBLE_FILE_STRUCTURE);
+    }
+    // Anybody may say it, so it is no way to fill the card's memory.
+    if device.raw.len() > LONGEST_CONFIGURATION {
+        return Err(StatusWord::NOT_ENOUGH_MEMORY);
     }
     let mut objects: Reader<'_> = device.children();
     while let Some(object) = objects.next().map_err(|_| StatusWord::WRONG_DATA)? {
