@@ -2,13 +2,21 @@
 
 use crate::card::Card;
 use apdu::{Command, Response, SecureMessaging, StatusWord};
+use zeroize::Zeroizing;
 
 /// The pieces of a command that have come.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Chain {
     /// CLA of the last command of the chain, INS, P1, P2.
     header: [u8; 4],
-    data: Vec<u8>,
+    /// PINs, perhaps.
+    data: Zeroizing<Vec<u8>>,
+}
+
+impl core::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Chain").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl Card {
@@ -23,14 +31,14 @@ impl Card {
         channel.response = None;
         let chain = match channel.chain.take() {
             Some(chain) => chain.with(command)?,
-            None => Box::new(Chain { header: header(command), data: command.data.to_vec() }),
+            None => Box::new(Chain { header: header(command), data: command.data.to_vec().into() }),
         };
         channel.chain = Some(chain);
         Ok(Response::done())
     }
 
     /// The data of the whole command that this is the end of, if it is one. Another command than the end breaks the chain off.
-    pub(crate) fn join(&mut self, command: &Command<'_>) -> Result<Option<Vec<u8>>, StatusWord> {
+    pub(crate) fn join(&mut self, command: &Command<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, StatusWord> {
         let channel = self.kernel.channel_mut(command.class.channel())?;
         let Some(chain) = channel.chain.take() else { return Ok(None) };
         Ok(Some(chain.with(command)?.data))
