@@ -18,11 +18,6 @@ const TERMINATION: u8 = 0x40;
 /// of them. GlobalPlatform §H.1.3.
 const ISSUER_NAMES: [[u8; 8]; 2] =
     [[0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00], [0xA0, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00]];
-/// Whether an application of this name is a card issuer's security domain by what cards call theirs. GlobalPlatform §H.1.3.
-pub fn names_issuer(name: &[u8]) -> bool {
-    ISSUER_NAMES.iter().any(|known| name.starts_with(known))
-}
-
 /// Octets that a host gives of them at least.
 const SHORTEST_ISSUER_NAME: usize = 7;
 
@@ -31,6 +26,11 @@ mod status {
     pub(super) const FCP: u8 = 0x00;
     pub(super) const DF_NAME: u8 = 0x01;
     pub(super) const NOTHING: u8 = 0x0C;
+}
+
+/// Whether an application of this name is a card issuer's security domain, by what cards call theirs.
+pub fn names_issuer(name: &[u8]) -> bool {
+    ISSUER_NAMES.iter().any(|known| name.starts_with(known))
 }
 
 /// What has a name.
