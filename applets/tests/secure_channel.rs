@@ -421,6 +421,96 @@ fn wrong_keys_count_and_block_until_they_are_replaced() {
     assert!(Host::open(&mut card, 0, 0x30, &StaticKeys::same(&[0x66; 16]), 0x33).is_ok());
 }
 
+/// Keys and counter of SCP02 are the same on every channel: what a host sends on one opens nothing on another.
+#[test]
+fn one_counter_opens_one_session() {
+    for (version, opens_both) in [(0x20, false), (0x30, true)] {
+        let memory = uicc();
+        let mut card = insert(&memory);
+        assert_eq!(card.transmit(&hex!("0070000001")), hex!("019000"));
+        select(&mut card, 0, &ISD);
+        select(&mut card, 1, &ISD);
+        let host = [7; 8];
+        let [first, second] = [0, 1].map(|channel| begin(&mut card, channel, version, &test_keys(), &host).unwrap().0);
+        let authenticate = |card: &mut Card, channel, handshake: Handshake| {
+            let (_, command) = handshake.external_authenticate(Level(1));
+            card.transmit(&apdu(Host::class(channel, command.header), &command.data))
+        };
+        assert_eq!(authenticate(&mut card, 0, first), hex!("9000"));
+        // AES has a counter, or a challenge, of its own for each.
+        let expected = if opens_both { hex!("9000") } else { hex!("6985") };
+        assert_eq!(authenticate(&mut card, 1, second), expected, "{version:02X}");
+    }
+}
+
+/// Handshakes that were begun in time are no further tries.
+#[test]
+fn tries_are_counted_on_all_channels_together() {
+    let memory = uicc();
+    let mut card = insert(&memory);
+    assert_eq!(card.transmit(&hex!("0070000001")), hex!("019000"));
+    select(&mut card, 0, &ISD);
+    select(&mut card, 1, &ISD);
+    let (right, _) = begin(&mut card, 1, 0x30, &test_keys(), &[7; 8]).unwrap();
+    let wrong = StaticKeys::same(&[0x55; 16]);
+    for _ in 0..10 {
+        assert_eq!(Host::open(&mut card, 0, 0x30, &wrong, 0x01).map(|_| ()).unwrap_err(), hex!("6300"));
+    }
+    let (_, command) = right.external_authenticate(Level(1));
+    assert_eq!(card.transmit(&apdu(Host::class(1, command.header), &command.data)), hex!("6983"));
+}
+
+/// Keys that are replaced or deleted open nothing any more, and end what they have opened elsewhere.
+#[test]
+fn keys_that_are_gone_end_on_every_channel() {
+    for delete in [false, true] {
+        let memory = uicc();
+        let mut card = insert(&memory);
+        for channel in 0..3 {
+            if channel > 0 {
+                card.transmit(&hex!("0070000001"));
+            }
+            select(&mut card, channel, &ISD);
+        }
+        let mut issuer = Host::open(&mut card, 0, 0x20, &test_keys(), 0x01).unwrap();
+        let (begun, _) = begin(&mut card, 1, 0x30, &test_keys(), &[7; 8]).unwrap();
+        let mut open = Host::open(&mut card, 2, 0x30, &test_keys(), 0x01).unwrap();
+        if delete {
+            assert_eq!(issuer.sw(&mut card, &hex!("80E4000003 D20130")), [0x90, 0x00]);
+        } else {
+            assert_eq!(issuer.put_key(&mut card, 0x30, 0x30, Kind::Aes, &[0x66; 16]).1, [0x90, 0x00]);
+        }
+        let (_, command) = begun.external_authenticate(Level(1));
+        assert_eq!(card.transmit(&apdu(Host::class(1, command.header), &command.data)), hex!("6985"));
+        let wrapped = open.session.wrap([0x80, 0xF2, 0x80, 0x02], &hex!("4F00"));
+        let answer = card.transmit(&apdu(Host::class(2, [0x80, 0xF2, 0x80, 0x02]), &wrapped.data));
+        assert_eq!(answer, hex!("6982"));
+    }
+}
+
+/// A counter starts anew with a new set, and not with a key beside keys that stay.
+#[test]
+fn a_counter_goes_on_while_a_key_stays() {
+    let memory = uicc();
+    let mut card = insert(&memory);
+    select(&mut card, 0, &ISD);
+    let counter = |card: &mut Card| begin(card, 0, 0x20, &test_keys(), &[7; 8]).unwrap().1[12..14].to_vec();
+    let mut host = Host::open(&mut card, 0, 0x30, &test_keys(), 0x01).unwrap();
+    assert_eq!(host.put_key(&mut card, 0x20, 0x20, Kind::Des, &TEST_KEY).1, [0x90, 0x00]);
+    let _ = Host::open(&mut card, 0, 0x20, &test_keys(), 0x01).unwrap();
+    assert_eq!(counter(&mut card), [0, 1]);
+    for identifier in [0x03, 0x04] {
+        let mut host = Host::open(&mut card, 0, 0x30, &test_keys(), 0x01).unwrap();
+        let replaced = if identifier == 3 { 0x20 } else { 0 };
+        let data = [&[0x20][..], &host.key_block(Kind::Des, &TEST_KEY)].concat();
+        assert_eq!(host.send(&mut card, [0x80, 0xD8, replaced, identifier], &data).1, [0x90, 0x00]);
+        assert_eq!(counter(&mut card), [0, 1], "{identifier}");
+    }
+    let mut host = Host::open(&mut card, 0, 0x30, &test_keys(), 0x01).unwrap();
+    assert_eq!(host.put_key(&mut card, 0x20, 0x20, Kind::Des, &TEST_KEY).1, [0x90, 0x00]);
+    assert_eq!(counter(&mut card), [0, 0]);
+}
+
 #[test]
 fn keys_are_added_replaced_and_deleted() {
     let memory = uicc();

@@ -32,7 +32,7 @@ const fn usage(version: u8, identifier: u8) -> u8 {
 /// PUT KEY: adds keys, or replaces those of a version. Nothing is written before all of them are good.
 pub(crate) fn put(
     command: &Command<'_>,
-    channels: &SecureChannels,
+    channels: &mut SecureChannels,
     cx: &mut Context<'_, '_>,
 ) -> Result<Response, StatusWord> {
     let session = channels.session(command.class.channel()).ok_or(StatusWord::SECURITY_STATUS_NOT_SATISFIED)?;
@@ -74,12 +74,13 @@ pub(crate) fn put(
             return Err(StatusWord::WRONG_DATA);
         }
     }
-    for key in &keys {
-        if replaced != 0 {
+    if replaced != 0 && replaced != *version {
+        for key in &keys {
             keys::remove(cx, replaced, key.key_identifier[0])?;
         }
-        keys::put(cx, key)?;
     }
+    keys::put(cx, keys::Holder::Own, keys)?;
+    channels.end_others(command.class.channel(), &[replaced, *version]);
     Ok(Response::ok(answer))
 }
 
@@ -140,7 +141,12 @@ fn decipher(block: &[u8], session: &Session) -> Result<Zeroizing<Vec<u8>>, Statu
 }
 
 /// DELETE of keys, by their identifier, their version or both. Those of the open session stay.
-pub(crate) fn delete(data: &[u8], in_use: Option<u8>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
+pub(crate) fn delete(
+    command: &Command<'_>,
+    channels: &mut SecureChannels,
+    cx: &mut Context<'_, '_>,
+) -> Result<Response, StatusWord> {
+    let (data, channel) = (command.data, command.class.channel());
     let octet = |tag| match Reader::new(data).find(Tag(tag)).map_err(|_| StatusWord::WRONG_DATA)? {
         None => Ok(None),
         Some(object) => match object.value {
@@ -161,11 +167,12 @@ pub(crate) fn delete(data: &[u8], in_use: Option<u8>, cx: &mut Context<'_, '_>) 
     if found.is_empty() {
         return Err(StatusWord::REFERENCED_DATA_NOT_FOUND);
     }
-    if found.iter().any(|(version, _)| Some(*version) == in_use) {
+    if found.iter().any(|(version, _)| Some(*version) == channels.version(channel)) {
         return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
     }
     for (version, identifier) in found {
         keys::remove(cx, version, identifier)?;
+        channels.end_others(channel, &[version]);
     }
     Ok(Response::ok([0]))
 }

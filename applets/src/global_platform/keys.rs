@@ -48,6 +48,7 @@ pub(crate) mod item {
 pub(crate) const ENC: u8 = 0x01;
 const MAC: u8 = 0x02;
 const DEK: u8 = 0x03;
+const SET: [u8; 3] = [ENC, MAC, DEK];
 
 /// Key versions that belong to other uses than a secure channel between card and host: over the air, and over HTTPS.
 /// TS 102 225 annex A, TS 102 226 §10.
@@ -70,6 +71,14 @@ pub(crate) struct KeySet {
     pub(crate) kind: Kind,
     pub(crate) keys: StaticKeys,
     pub(crate) holder: Holder,
+}
+
+impl KeySet {
+    /// Whether these are still the keys of that version.
+    pub(crate) fn is_current(&self, cx: &mut Context<'_, '_>) -> bool {
+        let now = self.holder.set_of(cx, self.version);
+        now.is_some_and(|now| now.kind == self.kind && now.keys.is_same(&self.keys))
+    }
 }
 
 /// Who has the keys: a security domain without any of its own uses those of the issuer's. GlobalPlatform §7.5.
@@ -160,12 +169,21 @@ pub(crate) fn has_set(cx: &mut Context<'_, '_>) -> bool {
     set(cx, 0).is_some()
 }
 
-/// Keeps a key, in the place of the one with its version and identifier; counters of the set start anew.
-pub(crate) fn put(cx: &mut Context<'_, '_>, key: &KeyObject) -> Result<(), StatusWord> {
-    let ([version], [identifier]) = (key.key_version_number, key.key_identifier);
-    let number = item::key(version, identifier).ok_or(StatusWord::WRONG_DATA)?;
-    cx.put(number, key.to_der());
-    forget_counters(cx, version, number)
+/// Keeps keys, each in the place of the one with its version and identifier, and without the counter of that one. Sequence and
+/// failures of a set count on unless all three of its keys are new: with a key that stays, sessions could be played again.
+pub(crate) fn put(cx: &mut Context<'_, '_>, holder: Holder, keys: Vec<KeyObject>) -> Result<(), StatusWord> {
+    let names: Vec<(u8, u8)> = keys.iter().map(|key| (key.key_version_number[0], key.key_identifier[0])).collect();
+    for (key, (version, identifier)) in keys.into_iter().zip(&names) {
+        let number = item::key(*version, *identifier).ok_or(StatusWord::WRONG_DATA)?;
+        holder.set(cx, number, Some(key.to_der()))?;
+        holder.set(cx, item::counter(number), None)?;
+    }
+    for (version, _) in names.iter().filter(|(_, identifier)| *identifier == ENC) {
+        if SET.iter().all(|identifier| names.contains(&(*version, *identifier))) {
+            forget_counters(cx, holder, *version)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a key; whether there was one.
@@ -174,13 +192,16 @@ pub(crate) fn remove(cx: &mut Context<'_, '_>, version: u8, identifier: u8) -> R
         return Ok(false);
     };
     cx.remove(number);
-    forget_counters(cx, version, number)?;
+    Holder::Own.set(cx, item::counter(number), None)?;
+    if !SET.iter().any(|identifier| exists(cx, version, *identifier)) {
+        forget_counters(cx, Holder::Own, version)?;
+    }
     Ok(true)
 }
 
-fn forget_counters(cx: &mut Context<'_, '_>, version: u8, number: u16) -> Result<(), StatusWord> {
-    for item in [item::counter(number), item::sequence(version), item::failures(version)] {
-        Holder::Own.set(cx, item, None)?;
+fn forget_counters(cx: &mut Context<'_, '_>, holder: Holder, version: u8) -> Result<(), StatusWord> {
+    for item in [item::sequence(version), item::failures(version)] {
+        holder.set(cx, item, None)?;
     }
     Ok(())
 }
@@ -223,7 +244,7 @@ pub fn open_a_channel(values: &[(u16, Vec<u8>)]) -> bool {
     };
     (1..=0x7F)
         .filter(|version| !is_for_messages(*version))
-        .any(|version| [ENC, MAC, DEK].into_iter().all(|identifier| has(version, identifier)))
+        .any(|version| SET.into_iter().all(|identifier| has(version, identifier)))
 }
 
 /// Moves keys that an earlier release left in the install parameters to where they belong; what is left of the parameters,

@@ -10,11 +10,34 @@ pub(crate) mod secure_channel;
 pub use keys::{open_a_channel, values_of};
 
 use crate::kind;
-use apdu::{Aid, StatusWord};
+use apdu::{Aid, Command, Ins, SecureMessaging, StatusWord};
 use card_os::Context;
 use crypto::scp::{scp02, scp03};
 use saip::security_domain;
-use secure_channel::Offers;
+use secure_channel::{Offers, SecureChannels};
+
+/// Whether security domains of all kinds have this command: administration in the clear, or anything that is protected. STORE DATA
+/// in the clear is each one's own.
+pub(crate) fn is_of_security_domains(command: &Command<'_>) -> bool {
+    if SecureChannels::is_protected(command.class) {
+        return true;
+    }
+    let is_administration = command.class.is_proprietary()
+        && matches!(
+            command.ins,
+            Ins::INITIALIZE_UPDATE
+                | Ins::EXTERNAL_AUTHENTICATE
+                | Ins::PUT_KEY
+                | Ins::SET_STATUS
+                | Ins::DELETE_FILE
+                | Ins::TERMINATE_DF
+                | Ins::TERMINATE_EF
+        );
+    // GET STATUS names what to list in the upper half of P1; STATUS, by which a terminal polls, has nothing there.
+    let get_status = command.class.is_proprietary() && command.ins == Ins::STATUS && command.p1 & 0xF0 != 0;
+    (is_administration || get_status || command.ins == Ins::GET_DATA)
+        && command.class.secure_messaging() == SecureMessaging::None
+}
 
 /// The install parameters of a security domain of a profile.
 pub(crate) fn parameters(cx: &Context<'_, '_>) -> Result<security_domain::SecurityDomain, StatusWord> {

@@ -2,7 +2,7 @@
 //! GlobalPlatform §10, annex E, Amendment D.
 
 use super::keys::{self, KeySet, item};
-use apdu::{Class, Command, Response, SecureMessaging, StatusWord};
+use apdu::{Class, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::Context;
 use crypto::scp::{Handshake, Kind, Level, Session, scp02, scp03};
 use std::collections::BTreeMap;
@@ -21,16 +21,37 @@ pub(crate) struct SecureChannels {
     unconfirmed: Option<u8>,
 }
 
+/// A command, as its secure channel has it.
+pub(crate) enum Received {
+    /// It was the channel's own.
+    Answered(Response),
+    /// It is in the clear.
+    Clear,
+    /// It was protected: its class and its data without that.
+    Protected(Class, Zeroizing<Vec<u8>>),
+}
+
 enum State {
     /// INITIALIZE UPDATE has been answered.
     Begun {
         handshake: Box<Handshake>,
         set: KeySet,
+        /// The counter that keys of SCP02 come from.
+        sequence: u16,
     },
     Open {
         session: Box<Session>,
         version: u8,
     },
+}
+
+impl State {
+    const fn version(&self) -> u8 {
+        match self {
+            Self::Begun { set, .. } => set.version,
+            Self::Open { version, .. } => *version,
+        }
+    }
 }
 
 /// The options by which a security domain offers its protocols. GlobalPlatform §H.2, Amendment D §5.1.
@@ -60,6 +81,11 @@ impl SecureChannels {
     /// Ends what a logical channel has.
     pub(crate) fn end(&mut self, channel: u8) {
         self.states.remove(&channel);
+    }
+
+    /// Ends what other logical channels have with keys of these versions, which are others from now on.
+    pub(crate) fn end_others(&mut self, channel: u8, versions: &[u8]) {
+        self.states.retain(|on, state| *on == channel || !versions.contains(&state.version()));
     }
 
     /// The command under way counts as not made.
@@ -111,20 +137,21 @@ impl SecureChannels {
             Kind::Aes => begin_scp03(&set, offers.scp03, command.data, &mut answer, cx)?,
         };
         let channel = command.class.channel();
-        self.states.insert(channel, State::Begun { handshake: Box::new(handshake), set });
+        let sequence = sequence_scp02(&set, cx);
+        self.states.insert(channel, State::Begun { handshake: Box::new(handshake), set, sequence });
         self.unconfirmed = Some(channel);
         Ok(Response::ok(answer))
     }
 
     /// EXTERNAL AUTHENTICATE: one try, which is counted before anything is compared. §E.5.2, Amendment D §7.1.2.
-    pub(crate) fn external_authenticate(
+    fn external_authenticate(
         &mut self,
         command: &Command<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<Response, StatusWord> {
         let channel = command.class.channel();
-        let (handshake, set) = match self.states.remove(&channel) {
-            Some(State::Begun { handshake, set }) => (handshake, set),
+        let (handshake, set, sequence) = match self.states.remove(&channel) {
+            Some(State::Begun { handshake, set, sequence }) => (handshake, set, sequence),
             other => {
                 self.states.extend(other.map(|open| (channel, open)));
                 return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
@@ -136,8 +163,16 @@ impl SecureChannels {
         if command.data.len() != 2 * handshake.host_cryptogram().len() {
             return Err(StatusWord::WRONG_LENGTH);
         }
-        let tries = failures(&set, cx).saturating_add(1);
-        set.holder.set(cx, item::failures(set.version), Some(vec![tries]))?;
+        // Another channel, or another security domain with the same keys, may have come first: two sessions with one counter would be
+        // one session twice.
+        if !set.is_current(cx) || set.kind == Kind::Des && sequence_scp02(&set, cx) != sequence {
+            return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
+        }
+        let before = failures(&set, cx);
+        if before >= MOST_FAILURES {
+            return Err(StatusWord::AUTHENTICATION_METHOD_BLOCKED);
+        }
+        set.holder.set(cx, item::failures(set.version), Some(vec![before + 1]))?;
         cx.checkpoint().map_err(|_| StatusWord::MEMORY_PROBLEM)?;
         let header = [command.class.to_byte(), command.ins.0, command.p1, command.p2];
         let session = match handshake.authenticate(header, command.data) {
@@ -155,8 +190,25 @@ impl SecureChannels {
         Ok(Response::done())
     }
 
+    /// What a security domain does first with a command that it has.
+    pub(crate) fn receive(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Received, StatusWord> {
+        let is_protected = Self::is_protected(command.class);
+        if command.ins == Ins::EXTERNAL_AUTHENTICATE && command.class.is_proprietary() {
+            if !is_protected {
+                return Err(StatusWord::CLA_NOT_SUPPORTED);
+            }
+            return self.external_authenticate(command, cx).map(Received::Answered);
+        }
+        if !is_protected {
+            return Ok(Received::Clear);
+        }
+        let data = self.unwrap(command)?;
+        let class = Class::on_channel(command.class.is_proprietary(), command.class.channel());
+        Ok(Received::Protected(class.ok_or(StatusWord::CLA_NOT_SUPPORTED)?, data))
+    }
+
     /// The data of a protected command. A command that is not what it should be ends the session.
-    pub(crate) fn unwrap(&mut self, command: &Command<'_>) -> Result<Zeroizing<Vec<u8>>, StatusWord> {
+    fn unwrap(&mut self, command: &Command<'_>) -> Result<Zeroizing<Vec<u8>>, StatusWord> {
         let channel = command.class.channel();
         let header = [command.class.to_byte(), command.ins.0, command.p1, command.p2];
         let data = match self.states.get_mut(&channel) {

@@ -2,10 +2,10 @@
 //! GlobalPlatform Card Specification §11.
 
 use super::{IsdR, item};
-use crate::global_platform::secure_channel::SecureChannels;
-use crate::global_platform::{data, key_commands, keys, offers};
+use crate::global_platform::secure_channel::Received;
+use crate::global_platform::{data, is_of_security_domains, key_commands, keys, offers};
 use apdu::tlv::{Reader, Tag, Writer};
-use apdu::{Class, Command, Ins, Response, SecureMessaging, StatusWord};
+use apdu::{Command, Ins, Response, StatusWord};
 use card_os::Context;
 use hex_literal::hex;
 
@@ -21,27 +21,6 @@ pub(super) fn is_possible(cx: &mut Context<'_, '_>) -> bool {
     keys::has_set(cx)
 }
 
-/// Whether a command is one of administration, or protected.
-pub(super) fn is_claimed(command: &Command<'_>) -> bool {
-    if SecureChannels::is_protected(command.class) {
-        return true;
-    }
-    let of_security_domains = command.class.is_proprietary()
-        && matches!(
-            command.ins,
-            Ins::INITIALIZE_UPDATE
-                | Ins::EXTERNAL_AUTHENTICATE
-                | Ins::PUT_KEY
-                | Ins::SET_STATUS
-                | Ins::DELETE_FILE
-                | Ins::TERMINATE_DF
-                | Ins::TERMINATE_EF
-        );
-    let get_status = command.class.is_proprietary() && command.ins == Ins::STATUS && command.p1 & 0xF0 != 0;
-    (of_security_domains || get_status || command.ins == Ins::GET_DATA)
-        && command.class.secure_messaging() == SecureMessaging::None
-}
-
 impl IsdR {
     /// Carries out a command of administration, and takes the protection off any. `None`: it is neither.
     pub(super) fn administer(
@@ -49,32 +28,25 @@ impl IsdR {
         command: &Command<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Option<Result<Response, StatusWord>> {
-        if !is_claimed(command) {
+        if !is_of_security_domains(command) {
             return None;
         }
         Some(self.administered(command, cx))
     }
 
     fn administered(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
-        if command.ins == Ins::EXTERNAL_AUTHENTICATE && command.class.is_proprietary() {
-            if !SecureChannels::is_protected(command.class) {
-                return Err(StatusWord::CLA_NOT_SUPPORTED);
-            }
-            return self.channels.external_authenticate(command, cx);
-        }
-        if !SecureChannels::is_protected(command.class) {
-            return self.administer_plainly(command, false, cx);
-        }
-        let channel = command.class.channel();
-        let data = self.channels.unwrap(command)?;
-        let class = Class::on_channel(command.class.is_proprietary(), channel).ok_or(StatusWord::CLA_NOT_SUPPORTED)?;
+        let (class, data) = match self.channels.receive(command, cx)? {
+            Received::Answered(response) => return Ok(response),
+            Received::Clear => return self.administer_plainly(command, false, cx),
+            Received::Protected(class, data) => (class, data),
+        };
         let inner = Command { class, data: &data, ..*command };
         let response = if inner.ins == Ins::STORE_DATA && class.is_proprietary() {
             self.store_data(&inner, cx)?
         } else {
             self.administer_plainly(&inner, true, cx)?
         };
-        Ok(self.channels.wrap(channel, response))
+        Ok(self.channels.wrap(command.class.channel(), response))
     }
 
     fn administer_plainly(
@@ -101,13 +73,13 @@ impl IsdR {
         }
         match command.ins {
             Ins::STATUS => get_status(command, cx),
-            Ins::PUT_KEY => key_commands::put(command, &self.channels, cx),
+            Ins::PUT_KEY => key_commands::put(command, &mut self.channels, cx),
             Ins::DELETE_FILE if command.p1 == 0 && matches!(command.p2, 0x00 | 0x80) => {
                 let is_content = Reader::new(command.data).find(Tag(0x4F)).map_err(|_| StatusWord::WRONG_DATA)?;
                 if is_content.is_some() {
                     return Err(StatusWord::CONDITIONS_NOT_SATISFIED);
                 }
-                key_commands::delete(command.data, self.channels.version(channel), cx)
+                key_commands::delete(command, &mut self.channels, cx)
             }
             Ins::DELETE_FILE => Err(StatusWord::WRONG_P1_P2),
             // What is on the platform does not change; profiles come by ES8+, and their content is their operators'.

@@ -32,6 +32,7 @@ pub use keys::{Certification, CertificationError};
 pub use personalisation::{Personalisation, Preloaded};
 
 use crate::fci::security_domain_fci;
+use crate::global_platform::is_of_security_domains;
 use crate::global_platform::secure_channel::SecureChannels;
 use apdu::tlv::{Header, Tag, Writer};
 use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
@@ -157,7 +158,7 @@ impl Application for IsdR {
     }
 
     fn claims(&self, command: &Command<'_>) -> bool {
-        if self.is_administered && administration::is_claimed(command) {
+        if self.is_administered && is_of_security_domains(command) {
             return true;
         }
         command.class.is_proprietary()

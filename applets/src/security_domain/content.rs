@@ -158,8 +158,7 @@ impl SecurityDomain {
         }
         let named = Reader::new(command.data).find(Tag(0x4F)).map_err(|_| StatusWord::WRONG_DATA)?;
         let Some(named) = named else {
-            let in_use = self.channels.version(command.class.channel());
-            return key_commands::delete(command.data, in_use, cx);
+            return key_commands::delete(command, &mut self.channels, cx);
         };
         ensure_authorized(cx)?;
         // A token: see there.

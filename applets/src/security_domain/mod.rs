@@ -8,12 +8,12 @@ mod content;
 mod status;
 mod store_data;
 
-use apdu::{Aid, Class, Command, Ins, Response, SecureMessaging, StatusWord};
+use apdu::{Aid, Command, Ins, Response, SecureMessaging, StatusWord};
 use card_os::{Application, Context, Privileges};
 
 use crate::fci::security_domain_fci;
-use crate::global_platform::secure_channel::SecureChannels;
-use crate::global_platform::{data, key_commands, keys, offers, parameters, privilege};
+use crate::global_platform::secure_channel::{Received, SecureChannels};
+use crate::global_platform::{data, is_of_security_domains, key_commands, keys, offers, parameters, privilege};
 use crate::kind;
 
 /// What every security domain of a profile may do beyond its own data.
@@ -69,43 +69,20 @@ impl Application for SecurityDomain {
     }
 
     fn claims(&self, command: &Command<'_>) -> bool {
-        if SecureChannels::is_protected(command.class) {
-            return true;
-        }
-        let global_platform = command.class.is_proprietary()
-            && matches!(
-                command.ins,
-                Ins::STORE_DATA
-                    | Ins::PUT_KEY
-                    | Ins::SET_STATUS
-                    | Ins::DELETE_FILE
-                    | Ins::TERMINATE_DF
-                    | Ins::TERMINATE_EF
-                    | Ins::INITIALIZE_UPDATE
-                    | Ins::EXTERNAL_AUTHENTICATE
-            );
-        // GET STATUS names what to list in the upper half of P1; STATUS, by which a terminal polls, has nothing there.
-        let get_status = command.class.is_proprietary() && command.ins == Ins::STATUS && command.p1 & 0xF0 != 0;
-        (global_platform || get_status || command.ins == Ins::GET_DATA)
-            && command.class.secure_messaging() == SecureMessaging::None
+        let is_store_data = command.class.is_proprietary() && command.ins == Ins::STORE_DATA;
+        is_of_security_domains(command) || is_store_data && command.class.secure_messaging() == SecureMessaging::None
     }
 
     fn process(&mut self, command: &Command<'_>, cx: &mut Context<'_, '_>) -> Result<Response, StatusWord> {
         self.before = Some(self.pending.clone());
-        let channel = command.class.channel();
-        if command.ins == Ins::EXTERNAL_AUTHENTICATE && command.class.is_proprietary() {
-            if !SecureChannels::is_protected(command.class) {
-                return Err(StatusWord::CLA_NOT_SUPPORTED);
+        match self.channels.receive(command, cx)? {
+            Received::Answered(response) => Ok(response),
+            Received::Clear => self.carry_out(command, false, cx),
+            Received::Protected(class, data) => {
+                let response = self.carry_out(&Command { class, data: &data, ..*command }, true, cx)?;
+                Ok(self.channels.wrap(command.class.channel(), response))
             }
-            return self.channels.external_authenticate(command, cx);
         }
-        if !SecureChannels::is_protected(command.class) {
-            return self.carry_out(command, false, cx);
-        }
-        let data = self.channels.unwrap(command)?;
-        let class = Class::on_channel(command.class.is_proprietary(), channel).ok_or(StatusWord::CLA_NOT_SUPPORTED)?;
-        let response = self.carry_out(&Command { class, data: &data, ..*command }, true, cx)?;
-        Ok(self.channels.wrap(channel, response))
     }
 
     /// The session goes on all the same: host and card have counted the command.
@@ -177,7 +154,7 @@ impl SecurityDomain {
             // A locked card waits to be unlocked, or terminated. §5.1.1.4.
             _ if locked => Err(StatusWord::CONDITIONS_NOT_SATISFIED),
             Ins::STORE_DATA => self.store_data(command, cx),
-            Ins::PUT_KEY => key_commands::put(command, &self.channels, cx),
+            Ins::PUT_KEY => key_commands::put(command, &mut self.channels, cx),
             Ins::DELETE_FILE => self.delete(command, cx),
             Ins::TERMINATE_DF => self.install(command, cx),
             // LOAD: no INSTALL [for load] was accepted before.

@@ -2,7 +2,7 @@
 
 use super::SecurityDomain;
 use crate::global_platform::data::{group, item_of};
-use crate::global_platform::keys;
+use crate::global_platform::keys::{self, Holder};
 use apdu::tlv::{Reader, Tag};
 use apdu::{Command, Response, StatusWord};
 use card_os::Context;
@@ -73,24 +73,25 @@ impl SecurityDomain {
             return Ok(Response::done());
         }
         let personalised = self.pending.personalised.filter(|(on, aid)| *on == channel && *aid != cx.aid());
-        let mut writes = self.read_stored(channel, structure, &transfer.data)?;
-        if writes.iter().map(|(_, value)| value.len()).sum::<usize>() > cx.memory().free_non_volatile {
+        let holder = personalised.map_or(Holder::Own, |(_, aid)| Holder::Other(aid));
+        let Stored { values, keys } = self.read_stored(channel, structure, &transfer.data)?;
+        let of_keys = keys.iter().map(|key| key.to_der().len());
+        if values.iter().map(|(_, value)| value.len()).chain(of_keys).sum::<usize>() > cx.memory().free_non_volatile {
             return Err(StatusWord::NOT_ENOUGH_MEMORY);
         }
-        for (item, value) in writes.drain(..) {
-            match &personalised {
-                None => cx.put(item, value),
-                Some((_, aid)) => {
-                    let mut registry = cx.registry().ok_or(StatusWord::CONDITIONS_NOT_SATISFIED)?;
-                    registry.set_value(aid, item, Some(value))?;
-                }
-            }
+        for (item, value) in values {
+            holder.set(cx, item, Some(value))?;
         }
+        if matches!(holder, Holder::Own) {
+            let versions: Vec<u8> = keys.iter().map(|key| key.key_version_number[0]).collect();
+            self.channels.end_others(channel, &versions);
+        }
+        keys::put(cx, holder, keys)?;
         Ok(Response::done())
     }
 
-    /// What a whole STORE DATA writes: the values, by their numbers.
-    fn read_stored(&self, channel: u8, structure: u8, data: &[u8]) -> Result<Vec<(u16, Vec<u8>)>, StatusWord> {
+    /// What a whole STORE DATA writes.
+    fn read_stored(&self, channel: u8, structure: u8, data: &[u8]) -> Result<Stored, StatusWord> {
         let session = self.channels.session(channel).ok_or(StatusWord::SECURITY_STATUS_NOT_SATISFIED)?;
         let clear = |data: &[u8]| {
             if structure & store::ENCRYPTION == 0 {
@@ -99,22 +100,20 @@ impl SecurityDomain {
             session.decrypt_key(data).ok_or(StatusWord::WRONG_DATA)
         };
         if structure & store::STRUCTURE != store::GROUPS {
-            return objects(&clear(data)?);
+            return Ok(Stored { values: objects(&clear(data)?)?, keys: Vec::new() });
         }
-        let mut writes = Vec::new();
+        let mut stored = Stored::default();
         let mut announced = Vec::new();
         let mut rest = data;
         while !rest.is_empty() {
             let (identifier, value, behind) = group(rest).ok_or(StatusWord::WRONG_DATA)?;
             match identifier {
-                group_of::SECURITY_DOMAIN => writes.extend(objects(&clear(value)?)?),
+                group_of::SECURITY_DOMAIN => stored.values.extend(objects(&clear(value)?)?),
                 group_of::KEY_INFORMATION => announced = announced_keys(&clear(value)?)?,
                 // Always enciphered, whatever P1 says of the others.
                 group_of::KEY_VALUES => {
                     let values = session.decrypt_key(value).ok_or(StatusWord::WRONG_DATA)?;
-                    for key in key_values(&announced, &values)? {
-                        writes.extend(keys::values_of(key).map_err(|_| StatusWord::WRONG_DATA)?);
-                    }
+                    stored.keys.extend(key_values(&announced, &values)?);
                 }
                 tag => {
                     let item = item_of(tag).ok_or(StatusWord::REFERENCED_DATA_NOT_FOUND)?;
@@ -122,13 +121,20 @@ impl SecurityDomain {
                     // The value, or the data object whole.
                     let whole = Reader::new(&value).find(Tag(tag.into())).ok().flatten();
                     let own = whole.filter(|object| object.raw.len() == value.len());
-                    writes.push((item, own.map_or_else(|| value.to_vec(), |object| object.value.to_vec())));
+                    stored.values.push((item, own.map_or_else(|| value.to_vec(), |object| object.value.to_vec())));
                 }
             }
             rest = behind;
         }
-        if writes.is_empty() { Err(StatusWord::WRONG_DATA) } else { Ok(writes) }
+        if stored.values.is_empty() && stored.keys.is_empty() { Err(StatusWord::WRONG_DATA) } else { Ok(stored) }
     }
+}
+
+/// What STORE DATA writes: data objects by their numbers, and keys.
+#[derive(Default)]
+struct Stored {
+    values: Vec<(u16, Vec<u8>)>,
+    keys: Vec<KeyObject>,
 }
 
 /// Data objects one behind the other, all of which the security domain keeps.

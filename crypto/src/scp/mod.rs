@@ -76,6 +76,12 @@ pub struct StaticKeys {
 }
 
 impl StaticKeys {
+    /// Whether another set has the same keys.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let pairs = [(&self.enc, &other.enc), (&self.mac, &other.mac), (&self.dek, &other.dek)];
+        pairs.into_iter().fold(true, |same, (one, other)| same & is_same(one, other))
+    }
+
     /// A set from its keys.
     pub fn new(enc: &[u8], mac: &[u8], dek: &[u8]) -> Self {
         let own = |key: &[u8]| Zeroizing::new(key.to_vec());
