@@ -26,7 +26,19 @@ impl PySim {
         &self.sources
     }
 
-    /// The same for one that reaches its card by AT commands. It waits a fifth of a second for each answer, which a busy machine
+    /// The interpreter that has what it needs.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
+    /// A program of it with the card in the first reader. What it keeps for its user goes into `home`.
+    pub fn program_at_reader(&self, path: &str, home: &Path) -> Command {
+        let mut program = self.program(path);
+        program.current_dir(&self.sources).env("HOME", home).args(["-p", "0"]);
+        program
+    }
+
+    /// A program of it that reaches its card by AT commands. It waits a fifth of a second for each answer, which a busy machine
     /// exceeds, and has no option for that: here its default is a minute.
     pub fn program_at_modem(&self, path: &str) -> Command {
         const START: &str = "import runpy, sys\n\

@@ -7,17 +7,17 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vuicc_tests::process::{Process, run};
+use vuicc_tests::pysim::PySim;
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::subscriber::{
     AuthenticationCentre, IMSI, K, OPC, TS48_AS_PUBLISHED, iccid, package, subscriber, ts48,
 };
+use vuicc_tests::vector;
 use vuicc_tests::vuicc::Card;
-use vuicc_tests::{peer, vector};
 
 #[test]
 fn the_shell_finds_the_applications() {
@@ -159,19 +159,15 @@ fn a_deactivated_file_is_seen_as_such() {
 struct Desk<'a> {
     folder: TempDir,
     reader: &'a Reader,
-    pysim: PathBuf,
-    python: PathBuf,
+    pysim: PySim,
     card: std::cell::OnceCell<Card>,
 }
 
 fn with_pysim(test: impl FnOnce(&Desk<'_>)) {
-    let (Some(pysim), Some(python)) = (peer::named_by("PYSIM", "pySim"), peer::named_by("PYSIM_PYTHON", "pySim"))
-    else {
-        return;
-    };
+    let Some(pysim) = PySim::find() else { return };
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();
-        test(&Desk { folder, reader, pysim, python, card: std::cell::OnceCell::new() });
+        test(&Desk { folder, reader, pysim, card: std::cell::OnceCell::new() });
     });
 }
 
@@ -190,9 +186,8 @@ impl Desk<'_> {
 
     /// Lets the shell carry out commands, from a cold card.
     fn shell(&self, commands: &[&str]) -> Said {
-        let mut shell = Command::new(&self.python);
-        shell.current_dir(&self.pysim).args(["pySim-shell.py", "-p", "0", "--noprompt"]);
-        shell.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", self.folder.path());
+        let mut shell = self.pysim.program_at_reader("pySim-shell.py", self.folder.path());
+        shell.arg("--noprompt");
         for command in commands {
             shell.args(["-e", command]);
         }

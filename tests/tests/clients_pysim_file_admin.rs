@@ -12,8 +12,8 @@ use std::process::Command;
 
 use card_os::DomainView;
 use card_os::fs::{FileId, FileKind, LifeCycle, Structure};
-use vuicc_tests::peer;
 use vuicc_tests::process::run;
+use vuicc_tests::pysim::PySim;
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::subscriber::{iccid, package, subscriber};
 use vuicc_tests::vuicc::{Card, command};
@@ -23,18 +23,14 @@ const ADM: &str = "88888888";
 struct Desk<'a> {
     folder: &'a Path,
     reader: &'a Reader,
-    pysim: PathBuf,
-    python: PathBuf,
+    pysim: PySim,
 }
 
 fn with_pysim(test: impl FnOnce(&Desk<'_>)) {
-    let (Some(pysim), Some(python)) = (peer::named_by("PYSIM", "pySim"), peer::named_by("PYSIM_PYTHON", "pySim"))
-    else {
-        return;
-    };
+    let Some(pysim) = PySim::find() else { return };
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();
-        test(&Desk { folder: folder.path(), reader, pysim, python });
+        test(&Desk { folder: folder.path(), reader, pysim });
     });
 }
 
@@ -64,7 +60,7 @@ impl Desk<'_> {
     /// A copy of pySim that knows this card.
     fn suite(&self, subject: &Subject) -> PathBuf {
         let copy = self.folder.join(format!("pysim-{}", subject.key));
-        let _ = run(Command::new("cp").arg("-r").arg(&self.pysim).arg(&copy)).success();
+        let _ = run(Command::new("cp").arg("-r").arg(self.pysim.sources()).arg(&copy)).success();
         let atr = card::inspect::image(subject.card.image()).unwrap().atr;
         let Subject { key, id, .. } = subject;
         let tests = copy.join("tests/pySim-shell_test");
@@ -79,9 +75,8 @@ impl Desk<'_> {
 
     /// Lets the shell carry out commands as the administrator, and returns what it said.
     fn shell(&self, commands: &[&str]) -> String {
-        let mut shell = Command::new(&self.python);
-        shell.current_dir(&self.pysim).args(["pySim-shell.py", "-p", "0", "--noprompt", "--pin-adm", ADM]);
-        shell.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", self.folder);
+        let mut shell = self.pysim.program_at_reader("pySim-shell.py", self.folder);
+        shell.args(["--noprompt", "--pin-adm", ADM]);
         for command in commands {
             shell.args(["-e", command]);
         }
@@ -105,11 +100,11 @@ fn the_test_directory_passes() {
             let suite = desk.suite(&subject);
             let before = files(&subject.card);
             let inserted = subject.card.insert(desk.reader, 0);
-            let mut tests = Command::new(&desk.python);
+            let mut tests = Command::new(desk.pysim.python());
             tests.current_dir(&suite).args(["-m", "unittest", "-v", "tests/pySim-shell_test/file_admin/test.py"]);
             let paths = format!("{}:{}", suite.display(), suite.join("tests/pySim-shell_test").display());
             // It starts the shell as a program that finds its interpreter itself.
-            let interpreter = desk.python.parent().unwrap().display().to_string();
+            let interpreter = desk.pysim.python().parent().unwrap().display().to_string();
             let path = format!("{interpreter}:{}", std::env::var("PATH").unwrap_or_default());
             tests.env("PYTHONPATH", paths).env("PATH", path).env("PYTHONDONTWRITEBYTECODE", "1");
             tests.env("HOME", desk.folder);

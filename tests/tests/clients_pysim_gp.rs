@@ -8,10 +8,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use vuicc_tests::peer;
 use vuicc_tests::process::run;
+use vuicc_tests::pysim::PySim;
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::vuicc::{Card, command};
 
@@ -23,18 +22,14 @@ const TEST_KEY: &str = "404142434445464748494a4b4c4d4e4f";
 struct Desk<'a> {
     folder: &'a Path,
     reader: &'a Reader,
-    pysim: PathBuf,
-    python: PathBuf,
+    pysim: PySim,
 }
 
 fn with_pysim(test: impl FnOnce(&Desk<'_>)) {
-    let (Some(pysim), Some(python)) = (peer::named_by("PYSIM", "pySim"), peer::named_by("PYSIM_PYTHON", "pySim"))
-    else {
-        return;
-    };
+    let Some(pysim) = PySim::find() else { return };
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();
-        test(&Desk { folder: folder.path(), reader, pysim, python });
+        test(&Desk { folder: folder.path(), reader, pysim });
     });
 }
 
@@ -54,9 +49,8 @@ impl Desk<'_> {
 
     /// What the shell says to commands, from a cold card; none of them fails.
     fn shell(&self, commands: &[&str]) -> String {
-        let mut shell = Command::new(&self.python);
-        shell.current_dir(&self.pysim).args(["pySim-shell.py", "-p", "0", "--noprompt"]);
-        shell.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", self.folder);
+        let mut shell = self.pysim.program_at_reader("pySim-shell.py", self.folder);
+        shell.args(["--noprompt"]);
         for command in commands {
             shell.args(["-e", command]);
         }
@@ -172,7 +166,7 @@ fn a_profile_has_the_keys_that_its_description_names() {
 fn its_own_scripts_run_unmodified() {
     with_pysim(|desk| {
         let of = |name: &str| {
-            let table = fs::read_to_string(desk.pysim.join("tests/pySim-shell_test/card_data.csv")).unwrap();
+            let table = fs::read_to_string(desk.pysim.sources().join("tests/pySim-shell_test/card_data.csv")).unwrap();
             let mut lines = table.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
             let head = lines.next().unwrap();
             let row = lines.find(|row| row.contains(&name.to_owned())).unwrap();
@@ -190,7 +184,7 @@ fn its_own_scripts_run_unmodified() {
         };
         let scripts = |card: &Card, names: &[&str], own: &dyn Fn(&str) -> String, protocol: &str| {
             let _card = card.insert(desk.reader, 0);
-            let tests = desk.pysim.join("tests/pySim-shell_test");
+            let tests = desk.pysim.sources().join("tests/pySim-shell_test");
             for name in names {
                 let mut script = fs::read_to_string(tests.join(name)).unwrap();
                 for part in ["ENC", "MAC", "DEK"] {
@@ -201,11 +195,9 @@ fn its_own_scripts_run_unmodified() {
                 for level in ["1", "3"] {
                     let script = script.replace("$SEC_LEVEL", level).replace("$$", "$");
                     let script = desk.file("test.script", &script);
-                    let mut shell = Command::new(&desk.python);
-                    shell.current_dir(desk.folder).arg(desk.pysim.join("pySim-shell.py"));
-                    shell.args(["-p", "0", "--noprompt", "--csv"]).arg(tests.join("card_data.csv"));
-                    shell.arg("--script").arg(script).env("PYTHONPATH", &desk.pysim);
-                    shell.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", desk.folder);
+                    let mut shell = desk.pysim.program_at_reader("pySim-shell.py", desk.folder);
+                    shell.current_dir(desk.folder).args(["--noprompt", "--csv"]).arg(tests.join("card_data.csv"));
+                    shell.arg("--script").arg(script);
                     let finished = run(&mut shell).success();
                     let text = finished.stdout + &finished.stderr;
                     assert!(

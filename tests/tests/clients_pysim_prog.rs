@@ -7,12 +7,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use card::programmable::TYPES;
-use vuicc_tests::peer;
 use vuicc_tests::process::run;
+use vuicc_tests::pysim::PySim;
 use vuicc_tests::reader::{Reader, beside_private_reader};
 use vuicc_tests::vuicc::{Card, command, json_lines};
 
@@ -26,18 +25,14 @@ const OPC: &str = "ffeeddccbbaa99887766554433221100";
 struct Desk<'a> {
     folder: &'a Path,
     reader: &'a Reader,
-    pysim: PathBuf,
-    python: PathBuf,
+    pysim: PySim,
 }
 
 fn with_pysim(test: impl FnOnce(&Desk<'_>)) {
-    let (Some(pysim), Some(python)) = (peer::named_by("PYSIM", "pySim"), peer::named_by("PYSIM_PYTHON", "pySim"))
-    else {
-        return;
-    };
+    let Some(pysim) = PySim::find() else { return };
     beside_private_reader(|reader| {
         let folder = tempfile::tempdir().unwrap();
-        test(&Desk { folder: folder.path(), reader, pysim, python });
+        test(&Desk { folder: folder.path(), reader, pysim });
     });
 }
 
@@ -60,9 +55,8 @@ impl Desk<'_> {
     }
 
     fn pysim(&self, script: &str, arguments: &[&str]) -> String {
-        let mut pysim = Command::new(&self.python);
-        pysim.current_dir(&self.pysim).args([script, "-p", "0"]).args(arguments);
-        pysim.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", self.folder);
+        let mut pysim = self.pysim.program_at_reader(script, self.folder);
+        pysim.args(arguments);
         let finished = run(&mut pysim).success();
         finished.stdout + &finished.stderr
     }

@@ -17,9 +17,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use vuicc_tests::process::{Process, run, run_within};
+use vuicc_tests::pysim::PySim;
 use vuicc_tests::reader::{Reader, beside_private_readers};
+use vuicc_tests::repository;
 use vuicc_tests::vuicc::{command, json_lines};
-use vuicc_tests::{peer, repository};
 
 /// What comes of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,24 +119,21 @@ const SCP03: [&str; 3] =
 
 #[test]
 fn the_suite_passes_as_the_table_says() {
-    let (Some(pysim), Some(python)) = (peer::named_by("PYSIM", "pySim"), peer::named_by("PYSIM_PYTHON", "pySim"))
-    else {
-        return;
-    };
+    let Some(pysim) = PySim::find() else { return };
     beside_private_readers(2, |reader| {
         let folder = tempfile::tempdir().unwrap();
-        let suite = copy(&pysim, folder.path());
+        let suite = copy(pysim.sources(), folder.path());
         let cards = insert(folder.path(), &suite, reader);
         let tests = suite.join("tests/pySim-shell_test");
         let play = |only: &[String]| {
-            let mut unittest = Command::new(&python);
+            let mut unittest = Command::new(pysim.python());
             unittest.current_dir(&suite).args(["-m", "unittest", "discover", "-v", "-s", "tests/pySim-shell_test"]);
             for test in only {
                 unittest.args(["-k", test]);
             }
             // It starts pySim-shell by its first line.
             let path = std::env::var("PATH").unwrap_or_default();
-            unittest.env("PATH", format!("{}:{path}", python.parent().unwrap().display()));
+            unittest.env("PATH", format!("{}:{path}", pysim.python().parent().unwrap().display()));
             unittest.env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", folder.path());
             run_within(&mut unittest, Duration::from_mins(15))
         };
